@@ -1,0 +1,139 @@
+/* path/path.h - one path: everything that is measured and decided about a single lower session between two locators.
+ *
+ * A path sends sealed records numbered by a counter that never repeats in the path's life, and receives the peer's.
+ * This room keeps, for the sending direction, what is in flight, round-trip time, delivery rate, congestion state and
+ * pacing; for the receiving direction, what is to be acknowledged, one-way delay and jitter; and for both, whether the
+ * path is alive. It seals nothing and knows no session: the owner asks when it may send, says what it sent and what
+ * arrived, and pops events.
+ *
+ * Time is an argument. The owner calls path_on_expiry when path_next_expiry is due. */
+#pragma once
+
+#include "base/instant.h"
+#include "base/pbuf.h"
+#include "wire/ack.h"
+
+/* Shortest suspicion: RFC 9002's granularity is 1 ms; 30 ms keeps a scheduler's hiccup from looking like a fault. */
+#define PATH_SUSPECT_MIN (30 * MSEC)
+#define PATH_ACK_DELAY_MAX (10 * MSEC) /* chosen: a third of the shortest suspicion */
+#define PATH_PROBE_BUSY (150 * MSEC)   /* idle path while another carries data */
+#define PATH_PROBE_IDLE (5 * SEC)      /* idle path while nothing is carried; also keeps NAT bindings */
+#define PATH_DOWN_BACKOFF_MIN (250 * MSEC)
+#define PATH_DOWN_BACKOFF_MAX (5 * SEC)
+
+enum path_state {
+    PATH_PROBING, /* new or returning: probed, not used while another path is active */
+    PATH_ACTIVE,
+    PATH_SUSPECTED, /* an acknowledgement is overdue: new data is duplicated, data in flight reinjected */
+    PATH_DOWN,
+    PATH_STATE_COUNT,
+};
+
+enum path_why { /* the cause of the newest change of state; path_why_name gives words */
+                PATH_WHY_NEW,
+                PATH_WHY_VALIDATED,   /* replies came: 3 probes and a train */
+                PATH_WHY_ACK_OVERDUE, /* data or probe without acknowledgement */
+                PATH_WHY_PROBES_LOST, /* three in a row */
+                PATH_WHY_LINK_DOWN,   /* the interface, its address or its route went */
+                PATH_WHY_SEND_ERROR,  /* the kernel refused to send, or ICMP said unreachable */
+                PATH_WHY_ACKED,       /* an acknowledgement came after all */
+                PATH_WHY_COUNT,
+};
+
+enum path_event_type {
+    PATH_EVENT_STATE, /* the state changed; see path->state, path->why and event.old_state */
+    PATH_EVENT_PROBE, /* send an ack-eliciting record now (path_on_sent with is_probe) */
+    PATH_EVENT_ACK,   /* send an acknowledgement now (path_make_ack) */
+};
+
+struct path_event {
+    enum path_event_type type;
+    enum path_state old_state;
+    unsigned train; /* PATH_EVENT_PROBE: records to send back to back, >= 1 */
+};
+
+struct path;
+
+struct path_options {
+    span initial_rtt;      /* measured by the handshake, or 0: 333 ms (RFC 9002 6.2.2) */
+    uint64_t rate_cap_bps; /* the owner's ceiling for sending, 0: none */
+    size_t record_bytes;   /* bytes of a full record on the wire, IP and UDP included: the congestion unit */
+};
+
+/* What the delivery of one acknowledgement means to the owner. */
+struct path_ack_result {
+    unsigned acked_pkts, lost_pkts;
+    size_t acked_bytes, lost_bytes;
+    uint64_t newest_acked; /* counter */
+};
+
+/* NULL when out of memory. The in-flight log starts at 256 records and grows by doubling to PATH_INFLIGHT_MAX. */
+struct path *path_new(const struct path_options *o, instant now);
+/* Accepts NULL; gives back every packet buffer it holds. */
+void path_free(struct path *p);
+
+/* --- sending --- */
+
+/* True when pacing, the congestion window and the in-flight log allow one more record of wire_bytes (IP and UDP
+ * headers included) now. */
+bool path_may_send(const struct path *p, size_t wire_bytes, instant now);
+/* When pacing will allow the next record: may be in the past; INSTANT_NEVER when the window is closed. */
+instant path_next_send(const struct path *p);
+/* The counter for the next record; each call of path_on_sent uses it up. */
+uint64_t path_next_counter(const struct path *p);
+/* Says that the record path_next_counter() was sent. `data` (may be NULL) is kept with a reference of its own until
+ * acknowledged, lost or taken. `eliciting`: the peer will acknowledge it. `more`: the owner had more to send on this
+ * path than it allowed: false marks the delivery-rate sample as application-limited. */
+void path_on_sent(struct path *p, size_t wire_bytes, struct pbuf *data, bool eliciting, bool more, instant now);
+/* 0, or -EPROTO when it acknowledges what was never sent. */
+int path_on_ack(struct path *p, const struct ack *a, instant now, struct path_ack_result *ret);
+/* For reinjection: takes the oldest data buffer still in flight out of the log (its reference passes to the caller;
+ * the record itself stays counted in flight). NULL when there is none left. */
+struct pbuf *path_take_inflight(struct path *p);
+
+/* --- receiving --- */
+
+/* A record that was opened and is not a replay. ts64: the sender's clock in units of 64 us, 16 bits, as on the wire. */
+void path_on_received(struct path *p, uint64_t counter, size_t wire_bytes, bool eliciting, uint16_t ts64, instant now);
+/* True if an acknowledgement is worth adding to a record that leaves anyway. */
+bool path_ack_pending(const struct path *p);
+/* Fills everything but path_id and marks it as sent. False when nothing was received yet. */
+bool path_make_ack(struct path *p, instant now, struct ack *ret);
+
+/* --- liveness --- */
+
+void path_on_link(struct path *p, bool up, instant now); /* trigger 1: netlink */
+void path_on_send_error(struct path *p, instant now);    /* trigger 2: errno or ICMP */
+/* The owner says whether other paths carry data (probe each PATH_PROBE_BUSY) or nothing moves (PATH_PROBE_IDLE). */
+void path_set_busy(struct path *p, bool busy, instant now);
+void path_set_rate_cap(struct path *p, uint64_t bps);
+/* The address changed under it (NAT rebinding, roaming): measurements start again, the state stays. */
+void path_on_migrated(struct path *p, instant now);
+instant path_next_expiry(const struct path *p);
+void path_on_expiry(struct path *p, instant now);
+/* True and one event, oldest first; false when none is left. */
+bool path_pop_event(struct path *p, struct path_event *ret);
+
+/* --- what is known --- */
+
+struct path_metrics {
+    enum path_state state;
+    enum path_why why;
+    instant state_since;
+    span srtt, rttvar, min_rtt; /* 0 before the first sample */
+    span rx_jitter;             /* RFC 3550 interarrival jitter of what the peer sends */
+    span rx_owd;       /* smoothed one-way delay of what arrives, plus an offset common to all paths of two hosts */
+    span queue;        /* srtt - min_rtt, >= 0 */
+    double loss;       /* share of sent records lost, smoothed over about the last 500 */
+    uint64_t rate_bps; /* measured delivery rate (bottleneck bandwidth), IP bytes; 0 before the first sample */
+    bool rate_is_lower_bound; /* every sample so far was application-limited */
+    uint64_t rx_rate_bps;     /* arrival rate over the last second */
+    size_t inflight_bytes, window_bytes;
+    uint64_t pacing_bps;
+    uint64_t tx_pkts, tx_bytes, rx_pkts, rx_bytes, lost_pkts;
+};
+
+void path_get_metrics(const struct path *p, instant now, struct path_metrics *ret);
+enum path_state path_state(const struct path *p);
+const char *path_state_name(enum path_state s);
+const char *path_why_name(enum path_why w);

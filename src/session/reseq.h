@@ -1,0 +1,45 @@
+/* session/reseq.h - putting striped flows back in order, each on its own.
+ *
+ * Every data record carries a session sequence number, and the distance to the previous record of its flow, so the
+ * receiver of a flow knows exactly which sequence it is missing. A record waits for its predecessor until
+ *   - it comes,
+ *   - or every path that the flow may be using has already delivered a later sequence: then it is lost, not late,
+ *   - or the deadline: clamp(spread of the paths' one-way delays + 4 x jitter, 5 ms, 100 ms), given by the owner.
+ * One flow never waits for another. A record that comes after its successor was released is passed on at once (late is
+ * better than lost); duplicates are not seen here: the session removed them. */
+#pragma once
+
+#include "base/instant.h"
+#include "base/pbuf.h"
+
+#define RESEQ_FLOWS 1024   /* as FLOWQ_FLOWS: the label is the index */
+#define RESEQ_PATH_SLOTS 8 /* path id modulo 8 */
+#define RESEQ_WAIT_MIN (5 * MSEC)
+#define RESEQ_WAIT_MAX (100 * MSEC)
+
+struct reseq_stats {
+    uint64_t in_order, held, released_gap, released_lost, released_deadline, released_full, late;
+};
+
+struct reseq;
+
+/* held_max: packets held over all flows; above it the oldest gap is given up. NULL when out of memory. */
+struct reseq *reseq_new(size_t held_max);
+void reseq_free(struct reseq *r);
+void reseq_set_wait(struct reseq *r, span wait); /* clamped */
+/* A record of any kind with session sequence seq arrived on a path slot (sequences already extended to 64 bits). */
+void reseq_on_path(struct reseq *r, unsigned slot, uint64_t seq);
+/* Takes the reference to b. prev: sequence of the previous record of this flow, or UINT64_MAX when it need not wait.
+ * paths: bit mask of the slots that the flow may have used for what comes before. Call reseq_on_path first, then pop.
+ */
+void reseq_push(struct reseq *r, uint16_t flow, uint64_t seq, uint64_t prev, uint8_t paths, struct pbuf *b,
+                instant now);
+/* True when the record may pass at once without being stored (in order, nothing of its flow held): the state is then
+ * already moved on. Saves the copy on the common way. */
+bool reseq_pass(struct reseq *r, uint16_t flow, uint64_t seq, uint64_t prev, uint8_t paths, instant now);
+/* The next packet to deliver, with its reference; NULL when none is ready. In order within each flow. */
+struct pbuf *reseq_pop(struct reseq *r, instant now);
+instant reseq_next_expiry(const struct reseq *r);
+/* A path went down: it delivers nothing more, so nobody waits for it. */
+void reseq_path_gone(struct reseq *r, unsigned slot);
+struct reseq_stats reseq_stats(const struct reseq *r);
