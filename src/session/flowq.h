@@ -17,14 +17,14 @@
 
 enum flow_class { FLOW_INTERACTIVE, FLOW_BULK, FLOW_CLASS_COUNT };
 
-/* The owner's part (`steer`..`user`) is neither read nor changed here. */
+/* The owner's part, from `hash` on, is neither read nor changed here; the rest is read-only for the owner. */
 struct flow {
     struct list active;  /* in one of the rounds, or alone */
     struct list packets; /* struct pbuf, oldest first; pbuf.stamp is the time of arrival */
     size_t bytes, pkts;
     int32_t deficit;
     bool is_new;
-    uint8_t class; /* enum flow_class, of the last push */
+    uint8_t class; /* enum flow_class, of the last push: the packets that wait move along */
     struct {
         instant first_above, drop_next;
         uint32_t count, last_count;
@@ -48,21 +48,25 @@ struct flowq_options {
     size_t pkts_max;
     span target;      /* CoDel: 5 ms on one path; the owner adds the spread of the paths' delays */
     span interval;    /* CoDel: 100 ms */
-    uint32_t quantum; /* bytes a turn, one full packet */
+    uint32_t quantum; /* bytes a turn, one full packet; at least 256 */
 };
 
 struct flowq_stats {
-    uint64_t pushed, popped, dropped_codel, dropped_full;
+    uint64_t pushed, popped;                             /* an unpop takes one from popped */
+    uint64_t dropped_codel, dropped_full, dropped_stale; /* stale: by flowq_keep_newest */
 };
 
 struct flowq;
 
-/* NULL when out of memory. hash_key: nothing; hashes come from the owner, keyed. */
+/* NULL when out of memory. Hashes come from the owner, keyed. */
 struct flowq *flowq_new(const struct flowq_options *o);
+/* Accepts NULL. Gives up the references of the packets that wait. */
 void flowq_free(struct flowq *q);
 void flowq_set_target(struct flowq *q, span target);
+/* The bucket of a hash; the owner compares and sets `hash` to see that another flow has taken it over. */
 struct flow *flowq_flow(struct flowq *q, uint64_t hash);
-/* Takes the caller's reference to b. When full, drops the oldest packet of the longest queue instead. */
+/* Takes the caller's reference to b and sets b->stamp. When full, drops the oldest packet of the longest queue (in
+ * bytes); that may be b. */
 void flowq_push(struct flowq *q, struct flow *f, struct pbuf *b, enum flow_class c, instant now);
 /* The next packet that `may` allows, with its reference, and its flow; NULL when there is none. `may` is asked about a
  * flow at most once a call and must not change the queue. CoDel drops happen here. */
@@ -74,6 +78,6 @@ bool flowq_empty(const struct flowq *q, enum flow_class c);
 size_t flowq_bytes(const struct flowq *q);
 /* Nothing can be sent (no path): keep only the newest packet of each flow, so that it can be sent at once later. */
 void flowq_keep_newest(struct flowq *q);
-/* Calls visit for every flow that has packets. */
+/* Calls visit for every flow that has packets; visit must not change the queue. */
 void flowq_foreach(struct flowq *q, void (*visit)(void *ctx, struct flow *f), void *ctx);
 struct flowq_stats flowq_stats(const struct flowq *q);

@@ -1,0 +1,348 @@
+/* session/flowq.c - packets waiting for a path.
+ *
+ * Theory of operation. Each class has two rounds, lists of flows: new and old (RFC 8290 section 4). A flow enters the
+ * new round with one quantum of credit; when its credit is used up it gets another quantum and goes to the tail of the
+ * old round; when it is found empty it leaves, from the new round by way of the old one, so that a flow cannot come
+ * back as new after each packet. A pop is one walk over the new round and then the old one. A flow that `may` refuses
+ * is stepped over where it stands: it keeps its place and its credit for the next path that asks. A flow that goes to
+ * the tail of the old round lies ahead of the walk again, so one walk suffices and no flow is refused twice.
+ *
+ * CoDel (RFC 8289 section 5) runs on the flow whose turn it is, with the time of arrival in pbuf.stamp. It does not
+ * drop when what would be left behind is no more than a quantum, so the last packet of a flow is never dropped and a
+ * slow path that is a packet or two behind is no standing queue.
+ *
+ * A full queue drops from the head of the longest flow (RFC 8290 section 4.1.3): the oldest packet is the one that the
+ * sender learns of first. The longest one is found by a walk over the flows in the rounds.
+ *
+ * Limits: 1024 flows. A pop takes at most a step for each refused or empty flow and, because a packet is at most 2048
+ * bytes and a quantum at least 256, 9 for each other one; usually one in all. A push is O(1) while there is room and
+ * O(flows in the rounds) when full. No allocation after flowq_new.
+ *
+ * Sources: RFC 8289, RFC 8290; M. Shreedhar, G. Varghese, Efficient Fair Queuing using Deficit Round Robin (1995). */
+#include "session/flowq.h"
+
+#include <math.h>
+
+#define QUANTUM_MIN 256           /* chosen: bounds the rounds of one walk, see above */
+#define CODEL_MEMORY_INTERVALS 16 /* RFC 8289 section 5.5: how long the drop rate of the last episode is remembered */
+
+struct round {
+    struct list new_flows, old_flows;
+    size_t pkts;
+};
+
+struct flowq {
+    struct flowq_options options;
+    struct flowq_stats stats;
+    struct round rounds[FLOW_CLASS_COUNT];
+    size_t bytes, pkts;
+    uint32_t walk;                 /* number of the present walk */
+    uint32_t allowed[FLOWQ_FLOWS]; /* the walk in which `may` last allowed the flow */
+    struct flow flows[FLOWQ_FLOWS];
+};
+
+struct flowq *flowq_new(const struct flowq_options *o)
+{
+    struct flowq *q = calloc(1, sizeof(*q));
+
+    if (!q)
+        return NULL;
+    q->options = *o;
+    q->options.quantum = CLAMP(o->quantum, QUANTUM_MIN, INT32_MAX / 2);
+    for (unsigned c = 0; c < FLOW_CLASS_COUNT; c++) {
+        list_init(&q->rounds[c].new_flows);
+        list_init(&q->rounds[c].old_flows);
+    }
+    for (unsigned i = 0; i < FLOWQ_FLOWS; i++) {
+        q->flows[i].index = (uint16_t)i;
+        list_init(&q->flows[i].active);
+        list_init(&q->flows[i].packets);
+    }
+    return q;
+}
+
+void flowq_free(struct flowq *q)
+{
+    if (!q)
+        return;
+    for (unsigned i = 0; i < FLOWQ_FLOWS; i++) {
+        LIST_FOREACH_SAFE (b, &q->flows[i].packets, struct pbuf, link) {
+            list_remove(&b->link);
+            pbuf_unref(b);
+        }
+    }
+    free(q);
+}
+
+void flowq_set_target(struct flowq *q, span target)
+{
+    q->options.target = target;
+}
+
+struct flow *flowq_flow(struct flowq *q, uint64_t hash)
+{
+    return &q->flows[hash % FLOWQ_FLOWS];
+}
+
+static void account(struct flowq *q, struct flow *f, const struct pbuf *b, bool in)
+{
+    size_t bytes = in ? b->len : -(size_t)b->len, pkts = in ? 1 : -(size_t)1;
+
+    f->bytes += bytes;
+    f->pkts += pkts;
+    q->bytes += bytes;
+    q->pkts += pkts;
+    q->rounds[f->class].pkts += pkts;
+}
+
+/* The oldest packet of f, which has one, with its reference. */
+static struct pbuf *take_head(struct flowq *q, struct flow *f)
+{
+    struct pbuf *b = LIST_FIRST(&f->packets, struct pbuf, link);
+
+    list_remove(&b->link);
+    account(q, f, b, false);
+    return b;
+}
+
+static void drop_head(struct flowq *q, struct flow *f, uint64_t *counter)
+{
+    pbuf_unref(take_head(q, f));
+    ++*counter;
+    if (f->pkts == 0) {
+        f->codel.first_above = 0;
+        f->codel.dropping = false;
+    }
+}
+
+static bool in_round(const struct flow *f)
+{
+    return !list_empty(&f->active);
+}
+
+static struct flow *longest_in(struct list *flows, struct flow *longest)
+{
+    LIST_FOREACH (f, flows, struct flow, active) {
+        if (f->pkts > 0 && (!longest || f->bytes > longest->bytes))
+            longest = f;
+    }
+    return longest;
+}
+
+/* Between equals a bulk flow, and one that has been there for longer. */
+static struct flow *longest_flow(struct flowq *q)
+{
+    struct flow *longest = NULL;
+
+    for (int c = FLOW_CLASS_COUNT - 1; c >= 0; c--) {
+        longest = longest_in(&q->rounds[c].old_flows, longest);
+        longest = longest_in(&q->rounds[c].new_flows, longest);
+    }
+    return longest;
+}
+
+static void set_class(struct flowq *q, struct flow *f, enum flow_class c)
+{
+    if (f->class == c)
+        return;
+    q->rounds[f->class].pkts -= f->pkts;
+    q->rounds[c].pkts += f->pkts;
+    f->class = (uint8_t)c;
+    if (in_round(f)) {
+        list_remove(&f->active);
+        list_append(f->is_new ? &q->rounds[c].new_flows : &q->rounds[c].old_flows, &f->active);
+    }
+}
+
+void flowq_push(struct flowq *q, struct flow *f, struct pbuf *b, enum flow_class c, instant now)
+{
+    set_class(q, f, c);
+    b->stamp = now;
+    list_append(&f->packets, &b->link);
+    account(q, f, b, true);
+    q->stats.pushed++;
+    if (!in_round(f)) {
+        f->is_new = true;
+        f->deficit = (int32_t)q->options.quantum;
+        list_append(&q->rounds[c].new_flows, &f->active);
+    }
+    while (q->pkts > 0 && (q->bytes > q->options.bytes_max || q->pkts > q->options.pkts_max))
+        drop_head(q, longest_flow(q), &q->stats.dropped_full);
+}
+
+/* RFC 8289 section 5.4: the time of the next drop, ever closer while the queue stands. */
+static instant control_law(const struct flowq *q, instant t, uint32_t count)
+{
+    return t + (span)((double)q->options.interval / sqrt((double)count));
+}
+
+/* RFC 8289 section 5.6, dodequeue: takes a packet; true when the queue has stood above the target for an interval. */
+static bool codel_take(struct flowq *q, struct flow *f, instant now, struct pbuf **ret_b)
+{
+    struct pbuf *b = take_head(q, f);
+
+    *ret_b = b;
+    if (now - b->stamp < q->options.target || f->bytes <= q->options.quantum) {
+        f->codel.first_above = 0;
+        return false;
+    }
+    if (f->codel.first_above == 0) {
+        f->codel.first_above = now + q->options.interval;
+        return false;
+    }
+    return now >= f->codel.first_above;
+}
+
+/* RFC 8289 section 5.5, dequeue: takes the next packet of f, which has one, after the drops that are due. */
+static struct pbuf *codel_pop(struct flowq *q, struct flow *f, instant now)
+{
+    struct pbuf *b;
+    bool above = codel_take(q, f, now, &b);
+
+    if (f->codel.dropping) {
+        if (!above)
+            f->codel.dropping = false;
+        while (f->codel.dropping && now >= f->codel.drop_next) {
+            pbuf_unref(b);
+            q->stats.dropped_codel++;
+            f->codel.count++;
+            above = codel_take(q, f, now, &b);
+            if (above)
+                f->codel.drop_next = control_law(q, f->codel.drop_next, f->codel.count);
+            else
+                f->codel.dropping = false;
+        }
+    } else if (above) {
+        uint32_t delta = f->codel.count - f->codel.last_count;
+        bool recent = now - f->codel.drop_next < CODEL_MEMORY_INTERVALS * q->options.interval;
+
+        pbuf_unref(b);
+        q->stats.dropped_codel++;
+        codel_take(q, f, now, &b);
+        f->codel.dropping = true;
+        f->codel.count = delta > 1 && recent ? delta : 1;
+        f->codel.drop_next = control_law(q, now, f->codel.count);
+        f->codel.last_count = f->codel.count;
+    }
+    return b;
+}
+
+/* Ends f's turn: to the tail of the old round, or away. */
+static void turn_over(struct flowq *q, struct flow *f)
+{
+    bool leave = f->pkts == 0 && !f->is_new;
+
+    list_remove(&f->active);
+    if (leave)
+        return;
+    if (f->pkts > 0)
+        f->deficit += (int32_t)q->options.quantum;
+    f->is_new = false;
+    list_append(&q->rounds[f->class].old_flows, &f->active);
+}
+
+static struct flow *walk_round(struct flowq *q, struct list *flows, bool (*may)(void *ctx, const struct flow *f),
+                               void *ctx)
+{
+    struct list *at = flows->next;
+
+    while (at != flows) {
+        struct flow *f = CONTAINER_OF(at, struct flow, active);
+        struct list *before = at->prev;
+
+        if (f->pkts > 0 && q->allowed[f->index] != q->walk) {
+            if (!may(ctx, f)) {
+                at = at->next;
+                continue;
+            }
+            q->allowed[f->index] = q->walk;
+        }
+        if (f->pkts > 0 && f->deficit > 0)
+            return f;
+        turn_over(q, f);
+        at = before->next;
+    }
+    return NULL;
+}
+
+struct pbuf *flowq_pop(struct flowq *q, enum flow_class c, bool (*may)(void *ctx, const struct flow *f), void *ctx,
+                       instant now, struct flow **ret_flow)
+{
+    struct round *r = &q->rounds[c];
+    struct pbuf *b;
+    struct flow *f;
+
+    if (r->pkts == 0)
+        return NULL;
+    if (++q->walk == 0) { /* the numbers have come round: none may look like this walk's */
+        memset(q->allowed, 0, sizeof(q->allowed));
+        q->walk = 1;
+    }
+    f = walk_round(q, &r->new_flows, may, ctx);
+    if (!f)
+        f = walk_round(q, &r->old_flows, may, ctx);
+    if (!f)
+        return NULL;
+    b = codel_pop(q, f, now);
+    f->deficit -= b->len;
+    q->stats.popped++;
+    *ret_flow = f;
+    return b;
+}
+
+void flowq_unpop(struct flowq *q, struct flow *f, struct pbuf *b)
+{
+    list_prepend(&f->packets, &b->link);
+    account(q, f, b, true);
+    f->deficit += b->len;
+    q->stats.popped--;
+    if (!in_round(f))
+        list_prepend(f->is_new ? &q->rounds[f->class].new_flows : &q->rounds[f->class].old_flows, &f->active);
+}
+
+bool flowq_empty(const struct flowq *q, enum flow_class c)
+{
+    return q->rounds[c].pkts == 0;
+}
+
+size_t flowq_bytes(const struct flowq *q)
+{
+    return q->bytes;
+}
+
+static void keep_newest(struct flowq *q, struct list *flows)
+{
+    LIST_FOREACH (f, flows, struct flow, active) {
+        while (f->pkts > 1)
+            drop_head(q, f, &q->stats.dropped_stale);
+    }
+}
+
+void flowq_keep_newest(struct flowq *q)
+{
+    for (unsigned c = 0; c < FLOW_CLASS_COUNT; c++) {
+        keep_newest(q, &q->rounds[c].new_flows);
+        keep_newest(q, &q->rounds[c].old_flows);
+    }
+}
+
+static void visit_round(struct list *flows, void (*visit)(void *ctx, struct flow *f), void *ctx)
+{
+    LIST_FOREACH (f, flows, struct flow, active) {
+        if (f->pkts > 0)
+            visit(ctx, f);
+    }
+}
+
+void flowq_foreach(struct flowq *q, void (*visit)(void *ctx, struct flow *f), void *ctx)
+{
+    for (unsigned c = 0; c < FLOW_CLASS_COUNT; c++) {
+        visit_round(&q->rounds[c].new_flows, visit, ctx);
+        visit_round(&q->rounds[c].old_flows, visit, ctx);
+    }
+}
+
+struct flowq_stats flowq_stats(const struct flowq *q)
+{
+    return q->stats;
+}
