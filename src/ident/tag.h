@@ -1,0 +1,60 @@
+/* ident/tag.h - hierarchical host identity tags: 128-bit identifiers that are the hash of a key.
+ *
+ *   | 28 bits 2001:003 | RAA 14 bits | HDA 14 bits: tier 2, realm 12 | suite 8 | hash 64 |
+ *
+ * A tag looks like an IPv6 address but says who, not where: it is a type of its own and never a struct addr. A 64-bit
+ * hash is a handle, not a proof: trust comes from the signed chain to the 32-byte key. */
+#pragma once
+
+#include "base/base.h"
+
+struct tag {
+    uint8_t bytes[16]; /* network order */
+};
+
+#define TAG_STRLEN 40 /* longest text form and its NUL */
+
+#define TAG_SUITE_EDDSA_CSHAKE128 5 /* RFC 9374 section 3.2 */
+
+/* RAA 15360..16383 is for private use (RFC 9886), which makes 2001:3f::/32 ours without registration. */
+#define TAG_RAA_PRIVATE 15360
+#define TAG_DEPLOYMENT_MAX 1023
+#define TAG_REALM_MAX 4095
+#define TAG_RAA(deployment) ((uint16_t)(TAG_RAA_PRIVATE + (deployment)))
+
+enum tag_tier {
+    TAG_TIER_HOST = 0,
+    TAG_TIER_USER = 1,
+    TAG_TIER_DATA = 2,
+    TAG_TIER_SERVICE = 3, /* services and infrastructure */
+};
+
+#define TAG_HDA(tier, realm) ((uint16_t)((tier) << 12 | (realm)))
+
+/* Deployment 0, host tier, realm 0: what a host has before it joins a realm. */
+#define TAG_RAA_DEFAULT TAG_RAA(0)
+#define TAG_HDA_DEFAULT TAG_HDA(TAG_TIER_HOST, 0)
+
+/* The tag of a key. 0, -ERANGE (raa or hda above 14 bits) or -ENOMEM. */
+MUST_CHECK int tag_make(const uint8_t ed25519[32], uint16_t raa, uint16_t hda, struct tag *ret);
+/* 0 if the tag is that of this key; -EBADMSG if not; -EPROTONOSUPPORT for a prefix or a suite that is not ours;
+ * -ENOMEM. */
+MUST_CHECK int tag_verify(const struct tag *t, const uint8_t ed25519[32]);
+
+static inline bool tag_equal(const struct tag *a, const struct tag *b)
+{
+    return memcmp(a->bytes, b->bytes, sizeof(a->bytes)) == 0;
+}
+
+/* True inside 2001:30::/28, the prefix of all such tags. */
+bool tag_in_prefix(const struct tag *t);
+uint16_t tag_raa(const struct tag *t);
+uint16_t tag_hda(const struct tag *t);
+enum tag_tier tag_tier(const struct tag *t);
+uint16_t tag_realm(const struct tag *t);
+uint8_t tag_suite(const struct tag *t);
+
+/* The text form of an IPv6 address (RFC 5952). Returns buf. */
+char *tag_format(const struct tag *t, char buf[TAG_STRLEN]);
+/* 0, -EINVAL (not an IPv6 address) or -ERANGE (not in 2001:30::/28). */
+MUST_CHECK int tag_parse(const char *text, struct tag *ret);
