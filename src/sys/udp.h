@@ -1,0 +1,81 @@
+/* sys/udp.h - one UDP socket of one uplink, with segmentation offload in both directions.
+ *
+ * A socket serves one address family. It never lets the kernel fragment, learns the local address that each datagram
+ * was sent to, and reports ICMP errors with the destination that they concern. Non-blocking: poll udp_fd for reading,
+ * and for writing after -EAGAIN. One thread at a time. */
+#pragma once
+
+#include "base/addr.h"
+
+#define UDP_BATCH_MAX 16                  /* super-datagrams a udp_recv: chosen: 1 MiB of buffers a socket */
+#define UDP_RX_BUFFER_BYTES 65536         /* the largest UDP payload, and so the largest GRO train */
+#define UDP_SEGMENTS_MAX 64               /* a UDP_SEGMENT send: UDP_MAX_SEGMENTS of Linux before 6.9 */
+#define UDP_TRAIN_BYTES_MAX 65000         /* chosen: below 65535 less IPv6, extension and UDP headers */
+#define UDP_SOCKET_BUFFER_BYTES (4 << 20) /* chosen: 30 ms of 1 Gbit/s */
+
+struct udp;
+
+struct udp_options {
+    enum addr_family family;        /* ADDR_V4 or ADDR_V6 (then IPv6 only) */
+    struct addr local;              /* ADDR_NONE: any address of the family */
+    uint16_t port;                  /* host order; 0: the kernel chooses */
+    const char *interface;          /* SO_BINDTODEVICE; NULL: any interface */
+    uint32_t mark;                  /* SO_MARK (CAP_NET_ADMIN); 0: none */
+    int rcvbuf_bytes, sndbuf_bytes; /* 0: UDP_SOCKET_BUFFER_BYTES; beyond the system's limit only with CAP_NET_ADMIN */
+    bool refuse_gso, refuse_gro;    /* for tests: behave as on a kernel without the offload */
+};
+
+/* One datagram, or several of one sender in one buffer. Valid until the next udp_recv. */
+struct udp_rx {
+    uint8_t *data; /* owned by the socket; may be changed in place */
+    size_t len;
+    uint16_t segment_bytes; /* 0: one datagram; otherwise each datagram but the last has this length */
+    struct endpoint from;
+    struct addr local; /* the address that the datagram was sent to */
+    uint8_t tos;       /* DSCP and ECN */
+};
+
+struct udp_tx {
+    const uint8_t *data;
+    size_t len;
+    uint16_t segment_bytes; /* 0: one datagram; otherwise cut into datagrams of this length, the last may be shorter */
+    struct endpoint to;
+    struct addr local; /* source address; ADDR_NONE: the kernel chooses */
+    uint8_t tos;
+};
+
+/* An ICMP error, or a local one, about an earlier datagram. */
+struct udp_error {
+    struct endpoint to; /* where that datagram went; ADDR_NONE if not known */
+    int error;          /* positive errno: ECONNREFUSED, EHOSTUNREACH, ENETUNREACH, EMSGSIZE, ... */
+    uint32_t mtu_bytes; /* with EMSGSIZE: the next hop's MTU as claimed (unauthenticated); otherwise 0 */
+    bool local;         /* said by this host, not by the network */
+};
+
+struct udp_features {
+    bool gso, gro;                  /* in use now; gso goes false when a device turns out to lack it */
+    int rcvbuf_bytes, sndbuf_bytes; /* as granted (the kernel counts its own overhead in them) */
+};
+
+/* 0, -EINVAL (options), -ENODEV (interface), -EADDRINUSE, -EADDRNOTAVAIL, -EPERM (mark), -ENOMEM or another errno. */
+MUST_CHECK int udp_open(const struct udp_options *o, struct udp **ret);
+/* Accepts NULL. */
+void udp_free(struct udp *u);
+int udp_fd(const struct udp *u);
+/* The bound port in host order. */
+uint16_t udp_local_port(const struct udp *u);
+struct udp_features udp_features_get(const struct udp *u);
+
+/* Fills batch[0..max) (at most UDP_BATCH_MAX are used) and returns how many; 0: nothing to read now. Pending ICMP
+ * errors are left for udp_pop_error and never end a batch. Negative errno: the socket is dead. */
+int udp_recv(struct udp *u, struct udp_rx *batch, size_t max);
+
+/* 0: all was handed to the kernel. Positive: that many bytes (whole segments) were, then the socket buffer was full;
+ * send the rest later. -EAGAIN: nothing was sent, the buffer is full. -EMSGSIZE: a segment exceeds the interface's MTU.
+ * -ENETUNREACH, -EHOSTUNREACH, -EADDRNOTAVAIL, -ENODEV, -EPERM (a firewall), -EINVAL (tx, or the source address is not
+ * ours) as the kernel says. ENOBUFS is returned as -EAGAIN. */
+int udp_send(struct udp *u, const struct udp_tx *tx);
+
+/* 1: *ret is filled; 0: no more. Ask after each udp_recv and after each failed udp_send, until 0; costs no system call
+ * when nothing hints at an error. */
+int udp_pop_error(struct udp *u, struct udp_error *ret);

@@ -1,0 +1,604 @@
+/* Lab test of src/sys: real sockets, devices and netlink in a network namespace of its own.
+ *
+ *   +------------- this process's namespace -------------+
+ *   | lo 127.0.0.1, ::1                                  |
+ *   | va 10.9.0.1/24 <==== veth ====> vb 10.9.0.2/24     |
+ *   | tun devices that the tests open                    |
+ *   +----------------------------------------------------+
+ *
+ * Needs root. Without it the program says so and exits with 77. */
+#include "sys/clock.h"
+#include "sys/netlink.h"
+#include "sys/store.h"
+#include "sys/tun.h"
+#include "sys/udp.h"
+#include "tests/unit/test.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sched.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define WAIT_MS 5000 /* how long a condition may take; reached by failures only */
+
+/* Runs a command of ours in the shell; it must succeed. */
+static void run(const char *command)
+{
+    if (system(command) != 0)
+        fail_msg("failed: %s", command);
+}
+
+static bool wait_readable(int fd)
+{
+    struct pollfd p = { .fd = fd, .events = POLLIN };
+
+    return poll(&p, 1, WAIT_MS) == 1;
+}
+
+static struct endpoint ep(const char *text)
+{
+    struct endpoint e;
+
+    assert_int_equal(endpoint_parse(text, 9, &e), 0);
+    return e;
+}
+
+static struct udp *open_udp(const char *local, const char *interface, bool refuse_gso, bool refuse_gro)
+{
+    struct udp_options o = { .interface = interface, .refuse_gso = refuse_gso, .refuse_gro = refuse_gro };
+    struct udp *u = NULL;
+
+    assert_int_equal(addr_parse(local, &o.local), 0);
+    o.family = o.local.family;
+    if (strcmp(local, "0.0.0.0") == 0 || strcmp(local, "::") == 0)
+        o.local = (struct addr){ 0 };
+    assert_int_equal(udp_open(&o, &u), 0);
+    assert_int_not_equal(udp_local_port(u), 0);
+    return u;
+}
+
+/* Receives until `want` bytes came. Checks that they are pattern bytes cut every segment bytes; returns the number of
+ * super-datagrams that brought them. */
+static size_t receive_pattern(struct udp *rx, size_t want, size_t segment, const struct endpoint *from)
+{
+    struct udp_rx batch[UDP_BATCH_MAX];
+    size_t got = 0, trains = 0;
+
+    while (got < want) {
+        int n;
+
+        assert_true(wait_readable(udp_fd(rx)));
+        n = udp_recv(rx, batch, UDP_BATCH_MAX);
+        assert_true(n >= 0);
+        for (int i = 0; i < n; i++, trains++) {
+            size_t cut = batch[i].segment_bytes ? batch[i].segment_bytes : batch[i].len;
+
+            assert_true(endpoint_equal(&batch[i].from, from));
+            assert_true(cut == segment || got + cut == want);
+            for (size_t k = 0; k < batch[i].len; k++)
+                assert_int_equal(batch[i].data[k], (uint8_t)((got + k) * 7));
+            got += batch[i].len;
+        }
+    }
+    assert_int_equal(got, want);
+    return trains;
+}
+
+static void exchange(const char *rx_addr, const char *tx_addr, bool refuse_gso, bool refuse_gro)
+{
+    enum { SEGMENT = 1200, LEN = 100 * SEGMENT + 17 }; /* two trains by the limit of 64 segments */
+    static uint8_t data[LEN];
+    struct udp *rx = open_udp(rx_addr, NULL, false, refuse_gro), *tx = open_udp(tx_addr, NULL, refuse_gso, false);
+    struct endpoint from = { .port = udp_local_port(tx) };
+    struct udp_tx t = { .data = data, .len = LEN, .segment_bytes = SEGMENT };
+    size_t trains;
+
+    for (size_t i = 0; i < LEN; i++)
+        data[i] = (uint8_t)(i * 7);
+    assert_int_equal(addr_parse(tx_addr, &from.addr), 0);
+    assert_int_equal(addr_parse(rx_addr, &t.to.addr), 0);
+    t.to.port = udp_local_port(rx);
+    assert_int_equal(udp_send(tx, &t), 0);
+    trains = receive_pattern(rx, LEN, SEGMENT, &from);
+    if (refuse_gro)
+        assert_int_equal(trains, 101);
+    else if (udp_features_get(tx).gso && udp_features_get(rx).gro)
+        assert_true(trains <= 4);
+    assert_int_equal(udp_features_get(tx).gso && refuse_gso, false);
+    assert_int_equal(udp_features_get(rx).gro && refuse_gro, false);
+    udp_free(rx);
+    udp_free(tx);
+}
+
+static void test_udp_offloads(void **state)
+{
+    for (int refuse = 0; refuse < 4; refuse++) {
+        exchange("127.0.0.1", "127.0.0.1", refuse & 1, refuse & 2);
+        exchange("::1", "::1", refuse & 1, refuse & 2);
+        exchange("10.9.0.2", "10.9.0.1", refuse & 1, refuse & 2);
+    }
+}
+
+static void test_udp_local_address(void **state)
+{
+    static const char *const pairs[][3] = { { "0.0.0.0", "127.0.0.5", "127.0.0.9" }, { "::", "fd09::1", "fd09::2" } };
+
+    for (size_t i = 0; i < ARRAY_LEN(pairs); i++) {
+        struct udp *agent = open_udp(pairs[i][0], NULL, false, false);
+        struct udp *node = open_udp(pairs[i][0], NULL, false, false);
+        struct udp_tx t = { .data = (const uint8_t *)"ask", .len = 3, .tos = 0x2a /* AF11, ECT(0) */ };
+        struct udp_rx rx;
+
+        t.to = ep(pairs[i][1]);
+        t.to.port = udp_local_port(agent);
+        t.local = ep(pairs[i][2]).addr;
+        assert_int_equal(udp_send(node, &t), 0);
+        assert_true(wait_readable(udp_fd(agent)));
+        assert_int_equal(udp_recv(agent, &rx, 1), 1);
+        assert_true(addr_equal(&rx.local, &t.to.addr));
+        assert_true(addr_equal(&rx.from.addr, &t.local));
+        assert_int_equal(rx.tos, 0x2a);
+        assert_int_equal(rx.segment_bytes, 0);
+
+        /* The answer leaves from the address that was asked. */
+        t = (struct udp_tx){ .data = (const uint8_t *)"answer", .len = 6, .to = rx.from, .local = rx.local };
+        assert_int_equal(udp_send(agent, &t), 0);
+        assert_true(wait_readable(udp_fd(node)));
+        assert_int_equal(udp_recv(node, &rx, 1), 1);
+        assert_true(addr_equal(&rx.from.addr, &t.local));
+        assert_int_equal(rx.len, 6);
+        udp_free(agent);
+        udp_free(node);
+    }
+}
+
+static void test_udp_icmp_error(void **state)
+{
+    static const char *const closed[] = { "127.0.0.1:9", "[::1]:9" };
+
+    for (size_t i = 0; i < ARRAY_LEN(closed); i++) {
+        struct udp *u = open_udp(i == 0 ? "0.0.0.0" : "::", NULL, false, false);
+        struct udp *alive = open_udp(i == 0 ? "127.0.0.1" : "::1", NULL, false, false);
+        struct udp_tx t = { .data = (const uint8_t *)"x", .len = 1, .to = ep(closed[i]) };
+        struct endpoint to = t.to;
+        struct udp_error e;
+        struct udp_rx rx;
+
+        assert_int_equal(udp_pop_error(u, &e), 0);
+        assert_int_equal(udp_send(u, &t), 0);
+        assert_true(wait_readable(udp_fd(u)));
+        /* The error waits on the socket, but a send to somebody else is not its victim, nor is a receive. */
+        t.to.port = udp_local_port(alive);
+        assert_int_equal(udp_send(u, &t), 0);
+        assert_int_equal(udp_recv(u, &rx, 1), 0);
+        assert_int_equal(udp_pop_error(u, &e), 1);
+        assert_int_equal(e.error, ECONNREFUSED);
+        assert_true(endpoint_equal(&e.to, &to));
+        assert_false(e.local);
+        assert_int_equal(udp_pop_error(u, &e), 0);
+        assert_true(wait_readable(udp_fd(alive)));
+        assert_int_equal(udp_recv(alive, &rx, 1), 1);
+        udp_free(u);
+        udp_free(alive);
+    }
+}
+
+static void test_udp_refusals(void **state)
+{
+    static uint8_t data[3000];
+    struct udp *u = open_udp("0.0.0.0", "va", false, false), *other = NULL;
+    struct udp_tx t = { .data = data, .len = 1473, .to = ep("10.9.0.2:9") };
+    struct udp_options o = { .family = ADDR_V4, .interface = "nosuch0" };
+    struct udp_error e;
+
+    /* 1500 less 20 (IPv4) and 8 (UDP) is what a veth takes with DF; one byte more is refused, never fragmented, and
+     * does not cost the socket its offload. */
+    assert_int_equal(udp_send(u, &t), -EMSGSIZE);
+    t.len = 1472;
+    assert_int_equal(udp_send(u, &t), 0);
+    t.len = sizeof(data);
+    t.segment_bytes = 1473;
+    assert_int_equal(udp_send(u, &t), -EMSGSIZE);
+    assert_true(udp_features_get(u).gso);
+    /* A source address that is not ours. */
+    t = (struct udp_tx){ .data = data, .len = 2400, .segment_bytes = 1200, .to = t.to };
+    t.local = ep("192.0.2.1").addr;
+    assert_true(udp_send(u, &t) < 0);
+    assert_true(udp_features_get(u).gso);
+    t.local = (struct addr){ 0 };
+    t.to = ep("[::1]:9");
+    assert_int_equal(udp_send(u, &t), -EINVAL);
+    assert_int_equal(udp_open(&o, &other), -ENODEV);
+    o = (struct udp_options){ .family = ADDR_V4, .port = udp_local_port(u), .interface = "va" };
+    assert_int_equal(udp_open(&o, &other), -EADDRINUSE);
+    while (udp_pop_error(u, &e))
+        continue;
+    udp_free(u);
+    udp_free(NULL);
+}
+
+static void test_udp_full_buffer(void **state)
+{
+    static uint8_t data[60000];
+    struct udp_options o = { .family = ADDR_V4, .sndbuf_bytes = 4608 };
+    struct udp_tx t = { .data = data, .len = sizeof(data), .segment_bytes = 1200 };
+    struct udp *u;
+    int r = 0;
+
+    /* Nobody answers the neighbour request for this address, so that the queue of the first packets fills the buffer.
+     * By hand, since one GSO packet may overshoot. */
+    t.to = ep("10.9.0.77:9");
+    o.refuse_gso = true;
+    assert_int_equal(udp_open(&o, &u), 0);
+    r = udp_send(u, &t);
+    assert_true(r > 0 && r < (int)sizeof(data));
+    assert_int_equal(r % 1200, 0);
+    assert_int_equal(udp_send(u, &t), -EAGAIN);
+    udp_free(u);
+}
+
+static struct tun *open_tun(bool refuse_vnet_hdr, bool refuse_tso, bool refuse_uso)
+{
+    struct tun_addr addrs[2] = { { .prefix_len = 24 }, { .prefix_len = 64 } };
+    struct tun_options o = { .name = "hwst%d",
+                             .mtu_bytes = 1400,
+                             .addrs = addrs,
+                             .addrs_count = 2,
+                             .refuse_vnet_hdr = refuse_vnet_hdr,
+                             .refuse_tso = refuse_tso,
+                             .refuse_uso = refuse_uso };
+    struct tun *t = NULL;
+
+    addrs[0].addr = ep("10.8.0.1").addr;
+    addrs[1].addr = ep("fd08::1").addr;
+    assert_int_equal(tun_open(&o, &t), 0);
+    return t;
+}
+
+/* Sends 3000 bytes in segments of 1000 from 10.8.0.1:port to 10.8.0.2:9 and reads what the device gives. */
+static void test_tun_read(void **state)
+{
+    static uint8_t data[3000], packet[TUN_PACKET_BYTES_MAX];
+
+    for (int plain = 0; plain < 2; plain++) {
+        struct tun *tun = open_tun(plain, false, false);
+        struct udp *u = open_udp("10.8.0.1", NULL, false, false);
+        struct udp_tx t = { .data = data, .len = sizeof(data), .segment_bytes = 1000, .to = ep("10.8.0.2:9") };
+        struct tun_features f = tun_features_get(tun);
+        struct tun_meta meta;
+        size_t payload = 0;
+
+        assert_int_equal(f.vnet_hdr, !plain);
+        assert_int_equal(tun_read(tun, packet, sizeof(packet), &meta), 0);
+        assert_int_equal(udp_send(u, &t), 0);
+        while (payload < sizeof(data)) {
+            ssize_t n;
+
+            assert_true(wait_readable(tun_fd(tun)));
+            n = tun_read(tun, packet, sizeof(packet), &meta);
+            assert_true(n > 28);
+            assert_int_equal(packet[0], 0x45);
+            assert_int_equal(get_be16(packet + 2), n);
+            assert_int_equal(packet[9], IPPROTO_UDP);
+            payload += (size_t)n - 28;
+            if (f.rx_uso) {
+                assert_int_equal(meta.gso, TUN_GSO_UDP);
+                assert_int_equal(meta.gso_bytes, 1000);
+                assert_int_equal(n, 3028);
+                assert_true(meta.needs_csum);
+                assert_int_equal(meta.csum_start, 20);
+                assert_int_equal(meta.csum_offset, 6);
+            } else {
+                assert_int_equal(meta.gso, TUN_GSO_NONE);
+                assert_int_equal(n, 1028);
+            }
+        }
+        assert_int_equal(payload, sizeof(data));
+        /* A packet that does not fit is lost and said so. */
+        assert_int_equal(udp_send(u, &t), 0);
+        assert_true(wait_readable(tun_fd(tun)));
+        assert_int_equal(tun_read(tun, packet, 1000, &meta), -EMSGSIZE);
+        udp_free(u);
+        tun_free(tun);
+    }
+    tun_free(NULL);
+}
+
+/* One's complement sum of RFC 1071, not folded into the complement. */
+static uint32_t sum16(uint32_t sum, const uint8_t *p, size_t len)
+{
+    for (size_t i = 0; i + 1 < len; i += 2)
+        sum += get_be16(p + i);
+    if (len & 1)
+        sum += (uint32_t)p[len - 1] << 8;
+    while (sum >> 16)
+        sum = (sum & 0xffff) + (sum >> 16);
+    return sum;
+}
+
+static void build_udp4(uint8_t h[28], uint16_t to_port, size_t payload)
+{
+    uint32_t pseudo;
+
+    memset(h, 0, 28);
+    h[0] = 0x45;
+    put_be16(h + 2, (uint16_t)(28 + payload));
+    h[8] = 64;
+    h[9] = IPPROTO_UDP;
+    put_be32(h + 12, 0x0a080002);
+    put_be32(h + 16, 0x0a080001);
+    put_be16(h + 10, (uint16_t)~sum16(0, h, 20));
+    put_be16(h + 20, 9);
+    put_be16(h + 22, to_port);
+    put_be16(h + 24, (uint16_t)(8 + payload));
+    pseudo = sum16(IPPROTO_UDP + 8 + (uint32_t)payload, h + 12, 8);
+    put_be16(h + 26, (uint16_t)pseudo);
+}
+
+static void test_tun_write(void **state)
+{
+    uint8_t header[28], payload[3000];
+    struct tun_meta meta = { .needs_csum = true, .csum_start = 20, .csum_offset = 6, .hdr_bytes = 28 };
+
+    for (size_t i = 0; i < sizeof(payload); i++)
+        payload[i] = (uint8_t)(i * 7);
+    for (int uso = 0; uso < 2; uso++) {
+        struct tun *tun = open_tun(false, false, !uso);
+        struct udp *u = open_udp("10.8.0.1", NULL, false, false);
+        struct endpoint from = ep("10.8.0.2:9");
+        /* In two pieces, as a train comes from several buffers. */
+        struct iovec iov[3] = { { header, 28 }, { payload, 1000 }, { payload + 1000, uso ? 2000 : 0 } };
+
+        build_udp4(header, udp_local_port(u), uso ? 3000 : 1000);
+        meta.gso = uso ? TUN_GSO_UDP : TUN_GSO_NONE;
+        meta.gso_bytes = uso ? 1000 : 0;
+        if (uso && !tun_features_get(tun).tx_uso) {
+            assert_int_equal(tun_write(tun, iov, 3, &meta), -EOPNOTSUPP);
+        } else {
+            assert_int_equal(tun_write(tun, iov, 3, &meta), 0);
+            receive_pattern(u, uso ? 3000 : 1000, 1000, &from);
+        }
+        udp_free(u);
+        tun_free(tun);
+    }
+}
+
+static void test_tun_plain_write(void **state)
+{
+    uint8_t header[28], payload[1000];
+    struct iovec iov[2] = { { header, 28 }, { payload, sizeof(payload) } };
+    struct tun_meta meta = { .needs_csum = true, .csum_start = 20, .csum_offset = 6 };
+    struct tun *tun = open_tun(true, false, false);
+    struct udp *u = open_udp("10.8.0.1", NULL, false, false);
+    struct endpoint from = ep("10.8.0.2:9");
+    struct iovec many[TUN_IOV_MAX + 1] = { 0 };
+
+    for (size_t i = 0; i < sizeof(payload); i++)
+        payload[i] = (uint8_t)(i * 7);
+    build_udp4(header, udp_local_port(u), sizeof(payload));
+    assert_int_equal(tun_write(tun, iov, 2, &meta), -EOPNOTSUPP);
+    assert_int_equal(tun_write(tun, many, TUN_IOV_MAX + 1, NULL), -EINVAL);
+    put_be16(header + 26, 0); /* UDP over IPv4 may go without a checksum */
+    assert_int_equal(tun_write(tun, iov, 2, NULL), 0);
+    receive_pattern(u, 1000, 1000, &from);
+    udp_free(u);
+    tun_free(tun);
+}
+
+static void test_tun_goes_with_its_descriptor(void **state)
+{
+    struct tun *tun = open_tun(false, true, true);
+    char name[TUN_NAME_SIZE], path[64];
+
+    assert_false(tun_features_get(tun).rx_tso);
+    assert_false(tun_features_get(tun).rx_uso);
+    assert_true(tun_ifindex(tun) > 0);
+    assert_int_equal(tun_set_mtu(tun, 1300), 0);
+    strcpy(name, tun_name(tun));
+    snprintf(path, sizeof(path), "ip link show dev %s | grep -q 'mtu 1300'", name);
+    run(path);
+    tun_free(tun);
+    snprintf(path, sizeof(path), "! ip link show dev %s 2>/dev/null", name);
+    run(path);
+}
+
+/* Processes until an event of this type for this interface comes; others are skipped. */
+static struct nlmon_event wait_event(struct nlmon *m, enum nlmon_event_type type, const char *name)
+{
+    struct nlmon_event ev;
+
+    for (;;) {
+        while (nlmon_pop_event(m, &ev))
+            if (ev.type == type && (!name || strcmp(ev.name, name) == 0))
+                return ev;
+        if (!wait_readable(nlmon_fd(m)))
+            fail_msg("no event %d for %s", type, name ? name : "(any)");
+        assert_int_equal(nlmon_process(m), 0);
+    }
+}
+
+static bool has_addr(const struct nlmon_link *l, const char *text)
+{
+    struct addr a = ep(text).addr;
+
+    for (size_t i = 0; i < l->addrs_count; i++)
+        if (addr_equal(&l->addrs[i].addr, &a))
+            return true;
+    return false;
+}
+
+static void test_netlink_follows(void **state)
+{
+    struct nlmon_event ev;
+    struct nlmon *m;
+
+    assert_int_equal(nlmon_open(&m), 0);
+    wait_event(m, NLMON_LINK_UP, "va");
+    assert_non_null(nlmon_link_find(m, "va"));
+    assert_string_equal(nlmon_link_find(m, "va")->kind, "veth");
+    assert_true(has_addr(nlmon_link_find(m, "va"), "10.9.0.1"));
+    assert_true(nlmon_link_find(m, "lo")->loopback);
+    while (nlmon_pop_event(m, &ev))
+        continue;
+
+    run("ip addr add 10.9.1.1/24 dev va");
+    ev = wait_event(m, NLMON_ADDR_NEW, "va");
+    assert_true(addr_equal(&ev.addr.addr, &(struct addr){ ADDR_V4, { 10, 9, 1, 1 } }));
+    assert_int_equal(ev.addr.prefix_len, 24);
+    run("ip route add default via 10.9.0.2 dev va metric 7");
+    ev = wait_event(m, NLMON_DEFAULT_ROUTE_NEW, "va");
+    assert_true(addr_equal(&ev.route.gateway, &(struct addr){ ADDR_V4, { 10, 9, 0, 2 } }));
+    assert_int_equal(ev.route.metric, 7);
+    assert_int_equal(ev.route.table, 254);
+    run("ip route replace default via 10.9.0.3 dev va metric 7");
+    ev = wait_event(m, NLMON_DEFAULT_ROUTE_DEL, "va");
+    assert_int_equal(ev.route.gateway.bytes[3], 2);
+    ev = wait_event(m, NLMON_DEFAULT_ROUTE_NEW, "va");
+    assert_int_equal(ev.route.gateway.bytes[3], 3);
+    run("ip addr del 10.9.1.1/24 dev va");
+    wait_event(m, NLMON_ADDR_DEL, "va");
+    assert_false(has_addr(nlmon_link_find(m, "va"), "10.9.1.1"));
+
+    /* The peer goes down: no carrier, but va itself stays up. */
+    run("ip link set vb down");
+    wait_event(m, NLMON_LINK_DOWN, "va");
+    assert_false(nlmon_link_find(m, "va")->usable);
+    assert_true(nlmon_link_find(m, "va")->admin_up);
+    run("ip link set vb up");
+    wait_event(m, NLMON_LINK_UP, "va");
+    assert_int_equal(nlmon_link_find(m, "va")->defaults_count, 1);
+
+    /* va down: the kernel drops its IPv4 routes without a word. */
+    run("ip link set va down");
+    wait_event(m, NLMON_LINK_DOWN, "va");
+    ev = wait_event(m, NLMON_DEFAULT_ROUTE_DEL, "va");
+    assert_int_equal(ev.route.metric, 7);
+    assert_int_equal(nlmon_link_find(m, "va")->defaults_count, 0);
+    run("ip link set va up");
+    wait_event(m, NLMON_LINK_UP, "va");
+
+    run("ip link add vc type veth peer name vd && ip link del vc");
+    wait_event(m, NLMON_LINK_GONE, "vc");
+    assert_null(nlmon_link_find(m, "vc"));
+    assert_int_equal(nlmon_ignored(m), 0);
+    nlmon_free(m);
+}
+
+static void test_netlink_multipath(void **state)
+{
+    struct nlmon_event ev;
+    struct nlmon *m;
+
+    assert_int_equal(nlmon_open(&m), 0);
+    run("ip route add default metric 9 nexthop via 10.9.0.2 dev va nexthop via 10.9.0.1 dev vb");
+    ev = wait_event(m, NLMON_DEFAULT_ROUTE_NEW, "va");
+    assert_int_equal(ev.route.gateway.bytes[3], 2);
+    ev = wait_event(m, NLMON_DEFAULT_ROUTE_NEW, "vb");
+    assert_int_equal(ev.route.gateway.bytes[3], 1);
+    run("ip route del default metric 9");
+    wait_event(m, NLMON_DEFAULT_ROUTE_DEL, "vb");
+    nlmon_free(m);
+}
+
+static void test_netlink_overflow(void **state)
+{
+    int small = 1;
+    struct nlmon_event ev;
+    struct nlmon *m;
+    bool renamed = false, overflow = false;
+
+    assert_int_equal(nlmon_open(&m), 0);
+    while (nlmon_pop_event(m, &ev))
+        continue;
+    /* The smallest buffer that the kernel grants holds a few messages, and nobody reads. */
+    assert_int_equal(setsockopt(nlmon_fd(m), SOL_SOCKET, SO_RCVBUF, &small, sizeof(small)), 0);
+    run("for i in 1 2 3 4 5 6 7 8 9; do ip addr add 10.9.2.$i/32 dev va; ip addr del 10.9.2.$i/32 dev va; done;"
+        "ip addr add 10.9.3.1/32 dev va");
+    assert_int_equal(nlmon_process(m), 0);
+    while (nlmon_pop_event(m, &ev)) {
+        overflow |= ev.type == NLMON_OVERFLOW;
+        renamed |= ev.type == NLMON_ADDR_NEW && ev.addr.addr.bytes[2] == 3;
+    }
+    assert_true(overflow);
+    assert_true(renamed);
+    assert_true(has_addr(nlmon_link_find(m, "va"), "10.9.3.1"));
+    assert_false(has_addr(nlmon_link_find(m, "va"), "10.9.2.1"));
+    run("ip addr del 10.9.3.1/32 dev va");
+    wait_event(m, NLMON_ADDR_DEL, "va");
+    nlmon_free(m);
+}
+
+static void test_store(void **state)
+{
+    char dir[] = "/tmp/hawser-test-XXXXXX", path[64], err[256];
+    uint8_t *data;
+    size_t len;
+    struct stat st;
+
+    assert_non_null(mkdtemp(dir));
+    snprintf(path, sizeof(path), "%s/state", dir);
+    assert_int_equal(store_read(path, &data, &len, err, sizeof(err)), -ENOENT);
+    assert_non_null(strstr(err, path));
+    assert_int_equal(store_write(path, "one", 3, NULL, 0), 0);
+    assert_int_equal(store_write(path, "second", 6, NULL, 0), 0);
+    assert_int_equal(store_read(path, &data, &len, NULL, 0), 0);
+    assert_int_equal(len, 6);
+    assert_string_equal((char *)data, "second");
+    free(data);
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(st.st_mode & 07777, 0600);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(rmdir(dir), 0); /* no temporary file is left */
+    assert_int_equal(store_write(path, "x", 1, err, sizeof(err)), -ENOENT);
+    assert_non_null(strstr(err, path));
+}
+
+static void test_clock(void **state)
+{
+    struct rng r = sys_rng();
+    instant a = clock_now();
+
+    assert_true(a > 0);
+    assert_true(clock_now() >= a);
+    assert_true(rng_u64(&r) != rng_u64(&r));
+}
+
+static int make_namespace(void)
+{
+    if (geteuid() != 0 || unshare(CLONE_NEWNET) < 0)
+        return -1;
+    return system("ip link set lo up && ip link add va type veth peer name vb && ip link set va addrgenmode none && "
+                  "ip link set vb addrgenmode none && ip link set va up && "
+                  "ip link set vb up && ip addr add 10.9.0.1/24 dev va && ip addr add 10.9.0.2/24 dev vb && "
+                  "ip addr add fd09::1/128 dev lo && ip addr add fd09::2/128 dev lo");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_udp_offloads),
+        cmocka_unit_test(test_udp_local_address),
+        cmocka_unit_test(test_udp_icmp_error),
+        cmocka_unit_test(test_udp_refusals),
+        cmocka_unit_test(test_udp_full_buffer),
+        cmocka_unit_test(test_tun_read),
+        cmocka_unit_test(test_tun_write),
+        cmocka_unit_test(test_tun_plain_write),
+        cmocka_unit_test(test_tun_goes_with_its_descriptor),
+        cmocka_unit_test(test_netlink_follows),
+        cmocka_unit_test(test_netlink_multipath),
+        cmocka_unit_test(test_netlink_overflow),
+        cmocka_unit_test(test_store),
+        cmocka_unit_test(test_clock),
+    };
+
+    if (make_namespace() != 0) {
+        puts("SKIP: needs root, network namespaces and iproute2");
+        return 77;
+    }
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
