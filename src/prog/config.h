@@ -1,0 +1,151 @@
+/* prog/config.h - the configuration of one side: one INI file, read all or not at all.
+ *
+ * A file has one [Interface] section (this machine), any number of [Link NAME] sections (uplinks) and [Peer NAME]
+ * sections (the other side). The schema is one table (config_schema_at), used for parsing, defaults and help. Every
+ * error is one line: `file:line: found X, expected Y (did you mean Z?)`; all of them are told, not only the first. */
+#pragma once
+
+#include "base/addr.h"
+#include "base/instant.h"
+#include "base/text.h"
+#include "ident/keys.h"
+#include "tunnel/steer.h"
+
+#define CONFIG_FILE_MAX (1024 * 1024) /* bytes of a file */
+#define CONFIG_LINE_MAX 1000          /* bytes of a line */
+#define CONFIG_LINKS_MAX 32
+#define CONFIG_PEERS_MAX 4096
+#define CONFIG_LIST_MAX 1024 /* items of one list */
+#define CONFIG_ERRORS_MAX 50 /* lines told before "more" */
+#define CONFIG_PEER_NAME_MAX 31
+#define CONFIG_IFNAME_SIZE 16 /* IFNAMSIZ */
+#define CONFIG_PSK_BYTES 32
+#define CONFIG_PORT 51820 /* chosen: the port that people open already for a tunnel of this kind */
+
+enum config_role { CONFIG_NODE, CONFIG_AGENT };
+enum config_tier { CONFIG_PRIMARY, CONFIG_SECONDARY, CONFIG_BACKUP, CONFIG_NEVER, CONFIG_TIER_COUNT };
+enum config_routes { CONFIG_ROUTES_AUTO, CONFIG_ROUTES_NONE, CONFIG_ROUTES_LIST };
+enum config_ipv6 { CONFIG_IPV6_TUNNEL, CONFIG_IPV6_BLOCK, CONFIG_IPV6_DIRECT };
+enum config_loss { CONFIG_LOSS_BLOCK, CONFIG_LOSS_DIRECT };
+enum config_wifi { CONFIG_WIFI_AUTO, CONFIG_WIFI_FILE, CONFIG_WIFI_OFF };
+
+enum config_offload {                          /* bits */
+                      CONFIG_OFFLOAD_CSUM = 1, /* TUN checksums */
+                      CONFIG_OFFLOAD_TSO = 2,  /* TUN TCP super-packets */
+                      CONFIG_OFFLOAD_USO = 4,  /* TUN UDP super-packets */
+                      CONFIG_OFFLOAD_GSO = 8,  /* UDP_SEGMENT */
+                      CONFIG_OFFLOAD_GRO = 16, /* UDP_GRO */
+                      CONFIG_OFFLOAD_ALL = 31,
+};
+
+/* An own address in its subnet: host bits are kept, unlike in a struct prefix. */
+struct config_address {
+    struct addr addr;
+    uint8_t len;
+};
+
+struct config_endpoint {
+    struct endpoint at; /* at.addr.family is ADDR_NONE for a host name; at.port is set either way */
+    char *name;         /* host name to resolve, or NULL */
+};
+
+struct config_addresses {
+    struct config_address *items;
+    size_t count;
+};
+
+struct config_prefixes {
+    struct prefix *items;
+    size_t count;
+};
+
+struct config_endpoints {
+    struct config_endpoint *items;
+    size_t count;
+};
+
+struct config_link {
+    char name[CONFIG_IFNAME_SIZE];
+    unsigned line;
+    int tier; /* enum config_tier */
+    int64_t weight;
+    uint64_t rate_up_bps, rate_down_bps; /* ceilings, 0: none */
+    struct config_signal {
+        int source; /* enum config_wifi */
+        char *file; /* CONFIG_WIFI_FILE: holds one number, dBm */
+    } wifi;
+    int64_t signal_low_dbm, signal_high_dbm;
+};
+
+struct config_peer {
+    char name[CONFIG_PEER_NAME_MAX + 1];
+    unsigned line, key_line; /* of the section and of its PublicKey */
+    struct peer_key key;
+    uint8_t psk[CONFIG_PSK_BYTES]; /* all zero: none */
+    struct config_endpoints endpoints;
+    struct config_prefixes addresses;            /* agent: the node's; none: from the pool */
+    struct config_prefixes allowed_prefixes;     /* agent: further networks behind the node */
+    struct config_prefixes allowed_destinations; /* agent: what the node may reach; none: anything */
+};
+
+/* Everything is owned by the struct; config_free wipes the keys. */
+struct config {
+    char name[CONFIG_IFNAME_SIZE]; /* of the TUN device */
+    int role;                      /* enum config_role */
+    struct identity identity;
+    bool has_identity;      /* false after config_parse of a file that names a PrivateKeyFile */
+    char *private_key_file; /* or NULL */
+    unsigned private_key_file_line;
+    int64_t listen_port; /* 0 for a node: any */
+    struct config_addresses addresses;
+    int64_t mtu;
+    struct config_route_set {
+        int mode; /* enum config_routes */
+        struct config_prefixes list;
+    } routes;
+    int64_t table, mark;      /* of our routes and rules */
+    struct steer_table steer; /* compiled; its default has the mode of `Mode =` */
+    struct config_nat {
+        bool enabled;
+        char interface[CONFIG_IFNAME_SIZE]; /* empty: any that leads out */
+    } nat;
+    struct config_endpoints announce;
+    char *state_dir;
+    char *control;     /* path of the control socket */
+    span wait;         /* how long a session without a path is kept */
+    int ipv6;          /* enum config_ipv6 */
+    int on_agent_loss; /* enum config_loss */
+    unsigned offload;  /* bits of enum config_offload */
+
+    struct config_link *links; /* none: every usable interface */
+    size_t links_count;
+    struct config_peer *peers;
+    size_t peers_count;
+};
+
+/* Reads a file held in memory; opens nothing. file_name is used in messages only. 0 and *ret, -EINVAL with lines in
+ * errors, or -ENOMEM. Warnings go to errors too (`file:line: warning: ...`) and do not fail. */
+int config_parse(const char *file_name, const char *data, size_t len, struct text *errors, struct config **ret);
+/* Reads the file and the PrivateKeyFile that it names, which nobody but its owner may read. A relative
+ * PrivateKeyFile is taken from the folder of the file. As above; a file that cannot be read is -EINVAL with a line. */
+int config_load(const char *path, struct text *errors, struct config **ret);
+/* Accepts NULL. */
+void config_free(struct config *c);
+
+/* NULL when there is no such section. */
+const struct config_link *config_link_find(const struct config *c, const char *name);
+
+const char *config_tier_name(enum config_tier t);
+/* 0 or -EINVAL. */
+int config_tier_parse(const char *s, enum config_tier *ret);
+
+/* One row of the schema, for help and for tests of the manual. */
+struct config_key {
+    const char *section, *key, *type, *help;
+    const char *fallback, *unit; /* or NULL */
+    char range[48];              /* empty: none */
+    bool multiple;
+};
+
+/* False past the last row. */
+bool config_schema_at(size_t i, struct config_key *ret);

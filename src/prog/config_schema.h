@@ -1,0 +1,78 @@
+/* prog/config_schema.h - the table behind prog/config.h: what may stand in a file, and how each value is read.
+ *
+ * Internal to config.c and config_schema.c. */
+#pragma once
+
+#include "prog/config.h"
+
+enum config_section { CONFIG_NOWHERE, CONFIG_INTERFACE, CONFIG_LINK, CONFIG_PEER, CONFIG_SECTION_COUNT };
+enum config_roles { CONFIG_ONLY_NODE = 1, CONFIG_ONLY_AGENT = 2, CONFIG_BOTH = 3 };
+
+struct config_field;
+
+/* A prefix that one peer or this machine claims. */
+struct config_claim {
+    struct prefix prefix;
+    unsigned line;
+};
+
+/* A key that was used, for checks that need the whole file. */
+struct config_use {
+    const struct config_field *field;
+    unsigned line;
+};
+
+/* The state of one parse. `line` is where we are. */
+struct config_parse {
+    struct config *config;
+    const char *file_name;
+    struct text *errors;
+    unsigned line;
+    unsigned errors_count;
+    bool out_of_memory;
+    struct config_use *uses;
+    size_t uses_count;
+    struct config_claim *claims;
+    size_t claims_count;
+    const struct config_field *field;     /* being read */
+    int mode;                             /* of `Mode =` */
+    unsigned rule_lines[STEER_RULES_MAX]; /* line of each rule of config->steer */
+    unsigned default_line;                /* of the rule for default, or 0 */
+};
+
+struct config_field {
+    enum config_section section;
+    const char *key;
+    const struct config_type *type;
+    size_t offset;        /* in struct config, config_link or config_peer */
+    const char *fallback; /* or NULL */
+    const char *help;
+    int64_t min, max; /* numbers; for durations in us; for text the most characters */
+    const char *unit;
+    const char *const *choices; /* of an enum, in its order; ends in NULL */
+    enum config_roles roles;
+    bool multiple, required;
+};
+
+struct config_type {
+    const char *name;
+    /* Reads value into out or calls config_expected. */
+    void (*read)(struct config_parse *p, const struct config_field *f, const char *value, void *out);
+    bool secret; /* the value is never shown */
+};
+
+extern const struct config_field config_schema[];
+extern const size_t config_schema_count;
+
+/* One error line at `line`. */
+void config_error(struct config_parse *p, unsigned line, const char *fmt, ...) PRINTF_LIKE(3, 4);
+void config_warning(struct config_parse *p, unsigned line, const char *fmt, ...) PRINTF_LIKE(3, 4);
+/* "found KEY = VALUE, expected WHAT (did you mean NEAR?)" at the current line; near may be NULL. */
+void config_expected(struct config_parse *p, const char *value, const char *near, const char *fmt, ...)
+    PRINTF_LIKE(4, 5);
+/* Appends a zeroed item to an array and returns it; NULL, told as an error, when it is full or memory is out. */
+void *config_grow(struct config_parse *p, void *items_ptr, size_t *count, size_t item_size, size_t max);
+/* Printable and cut to fit; "(nothing)" for an empty one. Returns buf. */
+#define CONFIG_SHOWN_SIZE 72
+char *config_shown(const char *value, char buf[CONFIG_SHOWN_SIZE]);
+bool config_ifname_valid(const char *s);
