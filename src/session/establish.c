@@ -1,0 +1,379 @@
+/* session/establish.c - handshakes in progress.
+ *
+ * Theory of operation, initiator. One INIT is built and raced over every path; copies are sent again after 250 ms, 500
+ * ms, 1 s, 2 s; after 5 s a new one is built. The first RESPONSE wins. A COOKIE answer makes us build an INIT with that
+ * cookie and send it where the cookie came from.
+ *
+ * Responder. An INIT changes nothing but the one tentative slot: its response is stored and goes to every copy, byte
+ * for byte the same. The slot's epoch receives; only the first record opened under it makes it current. While the slot
+ * is taken, a rival must bring a cookie, and one that was issued later than that of the slot and of the current epoch:
+ * a recorded INIT carries an old cookie or none, and cannot be given another (the cookie is in the Noise prologue).
+ * INITs whose epochs were confirmed are known by digest and never answered again.
+ *
+ * Both at once: a node that has just begun a handshake ignores its agent's for a second; the agent answers the node's.
+ */
+#include <errno.h>
+
+#include "session/internal.h"
+
+#define SIMULTANEOUS (1 * SEC)
+
+static bool at_equal(const struct locator_pair *a, const struct locator_pair *b)
+{
+    return a->link == b->link && endpoint_equal(&a->remote, &b->remote);
+}
+
+void establish_stop(struct session *s)
+{
+    ident_wipe(&s->conn, sizeof(s->conn));
+}
+
+/* Builds a new INIT; copies keep their destinations. */
+static int init_make(struct session *s, const uint8_t *cookie, instant now)
+{
+    struct connecting *c = &s->conn;
+    enum suite suite = suite_choose(s->o.suites, s->o.peer.suites);
+
+    c->hello = (struct hello){
+        .session_id = s->id,
+        .flags = s->o.opener ? HELLO_FLAG_OPENER : 0,
+        .suites = s->o.suites,
+        .features = s->o.features,
+    };
+    if (!s->up && !s->o.opener)
+        c->hello.session_id = rng_u64(s->o.rng);
+    memcpy(c->hello.ed25519, s->o.self->ed25519, 32);
+    c->started = now;
+    c->sends = 0;
+    c->next_send = now;
+    c->use_cookie = cookie != NULL;
+    for (unsigned i = 0; i < c->copies_count; i++)
+        c->copies[i].pending = c->copies[i].sent = false;
+    s->info.handshakes++;
+    return handshake_init_make(&c->init, s->o.self, &s->o.peer, s->o.psk, suite, &c->hello, cookie, s->o.rng);
+}
+
+/* The opener's destinations are its paths as they are now: one that appears during a handshake joins the race. */
+static void copies_from_paths(struct session *s)
+{
+    struct connecting *c = &s->conn;
+
+    for (unsigned i = 0; i < SESSION_SLOTS; i++) {
+        const struct spath *p = &s->paths[i];
+        bool known = false;
+
+        if (!p->used || p->link_down)
+            continue;
+        for (unsigned j = 0; j < c->copies_count; j++)
+            known |= at_equal(&c->copies[j].at, &p->spec.at);
+        if (!known && c->copies_count < COPIES_MAX) {
+            memset(&c->copies[c->copies_count], 0, sizeof(c->copies[0]));
+            c->copies[c->copies_count++].at = p->spec.at;
+        }
+    }
+}
+
+void session_connect(struct session *s, const struct locator_pair *at, size_t count, instant now)
+{
+    struct connecting *c = &s->conn;
+
+    if (c->active)
+        return;
+    establish_stop(s);
+    for (size_t i = 0; i < count && i < COPIES_MAX; i++)
+        c->copies[c->copies_count++].at = at[i];
+    if (init_make(s, NULL, now) == 0)
+        c->active = true;
+}
+
+bool session_is_connecting(const struct session *s)
+{
+    return s->conn.active;
+}
+
+static span resend_after(unsigned sends)
+{
+    return MIN((250 * MSEC) << MIN(sends, 4u), 2 * SEC);
+}
+
+static void race(struct session *s, instant now)
+{
+    struct connecting *c = &s->conn;
+
+    if (s->o.opener && !c->use_cookie)
+        copies_from_paths(s);
+    for (unsigned i = 0; i < c->copies_count; i++)
+        c->copies[i].pending = !c->use_cookie || c->copies[i].sent;
+    c->next_send = now + resend_after(c->sends++);
+}
+
+instant establish_next_expiry(const struct session *s)
+{
+    instant next = INSTANT_NEVER;
+
+    if (s->conn.active)
+        next = s->conn.next_send;
+    if (s->resp.active)
+        next = instant_min(next, s->resp.expires);
+    if (s->confirm_left > 0)
+        next = instant_min(next, s->confirm_again);
+    if (!s->conn.active)
+        next = instant_min(next, s->rekey_at);
+    return next;
+}
+
+void establish_on_expiry(struct session *s, instant now)
+{
+    struct connecting *c = &s->conn;
+
+    if (s->resp.active && now >= s->resp.expires) {
+        s->resp.active = false;
+        epoch_free(s, s->next);
+        s->next = NULL;
+    }
+    if (!c->active && s->o.opener && now >= s->rekey_at) {
+        s->rekey_at = now + SESSION_RETRY_AFTER;
+        session_connect(s, NULL, 0, now);
+    }
+    if (!c->active || now < c->next_send)
+        return;
+    if (now - c->started >= SESSION_RETRY_AFTER && init_make(s, NULL, now) < 0) {
+        establish_stop(s);
+        return;
+    }
+    race(s, now);
+}
+
+/* --- initiator --- */
+
+int session_on_response(struct session *s, const uint8_t *pkt, size_t len, const struct locator_pair *at, instant now)
+{
+    struct connecting *c = &s->conn;
+    uint8_t master[32];
+    struct hello hello;
+    struct epoch *e;
+    bool fresh;
+    int r;
+
+    if (!c->active)
+        return -ENOENT;
+    if (len < RESPONSE_MIN_LEN || len > HANDSHAKE_MAX)
+        return -EBADMSG;
+    r = handshake_response_read(&c->init, s->o.self_mask, &s->o.peer, pkt, len, master, &hello);
+    if (r < 0)
+        return r;
+    e = epoch_new(s, master, c->init.suite, true, now);
+    ident_wipe(master, sizeof(master));
+    if (!e)
+        return -ENOMEM;
+    e->peer_features = hello.features;
+    /* An acceptor that begins has just started: it has no session to go on with. */
+    fresh = (hello.flags & HELLO_FLAG_FRESH) || !s->up || !s->o.opener;
+    if (fresh)
+        session_restart(s, c->hello.session_id, now);
+    epoch_install(s, e);
+    s->rekey_at = s->o.opener ? now + SESSION_REKEY_AFTER + (span)(rng_u64(s->o.rng) % (5 * SEC)) : INSTANT_NEVER;
+    s->up = true;
+    s->no_path_since = now;
+    establish_stop(s);
+    if (s->o.opener) {
+        session_paths_start(s, now);
+        for (unsigned i = 0; i < SESSION_SLOTS; i++)
+            if (s->paths[i].path)
+                s->paths[i].want_probe = MAX(s->paths[i].want_probe, 1u); /* confirms the keys on every path */
+    } else {
+        s->confirm_at[0] = *at;
+        s->confirm_count = 1;
+        s->confirm_left = 5;
+        s->confirm_again = now;
+    }
+    session_event(s, fresh ? SESSION_UP : SESSION_REKEYED, 0, fresh, 0);
+    return 0;
+}
+
+int session_on_cookie(struct session *s, const uint8_t *pkt, size_t len, const struct locator_pair *at, instant now)
+{
+    struct connecting *c = &s->conn;
+    uint8_t cookie[COOKIE_LEN];
+
+    if (!c->active || c->use_cookie)
+        return -ENOENT;
+    for (unsigned i = 0; i < c->copies_count; i++) {
+        if (!c->copies[i].sent || !at_equal(&c->copies[i].at, at) ||
+            handshake_cookie_read(&s->peer_mask, c->copies[i].mac1, pkt, len, cookie) < 0)
+            continue;
+        if (init_make(s, cookie, now) < 0)
+            return -EIO;
+        c->copies[i].pending = c->copies[i].sent = true;
+        c->next_send = now + resend_after(c->sends++);
+        return 0;
+    }
+    return -EBADMSG;
+}
+
+int session_on_reset(struct session *s, const uint8_t token[RESET_TOKEN_LEN], instant now)
+{
+    for (unsigned i = 0; i < SESSION_SLOTS; i++) {
+        if (!s->has_token[i] || !ident_equal(s->tokens[i], token, RESET_TOKEN_LEN))
+            continue;
+        /* A hint, no more: the keys in use stay until a handshake has succeeded. */
+        if (now - s->last_reset < 1 * SEC)
+            return 0;
+        s->last_reset = now;
+        session_connect(s, NULL, 0, now);
+        return 0;
+    }
+    return -ENOENT;
+}
+
+/* --- responder --- */
+
+static void respond_to(struct session *s, const struct locator_pair *at)
+{
+    struct responding *r = &s->resp;
+
+    for (unsigned i = 0; i < r->at_count; i++)
+        if (at_equal(&r->at[i], at))
+            return;
+    if (r->at_count < COPIES_MAX)
+        r->at[r->at_count++] = *at;
+}
+
+bool session_on_known_init(struct session *s, const uint8_t digest[32], const struct locator_pair *at, instant now)
+{
+    if (s->resp.active && s->next && memcmp(s->next->digest, digest, 32) == 0) {
+        respond_to(s, at);
+        return true;
+    }
+    for (unsigned i = 0; i < DIGESTS_MAX; i++)
+        if (memcmp(s->digests[i], digest, 32) == 0)
+            return true;
+    return false;
+}
+
+int session_on_init(struct session *s, struct handshake_seen *seen, int64_t cookie_time, const struct locator_pair *at,
+                    instant now)
+{
+    struct responding *r = &s->resp;
+    uint8_t master[32];
+    struct hello hello;
+    struct epoch *e;
+    bool fresh;
+    int n;
+
+    if (session_on_known_init(s, seen->digest, at, now))
+        return 0;
+    if (!ident_equal(seen->hello.ed25519, s->o.peer.ed25519, 32) ||
+        !!(seen->hello.flags & HELLO_FLAG_OPENER) == s->o.opener)
+        return -EBADMSG;
+    if (s->o.opener && s->conn.active && now - s->conn.started < SIMULTANEOUS)
+        return -EALREADY;
+    if (r->active && (cookie_time < 0 || cookie_time <= s->next->cookie_time))
+        return 1;
+    if (cookie_time >= 0 && s->cur && cookie_time <= s->cur->cookie_time)
+        return -EALREADY;
+    fresh = !s->up || seen->hello.session_id != s->id;
+    hello = (struct hello){
+        .session_id = seen->hello.session_id,
+        .flags = (uint8_t)((fresh ? HELLO_FLAG_FRESH : 0) | (s->o.opener ? HELLO_FLAG_OPENER : 0)),
+        .suites = s->o.suites,
+        .features = s->o.features,
+    };
+    n = handshake_response_make(seen, s->o.self, s->o.psk, &hello, &s->peer_mask, s->o.rng, r->packet, master);
+    if (n < 0)
+        return n;
+    e = epoch_new(s, master, seen->suite, false, now);
+    ident_wipe(master, sizeof(master));
+    if (!e)
+        return -ENOMEM;
+    e->fresh = fresh;
+    e->session_id = seen->hello.session_id;
+    e->peer_features = seen->hello.features;
+    e->cookie_time = cookie_time;
+    memcpy(e->digest, seen->digest, 32);
+    epoch_free(s, s->next);
+    s->next = e;
+    epoch_sync_rx(s, e);
+    r->active = true;
+    r->packet_len = (size_t)n;
+    r->expires = now + SESSION_TENTATIVE_LIFE;
+    r->at_count = 0;
+    respond_to(s, at);
+    s->info.handshakes++;
+    return 0;
+}
+
+void establish_confirmed(struct session *s, instant now)
+{
+    struct epoch *e = s->next;
+    bool fresh = e->fresh;
+
+    memmove(s->digests[1], s->digests[0], sizeof(s->digests) - 32);
+    memcpy(s->digests[0], e->digest, 32);
+    s->resp.active = false;
+    s->next = NULL;
+    if (fresh)
+        session_restart(s, e->session_id, now);
+    e->fresh = false;
+    epoch_install(s, e);
+    if (s->o.opener)
+        s->rekey_at = now + SESSION_REKEY_AFTER;
+    s->up = true;
+    s->no_path_since = now;
+    establish_stop(s);
+    if (s->o.opener)
+        session_paths_start(s, now);
+    session_event(s, fresh ? SESSION_UP : SESSION_REKEYED, 0, fresh, 0);
+}
+
+/* --- output --- */
+
+static bool confirm_output(struct session *s, uint8_t *buf, struct session_tx *ret, instant now)
+{
+    struct epoch *e = s->cur;
+    uint8_t plain[CONTROL_HEADER_LEN + FRAME_HEADER_LEN] = { CONTENT_CONTROL, 0 };
+    uint8_t key[32];
+    uint64_t cid;
+    struct aead *aead;
+    int r;
+
+    if (s->confirm_left == 0 || now < s->confirm_again || !e || !e->initiator)
+        return false;
+    s->confirm_left--;
+    s->confirm_again = now + 200 * MSEC;
+    schedule_path_key(e->master, HANDSHAKE_PATH_ID, SCHEDULE_TO_RESPONDER, key);
+    cid = schedule_cid(e->master, HANDSHAKE_PATH_ID, SCHEDULE_TO_RESPONDER);
+    aead = aead_new(e->suite, key);
+    ident_wipe(key, sizeof(key));
+    if (!aead)
+        return false;
+    put_be16(plain + 2, time64_from(now));
+    plain[CONTROL_HEADER_LEN] = FRAME_CONFIRM;
+    sealed_header_put(buf, cid, e->confirms);
+    r = aead_seal(aead, e->confirms++, buf, SEALED_HEADER_LEN, plain, sizeof(plain), buf + SEALED_HEADER_LEN);
+    aead_free(aead);
+    *ret = (struct session_tx){ .at = s->confirm_at[0], .len = SEALED_HEADER_LEN + sizeof(plain) + SEALED_TAG_LEN };
+    return r == 0;
+}
+
+bool establish_output(struct session *s, uint8_t *buf, struct session_tx *ret, instant now)
+{
+    struct connecting *c = &s->conn;
+
+    if (s->resp.active && s->resp.at_count > 0) {
+        memcpy(buf, s->resp.packet, s->resp.packet_len);
+        *ret = (struct session_tx){ .at = s->resp.at[--s->resp.at_count], .len = s->resp.packet_len };
+        return true;
+    }
+    for (unsigned i = 0; c->active && i < c->copies_count; i++) {
+        if (!c->copies[i].pending)
+            continue;
+        c->copies[i].pending = false;
+        c->copies[i].sent = true;
+        ret->at = c->copies[i].at;
+        ret->segment = 0;
+        ret->len = handshake_init_write(&c->init, &s->peer_mask, s->o.rng, buf, c->copies[i].mac1);
+        return true;
+    }
+    return confirm_output(s, buf, ret, now);
+}

@@ -1,0 +1,199 @@
+/* session/internal.h - what the files of one session share; nobody else includes it.
+ *
+ *   session.c    life, paths, time, events, figures
+ *   epoch.c      keys: epochs and connection ids
+ *   establish.c  handshakes in progress, as initiator and as responder
+ *   rx.c         sealed records in
+ *   tx.c         datagrams out
+ *   sched.c      which path a flow may use now */
+#pragma once
+
+#include "ident/aead.h"
+#include "ident/hash.h"
+#include "ident/schedule.h"
+#include "session/replay.h"
+#include "session/session.h"
+#include "session/stream.h"
+#include "wire/header.h"
+
+#define COPIES_MAX 16 /* destinations over which one INIT is raced */
+#define LOOKAHEAD 16  /* path ids that an acceptor is ready for beyond the highest it has seen */
+#define EPOCH_RX_MAX (SESSION_SLOTS + LOOKAHEAD + 1)
+#define DUP_MAX 256           /* copies waiting for one path */
+#define DUP_LIFE (200 * MSEC) /* chosen: a copy later than this helps nobody: resequencing gave up at 100 ms */
+#define REINJECT_MAX 2048
+#define EVENTS_MAX 64
+#define DELIVER_MAX 512
+#define DIGESTS_MAX 8
+#define SEQ_WINDOW_BITS 65536       /* duplicates may come this many records late: 1 s at 65,000 packets a second */
+#define ELEPHANT_BYTES (512 * 1024) /* chosen: a run of this size is bulk whose rate matters more than its delay */
+#define HANDSHAKE_PATH_ID 0         /* keys of its own, for CONFIRM */
+
+struct epoch {
+    bool initiator; /* we are */
+    bool fresh;     /* responder: the session begins anew when it is confirmed */
+    enum suite suite;
+    uint8_t master[32];
+    uint8_t digest[32]; /* of the INIT that we answered */
+    uint64_t session_id;
+    uint32_t peer_features;
+    int64_t cookie_time; /* -1: none */
+    instant born;
+    uint64_t failed; /* records that did not open */
+    uint64_t confirms;
+    struct cid_entry rx[EPOCH_RX_MAX];
+    struct {
+        struct aead *aead;
+        uint32_t path_id;
+        uint64_t cid, records;
+    } tx[SESSION_SLOTS];
+};
+
+struct dup {
+    struct pbuf *b;
+    instant since;
+};
+
+struct spath {
+    bool used;
+    uint32_t id; /* 0: not yet opened under this session */
+    struct path *path;
+    struct replay_record replay;
+    uint64_t rx_highest;
+    /* as the scheduler sees it; refreshed at most each millisecond */
+    unsigned rank;
+    span delay;
+    uint64_t rate_bps;
+    struct session_path_spec spec;
+    uint16_t revision;
+    bool leaving, link_down, open;
+    /* control that waits for a record */
+    bool want_ack, want_open, want_challenge, want_response, want_token;
+    unsigned want_probe;
+    uint8_t challenge[8], response[8];
+    instant challenge_again;
+    /* RFC 9000 section 8: at most three times what came from an endpoint goes to it until it answered a challenge */
+    bool validated;
+    uint64_t unvalidated_rx, unvalidated_tx;
+    bool migrating;
+    struct locator_pair old_at;
+    instant migrate_deadline;
+    struct pbuf *stash; /* numbered, popped, and did not fit the datagram before */
+    struct dup dup[DUP_MAX];
+    unsigned dup_head, dup_count;
+};
+
+struct connecting {
+    bool active;
+    struct handshake_init init;
+    struct hello hello;
+    instant started, next_send;
+    unsigned sends;
+    bool use_cookie;
+    struct {
+        struct locator_pair at;
+        uint8_t mac1[MAC1_LEN];
+        bool pending, sent;
+    } copies[COPIES_MAX];
+    unsigned copies_count;
+};
+
+struct responding { /* the tentative slot: its epoch is session.next */
+    bool active;
+    uint8_t packet[HANDSHAKE_MAX]; /* one RESPONSE, byte for byte the same to every copy */
+    size_t packet_len;
+    struct locator_pair at[COPIES_MAX];
+    unsigned at_count; /* waiting to be sent */
+    instant expires;
+};
+
+struct session {
+    struct session_options o;
+    struct handshake_mask peer_mask;
+    bool up;
+    uint64_t id;
+    struct epoch *cur, *prev, *next;
+    struct connecting conn;
+    struct responding resp;
+    uint8_t digests[DIGESTS_MAX][32]; /* INITs of confirmed epochs, newest first: never answered again */
+    struct locator_pair confirm_at[COPIES_MAX];
+    unsigned confirm_count, confirm_left;
+    instant confirm_again;
+
+    struct spath paths[SESSION_SLOTS];
+    uint32_t next_path_id, highest_path_id;
+    uint8_t tokens[SESSION_SLOTS][RESET_TOKEN_LEN];
+    bool has_token[SESSION_SLOTS];
+
+    struct flowq *flowq;
+    struct reseq *reseq;
+    struct replay_seq seqs;
+    struct stream *stream;
+    uint64_t tx_seq, rx_seq_high;
+    struct session_target targets[SESSION_TARGETS];
+    struct {
+        struct pbuf *b;
+        uint8_t from;
+    } reinject[REINJECT_MAX];
+    unsigned reinject_head, reinject_count;
+    unsigned tx_turn;
+    uint8_t fastest; /* slot, for smallest-delay with hysteresis */
+
+    struct {
+        const uint8_t *data;
+        size_t len;
+        struct pbuf *owner;
+    } deliver[DELIVER_MAX];
+    unsigned deliver_head, deliver_count;
+
+    struct session_event events[EVENTS_MAX];
+    unsigned events_head, events_count;
+    uint8_t *popped_message; /* of the event popped last */
+
+    instant sched_at;
+    instant tick; /* slow work: resequencing wait, CoDel target, busy marks */
+    instant last_data, alive_until, no_path_since, rekey_at;
+    instant last_reset;
+    struct session_info info;
+};
+
+/* session.c */
+void session_event(struct session *s, enum session_event_type type, unsigned slot, bool fresh, enum path_state old);
+void session_restart(struct session *s, uint64_t id, instant now);
+void session_paths_start(struct session *s, instant now);
+int session_path_start(struct session *s, unsigned slot, uint32_t id, instant now);
+void session_path_clear(struct session *s, unsigned slot);
+void session_path_events(struct session *s, unsigned slot, instant now);
+int session_find_path(const struct session *s, uint32_t path_id); /* slot or -1 */
+bool session_path_usable(const struct session *s, unsigned slot);
+void session_break(struct session *s, const char *why, instant now);
+void session_reinject_path(struct session *s, unsigned slot, instant now);
+
+/* rx.c */
+int session_pump_messages(struct session *s, instant now);
+
+/* epoch.c */
+struct epoch *epoch_new(struct session *s, const uint8_t master[32], enum suite suite, bool initiator, instant now);
+void epoch_free(struct session *s, struct epoch *e);
+void epoch_sync_rx(struct session *s, struct epoch *e); /* connection ids for the paths there are and may come */
+void epochs_sync_rx(struct session *s);
+struct aead *epoch_rx_key(struct cid_entry *e);
+struct aead *epoch_tx_key(struct epoch *e, unsigned slot, uint32_t path_id, uint64_t *ret_cid);
+void epoch_install(struct session *s, struct epoch *e); /* current becomes previous */
+
+/* establish.c */
+bool establish_output(struct session *s, uint8_t *buf, struct session_tx *ret, instant now);
+void establish_confirmed(struct session *s, instant now); /* a record came under session.next */
+instant establish_next_expiry(const struct session *s);
+void establish_on_expiry(struct session *s, instant now);
+void establish_stop(struct session *s);
+
+/* sched.c */
+void sched_refresh(struct session *s, instant now);
+uint8_t sched_candidates(const struct session *s, const struct session_target *t);
+bool sched_may(const struct session *s, const struct session_target *t, const struct flow *f, unsigned slot,
+               instant now);
+int sched_fastest(const struct session *s, uint8_t slots);
+/* Slots in the order in which they are offered packets: fastest first. Returns their number. */
+unsigned sched_order(const struct session *s, uint8_t order[SESSION_SLOTS]);
+span sched_spread(const struct session *s);

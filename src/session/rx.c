@@ -1,0 +1,397 @@
+/* session/rx.c - sealed records in.
+ *
+ * Theory of operation. A record is looked up by connection id (the owner), checked against the path's replay window,
+ * opened in place, and only then believed: the counter is marked, the path told, a new endpoint considered. Data
+ * records that came over another path already are dropped by session sequence; the rest pass the resequencer, without a
+ * copy when they are in order.
+ *
+ * An endpoint moves (NAT rebinding, roaming) when the newest record of a path comes from elsewhere: we follow at once,
+ * send no more than three times what came from there, and go back if it does not answer a challenge within a second
+ * (RFC 9000 9.3). */
+#include <errno.h>
+
+#include "session/internal.h"
+
+#define MIGRATE_LIMIT (1 * SEC) /* chosen: well above a round trip, below what an application notices */
+
+static void drop(struct session *s, enum session_drop d)
+{
+    s->info.drops[d]++;
+}
+
+static void challenge(struct session *s, struct spath *p, instant now)
+{
+    rng_fill(s->o.rng, p->challenge, sizeof(p->challenge));
+    p->validated = false;
+    p->want_challenge = true;
+    p->challenge_again = now;
+    p->unvalidated_rx = p->unvalidated_tx = 0;
+}
+
+static void follow(struct session *s, unsigned slot, const struct locator_pair *at, size_t len, instant now)
+{
+    struct spath *p = &s->paths[slot];
+
+    if (!p->migrating) {
+        p->old_at = p->spec.at;
+        p->migrating = true;
+        p->migrate_deadline = now + MIGRATE_LIMIT;
+    }
+    p->spec.at.remote = at->remote;
+    p->spec.at.local = at->local;
+    if (!s->o.opener)
+        p->spec.at.link = at->link;
+    challenge(s, p, now);
+    p->unvalidated_rx = len;
+    path_on_migrated(p->path, now);
+}
+
+static void on_data(struct session *s, unsigned slot, uint8_t *plain, size_t len, instant now)
+{
+    struct data_header h;
+    uint64_t seq, prev;
+    struct pbuf *b;
+
+    data_header_get(plain, &h);
+    /* The 64-bit sequence nearest to the highest seen whose low half is on the wire. */
+    seq = s->rx_seq_high + (uint64_t)(int64_t)(int32_t)(h.seq - (uint32_t)s->rx_seq_high);
+    if (seq > s->rx_seq_high && seq - s->rx_seq_high > UINT64_C(1) << 62) {
+        drop(s, DROP_MALFORMED); /* below zero */
+        return;
+    }
+    reseq_on_path(s->reseq, slot, seq);
+    if (!replay_check_and_set(&s->seqs.window, seq)) {
+        drop(s, DROP_DUPLICATE);
+        return;
+    }
+    s->rx_seq_high = MAX(s->rx_seq_high, seq);
+    prev = h.back && seq >= h.back ? seq - h.back : UINT64_MAX;
+    s->info.rx_bytes += len - DATA_HEADER_LEN;
+    s->info.rx_pkts++;
+    s->last_data = now;
+    if (s->deliver_count < DELIVER_MAX && reseq_pass(s->reseq, h.flow, seq, prev, h.paths, now)) {
+        unsigned i = (s->deliver_head + s->deliver_count++) % DELIVER_MAX;
+
+        s->deliver[i].data = plain + DATA_HEADER_LEN;
+        s->deliver[i].len = len - DATA_HEADER_LEN;
+        s->deliver[i].owner = NULL;
+        return;
+    }
+    b = pbuf_take(s->o.pool);
+    if (!b || len > PBUF_CAPACITY) {
+        drop(s, DROP_NO_BUFFER);
+        pbuf_unref(b);
+        return;
+    }
+    memcpy(b->data, plain, len);
+    b->len = (uint16_t)len;
+    reseq_push(s->reseq, h.flow, seq, prev, h.paths, b, now);
+}
+
+static void on_path_status(struct session *s, unsigned slot, const struct path_open *o, instant now)
+{
+    struct spath *p = &s->paths[slot];
+    bool was_down = p->link_down;
+
+    if ((int16_t)(o->revision - p->revision) < 0)
+        return;
+    p->revision = o->revision;
+    p->spec.tier = o->tier;
+    p->spec.weight = o->weight;
+    p->leaving = (o->flags & PATH_FLAG_LEAVING) != 0;
+    p->link_down = (o->flags & PATH_FLAG_DOWN) != 0;
+    if (p->link_down != was_down) {
+        path_on_link(p->path, !p->link_down, now);
+        session_path_events(s, slot, now);
+    }
+    session_event(s, SESSION_PATH_OPENED, slot, false, 0);
+}
+
+/* A record on an id that has no path: an acceptor makes one if it says PATH_OPEN. Returns the slot or -1. */
+static int accept_path(struct session *s, uint32_t id, const uint8_t *plain, size_t len, const struct locator_pair *at,
+                       instant now)
+{
+    struct reader r = reader_init(plain + CONTROL_HEADER_LEN, len - CONTROL_HEADER_LEN);
+    struct frame f;
+    struct path_open o;
+    bool found = false;
+    struct spath *p;
+
+    while (frame_next(&r, &f)) {
+        struct reader body = reader_init(f.body, f.len);
+
+        if (f.type != FRAME_PATH_OPEN)
+            continue;
+        path_open_read(&body, &o);
+        found = !body.failed;
+    }
+    if (!found || s->o.opener || id <= s->highest_path_id)
+        return -1;
+    p = &s->paths[o.slot];
+    if (p->used)
+        session_path_clear(s, o.slot);
+    p->used = true;
+    p->spec.at = *at;
+    memcpy(p->spec.link, o.link, sizeof(o.link));
+    p->spec.tier = o.tier;
+    p->spec.weight = o.weight;
+    p->revision = o.revision;
+    if (session_path_start(s, o.slot, id, now) < 0) {
+        session_path_clear(s, o.slot);
+        return -1;
+    }
+    s->highest_path_id = id;
+    epochs_sync_rx(s);
+    challenge(s, p, now);
+    p->unvalidated_rx = len + SEALED_HEADER_LEN + SEALED_TAG_LEN;
+    p->want_token = s->o.reset_secret != NULL;
+    session_event(s, SESSION_PATH_OPENED, o.slot, false, 0);
+    return o.slot;
+}
+
+static int on_ack(struct session *s, const struct frame *f, instant now)
+{
+    struct reader r = reader_init(f->body, f->len);
+    struct path_ack_result result;
+    struct ack a;
+    int slot;
+
+    ack_read(&r, &a);
+    if (!reader_done(&r))
+        return -EPROTO;
+    slot = session_find_path(s, a.path_id);
+    if (slot < 0)
+        return 0; /* a path that has gone */
+    if (path_on_ack(s->paths[slot].path, &a, now, &result) < 0)
+        return -EPROTO;
+    if (result.acked_pkts > 0)
+        s->paths[slot].open = true;
+    session_path_events(s, (unsigned)slot, now);
+    return 0;
+}
+
+static int on_message(struct session *s, const uint8_t *msg, size_t len, instant now)
+{
+    struct reader r = reader_init(msg + 1, len - 1);
+    struct path_open o;
+    int slot;
+
+    switch (msg[0]) {
+    case MESSAGE_PATH_STATUS:
+        slot = session_find_path(s, read_u32(&r));
+        path_open_read(&r, &o);
+        if (r.failed || s->o.opener)
+            return -EPROTO;
+        if (slot >= 0)
+            on_path_status(s, (unsigned)slot, &o, now);
+        return 0;
+    case MESSAGE_PATH_GONE:
+        slot = session_find_path(s, read_u32(&r));
+        if (r.failed || s->o.opener)
+            return -EPROTO;
+        if (slot >= 0) {
+            session_reinject_path(s, (unsigned)slot, now);
+            session_path_clear(s, (unsigned)slot);
+            session_event(s, SESSION_PATH_OPENED, (unsigned)slot, false, 0);
+        }
+        return 0;
+    default:
+        session_event(s, SESSION_MESSAGE, 0, false, 0);
+        return 1;
+    }
+}
+
+/* Leaves messages in the stream while the owner has not taken its events. */
+int session_pump_messages(struct session *s, instant now)
+{
+    const uint8_t *msg;
+    size_t len;
+    int r = 0;
+
+    while (r == 0 && s->events_count < EVENTS_MAX && stream_pop_message(s->stream, &msg, &len)) {
+        r = on_message(s, msg, len, now);
+        if (r == 1) {
+            struct session_event *ev = &s->events[(s->events_head + s->events_count - 1) % EVENTS_MAX];
+            uint8_t *copy = malloc(len);
+
+            if (!copy)
+                return -ENOMEM;
+            memcpy(copy, msg, len);
+            ev->message = copy;
+            ev->message_len = len;
+            r = 0;
+        }
+    }
+    return r;
+}
+
+static int on_frame(struct session *s, unsigned slot, const struct frame *f, instant now)
+{
+    struct spath *p = &s->paths[slot];
+    struct reader r = reader_init(f->body, f->len);
+    struct path_open o;
+
+    switch (f->type) {
+    case FRAME_PADDING:
+    case FRAME_PING:
+    case FRAME_CONFIRM:
+        return 0;
+    case FRAME_ACK:
+        return on_ack(s, f, now);
+    case FRAME_PATH_OPEN:
+        path_open_read(&r, &o);
+        if (r.failed || s->o.opener || o.slot != slot)
+            return -EPROTO;
+        if (o.revision != p->revision)
+            on_path_status(s, slot, &o, now);
+        return 0;
+    case FRAME_CHALLENGE:
+        if (f->len != sizeof(p->response))
+            return -EPROTO;
+        memcpy(p->response, f->body, sizeof(p->response));
+        p->want_response = true;
+        return 0;
+    case FRAME_RESPONSE:
+        if (f->len != sizeof(p->challenge))
+            return -EPROTO;
+        if (!p->validated && memcmp(p->challenge, f->body, f->len) == 0) {
+            p->validated = true;
+            p->want_challenge = false;
+            if (p->migrating)
+                session_event(s, SESSION_PATH_MOVED, slot, false, 0);
+            p->migrating = false;
+        }
+        return 0;
+    case FRAME_STREAM:
+        return stream_on_frame(s->stream, f->body, f->len);
+    case FRAME_STREAM_ACK:
+        return stream_on_ack(s->stream, f->body, f->len);
+    case FRAME_CLOSE:
+        s->up = false;
+        session_event(s, SESSION_CLOSED, 0, false, 0);
+        return 0;
+    case FRAME_RESET_TOKEN:
+        if (f->len != 8 + RESET_TOKEN_LEN)
+            return -EPROTO;
+        memcpy(s->tokens[slot], f->body + 8, RESET_TOKEN_LEN);
+        s->has_token[slot] = true;
+        return 0;
+    default:
+        return f->type >= FRAME_SKIPPABLE ? 0 : -EPROTO;
+    }
+}
+
+static void on_control(struct session *s, unsigned slot, const uint8_t *plain, size_t len, instant now)
+{
+    struct reader r = reader_init(plain + CONTROL_HEADER_LEN, len - CONTROL_HEADER_LEN);
+    uint32_t id = s->paths[slot].id;
+    struct frame f;
+    int result = 0;
+
+    while (result == 0 && s->paths[slot].id == id && frame_next(&r, &f))
+        result = on_frame(s, slot, &f, now);
+    if (result == 0 && !r.failed)
+        result = session_pump_messages(s, now);
+    if (r.failed || result < 0)
+        drop(s, DROP_MALFORMED);
+}
+
+/* The record's path, following the peer to a new endpoint; -1 when the record is used up or refused. */
+static int record_path(struct session *s, uint32_t id, uint64_t counter, const uint8_t *plain, size_t plain_len,
+                       size_t len, const struct locator_pair *at, instant now)
+{
+    int slot = session_find_path(s, id);
+    struct spath *p;
+
+    if (slot < 0 && plain[0] == CONTENT_CONTROL && id != HANDSHAKE_PATH_ID)
+        slot = accept_path(s, id, plain, plain_len, at, now);
+    if (slot < 0) {
+        if (id != HANDSHAKE_PATH_ID)
+            drop(s, DROP_UNKNOWN_PATH);
+        return -1;
+    }
+    p = &s->paths[slot];
+    if (!replay_check_and_set(&p->replay.window, counter)) {
+        drop(s, DROP_REPLAY);
+        return -1;
+    }
+    if (!p->validated)
+        p->unvalidated_rx += len;
+    if (counter >= p->rx_highest) {
+        bool moved = !endpoint_equal(&p->spec.at.remote, &at->remote);
+
+        p->rx_highest = counter;
+        if (moved)
+            follow(s, (unsigned)slot, at, len, now);
+        else if (!s->o.opener)
+            p->spec.at = *at;
+    }
+    return slot;
+}
+
+void session_on_sealed(struct cid_entry *e, uint8_t *pkt, size_t len, const struct locator_pair *at, instant now)
+{
+    struct session *s = e->session;
+    struct epoch *ep = e->epoch;
+    uint8_t *plain = pkt + SEALED_HEADER_LEN;
+    size_t plain_len = len - SEALED_HEADER_LEN - SEALED_TAG_LEN;
+    uint64_t counter;
+    uint32_t id = e->path_id;
+    int slot;
+
+    if (len < SEALED_MIN_LEN) {
+        drop(s, DROP_MALFORMED);
+        return;
+    }
+    counter = get_be64(pkt + 8);
+    slot = ep->fresh && ep == s->next ? -1 : session_find_path(s, id);
+    if (slot >= 0 && !replay_check(&s->paths[slot].replay.window, counter)) {
+        drop(s, DROP_REPLAY);
+        return;
+    }
+    if (now - ep->born > SESSION_REJECT_AFTER || ep->failed >= suite_forgery_limit(ep->suite) || !epoch_rx_key(e) ||
+        aead_open(e->aead, counter, pkt, SEALED_HEADER_LEN, plain, plain_len + SEALED_TAG_LEN, plain) < 0) {
+        ep->failed++;
+        drop(s, DROP_AUTH);
+        return;
+    }
+    if (ep == s->next)
+        establish_confirmed(s, now);
+    if (plain[0] == CONTENT_DATA ? plain_len < DATA_HEADER_LEN + 20 : plain[0] != CONTENT_CONTROL) {
+        drop(s, DROP_MALFORMED);
+        return;
+    }
+    slot = record_path(s, id, counter, plain, plain_len, len, at, now);
+    if (slot < 0)
+        return;
+    s->alive_until = now + s->o.wait;
+    path_on_received(s->paths[slot].path, counter, len + 28,
+                     plain[0] == CONTENT_DATA || (plain[1] & CONTROL_FLAG_ELICITING),
+                     get_be16(plain + (plain[0] == CONTENT_DATA ? 10 : 2)), now);
+    session_path_events(s, (unsigned)slot, now);
+    if (plain[0] == CONTENT_DATA)
+        on_data(s, (unsigned)slot, plain, plain_len, now);
+    else
+        on_control(s, (unsigned)slot, plain, plain_len, now);
+}
+
+bool session_pop_delivered(struct session *s, const uint8_t **ret, size_t *len, struct pbuf **owner, instant now)
+{
+    struct pbuf *b;
+
+    if (s->deliver_count > 0) {
+        *ret = s->deliver[s->deliver_head].data;
+        *len = s->deliver[s->deliver_head].len;
+        *owner = NULL;
+        s->deliver_head = (s->deliver_head + 1) % DELIVER_MAX;
+        s->deliver_count--;
+        return true;
+    }
+    b = reseq_pop(s->reseq, now);
+    if (!b)
+        return false;
+    *ret = b->data + DATA_HEADER_LEN;
+    *len = b->len - DATA_HEADER_LEN;
+    *owner = b;
+    return true;
+}

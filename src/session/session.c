@@ -1,0 +1,548 @@
+/* session/session.c - life of a session: paths, time, events, figures. See session.h and internal.h for the map.
+ *
+ * Theory of operation. A session object lives as long as its owner wants to talk to the peer; what the two ends agree
+ * on (sequence numbers, path ids, the control stream) begins anew whenever a handshake says so (session_restart), which
+ * happens when either end has lost its state. The opener's paths survive that as specifications; the acceptor's go.
+ *
+ * Limits: 8 paths, 64 events, 512 packets delivered in place, 2,048 packets to reinject; each with a stated outcome
+ * when full. */
+#include "session/session.h"
+
+#include <assert.h>
+#include <errno.h>
+
+#include "session/internal.h"
+
+#define TICK (50 * MSEC)
+
+static void reinject_clear(struct session *s)
+{
+    for (; s->reinject_count > 0; s->reinject_count--) {
+        pbuf_unref(s->reinject[s->reinject_head].b);
+        s->reinject_head = (s->reinject_head + 1) % REINJECT_MAX;
+    }
+}
+
+struct session *session_new(const struct session_options *o, instant now)
+{
+    struct flowq_options fq = {
+        .bytes_max = o->queue_bytes,
+        .pkts_max = o->queue_bytes / 256,
+        .target = 5 * MSEC,
+        .interval = 100 * MSEC,
+        .quantum = 1514,
+    };
+    struct session *s = calloc(1, sizeof(*s));
+
+    if (!s)
+        return NULL;
+    s->o = *o;
+    handshake_mask_init(&s->peer_mask, o->peer.x25519);
+    s->flowq = flowq_new(&fq);
+    s->reseq = reseq_new(o->reseq_pkts);
+    s->stream = stream_new();
+    replay_seq_init(&s->seqs);
+    s->id = rng_u64(o->rng);
+    s->rekey_at = INSTANT_NEVER;
+    s->tick = now;
+    s->no_path_since = now;
+    s->alive_until = now + o->wait;
+    s->last_reset = now - 10 * SEC;
+    if (!s->flowq || !s->reseq || !s->stream) {
+        session_free(s);
+        return NULL;
+    }
+    return s;
+}
+
+void session_free(struct session *s)
+{
+    if (!s)
+        return;
+    for (unsigned i = 0; i < SESSION_SLOTS; i++)
+        session_path_clear(s, i);
+    reinject_clear(s);
+    while (s->events_count > 0) {
+        struct session_event ev;
+        session_pop_event(s, &ev);
+    }
+    free(s->popped_message);
+    epoch_free(s, s->cur);
+    epoch_free(s, s->prev);
+    epoch_free(s, s->next);
+    flowq_free(s->flowq);
+    reseq_free(s->reseq);
+    stream_free(s->stream);
+    ident_wipe(s, sizeof(*s));
+    free(s);
+}
+
+bool session_is_up(const struct session *s)
+{
+    return s->up;
+}
+
+/* --- events --- */
+
+void session_event(struct session *s, enum session_event_type type, unsigned slot, bool fresh, enum path_state old)
+{
+    if (s->events_count == EVENTS_MAX)
+        return; /* the owner looks at the state itself when it comes round */
+    s->events[(s->events_head + s->events_count++) % EVENTS_MAX] =
+        (struct session_event){ .type = type, .slot = (uint8_t)slot, .fresh = fresh, .old_state = old };
+}
+
+bool session_pop_event(struct session *s, struct session_event *ret)
+{
+    free(s->popped_message);
+    s->popped_message = NULL;
+    if (s->events_count == 0)
+        return false;
+    *ret = s->events[s->events_head];
+    s->popped_message = (uint8_t *)(uintptr_t)ret->message;
+    s->events_head = (s->events_head + 1) % EVENTS_MAX;
+    s->events_count--;
+    return true;
+}
+
+/* --- paths --- */
+
+int session_find_path(const struct session *s, uint32_t path_id)
+{
+    for (unsigned i = 0; i < SESSION_SLOTS && path_id != HANDSHAKE_PATH_ID; i++)
+        if (s->paths[i].used && s->paths[i].path && s->paths[i].id == path_id)
+            return (int)i;
+    return -1;
+}
+
+/* Everything of a path that belongs to this session, not its specification. */
+static void path_unstart(struct session *s, unsigned slot)
+{
+    struct spath *p = &s->paths[slot];
+
+    path_free(p->path);
+    p->path = NULL;
+    p->id = 0;
+    pbuf_unref(p->stash);
+    p->stash = NULL;
+    for (; p->dup_count > 0; p->dup_count--) {
+        pbuf_unref(p->dup[p->dup_head].b);
+        p->dup_head = (p->dup_head + 1) % DUP_MAX;
+    }
+    p->open = false;
+    s->has_token[slot] = false;
+    p->rank = 4;
+}
+
+void session_path_clear(struct session *s, unsigned slot)
+{
+    path_unstart(s, slot);
+    memset(&s->paths[slot], 0, sizeof(s->paths[slot]));
+    s->paths[slot].rank = 4;
+    if (s->reseq)
+        reseq_path_gone(s->reseq, slot);
+}
+
+int session_path_start(struct session *s, unsigned slot, uint32_t id, instant now)
+{
+    struct spath *p = &s->paths[slot];
+    struct path_options o = {
+        .rate_cap_bps = p->spec.rate_cap_bps,
+        .record_bytes = RECORD_MAX + 48,
+    };
+
+    p->path = path_new(&o, now);
+    if (!p->path)
+        return -ENOMEM;
+    p->id = id;
+    p->rx_highest = 0;
+    replay_record_init(&p->replay);
+    p->validated = s->o.opener; /* it chose the endpoint itself */
+    p->migrating = false;
+    p->open = false;
+    p->want_open = s->o.opener;
+    p->want_ack = p->want_challenge = p->want_response = p->want_token = false;
+    p->want_probe = 0;
+    p->rank = 4;
+    s->sched_at = 0;
+    if (p->link_down)
+        path_on_link(p->path, false, now);
+    session_path_events(s, slot, now);
+    return 0;
+}
+
+void session_paths_start(struct session *s, instant now)
+{
+    for (unsigned i = 0; i < SESSION_SLOTS; i++)
+        if (s->paths[i].used && !s->paths[i].path)
+            session_path_start(s, i, ++s->next_path_id, now);
+    epochs_sync_rx(s);
+}
+
+int session_path_add(struct session *s, const struct session_path_spec *spec, instant now)
+{
+    assert(s->o.opener);
+    for (unsigned i = 0; i < SESSION_SLOTS; i++) {
+        if (s->paths[i].used)
+            continue;
+        memset(&s->paths[i], 0, sizeof(s->paths[i]));
+        s->paths[i].used = true;
+        s->paths[i].rank = 4;
+        s->paths[i].spec = *spec;
+        if (s->up)
+            session_paths_start(s, now);
+        else if (s->conn.active)
+            s->conn.next_send = now; /* it joins the race at once */
+        return (int)i;
+    }
+    return -ENOSPC;
+}
+
+static void send_path_message(struct session *s, unsigned slot, enum message_type type, instant now)
+{
+    struct spath *p = &s->paths[slot];
+    uint8_t buf[64];
+    struct writer w = writer_init(buf, sizeof(buf));
+    struct path_open o = {
+        .slot = (uint8_t)slot,
+        .tier = p->spec.tier,
+        .weight = p->spec.weight,
+        .revision = p->revision,
+        .flags = (uint8_t)((p->leaving ? PATH_FLAG_LEAVING : 0) | (p->link_down ? PATH_FLAG_DOWN : 0)),
+    };
+
+    if (!s->up || !p->id)
+        return;
+    memcpy(o.link, p->spec.link, sizeof(o.link));
+    write_u8(&w, (uint8_t)type);
+    write_u32(&w, p->id);
+    if (type == MESSAGE_PATH_STATUS)
+        path_open_write(&w, &o);
+    /* A full queue means that nothing gets through: the peer finds out by itself. */
+    (void)!session_send_message(s, buf, writer_len(&w), now);
+}
+
+void session_path_remove(struct session *s, unsigned slot, instant now)
+{
+    if (slot >= SESSION_SLOTS || !s->paths[slot].used)
+        return;
+    session_reinject_path(s, slot, now);
+    send_path_message(s, slot, MESSAGE_PATH_GONE, now);
+    session_path_clear(s, slot);
+    epochs_sync_rx(s);
+}
+
+void session_path_set(struct session *s, unsigned slot, uint8_t tier, uint16_t weight, bool leaving, instant now)
+{
+    struct spath *p = &s->paths[slot];
+
+    if (slot >= SESSION_SLOTS || !p->used ||
+        (p->spec.tier == tier && p->spec.weight == weight && p->leaving == leaving))
+        return;
+    p->spec.tier = tier;
+    p->spec.weight = weight;
+    p->leaving = leaving;
+    p->revision++;
+    send_path_message(s, slot, MESSAGE_PATH_STATUS, now);
+}
+
+void session_path_link(struct session *s, unsigned slot, bool up, instant now)
+{
+    struct spath *p = &s->paths[slot];
+
+    if (slot >= SESSION_SLOTS || !p->used || p->link_down == !up)
+        return;
+    p->link_down = !up;
+    p->revision++;
+    if (p->path)
+        path_on_link(p->path, up, now);
+    send_path_message(s, slot, MESSAGE_PATH_STATUS, now);
+    if (p->path)
+        session_path_events(s, slot, now);
+    if (up && s->conn.active)
+        s->conn.next_send = now;
+}
+
+void session_path_error(struct session *s, unsigned slot, instant now)
+{
+    if (slot < SESSION_SLOTS && s->paths[slot].path) {
+        path_on_send_error(s->paths[slot].path, now);
+        session_path_events(s, slot, now);
+    }
+}
+
+static bool other_path_active(const struct session *s, unsigned slot)
+{
+    for (unsigned i = 0; i < SESSION_SLOTS; i++)
+        if (i != slot && s->paths[i].path && !s->paths[i].link_down && path_state(s->paths[i].path) == PATH_ACTIVE)
+            return true;
+    return false;
+}
+
+/* What is in flight on a path that is in doubt goes again over the others. */
+void session_reinject_path(struct session *s, unsigned slot, instant now)
+{
+    struct spath *p = &s->paths[slot];
+    struct pbuf *b;
+
+    if (!p->path || !other_path_active(s, slot))
+        return;
+    if (p->stash && s->reinject_count < REINJECT_MAX) {
+        s->reinject[(s->reinject_head + s->reinject_count) % REINJECT_MAX].b = p->stash;
+        s->reinject[(s->reinject_head + s->reinject_count++) % REINJECT_MAX].from = (uint8_t)slot;
+        p->stash = NULL;
+    }
+    while (s->reinject_count < REINJECT_MAX && (b = path_take_inflight(p->path))) {
+        s->reinject[(s->reinject_head + s->reinject_count) % REINJECT_MAX].b = b;
+        s->reinject[(s->reinject_head + s->reinject_count++) % REINJECT_MAX].from = (uint8_t)slot;
+    }
+}
+
+void session_path_events(struct session *s, unsigned slot, instant now)
+{
+    struct spath *p = &s->paths[slot];
+    struct path_event ev;
+
+    while (p->path && path_pop_event(p->path, &ev)) {
+        switch (ev.type) {
+        case PATH_EVENT_PROBE:
+            p->want_probe = MAX(p->want_probe, MAX(ev.train, 1u));
+            break;
+        case PATH_EVENT_ACK:
+            p->want_ack = true;
+            break;
+        case PATH_EVENT_STATE:
+            s->sched_at = 0;
+            if (path_state(p->path) == PATH_SUSPECTED || path_state(p->path) == PATH_DOWN)
+                session_reinject_path(s, slot, now);
+            if (path_state(p->path) == PATH_DOWN)
+                reseq_path_gone(s->reseq, slot);
+            session_event(s, SESSION_PATH_STATE, slot, false, ev.old_state);
+            break;
+        }
+    }
+}
+
+/* --- inside --- */
+
+void session_restart(struct session *s, uint64_t id, instant now)
+{
+    s->id = id;
+    epoch_free(s, s->cur);
+    epoch_free(s, s->prev);
+    s->cur = s->prev = NULL;
+    s->next_path_id = s->highest_path_id = 0;
+    for (unsigned i = 0; i < SESSION_SLOTS; i++) {
+        if (s->o.opener && s->paths[i].used)
+            path_unstart(s, i);
+        else
+            session_path_clear(s, i);
+    }
+    reinject_clear(s);
+    stream_reset(s->stream);
+    replay_seq_init(&s->seqs);
+    s->tx_seq = 0;
+    s->rx_seq_high = 0;
+    s->deliver_count = 0;
+    struct reseq *fresh = reseq_new(s->o.reseq_pkts);
+    if (fresh) {
+        reseq_free(s->reseq);
+        s->reseq = fresh;
+    }
+    s->alive_until = now + s->o.wait;
+}
+
+void session_enqueue(struct session *s, struct pbuf *b, uint64_t flow_hash, enum flow_class c, uint16_t target,
+                     instant now)
+{
+    struct flow *f = flowq_flow(s->flowq, flow_hash);
+
+    f->hash = flow_hash;
+    f->steer = target < SESSION_TARGETS ? target : 0;
+    flowq_push(s->flowq, f, b, c, now);
+}
+
+int session_send_message(struct session *s, const uint8_t *msg, size_t len, instant now)
+{
+    return s->up ? stream_send(s->stream, msg, len) : -ENOTCONN;
+}
+
+void session_set_target(struct session *s, uint16_t index, const struct session_target *t)
+{
+    if (index < SESSION_TARGETS)
+        s->targets[index] = *t;
+}
+
+/* --- time --- */
+
+static bool any_path(const struct session *s)
+{
+    for (unsigned i = 0; i < SESSION_SLOTS; i++)
+        if (s->paths[i].path && !s->paths[i].link_down &&
+            (path_state(s->paths[i].path) == PATH_ACTIVE || path_state(s->paths[i].path) == PATH_SUSPECTED))
+            return true;
+    return false;
+}
+
+static void slow_work(struct session *s, instant now)
+{
+    span min_owd = INSTANT_NEVER, max_owd = -INSTANT_NEVER, jitter = 0, min_rtt = INSTANT_NEVER;
+    bool busy = now - s->last_data < 1 * SEC;
+    struct path_metrics m;
+
+    for (unsigned i = 0; i < SESSION_SLOTS; i++) {
+        struct spath *p = &s->paths[i];
+
+        if (!p->path)
+            continue;
+        path_set_busy(p->path, busy, now);
+        session_path_events(s, i, now);
+        path_get_metrics(p->path, now, &m);
+        if (m.state != PATH_ACTIVE || m.srtt == 0)
+            continue;
+        min_owd = MIN(min_owd, m.rx_owd);
+        max_owd = MAX(max_owd, m.rx_owd);
+        jitter = MAX(jitter, m.rx_jitter);
+        min_rtt = MIN(min_rtt, m.srtt + 4 * m.rttvar);
+    }
+    if (max_owd >= min_owd) {
+        s->info.reseq_wait = max_owd - min_owd + 4 * jitter;
+        reseq_set_wait(s->reseq, s->info.reseq_wait);
+    }
+    if (min_rtt != INSTANT_NEVER)
+        stream_set_rto(s->stream, min_rtt);
+    flowq_set_target(s->flowq, 5 * MSEC + sched_spread(s) * 5 / 4);
+    if (any_path(s)) {
+        s->no_path_since = now;
+    } else if (now - s->no_path_since > 100 * MSEC) {
+        flowq_keep_newest(s->flowq);
+        /* All is lost: perhaps the other end is too. Asking again is what finds out. */
+        if (s->o.opener && s->up && !s->conn.active && now - s->no_path_since > 1 * SEC &&
+            s->rekey_at > now + SESSION_RETRY_AFTER)
+            s->rekey_at = now;
+    }
+    if (s->cur && now - s->cur->born > SESSION_REJECT_AFTER && s->up && now > s->alive_until) {
+        s->up = false;
+        session_event(s, SESSION_DOWN, 0, false, 0);
+    }
+    (void)!session_pump_messages(s, now);
+}
+
+static bool has_data(const struct session *s)
+{
+    return s->reinject_count > 0 || !flowq_empty(s->flowq, FLOW_INTERACTIVE) || !flowq_empty(s->flowq, FLOW_BULK);
+}
+
+instant session_next_expiry(const struct session *s, instant now)
+{
+    instant next = establish_next_expiry(s);
+    bool data = has_data(s);
+
+    next = instant_min(next, s->tick);
+    if (!s->up)
+        return next;
+    next = instant_min(next, stream_next_expiry(s->stream));
+    next = instant_min(next, reseq_next_expiry(s->reseq));
+    for (unsigned i = 0; i < SESSION_SLOTS; i++) {
+        const struct spath *p = &s->paths[i];
+
+        if (!p->path)
+            continue;
+        next = instant_min(next, path_next_expiry(p->path));
+        if (p->want_challenge)
+            next = instant_min(next, p->challenge_again);
+        if (p->migrating)
+            next = instant_min(next, p->migrate_deadline);
+        if (p->rank < 4 && (data || p->stash || p->dup_count > 0)) {
+            instant at = path_next_send(p->path);
+            /* A path that may send now and was offered nothing is not waited for: another's turn decides. */
+            if (at > now)
+                next = instant_min(next, at);
+        }
+    }
+    return next;
+}
+
+void session_on_expiry(struct session *s, instant now)
+{
+    establish_on_expiry(s, now);
+    for (unsigned i = 0; i < SESSION_SLOTS; i++) {
+        struct spath *p = &s->paths[i];
+
+        if (!p->path)
+            continue;
+        if (path_next_expiry(p->path) <= now) {
+            path_on_expiry(p->path, now);
+            session_path_events(s, i, now);
+        }
+        if (p->migrating && now >= p->migrate_deadline) {
+            p->migrating = false;
+            p->spec.at = p->old_at;
+            p->validated = true;
+            p->want_challenge = false;
+        }
+    }
+    if (now >= s->tick) {
+        slow_work(s, now);
+        s->tick = now + TICK;
+    }
+}
+
+/* --- figures --- */
+
+const char *session_drop_name(enum session_drop d)
+{
+    static const char *const names[SESSION_DROP_COUNT] = {
+        "replay",    "auth",    "malformed", "duplicate", "unknown-path",
+        "no-buffer", "no-path", "queue",     "too-big",   "amplification",
+    };
+    return d < SESSION_DROP_COUNT ? names[d] : "?";
+}
+
+void session_path_info(const struct session *s, unsigned slot, instant now, struct session_path_info *ret)
+{
+    const struct spath *p = &s->paths[slot];
+    span min_owd = INSTANT_NEVER;
+    struct path_metrics m;
+
+    *ret = (struct session_path_info){ .used = p->used };
+    if (!p->used)
+        return;
+    ret->id = p->id;
+    ret->at = p->spec.at;
+    memcpy(ret->link, p->spec.link, sizeof(ret->link));
+    ret->tier = p->spec.tier;
+    ret->weight = p->spec.weight;
+    ret->leaving = p->leaving;
+    ret->link_down = p->link_down;
+    ret->validated = p->validated;
+    ret->open = p->open;
+    ret->metrics.state = PATH_PROBING;
+    if (!p->path)
+        return;
+    path_get_metrics(p->path, now, &ret->metrics);
+    for (unsigned i = 0; i < SESSION_SLOTS; i++) {
+        if (!s->paths[i].path)
+            continue;
+        path_get_metrics(s->paths[i].path, now, &m);
+        if (m.srtt > 0)
+            min_owd = MIN(min_owd, m.rx_owd);
+    }
+    ret->owd_diff = min_owd == INSTANT_NEVER ? 0 : ret->metrics.rx_owd - min_owd;
+}
+
+void session_info(const struct session *s, instant now, struct session_info *ret)
+{
+    *ret = s->info;
+    ret->up = s->up;
+    ret->connecting = s->conn.active;
+    ret->session_id = s->id;
+    if (s->cur) {
+        ret->suite = s->cur->suite;
+        ret->handshake_age = now - s->cur->born;
+    }
+    ret->queued_bytes = flowq_bytes(s->flowq);
+    ret->flowq = flowq_stats(s->flowq);
+    ret->reseq = reseq_stats(s->reseq);
+    ret->drops[DROP_QUEUE] = ret->flowq.dropped_codel + ret->flowq.dropped_full;
+}

@@ -1,0 +1,219 @@
+/* session/session.h - one conversation between two identities over up to 8 paths.
+ *
+ * A session has one handshake at a time, up to three epochs of keys (previous, current, next), one sequence of data
+ * records over all paths, a reliable control stream, and a queue of packets that wait for a path. One side opens paths
+ * (a node), the other accepts them (a home agent); both may start a handshake.
+ *
+ * Sans-IO: the owner passes datagrams in, asks for datagrams with session_output until it says false, drains what was
+ * delivered, pops events, and calls session_on_expiry when session_next_expiry is due. */
+#pragma once
+
+#include "base/hash.h"
+#include "base/instant.h"
+#include "base/rng.h"
+#include "path/path.h"
+#include "session/flowq.h"
+#include "session/handshake.h"
+#include "session/reseq.h"
+#include "wire/frame.h"
+#include "wire/message.h"
+
+#define SESSION_SLOTS 8          /* paths: bits of the `paths` mask */
+#define SESSION_TARGETS 257      /* steering rules and the default, as tunnel/steer.h */
+#define SESSION_OUTPUT_MAX 65000 /* bytes that session_output may write: below the largest UDP datagram */
+#define SESSION_GSO_MAX 64       /* segments the kernel takes in one call (UDP_MAX_SEGMENTS) */
+
+#define SESSION_REKEY_AFTER (120 * SEC)
+#define SESSION_REJECT_AFTER (180 * SEC)
+#define SESSION_TENTATIVE_LIFE (5 * SEC)
+#define SESSION_RETRY_AFTER (5 * SEC)
+#define SESSION_WAIT_DEFAULT (600 * SEC)
+
+enum session_mode { /* how the packets of a flow use its paths; names as in 3GPP TS 23.501 5.32 where it has one */
+                    MODE_STRIPE,
+                    MODE_ACTIVE_STANDBY,
+                    MODE_SMALLEST_DELAY,
+                    MODE_LOAD_BALANCE,
+                    MODE_PRIORITY,
+                    MODE_REDUNDANT,
+                    MODE_COUNT,
+};
+
+/* Where packets of one steering rule may go: `paths` in order of preference. */
+struct session_target {
+    uint8_t mode;  /* enum session_mode */
+    uint8_t count; /* 0: every path */
+    uint8_t slots[SESSION_SLOTS];
+};
+
+/* Where a datagram came from or goes to. */
+struct locator_pair {
+    uint32_t link;     /* the owner's number of the uplink or socket */
+    struct addr local; /* ADDR_NONE: let routing choose */
+    struct endpoint remote;
+};
+
+struct session_tx {
+    struct locator_pair at;
+    size_t len, segment; /* segment 0: one datagram; else datagrams of that length, the last may be shorter */
+};
+
+struct session_path_spec {
+    struct locator_pair at;
+    char link[LINK_NAME_MAX + 1];
+    uint8_t tier; /* enum link_tier */
+    uint16_t weight;
+    uint64_t rate_cap_bps;
+};
+
+enum session_event_type {
+    SESSION_UP,          /* keys are there; `fresh`: a new session, nothing of an old one is kept */
+    SESSION_REKEYED,     /* new keys, same session */
+    SESSION_DOWN,        /* keys are gone or never came: handshakes go on */
+    SESSION_CLOSED,      /* the peer said so, or it broke the protocol */
+    SESSION_PATH_STATE,  /* slot changed state */
+    SESSION_PATH_OPENED, /* acceptor: the peer opened or changed slot */
+    SESSION_PATH_MOVED,  /* the peer's endpoint on slot changed and was validated */
+    SESSION_MESSAGE,     /* control stream: session_message gives it */
+};
+
+struct session_event {
+    enum session_event_type type;
+    uint8_t slot;
+    bool fresh;
+    enum path_state old_state;
+    const uint8_t *message; /* valid until the next session_pop_event */
+    size_t message_len;
+};
+
+/* Why packets or datagrams were dropped. */
+enum session_drop {
+    DROP_REPLAY,        /* counter seen or too old */
+    DROP_AUTH,          /* tag wrong */
+    DROP_MALFORMED,     /* sealed by the peer and still wrong */
+    DROP_DUPLICATE,     /* data record that came over another path already (expected when redundant) */
+    DROP_UNKNOWN_PATH,  /* path not opened */
+    DROP_NO_BUFFER,     /* pool empty */
+    DROP_NO_PATH,       /* waited for a path and a newer packet of its flow came */
+    DROP_QUEUE,         /* queue full or CoDel */
+    DROP_TOO_BIG,       /* no path takes a packet of this size */
+    DROP_AMPLIFICATION, /* the peer's endpoint is not validated yet */
+    SESSION_DROP_COUNT,
+};
+const char *session_drop_name(enum session_drop d);
+
+/* What a connection id leads to; owned by an epoch of a session. */
+struct cid_entry {
+    struct session *session;
+    struct epoch *epoch;
+    uint64_t cid;
+    uint32_t path_id;
+    bool used;
+    struct aead *aead; /* made when the first record comes */
+};
+
+struct session_options {
+    const struct identity *self;
+    const struct handshake_mask *self_mask;
+    const struct rng *rng;
+    struct pbuf_pool *pool;
+    struct map64 *cids; /* connection id -> struct cid_entry, shared by all sessions of an owner */
+    struct peer_key peer;
+    uint8_t psk[32];
+    bool opener;
+    uint8_t suites;     /* ours */
+    uint32_t features;  /* ours: FEATURES_KNOWN, less what is being tested without */
+    span wait;          /* how long a session is kept without any path */
+    size_t queue_bytes; /* of packets waiting for a path */
+    size_t reseq_pkts;
+    const uint8_t *reset_secret; /* 32 bytes, or NULL: give no reset tokens */
+};
+
+struct session;
+
+/* NULL when out of memory. */
+struct session *session_new(const struct session_options *o, instant now);
+void session_free(struct session *s);
+
+/* --- establishing --- */
+
+/* Starts a handshake over every path (opener), or over the given locators (acceptor, after a restart). */
+void session_connect(struct session *s, const struct locator_pair *at, size_t count, instant now);
+/* An INIT of this peer was read. cookie_time: from handshake_cookie_check, or -1. 0: a response will come out of
+ * session_output; 1: it must bring a cookie first; negative: ignored. */
+MUST_CHECK int session_on_init(struct session *s, struct handshake_seen *seen, int64_t cookie_time,
+                               const struct locator_pair *at, instant now);
+/* True if the digest is of an INIT that this session knows: then the answer, if any, is queued without any public-key
+ * work. */
+bool session_on_known_init(struct session *s, const uint8_t digest[32], const struct locator_pair *at, instant now);
+int session_on_response(struct session *s, const uint8_t *pkt, size_t len, const struct locator_pair *at, instant now);
+int session_on_cookie(struct session *s, const uint8_t *pkt, size_t len, const struct locator_pair *at, instant now);
+/* 0: the token is ours, a handshake has begun; -ENOENT otherwise. */
+int session_on_reset(struct session *s, const uint8_t token[RESET_TOKEN_LEN], instant now);
+/* Index of the INIT being answered, for finding the session of a response; 0 when there is none. */
+bool session_is_up(const struct session *s);
+bool session_is_connecting(const struct session *s);
+
+/* --- records --- */
+
+/* pkt is opened in place. */
+void session_on_sealed(struct cid_entry *e, uint8_t *pkt, size_t len, const struct locator_pair *at, instant now);
+/* One super-datagram into buf (SESSION_OUTPUT_MAX bytes); false when there is nothing to send now. */
+bool session_output(struct session *s, uint8_t *buf, struct session_tx *ret, instant now);
+/* Takes the caller's reference. The packet stands at data[DATA_HEADER_LEN], len counts that header too. */
+void session_enqueue(struct session *s, struct pbuf *b, uint64_t flow_hash, enum flow_class c, uint16_t target,
+                     instant now);
+/* The next packet for the inside. *owner, when not NULL, is a reference that the caller gives back; otherwise the bytes
+ * are in the datagram that was passed in and go with it. */
+bool session_pop_delivered(struct session *s, const uint8_t **ret, size_t *len, struct pbuf **owner, instant now);
+/* 0 or -ENOBUFS, -ENOTCONN. */
+MUST_CHECK int session_send_message(struct session *s, const uint8_t *msg, size_t len, instant now);
+
+void session_set_target(struct session *s, uint16_t index, const struct session_target *t);
+
+/* --- paths --- */
+
+/* Opener. The slot, or -ENOSPC. */
+int session_path_add(struct session *s, const struct session_path_spec *spec, instant now);
+void session_path_remove(struct session *s, unsigned slot, instant now);
+/* Opener: tier, weight, leaving (send nothing new, for a planned handover). */
+void session_path_set(struct session *s, unsigned slot, uint8_t tier, uint16_t weight, bool leaving, instant now);
+/* Trigger 1: the link under this path came or went. */
+void session_path_link(struct session *s, unsigned slot, bool up, instant now);
+void session_path_error(struct session *s, unsigned slot, instant now);
+
+struct session_path_info {
+    bool used;
+    uint32_t id;
+    struct locator_pair at;
+    char link[LINK_NAME_MAX + 1];
+    uint8_t tier;
+    uint16_t weight;
+    bool leaving, link_down, validated, open;
+    struct path_metrics metrics;
+    span owd_diff; /* against the fastest path */
+};
+void session_path_info(const struct session *s, unsigned slot, instant now, struct session_path_info *ret);
+/* Slots by which a packet of this target would leave now, a bit each, and the first choice (or -1). */
+uint8_t session_explain(const struct session *s, uint16_t target, int *first);
+
+/* --- time, events, figures --- */
+
+instant session_next_expiry(const struct session *s, instant now);
+void session_on_expiry(struct session *s, instant now);
+bool session_pop_event(struct session *s, struct session_event *ret);
+
+struct session_info {
+    bool up, connecting;
+    enum suite suite;
+    span handshake_age;
+    uint64_t session_id;
+    uint64_t rx_bytes, tx_bytes, rx_pkts, tx_pkts; /* inner */
+    uint64_t drops[SESSION_DROP_COUNT];
+    uint64_t reinjected, duplicated, handshakes;
+    size_t queued_bytes;
+    span reseq_wait;
+    struct flowq_stats flowq;
+    struct reseq_stats reseq;
+};
+void session_info(const struct session *s, instant now, struct session_info *ret);

@@ -1,0 +1,391 @@
+/* session/tx.c - datagrams out.
+ *
+ * Theory of operation. session_output is asked until it has nothing: first handshakes, then control records of each
+ * path (acknowledgements, probes, challenges, the control stream), then data. Data is pulled, the fastest path first:
+ * what must be sent again because its path is in doubt, copies for redundancy, interactive flows, bulk flows. A packet
+ * gets its session sequence when it is pulled and keeps it in every copy. Records of one length for one path leave in
+ * one buffer, for UDP_SEGMENT.
+ *
+ * Limits: 64 records and 65,000 bytes a call; 1,200 bytes a control record, so that it fits every path of 1,280. */
+#include <errno.h>
+
+#include "session/internal.h"
+
+#define CONTROL_MAX (1200 - SEALED_HEADER_LEN - SEALED_TAG_LEN)
+#define RECENT_SPAN (200 * MSEC) /* chosen: twice the longest resequencing wait */
+#define AMPLIFICATION 3          /* RFC 9000 section 8.1 */
+
+static size_t outer_overhead(const struct spath *p)
+{
+    return p->spec.at.remote.addr.family == ADDR_V6 ? 48 : 28;
+}
+
+static bool amplification_allows(const struct spath *p, size_t len)
+{
+    return p->validated || p->unvalidated_tx + len <= AMPLIFICATION * p->unvalidated_rx;
+}
+
+/* Seals plain (len bytes, at out + SEALED_HEADER_LEN or elsewhere) as the path's next record. 0 or negative. */
+static int seal(struct session *s, unsigned slot, const uint8_t *plain, size_t len, uint8_t *out, instant now)
+{
+    struct spath *p = &s->paths[slot];
+    uint64_t cid, limit = suite_seal_limit(s->cur->suite), counter = path_next_counter(p->path);
+    struct aead *aead = epoch_tx_key(s->cur, slot, p->id, &cid);
+
+    if (!aead)
+        return -ENOMEM;
+    /* Keys are replaced an eighth before the limit of the cipher, and past it nothing leaves. */
+    s->cur->tx[slot].records++;
+    if (s->cur->tx[slot].records == limit - limit / 8)
+        s->rekey_at = now;
+    if (s->cur->tx[slot].records > limit)
+        return -EKEYEXPIRED;
+    sealed_header_put(out, cid, counter);
+    return aead_seal(aead, counter, out, SEALED_HEADER_LEN, plain, len, out + SEALED_HEADER_LEN);
+}
+
+static void sent(struct session *s, unsigned slot, size_t len, struct pbuf *data, bool eliciting, bool more,
+                 instant now)
+{
+    struct spath *p = &s->paths[slot];
+
+    if (!p->validated)
+        p->unvalidated_tx += len;
+    path_on_sent(p->path, len + outer_overhead(p), data, eliciting, more, now);
+}
+
+/* --- control --- */
+
+static void add_bytes(struct writer *w, enum frame_type type, const uint8_t *body, size_t len)
+{
+    uint8_t *mark = frame_begin(w, type);
+    write_bytes(w, body, len);
+    frame_end(w, mark);
+}
+
+static void add_path_open(struct session *s, struct writer *w, unsigned slot)
+{
+    const struct spath *p = &s->paths[slot];
+    struct path_open o = {
+        .slot = (uint8_t)slot,
+        .tier = p->spec.tier,
+        .weight = p->spec.weight,
+        .revision = p->revision,
+        .flags = (uint8_t)((p->leaving ? PATH_FLAG_LEAVING : 0) | (p->link_down ? PATH_FLAG_DOWN : 0)),
+    };
+    uint8_t *mark = frame_begin(w, FRAME_PATH_OPEN);
+
+    memcpy(o.link, p->spec.link, sizeof(o.link));
+    path_open_write(w, &o);
+    frame_end(w, mark);
+}
+
+static void add_token(struct session *s, struct writer *w, unsigned slot)
+{
+    uint8_t body[8 + RESET_TOKEN_LEN];
+    /* The id on which the peer sends to us is the one that we may not know after a restart. */
+    uint64_t cid = schedule_cid(s->cur->master, s->paths[slot].id,
+                                s->cur->initiator ? SCHEDULE_TO_INITIATOR : SCHEDULE_TO_RESPONDER);
+
+    put_be64(body, cid);
+    blake2s_mac16(body + 8, s->o.reset_secret, body, 8);
+    add_bytes(w, FRAME_RESET_TOKEN, body, sizeof(body));
+}
+
+static void add_stream(struct session *s, struct writer *w, bool *eliciting, instant now)
+{
+    uint8_t body[STREAM_FRAME_HEADER + STREAM_FRAME_DATA_MAX];
+    int n;
+
+    if (stream_ack_pending(s->stream) && writer_left(w) >= FRAME_HEADER_LEN + STREAM_ACK_LEN) {
+        n = stream_make_ack(s->stream, body, sizeof(body));
+        if (n > 0)
+            add_bytes(w, FRAME_STREAM_ACK, body, (size_t)n);
+    }
+    while (stream_wants_send(s->stream, now) && writer_left(w) > FRAME_HEADER_LEN + STREAM_FRAME_HEADER + 200) {
+        n = stream_next_frame(s->stream, body, MIN(sizeof(body), writer_left(w) - FRAME_HEADER_LEN), now);
+        if (n <= 0)
+            break;
+        add_bytes(w, FRAME_STREAM, body, (size_t)n);
+        *eliciting = true;
+    }
+}
+
+static void add_ack(struct session *s, struct writer *w, unsigned slot, instant now)
+{
+    struct ack a;
+    uint8_t *mark;
+
+    s->paths[slot].want_ack = false;
+    if (!path_make_ack(s->paths[slot].path, now, &a))
+        return;
+    a.path_id = s->paths[slot].id;
+    mark = frame_begin(w, FRAME_ACK);
+    ack_write(w, &a);
+    frame_end(w, mark);
+}
+
+/* The path on which stream frames leave: the fastest that is alive, any before one is. */
+static int stream_slot(const struct session *s)
+{
+    uint8_t order[SESSION_SLOTS];
+    unsigned n = sched_order(s, order);
+
+    for (unsigned want = 0; want < 4; want++)
+        for (unsigned i = 0; i < n; i++)
+            if (s->paths[order[i]].rank == want)
+                return order[i];
+    return -1;
+}
+
+static bool wants_stream(const struct session *s, unsigned slot, instant now)
+{
+    return (stream_ack_pending(s->stream) || stream_wants_send(s->stream, now)) && stream_slot(s) == (int)slot;
+}
+
+static bool wants_control(const struct session *s, unsigned slot, instant now)
+{
+    const struct spath *p = &s->paths[slot];
+
+    if (!p->used || !p->path || p->link_down)
+        return false;
+    return p->want_ack || p->want_probe > 0 || p->want_open || p->want_response ||
+           (p->want_challenge && now >= p->challenge_again) || wants_stream(s, slot, now);
+}
+
+static bool control_output(struct session *s, unsigned slot, uint8_t *buf, struct session_tx *ret, instant now)
+{
+    struct spath *p = &s->paths[slot];
+    uint8_t plain[CONTROL_MAX];
+    struct writer w = writer_init(plain, sizeof(plain));
+    bool eliciting = p->want_probe > 0 || p->want_open;
+    size_t len;
+
+    if (!wants_control(s, slot, now) || !amplification_allows(p, 300))
+        return false;
+    write_u8(&w, CONTENT_CONTROL);
+    write_u8(&w, 0);
+    write_u16(&w, time64_from(now));
+    if (p->want_ack || path_ack_pending(p->path))
+        add_ack(s, &w, slot, now);
+    if (s->o.opener && (p->want_open || !p->open))
+        add_path_open(s, &w, slot);
+    if (p->want_probe > 0)
+        add_bytes(&w, FRAME_PING, NULL, 0);
+    if (p->want_challenge && now >= p->challenge_again) {
+        add_bytes(&w, FRAME_CHALLENGE, p->challenge, sizeof(p->challenge));
+        p->challenge_again = now + 200 * MSEC;
+        eliciting = true;
+    }
+    if (p->want_response)
+        add_bytes(&w, FRAME_RESPONSE, p->response, sizeof(p->response));
+    if (p->want_token && p->validated && s->cur) {
+        add_token(s, &w, slot);
+        p->want_token = false;
+        eliciting = true;
+    }
+    if (amplification_allows(p, sizeof(plain)) && wants_stream(s, slot, now))
+        add_stream(s, &w, &eliciting, now);
+    p->want_open = p->want_response = false;
+    p->want_probe -= p->want_probe > 0;
+    plain[1] = eliciting ? CONTROL_FLAG_ELICITING : 0;
+    len = writer_len(&w);
+    if (w.failed || seal(s, slot, plain, len, buf, now) < 0)
+        return false;
+    len += SEALED_HEADER_LEN + SEALED_TAG_LEN;
+    *ret = (struct session_tx){ .at = p->spec.at, .len = len };
+    sent(s, slot, len, NULL, eliciting, false, now);
+    return true;
+}
+
+/* --- data --- */
+
+static void dup_push(struct spath *p, struct pbuf *b, instant now)
+{
+    if (p->dup_count == DUP_MAX) {
+        pbuf_unref(p->dup[p->dup_head].b);
+        p->dup_head = (p->dup_head + 1) % DUP_MAX;
+        p->dup_count--;
+    }
+    p->dup[(p->dup_head + p->dup_count++) % DUP_MAX] = (struct dup){ .b = pbuf_ref(b), .since = now };
+}
+
+static struct pbuf *dup_pop(struct spath *p, instant now)
+{
+    while (p->dup_count > 0) {
+        struct dup d = p->dup[p->dup_head];
+
+        p->dup_head = (p->dup_head + 1) % DUP_MAX;
+        p->dup_count--;
+        if (now - d.since <= DUP_LIFE)
+            return d.b;
+        pbuf_unref(d.b);
+    }
+    return NULL;
+}
+
+/* A sequence for a packet that leaves for the first time, and copies for the paths that are to carry it too. */
+static void number(struct session *s, struct flow *f, struct pbuf *b, unsigned slot, instant now)
+{
+    const struct session_target *t = &s->targets[f->steer];
+    uint64_t seq = s->tx_seq++;
+    struct data_header h = { .flow = f->index, .seq = (uint32_t)seq };
+    uint8_t copies = 0, doubt = 0;
+
+    if (now - f->paths_since > RECENT_SPAN) {
+        f->older_paths = now - f->paths_since > 2 * RECENT_SPAN ? 0 : f->recent_paths;
+        f->recent_paths = 0;
+        f->paths_since = now;
+    }
+    if (now - f->last_used > 1 * SEC) {
+        f->run_bytes = 0;
+        f->has_seq = false;
+    }
+    f->last_used = now;
+    f->run_bytes += b->len;
+    f->recent_paths |= (uint8_t)(1u << slot);
+    h.paths = f->recent_paths | f->older_paths;
+    if (f->has_seq && f->class != FLOW_INTERACTIVE && (uint32_t)seq - f->last_seq <= UINT16_MAX)
+        h.back = (uint16_t)((uint32_t)seq - f->last_seq);
+    f->last_seq = (uint32_t)seq;
+    f->has_seq = true;
+    f->pinned = (uint8_t)(slot + 1);
+    data_header_put(b->data, &h);
+    s->info.tx_bytes += b->len - DATA_HEADER_LEN;
+    s->info.tx_pkts++;
+    s->last_data = now;
+
+    for (unsigned i = 0; i < SESSION_SLOTS; i++)
+        if (s->paths[i].rank == 1)
+            doubt |= (uint8_t)(1u << i);
+    if (t->mode == MODE_REDUNDANT)
+        copies = sched_candidates(s, t);
+    /* A path in doubt, and the paths beside it: new data goes both ways until the doubt is resolved. */
+    if (doubt)
+        copies |= s->paths[slot].rank == 1 ? 0 : (uint8_t)(doubt & h.paths);
+    copies &= (uint8_t) ~(1u << slot);
+    for (unsigned i = 0; i < SESSION_SLOTS; i++) {
+        if (!(copies & 1u << i))
+            continue;
+        dup_push(&s->paths[i], b, now);
+        s->info.duplicated++;
+    }
+}
+
+struct may_ctx {
+    const struct session *s;
+    unsigned slot;
+    instant now;
+};
+
+static bool may(void *ctx, const struct flow *f)
+{
+    const struct may_ctx *c = ctx;
+    return sched_may(c->s, &c->s->targets[f->steer], f, c->slot, c->now);
+}
+
+static struct pbuf *reinject_pop(struct session *s, unsigned slot)
+{
+    uint8_t candidates;
+    static const struct session_target any = { .mode = MODE_STRIPE };
+
+    if (s->reinject_count == 0)
+        return NULL;
+    candidates = sched_candidates(s, &any);
+    if (!(candidates & 1u << slot) || (s->reinject[s->reinject_head].from == slot && (candidates & ~(1u << slot)) != 0))
+        return NULL;
+    struct pbuf *b = s->reinject[s->reinject_head].b;
+    s->reinject_head = (s->reinject_head + 1) % REINJECT_MAX;
+    s->reinject_count--;
+    s->info.reinjected++;
+    return b;
+}
+
+/* The next numbered packet for this path, with a reference; NULL when there is none. */
+static struct pbuf *pull(struct session *s, unsigned slot, instant now)
+{
+    struct spath *p = &s->paths[slot];
+    struct may_ctx ctx = { .s = s, .slot = slot, .now = now };
+    struct pbuf *b = p->stash;
+    struct flow *f;
+
+    p->stash = NULL;
+    if (!b)
+        b = reinject_pop(s, slot);
+    if (!b)
+        b = dup_pop(p, now);
+    for (int c = 0; c < FLOW_CLASS_COUNT && !b; c++) {
+        b = flowq_pop(s->flowq, (enum flow_class)c, may, &ctx, now, &f);
+        if (b)
+            number(s, f, b, slot, now);
+    }
+    return b;
+}
+
+static bool has_more(const struct session *s, unsigned slot)
+{
+    return s->paths[slot].stash || s->paths[slot].dup_count > 0 || s->reinject_count > 0 ||
+           !flowq_empty(s->flowq, FLOW_INTERACTIVE) || !flowq_empty(s->flowq, FLOW_BULK);
+}
+
+static bool data_output(struct session *s, unsigned slot, uint8_t *buf, struct session_tx *ret, instant now)
+{
+    struct spath *p = &s->paths[slot];
+    size_t used = 0, segment = 0;
+    unsigned count = 0;
+
+    if (p->rank == 4 || !has_more(s, slot))
+        return false;
+    while (count < SESSION_GSO_MAX && used + RECORD_MAX <= SESSION_OUTPUT_MAX) {
+        struct pbuf *b;
+        size_t len;
+
+        if (!path_may_send(p->path, segment ? segment : RECORD_MAX, now) || !amplification_allows(p, RECORD_MAX))
+            break;
+        b = pull(s, slot, now);
+        if (!b)
+            break;
+        len = SEALED_HEADER_LEN + b->len + SEALED_TAG_LEN;
+        if (segment > 0 && len > segment) {
+            p->stash = b;
+            break;
+        }
+        put_be16(b->data + 10, time64_from(now));
+        if (seal(s, slot, b->data, b->len, buf + used, now) < 0) {
+            pbuf_unref(b);
+            break;
+        }
+        sent(s, slot, len, b, true, has_more(s, slot), now);
+        pbuf_unref(b);
+        used += len;
+        count++;
+        if (segment == 0)
+            segment = len;
+        else if (len < segment)
+            break;
+    }
+    if (count == 0)
+        return false;
+    *ret = (struct session_tx){ .at = p->spec.at, .len = used, .segment = count > 1 ? segment : 0 };
+    return true;
+}
+
+bool session_output(struct session *s, uint8_t *buf, struct session_tx *ret, instant now)
+{
+    uint8_t order[SESSION_SLOTS];
+    unsigned n;
+
+    if (establish_output(s, buf, ret, now))
+        return true;
+    if (!s->up || !s->cur || now - s->cur->born > SESSION_REJECT_AFTER)
+        return false;
+    sched_refresh(s, now);
+    for (unsigned i = 0; i < SESSION_SLOTS; i++)
+        if (control_output(s, i, buf, ret, now))
+            return true;
+    n = sched_order(s, order);
+    for (unsigned i = 0; i < n; i++)
+        if (data_output(s, order[i], buf, ret, now))
+            return true;
+    return false;
+}

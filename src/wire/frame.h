@@ -1,0 +1,70 @@
+/* wire/frame.h - frames inside a control record.
+ *
+ * Each frame is u8 type | u16 length | body. Types below 0x40 must be understood or the record is refused; types from
+ * 0x40 on are skipped when unknown, so that a newer peer may add them. */
+#pragma once
+
+#include "base/addr.h"
+#include "wire/ack.h"
+#include "wire/cursor.h"
+#include "wire/header.h"
+
+enum frame_type {
+    FRAME_PADDING = 0,    /* any bytes */
+    FRAME_ACK = 1,        /* wire/ack.h */
+    FRAME_PING = 2,       /* empty: asks for an acknowledgement */
+    FRAME_CONFIRM = 3,    /* empty: the initiator has the keys */
+    FRAME_PATH_OPEN = 4,  /* struct path_open */
+    FRAME_CHALLENGE = 5,  /* 8 random bytes */
+    FRAME_RESPONSE = 6,   /* the 8 bytes back */
+    FRAME_STREAM = 7,     /* a piece of the control stream, session/stream.h */
+    FRAME_STREAM_ACK = 8, /* u32 next expected */
+    FRAME_CLOSE = 9,      /* u8 reason: the session ends */
+    FRAME_SKIPPABLE = 0x40,
+    FRAME_RESET_TOKEN =
+        0x40,              /* u56 connection id in 8 bytes | 16-byte token that a peer without keys would answer with */
+    FRAME_OBSERVED = 0x41, /* struct endpoint: where your records come from */
+};
+
+#define FRAME_HEADER_LEN 3
+#define LINK_NAME_MAX 15
+
+/* Sent by the side that opens a path, on that path, until it is answered; again when tier or weight change. */
+struct path_open {
+    uint8_t slot;  /* 0..7: the sender's number in `paths` masks */
+    uint8_t tier;  /* enum link_tier */
+    uint8_t flags; /* PATH_FLAG_* */
+    uint16_t weight;
+    uint16_t revision; /* of what is said here; the newest wins */
+    char link[LINK_NAME_MAX + 1];
+};
+
+#define PATH_FLAG_LEAVING 1 /* send nothing new on it: a planned handover */
+#define PATH_FLAG_DOWN 2    /* its link has gone: what is in flight on it is lost */
+
+enum link_tier { TIER_PRIMARY, TIER_SECONDARY, TIER_BACKUP, TIER_NEVER, TIER_COUNT };
+
+struct frame {
+    uint8_t type;
+    uint16_t len;
+    const uint8_t *body;
+};
+
+/* The next frame, or false at the end or on a bad length (then r->failed). */
+bool frame_next(struct reader *r, struct frame *ret);
+/* Begins a frame; frame_end fills in its length. */
+uint8_t *frame_begin(struct writer *w, enum frame_type type);
+void frame_end(struct writer *w, uint8_t *mark);
+
+void path_open_write(struct writer *w, const struct path_open *p);
+/* Fails the cursor on slot > 7, an unknown tier, weight 0, or a name that is not 1..15 printable characters. */
+void path_open_read(struct reader *r, struct path_open *ret);
+
+/* u8 family 4|6 | 4 or 16 bytes | u16 port. */
+void endpoint_write(struct writer *w, const struct endpoint *e);
+void endpoint_read(struct reader *r, struct endpoint *ret);
+/* u8 family | u8 length in bits | 4 or 16 bytes. */
+void prefix_write(struct writer *w, const struct prefix *p);
+void prefix_read(struct reader *r, struct prefix *ret);
+
+const char *link_tier_name(enum link_tier t);

@@ -1,0 +1,82 @@
+/* wire/header.h - the outside of every Hawser datagram (doc/protocol.md, "Datagrams").
+ *
+ * The first byte is the type. A sealed record is
+ *     u8 4 | u56 connection id | u64 counter | ciphertext | 16-byte tag
+ * and its 16-byte header is the associated data. What is sealed begins with a u8 content type:
+ *     data:    u8 1 | u8 paths | u16 flow | u32 sequence | u16 back | u16 time | one IP packet
+ *     control: u8 2 | u8 flags | u16 time | frames (wire/frame.h)
+ * `sequence` numbers the session's data records (low 32 bits), `back` is the distance to the previous record of the
+ * same flow (0: it need not be waited for), `paths` the slots that the flow used lately, a bit each; `time` is the
+ * sender's clock in units of 64 us. Duplicates of a data record differ in `time` alone. */
+#pragma once
+
+#include "base/base.h"
+#include "base/instant.h"
+
+#define PROTOCOL_VERSION 1
+
+enum packet_type {
+    PACKET_INIT = 1,
+    PACKET_RESPONSE = 2,
+    PACKET_COOKIE = 3,
+    PACKET_SEALED = 4,
+    PACKET_RESET = 5,
+};
+
+#define SEALED_HEADER_LEN 16
+#define SEALED_TAG_LEN 16
+#define SEALED_MIN_LEN (SEALED_HEADER_LEN + 4 + SEALED_TAG_LEN)
+#define CID_MASK ((UINT64_C(1) << 56) - 1)
+
+#define RESET_TOKEN_LEN 16
+#define RESET_LEN (8 + RESET_TOKEN_LEN) /* shorter than the shortest sealed record, so two ends cannot reset for ever  \
+                                         */
+
+enum content_type { CONTENT_DATA = 1, CONTENT_CONTROL = 2 };
+
+#define DATA_HEADER_LEN 12
+#define CONTROL_HEADER_LEN 4
+#define CONTROL_FLAG_ELICITING 1 /* the receiver acknowledges it */
+
+/* Bytes around an inner packet inside a UDP payload. */
+#define RECORD_OVERHEAD (SEALED_HEADER_LEN + DATA_HEADER_LEN + SEALED_TAG_LEN)
+/* UDP payload of the largest record that fits an outer MTU of 1500 with IPv6. */
+#define RECORD_MAX (1500 - 48)
+
+static inline void sealed_header_put(uint8_t *p, uint64_t cid, uint64_t counter)
+{
+    put_be64(p, (uint64_t)PACKET_SEALED << 56 | cid);
+    put_be64(p + 8, counter);
+}
+
+static inline uint16_t time64_from(instant now)
+{
+    return (uint16_t)(now >> 6);
+}
+
+struct data_header {
+    uint8_t paths;
+    uint16_t flow;
+    uint32_t seq;
+    uint16_t back;
+    uint16_t time64;
+};
+
+static inline void data_header_put(uint8_t *p, const struct data_header *h)
+{
+    p[0] = CONTENT_DATA;
+    p[1] = h->paths;
+    put_be16(p + 2, h->flow);
+    put_be32(p + 4, h->seq);
+    put_be16(p + 8, h->back);
+    put_be16(p + 10, h->time64);
+}
+
+static inline void data_header_get(const uint8_t *p, struct data_header *h)
+{
+    h->paths = p[1];
+    h->flow = get_be16(p + 2);
+    h->seq = get_be32(p + 4);
+    h->back = get_be16(p + 8);
+    h->time64 = get_be16(p + 10);
+}
