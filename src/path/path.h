@@ -55,9 +55,10 @@ struct path_event {
 struct path;
 
 struct path_options {
-    span initial_rtt;      /* measured by the handshake, or 0: 333 ms (RFC 9002 6.2.2) */
-    uint64_t rate_cap_bps; /* the owner's ceiling for sending, 0: none */
-    size_t record_bytes;   /* bytes of a full record on the wire, IP and UDP included: the congestion unit */
+    span initial_rtt;       /* measured by the handshake, or 0: 333 ms (RFC 9002 6.2.2) */
+    uint64_t rate_cap_bps;  /* the owner's ceiling for sending, 0: none */
+    size_t record_bytes;    /* bytes of a full record on the wire, IP and UDP included: the congestion unit */
+    uint64_t first_counter; /* of the first record; nothing below is ever acknowledged */
 };
 
 /* What the delivery of one acknowledgement means to the owner. */
@@ -106,6 +107,9 @@ void path_on_link(struct path *p, bool up, instant now); /* trigger 1: netlink *
 void path_on_send_error(struct path *p, instant now);    /* trigger 2: errno or ICMP */
 /* The owner says whether other paths carry data (probe each PATH_PROBE_BUSY) or nothing moves (PATH_PROBE_IDLE). */
 void path_set_busy(struct path *p, bool busy, instant now);
+/* No other path is active: come back on the first reply, without the hold, and probe often while down. Holds until the
+ * path is active; may be called again at any time. */
+void path_hurry(struct path *p, instant now);
 void path_set_rate_cap(struct path *p, uint64_t bps);
 /* The address changed under it (NAT rebinding, roaming): measurements start again, the state stays. */
 void path_on_migrated(struct path *p, instant now);

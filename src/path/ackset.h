@@ -1,0 +1,33 @@
+/* path/ackset.h - what was received of one path, and when to acknowledge it. */
+#pragma once
+
+#include "base/instant.h"
+#include "wire/ack.h"
+
+struct ackset {
+    struct ack_range ranges[ACK_RANGES_MAX]; /* descending; they do not touch */
+    unsigned count;
+    uint32_t rx_pkts, rx_bytes;
+    instant largest_at, newest_at; /* receipt of the largest counter; of the newest record */
+    unsigned waiting;              /* eliciting records since the last acknowledgement */
+    instant due;                   /* INSTANT_NEVER when nothing waits */
+    instant sent_at;               /* the last acknowledgement */
+    unsigned threshold;            /* records that make one due at once */
+    instant speed_since;           /* start of the interval over which records are counted for the threshold */
+    unsigned speed_pkts;
+};
+
+void ackset_init(struct ackset *s, instant now);
+/* False for a duplicate or a counter too old to be told of. */
+bool ackset_add(struct ackset *s, uint64_t counter, size_t bytes, bool eliciting, instant now);
+/* When an acknowledgement is due: may be past. */
+static inline instant ackset_due(const struct ackset *s)
+{
+    return s->due;
+}
+/* The owner was told: it is due again in 10 ms if nothing is sent until then. */
+void ackset_announced(struct ackset *s, instant now);
+/* Enough waits to be worth some bytes in a record that leaves anyway. */
+bool ackset_worth(const struct ackset *s);
+/* False when nothing was received. Fills all but path_id; nothing waits afterwards. */
+bool ackset_make(struct ackset *s, instant now, struct ack *ret);

@@ -1,0 +1,258 @@
+/* path/bbr.c - see bbr.h.
+ *
+ * STARTUP doubles the rate each round trip until three rounds bring no quarter more, or one does while a queue builds;
+ * DRAIN empties that queue. Then cycles: UP (a quarter faster, one round trip), DOWN (a quarter slower until the queue
+ * is gone), CRUISE. What is new against BBR:
+ * - the window while cruising is 1.25 bandwidth-delay products plus aggregation, not 2;
+ * - growth found by UP returns to STARTUP, so a path that became five times faster is filled in a few round trips;
+ * - a fall is taken at once: a whole round below 4/5 of the estimate with a standing queue sets the estimate to that
+ *   round's rate, where BBR waits for ten rounds to pass, each of them made long by the queue;
+ * - a fall is followed by PROBE_RTT. If the round trip stays long with the path drained, the route changed and not the
+ *   rate, and the minimum is set anew. Without this check a longer route looks like an endless queue.
+ * - more than 20 % loss in a round is a fall too: a policer or a short queue.
+ *
+ * Limits: rates to 2^53 bit/s; windows to 2^53 bytes. Sources: draft-cardwell-iccrg-bbr-congestion-control (gains,
+ * cycles, PROBE_RTT, extra_acked). */
+#include "path/bbr.h"
+
+/* Gains in percent. */
+#define GAIN_STARTUP 277   /* 4 ln 2, draft 2.4 */
+#define GAIN_DRAIN 36      /* 1 / 2.77 */
+#define GAIN_UP 125        /* draft 4.3.4 */
+#define GAIN_DOWN 75       /* BBRv1's: empties in one round trip what UP built in one */
+#define WINDOW_STARTUP 200 /* draft 2.5 */
+#define WINDOW_CRUISE 125  /* chosen: the queue in the path is at most a quarter of its round trip */
+#define WINDOW_UP 150      /* chosen: room for UP's quarter above that */
+#define WINDOW_PROBE 50    /* draft 2.6 BBR.ProbeRTTCwndGain */
+
+#define FULL_GROWTH 125         /* percent, draft 4.3.1.2 */
+#define FULL_ROUNDS 3           /* the same */
+#define INITIAL_RECORDS 32      /* chosen: the first window, 45 kB: thrice RFC 6928's, but paced over a round trip */
+#define MIN_RECORDS 4           /* draft 2.7 BBRMinPipeCwnd */
+#define CRUISE_RTTS 6           /* BBRv1 */
+#define CRUISE_MAX (700 * MSEC) /* chosen: with UP and DOWN a cycle in about 1 s also on long paths */
+#define GROWTH 115              /* percent: chosen: most of UP's quarter has arrived */
+#define FALL 80                 /* percent: chosen: below what jitter and cross traffic of a moment do */
+#define FALL_SPAN (40 * MSEC)   /* chosen: longer than a scheduler's hiccup */
+#define QUEUE_SLACK (2 * MSEC)  /* chosen: clocks, GSO and wake-ups */
+#define PROBE_RTT_INTERVAL (8 * SEC) /* before the minimum's window of 10 s ends */
+#define PROBE_RTT_SPAN (100 * MSEC)  /* chosen: half of BBR's 200 ms: our flows need not meet in an empty queue */
+#define LOSS_MIN_PKTS 8              /* chosen: fewer are no share */
+#define EXTRA_ROUNDS 5               /* draft: a window of 10 rounds in two halves */
+#define EXTRA_SPAN_MAX (100 * MSEC)  /* draft 4.6.4.1: bounded by 100 ms at the estimated rate */
+
+static uint64_t bytes_in(uint64_t bps, span t)
+{
+    return (uint64_t)((unsigned __int128)bps * (uint64_t)t / (8 * (uint64_t)SEC));
+}
+
+static void enter(struct bbr *b, enum bbr_state state, instant now)
+{
+    b->state = state;
+    b->state_since = now;
+}
+
+void bbr_init(struct bbr *b, size_t record_bytes, span initial_rtt, instant now)
+{
+    *b = (struct bbr){ .record_bytes = record_bytes,
+                       .initial_rtt = initial_rtt,
+                       .state_since = now,
+                       .round_since = now,
+                       .extra_since = now };
+}
+
+uint64_t bbr_pacing_bps(const struct bbr *b, span srtt)
+{
+    static const unsigned gain[] = {
+        [BBR_STARTUP] = GAIN_STARTUP, [BBR_DRAIN] = GAIN_DRAIN, [BBR_CRUISE] = 100,
+        [BBR_UP] = GAIN_UP,           [BBR_DOWN] = GAIN_DOWN,   [BBR_PROBE_RTT] = 100,
+    };
+    uint64_t bps = b->max.bps / 100 * gain[b->state];
+
+    if (!b->full) {
+        span rtt = srtt > 0 ? srtt : b->initial_rtt;
+
+        bps = MAX(bps, (uint64_t)b->record_bytes * INITIAL_RECORDS * 8 * (uint64_t)SEC / (uint64_t)MAX(rtt, MSEC));
+    }
+    return MAX(bps, (uint64_t)b->record_bytes * 8); /* one record a second whatever happens */
+}
+
+static uint64_t extra(const struct bbr *b)
+{
+    return MIN(MAX(b->extra_max[0], b->extra_max[1]), bytes_in(b->max.bps, EXTRA_SPAN_MAX));
+}
+
+uint64_t bbr_window(const struct bbr *b, span min_rtt)
+{
+    static const unsigned gain[] = {
+        [BBR_STARTUP] = WINDOW_STARTUP, [BBR_DRAIN] = WINDOW_STARTUP, [BBR_CRUISE] = WINDOW_CRUISE,
+        [BBR_UP] = WINDOW_UP,           [BBR_DOWN] = WINDOW_CRUISE,   [BBR_PROBE_RTT] = WINDOW_PROBE,
+    };
+    uint64_t window = bytes_in(b->max.bps, min_rtt) * gain[b->state] / 100, pkts = MIN_RECORDS;
+
+    if (b->state != BBR_PROBE_RTT)
+        window += extra(b) + 2 * b->record_bytes;
+    if (!b->full)
+        pkts = INITIAL_RECORDS;
+    return MAX(window, pkts * b->record_bytes);
+}
+
+static bool queue_stands(const struct bbr *b, const struct bbr_ack *a)
+{
+    return b->round_rtt > 0 && a->min_rtt > 0 && b->round_rtt > a->min_rtt + a->min_rtt / 4 + QUEUE_SLACK;
+}
+
+static void enter_probe_rtt(struct bbr *b, bool verify, instant now)
+{
+    b->drained = false;
+    b->verify = verify;
+    b->drained_rtt = 0;
+    enter(b, BBR_PROBE_RTT, now);
+}
+
+static void on_fall(struct bbr *b, instant now)
+{
+    rate_max_set(&b->max, b->round_bps);
+    b->extra_max[0] = b->extra_max[1] = 0;
+    b->full = true;
+    enter_probe_rtt(b, true, now);
+}
+
+static void on_round_end(struct bbr *b, const struct bbr_ack *a, instant now)
+{
+    bool queue = queue_stands(b, a), lossy, low;
+
+    lossy = !b->round_ignore_loss && b->round_lost_pkts >= LOSS_MIN_PKTS &&
+            b->round_lost * 5 > b->round_lost + b->round_acked;
+    low = !b->round_app_limited && queue && b->round_bps > 0 && b->round_bps < b->max.bps / 100 * FALL &&
+          now - b->round_since >= FALL_SPAN;
+    if (!b->full && !b->round_app_limited && b->round_bps > 0) {
+        if (b->max.bps >= b->full_bps / 100 * FULL_GROWTH) {
+            b->full_bps = b->max.bps;
+            b->full_rounds = 0;
+        } else if (++b->full_rounds >= FULL_ROUNDS || queue) {
+            b->full = true;
+        }
+    }
+    if (b->state != BBR_PROBE_RTT && b->round_bps > 0 && (low || lossy))
+        on_fall(b, now);
+    else
+        rate_max_next_round(&b->max);
+    if (++b->extra_rounds >= EXTRA_ROUNDS) {
+        b->extra_rounds = 0;
+        b->extra_max[1] = b->extra_max[0];
+        b->extra_max[0] = 0;
+    }
+    b->rounds++;
+    b->round_since = now;
+    b->round_bps = b->round_acked = b->round_lost = 0;
+    b->round_lost_pkts = 0;
+    b->round_rtt = 0;
+    b->round_app_limited = b->round_ignore_loss = false;
+}
+
+static void update_extra(struct bbr *b, const struct bbr_ack *a, instant now)
+{
+    uint64_t expected = bytes_in(b->max.bps, now - b->extra_since);
+
+    if (b->extra_acked <= expected) {
+        b->extra_acked = 0;
+        b->extra_since = now;
+        expected = 0;
+    }
+    b->extra_acked += a->acked_bytes;
+    if (b->max.bps > 0 && b->full)
+        b->extra_max[0] = MAX(b->extra_max[0], b->extra_acked - expected);
+}
+
+/* One step of PROBE_RTT; returns a new minimum or 0. */
+static span probe_rtt_step(struct bbr *b, const struct bbr_ack *a, instant now)
+{
+    span ret = 0;
+
+    if (!b->drained) {
+        if (a->inflight_bytes > bbr_window(b, a->min_rtt))
+            return 0;
+        b->drained = true;
+        b->drained_at = now;
+        b->drained_round = b->rounds;
+        return 0;
+    }
+    /* A sample counts when its record left after the queue was gone: two rounds on. */
+    if (b->rounds >= b->drained_round + 1 && a->rtt > 0)
+        b->drained_rtt = b->drained_rtt ? MIN(b->drained_rtt, a->rtt) : a->rtt;
+    if (b->rounds < b->drained_round + 2 || now - b->drained_at < (b->verify ? 0 : PROBE_RTT_SPAN))
+        return 0;
+    if (b->drained_rtt > a->min_rtt + a->min_rtt / 4 + QUEUE_SLACK)
+        ret = b->drained_rtt;
+    enter(b, b->full ? BBR_CRUISE : BBR_STARTUP, now);
+    return ret;
+}
+
+span bbr_on_ack(struct bbr *b, const struct bbr_ack *a, instant now)
+{
+    uint64_t bdp;
+    span ret = 0;
+
+    if (a->rtt > 0)
+        b->round_rtt = b->round_rtt ? MIN(b->round_rtt, a->rtt) : a->rtt;
+    b->round_acked += a->acked_bytes;
+    b->round_lost += a->lost_bytes;
+    b->round_lost_pkts += a->lost_pkts;
+    if (a->sample.bps > 0) {
+        rate_max_add(&b->max, a->sample.bps, a->sample.app_limited);
+        b->round_bps = MAX(b->round_bps, a->sample.bps);
+    }
+    b->round_app_limited |= a->sample.app_limited;
+    update_extra(b, a, now);
+    if (a->acked_bytes > 0 && a->sample.prior_delivered >= b->next_round_delivered) {
+        b->next_round_delivered = a->delivered;
+        on_round_end(b, a, now);
+    }
+    bdp = bytes_in(b->max.bps, a->min_rtt);
+    switch (b->state) {
+    case BBR_STARTUP:
+        if (b->full)
+            enter(b, BBR_DRAIN, now);
+        break;
+    case BBR_DRAIN:
+        if (a->inflight_bytes <= bdp + 2 * b->record_bytes || now - b->state_since > 3 * a->min_rtt + QUEUE_SLACK) {
+            b->cycle_bps = b->max.bps;
+            enter(b, BBR_CRUISE, now);
+        }
+        break;
+    case BBR_CRUISE:
+        if (now - b->state_since > MIN(CRUISE_RTTS * a->min_rtt, CRUISE_MAX)) {
+            b->cycle_bps = b->max.bps;
+            enter(b, BBR_UP, now);
+        }
+        break;
+    case BBR_UP:
+        if (now - b->state_since > a->min_rtt || a->lost_pkts > 2)
+            enter(b, BBR_DOWN, now);
+        break;
+    case BBR_DOWN:
+        if (a->inflight_bytes <= bdp || now - b->state_since > a->min_rtt)
+            enter(b, BBR_CRUISE, now);
+        break;
+    case BBR_PROBE_RTT:
+        ret = probe_rtt_step(b, a, now);
+        break;
+    }
+    if (b->state >= BBR_CRUISE && b->state <= BBR_DOWN) {
+        if (b->max.bps > b->cycle_bps / 100 * GROWTH && !queue_stands(b, a)) {
+            b->full = false;
+            b->full_bps = b->max.bps;
+            b->full_rounds = 0;
+            enter(b, BBR_STARTUP, now);
+        } else if (a->min_rtt > 0 && now - a->min_rtt_at > PROBE_RTT_INTERVAL) {
+            enter_probe_rtt(b, false, now);
+        }
+    }
+    return ret;
+}
+
+void bbr_ignore_losses(struct bbr *b)
+{
+    b->round_ignore_loss = true;
+}

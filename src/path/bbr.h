@@ -1,0 +1,62 @@
+/* path/bbr.h - congestion control: a model of the path (rate and round trip) gives a pacing rate and a window.
+ *
+ * After BBR (draft-cardwell-iccrg-bbr), bounded in delay: inside a tunnel the inner flows have their own congestion
+ * control, and their queue must stand at our end, where they can be told apart, not in the path's bottleneck. */
+#pragma once
+
+#include "base/base.h"
+#include "base/instant.h"
+#include "path/rate.h"
+
+enum bbr_state { BBR_STARTUP, BBR_DRAIN, BBR_CRUISE, BBR_UP, BBR_DOWN, BBR_PROBE_RTT };
+
+struct bbr {
+    enum bbr_state state;
+    size_t record_bytes;
+    span initial_rtt;
+    struct rate_max max;
+    instant state_since;
+    bool full; /* the path's rate was found: STARTUP is over */
+    uint64_t full_bps;
+    unsigned full_rounds;
+    uint64_t cycle_bps; /* estimate when the last UP began */
+    uint64_t next_round_delivered;
+    uint64_t rounds;
+    /* this round */
+    instant round_since;
+    uint64_t round_bps; /* largest sample */
+    span round_rtt;     /* smallest; 0: none */
+    uint64_t round_acked, round_lost;
+    unsigned round_lost_pkts;
+    bool round_app_limited, round_ignore_loss;
+    /* PROBE_RTT */
+    bool drained, verify;
+    instant drained_at;
+    uint64_t drained_round;
+    span drained_rtt; /* smallest sample since drained */
+    /* acknowledged in excess of the estimate: aggregation on the way back */
+    instant extra_since;
+    uint64_t extra_acked;
+    uint64_t extra_max[2]; /* of the current and the previous span of rounds */
+    uint64_t extra_rounds;
+};
+
+struct bbr_ack {
+    struct rate_sample sample;
+    uint64_t delivered; /* in total, bytes */
+    uint64_t acked_bytes, lost_bytes;
+    unsigned lost_pkts;
+    uint64_t inflight_bytes; /* after it */
+    span rtt;                /* this acknowledgement's sample, 0: none */
+    span min_rtt;            /* 0: none */
+    instant min_rtt_at;
+};
+
+void bbr_init(struct bbr *b, size_t record_bytes, span initial_rtt, instant now);
+/* Returns 0, or the new minimum round trip when the old one was found to be out of date. */
+span bbr_on_ack(struct bbr *b, const struct bbr_ack *a, instant now);
+/* Losses of this round say nothing about congestion: the path was silent. */
+void bbr_ignore_losses(struct bbr *b);
+/* srtt: measured, or 0 before the first sample. */
+uint64_t bbr_pacing_bps(const struct bbr *b, span srtt);
+uint64_t bbr_window(const struct bbr *b, span min_rtt);

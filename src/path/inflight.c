@@ -1,0 +1,247 @@
+/* path/inflight.c - see inflight.h.
+ *
+ * Acknowledgements repeat ranges. An acknowledged record knows how long the run of acknowledged records is that ends at
+ * it, so a repeated range is stepped over at once and the work of all acknowledgements together is linear in the
+ * records sent. Records are sent in the order of their counters, so the search for lost ones stops at the first that is
+ * not. Limits: PATH_INFLIGHT_MAX records. Sources: RFC 9002 6.1. */
+#include "path/inflight.h"
+
+#include <errno.h>
+
+#define ROOM_KEPT 256 /* chosen: acknowledgements and probes of one round trip while data has to wait */
+
+static struct sent *sent_at(const struct inflight *f, uint64_t counter)
+{
+    return &f->ring[counter & (f->capacity - 1)];
+}
+
+int inflight_init(struct inflight *f, uint64_t first_counter)
+{
+    *f = (struct inflight){ .capacity = PATH_INFLIGHT_MIN };
+    f->base = f->next = f->lowest_open = f->lowest_data = first_counter;
+    f->ring = calloc(f->capacity, sizeof(*f->ring));
+    return f->ring ? 0 : -ENOMEM;
+}
+
+void inflight_deinit(struct inflight *f)
+{
+    if (!f->ring)
+        return;
+    for (uint64_t c = f->base; c != f->next; c++)
+        pbuf_unref(sent_at(f, c)->data);
+    free(f->ring);
+    f->ring = NULL;
+}
+
+static bool grow(struct inflight *f)
+{
+    struct sent *old = f->ring, *ring;
+    size_t capacity = f->capacity * 2;
+
+    if (capacity > PATH_INFLIGHT_MAX)
+        return false;
+    ring = calloc(capacity, sizeof(*ring));
+    if (!ring)
+        return false;
+    for (uint64_t c = f->base; c != f->next; c++)
+        ring[c & (capacity - 1)] = old[c & (f->capacity - 1)];
+    f->ring = ring;
+    f->capacity = capacity;
+    free(old);
+    return true;
+}
+
+static void settle(struct inflight *f, struct sent *s)
+{
+    f->open_bytes -= s->bytes;
+    f->open_pkts--;
+}
+
+static void drop_data(struct sent *s)
+{
+    pbuf_unref(s->data);
+    s->data = NULL;
+}
+
+static void lose(struct inflight *f, struct sent *s, struct inflight_lost *ret)
+{
+    settle(f, s);
+    s->state = SENT_LOST;
+    ret->pkts++;
+    ret->bytes += s->bytes;
+}
+
+static void find_lowest_open(struct inflight *f)
+{
+    f->lowest_open = MAX(f->lowest_open, f->base);
+    while (f->lowest_open != f->next && sent_at(f, f->lowest_open)->state != SENT_OPEN)
+        f->lowest_open++;
+}
+
+static void forget_oldest(struct inflight *f, struct inflight_lost *ret)
+{
+    struct sent *s = sent_at(f, f->base);
+
+    if (s->state == SENT_OPEN)
+        lose(f, s, ret);
+    drop_data(s);
+    f->base++;
+    find_lowest_open(f);
+    f->lowest_data = MAX(f->lowest_data, f->base);
+}
+
+void inflight_push(struct inflight *f, uint32_t bytes, struct pbuf *data, bool eliciting, const struct rate_mark *m,
+                   instant now, struct inflight_lost *ret)
+{
+    struct sent *s;
+
+    if (f->next - f->base == f->capacity && !grow(f))
+        forget_oldest(f, ret);
+    s = sent_at(f, f->next);
+    *s = (struct sent){ .at = now, .bytes = bytes, .mark = *m, .state = eliciting ? SENT_OPEN : SENT_SILENT };
+    if (data)
+        s->data = pbuf_ref(data);
+    if (eliciting) {
+        f->open_bytes += bytes;
+        f->open_pkts++;
+    } else if (f->lowest_open == f->next) {
+        f->lowest_open++;
+    }
+    f->next++;
+}
+
+bool inflight_has_room(const struct inflight *f)
+{
+    return f->next - f->base < PATH_INFLIGHT_MAX - ROOM_KEPT;
+}
+
+static void ack_one(struct inflight *f, uint64_t c, struct inflight_acked *ret)
+{
+    struct sent *s = sent_at(f, c);
+
+    if (!ret->any || c > ret->newest) {
+        ret->any = true;
+        ret->newest = c;
+        ret->newest_at = s->at;
+    }
+    if (s->state != SENT_SILENT) {
+        if (s->state == SENT_OPEN)
+            settle(f, s);
+        else
+            ret->spurious_pkts++;
+        ret->pkts++;
+        ret->bytes += s->bytes;
+        if (!ret->marked || c > ret->mark_counter) {
+            ret->marked = true;
+            ret->mark_counter = c;
+            ret->mark_at = s->at;
+            ret->mark = s->mark;
+        }
+    }
+    drop_data(s);
+    s->state = SENT_ACKED;
+    s->run = 1;
+}
+
+void inflight_ack(struct inflight *f, uint64_t first, uint64_t last, struct inflight_acked *ret)
+{
+    uint64_t c, low, run;
+
+    if (f->base == f->next || last < f->base || first >= f->next || first > last)
+        return;
+    low = MAX(first, f->base);
+    last = MIN(last, f->next - 1);
+    for (c = last + 1; c > low;) {
+        struct sent *s = sent_at(f, c - 1);
+
+        if (s->state == SENT_ACKED) {
+            if (s->run >= c - f->base) { /* the run reaches or passes the log's low end */
+                c = f->base;
+                break;
+            }
+            c -= s->run;
+            continue;
+        }
+        ack_one(f, c - 1, ret);
+        c--;
+    }
+    run = last + 1 - c;
+    if (c > f->base && sent_at(f, c - 1)->state == SENT_ACKED)
+        run += sent_at(f, c - 1)->run;
+    sent_at(f, last)->run = (uint32_t)MIN(run, last + 1 - f->base);
+    if (!f->any_acked || last > f->largest_acked) {
+        f->any_acked = true;
+        f->largest_acked = last;
+    }
+    find_lowest_open(f);
+}
+
+void inflight_detect(struct inflight *f, uint64_t threshold_pkts, span threshold_time, instant now,
+                     struct inflight_lost *ret)
+{
+    while (f->any_acked && f->lowest_open != f->next && f->lowest_open < f->largest_acked) {
+        struct sent *s = sent_at(f, f->lowest_open);
+        bool by_count = threshold_pkts > 0 && f->largest_acked - f->lowest_open >= threshold_pkts;
+
+        if (!by_count && now - s->at < threshold_time)
+            break;
+        lose(f, s, ret);
+        drop_data(s);
+        find_lowest_open(f);
+    }
+}
+
+instant inflight_loss_at(const struct inflight *f, span threshold_time)
+{
+    if (!f->any_acked || f->lowest_open == f->next || f->lowest_open > f->largest_acked)
+        return INSTANT_NEVER;
+    return sent_at(f, f->lowest_open)->at + threshold_time;
+}
+
+void inflight_abandon(struct inflight *f, struct inflight_lost *ret)
+{
+    while (f->lowest_open != f->next) {
+        lose(f, sent_at(f, f->lowest_open), ret);
+        find_lowest_open(f);
+    }
+}
+
+void inflight_drop_lost_data(struct inflight *f)
+{
+    for (uint64_t c = MAX(f->base, f->lowest_data); c != f->lowest_open; c++)
+        drop_data(sent_at(f, c));
+    f->lowest_data = MAX(f->lowest_data, f->lowest_open);
+}
+
+void inflight_trim(struct inflight *f, instant lost_before)
+{
+    while (f->base != f->next) {
+        struct sent *s = sent_at(f, f->base);
+
+        if (s->state == SENT_OPEN || (s->state == SENT_LOST && (s->data || s->at >= lost_before)))
+            break;
+        drop_data(s);
+        f->base++;
+    }
+    f->lowest_open = MAX(f->lowest_open, f->base);
+    f->lowest_data = MAX(f->lowest_data, f->base);
+}
+
+struct pbuf *inflight_take(struct inflight *f)
+{
+    for (; f->lowest_data != f->next; f->lowest_data++) {
+        struct sent *s = sent_at(f, f->lowest_data);
+        struct pbuf *b = s->data;
+
+        if (b) {
+            s->data = NULL;
+            return b;
+        }
+    }
+    return NULL;
+}
+
+instant inflight_oldest(const struct inflight *f)
+{
+    return f->lowest_open == f->next ? INSTANT_NEVER : sent_at(f, f->lowest_open)->at;
+}

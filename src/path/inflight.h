@@ -1,0 +1,83 @@
+/* path/inflight.h - the log of sent records, indexed by counter: what is in flight, acknowledged or lost.
+ *
+ * The log holds the records base <= counter < next in a ring. An eliciting record is open until acknowledged or lost;
+ * others are logged only so that counters can be looked up. Lost records stay for a while, so that a late
+ * acknowledgement is recognised as reordering. */
+#pragma once
+
+#include "base/instant.h"
+#include "base/pbuf.h"
+#include "path/rate.h"
+
+#define PATH_INFLIGHT_MIN 256
+#define PATH_INFLIGHT_MAX 65536 /* chosen: 10 Gbit/s x 73 ms of 1400-byte records; 6 MB */
+
+enum sent_state { SENT_SILENT, SENT_OPEN, SENT_LOST, SENT_ACKED };
+
+struct sent {
+    instant at;
+    struct pbuf *data; /* a reference, or NULL */
+    struct rate_mark mark;
+    uint32_t bytes;
+    uint32_t run; /* of an acknowledged record: this many ending here, downwards, are acknowledged (>= 1) */
+    enum sent_state state;
+};
+
+struct inflight {
+    struct sent *ring;
+    size_t capacity;        /* a power of two */
+    uint64_t base, next;    /* counters */
+    uint64_t lowest_open;   /* no open record below; == next when none is open */
+    uint64_t lowest_data;   /* no record below holds data */
+    uint64_t largest_acked; /* valid when any_acked */
+    uint64_t open_bytes;
+    size_t open_pkts;
+    bool any_acked;
+};
+
+/* What a step of acknowledging found; cleared by the caller before the first range. */
+struct inflight_acked {
+    unsigned pkts; /* eliciting ones */
+    uint64_t bytes;
+    unsigned spurious_pkts; /* of pkts: had been taken for lost */
+    bool any;               /* some record, eliciting or not, is newly acknowledged */
+    uint64_t newest;        /* the largest newly acknowledged counter of any kind */
+    instant newest_at;      /* when it was sent */
+    bool marked;            /* an eliciting one: its mark, the newest one's */
+    uint64_t mark_counter;
+    instant mark_at;
+    struct rate_mark mark;
+};
+
+struct inflight_lost {
+    unsigned pkts;
+    uint64_t bytes;
+};
+
+/* 0 or -ENOMEM. */
+MUST_CHECK int inflight_init(struct inflight *f, uint64_t first_counter);
+void inflight_deinit(struct inflight *f);
+/* Logs record `next`. At PATH_INFLIGHT_MAX, or when memory is short, the oldest record is forgotten; what that loses is
+ * added to ret. data gets a reference of its own. */
+void inflight_push(struct inflight *f, uint32_t bytes, struct pbuf *data, bool eliciting, const struct rate_mark *m,
+                   instant now, struct inflight_lost *ret);
+/* True when one more record fits without forgetting any; some room is kept for acknowledgements and probes. */
+bool inflight_has_room(const struct inflight *f);
+/* Counters first..last were received; those outside the log are ignored. Work is linear in the newly acknowledged. */
+void inflight_ack(struct inflight *f, uint64_t first, uint64_t last, struct inflight_acked *ret);
+/* RFC 9002 6.1: marks lost what is `threshold_pkts` below the largest acknowledged (0: not by count), or below it and
+ * sent at least threshold_time ago. */
+void inflight_detect(struct inflight *f, uint64_t threshold_pkts, span threshold_time, instant now,
+                     struct inflight_lost *ret);
+/* When the oldest open record below the largest acknowledged will be lost by time; INSTANT_NEVER if none. */
+instant inflight_loss_at(const struct inflight *f, span threshold_time);
+/* Every open record counts as lost; their data stays to be taken. */
+void inflight_abandon(struct inflight *f, struct inflight_lost *ret);
+/* Gives back the data of lost records. */
+void inflight_drop_lost_data(struct inflight *f);
+/* Forgets settled records at the low end; lost ones only when sent before lost_before. */
+void inflight_trim(struct inflight *f, instant lost_before);
+/* The oldest data still held; its reference passes. NULL when none. */
+struct pbuf *inflight_take(struct inflight *f);
+/* When the oldest open record was sent; INSTANT_NEVER if none. */
+instant inflight_oldest(const struct inflight *f);

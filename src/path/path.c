@@ -1,0 +1,455 @@
+/* path/path.c - see path.h: puts the rooms of src/path together.
+ *
+ * Sending: the log (inflight) marks each record with the state of delivery (rate); an acknowledgement settles records,
+ * gives a sample of the round trip (rtt) and of the rate, which drive the model (bbr) that sets window and pacing.
+ * Pacing: `pace_next_ns` is when all that was sent would have left at the pacing rate, kept to the nanosecond with the
+ * remainder, so nothing is lost to rounding. When that time has come a quantum may leave back to back, so that the
+ * owner can hand it to the kernel in one call.
+ * Receiving: ackset, owd. Both: liveness.
+ *
+ * Limits: PATH_INFLIGHT_MAX records in flight; rates from 1 record a second to 100 Gbit/s; nothing is allocated but by
+ * path_new and when the log doubles. Sources: RFC 9002; the headers of the rooms name theirs. */
+#include "path/path.h"
+
+#include <errno.h>
+
+#include "path/ackset.h"
+#include "path/bbr.h"
+#include "path/inflight.h"
+#include "path/liveness.h"
+#include "path/owd.h"
+#include "path/rtt.h"
+
+#define LOSS_PKTS 3         /* RFC 9002 6.1.1 */
+#define LOSS_TIME_EIGHTHS 9 /* RFC 9002 6.1.2: 9/8 round trip */
+#define LOSS_TIME_MAX 16    /* chosen: at most two round trips under reordering (as RFC 8985's bound of one srtt) */
+#define LOSS_TIME_MIN MSEC  /* RFC 9002 6.1.2: kGranularity */
+#define CALM_ROUNDS 16      /* RFC 8985 3.3.2: 16 round trips without reordering end its allowance */
+#define QUANTUM_SPAN MSEC   /* what may go back to back: 1 ms of rate, */
+#define QUANTUM_RECORDS 2   /* but 2 records at least */
+#define LATE_MAX (2 * MSEC) /* chosen: an owner that wakes up late may make up for this much */
+#define LOSS_SMOOTH 500.0   /* records */
+#define RECORD_BYTES 1500   /* when the owner names none */
+
+struct path {
+    struct path_options o;
+    struct rtt rtt;
+    struct rate rate;
+    struct rate_meter rx_meter;
+    struct bbr bbr;
+    struct inflight inflight;
+    struct ackset ackset;
+    struct owd owd;
+    struct liveness liveness;
+    bool reordering;          /* seen: RFC 9002's count of 3 records means nothing on this path */
+    unsigned loss_eighths;    /* of a round trip */
+    uint64_t reordered_round; /* bbr round of the newest reordering */
+    uint64_t pacing_bps, window;
+    int64_t pace_next_ns;
+    uint64_t pace_remainder; /* of the division by pacing_bps */
+    int64_t quantum_left;    /* bytes that may leave before pace_next_ns */
+    instant sent_at;
+    double loss;
+    uint64_t tx_pkts, tx_bytes, rx_pkts, rx_bytes, lost_pkts;
+    bool counted; /* a sample that was not application-limited came */
+};
+
+static void start_measuring(struct path *p, instant now)
+{
+    rtt_init(&p->rtt, p->o.initial_rtt);
+    rate_init(&p->rate, now);
+    bbr_init(&p->bbr, p->o.record_bytes, p->rtt.initial, now);
+    p->reordering = p->counted = false;
+    p->loss_eighths = LOSS_TIME_EIGHTHS;
+    p->reordered_round = 0;
+    p->loss = 0;
+}
+
+static void set_speed(struct path *p)
+{
+    uint64_t bps = bbr_pacing_bps(&p->bbr, p->rtt.sampled ? p->rtt.srtt : 0);
+
+    if (p->o.rate_cap_bps > 0)
+        bps = MIN(bps, p->o.rate_cap_bps);
+    if (bps != p->pacing_bps)
+        p->pace_remainder = 0;
+    p->pacing_bps = bps;
+    p->window = bbr_window(&p->bbr, p->rtt.min_rtt);
+}
+
+struct path *path_new(const struct path_options *o, instant now)
+{
+    struct path *p = calloc(1, sizeof(*p));
+
+    if (!p)
+        return NULL;
+    p->o = *o;
+    if (p->o.record_bytes == 0)
+        p->o.record_bytes = RECORD_BYTES;
+    if (inflight_init(&p->inflight, o->first_counter) < 0) {
+        free(p);
+        return NULL;
+    }
+    start_measuring(p, now);
+    ackset_init(&p->ackset, now);
+    liveness_init(&p->liveness, now);
+    p->pace_next_ns = now * 1000;
+    p->sent_at = now;
+    set_speed(p);
+    return p;
+}
+
+void path_free(struct path *p)
+{
+    if (!p)
+        return;
+    inflight_deinit(&p->inflight);
+    free(p);
+}
+
+static span suspect_timeout(const struct path *p)
+{
+    return rtt_timeout(&p->rtt, PATH_SUSPECT_MIN) + PATH_ACK_DELAY_MAX;
+}
+
+static span loss_time(const struct path *p)
+{
+    span rtt = MAX(rtt_get(&p->rtt), p->rtt.latest);
+
+    return MAX(rtt * p->loss_eighths / 8, LOSS_TIME_MIN);
+}
+
+static bool window_open(const struct path *p, size_t wire_bytes)
+{
+    return p->inflight.open_bytes + wire_bytes <= p->window && inflight_has_room(&p->inflight);
+}
+
+bool path_may_send(const struct path *p, size_t wire_bytes, instant now)
+{
+    return window_open(p, wire_bytes) && (p->quantum_left > 0 || now >= path_next_send(p));
+}
+
+instant path_next_send(const struct path *p)
+{
+    if (!window_open(p, p->o.record_bytes))
+        return INSTANT_NEVER;
+    return p->quantum_left > 0 ? p->sent_at : (p->pace_next_ns + 999) / 1000;
+}
+
+uint64_t path_next_counter(const struct path *p)
+{
+    return p->inflight.next;
+}
+
+static void pace(struct path *p, size_t bytes, instant now)
+{
+    int64_t now_ns = now * 1000;
+    uint64_t work;
+
+    if (now_ns >= p->pace_next_ns) { /* a new quantum */
+        p->pace_next_ns = MAX(p->pace_next_ns, now_ns - LATE_MAX * 1000);
+        p->quantum_left = (int64_t)MAX(p->pacing_bps / 8 * (uint64_t)QUANTUM_SPAN / (uint64_t)SEC,
+                                       QUANTUM_RECORDS * (uint64_t)p->o.record_bytes);
+    }
+    p->quantum_left -= (int64_t)bytes;
+    work = (uint64_t)bytes * 8 * 1000 * (uint64_t)SEC + p->pace_remainder;
+    p->pace_next_ns += (int64_t)(work / p->pacing_bps);
+    p->pace_remainder = work % p->pacing_bps;
+}
+
+static void count_losses(struct path *p, const struct inflight_lost *lost)
+{
+    p->lost_pkts += lost->pkts;
+    for (unsigned i = 0; i < lost->pkts; i++)
+        p->loss += (1 - p->loss) / LOSS_SMOOTH;
+}
+
+void path_on_sent(struct path *p, size_t wire_bytes, struct pbuf *data, bool eliciting, bool more, instant now)
+{
+    struct inflight_lost lost = { 0 };
+    struct rate_mark mark;
+
+    rate_on_sent(&p->rate, p->inflight.open_pkts == 0, now, &mark);
+    inflight_push(&p->inflight, (uint32_t)wire_bytes, data, eliciting, &mark, now, &lost);
+    count_losses(p, &lost);
+    pace(p, wire_bytes, now);
+    p->sent_at = now;
+    p->tx_pkts++;
+    p->tx_bytes += wire_bytes;
+    if (!eliciting)
+        return;
+    liveness_on_eliciting(&p->liveness, now);
+    /* A cap below the estimate limits as an application does. */
+    if ((!more && window_open(p, p->o.record_bytes)) || (p->o.rate_cap_bps > 0 && p->pacing_bps == p->o.rate_cap_bps))
+        rate_on_app_limited(&p->rate, p->inflight.open_bytes);
+}
+
+/* 0, or -EPROTO. */
+static int check_ack(const struct path *p, const struct ack *a)
+{
+    uint64_t above = a->largest;
+
+    if (a->ranges_count == 0 || a->ranges_count > ACK_RANGES_MAX || a->largest >= p->inflight.next)
+        return -EPROTO;
+    for (unsigned i = 0; i < a->ranges_count; i++) {
+        const struct ack_range *r = &a->ranges[i];
+
+        if (r->first > r->last || (i == 0 ? r->last != a->largest : r->last >= above) || r->first < p->o.first_counter)
+            return -EPROTO;
+        above = r->first;
+    }
+    return 0;
+}
+
+/* Records taken for lost came after all: wait longer next time. */
+static void on_reordering(struct path *p, unsigned pkts)
+{
+    p->lost_pkts -= MIN(pkts, p->lost_pkts);
+    p->loss = MAX(p->loss - pkts / LOSS_SMOOTH, 0.0);
+    if (p->reordering && p->bbr.rounds > p->reordered_round)
+        p->loss_eighths = MIN(p->loss_eighths + 1, LOSS_TIME_MAX);
+    p->reordering = true;
+    p->reordered_round = p->bbr.rounds;
+}
+
+static void detect_losses(struct path *p, instant now, struct inflight_lost *lost)
+{
+    if (p->reordering && p->bbr.rounds > p->reordered_round + CALM_ROUNDS) {
+        p->reordering = false;
+        p->loss_eighths = LOSS_TIME_EIGHTHS;
+    }
+    inflight_detect(&p->inflight, p->reordering ? 0 : LOSS_PKTS, loss_time(p), now, lost);
+    count_losses(p, lost);
+    if (p->liveness.state != PATH_ACTIVE)
+        bbr_ignore_losses(&p->bbr);
+}
+
+static void update_model(struct path *p, const struct ack *a, const struct inflight_acked *acked,
+                         const struct inflight_lost *lost, span rtt_sample, bool newest, instant now)
+{
+    struct bbr_ack b = {
+        .acked_bytes = acked->bytes,
+        .lost_bytes = lost->bytes,
+        .lost_pkts = lost->pkts,
+        .inflight_bytes = p->inflight.open_bytes,
+        .rtt = rtt_sample,
+        .min_rtt = p->rtt.min_rtt,
+        .min_rtt_at = p->rtt.min_at,
+    };
+    span min_rtt;
+
+    if (acked->marked) {
+        rate_on_acked(&p->rate, acked->bytes, &acked->mark, acked->mark_at, newest ? &a->rx_time_us : NULL,
+                      p->rtt.min_rtt, now, &b.sample);
+        p->counted |= b.sample.bps > 0 && !b.sample.app_limited;
+    }
+    b.delivered = p->rate.delivered;
+    min_rtt = bbr_on_ack(&p->bbr, &b, now);
+    if (min_rtt > 0)
+        rtt_set_min(&p->rtt, min_rtt, now);
+    set_speed(p);
+}
+
+int path_on_ack(struct path *p, const struct ack *a, instant now, struct path_ack_result *ret)
+{
+    struct inflight_acked acked = { 0 };
+    struct inflight_lost lost = { 0 };
+    span sample = 0;
+    bool newest;
+    int r = check_ack(p, a);
+
+    if (r < 0)
+        return r;
+    *ret = (struct path_ack_result){ .newest_acked = a->largest };
+    for (unsigned i = 0; i < a->ranges_count; i++)
+        inflight_ack(&p->inflight, a->ranges[i].first, a->ranges[i].last, &acked);
+    newest = acked.any && acked.newest == a->largest;
+    if (acked.pkts > 0) {
+        if (newest) { /* RFC 9002 5.1 */
+            sample = now - acked.newest_at;
+            rtt_on_sample(&p->rtt, sample, a->delay_us, PATH_ACK_DELAY_MAX, now);
+        }
+        if (acked.spurious_pkts > 0)
+            on_reordering(p, acked.spurious_pkts);
+        for (unsigned i = acked.spurious_pkts; i < acked.pkts; i++)
+            p->loss -= p->loss / LOSS_SMOOTH;
+        detect_losses(p, now, &lost);
+        update_model(p, a, &acked, &lost, sample, newest, now);
+        liveness_on_acked(&p->liveness, acked.pkts, now);
+    }
+    if (p->liveness.state == PATH_ACTIVE)
+        inflight_drop_lost_data(&p->inflight);
+    inflight_trim(&p->inflight, now - 2 * loss_time(p));
+    ret->acked_pkts = acked.pkts;
+    ret->acked_bytes = acked.bytes;
+    ret->lost_pkts = lost.pkts;
+    ret->lost_bytes = lost.bytes;
+    return 0;
+}
+
+struct pbuf *path_take_inflight(struct path *p)
+{
+    return inflight_take(&p->inflight);
+}
+
+static void announce_ack(struct path *p, instant now)
+{
+    if (ackset_due(&p->ackset) > now)
+        return;
+    ackset_announced(&p->ackset, now);
+    liveness_push(&p->liveness, (struct path_event){ .type = PATH_EVENT_ACK });
+}
+
+void path_on_received(struct path *p, uint64_t counter, size_t wire_bytes, bool eliciting, uint16_t ts64, instant now)
+{
+    p->rx_pkts++;
+    p->rx_bytes += wire_bytes;
+    rate_meter_add(&p->rx_meter, wire_bytes, now);
+    owd_on_sample(&p->owd, ts64, now);
+    ackset_add(&p->ackset, counter, wire_bytes, eliciting, now);
+    liveness_on_received(&p->liveness, now);
+    announce_ack(p, now);
+}
+
+bool path_ack_pending(const struct path *p)
+{
+    return ackset_worth(&p->ackset);
+}
+
+bool path_make_ack(struct path *p, instant now, struct ack *ret)
+{
+    return ackset_make(&p->ackset, now, ret);
+}
+
+/* What follows when liveness took the path down: nothing is in flight any more, and what is known of it is old. */
+static void after_change(struct path *p, enum path_state old, instant now)
+{
+    struct inflight_lost lost = { 0 };
+
+    if (p->liveness.state != PATH_DOWN || old == PATH_DOWN)
+        return;
+    inflight_abandon(&p->inflight, &lost);
+    count_losses(p, &lost);
+    bbr_init(&p->bbr, p->o.record_bytes, p->rtt.initial, now);
+    set_speed(p);
+}
+
+void path_on_link(struct path *p, bool up, instant now)
+{
+    enum path_state old = p->liveness.state;
+
+    liveness_on_link(&p->liveness, up, now);
+    after_change(p, old, now);
+}
+
+void path_on_send_error(struct path *p, instant now)
+{
+    liveness_on_send_error(&p->liveness, now);
+}
+
+void path_set_busy(struct path *p, bool busy, instant now)
+{
+    liveness_set_busy(&p->liveness, busy);
+}
+
+void path_hurry(struct path *p, instant now)
+{
+    liveness_hurry(&p->liveness, now);
+}
+
+void path_set_rate_cap(struct path *p, uint64_t bps)
+{
+    p->o.rate_cap_bps = bps;
+    set_speed(p);
+}
+
+void path_on_migrated(struct path *p, instant now)
+{
+    start_measuring(p, now);
+    p->owd.sampled = false;
+    set_speed(p);
+}
+
+instant path_next_expiry(const struct path *p)
+{
+    instant t = liveness_expiry(&p->liveness, inflight_oldest(&p->inflight), suspect_timeout(p));
+
+    t = instant_min(t, ackset_due(&p->ackset));
+    return instant_min(t, inflight_loss_at(&p->inflight, loss_time(p)));
+}
+
+void path_on_expiry(struct path *p, instant now)
+{
+    enum path_state old = p->liveness.state;
+    struct inflight_lost lost = { 0 };
+
+    announce_ack(p, now);
+    if (inflight_loss_at(&p->inflight, loss_time(p)) <= now)
+        detect_losses(p, now, &lost);
+    liveness_on_expiry(&p->liveness, inflight_oldest(&p->inflight), suspect_timeout(p), now);
+    after_change(p, old, now);
+}
+
+bool path_pop_event(struct path *p, struct path_event *ret)
+{
+    return liveness_pop(&p->liveness, ret);
+}
+
+void path_get_metrics(const struct path *p, instant now, struct path_metrics *ret)
+{
+    *ret = (struct path_metrics){
+        .state = p->liveness.state,
+        .why = p->liveness.why,
+        .state_since = p->liveness.state_since,
+        .srtt = p->rtt.srtt,
+        .rttvar = p->rtt.rttvar,
+        .min_rtt = p->rtt.min_rtt,
+        .rx_jitter = owd_jitter(&p->owd),
+        .rx_owd = owd_get(&p->owd),
+        .queue = MAX(p->rtt.srtt - p->rtt.min_rtt, 0),
+        .loss = p->loss,
+        .rate_bps = p->bbr.max.bps,
+        .rate_is_lower_bound = !p->counted,
+        .rx_rate_bps = rate_meter_bps(&p->rx_meter, now),
+        .inflight_bytes = p->inflight.open_bytes,
+        .window_bytes = p->window,
+        .pacing_bps = p->pacing_bps,
+        .tx_pkts = p->tx_pkts,
+        .tx_bytes = p->tx_bytes,
+        .rx_pkts = p->rx_pkts,
+        .rx_bytes = p->rx_bytes,
+        .lost_pkts = p->lost_pkts,
+    };
+}
+
+enum path_state path_state(const struct path *p)
+{
+    return p->liveness.state;
+}
+
+const char *path_state_name(enum path_state s)
+{
+    static const char *const names[] = {
+        [PATH_PROBING] = "probing",
+        [PATH_ACTIVE] = "active",
+        [PATH_SUSPECTED] = "suspected",
+        [PATH_DOWN] = "down",
+    };
+
+    return (unsigned)s < PATH_STATE_COUNT ? names[s] : "unknown";
+}
+
+const char *path_why_name(enum path_why w)
+{
+    static const char *const names[] = {
+        [PATH_WHY_NEW] = "new",
+        [PATH_WHY_VALIDATED] = "validated",
+        [PATH_WHY_ACK_OVERDUE] = "acknowledgement overdue",
+        [PATH_WHY_PROBES_LOST] = "probes lost",
+        [PATH_WHY_LINK_DOWN] = "link down",
+        [PATH_WHY_SEND_ERROR] = "send error",
+        [PATH_WHY_ACKED] = "acknowledged",
+    };
+
+    return (unsigned)w < PATH_WHY_COUNT ? names[w] : "unknown";
+}

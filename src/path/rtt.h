@@ -1,0 +1,30 @@
+/* path/rtt.h - round-trip time: RFC 9002 section 5, with a minimum over the last 10 s. */
+#pragma once
+
+#include "base/base.h"
+#include "base/instant.h"
+
+#define RTT_INITIAL (333 * MSEC) /* RFC 9002 6.2.2 */
+#define RTT_MIN_BUCKETS 10       /* of 1 s: the minimum's window (BBR's is 10 s too) */
+
+struct rtt {
+    bool sampled;
+    span latest, srtt, rttvar;
+    span initial;
+    span bucket[RTT_MIN_BUCKETS]; /* smallest sample of second `n` at [n % 10]; 0: none */
+    int64_t newest_second;
+    span min_rtt;
+    instant min_at; /* when min_rtt was last matched */
+};
+
+/* initial 0: RTT_INITIAL. */
+void rtt_init(struct rtt *r, span initial);
+/* sample: from sending to the acknowledgement's arrival; ack_delay: what the peer says it waited, at most ack_delay_max
+ * is believed. */
+void rtt_on_sample(struct rtt *r, span sample, span ack_delay, span ack_delay_max, instant now);
+/* The route is longer than it was: forget smaller samples. */
+void rtt_set_min(struct rtt *r, span min_rtt, instant now);
+/* Smoothed, or the initial guess. */
+span rtt_get(const struct rtt *r);
+/* srtt + 4 * rttvar, no shorter than floor (RFC 9002 6.2.1 without the delay of acknowledgements). */
+span rtt_timeout(const struct rtt *r, span floor);
