@@ -8,7 +8,6 @@
 #define BLAKE2S_LEN 32   /* bytes of a full digest */
 #define BLAKE2S_BLOCK 64 /* bytes */
 #define MAC16_LEN 16
-#define HKDF_MAX 3 /* outputs: Noise never takes more */
 
 struct hash_part {
     const void *data; /* may be NULL when len is 0 */
@@ -23,7 +22,7 @@ struct hash_part {
 /* An unfinished BLAKE2s. May be copied to hash several messages with a common beginning. */
 struct blake2s {
     uint32_t h[8];
-    uint64_t total;  /* bytes compressed, and those in buf once they are */
+    uint64_t total;  /* bytes compressed; blake2s_final adds those in buf */
     uint8_t out_len; /* 1..32 */
     uint8_t buf_len; /* 0..64 */
     uint8_t buf[BLAKE2S_BLOCK];

@@ -18,7 +18,9 @@
 #include "ident/suite.h"
 
 #include <errno.h>
+#include <openssl/core_names.h>
 #include <openssl/evp.h>
+#include <openssl/params.h>
 
 static const char binding_label[] = "hawser x25519 binding v1"; /* its NUL is signed too */
 
@@ -37,31 +39,31 @@ static void cleanup_md_ctx(EVP_MD_CTX **p)
     EVP_MD_CTX_free(*p);
 }
 
-static int public_of(int type, const uint8_t priv[KEY_LEN], uint8_t ret_pub[KEY_LEN])
+static int public_of(int type, const uint8_t priv[IDENT_KEY_LEN], uint8_t ret_pub[IDENT_KEY_LEN])
 {
-    EVP_PKEY *key CLEANUP(cleanup_pkey) = EVP_PKEY_new_raw_private_key(type, NULL, priv, KEY_LEN);
-    uint8_t pub[KEY_LEN];
-    size_t len = KEY_LEN;
+    EVP_PKEY *key CLEANUP(cleanup_pkey) = EVP_PKEY_new_raw_private_key(type, NULL, priv, IDENT_KEY_LEN);
+    uint8_t pub[IDENT_KEY_LEN];
+    size_t len = IDENT_KEY_LEN;
 
-    if (!key || EVP_PKEY_get_raw_public_key(key, pub, &len) != 1 || len != KEY_LEN)
+    if (!key || EVP_PKEY_get_raw_public_key(key, pub, &len) != 1 || len != IDENT_KEY_LEN)
         return -ENOMEM;
-    memcpy(ret_pub, pub, KEY_LEN);
+    memcpy(ret_pub, pub, IDENT_KEY_LEN);
     return 0;
 }
 
-int ed25519_public(const uint8_t seed[KEY_LEN], uint8_t ret_pub[KEY_LEN])
+int ed25519_public(const uint8_t seed[IDENT_KEY_LEN], uint8_t ret_pub[IDENT_KEY_LEN])
 {
     return public_of(EVP_PKEY_ED25519, seed, ret_pub);
 }
 
-int x25519_public(const uint8_t priv[KEY_LEN], uint8_t ret_pub[KEY_LEN])
+int x25519_public(const uint8_t priv[IDENT_KEY_LEN], uint8_t ret_pub[IDENT_KEY_LEN])
 {
     return public_of(EVP_PKEY_X25519, priv, ret_pub);
 }
 
-int ed25519_sign(const uint8_t seed[KEY_LEN], const void *msg, size_t len, uint8_t ret_sig[SIGNATURE_LEN])
+int ed25519_sign(const uint8_t seed[IDENT_KEY_LEN], const void *msg, size_t len, uint8_t ret_sig[SIGNATURE_LEN])
 {
-    EVP_PKEY *key CLEANUP(cleanup_pkey) = EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, NULL, seed, KEY_LEN);
+    EVP_PKEY *key CLEANUP(cleanup_pkey) = EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, NULL, seed, IDENT_KEY_LEN);
     EVP_MD_CTX *ctx CLEANUP(cleanup_md_ctx) = EVP_MD_CTX_new();
     uint8_t sig[SIGNATURE_LEN];
     size_t sig_len = SIGNATURE_LEN;
@@ -73,9 +75,9 @@ int ed25519_sign(const uint8_t seed[KEY_LEN], const void *msg, size_t len, uint8
     return 0;
 }
 
-int ed25519_verify(const uint8_t pub[KEY_LEN], const void *msg, size_t len, const uint8_t sig[SIGNATURE_LEN])
+int ed25519_verify(const uint8_t pub[IDENT_KEY_LEN], const void *msg, size_t len, const uint8_t sig[SIGNATURE_LEN])
 {
-    EVP_PKEY *key CLEANUP(cleanup_pkey) = EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL, pub, KEY_LEN);
+    EVP_PKEY *key CLEANUP(cleanup_pkey) = EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL, pub, IDENT_KEY_LEN);
     EVP_MD_CTX *ctx CLEANUP(cleanup_md_ctx) = EVP_MD_CTX_new();
 
     if (!key || !ctx || EVP_DigestVerifyInit(ctx, NULL, NULL, NULL, key) != 1)
@@ -83,20 +85,39 @@ int ed25519_verify(const uint8_t pub[KEY_LEN], const void *msg, size_t len, cons
     return EVP_DigestVerify(ctx, sig, SIGNATURE_LEN, msg, len) == 1 ? 0 : -EBADMSG;
 }
 
-int x25519_shared(const uint8_t priv[KEY_LEN], const uint8_t pub[KEY_LEN], uint8_t ret_shared[KEY_LEN])
+/* libcrypto computes a public half that it is not given, which doubles the cost of a key agreement. */
+static EVP_PKEY *x25519_import(const uint8_t priv[IDENT_KEY_LEN], const uint8_t *pub)
 {
-    EVP_PKEY *mine CLEANUP(cleanup_pkey) = EVP_PKEY_new_raw_private_key(EVP_PKEY_X25519, NULL, priv, KEY_LEN);
-    EVP_PKEY *theirs CLEANUP(cleanup_pkey) = EVP_PKEY_new_raw_public_key(EVP_PKEY_X25519, NULL, pub, KEY_LEN);
+    EVP_PKEY_CTX *ctx CLEANUP(cleanup_pkey_ctx) = EVP_PKEY_CTX_new_id(EVP_PKEY_X25519, NULL);
+    OSSL_PARAM params[3] = {
+        OSSL_PARAM_construct_octet_string(OSSL_PKEY_PARAM_PRIV_KEY, (void *)(uintptr_t)priv, IDENT_KEY_LEN),
+        OSSL_PARAM_construct_octet_string(OSSL_PKEY_PARAM_PUB_KEY, (void *)(uintptr_t)pub, IDENT_KEY_LEN),
+        OSSL_PARAM_END,
+    };
+    EVP_PKEY *key = NULL;
+
+    if (!pub)
+        params[1] = params[2];
+    if (!ctx || EVP_PKEY_fromdata_init(ctx) != 1 || EVP_PKEY_fromdata(ctx, &key, EVP_PKEY_KEYPAIR, params) != 1)
+        return NULL;
+    return key;
+}
+
+int x25519_shared(const uint8_t priv[IDENT_KEY_LEN], const uint8_t *own_pub, const uint8_t pub[IDENT_KEY_LEN],
+                  uint8_t ret_shared[IDENT_KEY_LEN])
+{
+    EVP_PKEY *mine CLEANUP(cleanup_pkey) = x25519_import(priv, own_pub);
+    EVP_PKEY *theirs CLEANUP(cleanup_pkey) = EVP_PKEY_new_raw_public_key(EVP_PKEY_X25519, NULL, pub, IDENT_KEY_LEN);
     EVP_PKEY_CTX *ctx CLEANUP(cleanup_pkey_ctx) = mine ? EVP_PKEY_CTX_new(mine, NULL) : NULL;
-    uint8_t shared[KEY_LEN];
-    size_t len = KEY_LEN;
+    uint8_t shared[IDENT_KEY_LEN];
+    size_t len = IDENT_KEY_LEN;
 
     if (!theirs || !ctx || EVP_PKEY_derive_init(ctx) != 1 || EVP_PKEY_derive_set_peer(ctx, theirs) != 1)
         return -ENOMEM;
     /* libcrypto refuses a zero result itself; that it does is not promised in its manual, so it is checked here. */
-    if (EVP_PKEY_derive(ctx, shared, &len) != 1 || len != KEY_LEN || ident_is_zero(shared, KEY_LEN))
+    if (EVP_PKEY_derive(ctx, shared, &len) != 1 || len != IDENT_KEY_LEN || ident_is_zero(shared, IDENT_KEY_LEN))
         return -EBADMSG;
-    memcpy(ret_shared, shared, KEY_LEN);
+    memcpy(ret_shared, shared, IDENT_KEY_LEN);
     ident_wipe(shared, sizeof(shared));
     return 0;
 }
@@ -117,8 +138,8 @@ int identity_from_secret(const uint8_t secret[IDENTITY_SECRET_LEN], struct ident
     struct identity id;
     int err;
 
-    memcpy(id.ed25519_seed, secret, KEY_LEN);
-    memcpy(id.x25519_priv, secret + KEY_LEN, KEY_LEN);
+    memcpy(id.ed25519_seed, secret, IDENT_KEY_LEN);
+    memcpy(id.x25519_priv, secret + IDENT_KEY_LEN, IDENT_KEY_LEN);
     err = ed25519_public(id.ed25519_seed, id.ed25519);
     if (err == 0)
         err = x25519_public(id.x25519_priv, id.x25519);
@@ -134,8 +155,8 @@ void identity_secret_encode(const struct identity *id, char out[KEY_TEXT_SIZE])
 {
     uint8_t secret[IDENTITY_SECRET_LEN];
 
-    memcpy(secret, id->ed25519_seed, KEY_LEN);
-    memcpy(secret + KEY_LEN, id->x25519_priv, KEY_LEN);
+    memcpy(secret, id->ed25519_seed, IDENT_KEY_LEN);
+    memcpy(secret + IDENT_KEY_LEN, id->x25519_priv, IDENT_KEY_LEN);
     base64_encode(secret, sizeof(secret), out);
     ident_wipe(secret, sizeof(secret));
 }
@@ -166,28 +187,30 @@ void identity_wipe(struct identity *id)
 
 void identity_peer_key(const struct identity *id, uint8_t suites, struct peer_key *ret)
 {
-    memcpy(ret->ed25519, id->ed25519, KEY_LEN);
-    memcpy(ret->x25519, id->x25519, KEY_LEN);
+    memcpy(ret->ed25519, id->ed25519, IDENT_KEY_LEN);
+    memcpy(ret->x25519, id->x25519, IDENT_KEY_LEN);
     ret->suites = suites & 0x0f;
 }
 
-static void binding_message(const uint8_t x25519[KEY_LEN], uint8_t out[sizeof(binding_label) + KEY_LEN])
+static void binding_message(const uint8_t x25519[IDENT_KEY_LEN], uint8_t out[sizeof(binding_label) + IDENT_KEY_LEN])
 {
     memcpy(out, binding_label, sizeof(binding_label));
-    memcpy(out + sizeof(binding_label), x25519, KEY_LEN);
+    memcpy(out + sizeof(binding_label), x25519, IDENT_KEY_LEN);
 }
 
-int binding_sign(const uint8_t ed25519_seed[KEY_LEN], const uint8_t x25519[KEY_LEN], uint8_t ret_sig[SIGNATURE_LEN])
+int binding_sign(const uint8_t ed25519_seed[IDENT_KEY_LEN], const uint8_t x25519[IDENT_KEY_LEN],
+                 uint8_t ret_sig[SIGNATURE_LEN])
 {
-    uint8_t msg[sizeof(binding_label) + KEY_LEN];
+    uint8_t msg[sizeof(binding_label) + IDENT_KEY_LEN];
 
     binding_message(x25519, msg);
     return ed25519_sign(ed25519_seed, msg, sizeof(msg), ret_sig);
 }
 
-int binding_verify(const uint8_t ed25519[KEY_LEN], const uint8_t x25519[KEY_LEN], const uint8_t sig[SIGNATURE_LEN])
+int binding_verify(const uint8_t ed25519[IDENT_KEY_LEN], const uint8_t x25519[IDENT_KEY_LEN],
+                   const uint8_t sig[SIGNATURE_LEN])
 {
-    uint8_t msg[sizeof(binding_label) + KEY_LEN];
+    uint8_t msg[sizeof(binding_label) + IDENT_KEY_LEN];
 
     binding_message(x25519, msg);
     return ed25519_verify(ed25519, msg, sizeof(msg), sig);
@@ -206,8 +229,8 @@ void peer_key_encode(const struct peer_key *k, char out[KEY_TEXT_SIZE])
     uint8_t b[PEER_KEY_LEN];
 
     b[0] = (uint8_t)(PEER_KEY_VERSION << 4 | (k->suites & 0x0f));
-    memcpy(b + 1, k->ed25519, KEY_LEN);
-    memcpy(b + 1 + KEY_LEN, k->x25519, KEY_LEN);
+    memcpy(b + 1, k->ed25519, IDENT_KEY_LEN);
+    memcpy(b + 1 + IDENT_KEY_LEN, k->x25519, IDENT_KEY_LEN);
     b[PEER_KEY_LEN - 1] = check_byte(b, PEER_KEY_LEN - 1);
     base64_encode(b, sizeof(b), out);
 }
@@ -223,13 +246,13 @@ int peer_key_decode(const char *text, struct peer_key *ret)
     if (b[0] >> 4 != PEER_KEY_VERSION || !(b[0] & SUITES_KNOWN))
         return -EPROTONOSUPPORT;
     ret->suites = b[0] & 0x0f;
-    memcpy(ret->ed25519, b + 1, KEY_LEN);
-    memcpy(ret->x25519, b + 1 + KEY_LEN, KEY_LEN);
+    memcpy(ret->ed25519, b + 1, IDENT_KEY_LEN);
+    memcpy(ret->x25519, b + 1 + IDENT_KEY_LEN, IDENT_KEY_LEN);
     return 0;
 }
 
 bool peer_key_equal(const struct peer_key *a, const struct peer_key *b)
 {
-    return memcmp(a->ed25519, b->ed25519, KEY_LEN) == 0 && memcmp(a->x25519, b->x25519, KEY_LEN) == 0 &&
+    return memcmp(a->ed25519, b->ed25519, IDENT_KEY_LEN) == 0 && memcmp(a->x25519, b->x25519, IDENT_KEY_LEN) == 0 &&
            a->suites == b->suites;
 }

@@ -8,7 +8,7 @@
 #include "base/base.h"
 #include "base/rng.h"
 
-#define KEY_LEN 32
+#define IDENT_KEY_LEN 32
 #define SIGNATURE_LEN 64
 #define IDENTITY_SECRET_LEN 64
 #define KEY_TEXT_LEN 88                  /* characters of either text form */
@@ -17,29 +17,32 @@
 #define PEER_KEY_VERSION 1
 
 struct identity {
-    uint8_t ed25519_seed[KEY_LEN]; /* secret */
-    uint8_t ed25519[KEY_LEN];
-    uint8_t x25519_priv[KEY_LEN]; /* secret */
-    uint8_t x25519[KEY_LEN];
+    uint8_t ed25519_seed[IDENT_KEY_LEN]; /* secret */
+    uint8_t ed25519[IDENT_KEY_LEN];
+    uint8_t x25519_priv[IDENT_KEY_LEN]; /* secret */
+    uint8_t x25519[IDENT_KEY_LEN];
     uint8_t binding_sig[SIGNATURE_LEN]; /* of x25519 by ed25519: see binding_sign */
 };
 
 /* What one must know of a peer to call it. */
 struct peer_key {
-    uint8_t ed25519[KEY_LEN];
-    uint8_t x25519[KEY_LEN];
+    uint8_t ed25519[IDENT_KEY_LEN];
+    uint8_t x25519[IDENT_KEY_LEN];
     uint8_t suites; /* set of SUITE_BIT, 4 bits */
 };
 
 /* Key primitives. All return 0, or -ENOMEM, or what is said. */
-MUST_CHECK int ed25519_public(const uint8_t seed[KEY_LEN], uint8_t ret_pub[KEY_LEN]);
-MUST_CHECK int ed25519_sign(const uint8_t seed[KEY_LEN], const void *msg, size_t len, uint8_t ret_sig[SIGNATURE_LEN]);
+MUST_CHECK int ed25519_public(const uint8_t seed[IDENT_KEY_LEN], uint8_t ret_pub[IDENT_KEY_LEN]);
+MUST_CHECK int ed25519_sign(const uint8_t seed[IDENT_KEY_LEN], const void *msg, size_t len,
+                            uint8_t ret_sig[SIGNATURE_LEN]);
 /* -EBADMSG if the signature is not by this key over this message. */
-MUST_CHECK int ed25519_verify(const uint8_t pub[KEY_LEN], const void *msg, size_t len,
+MUST_CHECK int ed25519_verify(const uint8_t pub[IDENT_KEY_LEN], const void *msg, size_t len,
                               const uint8_t sig[SIGNATURE_LEN]);
-MUST_CHECK int x25519_public(const uint8_t priv[KEY_LEN], uint8_t ret_pub[KEY_LEN]);
-/* -EBADMSG for a public key of low order, whose shared secret would be zero whatever the private key. */
-MUST_CHECK int x25519_shared(const uint8_t priv[KEY_LEN], const uint8_t pub[KEY_LEN], uint8_t ret_shared[KEY_LEN]);
+MUST_CHECK int x25519_public(const uint8_t priv[IDENT_KEY_LEN], uint8_t ret_pub[IDENT_KEY_LEN]);
+/* own_pub is the public half of priv, or NULL, which costs twice the time. -EBADMSG for a peer's key of low order,
+ * whose shared secret would be zero whatever the private key. */
+MUST_CHECK int x25519_shared(const uint8_t priv[IDENT_KEY_LEN], const uint8_t *own_pub,
+                             const uint8_t pub[IDENT_KEY_LEN], uint8_t ret_shared[IDENT_KEY_LEN]);
 
 /* A new identity from 64 bytes of r, which must be a cryptographic source outside tests. 0 or -ENOMEM. */
 MUST_CHECK int identity_generate(struct identity *ret, const struct rng *r);
@@ -54,10 +57,10 @@ void identity_wipe(struct identity *id);
 void identity_peer_key(const struct identity *id, uint8_t suites, struct peer_key *ret);
 
 /* The signature of an X25519 key by an Ed25519 key, under a label of its own. */
-MUST_CHECK int binding_sign(const uint8_t ed25519_seed[KEY_LEN], const uint8_t x25519[KEY_LEN],
+MUST_CHECK int binding_sign(const uint8_t ed25519_seed[IDENT_KEY_LEN], const uint8_t x25519[IDENT_KEY_LEN],
                             uint8_t ret_sig[SIGNATURE_LEN]);
 /* 0, -EBADMSG or -ENOMEM. */
-MUST_CHECK int binding_verify(const uint8_t ed25519[KEY_LEN], const uint8_t x25519[KEY_LEN],
+MUST_CHECK int binding_verify(const uint8_t ed25519[IDENT_KEY_LEN], const uint8_t x25519[IDENT_KEY_LEN],
                               const uint8_t sig[SIGNATURE_LEN]);
 
 /* Base64 of 66 bytes: version (1) in the high and suites in the low half of the first, Ed25519, X25519, and the first

@@ -113,10 +113,10 @@ static int decrypt_and_hash(struct noise *n, const uint8_t *in, size_t len, uint
     return 0;
 }
 
-static int mix_dh(struct noise *n, const uint8_t priv[32], const uint8_t pub[32])
+static int mix_dh(struct noise *n, const uint8_t priv[32], const uint8_t own_pub[32], const uint8_t pub[32])
 {
     uint8_t shared[32];
-    int err = x25519_shared(priv, pub, shared);
+    int err = x25519_shared(priv, own_pub, pub, shared);
 
     if (err == 0)
         mix_key(n, shared);
@@ -129,13 +129,13 @@ static int agree(struct noise *n, enum token t)
 {
     switch (t) {
     case T_EE:
-        return mix_dh(n, n->e, n->re);
+        return mix_dh(n, n->e, n->e_pub, n->re);
     case T_ES:
-        return n->initiator ? mix_dh(n, n->e, n->rs) : mix_dh(n, n->s, n->re);
+        return n->initiator ? mix_dh(n, n->e, n->e_pub, n->rs) : mix_dh(n, n->s, n->s_pub, n->re);
     case T_SE:
-        return n->initiator ? mix_dh(n, n->s, n->re) : mix_dh(n, n->e, n->rs);
+        return n->initiator ? mix_dh(n, n->s, n->s_pub, n->re) : mix_dh(n, n->e, n->e_pub, n->rs);
     case T_SS:
-        return mix_dh(n, n->s, n->rs);
+        return mix_dh(n, n->s, n->s_pub, n->rs);
     case T_PSK:
         mix_key_and_hash(n, n->psk);
         return 0;
@@ -235,23 +235,24 @@ bool noise_our_turn(const struct noise *n)
 /* Walks the tokens of one message; out has room for all of them and the payload. Returns the length. */
 static int write_tokens(struct noise *n, const struct rng *r, const void *payload, size_t len, uint8_t *out)
 {
+    const uint8_t *tokens = pattern_of(n)->tokens[n->step];
     uint8_t *at = out;
     int err = 0;
 
-    for (const uint8_t *t = pattern_of(n)->tokens[n->step]; *t != T_END && err == 0; t++) {
-        if (*t == T_E) {
+    for (size_t i = 0; tokens[i] != T_END && err == 0; i++) {
+        enum token t = tokens[i];
+
+        if (t == T_E) {
             rng_fill(r, n->e, sizeof(n->e));
             err = x25519_public(n->e, n->e_pub);
-            if (err == 0) {
-                memcpy(at, n->e_pub, 32);
-                at += 32;
-                mix_ephemeral(n, n->e_pub);
-            }
-        } else if (*t == T_S) {
+            memcpy(at, n->e_pub, 32);
+            mix_ephemeral(n, n->e_pub);
+            at += 32;
+        } else if (t == T_S) {
             err = encrypt_and_hash(n, n->s_pub, 32, at);
             at += n->has_key ? 32 + AEAD_TAG_LEN : 32;
         } else {
-            err = agree(n, (enum token) * t);
+            err = agree(n, t);
         }
     }
     if (err == 0)
@@ -287,27 +288,28 @@ int noise_write(struct noise *n, const struct rng *r, const void *payload, size_
 /* msg is as long as the tokens and a payload of payload_len need. */
 static int read_tokens(struct noise *n, const uint8_t *msg, size_t payload_len, uint8_t *payload_out)
 {
-    const uint8_t *at = msg;
+    const uint8_t *tokens = pattern_of(n)->tokens[n->step], *at = msg;
+    int err = 0;
 
-    for (const uint8_t *t = pattern_of(n)->tokens[n->step]; *t != T_END; t++) {
-        int err = 0;
+    for (size_t i = 0; tokens[i] != T_END && err == 0; i++) {
+        enum token t = tokens[i];
 
-        if (*t == T_E) {
+        if (t == T_E) {
             memcpy(n->re, at, 32);
-            at += 32;
             mix_ephemeral(n, n->re);
-        } else if (*t == T_S) {
+            at += 32;
+        } else if (t == T_S) {
             size_t len = n->has_key ? 32 + AEAD_TAG_LEN : 32;
 
             err = decrypt_and_hash(n, at, len, n->rs);
-            at += len;
             n->has_rs = true;
+            at += len;
         } else {
-            err = agree(n, (enum token) * t);
+            err = agree(n, t);
         }
-        if (err < 0)
-            return err;
     }
+    if (err < 0)
+        return err;
     return decrypt_and_hash(n, at, n->has_key ? payload_len + AEAD_TAG_LEN : payload_len, payload_out);
 }
 

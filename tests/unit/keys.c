@@ -68,14 +68,15 @@ static void test_x25519(void **state)
     unhex("de9edb7d7b7dc1b4d35b61c2ece435373f8343c85b78674dadfc7e146f882b4f", want, 32);
     assert_memory_equal(pub_b, want, 32);
     unhex("4a5d9d5ba4ce2de1728e3bf480350f25e07e21c947d19e3376f09b3c1e161742", want, 32);
-    assert_int_equal(x25519_shared(a, pub_b, got), 0);
+    assert_int_equal(x25519_shared(a, pub_a, pub_b, got), 0);
     assert_memory_equal(got, want, 32);
-    assert_int_equal(x25519_shared(b, pub_a, got), 0);
+    assert_int_equal(x25519_shared(b, NULL, pub_a, got), 0);
     assert_memory_equal(got, want, 32);
 
     for (size_t i = 0; i < ARRAY_LEN(low_order); i++) {
         unhex(low_order[i], pub_b, 32);
-        assert_int_equal(x25519_shared(a, pub_b, got), -EBADMSG);
+        assert_int_equal(x25519_shared(a, pub_a, pub_b, got), -EBADMSG);
+        assert_int_equal(x25519_shared(a, NULL, pub_b, got), -EBADMSG);
     }
 }
 
