@@ -1,0 +1,154 @@
+/* tunnel/segment.c - software segmentation of what a TUN hands over.
+ *
+ * Theory of operation: the headers are copied before every piece of payload and corrected: total and payload lengths,
+ * IPv4 identification (counted up from the super-packet's), TCP sequence number; FIN and PSH stay on the last piece
+ * only, CWR on the first only (RFC 3168 6.1.2: once for each window). Checksums are computed from scratch, so what the
+ * super-packet's fields hold does not matter. A packet that is not to be cut is copied, and its checksum completed if
+ * it is partial: the field holds the pseudo-header's sum, and the sum from csum_start on is added to it.
+ *
+ * Limits: 65535 bytes; a piece for each gso_size bytes of payload, gso_size of 1 and more.
+ * Sources: virtio 1.2, 5.1.6 (header fields); RFC 9293, 768, 791, 3168. */
+#include "tunnel/segment.h"
+
+#include <errno.h>
+
+static uint16_t get_le16(const uint8_t *p)
+{
+    return (uint16_t)(p[0] | p[1] << 8);
+}
+
+static void put_le16(uint8_t *p, uint16_t v)
+{
+    p[0] = (uint8_t)v;
+    p[1] = (uint8_t)(v >> 8);
+}
+
+void offload_parse(const uint8_t hdr[OFFLOAD_HDR_LEN], struct offload *ret)
+{
+    ret->flags = hdr[0];
+    ret->gso_type = hdr[1];
+    ret->hdr_len = get_le16(hdr + 2);
+    ret->gso_size = get_le16(hdr + 4);
+    ret->csum_start = get_le16(hdr + 6);
+    ret->csum_offset = get_le16(hdr + 8);
+}
+
+void offload_format(const struct offload *o, uint8_t hdr[OFFLOAD_HDR_LEN])
+{
+    hdr[0] = o->flags;
+    hdr[1] = o->gso_type;
+    put_le16(hdr + 2, o->hdr_len);
+    put_le16(hdr + 4, o->gso_size);
+    put_le16(hdr + 6, o->csum_start);
+    put_le16(hdr + 8, o->csum_offset);
+}
+
+/* Does the kind fit the packet? */
+static int check_kind(const struct packet_info *i, const uint8_t *pkt, uint8_t gso_type)
+{
+    bool fits;
+
+    switch (gso_type & ~OFFLOAD_GSO_ECN) {
+    case OFFLOAD_GSO_TCPV4:
+        fits = i->family == ADDR_V4 && i->proto == PROTO_TCP;
+        break;
+    case OFFLOAD_GSO_TCPV6:
+        fits = i->family == ADDR_V6 && i->proto == PROTO_TCP;
+        break;
+    case OFFLOAD_GSO_UDP:
+        fits = i->proto == PROTO_UDP && get_be16(pkt + i->l4_off + 4) == i->total_len - i->l4_off;
+        break;
+    default:
+        return -EPROTONOSUPPORT;
+    }
+    if (i->routed)
+        return -EPROTONOSUPPORT;
+    return fits && !i->fragment ? 0 : -EBADMSG;
+}
+
+int segment_init(struct segment *s, const uint8_t *pkt, size_t len, const struct offload *o)
+{
+    struct segment n = { .pkt = pkt, .count = 1 };
+    int r = packet_parse(pkt, len, &n.info);
+
+    if (r < 0)
+        return r;
+    n.size = (size_t)(n.info.total_len - n.info.payload_off);
+    if (o->gso_type != OFFLOAD_GSO_NONE) {
+        r = check_kind(&n.info, pkt, o->gso_type);
+        if (r < 0)
+            return r;
+        if (o->gso_size == 0)
+            return -EBADMSG;
+        n.cut = true;
+        if (n.size > 0)
+            n.count = (n.size + o->gso_size - 1) / o->gso_size;
+        n.size = MIN(n.size, o->gso_size);
+    } else if (o->flags & OFFLOAD_NEEDS_CSUM) {
+        if (o->csum_start < n.info.l3_len || (size_t)o->csum_start + o->csum_offset + 2 > n.info.total_len)
+            return -EBADMSG;
+        n.complete = true;
+        n.csum_start = o->csum_start;
+        n.csum_offset = o->csum_offset;
+    }
+    *s = n;
+    return 0;
+}
+
+size_t segment_largest(const struct segment *s)
+{
+    return s->info.payload_off + s->size;
+}
+
+static void fix_headers(const struct segment *s, uint8_t *out, size_t len, bool last)
+{
+    size_t l4_len = len - s->info.l4_off;
+    uint8_t *l4 = out + s->info.l4_off, *check;
+    uint16_t sum;
+
+    if (s->info.family == ADDR_V4) {
+        put_be16(out + 2, (uint16_t)len);
+        put_be16(out + 4, (uint16_t)(get_be16(out + 4) + s->next));
+        packet_fix_v4_header(out);
+    } else {
+        put_be16(out + 4, (uint16_t)(len - PACKET_V6_HDR));
+    }
+    if (s->info.proto == PROTO_TCP) {
+        put_be32(l4 + 4, get_be32(l4 + 4) + (uint32_t)s->at);
+        if (s->next > 0)
+            l4[13] &= (uint8_t)~TCP_CWR;
+        if (!last)
+            l4[13] &= (uint8_t) ~(TCP_FIN | TCP_PSH);
+        check = l4 + 16;
+    } else {
+        put_be16(l4 + 4, (uint16_t)l4_len);
+        check = l4 + 6;
+    }
+    put_be16(check, 0);
+    sum = csum_finish(csum_add(csum_pseudo(out, s->info.proto, (uint32_t)l4_len), l4, l4_len));
+    /* UDP's 0 says that there is none (RFC 768). */
+    put_be16(check, sum == 0 && s->info.proto == PROTO_UDP ? 0xffff : sum);
+}
+
+int segment_next(struct segment *s, uint8_t *out, size_t size)
+{
+    size_t hdr = s->info.payload_off, left = s->info.total_len - hdr - s->at, part = MIN(left, s->size);
+
+    if (s->next == s->count)
+        return 0;
+    if (size < hdr + part)
+        return -ENOSPC;
+    memcpy(out, s->pkt, hdr);
+    memcpy(out + hdr, s->pkt + hdr + s->at, part);
+    if (s->cut) {
+        fix_headers(s, out, hdr + part, s->next + 1u == s->count);
+    } else if (s->complete) {
+        uint8_t *from = out + s->csum_start;
+        uint16_t sum = csum_finish(csum_add(0, from, s->info.total_len - s->csum_start));
+
+        put_be16(from + s->csum_offset, sum == 0 && s->info.proto == PROTO_UDP ? 0xffff : sum);
+    }
+    s->at += part;
+    s->next++;
+    return (int)(hdr + part);
+}
