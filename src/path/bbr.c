@@ -35,8 +35,11 @@
 #define FALL 80                 /* percent: chosen: below what jitter and cross traffic of a moment do */
 #define FALL_SPAN (40 * MSEC)   /* chosen: longer than a scheduler's hiccup */
 #define QUEUE_SLACK (2 * MSEC)  /* chosen: clocks, GSO and wake-ups */
+#define SLACK_MAX (100 * MSEC)  /* chosen: for two records on the slowest links */
 #define PROBE_RTT_INTERVAL (8 * SEC) /* before the minimum's window of 10 s ends */
 #define PROBE_RTT_SPAN (100 * MSEC)  /* chosen: half of BBR's 200 ms: our flows need not meet in an empty queue */
+#define FALL_LOSS 20                 /* percent: no random loss of a usable path, but a policer or a short queue */
+#define FULL_LOSS 10                 /* percent: chosen: ends STARTUP when the rate does not grow either */
 #define LOSS_MIN_PKTS 8              /* chosen: fewer are no share */
 #define EXTRA_ROUNDS 5               /* draft: a window of 10 rounds in two halves */
 #define EXTRA_SPAN_MAX (100 * MSEC)  /* draft 4.6.4.1: bounded by 100 ms at the estimated rate */
@@ -97,9 +100,17 @@ uint64_t bbr_window(const struct bbr *b, span min_rtt)
     return MAX(window, pkts * b->record_bytes);
 }
 
+/* How much longer than the minimum a round trip may be before it means a queue: a quarter, and two records. */
+static span slack(const struct bbr *b, span min_rtt)
+{
+    uint64_t records_us = 2 * (uint64_t)b->record_bytes * 8 * (uint64_t)SEC / MAX(b->max.bps, 1u);
+
+    return min_rtt / 4 + QUEUE_SLACK + (span)MIN(records_us, (uint64_t)SLACK_MAX);
+}
+
 static bool queue_stands(const struct bbr *b, const struct bbr_ack *a)
 {
-    return b->round_rtt > 0 && a->min_rtt > 0 && b->round_rtt > a->min_rtt + a->min_rtt / 4 + QUEUE_SLACK;
+    return b->round_rtt > 0 && a->min_rtt > 0 && b->round_rtt > a->min_rtt + slack(b, a->min_rtt);
 }
 
 static void enter_probe_rtt(struct bbr *b, bool verify, instant now)
@@ -118,19 +129,24 @@ static void on_fall(struct bbr *b, instant now)
     enter_probe_rtt(b, true, now);
 }
 
+static bool loss_above(const struct bbr *b, unsigned percent)
+{
+    return !b->round_ignore_loss && b->round_lost_pkts >= LOSS_MIN_PKTS &&
+           b->round_lost * 100 > (b->round_lost + b->round_acked) * percent;
+}
+
 static void on_round_end(struct bbr *b, const struct bbr_ack *a, instant now)
 {
     bool queue = queue_stands(b, a), lossy, low;
 
-    lossy = !b->round_ignore_loss && b->round_lost_pkts >= LOSS_MIN_PKTS &&
-            b->round_lost * 5 > b->round_lost + b->round_acked;
+    lossy = loss_above(b, FALL_LOSS);
     low = !b->round_app_limited && queue && b->round_bps > 0 && b->round_bps < b->max.bps / 100 * FALL &&
           now - b->round_since >= FALL_SPAN;
     if (!b->full && !b->round_app_limited && b->round_bps > 0) {
         if (b->max.bps >= b->full_bps / 100 * FULL_GROWTH) {
             b->full_bps = b->max.bps;
             b->full_rounds = 0;
-        } else if (++b->full_rounds >= FULL_ROUNDS || queue) {
+        } else if (++b->full_rounds >= FULL_ROUNDS || queue || loss_above(b, FULL_LOSS)) {
             b->full = true;
         }
     }
@@ -165,34 +181,33 @@ static void update_extra(struct bbr *b, const struct bbr_ack *a, instant now)
         b->extra_max[0] = MAX(b->extra_max[0], b->extra_acked - expected);
 }
 
-/* One step of PROBE_RTT; returns a new minimum or 0. */
-static span probe_rtt_step(struct bbr *b, const struct bbr_ack *a, instant now)
+static enum bbr_verdict probe_rtt_step(struct bbr *b, const struct bbr_ack *a, instant now, span *ret_min_rtt)
 {
-    span ret = 0;
-
     if (!b->drained) {
         if (a->inflight_bytes > bbr_window(b, a->min_rtt))
-            return 0;
+            return BBR_NOTHING;
         b->drained = true;
         b->drained_at = now;
         b->drained_round = b->rounds;
-        return 0;
+        return BBR_NOTHING;
     }
-    /* A sample counts when its record left after the queue was gone: two rounds on. */
-    if (b->rounds >= b->drained_round + 1 && a->rtt > 0)
+    /* A sample counts when its record left after the queue was gone: from the second round on. */
+    if (b->rounds > b->drained_round && a->rtt > 0)
         b->drained_rtt = b->drained_rtt ? MIN(b->drained_rtt, a->rtt) : a->rtt;
     if (b->rounds < b->drained_round + 2 || now - b->drained_at < (b->verify ? 0 : PROBE_RTT_SPAN))
-        return 0;
-    if (b->drained_rtt > a->min_rtt + a->min_rtt / 4 + QUEUE_SLACK)
-        ret = b->drained_rtt;
+        return BBR_NOTHING;
+    b->cycle_bps = b->max.bps;
     enter(b, b->full ? BBR_CRUISE : BBR_STARTUP, now);
-    return ret;
+    if (b->drained_rtt <= a->min_rtt + slack(b, a->min_rtt))
+        return BBR_MIN_RIGHT;
+    *ret_min_rtt = b->drained_rtt;
+    return BBR_MIN_OUTDATED;
 }
 
-span bbr_on_ack(struct bbr *b, const struct bbr_ack *a, instant now)
+enum bbr_verdict bbr_on_ack(struct bbr *b, const struct bbr_ack *a, instant now, span *ret_min_rtt)
 {
+    enum bbr_verdict ret = BBR_NOTHING;
     uint64_t bdp;
-    span ret = 0;
 
     if (a->rtt > 0)
         b->round_rtt = b->round_rtt ? MIN(b->round_rtt, a->rtt) : a->rtt;
@@ -236,7 +251,7 @@ span bbr_on_ack(struct bbr *b, const struct bbr_ack *a, instant now)
             enter(b, BBR_CRUISE, now);
         break;
     case BBR_PROBE_RTT:
-        ret = probe_rtt_step(b, a, now);
+        ret = probe_rtt_step(b, a, now, ret_min_rtt);
         break;
     }
     if (b->state >= BBR_CRUISE && b->state <= BBR_DOWN) {

@@ -47,14 +47,24 @@ struct bbr_ack {
     uint64_t acked_bytes, lost_bytes;
     unsigned lost_pkts;
     uint64_t inflight_bytes; /* after it */
-    span rtt;                /* this acknowledgement's sample, 0: none */
+    span rtt;                /* this acknowledgement's sample less its delay, 0: none */
     span min_rtt;            /* 0: none */
     instant min_rtt_at;
 };
 
 void bbr_init(struct bbr *b, size_t record_bytes, span initial_rtt, instant now);
-/* Returns 0, or the new minimum round trip when the old one was found to be out of date. */
-span bbr_on_ack(struct bbr *b, const struct bbr_ack *a, instant now);
+enum bbr_verdict {
+    BBR_NOTHING,
+    BBR_MIN_RIGHT,   /* the path was drained: the minimum round trip that is known is right */
+    BBR_MIN_OUTDATED /* drained, it stayed longer than that: *ret_min_rtt is the new minimum */
+};
+
+enum bbr_verdict bbr_on_ack(struct bbr *b, const struct bbr_ack *a, instant now, span *ret_min_rtt);
+/* The window is small on purpose: what is delivered says nothing about the path. */
+static inline bool bbr_is_holding_back(const struct bbr *b)
+{
+    return b->state == BBR_PROBE_RTT;
+}
 /* Losses of this round say nothing about congestion: the path was silent. */
 void bbr_ignore_losses(struct bbr *b);
 /* srtt: measured, or 0 before the first sample. */

@@ -179,8 +179,9 @@ void path_on_sent(struct path *p, size_t wire_bytes, struct pbuf *data, bool eli
     if (!eliciting)
         return;
     liveness_on_eliciting(&p->liveness, now);
-    /* A cap below the estimate limits as an application does. */
-    if ((!more && window_open(p, p->o.record_bytes)) || (p->o.rate_cap_bps > 0 && p->pacing_bps == p->o.rate_cap_bps))
+    /* A cap below the estimate, or a window that is small on purpose, limits as an application does. */
+    if ((!more && window_open(p, p->o.record_bytes)) || bbr_is_holding_back(&p->bbr) ||
+        (p->o.rate_cap_bps > 0 && p->pacing_bps == p->o.rate_cap_bps))
         rate_on_app_limited(&p->rate, p->inflight.open_bytes);
 }
 
@@ -232,11 +233,11 @@ static void update_model(struct path *p, const struct ack *a, const struct infli
         .lost_bytes = lost->bytes,
         .lost_pkts = lost->pkts,
         .inflight_bytes = p->inflight.open_bytes,
-        .rtt = rtt_sample,
+        .rtt = rtt_sample > 0 ? MAX(rtt_sample - CLAMP((span)a->delay_us, 0, PATH_ACK_DELAY_MAX), USEC) : 0,
         .min_rtt = p->rtt.min_rtt,
         .min_rtt_at = p->rtt.min_at,
     };
-    span min_rtt;
+    span min_rtt = 0;
 
     if (acked->marked) {
         rate_on_acked(&p->rate, acked->bytes, &acked->mark, acked->mark_at, newest ? &a->rx_time_us : NULL,
@@ -244,9 +245,16 @@ static void update_model(struct path *p, const struct ack *a, const struct infli
         p->counted |= b.sample.bps > 0 && !b.sample.app_limited;
     }
     b.delivered = p->rate.delivered;
-    min_rtt = bbr_on_ack(&p->bbr, &b, now);
-    if (min_rtt > 0)
+    switch (bbr_on_ack(&p->bbr, &b, now, &min_rtt)) {
+    case BBR_MIN_OUTDATED:
         rtt_set_min(&p->rtt, min_rtt, now);
+        break;
+    case BBR_MIN_RIGHT:
+        rtt_settle_min(&p->rtt, now);
+        break;
+    default:
+        break;
+    }
     set_speed(p);
 }
 

@@ -10,7 +10,7 @@ void rtt_init(struct rtt *r, span initial)
 static void min_update(struct rtt *r, span sample, instant now)
 {
     int64_t second = now / SEC;
-    span *b, old = r->min_rtt;
+    span *b;
 
     if (second > r->newest_second) {
         int64_t first = MAX(r->newest_second + 1, second - RTT_MIN_BUCKETS + 1);
@@ -26,9 +26,11 @@ static void min_update(struct rtt *r, span sample, instant now)
     for (unsigned i = 0; i < RTT_MIN_BUCKETS; i++)
         if (r->bucket[i] > 0)
             r->min_rtt = MIN(r->min_rtt, r->bucket[i]);
-    /* Within 1/16 counts as matched: chosen, so that a clock's grain does not force a drain of the path. */
-    if (old == 0 || sample <= r->min_rtt + r->min_rtt / 16)
+    /* Within 1/32 counts as matched: chosen, so that jitter does not force a drain of the path. */
+    if (r->min_ref == 0 || sample <= r->min_ref + r->min_ref / 32)
         r->min_at = now;
+    if (r->min_ref == 0 || sample < r->min_ref)
+        r->min_ref = sample;
 }
 
 void rtt_on_sample(struct rtt *r, span sample, span ack_delay, span ack_delay_max, instant now)
@@ -55,8 +57,14 @@ void rtt_set_min(struct rtt *r, span min_rtt, instant now)
 {
     memset(r->bucket, 0, sizeof(r->bucket));
     r->newest_second = -1;
-    r->min_rtt = 0;
+    r->min_rtt = r->min_ref = 0;
     min_update(r, MAX(min_rtt, USEC), now);
+}
+
+void rtt_settle_min(struct rtt *r, instant now)
+{
+    r->min_ref = r->min_rtt;
+    r->min_at = now;
 }
 
 span rtt_get(const struct rtt *r)

@@ -14,7 +14,8 @@ struct rtt {
     span bucket[RTT_MIN_BUCKETS]; /* smallest sample of second `n` at [n % 10]; 0: none */
     int64_t newest_second;
     span min_rtt;
-    instant min_at; /* when min_rtt was last matched */
+    span min_ref;   /* what counts as matching it: only rtt_settle_min raises this, so it cannot creep */
+    instant min_at; /* when min_ref was last matched, within 1/32 */
 };
 
 /* initial 0: RTT_INITIAL. */
@@ -24,6 +25,8 @@ void rtt_init(struct rtt *r, span initial);
 void rtt_on_sample(struct rtt *r, span sample, span ack_delay, span ack_delay_max, instant now);
 /* The route is longer than it was: forget smaller samples. */
 void rtt_set_min(struct rtt *r, span min_rtt, instant now);
+/* The path was drained on purpose: what is the minimum now is right. */
+void rtt_settle_min(struct rtt *r, instant now);
 /* Smoothed, or the initial guess. */
 span rtt_get(const struct rtt *r);
 /* srtt + 4 * rttvar, no shorter than floor (RFC 9002 6.2.1 without the delay of acknowledgements). */
