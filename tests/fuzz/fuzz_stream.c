@@ -45,7 +45,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     instant now = SEC;
     int n;
 
-    while (s && reader_left(&r) > 0) {
+    while (s && !r.failed && reader_left(&r) > 0) {
         uint8_t step = read_u8(&r);
 
         switch (step % STEP_COUNT) {
