@@ -527,7 +527,7 @@ static void check_claims(struct config_parse *p)
 static int compare_peers(const void *a, const void *b)
 {
     const struct config_peer *x = *(const struct config_peer *const *)a, *y = *(const struct config_peer *const *)b;
-    int r = memcmp(x->key.ed25519, y->key.ed25519, KEY_LEN);
+    int r = memcmp(x->key.ed25519, y->key.ed25519, IDENT_KEY_LEN);
 
     return r ? r : (x->line > y->line) - (x->line < y->line);
 }
@@ -539,7 +539,7 @@ static void check_own_key(struct config_parse *p)
     for (size_t i = 0; i < c->peers_count && c->has_identity; i++) {
         const struct config_peer *peer = &c->peers[i];
 
-        if (memcmp(peer->key.ed25519, c->identity.ed25519, KEY_LEN) == 0)
+        if (memcmp(peer->key.ed25519, c->identity.ed25519, IDENT_KEY_LEN) == 0)
             config_error(p, peer->key_line, "found this machine's own PublicKey, expected the peer's");
     }
 }
@@ -568,9 +568,10 @@ static void check_peers(struct config_parse *p)
     qsort(order, c->peers_count, sizeof(struct config_peer *), compare_peers);
     for (size_t i = 1; i < c->peers_count; i++) {
         const struct config_peer *a = order[i - 1], *b = order[i];
-        static const uint8_t none[KEY_LEN];
+        static const uint8_t none[IDENT_KEY_LEN];
 
-        if (memcmp(a->key.ed25519, b->key.ed25519, KEY_LEN) == 0 && memcmp(b->key.ed25519, none, KEY_LEN) != 0)
+        if (memcmp(a->key.ed25519, b->key.ed25519, IDENT_KEY_LEN) == 0 &&
+            memcmp(b->key.ed25519, none, IDENT_KEY_LEN) != 0)
             config_error(p, b->key_line,
                          "found the PublicKey of [Peer %s] again, expected one of its own (first in line %u)", a->name,
                          a->key_line);

@@ -21,10 +21,10 @@ static int make_keys(void **state)
     struct peer_key k = { .suites = 1 };
     struct identity id;
 
-    memset(k.ed25519, 0xa1, KEY_LEN);
-    memset(k.x25519, 0xa2, KEY_LEN);
+    memset(k.ed25519, 0xa1, IDENT_KEY_LEN);
+    memset(k.x25519, 0xa2, IDENT_KEY_LEN);
     peer_key_encode(&k, key_a);
-    memset(k.ed25519, 0xb1, KEY_LEN);
+    memset(k.ed25519, 0xb1, IDENT_KEY_LEN);
     peer_key_encode(&k, key_b);
     if (identity_secret_decode(SECRET, &id) < 0)
         return -1;
