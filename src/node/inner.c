@@ -1,0 +1,317 @@
+/* node/inner.c - packets of the inside.
+ *
+ * Theory of operation, out of the TUN: a super-packet is cut into packets in pool buffers (its steering is decided
+ * once), SYNs are clamped, what no path takes is answered with packet-too-big, and each packet joins the queue of its
+ * flow in the session of the peer that has its destination. Into the TUN: delivered packets are checked against what
+ * their sender may use, merged per flow into super-packets, and handed to the program; those for another peer's inside
+ * go on to that peer.
+ *
+ * ICMP answers are limited to 50 a second. */
+#include <errno.h>
+
+#include "node/internal.h"
+#include "tunnel/mss.h"
+
+#define ICMP_PER_SEC 50
+
+struct peer *inner_route(struct node *n, const struct addr *dst)
+{
+    struct peer *best = NULL;
+    int best_len = -1;
+
+    if (!n->o.agent)
+        return n->peers_count > 0 ? n->peers[0] : NULL;
+    best = map64_get(&n->by_addr, node_addr_hash(n, dst));
+    if (best)
+        return best;
+    for (size_t i = 0; i < n->peers_count; i++) {
+        struct peer *p = n->peers[i];
+
+        for (size_t j = 0; j < p->spec.allowed_count + p->spec.addresses_count; j++) {
+            const struct prefix *x =
+                j < p->spec.allowed_count ? &p->spec.allowed[j] : &p->spec.addresses[j - p->spec.allowed_count];
+            if (prefix_contains(x, dst) && x->len > best_len) {
+                best = p;
+                best_len = x->len;
+            }
+        }
+    }
+    return best;
+}
+
+static bool source_allowed(const struct peer *p, const struct addr *src)
+{
+    if (!p->node->o.agent)
+        return true;
+    for (size_t i = 0; i < p->spec.addresses_count; i++)
+        if (prefix_contains(&p->spec.addresses[i], src))
+            return true;
+    for (size_t i = 0; i < p->spec.allowed_count; i++)
+        if (prefix_contains(&p->spec.allowed[i], src))
+            return true;
+    return false;
+}
+
+static bool destination_allowed(const struct peer *p, const struct addr *dst)
+{
+    for (size_t i = 0; i < p->spec.reach_count; i++)
+        if (prefix_contains(&p->spec.reach[i], dst))
+            return true;
+    return p->spec.reach_count == 0;
+}
+
+static const struct addr *own_inside(const struct node *n, uint8_t family)
+{
+    return &n->o.inside[family == ADDR_V6];
+}
+
+static bool icmp_allowed(struct node *n, instant now)
+{
+    if (now - n->icmp_at >= 1 * SEC) {
+        n->icmp_at = now;
+        n->icmp_credit = ICMP_PER_SEC;
+    }
+    if (n->icmp_credit == 0 || n->icmp_len > 0)
+        return false;
+    n->icmp_credit--;
+    return true;
+}
+
+static void refuse(struct node *n, const uint8_t *pkt, const struct packet_info *info, instant now)
+{
+    struct addr src = *own_inside(n, info->family);
+    int len;
+
+    if (src.family == ADDR_NONE)
+        src = info->dst; /* a node before it was numbered: as if the destination had said so */
+    if (!icmp_allowed(n, now))
+        return;
+    len = unreachable_make(n->icmp, sizeof(n->icmp), pkt, info, &src, UNREACHABLE_PROHIBITED);
+    n->icmp_len = len > 0 ? (size_t)len : 0;
+}
+
+static void too_big(struct node *n, const uint8_t *pkt, const struct packet_info *info, instant now)
+{
+    struct addr src = *own_inside(n, info->family);
+    int len;
+
+    n->drops[NODE_DROP_INNER_BAD]++;
+    if (src.family == ADDR_NONE)
+        src = info->dst;
+    if (!icmp_allowed(n, now))
+        return;
+    len = ptb_make(n->icmp, sizeof(n->icmp), pkt, info, &src, n->o.mtu);
+    n->icmp_len = len > 0 ? (size_t)len : 0;
+}
+
+/* The steering outcome for a packet of this peer, as a target's index; negative: block it. */
+static int steer(struct peer *p, const struct packet_info *info, enum flow_class *ret_class)
+{
+    const struct steer_table *t = p->node->o.agent ? p->steer : p->node->steer;
+    const struct steer_action *action;
+    int rule;
+
+    if (!t) {
+        struct steer_action automatic = { .klass = STEER_AUTO };
+
+        *ret_class = steer_classify(&automatic, info) == STEER_INTERACTIVE ? FLOW_INTERACTIVE : FLOW_BULK;
+        return 0;
+    }
+    rule = steer_lookup(t, info, 0, p->node->o.agent);
+    action = steer_action_of(t, rule);
+    if (action->mode == STEER_BLOCK || action->mode == STEER_BYPASS)
+        return -EACCES;
+    *ret_class = steer_classify(action, info) == STEER_INTERACTIVE ? FLOW_INTERACTIVE : FLOW_BULK;
+    return rule + 1;
+}
+
+/* One packet that stands at b->data[DATA_HEADER_LEN..). Takes the buffer. */
+static void enqueue(struct peer *p, struct pbuf *b, size_t len, const struct packet_info *info, uint64_t hash,
+                    enum flow_class c, int target, instant now)
+{
+    if (info->proto == PROTO_TCP && (info->tcp_flags & TCP_SYN))
+        (void)!mss_clamp(b->data + DATA_HEADER_LEN, info, p->node->o.mtu, false);
+    b->len = (uint16_t)(DATA_HEADER_LEN + len);
+    session_enqueue(p->session, b, hash, c, (uint16_t)target, now);
+}
+
+static void fragment(struct peer *p, const uint8_t *pkt, const struct packet_info *info, enum flow_class c, int target,
+                     instant now)
+{
+    struct node *n = p->node;
+    struct ipv4_fragment f;
+    struct pbuf *b;
+    int len;
+
+    if (ipv4_fragment_init(&f, pkt, info, n->o.mtu) < 0) {
+        too_big(n, pkt, info, now);
+        return;
+    }
+    while ((b = pbuf_take(&n->pool))) {
+        len = ipv4_fragment_next(&f, b->data + DATA_HEADER_LEN, PBUF_CAPACITY - DATA_HEADER_LEN);
+        if (len <= 0) {
+            pbuf_unref(b);
+            return;
+        }
+        enqueue(p, b, (size_t)len, info, packet_flow_hash(info, n->hash_key), c, target, now);
+    }
+    n->drops[NODE_DROP_NO_BUFFER]++;
+}
+
+static void to_peer(struct peer *p, const uint8_t *pkt, size_t len, const struct offload *offload,
+                    const struct packet_info *info, instant now)
+{
+    struct node *n = p->node;
+    struct segment seg;
+    enum flow_class c;
+    uint64_t hash;
+    int target, one;
+
+    if (!p->session) {
+        n->drops[NODE_DROP_NO_SESSION]++;
+        return;
+    }
+    target = steer(p, info, &c);
+    if (target < 0) {
+        n->drops[NODE_DROP_BLOCKED]++;
+        refuse(n, pkt, info, now);
+        return;
+    }
+    if (segment_init(&seg, pkt, len, offload) < 0) {
+        n->drops[NODE_DROP_INNER_BAD]++;
+        return;
+    }
+    if (segment_largest(&seg) > n->o.mtu) {
+        uint8_t whole[PBUF_CAPACITY];
+
+        if (seg.count == 1 && info->family == ADDR_V4 && !info->dont_fragment &&
+            segment_largest(&seg) <= sizeof(whole) && segment_next(&seg, whole, sizeof(whole)) > 0)
+            fragment(p, whole, info, c, target, now);
+        else
+            too_big(n, pkt, info, now);
+        return;
+    }
+    hash = packet_flow_hash(info, n->hash_key);
+    for (;;) {
+        struct pbuf *b = pbuf_take(&n->pool);
+
+        if (!b) {
+            n->drops[NODE_DROP_NO_BUFFER]++;
+            return;
+        }
+        one = segment_next(&seg, b->data + DATA_HEADER_LEN, PBUF_CAPACITY - DATA_HEADER_LEN);
+        if (one <= 0) {
+            pbuf_unref(b);
+            return;
+        }
+        enqueue(p, b, (size_t)one, info, hash, c, target, now);
+    }
+}
+
+void node_on_packet(struct node *n, const uint8_t *pkt, size_t len, const struct offload *offload, instant now)
+{
+    struct packet_info info;
+    struct peer *p;
+
+    if (packet_parse(pkt, len, &info) < 0) {
+        n->drops[NODE_DROP_INNER_BAD]++;
+        return;
+    }
+    p = inner_route(n, &info.dst);
+    if (!p) {
+        n->drops[NODE_DROP_NO_ROUTE]++;
+        return;
+    }
+    to_peer(p, pkt, len, offload, &info, now);
+}
+
+/* True when it is for our own inside. */
+static bool accept_inner(struct peer *p, const uint8_t *pkt, size_t len, instant now)
+{
+    static const struct offload none;
+    struct node *n = p->node;
+    struct packet_info info;
+    struct peer *other;
+
+    if (packet_parse(pkt, len, &info) < 0) {
+        n->drops[NODE_DROP_INNER_BAD]++;
+        return false;
+    }
+    if (!source_allowed(p, &info.src)) {
+        n->drops[NODE_DROP_INNER_SOURCE]++;
+        return false;
+    }
+    if (!destination_allowed(p, &info.dst)) {
+        n->drops[NODE_DROP_INNER_DEST]++;
+        return false;
+    }
+    other = n->o.agent ? inner_route(n, &info.dst) : NULL;
+    if (!other)
+        return true;
+    if (other != p)
+        to_peer(other, pkt, len, &none, &info, now);
+    else
+        n->drops[NODE_DROP_NO_ROUTE]++; /* its own address: it would come back for ever */
+    return false;
+}
+
+/* Feeds merge until it is full or nothing is left. True when merge has something ready. */
+static void feed_merge(struct node *n, instant now)
+{
+    for (size_t i = 0; i < n->peers_count; i++) {
+        struct peer *p = n->peers[(n->deliver_turn + i) % n->peers_count];
+
+        while (p->session) {
+            if (!n->pending) {
+                pbuf_unref(n->delivered);
+                n->delivered = NULL;
+                if (!session_pop_delivered(p->session, &n->pending, &n->pending_len, &n->delivered, now))
+                    break;
+                if (!accept_inner(p, n->pending, n->pending_len, now)) {
+                    n->pending = NULL;
+                    continue;
+                }
+            }
+            if (merge_push(n->merge, n->pending, n->pending_len) == -EAGAIN)
+                return; /* it has ready what must be taken first */
+            n->pending = NULL;
+        }
+    }
+    merge_flush(n->merge);
+}
+
+size_t node_pop_inner(struct node *n, const uint8_t **ret, struct offload *offload, instant now)
+{
+    size_t len = merge_pop(n->merge, offload, ret);
+
+    if (len > 0)
+        return len;
+    if (n->icmp_len > 0) {
+        len = n->icmp_len;
+        n->icmp_len = 0;
+        *offload = (struct offload){ 0 };
+        *ret = n->icmp;
+        return len;
+    }
+    if (n->peers_count == 0)
+        return 0;
+    feed_merge(n, now);
+    return merge_pop(n->merge, offload, ret);
+}
+
+void node_explain(struct node *n, const struct packet_info *info, struct node_why *ret)
+{
+    const struct steer_table *t;
+    struct peer *p = inner_route(n, &info->dst);
+
+    *ret = (struct node_why){ .peer = -1, .rule = STEER_DEFAULT, .first = -1 };
+    if (!p)
+        return;
+    ret->peer = (int)p->index;
+    t = n->o.agent && p->steer ? p->steer : n->steer;
+    ret->rule = steer_lookup(t, info, 0, n->o.agent);
+    ret->action = *steer_action_of(t, ret->rule);
+    ret->klass = steer_classify(&ret->action, info);
+    if (p->session)
+        ret->slots = session_explain(p->session, (uint16_t)(ret->rule + 1), &ret->first);
+}

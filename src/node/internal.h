@@ -1,0 +1,101 @@
+/* node/internal.h - what the files of one node share; nobody else includes it.
+ *
+ *   node.c      life, peers, events, time, output
+ *   defence.c   datagrams in: dispatch, handshake budget, cookies, reset tokens
+ *   inner.c     packets of the inside: steering in, routing and merging out
+ *   roles.c     what makes a node a node and an agent an agent: uplinks and paths, configuration, flow tables */
+#pragma once
+
+#include "ident/hash.h"
+#include "node/node.h"
+#include "tunnel/ptb.h"
+#include "wire/message.h"
+
+#define SMALL_OUT_MAX 256
+#define NODE_EVENTS_MAX 512
+#define RECENT_INITS 256
+#define SOURCE_BUCKETS 1024
+
+struct peer {
+    struct node *node;
+    unsigned index;
+    struct node_peer_spec spec;
+    struct handshake_mask mask;
+    struct session *session;   /* NULL until there is something to say */
+    struct steer_table *steer; /* agent: as the node sent it; node: unused, the node's own serves */
+    struct config_message config;
+    bool has_config;
+    instant trouble_since; /* node: no path has been active since */
+};
+
+struct small_out { /* cookies and reset tokens */
+    struct locator_pair at;
+    uint8_t data[HANDSHAKE_MAX];
+    size_t len;
+};
+
+struct node {
+    struct node_options o;
+    struct handshake_mask self_mask;
+    struct pbuf_pool pool;
+    struct map64 cids;
+    struct map64 by_static; /* keyed hash of a static key -> struct peer */
+    struct map64 by_addr;   /* keyed hash of a host address -> struct peer */
+    uint8_t hash_key[16], reset_secret[32];
+    struct peer **peers;
+    size_t peers_count;
+    struct node_uplink uplinks[NODE_UPLINKS_MAX];
+    size_t uplinks_count;
+    struct steer_table *steer;
+
+    /* defence.c */
+    struct cookie_jar jar;
+    instant jar_made;
+    int64_t budget_us; /* credit of public-key work */
+    instant budget_at;
+    uint32_t source_credit[SOURCE_BUCKETS];
+    instant source_at;
+    struct {
+        uint64_t digest;
+        unsigned peer;
+    } recent_inits[RECENT_INITS];
+    unsigned recent_inits_next;
+    instant reset_at;
+    unsigned reset_credit;
+    struct small_out small[SMALL_OUT_MAX];
+    unsigned small_head, small_count;
+
+    /* inner.c */
+    struct merge *merge;
+    struct pbuf *delivered; /* given back at the next call */
+    uint8_t icmp[PTB_MAX];  /* an answer for our own inside */
+    size_t icmp_len;
+    instant icmp_at;
+    unsigned icmp_credit;
+    unsigned deliver_turn;
+    const uint8_t *pending; /* a packet that merge had no room for */
+    size_t pending_len;
+
+    unsigned output_turn;
+    instant tick;
+    struct node_event events[NODE_EVENTS_MAX];
+    unsigned events_head, events_count;
+    uint64_t drops[NODE_DROP_COUNT];
+};
+
+/* node.c */
+void node_event(struct node *n, enum node_event_type type, struct peer *p, unsigned slot, bool fresh,
+                enum path_state old);
+int peer_session_make(struct peer *p, instant now);
+void peer_pump(struct peer *p, instant now); /* session events -> node's */
+uint64_t node_addr_hash(const struct node *n, const struct addr *a);
+
+/* inner.c */
+struct peer *inner_route(struct node *n, const struct addr *dst);
+
+/* roles.c */
+void roles_on_up(struct peer *p, bool fresh, instant now);
+int roles_on_message(struct peer *p, const uint8_t *msg, size_t len, instant now);
+void roles_paths(struct peer *p, instant now); /* node: a path per uplink and endpoint */
+void roles_retarget(struct peer *p);           /* steering rules -> slots */
+void roles_tick(struct peer *p, instant now);

@@ -1,0 +1,325 @@
+/* node/node.c - life of a node: peers, sessions, events, time, output. See node.h and internal.h for the map.
+ *
+ * Theory of operation. A node owns everything that its sessions share: the packet pool, the table of connection ids,
+ * the randomness, the defence against floods. Sessions are made when a peer is called or calls. Nothing here knows a
+ * socket.
+ *
+ * Limits: 4,096 peers, 32 uplinks, 512 events (the oldest is dropped when the program does not ask). */
+#include "node/node.h"
+
+#include <errno.h>
+
+#include "node/internal.h"
+
+#define TICK (100 * MSEC)
+
+const char *node_drop_name(enum node_drop d)
+{
+    static const char *const names[NODE_DROP_COUNT] = {
+        "short",         "version", "mac1",        "cookie",       "handshake",  "unknown-peer",
+        "replayed-init", "load",    "unknown-cid", "inner-source", "inner-dest", "inner-bad",
+        "no-route",      "blocked", "no-buffer",   "no-session",
+    };
+    return d < NODE_DROP_COUNT ? names[d] : "?";
+}
+
+struct node *node_new(const struct node_options *o, instant now)
+{
+    struct node *n = calloc(1, sizeof(*n));
+
+    if (!n)
+        return NULL;
+    n->o = *o;
+    n->o.suites = o->suites ? o->suites : suite_supported();
+    n->o.features = o->features ? o->features : FEATURES_KNOWN;
+    n->o.mtu = MIN(o->mtu ? o->mtu : 1400, NODE_MTU_MAX);
+    n->o.wait = o->wait ? o->wait : SESSION_WAIT_DEFAULT;
+    n->o.queue_bytes = o->queue_bytes ? o->queue_bytes : 4 << 20;
+    handshake_mask_init(&n->self_mask, o->self->x25519);
+    rng_fill(&n->o.rng, n->hash_key, sizeof(n->hash_key));
+    rng_fill(&n->o.rng, &n->jar, sizeof(n->jar));
+    n->jar_made = now;
+    /* Derived, not drawn: an agent that restarted must give the tokens that it promised before. */
+    blake2s(n->reset_secret, HASH_PARTS({ "hawser reset", 12 }, { o->self->x25519_priv, 32 }));
+    map64_init(&n->cids, 1 << 20, rng_u64(&n->o.rng));
+    map64_init(&n->by_static, NODE_PEERS_MAX, 0);
+    map64_init(&n->by_addr, NODE_PEERS_MAX * CONFIG_ADDRESSES_MAX, 0);
+    n->budget_at = n->source_at = n->reset_at = n->icmp_at = n->tick = now;
+    n->peers = calloc(NODE_PEERS_MAX, sizeof(*n->peers));
+    n->merge = malloc(sizeof(*n->merge));
+    n->steer = malloc(sizeof(*n->steer));
+    if (!n->peers || !n->merge || !n->steer || pbuf_pool_init(&n->pool, o->pool_pkts ? o->pool_pkts : 8192) < 0) {
+        free(n->peers);
+        free(n->merge);
+        free(n->steer);
+        free(n);
+        return NULL;
+    }
+    merge_init(n->merge, o->merge);
+    steer_table_init(n->steer);
+    steer_table_compile(n->steer);
+    return n;
+}
+
+void node_free(struct node *n)
+{
+    if (!n)
+        return;
+    for (size_t i = 0; i < n->peers_count; i++) {
+        session_free(n->peers[i]->session);
+        free(n->peers[i]->steer);
+        ident_wipe(n->peers[i], sizeof(*n->peers[i]));
+        free(n->peers[i]);
+    }
+    pbuf_unref(n->delivered);
+    map64_deinit(&n->cids);
+    map64_deinit(&n->by_static);
+    map64_deinit(&n->by_addr);
+    pbuf_pool_deinit(&n->pool);
+    free(n->peers);
+    free(n->merge);
+    free(n->steer);
+    ident_wipe(n, sizeof(*n));
+    free(n);
+}
+
+/* --- peers --- */
+
+uint64_t node_addr_hash(const struct node *n, const struct addr *a)
+{
+    return siphash13(n->hash_key, a, sizeof(*a));
+}
+
+int node_peer_add(struct node *n, const struct node_peer_spec *spec, instant now)
+{
+    uint64_t key = siphash13(n->hash_key, spec->key.x25519, 32);
+    struct peer *p;
+    int r;
+
+    if (n->peers_count == NODE_PEERS_MAX)
+        return -ENOSPC;
+    if (map64_get(&n->by_static, key))
+        return -EEXIST;
+    p = calloc(1, sizeof(*p));
+    if (!p)
+        return -ENOMEM;
+    p->node = n;
+    p->index = (unsigned)n->peers_count;
+    p->spec = *spec;
+    handshake_mask_init(&p->mask, spec->key.x25519);
+    r = map64_put(&n->by_static, key, p);
+    for (size_t i = 0; i < spec->addresses_count && r == 0; i++)
+        if (spec->addresses[i].len == addr_bits(&spec->addresses[i].addr))
+            r = map64_put(&n->by_addr, node_addr_hash(n, &spec->addresses[i].addr), p);
+    if (r < 0) {
+        free(p);
+        return r;
+    }
+    n->peers[n->peers_count++] = p;
+    return (int)p->index;
+}
+
+size_t node_peers_count(const struct node *n)
+{
+    return n->peers_count;
+}
+
+const struct node_peer_spec *node_peer_spec(const struct node *n, unsigned peer)
+{
+    return &n->peers[peer]->spec;
+}
+
+struct session *node_peer_session(struct node *n, unsigned peer)
+{
+    return peer < n->peers_count ? n->peers[peer]->session : NULL;
+}
+
+bool node_peer_config(const struct node *n, unsigned peer, struct config_message *ret)
+{
+    if (peer >= n->peers_count || !n->peers[peer]->has_config)
+        return false;
+    *ret = n->peers[peer]->config;
+    return true;
+}
+
+int peer_session_make(struct peer *p, instant now)
+{
+    struct node *n = p->node;
+    struct session_options o = {
+        .self = n->o.self,
+        .self_mask = &n->self_mask,
+        .rng = &n->o.rng,
+        .pool = &n->pool,
+        .cids = &n->cids,
+        .peer = p->spec.key,
+        .opener = !n->o.agent,
+        .suites = n->o.suites,
+        .features = n->o.features,
+        .wait = n->o.wait,
+        .queue_bytes = n->o.queue_bytes,
+        .reseq_pkts = MIN(n->pool.total / 4, 4096u),
+        .reset_secret = n->o.agent ? n->reset_secret : NULL,
+    };
+
+    if (p->session)
+        return 0;
+    memcpy(o.psk, p->spec.psk, 32);
+    p->session = session_new(&o, now);
+    if (!p->session)
+        return -ENOMEM;
+    roles_retarget(p);
+    if (!n->o.agent)
+        roles_paths(p, now);
+    return 0;
+}
+
+void node_connect(struct node *n, unsigned peer, const struct endpoint *at, size_t count, instant now)
+{
+    struct locator_pair pairs[NODE_ENDPOINTS_MAX] = { 0 };
+    struct peer *p = n->peers[peer];
+
+    if (peer_session_make(p, now) < 0)
+        return;
+    count = MIN(count, (size_t)NODE_ENDPOINTS_MAX);
+    for (size_t i = 0; i < count; i++) {
+        pairs[i].link = NODE_LISTEN_LINK;
+        pairs[i].remote = at[i];
+    }
+    session_connect(p->session, pairs, count, now);
+}
+
+size_t node_peer_endpoints(struct node *n, unsigned peer, struct endpoint *ret, size_t max)
+{
+    struct session_path_info info;
+    size_t count = 0;
+
+    for (unsigned i = 0; i < SESSION_SLOTS && n->peers[peer]->session && count < max; i++) {
+        session_path_info(n->peers[peer]->session, i, 0, &info);
+        if (info.used && info.validated)
+            ret[count++] = info.at.remote;
+    }
+    return count;
+}
+
+/* --- events --- */
+
+void node_event(struct node *n, enum node_event_type type, struct peer *p, unsigned slot, bool fresh,
+                enum path_state old)
+{
+    if (n->events_count == NODE_EVENTS_MAX) {
+        n->events_head = (n->events_head + 1) % NODE_EVENTS_MAX;
+        n->events_count--;
+    }
+    n->events[(n->events_head + n->events_count++) % NODE_EVENTS_MAX] =
+        (struct node_event){ .type = type, .peer = p->index, .slot = (uint8_t)slot, .fresh = fresh, .old_state = old };
+}
+
+bool node_pop_event(struct node *n, struct node_event *ret)
+{
+    if (n->events_count == 0)
+        return false;
+    *ret = n->events[n->events_head];
+    n->events_head = (n->events_head + 1) % NODE_EVENTS_MAX;
+    n->events_count--;
+    return true;
+}
+
+void peer_pump(struct peer *p, instant now)
+{
+    struct node *n = p->node;
+    struct session_event ev;
+
+    while (p->session && session_pop_event(p->session, &ev)) {
+        switch (ev.type) {
+        case SESSION_UP:
+        case SESSION_REKEYED:
+            roles_on_up(p, ev.fresh, now);
+            node_event(n, ev.type == SESSION_UP ? NODE_PEER_UP : NODE_PEER_REKEYED, p, 0, ev.fresh, 0);
+            break;
+        case SESSION_DOWN:
+            node_event(n, NODE_PEER_DOWN, p, 0, false, 0);
+            break;
+        case SESSION_CLOSED:
+            node_event(n, NODE_PEER_DOWN, p, 0, true, 0);
+            if (!n->o.agent)
+                session_connect(p->session, NULL, 0, now);
+            break;
+        case SESSION_PATH_STATE:
+            node_event(n, NODE_PATH_STATE, p, ev.slot, false, ev.old_state);
+            break;
+        case SESSION_PATH_OPENED:
+            roles_retarget(p);
+            break;
+        case SESSION_PATH_MOVED:
+            node_event(n, NODE_PATH_MOVED, p, ev.slot, false, 0);
+            break;
+        case SESSION_MESSAGE:
+            if (roles_on_message(p, ev.message, ev.message_len, now) < 0)
+                n->drops[NODE_DROP_HANDSHAKE]++;
+            break;
+        }
+    }
+}
+
+/* --- output and time --- */
+
+bool node_output(struct node *n, uint8_t *buf, struct session_tx *ret, instant now)
+{
+    if (n->small_count > 0) {
+        struct small_out *o = &n->small[n->small_head];
+
+        memcpy(buf, o->data, o->len);
+        *ret = (struct session_tx){ .at = o->at, .len = o->len };
+        n->small_head = (n->small_head + 1) % SMALL_OUT_MAX;
+        n->small_count--;
+        return true;
+    }
+    /* Whoever sent last goes last: one busy session does not keep the others waiting. */
+    for (size_t i = 0; i < n->peers_count; i++) {
+        struct peer *p = n->peers[(n->output_turn + i) % n->peers_count];
+
+        if (p->session && session_output(p->session, buf, ret, now)) {
+            n->output_turn = (p->index + 1) % (unsigned)n->peers_count;
+            return true;
+        }
+    }
+    return false;
+}
+
+instant node_next_expiry(const struct node *n, instant now)
+{
+    instant next = n->tick;
+
+    for (size_t i = 0; i < n->peers_count; i++)
+        if (n->peers[i]->session)
+            next = instant_min(next, session_next_expiry(n->peers[i]->session, now));
+    return next;
+}
+
+void node_on_expiry(struct node *n, instant now)
+{
+    bool tick = now >= n->tick;
+
+    for (size_t i = 0; i < n->peers_count; i++) {
+        struct peer *p = n->peers[i];
+
+        if (p->session) {
+            session_on_expiry(p->session, now);
+            peer_pump(p, now);
+        }
+        if (tick)
+            roles_tick(p, now);
+    }
+    if (tick)
+        n->tick = now + TICK;
+}
+
+void node_drops(const struct node *n, uint64_t ret[NODE_DROP_COUNT])
+{
+    memcpy(ret, n->drops, sizeof(n->drops));
+}
+
+size_t node_pool_used(const struct node *n)
+{
+    return n->pool.used;
+}

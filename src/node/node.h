@@ -1,0 +1,158 @@
+/* node/node.h - a whole Hawser end, node or home agent, without IO.
+ *
+ * A node has uplinks and opens paths over each of them to its agent; an agent has peers, gives each its addresses and
+ * routes between them and its own inside. Both are this one object: sessions, steering, inner routing, handshake
+ * defence. Programs put sockets, a TUN device and a clock around it; the simulator puts simulated links around it.
+ *
+ * The driver's loop: node_on_datagram / node_on_packet / node_uplink_set / node_on_expiry for what happened, then
+ * node_pop_inner until 0, node_output until false, node_pop_event until false, then sleep until node_next_expiry. */
+#pragma once
+
+#include "session/session.h"
+#include "tunnel/merge.h"
+#include "tunnel/steer.h"
+
+#define NODE_PEERS_MAX 4096
+#define NODE_UPLINKS_MAX 32
+#define NODE_ENDPOINTS_MAX 8
+#define NODE_PREFIXES_MAX 16
+#define NODE_NAME_SIZE 32
+#define NODE_MTU_MAX (RECORD_MAX - RECORD_OVERHEAD) /* 1408: fits an outer MTU of 1500 over IPv6 */
+#define NODE_LISTEN_LINK 0                          /* locator_pair.link of an agent's sockets; uplinks count from 1 */
+
+struct node;
+
+struct node_options {
+    const struct identity *self;
+    struct rng rng;
+    bool agent;
+    uint8_t suites;        /* 0: suite_supported() */
+    uint32_t features;     /* 0: FEATURES_KNOWN */
+    uint16_t mtu;          /* inner, 0: 1400 */
+    span wait;             /* 0: SESSION_WAIT_DEFAULT */
+    size_t pool_pkts;      /* 0: 8192 */
+    size_t queue_bytes;    /* of each session, 0: 4 MiB */
+    unsigned merge;        /* enum merge_option */
+    struct addr inside[2]; /* our own inner address of each family: the source of ICMP errors; ADDR_NONE: none */
+    struct endpoint announce[NODE_ENDPOINTS_MAX]; /* agent: its other locators */
+    size_t announce_count;
+};
+
+struct node_peer_spec {
+    char name[NODE_NAME_SIZE];
+    struct peer_key key;
+    uint8_t psk[32];
+    struct endpoint endpoints[NODE_ENDPOINTS_MAX]; /* node: where its agent is */
+    size_t endpoints_count;
+    struct prefix addresses[CONFIG_ADDRESSES_MAX]; /* agent: given to the node */
+    size_t addresses_count;
+    struct prefix allowed[NODE_PREFIXES_MAX]; /* agent: further networks behind the node */
+    size_t allowed_count;
+    struct prefix reach[NODE_PREFIXES_MAX]; /* agent: what it may send to; none: anything */
+    size_t reach_count;
+};
+
+struct node_uplink {
+    uint32_t link; /* 1..NODE_UPLINKS_MAX */
+    char name[LINK_NAME_MAX + 1];
+    uint8_t tier;
+    uint16_t weight;
+    uint64_t rate_cap_bps;
+    bool up;               /* carrier, an address and a route: packets can leave */
+    bool has_v4, has_v6;   /* usable families */
+    bool leaving;          /* planned handover: make before break */
+    uint32_t address_hash; /* changes when its addresses do */
+};
+
+enum node_event_type {
+    NODE_PEER_UP, /* session established; `fresh` */
+    NODE_PEER_REKEYED,
+    NODE_PEER_DOWN,
+    NODE_PEER_CONFIG, /* node: addresses and MTU came: node_peer_config */
+    NODE_PATH_STATE,  /* a path changed state: session_path_info by slot */
+    NODE_PATH_MOVED,  /* the peer's endpoint changed; an agent stores it */
+    NODE_STEER_SET,   /* agent: the peer's flow table was applied */
+    NODE_STEER_DONE,  /* node: the agent applied ours; `fresh` false: refused */
+};
+
+struct node_event {
+    enum node_event_type type;
+    unsigned peer; /* index */
+    uint8_t slot;
+    bool fresh;
+    enum path_state old_state;
+};
+
+enum node_drop {
+    NODE_DROP_SHORT,        /* not a Hawser datagram */
+    NODE_DROP_VERSION,      /* another protocol version */
+    NODE_DROP_MAC1,         /* handshake datagram not for our key */
+    NODE_DROP_COOKIE,       /* cookie wrong or old */
+    NODE_DROP_HANDSHAKE,    /* Noise said no */
+    NODE_DROP_UNKNOWN_PEER, /* a key that no peer here has */
+    NODE_DROP_REPLAY_INIT,  /* an INIT seen before */
+    NODE_DROP_LOAD,         /* over the handshake budget */
+    NODE_DROP_UNKNOWN_CID,  /* no such connection id */
+    NODE_DROP_INNER_SOURCE, /* the peer may not use that inner source */
+    NODE_DROP_INNER_DEST,   /* the peer may not reach that */
+    NODE_DROP_INNER_BAD,    /* not an IP packet, or larger than any path takes */
+    NODE_DROP_NO_ROUTE,     /* no peer has that inner destination */
+    NODE_DROP_BLOCKED,      /* a steering rule says block (or bypass, inside the tunnel) */
+    NODE_DROP_NO_BUFFER,
+    NODE_DROP_NO_SESSION, /* the peer has no session to wait in */
+    NODE_DROP_COUNT,
+};
+const char *node_drop_name(enum node_drop d);
+
+/* NULL when out of memory. */
+struct node *node_new(const struct node_options *o, instant now);
+void node_free(struct node *n);
+
+/* The peer's index, -ENOSPC, -EEXIST (the key is there), -ENOMEM. */
+MUST_CHECK int node_peer_add(struct node *n, const struct node_peer_spec *spec, instant now);
+size_t node_peers_count(const struct node *n);
+const struct node_peer_spec *node_peer_spec(const struct node *n, unsigned peer);
+/* NULL while there is no session. */
+struct session *node_peer_session(struct node *n, unsigned peer);
+/* Node: what the agent said last; false before. */
+bool node_peer_config(const struct node *n, unsigned peer, struct config_message *ret);
+/* Handshake with a peer over every uplink; an agent gives the endpoints that it stored. */
+void node_connect(struct node *n, unsigned peer, const struct endpoint *at, size_t count, instant now);
+/* Validated endpoints of a peer, for storing. Returns how many. */
+size_t node_peer_endpoints(struct node *n, unsigned peer, struct endpoint *ret, size_t max);
+/* The flow table: kept as a copy, resolved against the paths there are, sent to the agent. */
+void node_set_steer(struct node *n, const struct steer_table *t, instant now);
+const struct steer_table *node_steer(const struct node *n, unsigned peer);
+
+void node_uplink_set(struct node *n, const struct node_uplink *u, instant now);
+void node_uplink_remove(struct node *n, uint32_t link, instant now);
+
+/* data may be a train of datagrams of segment bytes (0: one). Changed in place. */
+void node_on_datagram(struct node *n, const struct locator_pair *at, uint8_t *data, size_t len, size_t segment,
+                      instant now);
+/* A packet or super-packet from the inside. */
+void node_on_packet(struct node *n, const uint8_t *pkt, size_t len, const struct offload *offload, instant now);
+/* The kernel or the network said that this locator pair does not work now. */
+void node_on_unreachable(struct node *n, const struct locator_pair *at, instant now);
+
+/* One datagram or train, at most SESSION_OUTPUT_MAX bytes into buf. */
+bool node_output(struct node *n, uint8_t *buf, struct session_tx *ret, instant now);
+/* One packet or super-packet for the inside; valid until the next call on the node. Length or 0. */
+size_t node_pop_inner(struct node *n, const uint8_t **ret, struct offload *offload, instant now);
+bool node_pop_event(struct node *n, struct node_event *ret);
+instant node_next_expiry(const struct node *n, instant now);
+void node_on_expiry(struct node *n, instant now);
+
+/* Which rule and paths a packet with these fields takes. */
+struct node_why {
+    int peer; /* -1: none */
+    int rule; /* STEER_DEFAULT, or the rule's number */
+    struct steer_action action;
+    enum steer_class klass;
+    uint8_t slots;
+    int first; /* slot of the first choice, or -1 */
+};
+void node_explain(struct node *n, const struct packet_info *info, struct node_why *ret);
+
+void node_drops(const struct node *n, uint64_t ret[NODE_DROP_COUNT]);
+size_t node_pool_used(const struct node *n);

@@ -1,0 +1,321 @@
+/* node/roles.c - what makes a node a node and an agent an agent.
+ *
+ * Theory of operation. A node opens one path for each uplink and the first endpoint of its agent in each family that
+ * the uplink has; when no path is active it tries the agent's other endpoints (configured or announced) too, and keeps
+ * what works. It sends its flow table when a session begins or the table changes. An agent answers a new session with
+ * the node's addresses, and resolves each node's table, mirrored, against the links that the node named. */
+#include <errno.h>
+
+#include "node/internal.h"
+
+#define TROUBLE_LIMIT (300 * MSEC) /* chosen: a little above the longest suspicion on a 100 ms path */
+
+/* --- steering --- */
+
+static enum session_mode mode_of(uint8_t steer_mode)
+{
+    switch (steer_mode) {
+    case STEER_ACTIVE_STANDBY:
+        return MODE_ACTIVE_STANDBY;
+    case STEER_SMALLEST_DELAY:
+        return MODE_SMALLEST_DELAY;
+    case STEER_LOAD_BALANCE:
+        return MODE_LOAD_BALANCE;
+    case STEER_PRIORITY:
+        return MODE_PRIORITY;
+    case STEER_REDUNDANT:
+        return MODE_REDUNDANT;
+    default:
+        return MODE_STRIPE;
+    }
+}
+
+static void resolve(struct peer *p, const struct steer_action *a, struct session_target *ret)
+{
+    struct session_path_info info[SESSION_SLOTS];
+
+    *ret = (struct session_target){ .mode = (uint8_t)mode_of(a->mode) };
+    for (unsigned i = 0; i < SESSION_SLOTS; i++)
+        session_path_info(p->session, i, 0, &info[i]);
+    for (unsigned j = 0; j < a->links_count; j++)
+        for (unsigned i = 0; i < SESSION_SLOTS; i++)
+            if (info[i].used && strncmp(info[i].link, a->links[j], STEER_LINK_NAMELEN) == 0 &&
+                ret->count < SESSION_SLOTS)
+                ret->slots[ret->count++] = (uint8_t)i;
+}
+
+void roles_retarget(struct peer *p)
+{
+    const struct steer_table *t = p->node->o.agent ? p->steer : p->node->steer;
+    struct session_target target;
+
+    if (!p->session || !t)
+        return;
+    for (int rule = STEER_DEFAULT; rule < (int)t->count; rule++) {
+        resolve(p, steer_action_of(t, rule), &target);
+        session_set_target(p->session, (uint16_t)(rule + 1), &target);
+    }
+}
+
+static void send_table(struct peer *p, instant now)
+{
+    uint8_t *buf = malloc(STEER_WIRE_MAX + 1);
+    struct writer w;
+
+    if (!buf)
+        return;
+    w = writer_init(buf, STEER_WIRE_MAX + 1);
+    write_u8(&w, MESSAGE_STEER_TABLE);
+    steer_table_encode(p->node->steer, &w);
+    if (w.failed || session_send_message(p->session, buf, writer_len(&w), now) < 0)
+        node_event(p->node, NODE_STEER_DONE, p, 0, false, 0); /* too long for a message: the agent keeps its default */
+    free(buf);
+}
+
+void node_set_steer(struct node *n, const struct steer_table *t, instant now)
+{
+    *n->steer = *t;
+    for (size_t i = 0; i < n->peers_count; i++) {
+        roles_retarget(n->peers[i]);
+        if (n->peers[i]->session && session_is_up(n->peers[i]->session) && !n->o.agent)
+            send_table(n->peers[i], now);
+    }
+}
+
+const struct steer_table *node_steer(const struct node *n, unsigned peer)
+{
+    return n->o.agent && peer < n->peers_count ? n->peers[peer]->steer : n->steer;
+}
+
+/* --- session begins --- */
+
+static void send_config(struct peer *p, instant now)
+{
+    struct node *n = p->node;
+    struct config_message m = {
+        .mtu = n->o.mtu,
+        .wait_s = (uint32_t)(n->o.wait / SEC),
+        .addresses_count = (uint8_t)p->spec.addresses_count,
+        .endpoints_count = (uint8_t)MIN(n->o.announce_count, (size_t)CONFIG_ENDPOINTS_MAX),
+    };
+    uint8_t buf[512];
+    struct writer w = writer_init(buf, sizeof(buf));
+
+    memcpy(m.addresses, p->spec.addresses, sizeof(m.addresses));
+    memcpy(m.endpoints, n->o.announce, sizeof(m.endpoints));
+    config_message_write(&w, &m);
+    (void)!session_send_message(p->session, buf, writer_len(&w), now);
+}
+
+void roles_on_up(struct peer *p, bool fresh, instant now)
+{
+    if (!fresh)
+        return;
+    if (p->node->o.agent)
+        send_config(p, now);
+    else
+        send_table(p, now);
+    roles_retarget(p);
+}
+
+static int on_steer_table(struct peer *p, struct reader *r, instant now)
+{
+    uint8_t answer[6] = { MESSAGE_STEER_DONE };
+    struct steer_table *t = malloc(sizeof(*t));
+    int result;
+
+    if (!t)
+        return -ENOMEM;
+    result = steer_table_decode(r, t);
+    if (result == 0 && !reader_done(r))
+        result = -EBADMSG;
+    if (result == 0) {
+        put_be32(answer + 1, t->version);
+        free(p->steer);
+        p->steer = t;
+        roles_retarget(p);
+        node_event(p->node, NODE_STEER_SET, p, 0, true, 0);
+    } else {
+        free(t);
+        answer[5] = 1;
+    }
+    (void)!session_send_message(p->session, answer, sizeof(answer), now);
+    return result;
+}
+
+int roles_on_message(struct peer *p, const uint8_t *msg, size_t len, instant now)
+{
+    struct reader r = reader_init(msg + 1, len - 1);
+    struct config_message config;
+
+    switch (msg[0]) {
+    case MESSAGE_CONFIG:
+        config_message_read(&r, &config);
+        if (r.failed || p->node->o.agent)
+            return -EPROTO;
+        p->config = config;
+        p->has_config = true;
+        for (unsigned i = 0; i < config.addresses_count; i++)
+            p->node->o.inside[config.addresses[i].addr.family == ADDR_V6] = config.addresses[i].addr;
+        if (config.mtu < p->node->o.mtu)
+            p->node->o.mtu = config.mtu;
+        node_event(p->node, NODE_PEER_CONFIG, p, 0, true, 0);
+        return 0;
+    case MESSAGE_STEER_TABLE:
+        return p->node->o.agent ? on_steer_table(p, &r, now) : -EPROTO;
+    case MESSAGE_STEER_DONE:
+        read_u32(&r);
+        node_event(p->node, NODE_STEER_DONE, p, 0, read_u8(&r) == 0 && !r.failed, 0);
+        return 0;
+    default:
+        return msg[0] >= MESSAGE_SKIPPABLE ? 0 : -EPROTO;
+    }
+}
+
+/* --- uplinks and paths --- */
+
+static int slot_of(const struct peer *p, uint32_t link, const struct endpoint *remote)
+{
+    struct session_path_info info;
+
+    for (unsigned i = 0; i < SESSION_SLOTS; i++) {
+        session_path_info(p->session, i, 0, &info);
+        if (info.used && info.at.link == link && (!remote || endpoint_equal(&info.at.remote, remote)))
+            return (int)i;
+    }
+    return -1;
+}
+
+static void open_path(struct peer *p, const struct node_uplink *u, const struct endpoint *to, instant now)
+{
+    struct session_path_spec spec = {
+        .at = { .link = u->link, .remote = *to },
+        .tier = u->tier,
+        .weight = u->weight,
+        .rate_cap_bps = u->rate_cap_bps,
+    };
+    int slot;
+
+    if ((to->addr.family == ADDR_V4 && !u->has_v4) || (to->addr.family == ADDR_V6 && !u->has_v6) ||
+        slot_of(p, u->link, to) >= 0)
+        return;
+    memcpy(spec.link, u->name, sizeof(spec.link));
+    slot = session_path_add(p->session, &spec, now);
+    if (slot >= 0 && !u->up)
+        session_path_link(p->session, (unsigned)slot, false, now);
+}
+
+/* The first endpoint of each family; with `spares`, all that are known. */
+static void open_paths(struct peer *p, const struct node_uplink *u, bool spares, instant now)
+{
+    bool done[2] = { false, false };
+
+    for (size_t i = 0; i < p->spec.endpoints_count; i++) {
+        bool v6 = p->spec.endpoints[i].addr.family == ADDR_V6;
+
+        if (done[v6] && !spares)
+            continue;
+        open_path(p, u, &p->spec.endpoints[i], now);
+        done[v6] = true;
+    }
+    for (unsigned i = 0; i < p->config.endpoints_count && spares; i++)
+        open_path(p, u, &p->config.endpoints[i], now);
+}
+
+void roles_paths(struct peer *p, instant now)
+{
+    for (size_t i = 0; i < p->node->uplinks_count; i++)
+        if (slot_of(p, p->node->uplinks[i].link, NULL) < 0)
+            open_paths(p, &p->node->uplinks[i], false, now);
+    roles_retarget(p);
+}
+
+static void uplink_paths(struct peer *p, const struct node_uplink *u, bool moved, instant now)
+{
+    struct session_path_info info;
+
+    if (!p->session)
+        return;
+    for (unsigned i = 0; i < SESSION_SLOTS; i++) {
+        session_path_info(p->session, i, now, &info);
+        if (!info.used || info.at.link != u->link)
+            continue;
+        session_path_set(p->session, i, u->tier, u->weight, u->leaving, now);
+        session_path_link(p->session, i, u->up, now);
+        if (moved && u->up)
+            session_path_error(p->session, i, now); /* its source is another: ask at once whether it works */
+    }
+    roles_paths(p, now);
+}
+
+void node_uplink_set(struct node *n, const struct node_uplink *u, instant now)
+{
+    struct node_uplink *known = NULL;
+    bool moved = false;
+
+    for (size_t i = 0; i < n->uplinks_count; i++)
+        if (n->uplinks[i].link == u->link)
+            known = &n->uplinks[i];
+    if (!known) {
+        if (n->uplinks_count == NODE_UPLINKS_MAX)
+            return;
+        known = &n->uplinks[n->uplinks_count++];
+    } else {
+        moved = known->address_hash != u->address_hash;
+    }
+    *known = *u;
+    for (size_t i = 0; i < n->peers_count; i++)
+        uplink_paths(n->peers[i], known, moved, now);
+}
+
+void node_uplink_remove(struct node *n, uint32_t link, instant now)
+{
+    for (size_t i = 0; i < n->uplinks_count; i++) {
+        if (n->uplinks[i].link != link)
+            continue;
+        n->uplinks[i] = n->uplinks[--n->uplinks_count];
+        break;
+    }
+    for (size_t i = 0; i < n->peers_count; i++) {
+        struct peer *p = n->peers[i];
+        int slot;
+
+        while (p->session && (slot = slot_of(p, link, NULL)) >= 0)
+            session_path_remove(p->session, (unsigned)slot, now);
+        roles_retarget(p);
+    }
+}
+
+void node_on_unreachable(struct node *n, const struct locator_pair *at, instant now)
+{
+    for (size_t i = 0; i < n->peers_count; i++) {
+        int slot = n->peers[i]->session ? slot_of(n->peers[i], at->link, &at->remote) : -1;
+
+        if (slot >= 0)
+            session_path_error(n->peers[i]->session, (unsigned)slot, now);
+    }
+}
+
+void roles_tick(struct peer *p, instant now)
+{
+    struct session_path_info info;
+    bool active = false, up = false;
+
+    if (p->node->o.agent || !p->session || !session_is_up(p->session))
+        return;
+    for (unsigned i = 0; i < SESSION_SLOTS; i++) {
+        session_path_info(p->session, i, now, &info);
+        active |= info.used && !info.link_down && info.metrics.state == PATH_ACTIVE;
+        up |= info.used && !info.link_down;
+    }
+    if (active || !up) {
+        p->trouble_since = now;
+        return;
+    }
+    if (now - p->trouble_since < TROUBLE_LIMIT)
+        return;
+    for (size_t i = 0; i < p->node->uplinks_count; i++)
+        if (p->node->uplinks[i].up)
+            open_paths(p, &p->node->uplinks[i], true, now);
+    roles_retarget(p);
+}
