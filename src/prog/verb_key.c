@@ -1,0 +1,141 @@
+/* prog/verb_key.c - keygen, pubkey and check.
+ *
+ * A secret is written to a new file
+ * with mode 0600 and never over another one. */
+#include "ident/suite.h"
+#include "prog/config.h"
+#include "prog/json_client.h"
+#include "prog/verb.h"
+#include "sys/clock.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static void public_text(const struct identity *id, char out[KEY_TEXT_SIZE])
+{
+    struct peer_key k;
+
+    identity_peer_key(id, suite_supported(), &k);
+    peer_key_encode(&k, out);
+}
+
+/* 0 or -errno; nothing is left behind on failure. */
+static int write_secret(const char *path, const char *line)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600), r = 0;
+    size_t len = strlen(line);
+
+    if (fd < 0)
+        return -errno;
+    if (fchmod(fd, 0600) < 0 || write(fd, line, len) != (ssize_t)len || fsync(fd) < 0)
+        r = errno ? -errno : -EIO;
+    if (close(fd) < 0 && r == 0)
+        r = -errno;
+    if (r < 0)
+        unlink(path);
+    return r;
+}
+
+int verb_keygen(const struct verb *v, int argc, char **argv)
+{
+    static const struct verb_option options[] = { { NULL, NULL, NULL } };
+    const struct rng kernel = sys_rng();
+    char secret[KEY_TEXT_SIZE + 1], public[KEY_TEXT_SIZE];
+    struct identity id;
+    int n = verb_options(v, argc, argv, options), r;
+
+    if (n < 0)
+        return EXIT_USAGE;
+    if (n > 1)
+        return verb_misused(v, "found %d arguments, expected one at most", n);
+    if (identity_generate(&id, &kernel) < 0)
+        return verb_fail(v, "out of memory");
+    identity_secret_encode(&id, secret);
+    public_text(&id, public);
+    if (n == 1) {
+        memcpy(secret + KEY_TEXT_LEN, "\n", 2);
+        errno = 0;
+        r = write_secret(argv[1], secret);
+        if (r == -EEXIST)
+            r = verb_fail(v, "%s exists already and is left alone", argv[1]);
+        else if (r < 0)
+            r = verb_fail(v, "%s: %s", argv[1], strerror(-r));
+        else
+            printf("%s\n", public);
+    } else {
+        r = EXIT_DONE;
+        printf("PrivateKey = %s\nPublicKey = %s\n", secret, public);
+    }
+    explicit_bzero(secret, sizeof(secret));
+    identity_wipe(&id);
+    return r;
+}
+
+int verb_pubkey(const struct verb *v, int argc, char **argv)
+{
+    char text[256] = "", public[KEY_TEXT_SIZE];
+    struct identity id;
+    size_t n;
+    int r;
+
+    if (argc > 1)
+        return verb_misused(v, "found an argument, expected the secret key on standard input");
+    n = fread(text, 1, sizeof(text) - 1, stdin);
+    while (n > 0 && strchr(" \t\r\n", text[n - 1]))
+        n--;
+    text[n] = '\0';
+    r = identity_secret_decode(text, &id);
+    explicit_bzero(text, sizeof(text));
+    if (r < 0)
+        return verb_fail(v, "found %zu characters on standard input, expected a secret key of %d", n, KEY_TEXT_LEN);
+    public_text(&id, public);
+    identity_wipe(&id);
+    printf("%s\n", public);
+    return EXIT_DONE;
+}
+
+/* The lines as an array. */
+static json_t *lines_to_json(char *lines)
+{
+    json_t *array = json_array();
+    char *save = NULL;
+
+    for (char *line = strtok_r(lines, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
+        json_array_append_new(array, json_string(line));
+    return array;
+}
+
+int verb_check(const struct verb *v, int argc, char **argv)
+{
+    static char lines[65536];
+    bool as_json = false;
+    const struct verb_option options[] = { { "json", NULL, &as_json }, { NULL, NULL, NULL } };
+    struct config *c = NULL;
+    struct text errors;
+    int n = verb_options(v, argc, argv, options), r;
+
+    if (n < 0)
+        return EXIT_USAGE;
+    if (n != 1)
+        return verb_misused(v, "found %d arguments, expected a file", n);
+    text_init(&errors, lines, sizeof(lines));
+    r = config_load(argv[1], &errors, &c);
+    if (as_json) {
+        CLEANUP(cleanup_json) json_t *doc = json_pack("{s:b, s:o}", "ok", r == 0, "lines", lines_to_json(lines));
+
+        json_print(doc);
+    } else {
+        fputs(lines, stderr);
+        if (r == -ENOMEM)
+            verb_fail(v, "out of memory");
+        else if (r == 0)
+            printf("%s: ok: %s %s, %zu %s, %zu %s, %zu %s\n", argv[1], c->role == CONFIG_AGENT ? "agent" : "node",
+                   c->name, c->peers_count, c->peers_count == 1 ? "peer" : "peers", c->links_count,
+                   c->links_count == 1 ? "link" : "links", c->steer.count, c->steer.count == 1 ? "rule" : "rules");
+    }
+    config_free(c);
+    return r < 0 ? EXIT_FAILED : EXIT_DONE;
+}
