@@ -68,5 +68,10 @@ void route_free(struct route_state *s);
  * NULL. 0; -EINVAL (the set); -ENETDOWN or -ENODEV (an interface is not up: the others are done, sync again later) or
  * another -errno, the first that the kernel gave. */
 int route_sync(struct route_state *s, const struct route_set *set, struct route_changes *ret);
+/* The kernel's reverse path check of IPv4 for an interface, as in effect: 0 off, 1 strict, 2 loose. Strict drops what
+ * the agent sends: the way back to it is, unmarked, the tunnel. Outer uplinks need 0 or 2. -errno. */
+int route_source_check_get(const char *interface);
+/* Sets the interface's own value (the effective one is the larger of it and that of `all`). 0 or -errno. */
+int route_source_check_set(const char *interface, int value);
 /* Removes every route and rule of our protocol, whoever made it. 0 or -errno. */
 int route_clean_all(struct route_state *s);

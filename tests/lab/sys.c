@@ -1,4 +1,4 @@
-/* Lab test of src/sys: real sockets, devices and netlink in a network namespace of its own.
+/* Lab test of src/sys: sockets, devices and the netlink monitor in a network namespace of its own.
  *
  *   +------------- this process's namespace -------------+
  *   | lo 127.0.0.1, ::1                                  |
@@ -7,9 +7,7 @@
  *   +----------------------------------------------------+
  *
  * Needs root. Without it the program says so and exits with 77. */
-#include "sys/clock.h"
 #include "sys/netlink.h"
-#include "sys/store.h"
 #include "sys/tun.h"
 #include "sys/udp.h"
 #include "tests/unit/test.h"
@@ -20,7 +18,6 @@
 #include <poll.h>
 #include <sched.h>
 #include <stdio.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define WAIT_MS 5000 /* how long a condition may take; reached by failures only */
@@ -532,41 +529,6 @@ static void test_netlink_overflow(void **state)
     nlmon_free(m);
 }
 
-static void test_store(void **state)
-{
-    char dir[] = "/tmp/hawser-test-XXXXXX", path[64], err[256];
-    uint8_t *data;
-    size_t len;
-    struct stat st;
-
-    assert_non_null(mkdtemp(dir));
-    snprintf(path, sizeof(path), "%s/state", dir);
-    assert_int_equal(store_read(path, &data, &len, err, sizeof(err)), -ENOENT);
-    assert_non_null(strstr(err, path));
-    assert_int_equal(store_write(path, "one", 3, NULL, 0), 0);
-    assert_int_equal(store_write(path, "second", 6, NULL, 0), 0);
-    assert_int_equal(store_read(path, &data, &len, NULL, 0), 0);
-    assert_int_equal(len, 6);
-    assert_string_equal((char *)data, "second");
-    free(data);
-    assert_int_equal(stat(path, &st), 0);
-    assert_int_equal(st.st_mode & 07777, 0600);
-    assert_int_equal(unlink(path), 0);
-    assert_int_equal(rmdir(dir), 0); /* no temporary file is left */
-    assert_int_equal(store_write(path, "x", 1, err, sizeof(err)), -ENOENT);
-    assert_non_null(strstr(err, path));
-}
-
-static void test_clock(void **state)
-{
-    struct rng r = sys_rng();
-    instant a = clock_now();
-
-    assert_true(a > 0);
-    assert_true(clock_now() >= a);
-    assert_true(rng_u64(&r) != rng_u64(&r));
-}
-
 static int make_namespace(void)
 {
     if (geteuid() != 0 || unshare(CLONE_NEWNET) < 0)
@@ -592,8 +554,7 @@ int main(void)
         cmocka_unit_test(test_netlink_follows),
         cmocka_unit_test(test_netlink_multipath),
         cmocka_unit_test(test_netlink_overflow),
-        cmocka_unit_test(test_store),
-        cmocka_unit_test(test_clock),
+
     };
 
     if (make_namespace() != 0) {

@@ -1,0 +1,74 @@
+/* Unit test of the ruleset text of src/sys/nft: exact text, and names that must not get into it. */
+#include "base/text.h"
+#include "sys/nft.h"
+#include "tests/unit/test.h"
+
+#include <errno.h>
+
+static void test_agent_text(void **state)
+{
+    static const char expected[] = "table inet hawser_home\n"
+                                   "delete table inet hawser_home\n"
+                                   "table inet hawser_home {\n"
+                                   "  chain postrouting {\n"
+                                   "    type nat hook postrouting priority srcnat; policy accept;\n"
+                                   "    oifname != \"hawser0\" ip saddr 10.77.0.0/16 masquerade\n"
+                                   "    oifname != \"hawser0\" ip6 saddr fd77::/64 masquerade\n"
+                                   "  }\n"
+                                   "  chain forward {\n"
+                                   "    type filter hook forward priority filter; policy accept;\n"
+                                   "    iifname \"hawser0\" accept\n"
+                                   "    oifname \"hawser0\" accept\n"
+                                   "  }\n"
+                                   "}\n";
+    struct prefix prefixes[2];
+    struct nft_agent a = { .name = "home", .tunnel = "hawser0", .prefixes = prefixes, .prefixes_count = 2 };
+    char buf[2048], small[sizeof(expected) - 1];
+    struct text t;
+
+    assert_int_equal(prefix_parse("10.77.0.0/16", false, &prefixes[0]), 0);
+    assert_int_equal(prefix_parse("fd77::/64", false, &prefixes[1]), 0);
+    text_init(&t, buf, sizeof(buf));
+    assert_int_equal(nft_agent_ruleset(&t, &a), 0);
+    assert_string_equal(buf, expected);
+    /* One byte too small. */
+    text_init(&t, small, sizeof(small));
+    assert_int_equal(nft_agent_ruleset(&t, &a), -ENOSPC);
+}
+
+static void test_agent_refuses(void **state)
+{
+    static const char *const names[] = { "", "Home", "a b", "a{", "a;", "a\n", "abcdefghijklmnopqrstuvwxyz0123456" };
+    static const char *const interfaces[] = { "", "a\"b", "tun*", "a b", "a;b", "sixteen_letters_", "a\nb", "a\\" };
+    struct prefix broken = { .addr = { .family = ADDR_V4 }, .len = 33 };
+    struct nft_agent a = { .name = "home", .tunnel = "hawser0" };
+    char buf[1024];
+    struct text t;
+
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        a.name = names[i];
+        text_init(&t, buf, sizeof(buf));
+        assert_int_equal(nft_agent_ruleset(&t, &a), -EINVAL);
+        assert_string_equal(buf, "");
+    }
+    a.name = "home";
+    for (size_t i = 0; i < ARRAY_LEN(interfaces); i++) {
+        a.tunnel = interfaces[i];
+        text_init(&t, buf, sizeof(buf));
+        assert_int_equal(nft_agent_ruleset(&t, &a), -EINVAL);
+        assert_string_equal(buf, "");
+    }
+    a.tunnel = "hawser0";
+    a.prefixes = &broken;
+    a.prefixes_count = 1;
+    text_init(&t, buf, sizeof(buf));
+    assert_int_equal(nft_agent_ruleset(&t, &a), -EINVAL);
+    assert_string_equal(buf, "");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_agent_text), cmocka_unit_test(test_agent_refuses) };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
