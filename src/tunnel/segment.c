@@ -48,6 +48,9 @@ static int check_kind(const struct packet_info *i, const uint8_t *pkt, uint8_t g
 {
     bool fits;
 
+    /* A fragment may end before its transport header does. */
+    if (i->fragment)
+        return -EBADMSG;
     switch (gso_type & ~OFFLOAD_GSO_ECN) {
     case OFFLOAD_GSO_TCPV4:
         fits = i->family == ADDR_V4 && i->proto == PROTO_TCP;
@@ -63,7 +66,7 @@ static int check_kind(const struct packet_info *i, const uint8_t *pkt, uint8_t g
     }
     if (i->routed)
         return -EPROTONOSUPPORT;
-    return fits && !i->fragment ? 0 : -EBADMSG;
+    return fits ? 0 : -EBADMSG;
 }
 
 int segment_init(struct segment *s, const uint8_t *pkt, size_t len, const struct offload *o)
