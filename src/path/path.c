@@ -329,15 +329,21 @@ bool path_make_ack(struct path *p, instant now, struct ack *ret)
     return ackset_make(&p->ackset, now, ret);
 }
 
-/* What follows when liveness took the path down: nothing is in flight any more, and what is known of it is old. */
-static void after_change(struct path *p, enum path_state old, instant now)
+/* Nothing in flight will be acknowledged. An outage says nothing about the share that is lost while the path works. */
+static void abandon(struct path *p)
 {
     struct inflight_lost lost = { 0 };
 
+    inflight_abandon(&p->inflight, &lost);
+    p->lost_pkts += lost.pkts;
+}
+
+/* What follows when liveness took the path down: nothing is in flight any more, and what is known of it is old. */
+static void after_change(struct path *p, enum path_state old, instant now)
+{
     if (p->liveness.state != PATH_DOWN || old == PATH_DOWN)
         return;
-    inflight_abandon(&p->inflight, &lost);
-    count_losses(p, &lost);
+    abandon(p);
     bbr_init(&p->bbr, p->o.record_bytes, p->rtt.initial, now);
     set_speed(p);
 }
@@ -389,12 +395,15 @@ instant path_next_expiry(const struct path *p)
 void path_on_expiry(struct path *p, instant now)
 {
     enum path_state old = p->liveness.state;
+    instant probe_at = p->liveness.probe_at;
     struct inflight_lost lost = { 0 };
 
     announce_ack(p, now);
     if (inflight_loss_at(&p->inflight, loss_time(p)) <= now)
         detect_losses(p, now, &lost);
     liveness_on_expiry(&p->liveness, inflight_oldest(&p->inflight), suspect_timeout(p), now);
+    if (p->liveness.probe_at != probe_at && (old == PATH_DOWN || (old == PATH_PROBING && p->liveness.timeouts > 0)))
+        abandon(p); /* the probe before this one */
     after_change(p, old, now);
 }
 

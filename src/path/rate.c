@@ -4,7 +4,8 @@
 
 void rate_init(struct rate *r, instant now)
 {
-    *r = (struct rate){ .delivered_at = now, .first_sent_at = now };
+    /* Limited until something is delivered: the first records show the path's delay, not its rate. */
+    *r = (struct rate){ .delivered_at = now, .first_sent_at = now, .app_limited_until = 1 };
 }
 
 void rate_on_sent(struct rate *r, bool idle, instant now, struct rate_mark *ret)

@@ -1,0 +1,523 @@
+/* Unit tests of src/path: whole paths over a simulated bottleneck, see path_world.h. */
+#include <errno.h>
+
+#include "tests/unit/path_world.h"
+#include "tests/unit/test.h"
+
+static struct path_metrics metrics(const struct world *w)
+{
+    struct path_metrics m;
+
+    path_get_metrics(w->path[0], w->now, &m);
+    return m;
+}
+
+static double queue_mean(const struct world *w)
+{
+    return w->link[0].queue_sum / (double)MAX(w->link[0].carried_pkts, 1u);
+}
+
+/* The two links of the published measurement: 14.67 Mbit/s at 15 ms and 3.61 Mbit/s at 50 ms one way. */
+static void test_finds_the_rate(void **state)
+{
+    static const struct {
+        uint64_t bps;
+        span one_way;
+    } links[] = { { 14670000, 15 * MSEC }, { 3610000, 50 * MSEC }, { 100000000, 5 * MSEC }, { 1000000, 20 * MSEC } };
+
+    for (size_t i = 0; i < ARRAY_LEN(links); i++) {
+        struct world w = { .backlog = true };
+        double rate = (double)links[i].bps;
+
+        world_init(&w, links[i].bps, links[i].one_way, 1 << 20, i);
+        world_run(&w, 2 * SEC);
+        assert_true((double)metrics(&w).rate_bps > rate * .95);
+        assert_true((double)metrics(&w).rate_bps < rate * 1.05);
+        assert_false(metrics(&w).rate_is_lower_bound);
+        world_reset_stats(&w);
+        world_run(&w, 20 * SEC);
+        assert_true(world_utilisation(&w, 20 * SEC) > .98);
+        /* The bound: a quarter of a round trip, and 3 records. */
+        assert_true(queue_mean(&w) < (double)links[i].one_way / 2 + 3 * 1400 * 8e6 / rate);
+        assert_int_equal(w.link[0].dropped_pkts, 0);
+        world_free(&w);
+    }
+}
+
+static void test_follows_the_rate(void **state)
+{
+    struct world w = { .backlog = true };
+
+    world_init(&w, 10000000, 15 * MSEC, 1 << 20, 1);
+    world_run(&w, 3 * SEC);
+    w.link[0].bps = 2000000;
+    world_run(&w, 900 * MSEC);
+    world_reset_stats(&w);
+    world_run(&w, 100 * MSEC);
+    assert_true(metrics(&w).inflight_bytes < 2 * 7500 + 2 * 1400); /* twice 2 Mbit/s x 30 ms, and two records */
+    assert_true(w.link[0].queue_peak < 50 * MSEC);
+    world_run(&w, 2 * SEC);
+    assert_true(metrics(&w).rate_bps > 1900000 && metrics(&w).rate_bps < 2100000);
+    world_reset_stats(&w);
+    world_run(&w, 5 * SEC);
+    assert_true(world_utilisation(&w, 5 * SEC) > .95);
+    assert_true(queue_mean(&w) < 30 * MSEC);
+
+    w.link[0].bps = 10000000;
+    world_run(&w, 1 * SEC);
+    assert_true(metrics(&w).rate_bps > 8000000);
+    world_reset_stats(&w);
+    world_run(&w, 5 * SEC);
+    assert_true(world_utilisation(&w, 5 * SEC) > .95);
+    world_free(&w);
+}
+
+/* A longer route is not a queue: the rate must survive it. */
+static void test_longer_route(void **state)
+{
+    struct world w = { .backlog = true };
+
+    world_init(&w, 10000000, 10 * MSEC, 1 << 20, 1);
+    world_run(&w, 3 * SEC);
+    w.link[0].delay = 60 * MSEC;
+    world_run(&w, 3 * SEC);
+    assert_true(metrics(&w).min_rtt >= 70 * MSEC);
+    world_reset_stats(&w);
+    world_run(&w, 5 * SEC);
+    assert_true(world_utilisation(&w, 5 * SEC) > .95);
+    w.link[0].delay = 10 * MSEC;
+    world_run(&w, 1 * SEC);
+    assert_true(metrics(&w).min_rtt < 25 * MSEC);
+    world_free(&w);
+}
+
+static void test_application_limits(void **state)
+{
+    struct world w = { .backlog = true };
+
+    world_init(&w, 10000000, 15 * MSEC, 1 << 20, 1);
+    world_run(&w, 3 * SEC);
+    w.backlog = false;
+    w.interval = 10 * MSEC; /* 1.12 Mbit/s */
+    w.next_app = w.now;
+    world_run(&w, 20 * SEC);
+    assert_true(metrics(&w).rate_bps > 9500000);
+    assert_int_equal(path_state(w.path[0]), PATH_ACTIVE);
+    world_free(&w);
+
+    w = (struct world){ .interval = 10 * MSEC };
+    world_init(&w, 10000000, 15 * MSEC, 1 << 20, 1);
+    w.next_app = w.now;
+    world_run(&w, 5 * SEC);
+    assert_true(metrics(&w).rate_is_lower_bound);
+    w.backlog = true; /* what was a trickle becomes a flood: the low estimate must not hold it back */
+    world_run(&w, 1 * SEC);
+    assert_true(metrics(&w).rate_bps > 9000000);
+    assert_false(metrics(&w).rate_is_lower_bound);
+    world_free(&w);
+}
+
+static void test_random_loss(void **state)
+{
+    for (uint64_t seed = 0; seed < 5; seed++) {
+        struct world w = { .backlog = true };
+
+        world_init(&w, 10000000, 15 * MSEC, 1 << 20, seed);
+        w.link[0].loss = .02;
+        world_run(&w, 2 * SEC);
+        world_reset_stats(&w);
+        world_run(&w, 10 * SEC);
+        assert_true(world_utilisation(&w, 10 * SEC) > .95);
+        assert_true(metrics(&w).loss > .005 && metrics(&w).loss < .05);
+        world_free(&w);
+    }
+}
+
+static void test_short_queue(void **state)
+{
+    struct world w = { .backlog = true };
+
+    world_init(&w, 20000000, 20 * MSEC, 30000, 1); /* 12 ms */
+    world_run(&w, 3 * SEC);
+    world_reset_stats(&w);
+    world_run(&w, 10 * SEC);
+    assert_true(world_utilisation(&w, 10 * SEC) > .95);
+    assert_true(w.link[0].dropped_pkts * 100 < w.link[0].carried_pkts);
+    world_free(&w);
+}
+
+static void test_reordering_is_not_loss(void **state)
+{
+    struct world w = { .backlog = true };
+
+    world_init(&w, 40000000, 30 * MSEC, 1 << 20, 1);
+    w.link[0].jitter = 10 * MSEC; /* about 35 records */
+    world_run(&w, 3 * SEC);
+    world_reset_stats(&w);
+    world_run(&w, 10 * SEC);
+    assert_true(world_utilisation(&w, 10 * SEC) > .95);
+    assert_true(metrics(&w).loss < .01);
+    assert_int_equal(w.states[PATH_SUSPECTED], 0);
+    world_free(&w);
+}
+
+static void test_pacing(void **state)
+{
+    struct path_options o = { .record_bytes = 1400, .initial_rtt = 100 * MSEC };
+    struct path *p = path_new(&o, SEC);
+    instant now = SEC;
+    unsigned sent = 0;
+
+    /* 32 records in the first 100 ms, at most two of them back to back. */
+    while (now < SEC + 90 * MSEC) {
+        unsigned burst = 0;
+
+        for (; path_may_send(p, 1400, now); burst++)
+            path_on_sent(p, 1400, NULL, true, true, now);
+        assert_true(burst <= 3);
+        sent += burst;
+        assert_true(path_next_send(p) > now);
+        now = path_next_send(p);
+    }
+    assert_true(sent >= 28 && sent <= 32);
+    while (path_may_send(p, 1400, now) || path_next_send(p) != INSTANT_NEVER) {
+        now = MAX(now, path_next_send(p));
+        path_on_sent(p, 1400, NULL, true, true, now);
+        sent++;
+    }
+    assert_int_equal(sent, 32);
+    path_free(p);
+
+    /* A cap is kept exactly over a long time. */
+    struct world w = { .backlog = true };
+
+    world_init(&w, 50000000, 5 * MSEC, 1 << 20, 1);
+    path_set_rate_cap(w.path[0], 7000000);
+    world_run(&w, 1 * SEC);
+    world_reset_stats(&w);
+    world_run(&w, 10 * SEC);
+    assert_true(w.link[0].carried_bytes * 8 > 69800000 && w.link[0].carried_bytes * 8 <= 70030000);
+    assert_true(metrics(&w).rate_is_lower_bound);
+    world_free(&w);
+}
+
+static void test_silence(void **state)
+{
+    struct world w = { .backlog = true };
+    struct path_metrics m;
+    instant dead;
+    span timeout;
+
+    world_init(&w, 10000000, 15 * MSEC, 1 << 20, 1);
+    world_run(&w, 3 * SEC);
+    assert_int_equal(path_state(w.path[0]), PATH_ACTIVE);
+    m = metrics(&w);
+    timeout = MAX(m.srtt + 4 * m.rttvar, PATH_SUSPECT_MIN) + PATH_ACK_DELAY_MAX;
+    w.link[0].dead = true; /* what is in the queue still arrives */
+    dead = w.now;
+    world_run(&w, 1 * SEC);
+    assert_int_equal(w.states[PATH_SUSPECTED], 1);
+    assert_int_equal(w.states[PATH_DOWN], 1);
+    /* 10 ms for the queue that was there, 10 for the estimate's motion since. */
+    assert_true(w.state_at[PATH_SUSPECTED] - dead < timeout + 20 * MSEC);
+    assert_true(w.state_at[PATH_DOWN] - dead < 3 * timeout + 40 * MSEC);
+    assert_true(w.state_at[PATH_DOWN] - w.state_at[PATH_SUSPECTED] >= 2 * (PATH_SUSPECT_MIN + PATH_ACK_DELAY_MAX));
+    m = metrics(&w);
+    assert_int_equal(m.why, PATH_WHY_PROBES_LOST);
+    assert_true(m.inflight_bytes <= 80); /* a probe */
+    assert_true(m.loss < .01);
+    world_run(&w, 30 * SEC);
+
+    /* Back: found by the next probe, held for 1 s. */
+    w.link[0].dead = false;
+    dead = w.now;
+    world_run(&w, 10 * SEC);
+    m = metrics(&w);
+    assert_int_equal(m.state, PATH_ACTIVE);
+    assert_int_equal(m.why, PATH_WHY_VALIDATED);
+    assert_true(w.state_at[PATH_PROBING] - dead < PATH_DOWN_BACKOFF_MAX + 100 * MSEC);
+    assert_in_range(w.state_at[PATH_ACTIVE] - w.state_at[PATH_PROBING], 1 * SEC, 1 * SEC + 200 * MSEC);
+    assert_true(m.rate_bps > 9500000);
+    world_free(&w);
+}
+
+static void test_flapping_is_held(void **state)
+{
+    struct world w = { .backlog = true };
+    /* 1 s * 2^k after k other falls within a minute, 30 s at most */
+    static const span hold[] = { 1 * SEC, 2 * SEC, 4 * SEC, 8 * SEC };
+
+    world_init(&w, 10000000, 15 * MSEC, 1 << 20, 1);
+    world_run(&w, 1 * SEC);
+    for (size_t i = 0; i < ARRAY_LEN(hold); i++) {
+        path_on_link(w.path[0], false, w.now);
+        assert_int_equal(path_state(w.path[0]), PATH_DOWN);
+        world_run(&w, 500 * MSEC);
+        path_on_link(w.path[0], true, w.now);
+        world_run(&w, 10 * SEC);
+        assert_int_equal(path_state(w.path[0]), PATH_ACTIVE);
+        assert_in_range(w.state_at[PATH_ACTIVE] - w.state_at[PATH_PROBING], hold[i], hold[i] + 200 * MSEC);
+    }
+    /* Nothing else to use: on the first reply. */
+    path_on_link(w.path[0], false, w.now);
+    world_run(&w, 500 * MSEC);
+    w.hurry = true;
+    path_on_link(w.path[0], true, w.now);
+    world_run(&w, 40 * MSEC);
+    assert_int_equal(path_state(w.path[0]), PATH_ACTIVE);
+    world_free(&w);
+}
+
+static void test_hurry_probes_often(void **state)
+{
+    struct world w = { .backlog = true, .hurry = true };
+
+    world_init(&w, 10000000, 15 * MSEC, 1 << 20, 1);
+    world_run(&w, 1 * SEC);
+    w.link[0].dead = true;
+    world_run(&w, 20 * SEC);
+    assert_int_equal(path_state(w.path[0]), PATH_DOWN);
+    w.link[0].dead = false;
+    world_run(&w, PATH_DOWN_BACKOFF_MIN + 40 * MSEC);
+    assert_int_equal(path_state(w.path[0]), PATH_ACTIVE);
+    world_free(&w);
+}
+
+static void test_link_and_send_errors(void **state)
+{
+    struct path_options o = { .record_bytes = 1400, .initial_rtt = 20 * MSEC };
+    struct path *p = path_new(&o, SEC);
+    struct path_metrics m;
+    struct path_event e;
+    struct path_ack_result r;
+    struct ack a = { .ranges_count = 1 };
+
+    assert_true(path_pop_event(p, &e)); /* a new path asks for a probe */
+    assert_int_equal(e.type, PATH_EVENT_PROBE);
+    path_on_sent(p, 80, NULL, true, false, SEC);
+    assert_int_equal(path_on_ack(p, &a, SEC + 20 * MSEC, &r), 0); /* one reply is enough for it */
+    assert_int_equal(path_state(p), PATH_ACTIVE);
+    assert_true(path_pop_event(p, &e));
+    assert_int_equal(e.type, PATH_EVENT_STATE);
+    assert_int_equal(e.old_state, PATH_PROBING);
+
+    path_on_send_error(p, 2 * SEC);
+    path_get_metrics(p, 2 * SEC, &m);
+    assert_int_equal(m.state, PATH_SUSPECTED);
+    assert_int_equal(m.why, PATH_WHY_SEND_ERROR);
+    assert_true(path_pop_event(p, &e) && e.type == PATH_EVENT_STATE);
+    assert_true(path_pop_event(p, &e) && e.type == PATH_EVENT_PROBE);
+
+    path_on_link(p, false, 2 * SEC);
+    path_get_metrics(p, 2 * SEC, &m);
+    assert_int_equal(m.state, PATH_DOWN);
+    assert_int_equal(m.why, PATH_WHY_LINK_DOWN);
+    assert_true(path_pop_event(p, &e) && e.type == PATH_EVENT_STATE && e.old_state == PATH_SUSPECTED);
+    assert_true(path_next_expiry(p) == INSTANT_NEVER); /* no probes into a link that is down */
+    path_on_link(p, true, 3 * SEC);
+    assert_true(path_pop_event(p, &e) && e.type == PATH_EVENT_PROBE);
+    assert_int_equal(path_next_expiry(p), 3 * SEC + PATH_DOWN_BACKOFF_MIN);
+    path_free(p);
+}
+
+/* Probes of an idle path: each 150 ms while others are busy, each 5 s otherwise; of a dead one .25, .5, ... 5 s. */
+static void test_probe_times(void **state)
+{
+    struct path_options o = { .record_bytes = 1400, .initial_rtt = 20 * MSEC };
+    struct path *p = path_new(&o, SEC);
+    struct path_ack_result r;
+    struct path_event e;
+    struct ack a = { .ranges_count = 1 };
+    instant now = SEC, next;
+    span gaps[] = { 250, 500, 1000, 2000, 4000, 5000, 5000 };
+
+    path_on_sent(p, 80, NULL, true, false, now);
+    path_on_ack(p, &a, now + 20 * MSEC, &r);
+    now += 20 * MSEC;
+    assert_int_equal(path_next_expiry(p), now + PATH_PROBE_IDLE);
+    path_set_busy(p, true, now);
+    assert_int_equal(path_next_expiry(p), now + PATH_PROBE_BUSY);
+    while (path_pop_event(p, &e))
+        ;
+    now += PATH_PROBE_BUSY;
+    path_on_expiry(p, now);
+    assert_true(path_pop_event(p, &e) && e.type == PATH_EVENT_PROBE && e.train == 1);
+    path_on_sent(p, 80, NULL, true, false, now);
+    /* srtt 20, rttvar 10 ms, and the delay of acknowledgements: overdue after 70 */
+    assert_int_equal(path_next_expiry(p), now + 70 * MSEC);
+    for (int i = 1; i <= 3; i++) {
+        assert_int_equal(path_state(p), i == 1 ? PATH_ACTIVE : PATH_SUSPECTED);
+        now = path_next_expiry(p);
+        path_on_expiry(p, now);
+    }
+    assert_int_equal(path_state(p), PATH_DOWN);
+    for (size_t i = 0; i < ARRAY_LEN(gaps); i++) {
+        next = path_next_expiry(p);
+        assert_int_equal(next - now, gaps[i] * MSEC);
+        now = next;
+        path_on_expiry(p, now);
+    }
+    path_free(p);
+}
+
+static void test_buffers(void **state)
+{
+    struct path_options o = { .record_bytes = 1400 };
+    struct pbuf_pool pool;
+    struct path *p;
+    struct path_ack_result r;
+    struct pbuf *sent[20], *b;
+    struct ack a = { .largest = 15, .ranges_count = 2, .ranges = { { 14, 15 }, { 3, 4 } } };
+
+    assert_int_equal(pbuf_pool_init(&pool, 1000), 0);
+    p = path_new(&o, SEC);
+    for (int i = 0; i < 20; i++) {
+        sent[i] = pbuf_take(&pool);
+        path_on_sent(p, 1400, sent[i], true, true, SEC + i * 100);
+        pbuf_unref(sent[i]);
+    }
+    assert_int_equal(pool.used, 20);
+    assert_int_equal(path_on_ack(p, &a, SEC + 30 * MSEC, &r), 0);
+    assert_int_equal(r.acked_pkts, 4);
+    assert_int_equal(r.acked_bytes, 4 * 1400);
+    /* RFC 9002 6.1.1: 0..2 and 5..12 are 3 or more below 15; 13 is not */
+    assert_int_equal(r.lost_pkts, 11);
+    assert_int_equal(r.newest_acked, 15);
+    assert_int_equal(pool.used, 5);
+    for (int i = 0; i < 5; i++) {
+        static const int left[] = { 13, 16, 17, 18, 19 };
+
+        b = path_take_inflight(p);
+        assert_ptr_equal(b, sent[left[i]]);
+        pbuf_unref(b);
+    }
+    assert_null(path_take_inflight(p));
+    assert_int_equal(pool.used, 0);
+    path_free(p);
+
+    /* What was in flight when the path went down can still be taken. */
+    p = path_new(&o, SEC);
+    for (int i = 0; i < 10; i++) {
+        sent[i] = pbuf_take(&pool);
+        path_on_sent(p, 1400, sent[i], true, true, SEC);
+        pbuf_unref(sent[i]);
+    }
+    path_on_link(p, false, SEC);
+    b = path_take_inflight(p);
+    assert_ptr_equal(b, sent[0]);
+    pbuf_unref(b);
+    assert_int_equal(pool.used, 9);
+    path_free(p);
+    assert_int_equal(pool.used, 0);
+    pbuf_pool_deinit(&pool);
+}
+
+static void test_bad_acks(void **state)
+{
+    static const uint64_t first = ((uint64_t)1 << 63) - 8;
+    struct path_options o = { .record_bytes = 1400, .first_counter = first };
+    struct path *p = path_new(&o, SEC);
+    struct path_ack_result r = { .acked_pkts = 77 };
+    const struct ack bad[] = {
+        { .largest = first + 16, .ranges_count = 1, .ranges = { { first + 16, first + 16 } } }, /* not sent yet */
+        { .largest = UINT64_MAX, .ranges_count = 1, .ranges = { { first, UINT64_MAX } } },
+        { .largest = first - 1, .ranges_count = 1, .ranges = { { first - 1, first - 1 } } }, /* before the first */
+        { .largest = first + 3, .ranges_count = 1, .ranges = { { 0, first + 3 } } },
+        { .largest = first + 3, .ranges_count = 0 },
+        { .largest = first + 3, .ranges_count = ACK_RANGES_MAX + 1 },
+        { .largest = first + 3, .ranges_count = 1, .ranges = { { first, first + 4 } } },
+        { .largest = first + 3, .ranges_count = 2, .ranges = { { first + 2, first + 3 }, { first, first + 2 } } },
+        { .largest = first + 3, .ranges_count = 1, .ranges = { { first + 4, first + 3 } } },
+    };
+    struct ack good = { .largest = first + 15, .ranges_count = 1, .ranges = { { first, first + 15 } } };
+    struct path_metrics m;
+
+    for (int i = 0; i < 16; i++) {
+        assert_int_equal(path_next_counter(p), first + (uint64_t)i);
+        path_on_sent(p, 1400, NULL, true, true, SEC);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+        assert_int_equal(path_on_ack(p, &bad[i], SEC + 1, &r), -EPROTO);
+    assert_int_equal(r.acked_pkts, 77);
+    path_get_metrics(p, SEC, &m);
+    assert_int_equal(m.inflight_bytes, 16 * 1400);
+    assert_int_equal(path_on_ack(p, &good, SEC + 30 * MSEC, &r), 0);
+    assert_int_equal(r.acked_pkts, 16);
+    assert_int_equal(path_on_ack(p, &good, SEC + 31 * MSEC, &r), 0);
+    assert_int_equal(r.acked_pkts, 0);
+    path_free(p);
+}
+
+/* Whatever the network does: nothing is acknowledged twice, nothing leaks, time moves, and a path that carries
+ * something at all stays in use or comes back. */
+static void test_storms(void **state)
+{
+    for (uint64_t seed = 0; seed < 60; seed++) {
+        struct prng p;
+        struct pbuf_pool pool;
+        struct path_metrics m;
+        struct world w = {
+            .backlog = true, .pool = &pool, .first_counter = ((uint64_t)1 << 63) - 1000, .skew = -77777
+        };
+
+        assert_int_equal(pbuf_pool_init(&pool, 4096), 0);
+        prng_init(&p, seed);
+        world_init(&w, 1000000 + prng_below(&p, 30000000), (span)prng_below(&p, 80 * MSEC),
+                   20000 + prng_below(&p, 400000), seed);
+        for (int i = 0; i < 12; i++) {
+            for (int d = 0; d < 2; d++) {
+                w.link[d].loss = prng_unit(&p) < .5 ? 0 : prng_unit(&p) * .3;
+                w.link[d].duplicate = prng_unit(&p) < .5 ? 0 : prng_unit(&p) * .2;
+                w.link[d].jitter = prng_unit(&p) < .5 ? 0 : (span)prng_below(&p, 40 * MSEC);
+                w.link[d].dead = prng_unit(&p) < .1;
+            }
+            w.link[0].bps = 500000 + prng_below(&p, 30000000);
+            world_run(&w, (span)prng_below(&p, 700 * MSEC));
+            m = metrics(&w);
+            assert_true(w.acked <= w.eliciting_sent);
+            assert_true(m.inflight_bytes <= w.eliciting_sent * 1400);
+            assert_true(m.loss >= 0 && m.loss <= 1);
+            assert_true(pool.used <= m.inflight_bytes / 80 + 4096 * (m.state != PATH_ACTIVE));
+            if (prng_unit(&p) < .2)
+                path_on_migrated(w.path[0], w.now);
+        }
+        for (int d = 0; d < 2; d++) {
+            w.link[d].loss = w.link[d].duplicate = 0;
+            w.link[d].jitter = 0;
+            w.link[d].dead = false;
+        }
+        w.hurry = true;
+        world_run(&w, 10 * SEC); /* twice the longest back-off */
+        assert_int_equal(path_state(w.path[0]), PATH_ACTIVE);
+        w.backlog = false;
+        world_run(&w, 2 * SEC);
+        assert_int_equal(metrics(&w).inflight_bytes, 0);
+        assert_int_equal(pool.used, 0);
+        world_free(&w);
+        assert_int_equal(pool.used, 0);
+        pbuf_pool_deinit(&pool);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_finds_the_rate),
+        cmocka_unit_test(test_follows_the_rate),
+        cmocka_unit_test(test_longer_route),
+        cmocka_unit_test(test_application_limits),
+        cmocka_unit_test(test_random_loss),
+        cmocka_unit_test(test_short_queue),
+        cmocka_unit_test(test_reordering_is_not_loss),
+        cmocka_unit_test(test_pacing),
+        cmocka_unit_test(test_silence),
+        cmocka_unit_test(test_flapping_is_held),
+        cmocka_unit_test(test_hurry_probes_often),
+        cmocka_unit_test(test_link_and_send_errors),
+        cmocka_unit_test(test_probe_times),
+        cmocka_unit_test(test_buffers),
+        cmocka_unit_test(test_bad_acks),
+        cmocka_unit_test(test_storms),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
