@@ -1,0 +1,989 @@
+/* hawser-emu: one emulated link between two network namespaces.
+ *
+ * Theory of operation. One process, one thread, holds the far sides of two TAP (or TUN) interfaces, each made inside a
+ * namespace. A frame read from one end is pushed into that direction's link model (sim/link.h) at the clock's time;
+ * when the model says that it is due it is written to the other end. Between deadlines the process sleeps in ppoll; for
+ * the last --spin microseconds before a deadline it looks at the descriptors and the clock in turn, so that the timer's
+ * own slack does not become the link's. It runs under SCHED_FIFO with its memory locked if it may, and says so in its
+ * report if it may not. How late each packet was written is kept in a histogram: a figure measured over this link is
+ * worth something only if that is small.
+ *
+ * Rates count IP bytes: a TAP frame less its 14 bytes of Ethernet. The neighbours' own talk (ARP, IPv6 neighbour and
+ * router discovery, and whatever is not IP) passes at once, unshaped and uncounted, unless the carrier is down: it
+ * stands for the local network in front of the link, so that a silent link does not look like a dead neighbour.
+ *
+ * Not seen by the model: the time between the kernel's queueing of a frame and our reading of it, which is our wake-up
+ * time, and frames that the interface's own ring (4096) drops before we read them.
+ *
+ * Limits: 32768 packets held in each direction, 2 KiB each, taken as needed; frames up to 2032 bytes; 64 frames read
+ * from an end before the deadlines are looked at again; control requests of 1023 bytes, 8 clients. Lateness is exact
+ * below 64 us and to 3 % above.
+ *
+ * Sources: tun(4) of the kernel's documentation (networking/tuntap.rst), TUNSETCARRIER in linux/if_tun.h. */
+#include "base/base.h"
+#include "base/text.h"
+#include "sim/link.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <linux/if_tun.h>
+#include <net/if.h>
+#include <net/if_arp.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/inotify.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#define SLOTS 32768
+#define FRAME_MAX 2032
+#define FRAMES_PER_CHUNK 256
+#define READ_BATCH 64
+#define TXQLEN 4096
+#define ETHER_LEN 14
+#define CLIENTS_MAX 8
+#define REQUEST_MAX 1024
+#define REPLY_MAX 8192
+#define POLL_EVERY 256         /* busy rounds between two looks at control and signals; chosen: well under 10 ms */
+#define NETNS_DIR "/run/netns" /* of ip-netns(8) */
+#define NETNS_PATH_MAX 96
+#define SPIN_DEFAULT 0 /* us */
+#define SPIN_MAX 50
+#define RT_PRIORITY 10 /* chosen: above all ordinary work, below what an administrator raised by hand */
+
+struct frame {
+    struct frame *next;
+    uint32_t len;
+    uint8_t data[FRAME_MAX];
+};
+
+struct end {
+    char netns[64], ifname[IFNAMSIZ];
+    uint8_t mac[6];
+    bool has_mac;
+    int fd;
+};
+
+struct direction {
+    struct link_dir link;
+    const char *name;
+    uint64_t bypassed, unwritten; /* frames: not for the model; refused by the receiving interface */
+};
+
+#define HISTOGRAM_LEN (32 * 40)
+
+struct histogram {
+    uint64_t count, max_us;
+    uint64_t buckets[HISTOGRAM_LEN];
+};
+
+struct trace_entry {
+    struct trace_entry *next;
+    char path[LINK_PATH_MAX];
+    struct link_trace trace;
+};
+
+struct emu {
+    struct end ends[2];
+    struct direction dirs[2]; /* from ends[i] to the other */
+    struct frame *free;
+    struct trace_entry *traces; /* kept until the end: the models point into them */
+    struct histogram lateness;
+    const char *control_path, *report_path;
+    int control_fd, names_fd, clients[CLIENTS_MAX];
+    uint64_t seed;
+    unsigned mtu;
+    span spin;
+    instant started;
+    bool tun, realtime, want_realtime, carrier, stop;
+};
+
+static volatile sig_atomic_t signalled;
+
+static void on_signal(int sig)
+{
+    signalled = sig;
+}
+
+static instant clock_now(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (instant)t.tv_sec * SEC + t.tv_nsec / 1000;
+}
+
+/* Lateness. */
+
+static size_t bucket_of(uint64_t us)
+{
+    unsigned shift = us < 64 ? 0 : 58 - (unsigned)__builtin_clzll(us);
+
+    return MIN(shift * 32 + (us >> shift), (uint64_t)HISTOGRAM_LEN - 1);
+}
+
+static void histogram_add(struct histogram *h, span late)
+{
+    uint64_t us = late > 0 ? (uint64_t)late : 0;
+
+    h->count++;
+    h->max_us = MAX(h->max_us, us);
+    h->buckets[bucket_of(us)]++;
+}
+
+/* The greatest value of the bucket that holds the given share. */
+static uint64_t histogram_share(const struct histogram *h, double share)
+{
+    uint64_t sum = 0, want = (uint64_t)(share * (double)h->count);
+
+    for (size_t i = 0; i < HISTOGRAM_LEN; i++) {
+        sum += h->buckets[i];
+        if (sum > want || (sum == h->count && sum > 0)) {
+            size_t shift = i < 64 ? 0 : i / 32 - 1;
+            uint64_t top = ((i - shift * 32 + 1) << shift) - 1;
+
+            return MIN(top, h->max_us);
+        }
+    }
+    return 0;
+}
+
+/* Frames. */
+
+static struct frame *frame_take(struct emu *e)
+{
+    struct frame *f = e->free;
+
+    if (!f) {
+        struct frame *chunk = calloc(FRAMES_PER_CHUNK, sizeof(*chunk));
+
+        if (!chunk)
+            return NULL;
+        for (size_t i = 0; i < FRAMES_PER_CHUNK; i++) {
+            chunk[i].next = e->free;
+            e->free = &chunk[i];
+        }
+        f = e->free;
+    }
+    e->free = f->next;
+    return f;
+}
+
+static void frame_give(struct emu *e, struct frame *f)
+{
+    f->next = e->free;
+    e->free = f;
+}
+
+/* Ends. */
+
+static const char *netns_path(const char *name, char buf[NETNS_PATH_MAX])
+{
+    snprintf(buf, NETNS_PATH_MAX, NETNS_DIR "/%s", name);
+    return buf;
+}
+
+static int netns_enter(const char *name)
+{
+    char path[NETNS_PATH_MAX];
+    int fd, r;
+
+    fd = open(netns_path(name, path), O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    r = setns(fd, CLONE_NEWNET) < 0 ? -errno : 0;
+    close(fd);
+    return r;
+}
+
+static int end_configure(const struct end *end, const struct emu *e, int sock)
+{
+    struct ifreq ifr = { 0 };
+
+    memcpy(ifr.ifr_name, end->ifname, sizeof(ifr.ifr_name));
+    ifr.ifr_qlen = TXQLEN;
+    if (ioctl(sock, SIOCSIFTXQLEN, &ifr) < 0)
+        return -errno;
+    ifr.ifr_mtu = (int)e->mtu;
+    if (ioctl(sock, SIOCSIFMTU, &ifr) < 0)
+        return -errno;
+    if (end->has_mac) {
+        ifr.ifr_hwaddr.sa_family = ARPHRD_ETHER;
+        memcpy(ifr.ifr_hwaddr.sa_data, end->mac, sizeof(end->mac));
+        if (ioctl(sock, SIOCSIFHWADDR, &ifr) < 0)
+            return -errno;
+    }
+    if (ioctl(sock, SIOCGIFFLAGS, &ifr) < 0)
+        return -errno;
+    ifr.ifr_flags |= IFF_UP;
+    return ioctl(sock, SIOCSIFFLAGS, &ifr) < 0 ? -errno : 0;
+}
+
+/* Inside the namespace: makes the interface; no offload is asked for, so frames are whole and checksums are filled. */
+static int end_create(struct end *end, const struct emu *e)
+{
+    struct ifreq ifr = { 0 };
+    int sock, r;
+
+    end->fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
+    if (end->fd < 0)
+        return -errno;
+    memcpy(ifr.ifr_name, end->ifname, sizeof(ifr.ifr_name));
+    ifr.ifr_flags = (short)((e->tun ? IFF_TUN : IFF_TAP) | IFF_NO_PI);
+    if (ioctl(end->fd, TUNSETIFF, &ifr) < 0)
+        return -errno;
+    sock = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (sock < 0)
+        return -errno;
+    r = end_configure(end, e, sock);
+    close(sock);
+    return r;
+}
+
+static int end_open(struct end *end, const struct emu *e)
+{
+    int home = -1, r = 0;
+
+    if (end->netns[0]) {
+        home = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+        if (home < 0)
+            return -errno;
+        r = netns_enter(end->netns);
+    }
+    if (r == 0)
+        r = end_create(end, e);
+    if (home >= 0) {
+        if (setns(home, CLONE_NEWNET) < 0 && r == 0)
+            r = -errno;
+        close(home);
+    }
+    return r;
+}
+
+/* Our descriptors keep a namespace alive after `ip netns del`, so the interfaces never go: watch the names instead. */
+static int names_watch(struct emu *e)
+{
+    e->names_fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+    if (e->names_fd < 0)
+        return -errno;
+    if (inotify_add_watch(e->names_fd, NETNS_DIR, IN_DELETE | IN_ONLYDIR) < 0 && errno != ENOENT)
+        return -errno;
+    return 0;
+}
+
+static void names_check(struct emu *e)
+{
+    char events[1024];
+
+    while (read(e->names_fd, events, sizeof(events)) > 0)
+        ;
+    for (size_t i = 0; i < 2; i++) {
+        char path[NETNS_PATH_MAX];
+
+        if (e->ends[i].netns[0] && access(netns_path(e->ends[i].netns, path), F_OK) < 0)
+            e->stop = true;
+    }
+}
+
+static void carrier_set(struct emu *e, bool on)
+{
+    int value = on;
+
+    for (size_t i = 0; i < 2; i++)
+        if (ioctl(e->ends[i].fd, TUNSETCARRIER, &value) < 0)
+            fprintf(stderr, "hawser-emu: carrier of %s: %s\n", e->ends[i].ifname, strerror(errno));
+    e->carrier = on;
+}
+
+/* The packet path. */
+
+/* How many bytes of the frame stand before IP; -1 if the frame is not for the model. */
+static int ip_offset(const struct emu *e, const struct frame *f)
+{
+    const uint8_t *ip = f->data + ETHER_LEN;
+    uint16_t type;
+
+    if (e->tun)
+        return 0;
+    if (f->len <= ETHER_LEN)
+        return -1;
+    type = get_be16(f->data + 12);
+    if (type == 0x0800)
+        return ETHER_LEN;
+    if (type != 0x86dd)
+        return -1;
+    /* ICMPv6 router and neighbour discovery: types 133 to 137. */
+    if (f->len > ETHER_LEN + 40 && ip[6] == IPPROTO_ICMPV6 && ip[40] >= 133 && ip[40] <= 137)
+        return -1;
+    return ETHER_LEN;
+}
+
+static void frame_write(struct emu *e, struct direction *d, const struct frame *f)
+{
+    struct end *to = &e->ends[d == &e->dirs[0]];
+
+    if (write(to->fd, f->data, f->len) == (ssize_t)f->len)
+        return;
+    d->unwritten++;
+    if (errno == EBADFD || errno == ENODEV)
+        e->stop = true;
+}
+
+/* Writes what is due, at most a batch; true if there may be more. */
+static bool deliver(struct emu *e, struct direction *d)
+{
+    struct link_out out;
+
+    for (int i = 0; i < READ_BATCH; i++) {
+        instant now = clock_now();
+        struct frame *f;
+
+        if (!link_pop(&d->link, now, &out))
+            return false;
+        f = out.pkt;
+        if (out.flip_bit >= 0) {
+            size_t at = f->len - out.len + (size_t)out.flip_bit / 8;
+
+            f->data[at] ^= (uint8_t)(1 << out.flip_bit % 8);
+        }
+        if (out.copies > 0)
+            histogram_add(&e->lateness, now - out.due);
+        for (unsigned copy = 0; copy < out.copies; copy++)
+            frame_write(e, d, f);
+        frame_give(e, f);
+    }
+    return true;
+}
+
+/* Reads at most a batch; true if there was something. */
+static bool take_in(struct emu *e, struct direction *d)
+{
+    struct end *from = &e->ends[d == &e->dirs[1]];
+
+    for (int i = 0; i < READ_BATCH; i++) {
+        struct frame *f = frame_take(e);
+        ssize_t n = f ? read(from->fd, f->data, sizeof(f->data)) : -1;
+        int offset;
+
+        if (n <= 0) {
+            if (f)
+                frame_give(e, f);
+            if (f && n < 0 && (errno == EBADFD || errno == ENODEV))
+                e->stop = true;
+            return i > 0;
+        }
+        f->len = (uint32_t)n;
+        offset = ip_offset(e, f);
+        if (offset < 0) {
+            d->bypassed++;
+            if (!d->link.params.down)
+                frame_write(e, d, f);
+            frame_give(e, f);
+        } else if (link_push(&d->link, f, f->len - (uint32_t)offset, clock_now()) != LINK_QUEUED) {
+            frame_give(e, f);
+        }
+    }
+    return true;
+}
+
+/* Control. */
+
+static void json_string(struct text *t, const char *s)
+{
+    text_add(t, "\"");
+    for (; *s; s++) {
+        if (*s == '"' || *s == '\\')
+            text_add(t, "\\%c", *s);
+        else if ((unsigned char)*s < 0x20)
+            text_add(t, "\\u%04x", (unsigned char)*s);
+        else
+            text_add(t, "%c", *s);
+    }
+    text_add(t, "\"");
+}
+
+static void direction_json(struct text *t, const struct direction *d)
+{
+    const struct link_counters *c = &d->link.counters;
+    char params[LINK_PARAMS_MAX];
+
+    text_add(t, ",\"%s\":{\"params\":", d->name);
+    json_string(t, link_params_format(&d->link.params, params));
+    text_add(t, ",\"in_pkts\":%" PRIu64 ",\"in_bytes\":%" PRIu64, c->in_pkts, c->in_bytes);
+    text_add(t, ",\"delivered_pkts\":%" PRIu64 ",\"delivered_bytes\":%" PRIu64, c->delivered_pkts, c->delivered_bytes);
+    text_add(t, ",\"duplicated\":%" PRIu64 ",\"corrupted\":%" PRIu64 ",\"reordered\":%" PRIu64, c->duplicated,
+             c->corrupted, c->reordered);
+    text_add(t, ",\"dropped\":{");
+    for (unsigned v = LINK_QUEUED + 1; v < LINK_VERDICT_COUNT; v++)
+        text_add(t, "%s\"%s\":%" PRIu64, v > LINK_QUEUED + 1 ? "," : "", link_verdict_name((enum link_verdict)v),
+                 c->dropped[v]);
+    text_add(t, "},\"queue_bytes\":%" PRIu64 ",\"queue_max_bytes\":%" PRIu64, link_queued_bytes(&d->link),
+             c->queue_max_bytes);
+    text_add(t, ",\"bypassed\":%" PRIu64 ",\"unwritten\":%" PRIu64 "}", d->bypassed, d->unwritten);
+}
+
+static void stats_json(const struct emu *e, struct text *t)
+{
+    const struct histogram *h = &e->lateness;
+
+    text_add(t, "{\"a\":\"%s:%s\",\"b\":\"%s:%s\"", e->ends[0].netns, e->ends[0].ifname, e->ends[1].netns,
+             e->ends[1].ifname);
+    text_add(t, ",\"seed\":%" PRIu64 ",\"uptime_s\":%.3f,\"scheduler\":\"%s\",\"carrier\":%s", e->seed,
+             (double)(clock_now() - e->started) / SEC, e->realtime ? "fifo" : "normal", e->carrier ? "true" : "false");
+    text_add(t, ",\"lateness_us\":{\"count\":%" PRIu64 ",\"p50\":%" PRIu64 ",\"p90\":%" PRIu64, h->count,
+             histogram_share(h, .5), histogram_share(h, .9));
+    text_add(t, ",\"p99\":%" PRIu64 ",\"max\":%" PRIu64 "}", histogram_share(h, .99), h->max_us);
+    direction_json(t, &e->dirs[0]);
+    direction_json(t, &e->dirs[1]);
+    text_add(t, "}\n");
+}
+
+/* Finds or loads the trace that *p names. */
+static int trace_attach(struct emu *e, struct link_params *p, char err[LINK_ERROR_MAX])
+{
+    struct trace_entry *entry;
+    int r;
+
+    if (!p->trace_path[0])
+        return 0;
+    for (entry = e->traces; entry; entry = entry->next) {
+        if (strcmp(entry->path, p->trace_path) == 0) {
+            p->trace = &entry->trace;
+            return 0;
+        }
+    }
+    entry = calloc(1, sizeof(*entry));
+    r = entry ? link_trace_load(p->trace_path, &entry->trace, err) : -ENOMEM;
+    if (r < 0) {
+        if (r == -ENOMEM)
+            snprintf(err, LINK_ERROR_MAX, "trace %.150s: out of memory", p->trace_path);
+        free(entry);
+        return r;
+    }
+    memcpy(entry->path, p->trace_path, sizeof(entry->path));
+    entry->next = e->traces;
+    e->traces = entry;
+    p->trace = &entry->trace;
+    return 0;
+}
+
+/* which: bit i for direction i. Both change or none does. */
+static int params_set(struct emu *e, unsigned which, const char *text, char err[LINK_ERROR_MAX])
+{
+    struct link_params p[2];
+    instant now;
+    bool carrier;
+
+    for (unsigned i = 0; i < 2; i++) {
+        int r = 0;
+
+        p[i] = e->dirs[i].link.params;
+        if (which & 1u << i)
+            r = link_params_parse(text, &p[i], err);
+        if (r == 0)
+            r = trace_attach(e, &p[i], err);
+        if (r < 0)
+            return r;
+    }
+    now = clock_now();
+    for (unsigned i = 0; i < 2; i++)
+        if (which & 1u << i)
+            link_configure(&e->dirs[i].link, &p[i], now);
+    carrier = !(p[0].down && p[1].down);
+    if (carrier != e->carrier)
+        carrier_set(e, carrier);
+    return 0;
+}
+
+static bool word_take(const char **text, const char *word)
+{
+    size_t len = strlen(word);
+
+    if (strncmp(*text, word, len) != 0 || ((*text)[len] != '\0' && (*text)[len] != ' '))
+        return false;
+    *text += len;
+    *text += strspn(*text, " ");
+    return true;
+}
+
+static void request_answer(struct emu *e, const char *text, struct text *reply)
+{
+    char err[LINK_ERROR_MAX] = "";
+    unsigned which = 0;
+
+    if (word_take(&text, "stats")) {
+        stats_json(e, reply);
+        return;
+    }
+    if (word_take(&text, "reset")) {
+        memset(&e->lateness, 0, sizeof(e->lateness));
+    } else if (word_take(&text, "carrier")) {
+        bool down = strcmp(text, "down") == 0;
+
+        if (!down && strcmp(text, "up") != 0)
+            snprintf(err, sizeof(err), "carrier `%.60s`: expected up or down", text);
+        else
+            params_set(e, 3, down ? "down=1" : "down=0", err);
+    } else if (word_take(&text, "set")) {
+        which = word_take(&text, "ab") ? 1 : word_take(&text, "ba") ? 2 : word_take(&text, "both") ? 3 : 0;
+        if (which == 0)
+            snprintf(err, sizeof(err), "set `%.60s`: expected ab, ba or both", text);
+        else
+            params_set(e, which, text, err);
+    } else {
+        snprintf(err, sizeof(err), "`%.60s`: expected set, carrier, stats or reset", text);
+    }
+    text_add(reply, err[0] ? "error: %s\n" : "ok\n%s", err);
+}
+
+static void client_serve(struct emu *e, size_t i)
+{
+    char request[REQUEST_MAX], buf[REPLY_MAX];
+    struct text reply;
+    ssize_t n = recv(e->clients[i], request, sizeof(request) - 1, MSG_DONTWAIT);
+
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    if (n > 0) {
+        while (n > 0 && (request[n - 1] == '\n' || request[n - 1] == ' '))
+            n--;
+        request[n] = '\0';
+        text_init(&reply, buf, sizeof(buf));
+        request_answer(e, request, &reply);
+        if (send(e->clients[i], buf, reply.len, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
+            return;
+    }
+    close(e->clients[i]);
+    e->clients[i] = -1;
+}
+
+static void client_accept(struct emu *e)
+{
+    int fd = accept4(e->control_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+    if (fd < 0)
+        return;
+    for (size_t i = 0; i < CLIENTS_MAX; i++) {
+        if (e->clients[i] < 0) {
+            e->clients[i] = fd;
+            return;
+        }
+    }
+    close(fd);
+}
+
+static int control_address(const char *path, struct sockaddr_un *ret)
+{
+    *ret = (struct sockaddr_un){ .sun_family = AF_UNIX };
+    if (strlen(path) >= sizeof(ret->sun_path))
+        return -ENAMETOOLONG;
+    memcpy(ret->sun_path, path, strlen(path) + 1);
+    return 0;
+}
+
+static int control_open(struct emu *e)
+{
+    struct sockaddr_un sa;
+    int r = control_address(e->control_path, &sa);
+
+    if (r < 0)
+        return r;
+    e->control_fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (e->control_fd < 0)
+        return -errno;
+    unlink(e->control_path);
+    if (bind(e->control_fd, (struct sockaddr *)&sa, sizeof(sa)) < 0 || listen(e->control_fd, CLIENTS_MAX) < 0)
+        return -errno;
+    return 0;
+}
+
+/* The loop. */
+
+/* Waits for a frame, a request or a signal, at most `wait`; only looks when wait is 0. */
+static void look(struct emu *e, span wait, const sigset_t *open_mask)
+{
+    struct pollfd fds[4 + CLIENTS_MAX];
+    struct timespec t = { .tv_sec = wait / SEC, .tv_nsec = wait % SEC * 1000 };
+
+    for (size_t i = 0; i < 2; i++)
+        fds[i] = (struct pollfd){ .fd = e->ends[i].fd, .events = POLLIN };
+    fds[2] = (struct pollfd){ .fd = e->control_fd, .events = POLLIN };
+    fds[3] = (struct pollfd){ .fd = e->names_fd, .events = POLLIN };
+    for (size_t i = 0; i < CLIENTS_MAX; i++)
+        fds[4 + i] = (struct pollfd){ .fd = e->clients[i], .events = POLLIN };
+    if (ppoll(fds, ARRAY_LEN(fds), wait == INSTANT_NEVER ? NULL : &t, open_mask) <= 0)
+        return;
+    if ((fds[0].revents | fds[1].revents) & (POLLERR | POLLNVAL))
+        e->stop = true;
+    for (size_t i = 0; i < CLIENTS_MAX; i++)
+        if (fds[4 + i].revents)
+            client_serve(e, i);
+    if (fds[2].revents)
+        client_accept(e);
+    if (fds[3].revents)
+        names_check(e);
+}
+
+static void run(struct emu *e, const sigset_t *open_mask)
+{
+    unsigned busy = 0;
+
+    while (!e->stop && !signalled) {
+        bool more = false;
+        instant next, now;
+
+        for (size_t i = 0; i < 2; i++)
+            more |= deliver(e, &e->dirs[i]);
+        for (size_t i = 0; i < 2; i++)
+            more |= take_in(e, &e->dirs[i]);
+        next = instant_min(link_next_expiry(&e->dirs[0].link), link_next_expiry(&e->dirs[1].link));
+        now = clock_now();
+        if (more || (next != INSTANT_NEVER && next - now <= e->spin)) {
+            if (++busy % POLL_EVERY == 0)
+                look(e, 0, open_mask);
+            continue;
+        }
+        look(e, next == INSTANT_NEVER ? INSTANT_NEVER : next - now - e->spin, open_mask);
+    }
+}
+
+static void realtime_start(struct emu *e)
+{
+    struct sched_param sp = { .sched_priority = RT_PRIORITY };
+
+    if (mlockall(MCL_CURRENT | MCL_FUTURE) < 0)
+        fprintf(stderr, "hawser-emu: memory is not locked: %s\n", strerror(errno));
+    if (!e->want_realtime)
+        return;
+    if (sched_setscheduler(0, SCHED_FIFO | SCHED_RESET_ON_FORK, &sp) < 0)
+        fprintf(stderr, "hawser-emu: no real-time priority, lateness will be larger: %s\n", strerror(errno));
+    else
+        e->realtime = true;
+    prctl(PR_SET_TIMERSLACK, 1);
+}
+
+static void report_write(const struct emu *e)
+{
+    char buf[REPLY_MAX];
+    struct text t;
+    FILE *f;
+
+    if (!e->report_path)
+        return;
+    text_init(&t, buf, sizeof(buf));
+    stats_json(e, &t);
+    f = fopen(e->report_path, "we");
+    if (!f || fputs(buf, f) < 0)
+        fprintf(stderr, "hawser-emu: %s: %s\n", e->report_path, strerror(errno));
+    if (f)
+        fclose(f);
+}
+
+/* hawser-emu ctl PATH WORDS...: one request to a running link. */
+static int control_main(int argc, char **argv)
+{
+    char request[REQUEST_MAX], reply[REPLY_MAX];
+    struct sockaddr_un sa;
+    struct text t;
+    ssize_t n;
+    int fd;
+
+    if (argc < 4) {
+        fprintf(stderr, "usage: hawser-emu ctl SOCKET set ab|ba|both PARAMS | carrier up|down | stats | reset\n");
+        return 2;
+    }
+    text_init(&t, request, sizeof(request));
+    for (int i = 3; i < argc; i++)
+        text_add(&t, i > 3 ? " %s" : "%s", argv[i]);
+    fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    if (t.overflow || control_address(argv[2], &sa) < 0 || fd < 0 ||
+        connect(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0) {
+        fprintf(stderr, "hawser-emu: %s: %s\n", argv[2], t.overflow ? "request too long" : strerror(errno));
+        return 1;
+    }
+    if (send(fd, request, t.len, MSG_NOSIGNAL) < 0 || (n = recv(fd, reply, sizeof(reply) - 1, 0)) <= 0) {
+        fprintf(stderr, "hawser-emu: %s: the link has gone\n", argv[2]);
+        return 1;
+    }
+    reply[n] = '\0';
+    close(fd);
+    if (strncmp(reply, "error:", 6) == 0) {
+        fputs(reply, stderr);
+        return 1;
+    }
+    if (strcmp(reply, "ok\n") != 0)
+        fputs(reply, stdout);
+    return 0;
+}
+
+static const char usage[] =
+    "usage: hawser-emu --a NETNS:IF --b NETNS:IF [options]     (an empty NETNS is the present one)\n"
+    "       hawser-emu ctl SOCKET set ab|ba|both PARAMS | carrier up|down | stats | reset\n"
+    "  --ab PARAMS, --ba PARAMS, --both PARAMS   as in sim/link.h, e.g. \"rate=20mbit delay=15ms loss=1%\"; IP bytes "
+    "count\n"
+    "  --seed N         of all random draws (default 1)\n"
+    "  --control PATH   a socket for `hawser-emu ctl`\n"
+    "  --report FILE    counters and lateness as JSON at the end\n"
+    "  --tun            TUN ends instead of TAP\n"
+    "  --mtu N          of the interfaces (default 1500, at most 2018)\n"
+    "  --mac-a MAC, --mac-b MAC\n"
+    "  --spin US        busy waiting before a deadline, 0 to 50 (default 0); for slow links only\n"
+    "  --no-rt          ordinary priority\n";
+
+static int fail(const char *option, const char *value, const char *expected)
+{
+    fprintf(stderr, "hawser-emu: %s %s: expected %s\n", option, value, expected);
+    return -EINVAL;
+}
+
+static int end_parse(const char *option, const char *s, struct end *ret)
+{
+    const char *colon = strrchr(s, ':');
+    size_t ns_len = colon ? (size_t)(colon - s) : 0;
+
+    if (!colon || ns_len >= sizeof(ret->netns) || strlen(colon + 1) == 0 || strlen(colon + 1) >= sizeof(ret->ifname) ||
+        strpbrk(s, "\"\\ "))
+        return fail(option, s, "NETNS:INTERFACE, at most 63 and 15 bytes");
+    memcpy(ret->netns, s, ns_len);
+    ret->netns[ns_len] = '\0';
+    memcpy(ret->ifname, colon + 1, strlen(colon + 1) + 1);
+    return 0;
+}
+
+static int mac_parse(const char *option, const char *s, struct end *ret)
+{
+    uint8_t *m = ret->mac;
+    int used = 0;
+
+    if (sscanf(s, "%2hhx:%2hhx:%2hhx:%2hhx:%2hhx:%2hhx%n", &m[0], &m[1], &m[2], &m[3], &m[4], &m[5], &used) != 6 ||
+        s[used] != '\0' || m[0] & 1)
+        return fail(option, s, "a unicast address such as 02:00:00:00:00:01");
+    ret->has_mac = true;
+    return 0;
+}
+
+static int count_parse(const char *option, const char *s, uint64_t min, uint64_t max, uint64_t *ret)
+{
+    char *end, expected[64];
+    uint64_t v;
+
+    errno = 0;
+    v = strtoull(s, &end, 10);
+    snprintf(expected, sizeof(expected), "a number from %" PRIu64 " to %" PRIu64, min, max);
+    if (*s < '0' || *s > '9' || *end != '\0' || errno != 0 || v < min || v > max)
+        return fail(option, s, expected);
+    *ret = v;
+    return 0;
+}
+
+enum {
+    OPT_A = 256,
+    OPT_B,
+    OPT_AB,
+    OPT_BA,
+    OPT_BOTH,
+    OPT_SEED,
+    OPT_CONTROL,
+    OPT_REPORT,
+    OPT_TUN,
+    OPT_MTU,
+    OPT_MAC_A,
+    OPT_MAC_B,
+    OPT_SPIN,
+    OPT_NO_RT,
+    OPT_HELP
+};
+
+static const struct option options[] = {
+    { "a", required_argument, NULL, OPT_A },
+    { "b", required_argument, NULL, OPT_B },
+    { "ab", required_argument, NULL, OPT_AB },
+    { "ba", required_argument, NULL, OPT_BA },
+    { "both", required_argument, NULL, OPT_BOTH },
+    { "seed", required_argument, NULL, OPT_SEED },
+    { "control", required_argument, NULL, OPT_CONTROL },
+    { "report", required_argument, NULL, OPT_REPORT },
+    { "tun", no_argument, NULL, OPT_TUN },
+    { "mtu", required_argument, NULL, OPT_MTU },
+    { "mac-a", required_argument, NULL, OPT_MAC_A },
+    { "mac-b", required_argument, NULL, OPT_MAC_B },
+    { "spin", required_argument, NULL, OPT_SPIN },
+    { "no-rt", no_argument, NULL, OPT_NO_RT },
+    { "help", no_argument, NULL, OPT_HELP },
+    { NULL, 0, NULL, 0 },
+};
+
+struct arguments {
+    const char *params[3]; /* ab, ba, both */
+};
+
+static int option_read(struct emu *e, struct arguments *args, int option)
+{
+    uint64_t n;
+    int r = 0;
+
+    switch (option) {
+    case OPT_A:
+    case OPT_B:
+        return end_parse(option == OPT_A ? "--a" : "--b", optarg, &e->ends[option == OPT_B]);
+    case OPT_MAC_A:
+    case OPT_MAC_B:
+        return mac_parse("--mac", optarg, &e->ends[option == OPT_MAC_B]);
+    case OPT_AB:
+    case OPT_BA:
+    case OPT_BOTH:
+        args->params[option - OPT_AB] = optarg;
+        return 0;
+    case OPT_SEED:
+        return count_parse("--seed", optarg, 0, UINT64_MAX, &e->seed);
+    case OPT_CONTROL:
+        e->control_path = optarg;
+        return 0;
+    case OPT_REPORT:
+        e->report_path = optarg;
+        return 0;
+    case OPT_TUN:
+        e->tun = true;
+        return 0;
+    case OPT_MTU:
+        r = count_parse("--mtu", optarg, 68, FRAME_MAX - ETHER_LEN, &n);
+        e->mtu = r == 0 ? (unsigned)n : e->mtu;
+        return r;
+    case OPT_SPIN:
+        r = count_parse("--spin", optarg, 0, SPIN_MAX, &n);
+        e->spin = r == 0 ? (span)n : e->spin;
+        return r;
+    case OPT_NO_RT:
+        e->want_realtime = false;
+        return 0;
+    default:
+        fputs(usage, stderr);
+        return -EINVAL;
+    }
+}
+
+static int links_open(struct emu *e, const struct arguments *args)
+{
+    static const unsigned which[3] = { 1, 2, 3 };
+    static const char *const names[3] = { "--ab", "--ba", "--both" };
+    static const size_t order[3] = { 2, 0, 1 };
+    struct prng seeds;
+    char err[LINK_ERROR_MAX] = "";
+    int r = names_watch(e);
+
+    if (r < 0)
+        return r;
+    prng_init(&seeds, e->seed);
+    for (size_t i = 0; i < 2; i++) {
+        r = link_init(&e->dirs[i].link, SLOTS, prng_u64(&seeds));
+        if (r < 0)
+            return r;
+    }
+    for (size_t i = 0; i < 2; i++) {
+        r = end_open(&e->ends[i], e);
+        if (r < 0) {
+            fprintf(stderr, "hawser-emu: %s:%s: %s\n", e->ends[i].netns, e->ends[i].ifname, strerror(-r));
+            return r;
+        }
+    }
+    e->carrier = true;
+    for (size_t i = 0; i < 3; i++) {
+        const char *text = args->params[order[i]];
+
+        if (text && params_set(e, which[order[i]], text, err) < 0) {
+            fprintf(stderr, "hawser-emu: %s: %s\n", names[order[i]], err);
+            return -EINVAL;
+        }
+    }
+    if (e->control_path && (r = control_open(e)) < 0) {
+        fprintf(stderr, "hawser-emu: %s: %s\n", e->control_path, strerror(-r));
+        return r;
+    }
+    return 0;
+}
+
+static void emu_close(struct emu *e)
+{
+    for (size_t i = 0; i < 2; i++) {
+        /* Frames belong to their chunks, which go with the process. */
+        link_deinit(&e->dirs[i].link);
+        if (e->ends[i].fd >= 0)
+            close(e->ends[i].fd);
+    }
+    if (e->control_fd >= 0)
+        close(e->control_fd);
+    if (e->names_fd >= 0)
+        close(e->names_fd);
+    if (e->control_path)
+        unlink(e->control_path);
+    while (e->traces) {
+        struct trace_entry *entry = e->traces;
+
+        e->traces = entry->next;
+        link_trace_deinit(&entry->trace);
+        free(entry);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    static struct emu e = {
+        .ends = { { .fd = -1 }, { .fd = -1 } },
+        .dirs = { { .name = "ab" }, { .name = "ba" } },
+        .control_fd = -1,
+        .names_fd = -1,
+        .seed = 1,
+        .mtu = 1500,
+        .spin = SPIN_DEFAULT,
+        .want_realtime = true,
+    };
+    struct arguments args = { { NULL } };
+    struct sigaction sa = { .sa_handler = on_signal };
+    sigset_t blocked, open_mask;
+    pid_t parent = getppid();
+    int option;
+
+    if (argc > 1 && strcmp(argv[1], "ctl") == 0)
+        return control_main(argc, argv);
+    while ((option = getopt_long(argc, argv, "", options, NULL)) >= 0)
+        if (option_read(&e, &args, option) < 0)
+            return 2;
+    if (optind < argc || !e.ends[0].ifname[0] || !e.ends[1].ifname[0]) {
+        fputs(usage, stderr);
+        return 2;
+    }
+    for (size_t i = 0; i < CLIENTS_MAX; i++)
+        e.clients[i] = -1;
+    sigemptyset(&blocked);
+    sigaddset(&blocked, SIGTERM);
+    sigaddset(&blocked, SIGINT);
+    sigaddset(&blocked, SIGHUP);
+    sigprocmask(SIG_BLOCK, &blocked, &open_mask);
+    sigaction(SIGTERM, &sa, NULL);
+    sigaction(SIGINT, &sa, NULL);
+    sigaction(SIGHUP, &sa, NULL);
+    /* A parent that went before we asked leaves us with another one. */
+    prctl(PR_SET_PDEATHSIG, SIGTERM);
+    if (getppid() != parent)
+        return 1;
+    e.started = clock_now();
+    if (links_open(&e, &args) < 0) {
+        emu_close(&e);
+        return 1;
+    }
+    realtime_start(&e);
+    run(&e, &open_mask);
+    report_write(&e);
+    emu_close(&e);
+    return 0;
+}
