@@ -7,10 +7,11 @@
  *
  * The mark exists on the node only: mirrored look-ups pass over rules with a mark, and they are not sent to the agent.
  *
- * Text form, as in the configuration file:
+ * Text form, as in the configuration file (steer_text.c; the rest of this contract is steer.c):
  *   PREFIX|any [tcp|udp|sctp [PORTS] | icmp | icmpv6 | ... | proto N] [dscp EF] [mark 0x10[/0xff]]
  *     [via LINK,LINK] [mode MODE] [class CLASS]
- *   default [via LINK,LINK] [mode MODE] [class CLASS] */
+ *   default [via LINK,LINK] [mode MODE] [class CLASS]
+ * PORTS: 80,443,8000-8080. Without a mode: stripe; without links: all; without a class: auto. */
 #pragma once
 
 #include "base/addr.h"
@@ -24,7 +25,7 @@
 #define STEER_DSCP_ANY 255
 #define STEER_DEFAULT (-1)   /* the outcome of a look-up that no rule matched */
 #define STEER_TEXT_MAX 512   /* bytes: the longest text form and its NUL */
-#define STEER_ERROR_MAX 256  /* bytes: enough for any message of steer_rule_parse */
+#define STEER_ERROR_MAX 256  /* bytes: enough for any message of steer_rule_parse; a longer one is cut off */
 #define STEER_WIRE_MAX 47241 /* bytes: the longest encoded table: 6 + 131 (action) + 256 * (53 + 131) */
 #define STEER_SMALL_UDP 256  /* bytes, IP and all: chosen: above 20 ms of G.711 in RTP over IPv6 (220) */
 
@@ -87,11 +88,8 @@ void steer_table_init(struct steer_table *t);
 /* Must follow any change of the rules before the next look-up (steer_table_decode does it itself). */
 void steer_table_compile(struct steer_table *t);
 /* Appends a rule. 0, -ENOSPC (full), -EEXIST (a rule with the same match is there; *ret_other is its number),
- * -EINVAL (not a rule that the text form could state). */
+ * -EINVAL (not steer_rule_valid). */
 int steer_table_add(struct steer_table *t, const struct steer_rule *rule, size_t *ret_other);
-/* Parses and appends a rule or sets the default. 0, or negative with a message in err (STEER_ERROR_MAX). */
-int steer_table_add_text(struct steer_table *t, const char *text, char *err, size_t err_size);
-
 /* The number of the rule that decides, or STEER_DEFAULT. The table must be compiled. */
 int steer_lookup(const struct steer_table *t, const struct packet_info *info, uint32_t mark, bool mirrored);
 /* The action of an outcome of steer_lookup. */
@@ -99,12 +97,15 @@ const struct steer_action *steer_action_of(const struct steer_table *t, int rule
 /* STEER_INTERACTIVE or STEER_BULK: the action's class, or for STEER_AUTO what the packet looks like. */
 enum steer_class steer_classify(const struct steer_action *action, const struct packet_info *info);
 
+const char *steer_mode_name(enum steer_mode mode);
+const char *steer_class_name(enum steer_class klass);
+
 /* 0: a rule; 1: the default (only ret->action is of use). -EINVAL, with what was found and what was expected in err. */
 int steer_rule_parse(const char *text, struct steer_rule *ret, char *err, size_t err_size);
 /* The shortest text that parses to the same rule. is_default: only the action counts. Returns buf. */
 char *steer_rule_format(const struct steer_rule *rule, bool is_default, char buf[STEER_TEXT_MAX]);
-const char *steer_mode_name(enum steer_mode mode);
-const char *steer_class_name(enum steer_class klass);
+/* Parses and appends a rule or sets the default. 0, or negative with a message in err (STEER_ERROR_MAX). */
+int steer_table_add_text(struct steer_table *t, const char *text, char *err, size_t err_size);
 
 /* Version, count, default, rules without a mark. A writer of STEER_WIRE_MAX bytes never fails. */
 void steer_table_encode(const struct steer_table *t, struct writer *w);
@@ -114,3 +115,7 @@ int steer_table_decode(struct reader *r, struct steer_table *ret);
 
 /* 1..15 printable bytes other than space , / : and neither "." nor "..". */
 bool steer_link_name_valid(const char *name);
+/* TCP, UDP, SCTP: may a rule for this protocol state ports? */
+bool steer_proto_has_ports(uint8_t proto);
+/* Every field in its range, and nothing that the text form could not state. */
+bool steer_rule_valid(const struct steer_rule *rule);
