@@ -117,7 +117,7 @@ static void release_first(struct reseq *r, struct flow_order *f, uint64_t *count
     struct held *h = first_held(f);
 
     list_append(&r->ready, &h->b->link);
-    f->last = MAX(f->last, h->seq);
+    f->last = h->seq;
     list_remove(&h->by_age);
     list_remove(&h->in_flow);
     list_prepend(&r->free, &h->in_flow);

@@ -163,6 +163,29 @@ static void test_new_before_old(void **state)
     world_close(&w);
 }
 
+static void test_new_only_once(void **state)
+{
+    /* 2 sends one packet at a time. When its queue is found empty it goes behind the old ones; its next packet waits
+     * for 3, which was there before it. */
+    static struct gate g;
+    struct world w;
+
+    world_open(&w, &roomy);
+    for (int i = 0; i < 10; i++) {
+        put(&w, 1, 1500, FLOW_BULK, SEC);
+        put(&w, 3, 1500, FLOW_BULK, SEC);
+    }
+    assert_int_equal(turn(&w, &g, FLOW_BULK, SEC), 1);
+    assert_int_equal(turn(&w, &g, FLOW_BULK, SEC), 3);
+    put(&w, 2, 200, FLOW_BULK, SEC);
+    assert_int_equal(turn(&w, &g, FLOW_BULK, SEC), 2);
+    assert_int_equal(turn(&w, &g, FLOW_BULK, SEC), 1);
+    put(&w, 2, 200, FLOW_BULK, SEC);
+    assert_int_equal(turn(&w, &g, FLOW_BULK, SEC), 3);
+    assert_int_equal(turn(&w, &g, FLOW_BULK, SEC), 2);
+    world_close(&w);
+}
+
 static void test_refused_keep_their_turn(void **state)
 {
     static const int opened[] = { 1, 2, 1, 3, 2, 1, 3 };
@@ -506,6 +529,7 @@ int main(void)
         cmocka_unit_test(test_equal_bytes),
         cmocka_unit_test(test_classes),
         cmocka_unit_test(test_new_before_old),
+        cmocka_unit_test(test_new_only_once),
         cmocka_unit_test(test_refused_keep_their_turn),
         cmocka_unit_test(test_codel_times),
         cmocka_unit_test(test_codel_spares_small_queues),

@@ -154,6 +154,11 @@ static void test_path_gone(void **state)
     assert_out_none(&w, SEC);
     arrive(&w, 1, 1, 20, 17, SEC);
     assert_out(&w, SEC, 20, 21);
+    reseq_on_path(w.r, 1, 100);
+    reseq_path_gone(w.r, 1);
+    reseq_on_path(w.r, 1, 30);
+    arrive(&w, 0, 1, 34, 33, SEC);
+    assert_out_none(&w, SEC);
     world_close(&w);
 }
 
