@@ -1,7 +1,8 @@
 /* sys/netlink.h - a monitor of links, addresses and default routes: a snapshot, and events as it changes.
  *
  * nlmon_open takes the first snapshot and queues an event for everything in it, so that a program has one way to learn.
- * Poll nlmon_fd, call nlmon_process, pop events. A popped event describes a change that the snapshot already has.
+ * Poll nlmon_fd (with libuv UV_READABLE | UV_PRIORITIZED, or an overflow ends the handle), call nlmon_process, pop
+ * events. A popped event describes a change that the snapshot already has.
  *
  * The kernel removes IPv4 routes silently when their link is set down or their address goes: the monitor looks again
  * then and reports default routes; for routes of our own, call route_sync after any event but NLMON_ADDR_NEW of a

@@ -26,10 +26,11 @@ int nlreq_open(int protocol, bool nonblocking, const int *groups, struct nlreq *
 
     if (fd < 0)
         return -errno;
-    /* All three are refinements that an older kernel may lack. */
+    /* All are refinements that an older kernel may lack. */
     setsockopt(fd, SOL_NETLINK, NETLINK_GET_STRICT_CHK, &one, sizeof(one));
     setsockopt(fd, SOL_NETLINK, NETLINK_CAP_ACK, &one, sizeof(one));
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+    setsockopt(fd, SOL_SOCKET, SO_SELECT_ERR_QUEUE, &one, sizeof(one)); /* POLLPRI beside POLLERR, for libuv */
     if (bind(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0)
         r = -errno;
     for (; r == 0 && groups && *groups; groups++) {

@@ -37,6 +37,7 @@ struct udp {
     bool gso, gro;
     bool maybe_errors; /* something hinted at the error queue */
     int rcvbuf_bytes, sndbuf_bytes;
+    struct udp_stats stats;
     uint8_t *buffers; /* UDP_BATCH_MAX * UDP_RX_BUFFER_BYTES, owned */
     struct mmsghdr rx_msgs[UDP_BATCH_MAX];
     struct iovec rx_iov[UDP_BATCH_MAX];
@@ -71,11 +72,12 @@ static void set_buffers(struct udp *u, const struct udp_options *o)
     u->sndbuf_bytes = get_int(u->fd, SOL_SOCKET, SO_SNDBUF);
 }
 
-static int set_family_options(const struct udp *u)
+static int set_options(const struct udp *u)
 {
     static const struct {
         int domain, level, name, value;
     } options[] = {
+        { AF_UNSPEC, SOL_SOCKET, SO_SELECT_ERR_QUEUE, 1 }, /* POLLPRI beside POLLERR: see the header */
         { AF_INET, IPPROTO_IP, IP_PKTINFO, 1 },
         { AF_INET, IPPROTO_IP, IP_RECVTOS, 1 },
         { AF_INET, IPPROTO_IP, IP_RECVERR, 1 },
@@ -89,7 +91,7 @@ static int set_family_options(const struct udp *u)
     };
 
     for (size_t i = 0; i < ARRAY_LEN(options); i++) {
-        if (options[i].domain == u->domain) {
+        if (options[i].domain == u->domain || options[i].domain == AF_UNSPEC) {
             int r = set_int(u->fd, options[i].level, options[i].name, options[i].value);
             if (r < 0)
                 return r;
@@ -154,7 +156,7 @@ int udp_open(const struct udp_options *o, struct udp **ret)
         r = -errno;
     else if (!u->buffers)
         r = -ENOMEM;
-    else if ((r = set_family_options(u)) == 0)
+    else if ((r = set_options(u)) == 0)
         r = bind_socket(u, o);
     if (r < 0) {
         udp_free(u);
@@ -194,6 +196,11 @@ struct udp_features udp_features_get(const struct udp *u)
     return (struct udp_features){
         .gso = u->gso, .gro = u->gro, .rcvbuf_bytes = u->rcvbuf_bytes, .sndbuf_bytes = u->sndbuf_bytes
     };
+}
+
+struct udp_stats udp_stats_get(const struct udp *u)
+{
+    return u->stats;
 }
 
 /* Reads the control messages of one received message into rx. */
@@ -270,8 +277,10 @@ int udp_recv(struct udp *u, struct udp_rx *batch, size_t max)
         struct udp_rx *rx = &batch[count];
 
         *rx = (struct udp_rx){ .data = u->rx_iov[i].iov_base, .len = u->rx_msgs[i].msg_len };
-        if ((msg->msg_flags & MSG_TRUNC) || sockaddr_to_endpoint(msg->msg_name, &rx->from) < 0)
+        if ((msg->msg_flags & MSG_TRUNC) || sockaddr_to_endpoint(msg->msg_name, &rx->from) < 0) {
+            u->stats.rx_dropped++;
             continue;
+        }
         parse_control(msg, rx);
         count++;
     }
@@ -316,8 +325,12 @@ static int send_one(struct udp *u, const struct msghdr *msg)
     for (int tries = 0;; tries++) {
         if (sendmsg(u->fd, msg, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
             return 0;
-        if (errno == EAGAIN || errno == ENOBUFS)
+        if (errno == EAGAIN)
             return -EAGAIN;
+        if (errno == ENOBUFS) { /* a qdisc's drop, told only because of IP_RECVERR */
+            u->stats.tx_queue_drops++;
+            return 0;
+        }
         u->maybe_errors = true;
         if (tries > 0 || !is_soft_error(errno))
             return -errno;

@@ -2,7 +2,8 @@
  *
  * A socket serves one address family. It never lets the kernel fragment, learns the local address that each datagram
  * was sent to, and reports ICMP errors with the destination that they concern. Non-blocking: poll udp_fd for reading,
- * and for writing after -EAGAIN. One thread at a time. */
+ * and for writing after -EAGAIN. With libuv always poll UV_READABLE | UV_PRIORITIZED: an ICMP error wakes the poller
+ * with POLLERR | POLLPRI, and libuv gives a handle up for good at a POLLERR without POLLPRI. One thread at a time. */
 #pragma once
 
 #include "base/addr.h"
@@ -57,6 +58,11 @@ struct udp_features {
     int rcvbuf_bytes, sndbuf_bytes; /* as granted (the kernel counts its own overhead in them) */
 };
 
+struct udp_stats {
+    uint64_t tx_queue_drops; /* sends that a full queue of this host (a qdisc) dropped; a whole train counts once */
+    uint64_t rx_dropped;     /* received, but longer than a buffer or without a usable sender */
+};
+
 /* 0, -EINVAL (options), -ENODEV (interface), -EADDRINUSE, -EADDRNOTAVAIL, -EPERM (mark), -ENOMEM or another errno. */
 MUST_CHECK int udp_open(const struct udp_options *o, struct udp **ret);
 /* Accepts NULL. */
@@ -65,6 +71,7 @@ int udp_fd(const struct udp *u);
 /* The bound port in host order. */
 uint16_t udp_local_port(const struct udp *u);
 struct udp_features udp_features_get(const struct udp *u);
+struct udp_stats udp_stats_get(const struct udp *u);
 
 /* Fills batch[0..max) (at most UDP_BATCH_MAX are used) and returns how many; 0: nothing to read now. Pending ICMP
  * errors are left for udp_pop_error and never end a batch. Negative errno: the socket is dead. */
@@ -73,7 +80,8 @@ int udp_recv(struct udp *u, struct udp_rx *batch, size_t max);
 /* 0: all was handed to the kernel. Positive: that many bytes (whole segments) were, then the socket buffer was full;
  * send the rest later. -EAGAIN: nothing was sent, the buffer is full. -EMSGSIZE: a segment exceeds the interface's MTU.
  * -ENETUNREACH, -EHOSTUNREACH, -EADDRNOTAVAIL, -ENODEV, -EPERM (a firewall), -EINVAL (tx, or the source address is not
- * ours) as the kernel says. ENOBUFS is returned as -EAGAIN. */
+ * ours) as the kernel says; earlier segments of the train may have left. What a full queue of this host drops is lost
+ * like anything that a queue further on drops, and counted in udp_stats: waiting for POLLOUT would not help. */
 int udp_send(struct udp *u, const struct udp_tx *tx);
 
 /* 1: *ret is filled; 0: no more. Ask after each udp_recv and after each failed udp_send, until 0; costs no system call

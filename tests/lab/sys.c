@@ -18,7 +18,10 @@
 #include <poll.h>
 #include <sched.h>
 #include <stdio.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
+#include <uv.h>
 
 #define WAIT_MS 5000 /* how long a condition may take; reached by failures only */
 
@@ -215,7 +218,155 @@ static void test_udp_refusals(void **state)
     while (udp_pop_error(u, &e))
         continue;
     udp_free(u);
+    /* IPv6: 1500 less 40 and 8. */
+    u = open_udp("::", "va", false, false);
+    t = (struct udp_tx){ .data = data, .len = 1453, .to = ep("[fd09:1::2]:9") };
+    assert_int_equal(udp_send(u, &t), -EMSGSIZE);
+    t.len = 1452;
+    assert_int_equal(udp_send(u, &t), 0);
+    udp_free(u);
     udp_free(NULL);
+}
+
+/* Without a checksum to offload the kernel refuses UDP_SEGMENT (EINVAL), as it does (EIO) for devices that cannot. */
+static void test_udp_gso_turned_off(void **state)
+{
+    enum { SEGMENT = 1000, LEN = 5 * SEGMENT };
+    static uint8_t data[LEN];
+    struct udp *rx = open_udp("127.0.0.1", NULL, false, false), *tx = open_udp("127.0.0.1", NULL, false, false);
+    struct udp_tx t = { .data = data, .len = LEN, .segment_bytes = SEGMENT, .to = ep("127.0.0.1") };
+    struct endpoint from = { .addr = t.to.addr, .port = udp_local_port(tx) };
+    int one = 1;
+
+    for (size_t i = 0; i < LEN; i++)
+        data[i] = (uint8_t)(i * 7);
+    t.to.port = udp_local_port(rx);
+    assert_true(udp_features_get(tx).gso);
+    assert_int_equal(setsockopt(udp_fd(tx), SOL_SOCKET, SO_NO_CHECK, &one, sizeof(one)), 0);
+    assert_int_equal(udp_send(tx, &t), 0);
+    receive_pattern(rx, LEN, SEGMENT, &from);
+    assert_false(udp_features_get(tx).gso);
+    assert_int_equal(udp_send(tx, &t), 0);
+    receive_pattern(rx, LEN, SEGMENT, &from);
+    udp_free(rx);
+    udp_free(tx);
+}
+
+static void test_udp_queue_drop(void **state)
+{
+    static uint8_t data[1400];
+    struct udp *u = open_udp("0.0.0.0", "va", true, false);
+    struct udp_tx t = { .data = data, .len = sizeof(data), .to = ep("10.9.0.66:9") };
+
+    /* One packet of burst, two of queue, and 11 ms for each: of 50 sent at once most are dropped here. */
+    run("ip neigh add 10.9.0.66 lladdr 02:00:00:00:00:66 dev va");
+    run("tc qdisc add dev va root tbf rate 1mbit burst 1600 limit 3000");
+    for (int i = 0; i < 50; i++)
+        assert_int_equal(udp_send(u, &t), 0);
+    run("tc qdisc del dev va root && ip neigh del 10.9.0.66 dev va");
+    assert_true(udp_stats_get(u).tx_queue_drops > 0);
+    assert_true(udp_stats_get(u).tx_queue_drops < 50);
+    udp_free(u);
+}
+
+struct uv_case {
+    struct udp *u;
+    struct udp_error error;
+    int status;
+};
+
+static void on_udp_poll(uv_poll_t *handle, int status, int events)
+{
+    struct uv_case *c = handle->data;
+    struct udp_rx rx;
+
+    c->status = status;
+    assert_int_equal(udp_recv(c->u, &rx, 1), 0);
+    if (status < 0 || udp_pop_error(c->u, &c->error) == 1)
+        uv_poll_stop(handle);
+}
+
+/* libuv ends a poll handle at POLLERR; with POLLPRI it passes the event on. */
+static void test_udp_error_under_libuv(void **state)
+{
+    struct uv_case c = { .u = open_udp("0.0.0.0", NULL, false, false) };
+    struct udp_tx t = { .data = (const uint8_t *)"x", .len = 1, .to = ep("127.0.0.1:9") };
+    uv_loop_t loop;
+    uv_poll_t poll_handle;
+
+    assert_int_equal(uv_loop_init(&loop), 0);
+    assert_int_equal(uv_poll_init(&loop, &poll_handle, udp_fd(c.u)), 0);
+    poll_handle.data = &c;
+    assert_int_equal(uv_poll_start(&poll_handle, UV_READABLE | UV_PRIORITIZED, on_udp_poll), 0);
+    assert_int_equal(udp_send(c.u, &t), 0);
+    uv_run(&loop, UV_RUN_DEFAULT);
+    assert_int_equal(c.status, 0);
+    assert_int_equal(c.error.error, ECONNREFUSED);
+    assert_true(endpoint_equal(&c.error.to, &t.to));
+    uv_close((uv_handle_t *)&poll_handle, NULL);
+    uv_run(&loop, UV_RUN_DEFAULT);
+    assert_int_equal(uv_loop_close(&loop), 0);
+    udp_free(c.u);
+}
+
+/* A process that holds a second namespace until the returned descriptor is closed. */
+static pid_t hold_namespace(int *ret_fd)
+{
+    int ready[2], hold[2];
+    char byte = 0;
+    pid_t pid;
+
+    assert_int_equal(pipe(ready), 0);
+    assert_int_equal(pipe(hold), 0);
+    pid = fork();
+    if (pid == 0) {
+        close(hold[1]);
+        if (unshare(CLONE_NEWNET) == 0 && write(ready[1], &byte, 1) == 1)
+            byte = (char)read(hold[0], &byte, 1);
+        _exit(0);
+    }
+    close(ready[1]);
+    close(hold[0]);
+    assert_int_equal(read(ready[0], &byte, 1), 1);
+    close(ready[0]);
+    *ret_fd = hold[1];
+    return pid;
+}
+
+/*   here 10.9.9.1 -- vr, 1500 -- router 10.9.9.2 -- narrow, 1280 -- 10.99.0.0/16   */
+static void test_udp_path_mtu(void **state)
+{
+    static uint8_t data[1472];
+    struct udp *u = open_udp("0.0.0.0", NULL, false, false);
+    struct udp_tx t = { .data = data, .len = sizeof(data), .to = ep("10.99.0.9:9") };
+    struct udp_error e = { 0 };
+    struct udp_rx rx;
+    char command[512];
+    int fd, status;
+    pid_t pid = hold_namespace(&fd);
+
+    snprintf(command, sizeof(command),
+             "ip link add vr type veth peer name rr netns %d && ip addr add 10.9.9.1/24 dev vr && ip link set vr up &&"
+             "nsenter -t %d -n sh -c 'ip addr add 10.9.9.2/24 dev rr && ip link set rr up &&"
+             "ip link add narrow mtu 1280 type veth peer name far && ip link set far up && ip link set narrow up &&"
+             "ip addr add 10.99.0.1/16 dev narrow && echo 1 > /proc/sys/net/ipv4/ip_forward' &&"
+             "ip route add 10.99.0.0/16 via 10.9.9.2",
+             (int)pid, (int)pid);
+    run(command);
+    assert_int_equal(udp_send(u, &t), 0);
+    assert_true(wait_readable(udp_fd(u)));
+    assert_int_equal(udp_recv(u, &rx, 1), 0);
+    assert_int_equal(udp_pop_error(u, &e), 1);
+    assert_int_equal(e.error, EMSGSIZE);
+    assert_int_equal(e.mtu_bytes, 1280);
+    assert_true(endpoint_equal(&e.to, &t.to));
+    assert_false(e.local);
+    /* The claim is unauthenticated, so the kernel must not act on it: a probe of full size still leaves. */
+    assert_int_equal(udp_send(u, &t), 0);
+    udp_free(u);
+    run("ip link del vr");
+    close(fd);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
 }
 
 static void test_udp_full_buffer(void **state)
@@ -501,12 +652,42 @@ static void test_netlink_multipath(void **state)
     nlmon_free(m);
 }
 
+static void test_netlink_ipv6(void **state)
+{
+    struct endpoint added = ep("fd09:5::1"), gateway = ep("fe80::1");
+    struct nlmon_event ev;
+    struct nlmon *m;
+
+    assert_int_equal(nlmon_open(&m), 0);
+    while (nlmon_pop_event(m, &ev))
+        continue;
+    /* A new address is not usable until duplicate detection has ended. */
+    run("ip addr add fd09:5::1/64 dev va");
+    ev = wait_event(m, NLMON_ADDR_NEW, "va");
+    assert_true(ev.addr.tentative);
+    ev = wait_event(m, NLMON_ADDR_NEW, "va");
+    assert_true(addr_equal(&ev.addr.addr, &added.addr));
+    assert_false(ev.addr.tentative);
+    run("ip addr change fd09:5::1/64 dev va preferred_lft 0");
+    ev = wait_event(m, NLMON_ADDR_NEW, "va");
+    assert_true(ev.addr.deprecated);
+    run("ip -6 route add default via fe80::1 dev va metric 3 table 77");
+    ev = wait_event(m, NLMON_DEFAULT_ROUTE_NEW, "va");
+    assert_int_equal(ev.route.family, ADDR_V6);
+    assert_true(addr_equal(&ev.route.gateway, &gateway.addr));
+    assert_int_equal(ev.route.table, 77);
+    run("ip -6 route del default table 77 && ip addr del fd09:5::1/64 dev va");
+    wait_event(m, NLMON_DEFAULT_ROUTE_DEL, "va");
+    wait_event(m, NLMON_ADDR_DEL, "va");
+    nlmon_free(m);
+}
+
 static void test_netlink_overflow(void **state)
 {
     int small = 1;
     struct nlmon_event ev;
     struct nlmon *m;
-    bool renamed = false, overflow = false;
+    bool added_later = false, overflow = false;
 
     assert_int_equal(nlmon_open(&m), 0);
     while (nlmon_pop_event(m, &ev))
@@ -515,13 +696,19 @@ static void test_netlink_overflow(void **state)
     assert_int_equal(setsockopt(nlmon_fd(m), SOL_SOCKET, SO_RCVBUF, &small, sizeof(small)), 0);
     run("for i in 1 2 3 4 5 6 7 8 9; do ip addr add 10.9.2.$i/32 dev va; ip addr del 10.9.2.$i/32 dev va; done;"
         "ip addr add 10.9.3.1/32 dev va");
+    {
+        struct pollfd p = { .fd = nlmon_fd(m), .events = POLLIN | POLLPRI };
+
+        assert_int_equal(poll(&p, 1, WAIT_MS), 1);
+        assert_true(p.revents & POLLPRI); /* what libuv needs to see beside POLLERR */
+    }
     assert_int_equal(nlmon_process(m), 0);
     while (nlmon_pop_event(m, &ev)) {
         overflow |= ev.type == NLMON_OVERFLOW;
-        renamed |= ev.type == NLMON_ADDR_NEW && ev.addr.addr.bytes[2] == 3;
+        added_later |= ev.type == NLMON_ADDR_NEW && ev.addr.addr.bytes[2] == 3;
     }
     assert_true(overflow);
-    assert_true(renamed);
+    assert_true(added_later);
     assert_true(has_addr(nlmon_link_find(m, "va"), "10.9.3.1"));
     assert_false(has_addr(nlmon_link_find(m, "va"), "10.9.2.1"));
     run("ip addr del 10.9.3.1/32 dev va");
@@ -536,6 +723,7 @@ static int make_namespace(void)
     return system("ip link set lo up && ip link add va type veth peer name vb && ip link set va addrgenmode none && "
                   "ip link set vb addrgenmode none && ip link set va up && "
                   "ip link set vb up && ip addr add 10.9.0.1/24 dev va && ip addr add 10.9.0.2/24 dev vb && "
+                  "ip addr add fd09:1::1/64 dev va nodad && ip addr add fd09:1::2/64 dev vb nodad && "
                   "ip addr add fd09::1/128 dev lo && ip addr add fd09::2/128 dev lo");
 }
 
@@ -547,12 +735,17 @@ int main(void)
         cmocka_unit_test(test_udp_icmp_error),
         cmocka_unit_test(test_udp_refusals),
         cmocka_unit_test(test_udp_full_buffer),
+        cmocka_unit_test(test_udp_gso_turned_off),
+        cmocka_unit_test(test_udp_queue_drop),
+        cmocka_unit_test(test_udp_error_under_libuv),
+        cmocka_unit_test(test_udp_path_mtu),
         cmocka_unit_test(test_tun_read),
         cmocka_unit_test(test_tun_write),
         cmocka_unit_test(test_tun_plain_write),
         cmocka_unit_test(test_tun_goes_with_its_descriptor),
         cmocka_unit_test(test_netlink_follows),
         cmocka_unit_test(test_netlink_multipath),
+        cmocka_unit_test(test_netlink_ipv6),
         cmocka_unit_test(test_netlink_overflow),
 
     };

@@ -10,6 +10,7 @@
 #include "base/text.h"
 #include "sys/clock.h"
 #include "sys/control.h"
+#include "sys/netlink.h"
 #include "sys/nft.h"
 #include "sys/route.h"
 #include "sys/store.h"
@@ -178,6 +179,41 @@ static void test_route_strangers(void **state)
     assert_int_equal(route_clean_all(w.routes), 0);
     run(NONE_OF_OURS);
     run("ip rule del priority 5201 && ip route del 203.0.113.0/25 table 51888");
+    world_deinit(&w);
+}
+
+static void wait_event(struct nlmon *m, enum nlmon_event_type type)
+{
+    struct nlmon_event ev;
+
+    for (;;) {
+        while (nlmon_pop_event(m, &ev))
+            if (ev.type == type)
+                return;
+        wait_readable(nlmon_fd(m));
+        assert_int_equal(nlmon_process(m), 0);
+    }
+}
+
+/* What others delete of ours is reported, so that it can be put back. */
+static void test_route_loss_is_noticed(void **state)
+{
+    struct nlmon_event ev;
+    struct nlmon *m;
+    struct world w;
+
+    world_init(&w);
+    assert_changes(&w, 5, 0, 7, 0);
+    assert_int_equal(nlmon_open(&m), 0);
+    /* Our own default routes are not uplinks' default routes. */
+    while (nlmon_pop_event(m, &ev))
+        assert_int_not_equal(ev.type, NLMON_DEFAULT_ROUTE_NEW);
+    run("ip rule del priority 5290");
+    wait_event(m, NLMON_OWN_RULE_DEL);
+    run("ip -6 route flush table 51888");
+    wait_event(m, NLMON_OWN_ROUTE_DEL);
+    assert_changes(&w, 1, 0, 1, 0);
+    nlmon_free(m);
     world_deinit(&w);
 }
 
@@ -398,6 +434,35 @@ static void test_control_limits(void **state)
     control_free(c);
 }
 
+/* Another user is not heard, even if somebody opened up the file. */
+static void test_control_strangers(void **state)
+{
+    char path[64], byte;
+    struct control *c;
+    int status;
+    pid_t pid;
+
+    control_path(path);
+    assert_int_equal(control_open(path, &c), 0);
+    assert_int_equal(chmod(path, 0666), 0);
+    assert_int_equal(chmod(test_dir, 0755), 0);
+    pid = fork();
+    if (pid == 0) {
+        int fd;
+
+        if (setgid(65534) < 0 || setuid(65534) < 0)
+            _exit(2);
+        fd = control_connect(path);
+        _exit(fd >= 0 && recv(fd, &byte, 1, 0) == 0 ? 0 : 1);
+    }
+    wait_readable(control_fd(c));
+    assert_int_equal(control_process(c), 0);
+    assert_int_equal(control_clients_count(c), 0);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    control_free(c);
+}
+
 static void test_control_stale(void **state)
 {
     struct control *c = NULL, *second = NULL;
@@ -510,6 +575,7 @@ int main(void)
         cmocka_unit_test(test_route_sync),
         cmocka_unit_test(test_route_put_back),
         cmocka_unit_test(test_route_strangers),
+        cmocka_unit_test(test_route_loss_is_noticed),
         cmocka_unit_test(test_route_unreachable),
         cmocka_unit_test(test_route_bad_set),
         cmocka_unit_test(test_source_check),
@@ -517,6 +583,7 @@ int main(void)
         cmocka_unit_test(test_control_call),
         cmocka_unit_test(test_control_lines),
         cmocka_unit_test(test_control_limits),
+        cmocka_unit_test(test_control_strangers),
         cmocka_unit_test(test_control_stale),
         cmocka_unit_test(test_wifi),
         cmocka_unit_test(test_store),
