@@ -452,6 +452,9 @@ static void check_interface(struct config_parse *p, unsigned line)
         snprintf(path, sizeof(path), "/run/hawser/%s.sock", c->name);
         c->control = strdup(path);
         p->out_of_memory |= !c->control;
+    } else if (strlen(c->control) > CONFIG_SOCKET_PATH_MAX) {
+        config_error(p, used_line(p, "Control"), "found Control of %zu characters, expected at most %d",
+                     strlen(c->control), CONFIG_SOCKET_PATH_MAX);
     }
 }
 

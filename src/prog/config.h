@@ -18,7 +18,8 @@
 #define CONFIG_LIST_MAX 1024 /* items of one list */
 #define CONFIG_ERRORS_MAX 50 /* lines told before "more" */
 #define CONFIG_PEER_NAME_MAX 31
-#define CONFIG_IFNAME_SIZE 16 /* IFNAMSIZ */
+#define CONFIG_SOCKET_PATH_MAX 107 /* unix(7): sun_path and its NUL */
+#define CONFIG_IFNAME_SIZE 16      /* IFNAMSIZ */
 #define CONFIG_PSK_BYTES 32
 #define CONFIG_PORT 51820 /* chosen: the port that people open already for a tunnel of this kind */
 

@@ -367,7 +367,14 @@ static void read_routes(struct config_parse *p, const struct config_field *f, co
     static const char *const words[] = { "auto", "none", NULL };
     struct config_route_set *r = out;
     int i = find_choice(words, value);
+    bool again = false;
 
+    for (size_t u = 0; u < p->uses_count; u++)
+        again |= p->uses[u].field == f && p->uses[u].line < p->line;
+    if (again && (i >= 0 || r->list.count == 0)) {
+        config_expected(p, value, NULL, "auto or none alone, or only prefixes");
+        return;
+    }
     if (i < 0 && text_nearest(value, words, 2)) {
         config_expected(p, value, text_nearest(value, words, 2), "auto, none or prefixes");
         return;

@@ -141,7 +141,9 @@ static const struct verb *find_verb(const char *name)
 
 static void print_help(FILE *out)
 {
-    fputs("Hawser uses every uplink of this machine at once, and goes on when one is lost.\n\nusage: hawser VERB ...\n\n", out);
+    fputs(
+        "Hawser uses every uplink of this machine at once, and goes on when one is lost.\n\nusage: hawser VERB ...\n\n",
+        out);
     for (size_t i = 0; i < ARRAY_LEN(verbs); i++)
         fprintf(out, "  %-8s %s\n", verbs[i].name, verbs[i].summary);
     fputs("\n`hawser help VERB` tells how a verb is used. Exit codes: 0 done, 1 failed, 2 usage, 3 degraded.\n", out);

@@ -1,22 +1,22 @@
 /* prog/json_client.h - one question to a running daemon: a line of JSON each way over its control socket. */
 #pragma once
 
+#include "base/instant.h"
 #include "prog/verb.h"
 
 #include <jansson.h>
 
-#define CONTROL_DIR "/run/hawser"
-#define CONTROL_REPLY_MAX (16 * 1024 * 1024) /* bytes: 4096 peers with four paths each are 6 MiB */
-#define CONTROL_TIMEOUT_S 5                  /* chosen: a daemon answers in milliseconds or not at all */
+#define DAEMON_DIR "/run/hawser"
+#define DAEMON_TIMEOUT (5 * SEC) /* chosen: a daemon answers in milliseconds or not at all */
 
 /* The socket of a tunnel: of the one named, a path when the name has a slash, else $HAWSER_CONTROL, else the only
- * one in CONTROL_DIR. 0 and a path, or an exit code after telling what is wrong. */
-int control_find(const struct verb *v, const char *name, char *path, size_t size);
+ * one in DAEMON_DIR. 0 and a path, or an exit code after telling what is wrong. */
+int daemon_find(const struct verb *v, const char *name, char *path, size_t size);
 /* 0 and *ret (owned by the caller), -errno when nobody answers, -EBADMSG when the answer is not JSON. */
-int control_ask(const char *path, json_t *question, json_t **ret);
-/* control_find and control_ask; the question's reference is taken. An answer with "ok": false is told. EXIT_DONE and
+int daemon_ask(const char *path, json_t *question, json_t **ret);
+/* daemon_find and daemon_ask; the question's reference is taken. An answer with "ok": false is told. EXIT_DONE and
  * *ret, or another exit code. */
-int control_call(const struct verb *v, const char *name, json_t *question, json_t **ret);
+int daemon_call(const struct verb *v, const char *name, json_t *question, json_t **ret);
 
 static inline void cleanup_json(json_t **j)
 {

@@ -194,7 +194,7 @@ int verb_status(const struct verb *v, int argc, char **argv)
     do {
         CLEANUP(cleanup_json) json_t *doc = NULL;
 
-        r = control_call(v, n == 1 ? argv[1] : NULL, json_pack("{s:s}", "verb", "status"), &doc);
+        r = daemon_call(v, n == 1 ? argv[1] : NULL, json_pack("{s:s}", "verb", "status"), &doc);
         if (r != EXIT_DONE)
             return r;
         if (watch && !as_json && isatty(STDOUT_FILENO))

@@ -88,7 +88,7 @@ static bool answers(const char *control)
     CLEANUP(cleanup_json) json_t *question = json_pack("{s:s}", "verb", "status");
     CLEANUP(cleanup_json) json_t *doc = NULL;
 
-    return control_ask(control, question, &doc) == 0;
+    return daemon_ask(control, question, &doc) == 0;
 }
 
 static int wait_for_start(const struct verb *v, const struct config *c, pid_t pid, const char *log)
@@ -177,7 +177,7 @@ int verb_down(const struct verb *v, int argc, char **argv)
         return EXIT_USAGE;
     if (n > 1)
         return verb_misused(v, "found %d arguments, expected one at most", n);
-    r = control_call(v, n == 1 ? argv[1] : NULL, json_pack("{s:s}", "verb", "status"), &doc);
+    r = daemon_call(v, n == 1 ? argv[1] : NULL, json_pack("{s:s}", "verb", "status"), &doc);
     if (r != EXIT_DONE)
         return r;
     pid = (pid_t)json_number(doc, "pid");

@@ -114,7 +114,7 @@ int verb_why(const struct verb *v, int argc, char **argv)
         json_object_set_new(question, "proto", json_string(proto));
     if (to.port)
         json_object_set_new(question, "port", json_integer(to.port));
-    r = control_call(v, name, question, &doc);
+    r = daemon_call(v, name, question, &doc);
     if (r != EXIT_DONE)
         return r;
     if (to.port)
@@ -176,5 +176,5 @@ int verb_link(const struct verb *v, int argc, char **argv)
     order = link_order(v, n, argv + 1);
     if (!order)
         return EXIT_USAGE;
-    return control_call(v, name, order, &doc);
+    return daemon_call(v, name, order, &doc);
 }

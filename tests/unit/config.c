@@ -213,6 +213,13 @@ static const struct {
       "f:3: found Routes = 10.1.2.3/8, expected a prefix without host bits (did you mean 10.0.0.0/8?)\n" },
     { IF "Routes = 10.0.0.0/8, x\n" PEER,
       "f:3: found Routes = x, expected a prefix, such as 192.0.2.0/24 or fd00::/64\n" },
+    { IF "Routes = none\nRoutes = 10.0.0.0/8\n" PEER,
+      "f:4: found Routes = 10.0.0.0/8, expected auto or none alone, or only prefixes\n" },
+    { IF "Routes = 10.0.0.0/8\nRoutes = 192.0.2.0/24\nRoutes = auto\n" PEER,
+      "f:5: found Routes = auto, expected auto or none alone, or only prefixes\n" },
+#define TEN "abcdefghij"
+    { IF "Control = /" TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN "1234567\n" PEER,
+      "f:3: found Control of 108 characters, expected at most 107\n" },
     { IF "Mode = strip\n" PEER, "f:3: found Mode = strip, expected one of active-standby, smallest-delay, "
                                 "load-balance, priority, redundant, stripe, bypass, block (did you mean stripe?)\n" },
     { IF "Mode = stripe\nRule = default mode redundant\n" PEER,
