@@ -1,0 +1,220 @@
+#!/bin/bash
+# The hawser command from outside: exit codes, messages, and what it asks a daemon (cli_stub stands for one).
+# Usage: cli.sh HAWSER CLI_STUB SOURCE. Speaks TAP.
+set -u
+hawser=$1 stub=$2 source=$3
+dir=$(mktemp -d /tmp/hawser-cli-XXXXXX)
+unset HAWSER_CONTROL
+pids=()
+n=0
+
+clean_up() {
+    local pid
+    "$dir/bin/hawser" down "$dir/hawser0.sock" >/dev/null 2>&1
+    for pid in "${pids[@]}"; do
+        kill "$pid" 2>/dev/null
+    done
+    rm -rf "$dir"
+}
+trap clean_up EXIT
+
+# ok NAME COMMAND...: one test point.
+ok() {
+    local name=$1
+    shift
+    n=$((n + 1))
+    if "$@"; then
+        echo "ok $n - $name"
+    else
+        echo "not ok $n - $name"
+        sed 's/^/# /' "$dir/out" "$dir/err"
+    fi
+}
+
+# try CODE COMMAND...: the exit code is CODE; output in $dir/out, errors in $dir/err.
+try() {
+    local want=$1 got
+    shift
+    "$@" >"$dir/out" 2>"$dir/err" </dev/null
+    got=$?
+    [ "$got" -eq "$want" ] || { echo "# exit code $got, expected $want"; return 1; }
+}
+
+says() { grep -qF -- "$1" "$dir/out"; }
+complains() { grep -qF -- "$1" "$dir/err"; }
+silent() { [ ! -s "$dir/out" ]; }
+
+# wait_for CONDITION...: at most 10 s.
+wait_for() {
+    local i
+    for ((i = 0; i < 1000; i++)); do
+        "$@" && return 0
+        read -r -t 0.01 <> <(:)
+    done
+    return 1
+}
+
+# --- the table of verbs ---
+ok "no verb is a usage error" try 2 "$hawser"
+ok "help" try 0 "$hawser" help
+cp "$dir/out" "$dir/help"
+for verb in help version keygen pubkey check up down status why link doctor lab; do
+    ok "help lists $verb" grep -q "^  $verb " "$dir/help"
+    ok "$verb --help" try 0 "$hawser" "$verb" --help
+    ok "$verb --help gives its usage" says "usage: hawser $verb"
+    ok "the manual has $verb" grep -q "^\.B $verb" "$source/man/hawser.1"
+done
+for verb in agent forward portal top run send recv pipe ping id realm slice resolve publish get dmux bench sim bugreport; do
+    ok "$verb is a usage error" try 2 "$hawser" "$verb"
+    ok "$verb says why" complains "hawser $verb: not built in this version"
+    ok "help does not promise $verb" test -z "$(grep "^  $verb " "$dir/help")"
+done
+ok "unknown verb" try 2 "$hawser" stauts
+ok "unknown verb: a suggestion" complains "did you mean status?"
+ok "unknown option" try 2 "$hawser" status --jsno
+ok "version" try 0 "$hawser" --version
+to_full_disk() { "$hawser" version >/dev/full; }
+ok "a full disk is an error" try 1 to_full_disk
+
+# --- keys ---
+ok "keygen into a file" try 0 "$hawser" keygen "$dir/key"
+cp "$dir/out" "$dir/public"
+ok "the secret's mode is 0600" test "$(stat -c %a "$dir/key")" = 600
+ok "the secret has 88 characters" test "$(tr -d '\n' <"$dir/key" | wc -c)" -eq 88
+ok "the public key has 88 characters" test "$(tr -d '\n' <"$dir/public" | wc -c)" -eq 88
+cp "$dir/key" "$dir/key.before"
+ok "keygen does not overwrite" try 1 "$hawser" keygen "$dir/key"
+ok "keygen says so" complains "exists already"
+ok "the file is as it was" cmp -s "$dir/key" "$dir/key.before"
+ln -s "$dir/elsewhere" "$dir/link"
+ok "keygen does not follow a link" try 1 "$hawser" keygen "$dir/link"
+ok "nothing is where the link points" test ! -e "$dir/elsewhere"
+"$hawser" pubkey <"$dir/key" >"$dir/public.again"
+ok "pubkey" cmp -s "$dir/public" "$dir/public.again"
+ok "pubkey of nonsense" try 1 "$hawser" pubkey
+ok "keygen prints both" try 0 "$hawser" keygen
+ok "the secret is printed" says "PrivateKey = "
+ok "the public key is printed" says "PublicKey = "
+
+# --- check ---
+"$hawser" keygen "$dir/peer" >"$dir/peer.public"
+control=$dir/hawser0.sock
+cat >"$dir/good" <<EOF
+[Interface]
+PrivateKeyFile = key
+Control = $control
+[Peer home]
+PublicKey = $(cat "$dir/peer.public")
+Endpoint = 192.0.2.1
+EOF
+sed 's/^Endpoint/Endpiont/' "$dir/good" >"$dir/bad"
+ok "check of a good file" try 0 "$hawser" check "$dir/good"
+ok "check tells what it is" says "ok: node hawser0, 1 peer, 0 links, 0 rules"
+ok "check of a bad file" try 1 "$hawser" check "$dir/bad"
+ok "check names the line" complains "$dir/bad:6: found Endpiont, expected a key of [Peer] (did you mean Endpoint?)"
+ok "check of no file" try 1 "$hawser" check "$dir/none"
+ok "check without a file" try 2 "$hawser" check
+ok "check --json" try 1 "$hawser" check --json "$dir/bad"
+ok "check --json is an object" says '{"ok":false,"lines":["'
+chmod 0644 "$dir/key"
+ok "check of a key that others may read" try 1 "$hawser" check "$dir/good"
+ok "check names the mode" complains "found mode 0644, expected 0600"
+chmod 0600 "$dir/key"
+try 0 "$hawser" help config
+cp "$dir/out" "$dir/config"
+while read -r key; do
+    ok "the manual has the key $key" grep -q "^\.BR* \"*$key" "$source/man/hawser.conf.5"
+done < <(sed -n 's/^  \([A-Z][A-Za-z0-9]*\) .*/\1/p' "$dir/config" | sort -u)
+
+# --- no daemon ---
+ok "status without a daemon" try 1 "$hawser" status "$control"
+ok "status says so in one line" test "$(wc -l <"$dir/err")" -eq 1
+ok "status names the socket" complains "no daemon is running (nobody answers at $control)"
+
+# --- a daemon ---
+cat >"$dir/up.json" <<'EOF'
+{"ok":true,"name":"hawser0","role":"node","version":"0.1.0","pid":@PID@,"uptime_s":3720,"tun":{"name":"hawser0","mtu":1400,"addresses":["10.77.0.2/32"],"rx_bytes":1536,"tx_bytes":0,"offloads":["tso4"]},"peers":[{"name":"home","key":"k","state":"up","suite":"aes-256-gcm","handshake_age_s":3.2,"addresses":[],"rx_bytes":0,"tx_bytes":0,"paths":[{"id":0,"link":"wlan0","local":"192.168.1.2:40000","remote":"203.0.113.1:51820","state":"active","why":"replies came","tier":"primary","weight":100,"srtt_ms":30.1,"jitter_ms":0.1,"loss":0.012,"tx_rate_bps":14670000,"rx_rate_bps":0,"queue_ms":2.0,"tx_bytes":1,"rx_bytes":1}]}],"drops":{"replay":2,"spoofed":0}}
+EOF
+sed 's/"state":"active"/"state":"suspect"/' "$dir/up.json" >"$dir/degraded.json"
+echo '{"ok":false,"error":"no such link"}' >"$dir/refused.json"
+echo 'nonsense' >"$dir/broken.json"
+echo '{"ok":true,"rule":"203.0.113.0/24 via wlan0","rule_number":2,"mode":"priority","class":"bulk","peer":"home","paths":[{"link":"wlan0","state":"active","used":true,"why":"first"},{"link":"lte0","state":"active","used":false,"why":"overflow only"}],"reason":"the prefix is the longest"}' >"$dir/why.json"
+for name in up degraded refused broken why; do
+    "$stub" "$dir/$name.sock" "$dir/$name.json" &
+    pids+=($!)
+    ok "stub $name" wait_for test -S "$dir/$name.sock"
+done
+ok "status" try 0 "$hawser" status "$dir/up.sock"
+ok "status: the tunnel" says "hawser0  node  up 1h02m"
+ok "status: the path's figures" grep -q 'wlan0 *active *primary *30\.1 ms *0\.1 ms *1\.2 % *2\.0 ms *14\.7 Mbit/s *- *1 B *1 B *203\.0\.113\.1:51820 *replies came' "$dir/out"
+ok "status: drops that happened" says "dropped: replay 2"
+ok "status: no other drops" test -z "$(grep spoofed "$dir/out")"
+ok "status --json" try 0 "$hawser" status --json "$dir/up.sock"
+ok "status --json is the document" says '"suite":"aes-256-gcm"'
+ok "status by environment" try 0 env HAWSER_CONTROL="$dir/up.sock" "$hawser" status
+ok "status of a suspect path is 3" try 3 "$hawser" status "$dir/degraded.sock"
+ok "status of a daemon that talks nonsense" try 1 "$hawser" status "$dir/broken.sock"
+ok "status says that it is nonsense" complains "gave no JSON object"
+ok "status of an error" try 1 "$hawser" status "$dir/refused.sock"
+ok "status prints the error" complains "hawser status: no such link"
+
+ok "why" try 0 "$hawser" why 203.0.113.9:443 --name "$dir/why.sock"
+ok "why asks" grep -qxF '{"verb":"why","dst":"203.0.113.9","proto":"tcp","port":443}' "$dir/why.sock.asked"
+ok "why: the rule" says "rule   2: 203.0.113.0/24 via wlan0"
+ok "why: the mode" says "mode   priority (bulk)"
+ok "why: the path that is used" grep -q "wlan0 *active *used: first" "$dir/out"
+ok "why: the path that is not" grep -q "lte0 *active *not used: overflow only" "$dir/out"
+ok "why: the reason" says "reason the prefix is the longest"
+ok "why of an address alone" try 0 "$hawser" why 2001:db8::1 --proto=udp --name "$dir/why.sock"
+ok "why asks without a port" grep -qxF '{"verb":"why","dst":"2001:db8::1","proto":"udp"}' "$dir/why.sock.asked"
+ok "why of a bad port" try 2 "$hawser" why 203.0.113.9:99999
+ok "why of a bad protocol" try 2 "$hawser" why 203.0.113.9 --proto icmp
+
+ok "link tier" try 0 "$hawser" link wlan0 tier backup --name "$dir/up.sock"
+ok "link tier asks" grep -qxF '{"verb":"link","name":"wlan0","set":"tier","value":"backup"}' "$dir/up.sock.asked"
+ok "link down" try 0 "$hawser" link wlan0 down --name "$dir/up.sock"
+ok "link down asks" grep -qxF '{"verb":"link","name":"wlan0","set":"state","value":"down"}' "$dir/up.sock.asked"
+ok "link signal" try 0 "$hawser" link wlan0 signal -80 --name "$dir/up.sock"
+ok "link signal asks" grep -qxF '{"verb":"link","name":"wlan0","set":"signal","value":-80}' "$dir/up.sock.asked"
+ok "link refused" try 1 "$hawser" link wlan9 down --name "$dir/refused.sock"
+ok "link with a bad tier" try 2 "$hawser" link wlan0 tier top --name "$dir/up.sock"
+
+# --- lab ---
+mkdir -p "$dir/lab/scenarios"
+printf '#!/bin/bash\n# One two three.\necho "got $*"\nexit 3\n' >"$dir/lab/scenarios/demo.sh"
+ok "lab list" try 0 env HAWSER_LAB="$dir/lab" "$hawser" lab list
+ok "lab list: name and first comment" grep -qx "demo *One two three\." "$dir/out"
+ok "lab run gives the scenario's exit code" try 3 env HAWSER_LAB="$dir/lab" "$hawser" lab run demo --seed 7 --json /x
+ok "lab run hands on its options" says "got --seed 7 --json /x"
+ok "lab run of an unknown scenario" try 2 env HAWSER_LAB="$dir/lab" "$hawser" lab run dmeo
+ok "lab run: a suggestion" complains "did you mean demo?"
+ok "lab without a folder" try 1 env HAWSER_LAB="$dir/none" "$hawser" lab list
+
+# --- up and down: a copy of the command beside a daemon that is the stub ---
+mkdir "$dir/bin"
+cp "$hawser" "$dir/bin/hawser"
+cat >"$dir/bin/hawserd" <<EOF
+#!/bin/sh
+[ "\$1" = "$dir/good" ] || exit 9
+exec "$stub" "$control" "$dir/up.json"
+EOF
+chmod 0755 "$dir/bin/hawserd"
+if "$hawser" doctor | grep -q "^ok *privileges"; then
+    ok "up of a bad file" try 1 "$dir/bin/hawser" up "$dir/bad"
+    ok "up names the line" complains "$dir/bad:6: "
+    ok "up" try 0 "$dir/bin/hawser" up "$dir/good"
+    ok "up says so" says "hawser0 is up"
+    ok "up again is refused" try 1 "$dir/bin/hawser" up "$dir/good"
+    ok "up again says why" complains "is up already"
+    ok "down" try 0 "$dir/bin/hawser" down "$control"
+    ok "down says so" says "hawser0 is down"
+    ok "down again" try 1 "$dir/bin/hawser" down "$control"
+    rm -f "$control"
+    printf '#!/bin/sh\necho "no such device" >&2\nexit 5\n' >"$dir/bin/hawserd"
+    ok "up of a daemon that fails" try 1 "$dir/bin/hawser" up "$dir/good"
+    ok "up shows its output" complains "no such device"
+    ok "up shows its exit code" complains "ended with code 5"
+else
+    echo "ok $((n += 1)) - up and down # SKIP needs CAP_NET_ADMIN"
+fi
+echo "1..$n"
