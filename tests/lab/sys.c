@@ -281,16 +281,16 @@ static void on_udp_poll(uv_poll_t *handle, int status, int events)
     struct udp_rx rx;
 
     c->status = status;
-    assert_int_equal(udp_recv(c->u, &rx, 1), 0);
+    assert_true(udp_recv(c->u, &rx, 1) >= 0);
     if (status < 0 || udp_pop_error(c->u, &c->error) == 1)
         uv_poll_stop(handle);
 }
 
-/* libuv ends a poll handle at POLLERR; with POLLPRI it passes the event on. */
+/* libuv ends a poll handle at POLLERR beside POLLIN, unless POLLPRI is there too: an error and a datagram at once. */
 static void test_udp_error_under_libuv(void **state)
 {
     struct uv_case c = { .u = open_udp("0.0.0.0", NULL, false, false) };
-    struct udp_tx t = { .data = (const uint8_t *)"x", .len = 1, .to = ep("127.0.0.1:9") };
+    struct udp_tx t = { .data = (const uint8_t *)"x", .len = 1, .to = ep("127.0.0.1:9") }, self = t;
     uv_loop_t loop;
     uv_poll_t poll_handle;
 
@@ -298,6 +298,8 @@ static void test_udp_error_under_libuv(void **state)
     assert_int_equal(uv_poll_init(&loop, &poll_handle, udp_fd(c.u)), 0);
     poll_handle.data = &c;
     assert_int_equal(uv_poll_start(&poll_handle, UV_READABLE | UV_PRIORITIZED, on_udp_poll), 0);
+    self.to.port = udp_local_port(c.u);
+    assert_int_equal(udp_send(c.u, &self), 0);
     assert_int_equal(udp_send(c.u, &t), 0);
     uv_run(&loop, UV_RUN_DEFAULT);
     assert_int_equal(c.status, 0);
