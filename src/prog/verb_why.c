@@ -151,8 +151,7 @@ static json_t *link_order(const struct verb *v, int n, char **args)
     if (n == 3 && strcmp(what, "signal") == 0) {
         signal = strtol(value, &end, 10);
         if (*value && !*end && signal >= -120 && signal <= 0)
-            return json_pack("{s:s, s:s, s:s, s:I}", "verb", "link", "name", args[0], "set", "signal", "value",
-                             (json_int_t)signal);
+            return json_pack("{s:s, s:s, s:s, s:s}", "verb", "link", "name", args[0], "set", "signal", "value", value);
         verb_misused(v, "found signal %s, expected dBm from -120 to 0", value);
         return NULL;
     }

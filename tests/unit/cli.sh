@@ -175,7 +175,7 @@ ok "link tier asks" grep -qxF '{"verb":"link","name":"wlan0","set":"tier","value
 ok "link down" try 0 "$hawser" link wlan0 down --name "$dir/up.sock"
 ok "link down asks" grep -qxF '{"verb":"link","name":"wlan0","set":"state","value":"down"}' "$dir/up.sock.asked"
 ok "link signal" try 0 "$hawser" link wlan0 signal -80 --name "$dir/up.sock"
-ok "link signal asks" grep -qxF '{"verb":"link","name":"wlan0","set":"signal","value":-80}' "$dir/up.sock.asked"
+ok "link signal asks" grep -qxF '{"verb":"link","name":"wlan0","set":"signal","value":"-80"}' "$dir/up.sock.asked"
 ok "link refused" try 1 "$hawser" link wlan9 down --name "$dir/refused.sock"
 ok "link with a bad tier" try 2 "$hawser" link wlan0 tier top --name "$dir/up.sock"
 
