@@ -354,6 +354,21 @@ median() {
     printf '%s\n' "$@" | sort -g | sed -n "$((($# + 1) / 2))p"
 }
 
+# figure EXPRESSION DECIMALS: its value (awk).
+figure() {
+    awk "BEGIN { printf \"%.$2f\", $1 }"
+}
+
+# holds EXPRESSION: true if it does (awk); for assert.
+holds() {
+    awk "BEGIN { exit !($1) }"
+}
+
+# iperf3_received FILE: bits per second that the receiver counted, from `iperf3 -J`.
+iperf3_received() {
+    sed -n '/"sum_received"/,/}/s/.*"bits_per_second":[^0-9]*\([0-9.e+]*\).*/\1/p' "$1"
+}
+
 # --- hosts ----------------------------------------------------------------------------------------------------------
 
 # host NAME: a namespace with lo up, IPv6 addresses usable at once, and no traffic of its own.
@@ -469,6 +484,15 @@ wire() {
     ip -n "$ns_b" link set "${b#*:}" up || lab_fail "wire $b"
     lab__addr "${a%%:*}" "${a#*:}" "$3"
     lab__addr "${b%%:*}" "${b#*:}" "$4"
+}
+
+# offload_off HOST:IF...: whole packets on a wire, as on an emulated link.
+offload_off() {
+    local end
+    for end; do
+        ip netns exec "$LAB_PREFIX${end%%:*}" ethtool -K "${end#*:}" tso off gso off gro off >/dev/null ||
+            lab_fail "offload_off $end"
+    done
 }
 
 # link_set A:if B:if PARAMS|ab=PARAMS|ba=PARAMS...: changes an emulated link; what is not named stays.

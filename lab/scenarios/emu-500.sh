@@ -17,16 +17,16 @@ bg b server iperf3 -s
 wait_for 5 "iperf3 listens" listening b tcp 5201
 
 on a iperf3 -J -C cubic -c 10.0.0.2 -t "$seconds" >"$(bg_log client)" || lab_fail "iperf3: $(<"$(bg_log client)")"
-rate=$(sed -n '/"sum_received"/,/}/s/.*"bits_per_second":[^0-9]*\([0-9.e+]*\).*/\1/p' "$(bg_log client)")
+rate=$(iperf3_received "$(bg_log client)")
 stats=$(link_stats a:x0 b:x0)
 [[ $stats =~ \"lateness_us\":\{\"count\":([0-9]+),\"p50\":([0-9]+),\"p90\":([0-9]+),\"p99\":([0-9]+),\"max\":([0-9]+) ]]
 
-result goodput "$(awk "BEGIN { printf \"%.1f\", $rate / 1e6 }")" Mbit/s
+result goodput "$(figure "$rate / 1e6" 1)" Mbit/s
 result packets "${BASH_REMATCH[1]}"
 result lateness_p50 "${BASH_REMATCH[2]}" us
 result lateness_p90 "${BASH_REMATCH[3]}" us
 result lateness_p99 "${BASH_REMATCH[4]}" us
 result lateness_max "${BASH_REMATCH[5]}" us
 # Slow start and cubic's first loss cost a short run some of it.
-assert "at least 90 % of the rate's goodput" awk "BEGIN { exit !($rate >= .9 * .965 * 500e6) }"
+assert "at least 90 % of the rate's goodput" holds "$rate >= .9 * .965 * 500e6"
 lab_done
