@@ -3,13 +3,16 @@
  * An acknowledgement is due 10 ms after the first record that waits for one; at once after `threshold` records, which
  * is about 1 ms worth of them, 2 to 64; at once for the first record after a pause (which is what a probe is); and at
  * once when a gap opens, but for gaps no more than once a millisecond, since under reordering every record opens one.
- * Limits: ACK_RANGES_MAX ranges; the lowest is forgotten first. Sources: RFC 9000 13.2. */
+ * An acknowledgement has room for ACK_RANGES_MAX ranges; ACKSET_RANGES_MAX are kept, and each change is told of three
+ * times, so that heavy reordering is not taken for loss.
+ * Limits: ACKSET_RANGES_MAX ranges; the lowest is forgotten first. Sources: RFC 9000 13.2. */
 #include "path/ackset.h"
 
 #include "path/path.h"
 
 #define THRESHOLD_MIN 2        /* RFC 9000 13.2.2 */
 #define THRESHOLD_MAX 64       /* chosen: GRO brings up to 64 records at a time */
+#define TOLD_TIMES 3           /* chosen: two acknowledgements in a row may be lost */
 #define PAUSE (20 * MSEC)      /* chosen: twice the longest delay: slower traffic is acknowledged record by record */
 #define GAP_SPACING (1 * MSEC) /* chosen: reports of gaps at most 1000 a second */
 #define SPEED_SPAN (10 * MSEC) /* chosen: the threshold follows the arrival rate this fast */
@@ -34,31 +37,34 @@ static void remove_range(struct ackset *s, unsigned i)
 /* False when it was there, or is below everything that can be kept. */
 static bool insert(struct ackset *s, uint64_t c)
 {
+    struct ackset_range *r = s->ranges;
     unsigned i = 0;
 
-    while (i < s->count && s->ranges[i].first > c)
+    while (i < s->count && r[i].r.first > c)
         i++;
-    /* ranges[i] is the first that begins at or below c; ranges[i - 1] is above */
-    if (i < s->count && s->ranges[i].last >= c)
+    /* r[i] is the first that begins at or below c; r[i - 1] is above */
+    if (i < s->count && r[i].r.last >= c)
         return false;
-    if (i > 0 && s->ranges[i - 1].first == c + 1) {
-        s->ranges[i - 1].first = c;
-        if (i < s->count && s->ranges[i].last + 1 == c) {
-            s->ranges[i - 1].first = s->ranges[i].first;
+    if (i > 0 && r[i - 1].r.first == c + 1) {
+        r[i - 1].r.first = c;
+        r[i - 1].news = TOLD_TIMES;
+        if (i < s->count && r[i].r.last + 1 == c) {
+            r[i - 1].r.first = r[i].r.first;
             remove_range(s, i);
         }
         return true;
     }
-    if (i < s->count && s->ranges[i].last + 1 == c) {
-        s->ranges[i].last = c;
+    if (i < s->count && r[i].r.last + 1 == c) {
+        r[i].r.last = c;
+        r[i].news = TOLD_TIMES;
         return true;
     }
-    if (i == ACK_RANGES_MAX)
+    if (i == ACKSET_RANGES_MAX)
         return false;
-    if (s->count == ACK_RANGES_MAX)
+    if (s->count == ACKSET_RANGES_MAX)
         s->count--;
-    memmove(&s->ranges[i + 1], &s->ranges[i], (s->count - i) * sizeof(s->ranges[0]));
-    s->ranges[i] = (struct ack_range){ c, c };
+    memmove(&r[i + 1], &r[i], (s->count - i) * sizeof(*r));
+    r[i] = (struct ackset_range){ { c, c }, TOLD_TIMES };
     s->count++;
     return true;
 }
@@ -77,8 +83,8 @@ static void adapt_threshold(struct ackset *s, instant now)
 
 bool ackset_add(struct ackset *s, uint64_t counter, size_t bytes, bool eliciting, instant now)
 {
-    bool first = s->count == 0, above = first || counter > s->ranges[0].last;
-    bool gap = !first && above && counter != s->ranges[0].last + 1, paused = now - s->newest_at > PAUSE;
+    bool first = s->count == 0, above = first || counter > s->ranges[0].r.last;
+    bool gap = !first && above && counter != s->ranges[0].r.last + 1, paused = now - s->newest_at > PAUSE;
 
     s->rx_pkts++;
     s->rx_bytes += (uint32_t)bytes;
@@ -109,17 +115,44 @@ bool ackset_worth(const struct ackset *s)
     return s->waiting > 0 && s->waiting >= s->threshold / 2;
 }
 
+/* The highest range, what is news (the lowest of it first: it is the next to be taken for lost), and the highest of
+ * the rest while there is room. What is left out looks like a gap, which means nothing but silence. */
+static void choose_ranges(struct ackset *s, struct ack *ret)
+{
+    unsigned news = 0, skip, old;
+
+    for (unsigned i = 1; i < s->count; i++)
+        news += s->ranges[i].news > 0;
+    skip = news > ACK_RANGES_MAX - 1 ? news - (ACK_RANGES_MAX - 1) : 0;
+    old = ACK_RANGES_MAX - 1 - (news - skip);
+    ret->ranges_count = 0;
+    for (unsigned i = 0; i < s->count && ret->ranges_count < ACK_RANGES_MAX; i++) {
+        struct ackset_range *r = &s->ranges[i];
+
+        if (i > 0 && r->news > 0 && skip > 0) {
+            skip--;
+            continue;
+        }
+        if (i > 0 && r->news == 0 && old-- == 0) {
+            old = 0;
+            continue;
+        }
+        if (r->news > 0)
+            r->news--;
+        ret->ranges[ret->ranges_count++] = r->r;
+    }
+}
+
 bool ackset_make(struct ackset *s, instant now, struct ack *ret)
 {
     if (s->count == 0)
         return false;
-    ret->largest = s->ranges[0].last;
+    ret->largest = s->ranges[0].r.last;
     ret->delay_us = (uint32_t)CLAMP(now - s->largest_at, 0, (span)UINT32_MAX);
     ret->rx_time_us = (uint32_t)s->largest_at;
     ret->rx_pkts = s->rx_pkts;
     ret->rx_bytes = s->rx_bytes;
-    ret->ranges_count = s->count;
-    memcpy(ret->ranges, s->ranges, s->count * sizeof(s->ranges[0]));
+    choose_ranges(s, ret);
     s->waiting = 0;
     s->due = INSTANT_NEVER;
     s->sent_at = now;

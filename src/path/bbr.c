@@ -9,7 +9,8 @@
  *   round's rate, where BBR waits for ten rounds to pass, each of them made long by the queue;
  * - a fall is followed by PROBE_RTT. If the round trip stays long with the path drained, the route changed and not the
  *   rate, and the minimum is set anew. Without this check a longer route looks like an endless queue.
- * - more than 20 % loss in a round is a fall too: a policer or a short queue.
+ * - more than 20 % loss in a round is a fall too: a policer or a short queue;
+ * - when UP loses records it goes less far the next time, so that a short queue is not overrun in every cycle.
  *
  * Limits: rates to 2^53 bit/s; windows to 2^53 bytes. Sources: draft-cardwell-iccrg-bbr-congestion-control (gains,
  * cycles, PROBE_RTT, extra_acked). */
@@ -18,7 +19,6 @@
 /* Gains in percent. */
 #define GAIN_STARTUP 277   /* 4 ln 2, draft 2.4 */
 #define GAIN_DRAIN 36      /* 1 / 2.77 */
-#define GAIN_UP 125        /* draft 4.3.4 */
 #define GAIN_DOWN 75       /* BBRv1's: empties in one round trip what UP built in one */
 #define WINDOW_STARTUP 200 /* draft 2.5 */
 #define WINDOW_CRUISE 125  /* chosen: the queue in the path is at most a quarter of its round trip */
@@ -32,7 +32,12 @@
 #define MIN_RECORDS 4           /* draft 2.7 BBRMinPipeCwnd */
 #define CRUISE_RTTS 6           /* BBRv1 */
 #define CRUISE_MAX (700 * MSEC) /* chosen: with UP and DOWN a cycle in about 1 s also on long paths */
-#define GROWTH 115              /* percent: chosen: most of UP's quarter has arrived */
+#define UP_MAX 25               /* percent faster in UP: draft 4.3.4 */
+#define UP_MIN 3                /* chosen: fits any queue of 1/30 of the bandwidth-delay product */
+#define UP_STEP 3               /* chosen: from UP_MIN to UP_MAX in 8 cycles */
+#define UP_MEMORY (10 * SEC)    /* chosen: then a speed that lost records is tried again */
+#define UP_LOST_PERMILLE 5      /* chosen: loss that UP may add to what cruising has */
+#define UP_LOST_MIN 3           /* records: chosen: fewer are chance */
 #define FALL 80                 /* percent: chosen: below what jitter and cross traffic of a moment do */
 #define FALL_SPAN (40 * MSEC)   /* chosen: longer than a scheduler's hiccup */
 #define QUEUE_SLACK (2 * MSEC)  /* chosen: clocks, GSO and wake-ups */
@@ -42,8 +47,9 @@
 #define FALL_LOSS 20                 /* percent: no random loss of a usable path, but a policer or a short queue */
 #define FULL_LOSS 10                 /* percent: chosen: ends STARTUP when the rate does not grow either */
 #define LOSS_MIN_PKTS 8              /* chosen: fewer are no share */
-#define EXTRA_ROUNDS 5               /* draft: a window of 10 rounds in two halves */
-#define EXTRA_SPAN_MAX (100 * MSEC)  /* draft 4.6.4.1: bounded by 100 ms at the estimated rate */
+#define STARTUP_RTTS 3 /* chosen: STARTUP's own window makes a round trip no longer than this many minima */
+#define EXTRA_ROUNDS 5 /* draft: a window of 10 rounds in two halves */
+#define EXTRA_SPAN_MAX (100 * MSEC) /* draft 4.6.4.1: bounded by 100 ms at the estimated rate */
 
 static uint64_t bytes_in(uint64_t bps, span t)
 {
@@ -60,6 +66,7 @@ void bbr_init(struct bbr *b, size_t record_bytes, span initial_rtt, instant now)
 {
     *b = (struct bbr){ .record_bytes = record_bytes,
                        .initial_rtt = initial_rtt,
+                       .up_percent = UP_MAX,
                        .state_since = now,
                        .round_since = now,
                        .extra_since = now };
@@ -68,10 +75,10 @@ void bbr_init(struct bbr *b, size_t record_bytes, span initial_rtt, instant now)
 uint64_t bbr_pacing_bps(const struct bbr *b, span srtt)
 {
     static const unsigned gain[] = {
-        [BBR_STARTUP] = GAIN_STARTUP, [BBR_DRAIN] = GAIN_DRAIN, [BBR_CRUISE] = 100,
-        [BBR_UP] = GAIN_UP,           [BBR_DOWN] = GAIN_DOWN,   [BBR_PROBE_RTT] = 100,
+        [BBR_STARTUP] = GAIN_STARTUP, [BBR_DRAIN] = GAIN_DRAIN, [BBR_CRUISE] = 100, [BBR_UP] = 100,
+        [BBR_DOWN] = GAIN_DOWN,       [BBR_PROBE_RTT] = 100,
     };
-    uint64_t bps = b->max.bps / 100 * gain[b->state];
+    uint64_t bps = b->max.bps / 100 * (gain[b->state] + (b->state == BBR_UP ? b->up_percent : 0));
 
     if (!b->full) {
         span rtt = srtt > 0 ? srtt : b->initial_rtt;
@@ -205,6 +212,60 @@ static enum bbr_verdict probe_rtt_step(struct bbr *b, const struct bbr_ack *a, i
     return BBR_MIN_OUTDATED;
 }
 
+static void start_up(struct bbr *b, instant now)
+{
+    b->cycle_bps = b->max.bps;
+    b->up_at = now;
+    b->up_judged = false;
+    b->up_lost = b->up_acked = 0;
+    b->calm_lost /= 2; /* older cycles count less */
+    b->calm_acked /= 2;
+    if (b->up_bad > 0 && now - b->up_bad_at > UP_MEMORY)
+        b->up_bad = 0;
+    enter(b, BBR_UP, now);
+}
+
+/* UP showed growth: look for all of it. It lost more than cruising does: go slower next time. */
+static void judge_up(struct bbr *b, const struct bbr_ack *a, instant now)
+{
+    uint64_t lost_permille, calm_permille;
+
+    if (b->up_judged || b->cycle_bps == 0) {
+        b->calm_lost += a->lost_bytes;
+        b->calm_acked += a->acked_bytes;
+    } else {
+        b->up_lost += a->lost_bytes;
+        b->up_acked += a->acked_bytes;
+    }
+    /* Three fifths of what UP added have arrived. */
+    if (b->max.bps > b->cycle_bps / 1000 * (1000 + b->up_percent * 6) && !queue_stands(b, a)) {
+        b->cycle_bps = b->max.bps;
+        b->up_bad = 0;
+        if (b->up_percent == UP_MAX) {
+            b->full = false;
+            b->full_bps = b->max.bps;
+            b->full_rounds = 0;
+            enter(b, BBR_STARTUP, now);
+        }
+        b->up_percent = UP_MAX;
+        return;
+    }
+    if (b->up_judged || b->state != BBR_CRUISE || now - b->up_at < 3 * a->min_rtt)
+        return;
+    b->up_judged = true;
+    lost_permille = b->up_lost * 1000 / MAX(b->up_lost + b->up_acked, 1u);
+    calm_permille = b->calm_lost * 1000 / MAX(b->calm_lost + b->calm_acked, 1u);
+    if (b->up_lost >= UP_LOST_MIN * b->record_bytes && lost_permille > 2 * calm_permille + UP_LOST_PERMILLE) {
+        b->up_bad = b->up_percent;
+        b->up_bad_at = now;
+        b->up_percent = MAX(b->up_percent / 2, UP_MIN);
+    } else {
+        unsigned most = b->up_bad > UP_STEP + UP_MIN ? b->up_bad - UP_STEP : b->up_bad > 0 ? UP_MIN : UP_MAX;
+
+        b->up_percent = MAX(MIN(b->up_percent + UP_STEP, most), UP_MIN);
+    }
+}
+
 enum bbr_verdict bbr_on_ack(struct bbr *b, const struct bbr_ack *a, instant now, span *ret_min_rtt)
 {
     enum bbr_verdict ret = BBR_NOTHING;
@@ -214,6 +275,7 @@ enum bbr_verdict bbr_on_ack(struct bbr *b, const struct bbr_ack *a, instant now,
         b->round_rtt = b->round_rtt ? MIN(b->round_rtt, a->rtt) : a->rtt;
     b->round_acked += a->acked_bytes;
     b->round_lost += a->lost_bytes;
+    b->round_lost -= MIN(a->spurious_bytes, b->round_lost);
     b->round_lost_pkts += a->lost_pkts;
     if (a->sample.bps > 0) {
         rate_max_add(&b->max, a->sample.bps, a->sample.app_limited);
@@ -228,6 +290,9 @@ enum bbr_verdict bbr_on_ack(struct bbr *b, const struct bbr_ack *a, instant now,
     bdp = bytes_in(b->max.bps, a->min_rtt);
     switch (b->state) {
     case BBR_STARTUP:
+        /* The first window alone may be far too large for a slow link: do not wait for the end of such a round. */
+        if (a->rtt > STARTUP_RTTS * a->min_rtt + slack(b, a->min_rtt) && b->max.bps > 0)
+            b->full = true;
         if (b->full)
             enter(b, BBR_DRAIN, now);
         break;
@@ -238,13 +303,11 @@ enum bbr_verdict bbr_on_ack(struct bbr *b, const struct bbr_ack *a, instant now,
         }
         break;
     case BBR_CRUISE:
-        if (now - b->state_since > MIN(CRUISE_RTTS * a->min_rtt, CRUISE_MAX)) {
-            b->cycle_bps = b->max.bps;
-            enter(b, BBR_UP, now);
-        }
+        if (now - b->state_since > MIN(CRUISE_RTTS * a->min_rtt, CRUISE_MAX))
+            start_up(b, now);
         break;
     case BBR_UP:
-        if (now - b->state_since > a->min_rtt || a->lost_pkts > 2)
+        if (now - b->state_since > a->min_rtt)
             enter(b, BBR_DOWN, now);
         break;
     case BBR_DOWN:
@@ -256,14 +319,9 @@ enum bbr_verdict bbr_on_ack(struct bbr *b, const struct bbr_ack *a, instant now,
         break;
     }
     if (b->state >= BBR_CRUISE && b->state <= BBR_DOWN) {
-        if (b->max.bps > b->cycle_bps / 100 * GROWTH && !queue_stands(b, a)) {
-            b->full = false;
-            b->full_bps = b->max.bps;
-            b->full_rounds = 0;
-            enter(b, BBR_STARTUP, now);
-        } else if (a->min_rtt > 0 && now - a->min_rtt_at > PROBE_RTT_INTERVAL) {
+        judge_up(b, a, now);
+        if (a->min_rtt > 0 && now - a->min_rtt_at > PROBE_RTT_INTERVAL)
             enter_probe_rtt(b, false, now);
-        }
     }
     return ret;
 }

@@ -20,6 +20,11 @@ struct bbr {
     uint64_t full_bps;
     unsigned full_rounds;
     uint64_t cycle_bps; /* estimate when the last UP began */
+    /* how much faster UP goes, in percent, and what it lost */
+    unsigned up_percent, up_bad; /* up_bad: so much was too much, 0: none known */
+    instant up_bad_at, up_at;
+    bool up_judged;
+    uint64_t up_lost, up_acked, calm_lost, calm_acked;
     uint64_t next_round_delivered;
     uint64_t rounds;
     /* this round */
@@ -46,6 +51,7 @@ struct bbr_ack {
     uint64_t delivered; /* in total, bytes */
     uint64_t acked_bytes, lost_bytes;
     unsigned lost_pkts;
+    uint64_t spurious_bytes; /* of the acknowledged: had been reported as lost */
     uint64_t inflight_bytes; /* after it */
     span rtt;                /* this acknowledgement's sample less its delay, 0: none */
     span min_rtt;            /* 0: none */

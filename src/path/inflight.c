@@ -125,10 +125,12 @@ static void ack_one(struct inflight *f, uint64_t c, struct inflight_acked *ret)
         ret->newest_at = s->at;
     }
     if (s->state != SENT_SILENT) {
-        if (s->state == SENT_OPEN)
+        if (s->state == SENT_OPEN) {
             settle(f, s);
-        else
+        } else {
             ret->spurious_pkts++;
+            ret->spurious_bytes += s->bytes;
+        }
         ret->pkts++;
         ret->bytes += s->bytes;
         if (!ret->marked || c > ret->mark_counter) {

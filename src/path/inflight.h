@@ -40,10 +40,11 @@ struct inflight_acked {
     unsigned pkts; /* eliciting ones */
     uint64_t bytes;
     unsigned spurious_pkts; /* of pkts: had been taken for lost */
-    bool any;               /* some record, eliciting or not, is newly acknowledged */
-    uint64_t newest;        /* the largest newly acknowledged counter of any kind */
-    instant newest_at;      /* when it was sent */
-    bool marked;            /* an eliciting one: its mark, the newest one's */
+    uint64_t spurious_bytes;
+    bool any;          /* some record, eliciting or not, is newly acknowledged */
+    uint64_t newest;   /* the largest newly acknowledged counter of any kind */
+    instant newest_at; /* when it was sent */
+    bool marked;       /* an eliciting one: its mark, the newest one's */
     uint64_t mark_counter;
     instant mark_at;
     struct rate_mark mark;

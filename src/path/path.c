@@ -41,9 +41,10 @@ struct path {
     struct ackset ackset;
     struct owd owd;
     struct liveness liveness;
-    bool reordering;          /* seen: RFC 9002's count of 3 records means nothing on this path */
-    unsigned loss_eighths;    /* of a round trip */
-    uint64_t reordered_round; /* bbr round of the newest reordering */
+    struct inflight_lost timer_lost; /* found by the timer: the model hears of it with the next acknowledgement */
+    bool reordering;                 /* seen: RFC 9002's count of 3 records means nothing on this path */
+    unsigned loss_eighths;           /* of a round trip */
+    uint64_t reordered_round;        /* bbr round of the newest reordering */
     uint64_t pacing_bps, window;
     int64_t pace_next_ns;
     uint64_t pace_remainder; /* of the division by pacing_bps */
@@ -213,14 +214,19 @@ static void on_reordering(struct path *p, unsigned pkts)
     p->reordered_round = p->bbr.rounds;
 }
 
+/* Adds to lost. */
 static void detect_losses(struct path *p, instant now, struct inflight_lost *lost)
 {
+    struct inflight_lost found = { 0 };
+
     if (p->reordering && p->bbr.rounds > p->reordered_round + CALM_ROUNDS) {
         p->reordering = false;
         p->loss_eighths = LOSS_TIME_EIGHTHS;
     }
-    inflight_detect(&p->inflight, p->reordering ? 0 : LOSS_PKTS, loss_time(p), now, lost);
-    count_losses(p, lost);
+    inflight_detect(&p->inflight, p->reordering ? 0 : LOSS_PKTS, loss_time(p), now, &found);
+    count_losses(p, &found);
+    lost->pkts += found.pkts;
+    lost->bytes += found.bytes;
     if (p->liveness.state != PATH_ACTIVE)
         bbr_ignore_losses(&p->bbr);
 }
@@ -230,8 +236,9 @@ static void update_model(struct path *p, const struct ack *a, const struct infli
 {
     struct bbr_ack b = {
         .acked_bytes = acked->bytes,
-        .lost_bytes = lost->bytes,
-        .lost_pkts = lost->pkts,
+        .lost_bytes = lost->bytes + p->timer_lost.bytes,
+        .lost_pkts = lost->pkts + p->timer_lost.pkts,
+        .spurious_bytes = acked->spurious_bytes,
         .inflight_bytes = p->inflight.open_bytes,
         .rtt = rtt_sample > 0 ? MAX(rtt_sample - CLAMP((span)a->delay_us, 0, PATH_ACK_DELAY_MAX), USEC) : 0,
         .min_rtt = p->rtt.min_rtt,
@@ -239,6 +246,7 @@ static void update_model(struct path *p, const struct ack *a, const struct infli
     };
     span min_rtt = 0;
 
+    p->timer_lost = (struct inflight_lost){ 0 };
     if (acked->marked) {
         rate_on_acked(&p->rate, acked->bytes, &acked->mark, acked->mark_at, newest ? &a->rx_time_us : NULL,
                       p->rtt.min_rtt, now, &b.sample);
@@ -396,11 +404,10 @@ void path_on_expiry(struct path *p, instant now)
 {
     enum path_state old = p->liveness.state;
     instant probe_at = p->liveness.probe_at;
-    struct inflight_lost lost = { 0 };
 
     announce_ack(p, now);
     if (inflight_loss_at(&p->inflight, loss_time(p)) <= now)
-        detect_losses(p, now, &lost);
+        detect_losses(p, now, &p->timer_lost);
     liveness_on_expiry(&p->liveness, inflight_oldest(&p->inflight), suspect_timeout(p), now);
     if (p->liveness.probe_at != probe_at && (old == PATH_DOWN || (old == PATH_PROBING && p->liveness.timeouts > 0)))
         abandon(p); /* the probe before this one */

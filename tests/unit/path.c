@@ -133,32 +133,66 @@ static void test_random_loss(void **state)
     }
 }
 
+/* A queue of 12 ms, and one of 40 records (4.5 ms) on a path of 50 ms: probing must not overrun it in each cycle. */
 static void test_short_queue(void **state)
+{
+    static const struct {
+        uint64_t bps;
+        span one_way;
+        size_t queue;
+    } links[] = { { 20000000, 20 * MSEC, 30000 }, { 100000000, 25 * MSEC, 40 * 1400 } };
+
+    for (size_t i = 0; i < ARRAY_LEN(links); i++) {
+        struct world w = { .backlog = true };
+
+        world_init(&w, links[i].bps, links[i].one_way, links[i].queue, 1);
+        world_run(&w, 3 * SEC);
+        world_reset_stats(&w);
+        world_run(&w, 10 * SEC);
+        assert_true(world_utilisation(&w, 10 * SEC) > .98);
+        assert_true(w.link[0].dropped_pkts * 500 < w.link[0].carried_pkts);
+        world_free(&w);
+    }
+}
+
+/* The first window is 3.6 s worth of this link; the queue it makes must go away. */
+static void test_slow_link(void **state)
 {
     struct world w = { .backlog = true };
 
-    world_init(&w, 20000000, 20 * MSEC, 30000, 1); /* 12 ms */
-    world_run(&w, 3 * SEC);
+    world_init(&w, 100000, 50 * MSEC, 1 << 20, 1);
+    world_run(&w, 6 * SEC);
     world_reset_stats(&w);
-    world_run(&w, 10 * SEC);
-    assert_true(world_utilisation(&w, 10 * SEC) > .95);
-    assert_true(w.link[0].dropped_pkts * 100 < w.link[0].carried_pkts);
+    world_run(&w, 20 * SEC);
+    assert_true(world_utilisation(&w, 20 * SEC) > .95);
+    assert_true(queue_mean(&w) < 4 * 112 * MSEC); /* 4 records, the smallest window */
     world_free(&w);
 }
 
 static void test_reordering_is_not_loss(void **state)
 {
-    struct world w = { .backlog = true };
+    static const struct {
+        uint64_t bps;
+        span one_way, jitter;
+        double loss;
+    } links[] = { { 40000000, 30 * MSEC, 10 * MSEC, 0 },    /* displaced by 35 records */
+                  { 100000000, 50 * MSEC, 25 * MSEC, .01 }, /* by 220 */
+                  { 40000000, 25 * MSEC, 10 * MSEC, .005 } };
 
-    world_init(&w, 40000000, 30 * MSEC, 1 << 20, 1);
-    w.link[0].jitter = 10 * MSEC; /* about 35 records */
-    world_run(&w, 3 * SEC);
-    world_reset_stats(&w);
-    world_run(&w, 10 * SEC);
-    assert_true(world_utilisation(&w, 10 * SEC) > .95);
-    assert_true(metrics(&w).loss < .01);
-    assert_int_equal(w.states[PATH_SUSPECTED], 0);
-    world_free(&w);
+    for (size_t i = 0; i < ARRAY_LEN(links); i++) {
+        struct world w = { .backlog = true };
+
+        world_init(&w, links[i].bps, links[i].one_way, 1 << 20, 1);
+        w.link[0].jitter = w.link[1].jitter = links[i].jitter;
+        w.link[0].loss = w.link[1].loss = links[i].loss;
+        world_run(&w, 4 * SEC);
+        world_reset_stats(&w);
+        world_run(&w, 10 * SEC);
+        assert_true(world_utilisation(&w, 10 * SEC) > .95);
+        assert_true(metrics(&w).loss < links[i].loss * 2 + .01);
+        assert_int_equal(w.states[PATH_SUSPECTED], 0);
+        world_free(&w);
+    }
 }
 
 static void test_pacing(void **state)
@@ -508,6 +542,7 @@ int main(void)
         cmocka_unit_test(test_application_limits),
         cmocka_unit_test(test_random_loss),
         cmocka_unit_test(test_short_queue),
+        cmocka_unit_test(test_slow_link),
         cmocka_unit_test(test_reordering_is_not_loss),
         cmocka_unit_test(test_pacing),
         cmocka_unit_test(test_silence),
