@@ -114,11 +114,12 @@ static void print_peer(const json_t *peer)
 {
     char age[UNIT_STRLEN];
     const json_t *handshake = json_object_get(peer, "handshake_age_s");
+    const char *suite = json_text(peer, "suite");
 
     printf("\npeer %s  %s", json_text(peer, "name"), json_text(peer, "state"));
-    if (*json_text(peer, "suite"))
-        printf("  %s", json_text(peer, "suite"));
-    if (json_is_number(handshake))
+    if (*suite && strcmp(suite, "none") != 0)
+        printf("  %s", suite);
+    if (json_is_number(handshake) && strcmp(suite, "none") != 0)
         printf("  handshake %s ago", duration_format((span)(json_number_value(handshake) * 1e6), age));
     print_list("  ", json_object_get(peer, "addresses"));
     print_counters(peer);

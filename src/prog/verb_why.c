@@ -1,7 +1,8 @@
 /* prog/verb_why.c - why and link: a question and an order to the running daemon.
  *
- * The daemon's answer to `why`: {"ok":true, "dst", "rule": text or null, "rule_number": from 1, "mode", "class",
- * "peer", "paths": [{"link", "state", "used": bool, "why"}], "reason"}. What is missing is not printed. */
+ * The daemon's answer to `why`: {"ok":true, "rule": text, "number": of the rule from 0, -1 for the default, "mode",
+ * "class", "peer", "why": text, "paths": the usable ones, [{"link", "state", "first": bool, "srtt_ms"}]}. What is
+ * missing is not printed. */
 #include "base/addr.h"
 #include "base/text.h"
 #include "prog/config.h"
@@ -60,14 +61,14 @@ static int read_destination(const struct verb *v, const char *s, struct endpoint
 
 static void print_why(const json_t *doc, const char *shown)
 {
-    const json_t *rule = json_object_get(doc, "rule"), *paths = json_object_get(doc, "paths");
-    int64_t number = (int64_t)json_number(doc, "rule_number");
+    const json_t *number = json_object_get(doc, "number"), *paths = json_object_get(doc, "paths");
+    const char *rule = json_text(doc, "rule");
 
     printf("to     %s\n", shown);
-    if (json_is_string(rule) && number > 0)
-        printf("rule   %" PRId64 ": %s\n", number, json_string_value(rule));
+    if (*rule && json_is_integer(number) && json_integer_value(number) >= 0)
+        printf("rule   %" PRId64 ": %s\n", (int64_t)json_integer_value(number) + 1, rule);
     else
-        printf("rule   %s\n", json_is_string(rule) ? json_string_value(rule) : "none: the default");
+        printf("rule   %s\n", *rule ? rule : "none: the default");
     printf("mode   %s", json_text(doc, "mode"));
     if (*json_text(doc, "class"))
         printf(" (%s)", json_text(doc, "class"));
@@ -75,13 +76,15 @@ static void print_why(const json_t *doc, const char *shown)
     if (*json_text(doc, "peer"))
         printf("peer   %s\n", json_text(doc, "peer"));
     for (size_t i = 0; i < json_array_size(paths); i++) {
-        const json_t *path = json_array_get(paths, i), *used = json_object_get(path, "used");
+        const json_t *path = json_array_get(paths, i);
 
-        printf("path   %-15s %-8s %s%s%s\n", json_text(path, "link"), json_text(path, "state"),
-               json_is_false(used) ? "not used" : "used", *json_text(path, "why") ? ": " : "", json_text(path, "why"));
+        printf("path   %-15s %-8s", json_text(path, "link"), json_text(path, "state"));
+        if (json_number(path, "srtt_ms") > 0)
+            printf(" %.1f ms", json_number(path, "srtt_ms"));
+        puts(json_is_true(json_object_get(path, "first")) ? ", first choice" : "");
     }
-    if (*json_text(doc, "reason"))
-        printf("reason %s\n", json_text(doc, "reason"));
+    if (*json_text(doc, "why"))
+        printf("why    %s\n", json_text(doc, "why"));
 }
 
 int verb_why(const struct verb *v, int argc, char **argv)

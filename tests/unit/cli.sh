@@ -138,7 +138,7 @@ EOF
 sed 's/"state":"active"/"state":"suspect"/' "$dir/up.json" >"$dir/degraded.json"
 echo '{"ok":false,"error":"no such link"}' >"$dir/refused.json"
 echo 'nonsense' >"$dir/broken.json"
-echo '{"ok":true,"rule":"203.0.113.0/24 via wlan0","rule_number":2,"mode":"priority","class":"bulk","peer":"home","paths":[{"link":"wlan0","state":"active","used":true,"why":"first"},{"link":"lte0","state":"active","used":false,"why":"overflow only"}],"reason":"the prefix is the longest"}' >"$dir/why.json"
+echo '{"ok":true,"rule":"203.0.113.0/24 via wlan0","number":1,"mode":"priority","class":"bulk","peer":"home","why":"the best usable tier","paths":[{"link":"wlan0","state":"active","first":true,"srtt_ms":30.1},{"link":"lte0","state":"active","first":false,"srtt_ms":0}]}' >"$dir/why.json"
 for name in up degraded refused broken why; do
     "$stub" "$dir/$name.sock" "$dir/$name.json" &
     pids+=($!)
@@ -162,9 +162,9 @@ ok "why" try 0 "$hawser" why 203.0.113.9:443 --name "$dir/why.sock"
 ok "why asks" grep -qxF '{"verb":"why","dst":"203.0.113.9","proto":"tcp","port":443}' "$dir/why.sock.asked"
 ok "why: the rule" says "rule   2: 203.0.113.0/24 via wlan0"
 ok "why: the mode" says "mode   priority (bulk)"
-ok "why: the path that is used" grep -q "wlan0 *active *used: first" "$dir/out"
-ok "why: the path that is not" grep -q "lte0 *active *not used: overflow only" "$dir/out"
-ok "why: the reason" says "reason the prefix is the longest"
+ok "why: the first path" grep -qx "path *wlan0 *active *30\.1 ms, first choice" "$dir/out"
+ok "why: the other path" grep -qx "path *lte0 *active *" "$dir/out"
+ok "why: the reason" says "why    the best usable tier"
 ok "why of an address alone" try 0 "$hawser" why 2001:db8::1 --proto=udp --name "$dir/why.sock"
 ok "why asks without a port" grep -qxF '{"verb":"why","dst":"2001:db8::1","proto":"udp"}' "$dir/why.sock.asked"
 ok "why of a bad port" try 2 "$hawser" why 203.0.113.9:99999
