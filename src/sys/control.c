@@ -32,8 +32,9 @@ struct client {
     size_t in_len;
     char *out; /* owned; out_len bytes wait */
     size_t out_len, out_size;
-    bool ending; /* close when out is written */
-    bool gone;   /* it has closed; its lines are still answered in vain */
+    size_t unanswered; /* requests popped and not replied to */
+    bool ending;       /* close when out is written */
+    bool gone;         /* it has closed; its lines are still answered in vain */
     bool want_write;
 };
 
@@ -273,7 +274,7 @@ static void read_client(struct control *c, struct client *k)
     if (n <= 0) {
         /* Half-closed by a client that still wants its answers, perhaps. */
         k->gone = true;
-        if (n < 0 || !memchr(k->in, '\n', k->in_len))
+        if (n < 0 || (k->unanswered == 0 && !memchr(k->in, '\n', k->in_len)))
             k->ending = true;
         flush_client(c, k);
         return;
@@ -331,6 +332,7 @@ bool control_pop_request(struct control *c, struct control_request *ret)
         c->line[len] = '\0';
         memmove(k->in, newline + 1, k->in_len - len - 1);
         k->in_len -= len + 1;
+        k->unanswered++;
         *ret = (struct control_request){ .client = k->id, .line = c->line };
         c->next_turn = (c->next_turn + i + 1) % CONTROL_CLIENTS_MAX;
         update_interest(c, k);
@@ -353,7 +355,8 @@ int control_reply(struct control *c, uint64_t client, const char *text)
         close_client(k);
         return r;
     }
-    if (k->gone && !memchr(k->in, '\n', k->in_len))
+    k->unanswered -= k->unanswered > 0;
+    if (k->gone && k->unanswered == 0 && !memchr(k->in, '\n', k->in_len))
         k->ending = true;
     flush_client(c, k);
     return 0;

@@ -2,7 +2,8 @@
  *
  * A Unix stream socket, mode 0600. Only root and the daemon's own user are heard, by the kernel's word. A request is
  * one line; an answer is one line, or several where the request says so (a running display). What the lines mean is the
- * program's business.
+ * program's business. A client that shuts down its sending side gets one line for each request that it sent, and is
+ * then closed; for a running display it keeps its side open.
  *
  * The daemon polls control_fd for reading, calls control_process, then pops requests until there are none. Any number
  * of descriptors is behind that one. */

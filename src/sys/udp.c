@@ -20,6 +20,7 @@
 
 #include <errno.h>
 #include <linux/errqueue.h>
+#include <linux/sock_diag.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <netinet/udp.h>
@@ -200,7 +201,13 @@ struct udp_features udp_features_get(const struct udp *u)
 
 struct udp_stats udp_stats_get(const struct udp *u)
 {
-    return u->stats;
+    struct udp_stats stats = u->stats;
+    uint32_t meminfo[SK_MEMINFO_VARS] = { 0 };
+    socklen_t len = sizeof(meminfo);
+
+    if (getsockopt(u->fd, SOL_SOCKET, SO_MEMINFO, meminfo, &len) == 0)
+        stats.rx_queue_drops = meminfo[SK_MEMINFO_DROPS];
+    return stats;
 }
 
 /* Reads the control messages of one received message into rx. */

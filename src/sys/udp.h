@@ -60,6 +60,7 @@ struct udp_features {
 
 struct udp_stats {
     uint64_t tx_queue_drops; /* sends that a full queue of this host (a qdisc) dropped; a whole train counts once */
+    uint64_t rx_queue_drops; /* arrived while the socket's receive buffer was full (the kernel's count, 32 bits) */
     uint64_t rx_dropped;     /* received, but longer than a buffer or without a usable sender */
 };
 

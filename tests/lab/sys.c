@@ -269,6 +269,27 @@ static void test_udp_queue_drop(void **state)
     udp_free(u);
 }
 
+static void test_udp_receive_overflow(void **state)
+{
+    static uint8_t data[1000];
+    struct udp_options o = { .family = ADDR_V4, .rcvbuf_bytes = 4096 };
+    struct udp *tx = open_udp("127.0.0.1", NULL, true, false), *rx;
+    struct udp_tx t = { .data = data, .len = sizeof(data), .to = ep("127.0.0.1") };
+    struct udp_rx batch[UDP_BATCH_MAX];
+    int got = 0, n;
+
+    assert_int_equal(udp_open(&o, &rx), 0);
+    t.to.port = udp_local_port(rx);
+    for (int i = 0; i < 100; i++)
+        assert_int_equal(udp_send(tx, &t), 0);
+    while ((n = udp_recv(rx, batch, UDP_BATCH_MAX)) > 0)
+        got += n;
+    assert_true(got < 100);
+    assert_int_equal(udp_stats_get(rx).rx_queue_drops, 100 - got);
+    udp_free(tx);
+    udp_free(rx);
+}
+
 struct uv_case {
     struct udp *u;
     struct udp_error error;
@@ -739,6 +760,7 @@ int main(void)
         cmocka_unit_test(test_udp_full_buffer),
         cmocka_unit_test(test_udp_gso_turned_off),
         cmocka_unit_test(test_udp_queue_drop),
+        cmocka_unit_test(test_udp_receive_overflow),
         cmocka_unit_test(test_udp_error_under_libuv),
         cmocka_unit_test(test_udp_path_mtu),
         cmocka_unit_test(test_tun_read),

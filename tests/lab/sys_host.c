@@ -377,15 +377,22 @@ static void test_control_lines(void **state)
     assert_int_equal(send(a, "ee\n", 3, 0), 3);
     r = wait_request(c);
     assert_string_equal(r.line, "three");
-    /* Half-closed: the answer still arrives, then the end. */
-    assert_int_equal(send(a, "last\n", 5, 0), 5);
+    assert_int_equal(control_reply(c, r.client, "1"), 0);
+    assert_int_equal(control_reply(c, r.client, "2"), 0);
+    assert_int_equal(control_reply(c, r.client, "3"), 0);
+    assert_int_equal(recv(a, buf, 6, MSG_WAITALL), 6);
+    assert_memory_equal(buf, "1\n2\n3\n", 6);
+    /* Half-closed: both answers still arrive, then the end. */
+    assert_int_equal(send(a, "last\nwish\n", 10, 0), 10);
     assert_int_equal(shutdown(a, SHUT_WR), 0);
+    assert_string_equal(wait_request(c).line, "last");
     r = wait_request(c);
-    assert_string_equal(r.line, "last");
+    assert_string_equal(r.line, "wish");
+    assert_int_equal(control_process(c), 0);
+    assert_int_equal(control_reply(c, r.client, "good"), 0);
     assert_int_equal(control_reply(c, r.client, "bye"), 0);
-    control_end(c, r.client);
-    assert_int_equal(recv(a, buf, 4, MSG_WAITALL), 4);
-    assert_memory_equal(buf, "bye\n", 4);
+    assert_int_equal(recv(a, buf, 9, MSG_WAITALL), 9);
+    assert_memory_equal(buf, "good\nbye\n", 9);
     assert_int_equal(recv(a, buf, 1, 0), 0);
     /* A line that never ends. */
     memset(big, 'x', sizeof(big));
