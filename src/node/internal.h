@@ -23,6 +23,8 @@ struct peer {
     struct handshake_mask mask;
     struct session *session;   /* NULL until there is something to say */
     struct steer_table *steer; /* agent: as the node sent it; node: unused, the node's own serves */
+    uint8_t *table;            /* agent: parts of one that is on its way */
+    size_t table_len;
     struct config_message config;
     bool has_config;
     instant trouble_since; /* node: no path has been active since */

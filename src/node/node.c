@@ -68,6 +68,7 @@ void node_free(struct node *n)
     for (size_t i = 0; i < n->peers_count; i++) {
         session_free(n->peers[i]->session);
         free(n->peers[i]->steer);
+        free(n->peers[i]->table);
         ident_wipe(n->peers[i], sizeof(*n->peers[i]));
         free(n->peers[i]);
     }

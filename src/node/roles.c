@@ -8,6 +8,7 @@
 
 #include "node/internal.h"
 
+#define TABLE_PART 8192            /* chosen: half of the control stream's longest message */
 #define TROUBLE_LIMIT (300 * MSEC) /* chosen: a little above the longest suspicion on a 100 ms path */
 
 /* --- steering --- */
@@ -57,19 +58,29 @@ void roles_retarget(struct peer *p)
     }
 }
 
+/* The longest table is longer than a message of the control stream: it goes in parts. */
 static void send_table(struct peer *p, instant now)
 {
-    uint8_t *buf = malloc(STEER_WIRE_MAX + 1);
+    uint8_t *table = malloc(STEER_WIRE_MAX), part[2 + TABLE_PART];
     struct writer w;
+    bool ok = table != NULL;
 
-    if (!buf)
-        return;
-    w = writer_init(buf, STEER_WIRE_MAX + 1);
-    write_u8(&w, MESSAGE_STEER_TABLE);
-    steer_table_encode(p->node->steer, &w);
-    if (w.failed || session_send_message(p->session, buf, writer_len(&w), now) < 0)
-        node_event(p->node, NODE_STEER_DONE, p, 0, false, 0); /* too long for a message: the agent keeps its default */
-    free(buf);
+    if (ok) {
+        w = writer_init(table, STEER_WIRE_MAX);
+        steer_table_encode(p->node->steer, &w);
+        ok = !w.failed;
+    }
+    for (size_t at = 0, len = ok ? writer_len(&w) : 0; at < len && ok; at += TABLE_PART) {
+        size_t n = MIN(len - at, (size_t)TABLE_PART);
+
+        part[0] = MESSAGE_STEER_TABLE;
+        part[1] = at + n < len;
+        memcpy(part + 2, table + at, n);
+        ok = session_send_message(p->session, part, 2 + n, now) == 0;
+    }
+    if (!ok)
+        node_event(p->node, NODE_STEER_DONE, p, 0, false, 0); /* no memory: the agent keeps what it has */
+    free(table);
 }
 
 void node_set_steer(struct node *n, const struct steer_table *t, instant now)
@@ -111,6 +122,9 @@ void roles_on_up(struct peer *p, bool fresh, instant now)
 {
     if (!fresh)
         return;
+    free(p->table);
+    p->table = NULL;
+    p->table_len = 0;
     if (p->node->o.agent)
         send_config(p, now);
     else
@@ -118,16 +132,17 @@ void roles_on_up(struct peer *p, bool fresh, instant now)
     roles_retarget(p);
 }
 
-static int on_steer_table(struct peer *p, struct reader *r, instant now)
+static int apply_table(struct peer *p, instant now)
 {
+    struct reader r = reader_init(p->table, p->table_len);
     uint8_t answer[6] = { MESSAGE_STEER_DONE };
     struct steer_table *t = malloc(sizeof(*t));
     int result;
 
     if (!t)
         return -ENOMEM;
-    result = steer_table_decode(r, t);
-    if (result == 0 && !reader_done(r))
+    result = steer_table_decode(&r, t);
+    if (result == 0 && !reader_done(&r))
         result = -EBADMSG;
     if (result == 0) {
         put_be32(answer + 1, t->version);
@@ -140,6 +155,31 @@ static int on_steer_table(struct peer *p, struct reader *r, instant now)
         answer[5] = 1;
     }
     (void)!session_send_message(p->session, answer, sizeof(answer), now);
+    return result;
+}
+
+static int on_steer_table(struct peer *p, struct reader *r, instant now)
+{
+    bool more = read_u8(r) != 0;
+    size_t len = reader_left(r);
+    int result = 0;
+
+    if (!p->table && !(p->table = malloc(STEER_WIRE_MAX)))
+        return -ENOMEM;
+    if (r->failed || p->table_len + len > STEER_WIRE_MAX) {
+        result = -EPROTO;
+        more = false;
+    } else {
+        memcpy(p->table + p->table_len, read_bytes(r, len), len);
+        p->table_len += len;
+    }
+    if (more)
+        return 0;
+    if (result == 0)
+        result = apply_table(p, now);
+    free(p->table);
+    p->table = NULL;
+    p->table_len = 0;
     return result;
 }
 

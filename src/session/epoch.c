@@ -42,7 +42,7 @@ static bool rx_wanted(const struct session *s, uint32_t path_id)
 {
     if (path_id == HANDSHAKE_PATH_ID || session_find_path(s, path_id) >= 0)
         return true;
-    return !s->o.opener && path_id > s->highest_path_id && path_id <= s->highest_path_id + LOOKAHEAD;
+    return !s->o.opener && session_may_open(s, path_id);
 }
 
 void epoch_sync_rx(struct session *s, struct epoch *e)
@@ -56,8 +56,13 @@ void epoch_sync_rx(struct session *s, struct epoch *e)
     for (unsigned i = 0; i < SESSION_SLOTS && !restart; i++)
         if (s->paths[i].used && s->paths[i].id)
             rx_add(s, e, s->paths[i].id);
-    for (uint32_t i = 1; i <= LOOKAHEAD && !s->o.opener; i++)
-        rx_add(s, e, (restart ? 0 : s->highest_path_id) + i);
+    for (uint32_t i = 1; i <= LOOKAHEAD && !s->o.opener; i++) {
+        uint32_t highest = restart ? 0 : s->highest_path_id;
+
+        rx_add(s, e, highest + i);
+        if (highest > i && session_may_open(s, highest - i))
+            rx_add(s, e, highest - i);
+    }
 }
 
 void epochs_sync_rx(struct session *s)

@@ -139,8 +139,8 @@ int handshake_init_make(struct handshake_init *h, const struct identity *self, c
     h->index = rng_u64(rng);
     h->has_cookie = cookie != NULL;
     prologue_make(prologue, suite, cookie ? cookie : no_cookie, h->index);
-    n = noise_init(&h->noise, NOISE_IKPSK2, suite, true, prologue, sizeof(prologue), self->x25519_priv,
-                   self->x25519, peer->x25519, psk);
+    n = noise_init(&h->noise, NOISE_IKPSK2, suite, true, prologue, sizeof(prologue), self->x25519_priv, self->x25519,
+                   peer->x25519, psk);
     if (n < 0)
         return n;
     payload_len = hello_write(payload, sizeof(payload), hello, self);

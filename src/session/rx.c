@@ -125,9 +125,11 @@ static int accept_path(struct session *s, uint32_t id, const uint8_t *plain, siz
         path_open_read(&body, &o);
         found = !body.failed;
     }
-    if (!found || s->o.opener || id <= s->highest_path_id)
+    if (!found || s->o.opener || !session_may_open(s, id))
         return -1;
     p = &s->paths[o.slot];
+    if (p->used && p->id > id)
+        return -1; /* an older path that the peer has replaced meanwhile */
     if (p->used)
         session_path_clear(s, o.slot);
     p->used = true;
@@ -140,7 +142,7 @@ static int accept_path(struct session *s, uint32_t id, const uint8_t *plain, siz
         session_path_clear(s, o.slot);
         return -1;
     }
-    s->highest_path_id = id;
+    session_mark_open(s, id);
     epochs_sync_rx(s);
     challenge(s, p, now);
     p->unvalidated_rx = len + SEALED_HEADER_LEN + SEALED_TAG_LEN;

@@ -115,6 +115,27 @@ int session_find_path(const struct session *s, uint32_t path_id)
     return -1;
 }
 
+bool session_may_open(const struct session *s, uint32_t path_id)
+{
+    uint32_t below = s->highest_path_id - path_id;
+
+    if (path_id > s->highest_path_id)
+        return path_id - s->highest_path_id <= LOOKAHEAD;
+    return path_id != HANDSHAKE_PATH_ID && below > 0 && below <= LOOKAHEAD && !(s->opened_ids & 1u << (below - 1));
+}
+
+void session_mark_open(struct session *s, uint32_t path_id)
+{
+    if (path_id > s->highest_path_id) {
+        uint32_t up = path_id - s->highest_path_id;
+
+        s->opened_ids = up > 31 ? 0 : (s->opened_ids << up) | 1u << (up - 1);
+        s->highest_path_id = path_id;
+    } else {
+        s->opened_ids |= 1u << (s->highest_path_id - path_id - 1);
+    }
+}
+
 /* Everything of a path that belongs to this session, not its specification. */
 static void path_unstart(struct session *s, unsigned slot)
 {
@@ -332,6 +353,7 @@ void session_restart(struct session *s, uint64_t id, instant now)
     epoch_free(s, s->prev);
     s->cur = s->prev = NULL;
     s->next_path_id = s->highest_path_id = 0;
+    s->opened_ids = 0;
     for (unsigned i = 0; i < SESSION_SLOTS; i++) {
         if (s->o.opener && s->paths[i].used)
             path_unstart(s, i);

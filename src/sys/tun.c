@@ -207,6 +207,18 @@ struct tun_features tun_features_get(const struct tun *t)
     return t->features;
 }
 
+int tun_add_addr(struct tun *t, const struct tun_addr *a)
+{
+    struct nlreq nl;
+    int r = nlreq_open(NETLINK_ROUTE, false, NULL, &nl);
+
+    if (r < 0)
+        return r;
+    r = add_addr(t, &nl, a);
+    nlreq_close(&nl);
+    return r;
+}
+
 int tun_set_mtu(struct tun *t, uint32_t mtu_bytes)
 {
     struct nlreq nl;

@@ -6,7 +6,7 @@
 
 enum message_type {
     MESSAGE_CONFIG = 1,      /* agent -> node: struct config_message */
-    MESSAGE_STEER_TABLE = 2, /* node -> agent: tunnel/steer.h's codec */
+    MESSAGE_STEER_TABLE = 2, /* node -> agent: u8 1 more parts follow | a part of tunnel/steer.h's codec */
     MESSAGE_STEER_DONE = 3,  /* agent -> node: u32 version | u8 0 applied, else refused */
     MESSAGE_PATH_STATUS = 4, /* either: u32 path id | struct path_open */
     MESSAGE_PATH_GONE = 5,   /* either: u32 path id: abandoned, never used again */

@@ -1,0 +1,391 @@
+/* prog/hawserd.c - the daemon: a node or a home agent around the core.
+ *
+ * Theory of operation. One thread, one libuv loop. Descriptors (sockets, TUN, netlink, control, a timerfd for the
+ * core's next expiry: libuv's own timers count milliseconds, pacing needs microseconds) wake it; each wake-up reads a
+ * bounded batch, gives it to the core with one reading of the clock, then daemon_turn drains what the core has to say:
+ * packets for the TUN, datagrams for the sockets, events for the log.
+ *
+ * A fault at start is fatal and told in one line; a bad reload is told and the old configuration stays. At the end, and
+ * at the start after a kill, every route and rule that carries our protocol number goes; the TUN device goes with its
+ * descriptor. */
+#include <errno.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/timerfd.h>
+#include <syslog.h>
+#include <unistd.h>
+
+#include "prog/daemon.h"
+
+#define ERRORS_SIZE 16384
+#define OUTPUT_BURST 512 /* trains a turn: what is left waits for one loop, so that input is never starved */
+
+void say(int level, const char *fmt, ...)
+{
+    char line[512];
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(line, sizeof(line), fmt, ap);
+    va_end(ap);
+    fprintf(stderr, "<%d>%s\n", level, line);
+}
+
+/* --- watches --- */
+
+static void on_poll(uv_poll_t *h, int status, int events)
+{
+    struct watch *w = CONTAINER_OF(h, struct watch, poll);
+    instant now = clock_now();
+
+    w->on_readable(w->d, w->arg, now);
+    daemon_turn(w->d, now);
+}
+
+int watch_start(struct daemon *d, struct watch *w, int fd, void (*fn)(struct daemon *, void *, instant), void *arg)
+{
+    int r = uv_poll_init(&d->loop, &w->poll, fd);
+
+    if (r < 0)
+        return r;
+    w->d = d;
+    w->on_readable = fn;
+    w->arg = arg;
+    w->active = true;
+    return uv_poll_start(&w->poll, UV_READABLE, on_poll);
+}
+
+void watch_stop(struct watch *w)
+{
+    if (!w->active)
+        return;
+    w->active = false;
+    uv_poll_stop(&w->poll);
+    uv_close((uv_handle_t *)&w->poll, NULL);
+    /* The handle must stay until the loop has seen it closed; watches live in the daemon or are waited for. */
+    uv_run(w->poll.loop, UV_RUN_NOWAIT);
+}
+
+/* --- the turn --- */
+
+static void on_event(struct daemon *d, const struct node_event *ev, instant now)
+{
+    const struct node_peer_spec *peer = node_peer_spec(d->node, ev->peer);
+    struct session *s = node_peer_session(d->node, ev->peer);
+    struct session_path_info info;
+    char remote[ENDPOINT_STRLEN];
+
+    switch (ev->type) {
+    case NODE_PEER_UP:
+        say(LOG_NOTICE, "peer-up peer=%s session=%s", peer->name, ev->fresh ? "new" : "resumed");
+        d->memory_dirty = true;
+        break;
+    case NODE_PEER_REKEYED:
+        say(LOG_INFO, "peer-rekeyed peer=%s", peer->name);
+        break;
+    case NODE_PEER_DOWN:
+        say(LOG_WARNING, "peer-down peer=%s", peer->name);
+        break;
+    case NODE_PEER_CONFIG:
+        inside_config(d, ev->peer, now);
+        break;
+    case NODE_PATH_STATE:
+        if (!s)
+            break;
+        session_path_info(s, ev->slot, now, &info);
+        say(info.metrics.state == PATH_DOWN ? LOG_WARNING : LOG_INFO,
+            "path peer=%s link=%s id=%u remote=%s state=%s was=%s why=%s", peer->name, info.link, info.id,
+            endpoint_format(&info.at.remote, remote), path_state_name(info.metrics.state),
+            path_state_name(ev->old_state), path_why_name(info.metrics.why));
+        d->memory_dirty = true;
+        break;
+    case NODE_PATH_MOVED:
+        d->memory_dirty = true;
+        if (s) {
+            session_path_info(s, ev->slot, now, &info);
+            say(LOG_NOTICE, "path-moved peer=%s link=%s remote=%s", peer->name, info.link,
+                endpoint_format(&info.at.remote, remote));
+        }
+        break;
+    case NODE_STEER_SET:
+        say(LOG_INFO, "steer-table peer=%s", peer->name);
+        break;
+    case NODE_STEER_DONE:
+        if (!ev->fresh)
+            say(LOG_ERR, "steer-table-refused peer=%s: the agent keeps its own", peer->name);
+        break;
+    }
+}
+
+static void arm_timer(struct daemon *d, instant now)
+{
+    instant next = node_next_expiry(d->node, now);
+    struct itimerspec t = { 0 };
+    span wait;
+
+    next = instant_min(next, d->next_slow);
+    wait = MAX(next - now, 20 * USEC);
+    if (d->timer_at > now && d->timer_at <= next && d->timer_at + 200 * USEC >= next)
+        return; /* armed early enough: a system call saved */
+    d->timer_at = now + wait;
+    t.it_value.tv_sec = wait / SEC;
+    t.it_value.tv_nsec = wait % SEC * 1000;
+    timerfd_settime(d->timer_fd, 0, &t, NULL);
+}
+
+void daemon_turn(struct daemon *d, instant now)
+{
+    struct session_tx tx;
+    struct node_event ev;
+    struct offload offload;
+    const uint8_t *pkt;
+    size_t len;
+
+    while ((len = node_pop_inner(d->node, &pkt, &offload, now)) > 0)
+        inside_write(d, pkt, len, &offload);
+    for (int i = 0; i < OUTPUT_BURST && node_output(d->node, d->out, &tx, now); i++)
+        outside_send(d, &tx, d->out, now);
+    while (node_pop_event(d->node, &ev))
+        on_event(d, &ev, now);
+    arm_timer(d, now);
+}
+
+static void check_agent_loss(struct daemon *d, instant now)
+{
+    struct session *s = node_peers_count(d->node) > 0 ? node_peer_session(d->node, 0) : NULL;
+    struct session_path_info info;
+
+    for (unsigned i = 0; s && i < SESSION_SLOTS; i++) {
+        session_path_info(s, i, now, &info);
+        if (info.used && info.metrics.state == PATH_ACTIVE)
+            d->no_path_since = now;
+    }
+    inside_routes(d);
+}
+
+static void slow_work(struct daemon *d, instant now)
+{
+    outside_slow(d, now);
+    if (d->config->role == CONFIG_NODE && d->config->on_agent_loss == CONFIG_LOSS_DIRECT)
+        check_agent_loss(d, now);
+    if (d->memory_dirty && now >= d->next_store) {
+        memory_save(d);
+        d->memory_dirty = false;
+        d->next_store = now + 1 * SEC;
+    }
+    d->next_slow = now + 500 * MSEC;
+}
+
+static void on_timer(struct daemon *d, void *arg, instant now)
+{
+    uint64_t count;
+
+    if (read(d->timer_fd, &count, sizeof(count)) < 0 && errno != EAGAIN)
+        say(LOG_ERR, "timer error=%s", strerror(errno));
+    d->timer_at = 0;
+    node_on_expiry(d->node, now);
+    if (now >= d->next_slow)
+        slow_work(d, now);
+}
+
+/* --- start and stop --- */
+
+void daemon_stop(struct daemon *d, int code)
+{
+    d->stopping = true;
+    d->exit_code = code;
+    uv_stop(&d->loop);
+}
+
+static void on_stop_signal(uv_signal_t *h, int signum)
+{
+    daemon_stop(h->data, 0);
+}
+
+int daemon_reload(struct daemon *d, struct text *errors)
+{
+    struct config *fresh;
+    instant now = clock_now();
+    int r = config_load(d->config_path, errors, &fresh);
+
+    if (r < 0)
+        return r;
+    if (strcmp(fresh->name, d->config->name) != 0 || fresh->role != d->config->role ||
+        memcmp(&fresh->identity, &d->config->identity, sizeof(fresh->identity)) != 0 ||
+        fresh->listen_port != d->config->listen_port) {
+        text_add(errors, "%s: Name, Role, PrivateKey and ListenPort change with a restart only\n", d->config_path);
+        config_free(fresh);
+        return -EINVAL;
+    }
+    /* The core's identity points into the old configuration: keep that memory, take over what may change. */
+    fresh->steer.version = d->config->steer.version + 1;
+    node_set_steer(d->node, &fresh->steer, now);
+    struct config keep = *d->config;
+    d->config->steer = fresh->steer;
+    d->config->links = fresh->links;
+    d->config->links_count = fresh->links_count;
+    d->config->routes = fresh->routes;
+    fresh->links = keep.links;
+    fresh->links_count = keep.links_count;
+    fresh->routes = keep.routes;
+    config_free(fresh);
+    if (d->config->role == CONFIG_NODE) {
+        outside_refresh(d, now);
+        inside_routes(d);
+    }
+    say(LOG_NOTICE, "reloaded file=%s", d->config_path);
+    return 0;
+}
+
+static void on_hangup(uv_signal_t *h, int signum)
+{
+    struct daemon *d = h->data;
+    char *buf = malloc(ERRORS_SIZE);
+    struct text errors;
+
+    if (!buf)
+        return;
+    text_init(&errors, buf, ERRORS_SIZE);
+    if (daemon_reload(d, &errors) < 0)
+        say(LOG_ERR, "reload-refused, the old configuration stays: %s", buf);
+    free(buf);
+    daemon_turn(d, clock_now());
+}
+
+static struct addr first_address(const struct config *c, uint8_t family)
+{
+    for (size_t i = 0; i < c->addresses.count; i++)
+        if (c->addresses.items[i].addr.family == family)
+            return c->addresses.items[i].addr;
+    return (struct addr){ 0 };
+}
+
+static int make_node(struct daemon *d)
+{
+    const struct config *c = d->config;
+    struct tun_features f = tun_features_get(d->tun);
+    struct node_options o = {
+        .self = &c->identity,
+        .rng = sys_rng(),
+        .agent = c->role == CONFIG_AGENT,
+        .mtu = (uint16_t)MIN(c->mtu, (int64_t)NODE_MTU_MAX),
+        .wait = c->wait,
+        .pool_pkts = c->role == CONFIG_AGENT ? 32768 : 16384,
+        .merge = MERGE_TRUSTED | (f.vnet_hdr ? MERGE_TCP : 0u) | (f.tx_uso ? MERGE_UDP : 0u),
+        .inside = { first_address(c, ADDR_V4), first_address(c, ADDR_V6) },
+    };
+
+    for (size_t i = 0; i < c->announce.count && i < NODE_ENDPOINTS_MAX; i++)
+        if (c->announce.items[i].at.addr.family != ADDR_NONE)
+            o.announce[o.announce_count++] = c->announce.items[i].at;
+    if (c->mtu > (int64_t)NODE_MTU_MAX)
+        say(LOG_WARNING, "mtu=%lld is more than fits a path of 1500 bytes: using %d", (long long)c->mtu, NODE_MTU_MAX);
+    d->node = node_new(&o, clock_now());
+    if (!d->node)
+        return -ENOMEM;
+    node_set_steer(d->node, &c->steer, clock_now());
+    return 0;
+}
+
+static int start_signals(struct daemon *d)
+{
+    static const struct {
+        int signum;
+        size_t at;
+        uv_signal_cb fn;
+    } rows[] = {
+        { SIGINT, offsetof(struct daemon, sigint), on_stop_signal },
+        { SIGTERM, offsetof(struct daemon, sigterm), on_stop_signal },
+        { SIGHUP, offsetof(struct daemon, sighup), on_hangup },
+    };
+    int r = 0;
+
+    signal(SIGPIPE, SIG_IGN);
+    for (size_t i = 0; i < ARRAY_LEN(rows) && r == 0; i++) {
+        uv_signal_t *h = (uv_signal_t *)(void *)((char *)d + rows[i].at);
+
+        r = uv_signal_init(&d->loop, h);
+        h->data = d;
+        if (r == 0)
+            r = uv_signal_start(h, rows[i].fn, rows[i].signum);
+    }
+    return r;
+}
+
+static int start(struct daemon *d)
+{
+    instant now = clock_now();
+    int r;
+
+    d->started = d->no_path_since = now;
+    d->next_slow = d->next_store = now;
+    d->out = malloc(SESSION_OUTPUT_MAX + RECORD_MAX);
+    d->in = malloc(TUN_PACKET_BYTES_MAX + 1);
+    d->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+    if (!d->out || !d->in || d->timer_fd < 0)
+        return -ENOMEM;
+    if ((r = start_signals(d)) < 0 || (r = answers_start(d)) < 0 || (r = inside_start(d)) < 0 ||
+        (r = make_node(d)) < 0 || (r = memory_load(d, now)) < 0 || (r = outside_start(d, now)) < 0)
+        return r;
+    r = watch_start(d, &d->timer_watch, d->timer_fd, on_timer, NULL);
+    if (r < 0)
+        return r;
+    say(LOG_NOTICE, "started name=%s role=%s peers=%zu", d->config->name,
+        d->config->role == CONFIG_AGENT ? "agent" : "node", node_peers_count(d->node));
+    daemon_turn(d, now);
+    return 0;
+}
+
+static void stop(struct daemon *d)
+{
+    if (d->node && d->config->role == CONFIG_AGENT)
+        memory_save(d);
+    watch_stop(&d->timer_watch);
+    answers_stop(d);
+    outside_stop(d);
+    inside_stop(d);
+    node_free(d->node);
+    if (d->timer_fd >= 0)
+        close(d->timer_fd);
+    free(d->out);
+    free(d->in);
+    config_free(d->config);
+    say(LOG_NOTICE, "stopped");
+}
+
+int main(int argc, char **argv)
+{
+    static char errors_buf[ERRORS_SIZE];
+    struct daemon *d = calloc(1, sizeof(*d));
+    struct text errors;
+    int r;
+
+    text_init(&errors, errors_buf, sizeof(errors_buf));
+    if (argc != 2 || argv[1][0] == '-' || !d) {
+        fprintf(stderr, "usage: hawserd FILE\n");
+        free(d);
+        return argc == 2 && strcmp(argv[1], "--help") == 0 ? 0 : 2;
+    }
+    d->config_path = argv[1];
+    d->timer_fd = -1;
+    r = config_load(argv[1], &errors, &d->config);
+    fputs(errors_buf, stderr);
+    if (r < 0) {
+        free(d);
+        return 1;
+    }
+    setpriority(PRIO_PROCESS, 0, -10); /* where permitted: a delayed daemon is a delayed network */
+    uv_loop_init(&d->loop);
+    r = start(d);
+    if (r == 0)
+        uv_run(&d->loop, UV_RUN_DEFAULT);
+    else
+        d->exit_code = 1; /* whoever failed has said why */
+    r = d->exit_code;
+    stop(d);
+    free(d);
+    return r;
+}

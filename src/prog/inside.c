@@ -1,0 +1,255 @@
+/* prog/inside.c - the TUN device, our routes and rules, and translation at an agent. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <syslog.h>
+#include <unistd.h>
+
+#include "prog/daemon.h"
+
+#define READ_MAX 32 /* (super-)packets a wake-up */
+
+static void on_tun(struct daemon *d, void *arg, instant now)
+{
+    static const uint8_t gso[] = {
+        [TUN_GSO_NONE] = OFFLOAD_GSO_NONE,
+        [TUN_GSO_TCP4] = OFFLOAD_GSO_TCPV4,
+        [TUN_GSO_TCP6] = OFFLOAD_GSO_TCPV6,
+        [TUN_GSO_UDP] = OFFLOAD_GSO_UDP,
+    };
+    struct tun_meta meta;
+
+    for (int i = 0; i < READ_MAX; i++) {
+        ssize_t len = tun_read(d->tun, d->in, TUN_PACKET_BYTES_MAX + 1, &meta);
+
+        if (len == 0)
+            return;
+        if (len < 0) {
+            if (len != -EMSGSIZE && len != -EPROTO) {
+                say(LOG_CRIT, "the device %s is gone: %s", tun_name(d->tun), strerror((int)-len));
+                daemon_stop(d, 1);
+                return;
+            }
+            continue;
+        }
+        struct offload o = {
+            .flags = (uint8_t)((meta.needs_csum ? OFFLOAD_NEEDS_CSUM : 0) | (meta.csum_valid ? OFFLOAD_DATA_VALID : 0)),
+            .gso_type = gso[meta.gso],
+            .hdr_len = meta.hdr_bytes,
+            .gso_size = meta.gso_bytes,
+            .csum_start = meta.csum_start,
+            .csum_offset = meta.csum_offset,
+        };
+        d->tun_rx_bytes += (uint64_t)len;
+        node_on_packet(d->node, d->in, (size_t)len, &o, now);
+    }
+}
+
+void inside_write(struct daemon *d, const uint8_t *pkt, size_t len, const struct offload *o)
+{
+    struct iovec iov = { .iov_base = (void *)(uintptr_t)pkt, .iov_len = len };
+    struct tun_meta meta = {
+        .gso = o->gso_type == OFFLOAD_GSO_TCPV4   ? TUN_GSO_TCP4
+               : o->gso_type == OFFLOAD_GSO_TCPV6 ? TUN_GSO_TCP6
+               : o->gso_type == OFFLOAD_GSO_UDP   ? TUN_GSO_UDP
+                                                  : TUN_GSO_NONE,
+        .gso_bytes = o->gso_size,
+        .hdr_bytes = o->hdr_len,
+        .needs_csum = (o->flags & OFFLOAD_NEEDS_CSUM) != 0,
+        .csum_start = o->csum_start,
+        .csum_offset = o->csum_offset,
+    };
+
+    if (tun_write(d->tun, &iov, 1, &meta) < 0)
+        d->tun_write_failed++;
+    else
+        d->tun_tx_bytes += len;
+}
+
+static int say_tun_failure(const struct daemon *d, int r)
+{
+    if (r == -ENOENT || r == -ENODEV)
+        say(LOG_ERR, "no /dev/net/tun: load the module tun, or give the container that device");
+    else if (r == -EPERM)
+        say(LOG_ERR, "making the device %s needs root or CAP_NET_ADMIN", d->config->name);
+    else if (r == -EBUSY)
+        say(LOG_ERR, "a device %s exists already: is another hawserd running?", d->config->name);
+    else
+        say(LOG_ERR, "cannot make the device %s: %s", d->config->name, strerror(-r));
+    return r;
+}
+
+static void set_forwarding(const char *path)
+{
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+    if (fd < 0 || write(fd, "1\n", 2) != 2)
+        say(LOG_WARNING, "cannot turn on forwarding (%s): %s", path, strerror(errno));
+    if (fd >= 0)
+        close(fd);
+}
+
+static int start_filter(struct daemon *d)
+{
+    const struct config *c = d->config;
+    struct prefix prefixes[64];
+    struct nft_agent a = { .name = c->name, .tunnel = tun_name(d->tun), .prefixes = prefixes };
+    char *text_buf = malloc(NFT_RULESET_MAX), err[256];
+    struct text t;
+    int r;
+
+    set_forwarding("/proc/sys/net/ipv4/ip_forward");
+    set_forwarding("/proc/sys/net/ipv6/conf/all/forwarding");
+    for (size_t i = 0; i < c->addresses.count && a.prefixes_count < ARRAY_LEN(prefixes); i++) {
+        char s[ADDR_STRLEN], with_len[ADDR_STRLEN + 5];
+
+        snprintf(with_len, sizeof(with_len), "%s/%u", addr_format(&c->addresses.items[i].addr, s),
+                 c->addresses.items[i].len);
+        if (prefix_parse(with_len, true, &prefixes[a.prefixes_count]) == 0)
+            a.prefixes_count++;
+    }
+    if (!c->nat.enabled || a.prefixes_count == 0 || !text_buf) {
+        free(text_buf);
+        return 0;
+    }
+    text_init(&t, text_buf, NFT_RULESET_MAX);
+    r = nft_agent_ruleset(&t, &a);
+    if (r == 0)
+        r = nft_apply(text_buf, err, sizeof(err));
+    if (r < 0)
+        say(LOG_ERR, "cannot set up translation (NAT = no does without): %s", err);
+    d->filter_up = r == 0;
+    free(text_buf);
+    return r;
+}
+
+int inside_start(struct daemon *d)
+{
+    const struct config *c = d->config;
+    struct tun_addr addrs[16];
+    struct tun_options o = {
+        .name = c->name,
+        .mtu_bytes = (uint32_t)MIN(c->mtu, (int64_t)NODE_MTU_MAX),
+        .addrs = addrs,
+        .refuse_vnet_hdr = !(c->offload & CONFIG_OFFLOAD_CSUM),
+        .refuse_tso = !(c->offload & CONFIG_OFFLOAD_TSO),
+        .refuse_uso = !(c->offload & CONFIG_OFFLOAD_USO),
+    };
+    int r;
+
+    for (size_t i = 0; i < c->addresses.count && o.addrs_count < ARRAY_LEN(addrs); i++)
+        addrs[o.addrs_count++] =
+            (struct tun_addr){ .addr = c->addresses.items[i].addr, .prefix_len = c->addresses.items[i].len };
+    r = tun_open(&o, &d->tun);
+    if (r < 0)
+        return say_tun_failure(d, r);
+    r = route_open(&d->routes);
+    if (r == 0)
+        r = route_clean_all(d->routes); /* what a killed process left */
+    if (r < 0) {
+        say(LOG_ERR, "cannot manage routes: %s", strerror(-r));
+        return r;
+    }
+    if (c->role == CONFIG_AGENT && (r = start_filter(d)) < 0)
+        return r;
+    return watch_start(d, &d->tun_watch, tun_fd(d->tun), on_tun, NULL);
+}
+
+void inside_stop(struct daemon *d)
+{
+    char err[256];
+
+    watch_stop(&d->tun_watch);
+    if (d->routes)
+        route_clean_all(d->routes);
+    route_free(d->routes);
+    if (d->filter_up && nft_remove(d->config->name, err, sizeof(err)) < 0)
+        say(LOG_WARNING, "cannot remove translation: %s", err);
+    tun_free(d->tun);
+}
+
+void inside_config(struct daemon *d, unsigned peer, instant now)
+{
+    struct config_message m;
+    char buf[PREFIX_STRLEN];
+
+    if (!node_peer_config(d->node, peer, &m))
+        return;
+    for (unsigned i = 0; i < m.addresses_count; i++) {
+        struct tun_addr a = { .addr = m.addresses[i].addr, .prefix_len = m.addresses[i].len };
+        int r = tun_add_addr(d->tun, &a);
+
+        if (r < 0)
+            say(LOG_ERR, "cannot add the address %s: %s", prefix_format(&m.addresses[i], buf), strerror(-r));
+        else
+            say(LOG_NOTICE, "address %s mtu=%u", prefix_format(&m.addresses[i], buf), m.mtu);
+    }
+    if (m.mtu < d->config->mtu)
+        tun_set_mtu(d->tun, m.mtu);
+    d->routes_up = true;
+    inside_routes(d);
+}
+
+static bool agent_gives(struct daemon *d, uint8_t family)
+{
+    struct config_message m;
+
+    for (size_t p = 0; p < node_peers_count(d->node); p++) {
+        if (!node_peer_config(d->node, (unsigned)p, &m))
+            continue;
+        for (unsigned i = 0; i < m.addresses_count; i++)
+            if (m.addresses[i].addr.family == family)
+                return true;
+    }
+    return false;
+}
+
+static size_t tunnel_routes(struct daemon *d, struct route_tunnel *out, size_t max)
+{
+    const struct config *c = d->config;
+    int ifindex = tun_ifindex(d->tun);
+    size_t n = 0;
+
+    if (!d->routes_up || c->routes.mode == CONFIG_ROUTES_NONE)
+        return 0;
+    if (c->on_agent_loss == CONFIG_LOSS_DIRECT && clock_now() - d->no_path_since > 3 * SEC)
+        return 0;
+    if (c->routes.mode == CONFIG_ROUTES_LIST) {
+        for (size_t i = 0; i < c->routes.list.count && n < max; i++)
+            out[n++] = (struct route_tunnel){ .prefix = c->routes.list.items[i], .ifindex = ifindex };
+        return n;
+    }
+    out[n++] = (struct route_tunnel){ .prefix = { .addr = { .family = ADDR_V4 } },
+                                      .ifindex = agent_gives(d, ADDR_V4) ? ifindex : 0 };
+    if (c->ipv6 != CONFIG_IPV6_DIRECT)
+        out[n++] =
+            (struct route_tunnel){ .prefix = { .addr = { .family = ADDR_V6 } },
+                                   .ifindex = c->ipv6 == CONFIG_IPV6_TUNNEL && agent_gives(d, ADDR_V6) ? ifindex : 0 };
+    return n;
+}
+
+void inside_routes(struct daemon *d)
+{
+    static struct route_tunnel tunnels[ROUTE_PREFIXES_MAX];
+    struct route_uplink uplinks[2 * UPLINKS_MAX];
+    struct route_set set = { .uplinks = uplinks, .tunnels = tunnels };
+    struct route_changes changes;
+    int r;
+
+    if (d->config->role == CONFIG_AGENT || !d->routes)
+        return;
+    for (unsigned i = 1; i <= UPLINKS_MAX; i++)
+        for (int v6 = 0; v6 < 2; v6++)
+            if (d->uplinks[i].used && d->uplinks[i].node.up && d->uplinks[i].has_route[v6])
+                uplinks[set.uplinks_count++] = (struct route_uplink){ .index = i,
+                                                                      .ifindex = d->uplinks[i].ifindex,
+                                                                      .family = v6 ? ADDR_V6 : ADDR_V4,
+                                                                      .gateway = d->uplinks[i].gateway[v6] };
+    set.tunnels_count = tunnel_routes(d, tunnels, ARRAY_LEN(tunnels));
+    r = route_sync(d->routes, &set, &changes);
+    if (r < 0 && r != -ENETDOWN && r != -ENODEV)
+        say(LOG_ERR, "routes error=%s", strerror(-r));
+    if (changes.routes_added + changes.rules_added + changes.routes_deleted + changes.rules_deleted > 0)
+        say(LOG_INFO, "routes added=%zu deleted=%zu rules-added=%zu rules-deleted=%zu", changes.routes_added,
+            changes.routes_deleted, changes.rules_added, changes.rules_deleted);
+}

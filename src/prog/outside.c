@@ -1,0 +1,400 @@
+/* prog/outside.c - uplinks and sockets.
+ *
+ * Theory of operation. A node: every interface that netlink shows with a carrier, an address and a default route (or
+ * that the file names) becomes an uplink with a socket of its own for each family, bound to the interface and marked,
+ * so that its datagrams leave there whatever the default route is. What netlink says is compared with what the core was
+ * told, and only differences are told. An agent: one socket for each family on its port, on all addresses. */
+#include <errno.h>
+#include <stdio.h>
+#include <syslog.h>
+
+#include "ident/hash.h"
+#include "prog/daemon.h"
+
+#define READ_ROUNDS 4 /* batches of 16 super-datagrams a wake-up */
+#define SIGNAL_HYSTERESIS_ROUNDS 2
+
+/* --- sockets --- */
+
+static void on_socket(struct daemon *d, void *arg, instant now)
+{
+    struct socket_end *e = arg;
+    struct udp_rx batch[UDP_BATCH_MAX];
+    struct udp_error err;
+    struct locator_pair at = { .link = e->link };
+    struct offload offload;
+    const uint8_t *pkt;
+    size_t len;
+
+    for (int round = 0; round < READ_ROUNDS; round++) {
+        int n = udp_recv(e->udp, batch, UDP_BATCH_MAX);
+
+        if (n < 0)
+            say(LOG_ERR, "socket error=%s link=%u", strerror(-n), e->link);
+        for (int i = 0; i < n; i++) {
+            at.local = batch[i].local;
+            at.remote = batch[i].from;
+            node_on_datagram(d->node, &at, batch[i].data, batch[i].len, batch[i].segment_bytes, now);
+        }
+        /* What was delivered in place lies in the socket's buffers: it must be out before they are read into again. */
+        while ((len = node_pop_inner(d->node, &pkt, &offload, now)) > 0)
+            inside_write(d, pkt, len, &offload);
+        if (n < UDP_BATCH_MAX)
+            break;
+    }
+    while (udp_pop_error(e->udp, &err) == 1) {
+        at.local = (struct addr){ 0 };
+        at.remote = err.to;
+        if (err.error != EMSGSIZE && err.to.addr.family != ADDR_NONE)
+            node_on_unreachable(d->node, &at, now);
+    }
+}
+
+static int open_end(struct daemon *d, struct socket_end *e, uint32_t link, enum addr_family family,
+                    const char *interface, uint16_t port)
+{
+    struct udp_options o = {
+        .family = family,
+        .interface = interface,
+        .port = port,
+        .mark = interface ? route_uplink_mark(link) : 0,
+        .refuse_gso = !(d->config->offload & CONFIG_OFFLOAD_GSO),
+        .refuse_gro = !(d->config->offload & CONFIG_OFFLOAD_GRO),
+    };
+    int r;
+
+    if (e->udp)
+        return 0;
+    r = udp_open(&o, &e->udp);
+    if (r < 0)
+        return r;
+    e->link = link;
+    e->family = (uint8_t)family;
+    return watch_start(d, &e->watch, udp_fd(e->udp), on_socket, e);
+}
+
+static void close_end(struct socket_end *e)
+{
+    watch_stop(&e->watch);
+    udp_free(e->udp);
+    *e = (struct socket_end){ 0 };
+}
+
+void outside_send(struct daemon *d, const struct session_tx *tx, const uint8_t *data, instant now)
+{
+    bool v6 = tx->at.remote.addr.family == ADDR_V6;
+    struct socket_end *e = tx->at.link <= UPLINKS_MAX ? &d->uplinks[tx->at.link].ends[v6] : NULL;
+    struct udp_tx t = {
+        .data = data,
+        .len = tx->len,
+        .segment_bytes = (uint16_t)tx->segment,
+        .to = tx->at.remote,
+        .local = tx->at.local,
+    };
+    int r;
+
+    if (!e || !e->udp) {
+        d->tx_failed++;
+        return;
+    }
+    r = udp_send(e->udp, &t);
+    if ((r == -EINVAL || r == -EADDRNOTAVAIL) && t.local.family != ADDR_NONE) {
+        t.local = (struct addr){ 0 }; /* the address that we were asked at has gone */
+        r = udp_send(e->udp, &t);
+    }
+    if (r == -EAGAIN || r > 0) {
+        d->tx_would_block++;
+    } else if (r < 0) {
+        d->tx_failed++;
+        node_on_unreachable(d->node, &tx->at, now);
+    }
+}
+
+/* --- uplinks --- */
+
+static uint32_t hash_addresses(const struct nlmon_link *l)
+{
+    uint32_t h = 2166136261u; /* FNV-1a: only compared with itself */
+
+    for (size_t i = 0; i < l->addrs_count; i++) {
+        if (l->addrs[i].tentative || addr_is_link_local(&l->addrs[i].addr))
+            continue;
+        for (size_t j = 0; j < 16; j++)
+            h = (h ^ l->addrs[i].addr.bytes[j]) * 16777619u;
+    }
+    return h;
+}
+
+static bool has_address(const struct nlmon_link *l, uint8_t family)
+{
+    for (size_t i = 0; i < l->addrs_count; i++)
+        if (l->addrs[i].addr.family == family && !l->addrs[i].tentative && addr_is_unicast(&l->addrs[i].addr) &&
+            !addr_is_link_local(&l->addrs[i].addr))
+            return true;
+    return false;
+}
+
+static const struct nlmon_default *default_route(const struct nlmon_link *l, uint8_t family)
+{
+    const struct nlmon_default *best = NULL;
+
+    for (size_t i = 0; i < l->defaults_count; i++)
+        if (l->defaults[i].family == family && l->defaults[i].table < ROUTE_TABLE_TUNNEL &&
+            (!best || l->defaults[i].metric < best->metric))
+            best = &l->defaults[i];
+    return best;
+}
+
+static bool is_candidate(const struct daemon *d, const struct nlmon_link *l)
+{
+    if (l->loopback || strcmp(l->name, tun_name(d->tun)) == 0)
+        return false;
+    if (d->config->links_count > 0)
+        return config_link_find(d->config, l->name) != NULL;
+    return default_route(l, ADDR_V4) || default_route(l, ADDR_V6);
+}
+
+static struct uplink *find_uplink(struct daemon *d, const char *name)
+{
+    for (unsigned i = 1; i <= UPLINKS_MAX; i++)
+        if (d->uplinks[i].used && strcmp(d->uplinks[i].node.name, name) == 0)
+            return &d->uplinks[i];
+    return NULL;
+}
+
+static struct uplink *make_uplink(struct daemon *d, const struct nlmon_link *l)
+{
+    const struct config_link *c = config_link_find(d->config, l->name);
+
+    for (unsigned i = 1; i <= UPLINKS_MAX; i++) {
+        struct uplink *u = &d->uplinks[i];
+
+        if (u->used)
+            continue;
+        *u = (struct uplink){ .used = true, .tier_override = -1, .source_check = -1 };
+        u->node.link = i;
+        snprintf(u->node.name, sizeof(u->node.name), "%s", l->name);
+        if (c && c->wifi.source == CONFIG_WIFI_FILE)
+            (void)!wifi_file_open(c->wifi.file, &u->wifi);
+        else if (!c || c->wifi.source == CONFIG_WIFI_AUTO)
+            (void)!wifi_open(&u->wifi); /* without nl80211 there is no WiFi to watch */
+        return u;
+    }
+    return NULL;
+}
+
+static void loosen_source_check(struct uplink *u)
+{
+    int was = route_source_check_get(u->node.name);
+
+    if (was != 1 || u->source_check >= 0)
+        return;
+    if (route_source_check_set(u->node.name, 2) == 0) {
+        u->source_check = was;
+        say(LOG_INFO, "rp_filter link=%s value=2 was=1: the agent's answers would be dropped", u->node.name);
+    }
+}
+
+static void drop_uplink(struct daemon *d, struct uplink *u, instant now)
+{
+    say(LOG_INFO, "uplink-gone link=%s", u->node.name);
+    node_uplink_remove(d->node, u->node.link, now);
+    close_end(&u->ends[0]);
+    close_end(&u->ends[1]);
+    wifi_free(u->wifi);
+    *u = (struct uplink){ 0 };
+}
+
+static void tell_node(struct daemon *d, struct uplink *u, struct node_uplink fresh, instant now)
+{
+    if (memcmp(&fresh, &u->node, sizeof(fresh)) == 0)
+        return;
+    say(LOG_INFO, "uplink link=%s up=%d v4=%d v6=%d tier=%s leaving=%d", fresh.name, fresh.up, fresh.has_v4,
+        fresh.has_v6, link_tier_name(fresh.tier), fresh.leaving);
+    u->node = fresh;
+    node_uplink_set(d->node, &u->node, now);
+}
+
+static void refresh_one(struct daemon *d, const struct nlmon_link *l, instant now)
+{
+    const struct config_link *c = config_link_find(d->config, l->name);
+    struct uplink *u = find_uplink(d, l->name);
+    struct node_uplink fresh;
+
+    if (!u && (!l->usable || !is_candidate(d, l) || !(u = make_uplink(d, l))))
+        return;
+    if (u->ifindex != l->ifindex) { /* new, or the interface was made anew under its name */
+        close_end(&u->ends[0]);
+        close_end(&u->ends[1]);
+        u->ifindex = l->ifindex;
+    }
+    memset(&fresh, 0, sizeof(fresh));
+    memcpy(&fresh, &u->node, sizeof(fresh));
+    fresh.tier = (uint8_t)(u->tier_override >= 0 ? u->tier_override : c ? c->tier : TIER_PRIMARY);
+    fresh.weight = (uint16_t)(c ? c->weight : 100);
+    fresh.rate_cap_bps = c ? c->rate_up_bps : 0;
+    fresh.leaving = u->said_down || u->signal_low;
+    for (int v6 = 0; v6 < 2; v6++) {
+        uint8_t family = v6 ? ADDR_V6 : ADDR_V4;
+        const struct nlmon_default *route = default_route(l, family);
+        bool has = l->usable && has_address(l, family);
+
+        u->has_route[v6] = has && route;
+        if (route)
+            u->gateway[v6] = route->gateway;
+        if (has && open_end(d, &u->ends[v6], fresh.link, family, l->name, 0) < 0)
+            has = false;
+        *(v6 ? &fresh.has_v6 : &fresh.has_v4) = has;
+    }
+    fresh.up = l->usable && (fresh.has_v4 || fresh.has_v6);
+    if (fresh.up) {
+        fresh.address_hash = hash_addresses(l);
+        loosen_source_check(u);
+    } else { /* its families are as they were: the paths stay, down, until it returns */
+        fresh.has_v4 = u->node.has_v4;
+        fresh.has_v6 = u->node.has_v6;
+    }
+    tell_node(d, u, fresh, now);
+}
+
+struct refresh {
+    struct daemon *d;
+    instant now;
+};
+
+static bool refresh_visit(void *ctx, const struct nlmon_link *l)
+{
+    struct refresh *r = ctx;
+
+    refresh_one(r->d, l, r->now);
+    return true;
+}
+
+void outside_refresh(struct daemon *d, instant now)
+{
+    struct refresh r = { d, now };
+
+    for (unsigned i = 1; i <= UPLINKS_MAX; i++)
+        if (d->uplinks[i].used && !nlmon_link_find(d->netlink, d->uplinks[i].node.name))
+            drop_uplink(d, &d->uplinks[i], now);
+    nlmon_foreach_link(d->netlink, refresh_visit, &r);
+}
+
+static void on_netlink(struct daemon *d, void *arg, instant now)
+{
+    struct nlmon_event ev;
+    bool ours = false;
+    int r = nlmon_process(d->netlink);
+
+    if (r < 0)
+        say(LOG_ERR, "netlink error=%s", strerror(-r));
+    while (nlmon_pop_event(d->netlink, &ev)) {
+        ours |= ev.type != NLMON_ADDR_NEW || !ev.addr.tentative;
+        if ((ev.type == NLMON_OWN_ROUTE_DEL || ev.type == NLMON_OWN_RULE_DEL) && d->routes_up && !d->stopping)
+            say(LOG_DEBUG, "own-route-or-rule-deleted");
+    }
+    outside_refresh(d, now);
+    if (ours)
+        inside_routes(d);
+}
+
+/* --- signal strength --- */
+
+static void watch_signal(struct daemon *d, struct uplink *u, instant now)
+{
+    const struct config_link *c = config_link_find(d->config, u->node.name);
+    int64_t low = c ? c->signal_low_dbm : -75, high = c ? c->signal_high_dbm : -68;
+    struct node_uplink fresh = u->node;
+    int dbm = u->signal_fed, slope, ahead;
+
+    if (dbm == 0 && (!u->wifi || wifi_signal_dbm(u->wifi, u->node.name, &dbm) < 0))
+        return;
+    /* Where it will be in a second, if it goes on falling as in the last half: make before break needs the time. */
+    slope = u->signal_dbm ? MIN(dbm - u->signal_dbm, 0) : 0;
+    ahead = dbm + 2 * slope;
+    u->signal_dbm = dbm;
+    if (!u->signal_low && ahead < low)
+        u->signal_low = true;
+    else if (u->signal_low && dbm > high)
+        u->signal_low = false;
+    fresh.leaving = u->said_down || u->signal_low;
+    if (fresh.leaving != u->node.leaving)
+        say(LOG_NOTICE, "signal link=%s dbm=%d %s", u->node.name, dbm, fresh.leaving ? "leaving" : "back");
+    tell_node(d, u, fresh, now);
+}
+
+void outside_slow(struct daemon *d, instant now)
+{
+    for (unsigned i = 1; i <= UPLINKS_MAX; i++)
+        if (d->uplinks[i].used && d->uplinks[i].node.up)
+            watch_signal(d, &d->uplinks[i], now);
+}
+
+int outside_link_order(struct daemon *d, const char *name, const char *what, const char *value, instant now)
+{
+    struct uplink *u = find_uplink(d, name);
+    enum config_tier tier;
+
+    if (!u)
+        return -ENODEV;
+    if (strcmp(what, "state") == 0) {
+        u->said_down = strcmp(value, "down") == 0;
+    } else if (strcmp(what, "tier") == 0) {
+        if (config_tier_parse(value, &tier) < 0)
+            return -EINVAL;
+        u->tier_override = (int)tier;
+    } else if (strcmp(what, "signal") == 0) {
+        u->signal_fed = atoi(value);
+        watch_signal(d, u, now);
+    } else {
+        return -EINVAL;
+    }
+    outside_refresh(d, now);
+    return 0;
+}
+
+/* --- start and stop --- */
+
+static int listen_on_port(struct daemon *d)
+{
+    uint16_t port = (uint16_t)(d->config->listen_port ? d->config->listen_port : CONFIG_PORT);
+    int r4 = open_end(d, &d->uplinks[0].ends[0], NODE_LISTEN_LINK, ADDR_V4, NULL, port);
+    int r6 = open_end(d, &d->uplinks[0].ends[1], NODE_LISTEN_LINK, ADDR_V6, NULL, port);
+
+    if (r4 < 0 && r6 < 0) {
+        say(LOG_ERR, "cannot listen on UDP port %u: %s", port, strerror(-r4));
+        return r4;
+    }
+    return 0;
+}
+
+int outside_start(struct daemon *d, instant now)
+{
+    int r = nlmon_open(&d->netlink);
+
+    if (r < 0) {
+        say(LOG_ERR, "cannot watch the network: %s", strerror(-r));
+        return r;
+    }
+    if (d->config->role == CONFIG_AGENT)
+        return listen_on_port(d);
+    on_netlink(d, NULL, now);
+    for (size_t i = 0; i < node_peers_count(d->node); i++)
+        node_connect(d->node, (unsigned)i, NULL, 0, now);
+    return watch_start(d, &d->netlink_watch, nlmon_fd(d->netlink), on_netlink, NULL);
+}
+
+void outside_stop(struct daemon *d)
+{
+    watch_stop(&d->netlink_watch);
+    nlmon_free(d->netlink);
+    for (unsigned i = 0; i <= UPLINKS_MAX; i++) {
+        struct uplink *u = &d->uplinks[i];
+
+        close_end(&u->ends[0]);
+        close_end(&u->ends[1]);
+        wifi_free(u->wifi);
+        if (u->used && u->source_check >= 0)
+            route_source_check_set(u->node.name, u->source_check);
+    }
+}
