@@ -1,4 +1,4 @@
-/* Lab test of src/sys: sockets, devices and the netlink monitor in a network namespace of its own.
+/* Lab test of src/sys: UDP sockets and TUN devices in a network namespace of its own.
  *
  *   +------------- this process's namespace -------------+
  *   | lo 127.0.0.1, ::1                                  |
@@ -7,13 +7,14 @@
  *   +----------------------------------------------------+
  *
  * Needs root. Without it the program says so and exits with 77. */
-#include "sys/netlink.h"
+#include "sys/sockaddr.h"
 #include "sys/tun.h"
 #include "sys/udp.h"
-#include "tests/unit/test.h"
+#include "tests/lab/lab.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <sched.h>
@@ -22,30 +23,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include <uv.h>
-
-#define WAIT_MS 5000 /* how long a condition may take; reached by failures only */
-
-/* Runs a command of ours in the shell; it must succeed. */
-static void run(const char *command)
-{
-    if (system(command) != 0)
-        fail_msg("failed: %s", command);
-}
-
-static bool wait_readable(int fd)
-{
-    struct pollfd p = { .fd = fd, .events = POLLIN };
-
-    return poll(&p, 1, WAIT_MS) == 1;
-}
-
-static struct endpoint ep(const char *text)
-{
-    struct endpoint e;
-
-    assert_int_equal(endpoint_parse(text, 9, &e), 0);
-    return e;
-}
 
 static struct udp *open_udp(const char *local, const char *interface, bool refuse_gso, bool refuse_gro)
 {
@@ -560,6 +537,100 @@ static void test_tun_plain_write(void **state)
     tun_free(tun);
 }
 
+/* Opens a device with this address in a new namespace, and a listener there. Sockets stay where they were made. */
+static struct tun *open_far_end(const char *text, int *ret_listener)
+{
+    struct endpoint e = ep(text);
+    struct tun_addr addr = { e.addr, e.addr.family == ADDR_V4 ? 24 : 64 };
+    struct tun_options o = { .name = "hwst%d", .mtu_bytes = 1400, .addrs = &addr, .addrs_count = 1 };
+    int here = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+    struct sockaddr_storage sa;
+    socklen_t len = sockaddr_from_endpoint(&e, 0, &sa);
+    struct tun *t = NULL;
+
+    assert_true(here >= 0);
+    assert_int_equal(unshare(CLONE_NEWNET), 0);
+    assert_int_equal(tun_open(&o, &t), 0);
+    *ret_listener = socket(sa.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(*ret_listener, (struct sockaddr *)&sa, len), 0);
+    assert_int_equal(listen(*ret_listener, 1), 0);
+    assert_int_equal(setns(here, CLONE_NEWNET), 0);
+    close(here);
+    return t;
+}
+
+/* Carries every waiting packet from one device to the other, with its header; counts the super-packets. */
+static void pump(struct tun *from, struct tun *to, enum tun_gso gso, size_t *supers)
+{
+    static uint8_t packet[TUN_PACKET_BYTES_MAX];
+    struct tun_meta meta;
+    ssize_t n;
+
+    while ((n = tun_read(from, packet, sizeof(packet), &meta)) > 0) {
+        struct iovec iov = { packet, (size_t)n };
+
+        if (meta.gso != TUN_GSO_NONE) {
+            assert_int_equal(meta.gso, gso);
+            assert_true(n > meta.gso_bytes);
+            ++*supers;
+        }
+        assert_int_equal(tun_write(to, &iov, 1, &meta), 0);
+    }
+    assert_int_equal(n, 0);
+}
+
+/*   client -- tun here -- pump -- tun there -- listener, 1 MiB one way   */
+static void carry_tcp(const char *far, bool refuse_tso)
+{
+    enum { TOTAL = 1 << 20 };
+    static uint8_t out[TOTAL], in[TOTAL];
+    struct endpoint e = ep(far);
+    struct sockaddr_storage sa;
+    socklen_t len = sockaddr_from_endpoint(&e, 0, &sa);
+    struct tun *here = open_tun(false, refuse_tso, false), *there;
+    int listener, server = -1, client = socket(sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    size_t sent = 0, got = 0, supers = 0;
+    enum tun_gso gso = e.addr.family == ADDR_V4 ? TUN_GSO_TCP4 : TUN_GSO_TCP6;
+
+    there = open_far_end(far, &listener);
+    for (size_t i = 0; i < TOTAL; i++)
+        out[i] = (uint8_t)(i * 7 + (i >> 8));
+    assert_int_equal(connect(client, (struct sockaddr *)&sa, len), -1);
+    assert_int_equal(errno, EINPROGRESS);
+    while (got < TOTAL) {
+        struct pollfd p[] = { { tun_fd(here), POLLIN, 0 },
+                              { tun_fd(there), POLLIN, 0 },
+                              { server < 0 ? listener : server, POLLIN, 0 },
+                              { sent < TOTAL ? client : -1, POLLOUT, 0 } };
+        ssize_t n;
+
+        assert_true(poll(p, ARRAY_LEN(p), WAIT_MS) > 0);
+        pump(here, there, gso, &supers);
+        pump(there, here, gso, &supers);
+        if ((p[3].revents & POLLOUT) && (n = send(client, out + sent, TOTAL - sent, MSG_NOSIGNAL)) > 0)
+            sent += (size_t)n;
+        if (server < 0 && (p[2].revents & POLLIN))
+            server = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        else if ((p[2].revents & POLLIN) && (n = recv(server, in + got, TOTAL - got, 0)) > 0)
+            got += (size_t)n;
+    }
+    assert_memory_equal(in, out, TOTAL);
+    assert_int_equal(supers > 0, tun_features_get(here).rx_tso);
+    assert_int_equal(tun_features_get(here).rx_tso && refuse_tso, false);
+    close(client);
+    close(server);
+    close(listener);
+    tun_free(here);
+    tun_free(there);
+}
+
+static void test_tun_carries_tcp(void **state)
+{
+    carry_tcp("10.8.0.2:9", false);
+    carry_tcp("[fd08::2]:9", false);
+    carry_tcp("10.8.0.2:9", true);
+}
+
 static void test_tun_goes_with_its_descriptor(void **state)
 {
     struct tun *tun = open_tun(false, true, true);
@@ -575,168 +646,6 @@ static void test_tun_goes_with_its_descriptor(void **state)
     tun_free(tun);
     snprintf(path, sizeof(path), "! ip link show dev %s 2>/dev/null", name);
     run(path);
-}
-
-/* Processes until an event of this type for this interface comes; others are skipped. */
-static struct nlmon_event wait_event(struct nlmon *m, enum nlmon_event_type type, const char *name)
-{
-    struct nlmon_event ev;
-
-    for (;;) {
-        while (nlmon_pop_event(m, &ev))
-            if (ev.type == type && (!name || strcmp(ev.name, name) == 0))
-                return ev;
-        if (!wait_readable(nlmon_fd(m)))
-            fail_msg("no event %d for %s", type, name ? name : "(any)");
-        assert_int_equal(nlmon_process(m), 0);
-    }
-}
-
-static bool has_addr(const struct nlmon_link *l, const char *text)
-{
-    struct addr a = ep(text).addr;
-
-    for (size_t i = 0; i < l->addrs_count; i++)
-        if (addr_equal(&l->addrs[i].addr, &a))
-            return true;
-    return false;
-}
-
-static void test_netlink_follows(void **state)
-{
-    struct nlmon_event ev;
-    struct nlmon *m;
-
-    assert_int_equal(nlmon_open(&m), 0);
-    wait_event(m, NLMON_LINK_UP, "va");
-    assert_non_null(nlmon_link_find(m, "va"));
-    assert_string_equal(nlmon_link_find(m, "va")->kind, "veth");
-    assert_true(has_addr(nlmon_link_find(m, "va"), "10.9.0.1"));
-    assert_true(nlmon_link_find(m, "lo")->loopback);
-    while (nlmon_pop_event(m, &ev))
-        continue;
-
-    run("ip addr add 10.9.1.1/24 dev va");
-    ev = wait_event(m, NLMON_ADDR_NEW, "va");
-    assert_true(addr_equal(&ev.addr.addr, &(struct addr){ ADDR_V4, { 10, 9, 1, 1 } }));
-    assert_int_equal(ev.addr.prefix_len, 24);
-    run("ip route add default via 10.9.0.2 dev va metric 7");
-    ev = wait_event(m, NLMON_DEFAULT_ROUTE_NEW, "va");
-    assert_true(addr_equal(&ev.route.gateway, &(struct addr){ ADDR_V4, { 10, 9, 0, 2 } }));
-    assert_int_equal(ev.route.metric, 7);
-    assert_int_equal(ev.route.table, 254);
-    run("ip route replace default via 10.9.0.3 dev va metric 7");
-    ev = wait_event(m, NLMON_DEFAULT_ROUTE_DEL, "va");
-    assert_int_equal(ev.route.gateway.bytes[3], 2);
-    ev = wait_event(m, NLMON_DEFAULT_ROUTE_NEW, "va");
-    assert_int_equal(ev.route.gateway.bytes[3], 3);
-    run("ip addr del 10.9.1.1/24 dev va");
-    wait_event(m, NLMON_ADDR_DEL, "va");
-    assert_false(has_addr(nlmon_link_find(m, "va"), "10.9.1.1"));
-
-    /* The peer goes down: no carrier, but va itself stays up. */
-    run("ip link set vb down");
-    wait_event(m, NLMON_LINK_DOWN, "va");
-    assert_false(nlmon_link_find(m, "va")->usable);
-    assert_true(nlmon_link_find(m, "va")->admin_up);
-    run("ip link set vb up");
-    wait_event(m, NLMON_LINK_UP, "va");
-    assert_int_equal(nlmon_link_find(m, "va")->defaults_count, 1);
-
-    /* va down: the kernel drops its IPv4 routes without a word. */
-    run("ip link set va down");
-    wait_event(m, NLMON_LINK_DOWN, "va");
-    ev = wait_event(m, NLMON_DEFAULT_ROUTE_DEL, "va");
-    assert_int_equal(ev.route.metric, 7);
-    assert_int_equal(nlmon_link_find(m, "va")->defaults_count, 0);
-    run("ip link set va up");
-    wait_event(m, NLMON_LINK_UP, "va");
-
-    run("ip link add vc type veth peer name vd && ip link del vc");
-    wait_event(m, NLMON_LINK_GONE, "vc");
-    assert_null(nlmon_link_find(m, "vc"));
-    assert_int_equal(nlmon_ignored(m), 0);
-    nlmon_free(m);
-}
-
-static void test_netlink_multipath(void **state)
-{
-    struct nlmon_event ev;
-    struct nlmon *m;
-
-    assert_int_equal(nlmon_open(&m), 0);
-    run("ip route add default metric 9 nexthop via 10.9.0.2 dev va nexthop via 10.9.0.1 dev vb");
-    ev = wait_event(m, NLMON_DEFAULT_ROUTE_NEW, "va");
-    assert_int_equal(ev.route.gateway.bytes[3], 2);
-    ev = wait_event(m, NLMON_DEFAULT_ROUTE_NEW, "vb");
-    assert_int_equal(ev.route.gateway.bytes[3], 1);
-    run("ip route del default metric 9");
-    wait_event(m, NLMON_DEFAULT_ROUTE_DEL, "vb");
-    nlmon_free(m);
-}
-
-static void test_netlink_ipv6(void **state)
-{
-    struct endpoint added = ep("fd09:5::1"), gateway = ep("fe80::1");
-    struct nlmon_event ev;
-    struct nlmon *m;
-
-    assert_int_equal(nlmon_open(&m), 0);
-    while (nlmon_pop_event(m, &ev))
-        continue;
-    /* A new address is not usable until duplicate detection has ended. */
-    run("ip addr add fd09:5::1/64 dev va");
-    ev = wait_event(m, NLMON_ADDR_NEW, "va");
-    assert_true(ev.addr.tentative);
-    ev = wait_event(m, NLMON_ADDR_NEW, "va");
-    assert_true(addr_equal(&ev.addr.addr, &added.addr));
-    assert_false(ev.addr.tentative);
-    run("ip addr change fd09:5::1/64 dev va preferred_lft 0");
-    ev = wait_event(m, NLMON_ADDR_NEW, "va");
-    assert_true(ev.addr.deprecated);
-    run("ip -6 route add default via fe80::1 dev va metric 3 table 77");
-    ev = wait_event(m, NLMON_DEFAULT_ROUTE_NEW, "va");
-    assert_int_equal(ev.route.family, ADDR_V6);
-    assert_true(addr_equal(&ev.route.gateway, &gateway.addr));
-    assert_int_equal(ev.route.table, 77);
-    run("ip -6 route del default table 77 && ip addr del fd09:5::1/64 dev va");
-    wait_event(m, NLMON_DEFAULT_ROUTE_DEL, "va");
-    wait_event(m, NLMON_ADDR_DEL, "va");
-    nlmon_free(m);
-}
-
-static void test_netlink_overflow(void **state)
-{
-    int small = 1;
-    struct nlmon_event ev;
-    struct nlmon *m;
-    bool added_later = false, overflow = false;
-
-    assert_int_equal(nlmon_open(&m), 0);
-    while (nlmon_pop_event(m, &ev))
-        continue;
-    /* The smallest buffer that the kernel grants holds a few messages, and nobody reads. */
-    assert_int_equal(setsockopt(nlmon_fd(m), SOL_SOCKET, SO_RCVBUF, &small, sizeof(small)), 0);
-    run("for i in 1 2 3 4 5 6 7 8 9; do ip addr add 10.9.2.$i/32 dev va; ip addr del 10.9.2.$i/32 dev va; done;"
-        "ip addr add 10.9.3.1/32 dev va");
-    {
-        struct pollfd p = { .fd = nlmon_fd(m), .events = POLLIN | POLLPRI };
-
-        assert_int_equal(poll(&p, 1, WAIT_MS), 1);
-        assert_true(p.revents & POLLPRI); /* what libuv needs to see beside POLLERR */
-    }
-    assert_int_equal(nlmon_process(m), 0);
-    while (nlmon_pop_event(m, &ev)) {
-        overflow |= ev.type == NLMON_OVERFLOW;
-        added_later |= ev.type == NLMON_ADDR_NEW && ev.addr.addr.bytes[2] == 3;
-    }
-    assert_true(overflow);
-    assert_true(added_later);
-    assert_true(has_addr(nlmon_link_find(m, "va"), "10.9.3.1"));
-    assert_false(has_addr(nlmon_link_find(m, "va"), "10.9.2.1"));
-    run("ip addr del 10.9.3.1/32 dev va");
-    wait_event(m, NLMON_ADDR_DEL, "va");
-    nlmon_free(m);
 }
 
 static int make_namespace(void)
@@ -766,12 +675,8 @@ int main(void)
         cmocka_unit_test(test_tun_read),
         cmocka_unit_test(test_tun_write),
         cmocka_unit_test(test_tun_plain_write),
+        cmocka_unit_test(test_tun_carries_tcp),
         cmocka_unit_test(test_tun_goes_with_its_descriptor),
-        cmocka_unit_test(test_netlink_follows),
-        cmocka_unit_test(test_netlink_multipath),
-        cmocka_unit_test(test_netlink_ipv6),
-        cmocka_unit_test(test_netlink_overflow),
-
     };
 
     if (make_namespace() != 0) {

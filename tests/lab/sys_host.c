@@ -16,11 +16,10 @@
 #include "sys/store.h"
 #include "sys/tun.h"
 #include "sys/wifi.h"
-#include "tests/unit/test.h"
+#include "tests/lab/lab.h"
 
 #include <errno.h>
 #include <net/if.h>
-#include <poll.h>
 #include <sched.h>
 #include <stdio.h>
 #include <sys/socket.h>
@@ -28,23 +27,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define WAIT_MS 5000 /* how long a condition may take; reached by failures only */
-
 static char test_dir[] = "/tmp/hawser-test-XXXXXX"; /* made by main, removed by main when empty */
-
-/* Runs a command of ours in the shell; it must succeed. */
-static void run(const char *command)
-{
-    if (system(command) != 0)
-        fail_msg("failed: %s", command);
-}
-
-static void wait_readable(int fd)
-{
-    struct pollfd p = { .fd = fd, .events = POLLIN };
-
-    assert_int_equal(poll(&p, 1, WAIT_MS), 1);
-}
 
 static struct addr address(const char *text)
 {
@@ -190,7 +173,7 @@ static void wait_event(struct nlmon *m, enum nlmon_event_type type)
         while (nlmon_pop_event(m, &ev))
             if (ev.type == type)
                 return;
-        wait_readable(nlmon_fd(m));
+        assert_true(wait_readable(nlmon_fd(m)));
         assert_int_equal(nlmon_process(m), 0);
     }
 }
@@ -314,7 +297,7 @@ static struct control_request wait_request(struct control *c)
     struct control_request r;
 
     while (!control_pop_request(c, &r)) {
-        wait_readable(control_fd(c));
+        assert_true(wait_readable(control_fd(c)));
         assert_int_equal(control_process(c), 0);
     }
     return r;
@@ -343,7 +326,7 @@ static void test_control_call(void **state)
     assert_int_equal(waitpid(pid, &status, 0), pid);
     assert_int_equal(status, 0);
     while (control_clients_count(c) > 0) {
-        wait_readable(control_fd(c));
+        assert_true(wait_readable(control_fd(c)));
         assert_int_equal(control_process(c), 0);
     }
     assert_int_equal(control_reply(c, r.client, "too late"), -ENOTCONN);
@@ -398,7 +381,7 @@ static void test_control_lines(void **state)
     memset(big, 'x', sizeof(big));
     assert_int_equal(send(b, big, sizeof(big), 0), sizeof(big));
     while (control_clients_count(c) > 0) {
-        wait_readable(control_fd(c));
+        assert_true(wait_readable(control_fd(c)));
         assert_int_equal(control_process(c), 0);
     }
     n = recv(b, buf, sizeof(buf) - 1, 0);
@@ -462,7 +445,7 @@ static void test_control_strangers(void **state)
         fd = control_connect(path);
         _exit(fd >= 0 && recv(fd, &byte, 1, 0) == 0 ? 0 : 1);
     }
-    wait_readable(control_fd(c));
+    assert_true(wait_readable(control_fd(c)));
     assert_int_equal(control_process(c), 0);
     assert_int_equal(control_clients_count(c), 0);
     assert_int_equal(waitpid(pid, &status, 0), pid);
