@@ -3,7 +3,9 @@
  * A socket serves one address family. It never lets the kernel fragment, learns the local address that each datagram
  * was sent to, and reports ICMP errors with the destination that they concern. Non-blocking: poll udp_fd for reading,
  * and for writing after -EAGAIN. With libuv always poll UV_READABLE | UV_PRIORITIZED: an ICMP error wakes the poller
- * with POLLERR | POLLPRI, and libuv gives a handle up for good at a POLLERR without POLLPRI. One thread at a time. */
+ * with POLLERR | POLLPRI, and libuv gives a handle up for good at a POLLERR without POLLPRI. One thread at a time.
+ *
+ * A link-local IPv6 destination needs a socket that is bound to its interface: endpoints carry no scope. */
 #pragma once
 
 #include "base/addr.h"

@@ -133,6 +133,30 @@ static void test_udp_local_address(void **state)
     }
 }
 
+/* A link-local address says nothing without an interface; the socket's own is taken. */
+static void test_udp_link_local(void **state)
+{
+    struct udp *a = open_udp("::", "va", false, false), *b = open_udp("::", "vb", false, false);
+    struct udp_tx t = { .data = (const uint8_t *)"x", .len = 1, .to = ep("[fe80::b]:9") };
+    struct udp_rx rx;
+
+    run("ip addr add fe80::a/64 dev va nodad && ip addr add fe80::b/64 dev vb nodad");
+    t.to.port = udp_local_port(b);
+    t.local = ep("fe80::a").addr;
+    assert_int_equal(udp_send(a, &t), 0);
+    assert_true(wait_readable(udp_fd(b)));
+    assert_int_equal(udp_recv(b, &rx, 1), 1);
+    assert_true(addr_equal(&rx.from.addr, &t.local));
+    assert_true(addr_equal(&rx.local, &t.to.addr));
+    t = (struct udp_tx){ .data = (const uint8_t *)"y", .len = 1, .to = rx.from, .local = rx.local };
+    assert_int_equal(udp_send(b, &t), 0);
+    assert_true(wait_readable(udp_fd(a)));
+    assert_int_equal(udp_recv(a, &rx, 1), 1);
+    run("ip addr del fe80::a/64 dev va && ip addr del fe80::b/64 dev vb");
+    udp_free(a);
+    udp_free(b);
+}
+
 static void test_udp_icmp_error(void **state)
 {
     static const char *const closed[] = { "127.0.0.1:9", "[::1]:9" };
@@ -633,6 +657,7 @@ static void test_tun_carries_tcp(void **state)
 
 static void test_tun_goes_with_its_descriptor(void **state)
 {
+    struct tun_addr later = { ep("10.8.7.1").addr, 32 };
     struct tun *tun = open_tun(false, true, true);
     char name[TUN_NAME_SIZE], path[64];
 
@@ -640,6 +665,11 @@ static void test_tun_goes_with_its_descriptor(void **state)
     assert_false(tun_features_get(tun).rx_uso);
     assert_true(tun_ifindex(tun) > 0);
     assert_int_equal(tun_set_mtu(tun, 1300), 0);
+    assert_int_equal(tun_add_addr(tun, &later), 0);
+    assert_int_equal(tun_add_addr(tun, &later), 0);
+    run("ip addr show | grep -q '10.8.7.1/32'");
+    later.prefix_len = 33;
+    assert_int_equal(tun_add_addr(tun, &later), -EINVAL);
     strcpy(name, tun_name(tun));
     snprintf(path, sizeof(path), "ip link show dev %s | grep -q 'mtu 1300'", name);
     run(path);
@@ -664,6 +694,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_udp_offloads),
         cmocka_unit_test(test_udp_local_address),
+        cmocka_unit_test(test_udp_link_local),
         cmocka_unit_test(test_udp_icmp_error),
         cmocka_unit_test(test_udp_refusals),
         cmocka_unit_test(test_udp_full_buffer),
