@@ -25,6 +25,7 @@
 #define WINDOW_UP 150      /* chosen: room for UP's quarter above that */
 /* chosen: BBR's 50 has to undo a window of 2; ours is at most a quarter too large, and this costs half as much */
 #define WINDOW_PROBE 75
+#define WINDOW_PROBE_MIN 5 /* chosen: halved four times from 75; an estimate is not further off than that */
 
 #define FULL_GROWTH 125         /* percent, draft 4.3.1.2 */
 #define FULL_ROUNDS 3           /* the same */
@@ -97,9 +98,10 @@ uint64_t bbr_window(const struct bbr *b, span min_rtt)
 {
     static const unsigned gain[] = {
         [BBR_STARTUP] = WINDOW_STARTUP, [BBR_DRAIN] = WINDOW_STARTUP, [BBR_CRUISE] = WINDOW_CRUISE,
-        [BBR_UP] = WINDOW_UP,           [BBR_DOWN] = WINDOW_CRUISE,   [BBR_PROBE_RTT] = WINDOW_PROBE,
+        [BBR_UP] = WINDOW_UP,           [BBR_DOWN] = WINDOW_CRUISE,   [BBR_PROBE_RTT] = 0,
     };
-    uint64_t window = bytes_in(b->max.bps, min_rtt) * gain[b->state] / 100, pkts = MIN_RECORDS;
+    unsigned percent = b->state == BBR_PROBE_RTT ? b->probe_percent : gain[b->state];
+    uint64_t window = bytes_in(b->max.bps, min_rtt) * percent / 100, pkts = MIN_RECORDS;
 
     if (b->state != BBR_PROBE_RTT)
         window += extra(b) + 2 * b->record_bytes;
@@ -125,7 +127,8 @@ static void enter_probe_rtt(struct bbr *b, bool verify, instant now)
 {
     b->drained = false;
     b->verify = verify;
-    b->drained_rtt = 0;
+    b->drained_rtt = b->step_rtt = 0;
+    b->probe_percent = WINDOW_PROBE;
     enter(b, BBR_PROBE_RTT, now);
 }
 
@@ -191,6 +194,8 @@ static void update_extra(struct bbr *b, const struct bbr_ack *a, instant now)
 
 static enum bbr_verdict probe_rtt_step(struct bbr *b, const struct bbr_ack *a, instant now, span *ret_min_rtt)
 {
+    bool outdated;
+
     if (!b->drained) {
         if (a->inflight_bytes > bbr_window(b, a->min_rtt))
             return BBR_NOTHING;
@@ -204,12 +209,19 @@ static enum bbr_verdict probe_rtt_step(struct bbr *b, const struct bbr_ack *a, i
         b->drained_rtt = b->drained_rtt ? MIN(b->drained_rtt, a->rtt) : a->rtt;
     if (b->rounds < b->drained_round + 2 || now - b->drained_at < (b->verify ? 0 : PROBE_RTT_SPAN))
         return BBR_NOTHING;
+    outdated = b->drained_rtt > a->min_rtt + slack(b, a->min_rtt);
+    if (outdated && b->probe_percent > WINDOW_PROBE_MIN && (!b->step_rtt || b->drained_rtt < b->step_rtt / 8 * 7)) {
+        /* The estimate that gives the window may be too high itself: a queue gets shorter with a smaller one. */
+        b->step_rtt = b->drained_rtt;
+        b->probe_percent /= 2;
+        b->drained = false;
+        b->drained_rtt = 0;
+        return BBR_NOTHING;
+    }
     b->cycle_bps = b->max.bps;
     enter(b, b->full ? BBR_CRUISE : BBR_STARTUP, now);
-    if (b->drained_rtt <= a->min_rtt + slack(b, a->min_rtt))
-        return BBR_MIN_RIGHT;
     *ret_min_rtt = b->drained_rtt;
-    return BBR_MIN_OUTDATED;
+    return outdated ? BBR_MIN_OUTDATED : BBR_MIN_RIGHT;
 }
 
 static void start_up(struct bbr *b, instant now)

@@ -38,7 +38,9 @@ struct bbr {
     bool drained, verify;
     instant drained_at;
     uint64_t drained_round;
-    span drained_rtt; /* smallest sample since drained */
+    span drained_rtt;       /* smallest sample since drained */
+    unsigned probe_percent; /* the window, of the bandwidth-delay product */
+    span step_rtt;          /* what the step before this one found; 0: none */
     /* acknowledged in excess of the estimate: aggregation on the way back */
     instant extra_since;
     uint64_t extra_acked;

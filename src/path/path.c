@@ -419,6 +419,11 @@ bool path_pop_event(struct path *p, struct path_event *ret)
     return liveness_pop(&p->liveness, ret);
 }
 
+span path_owd_difference(span a, span b)
+{
+    return owd_wrap(a - b);
+}
+
 void path_get_metrics(const struct path *p, instant now, struct path_metrics *ret)
 {
     *ret = (struct path_metrics){

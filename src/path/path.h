@@ -42,8 +42,8 @@ enum path_why { /* the cause of the newest change of state; path_why_name gives 
 
 enum path_event_type {
     PATH_EVENT_STATE, /* the state changed; see path->state, path->why and event.old_state */
-    PATH_EVENT_PROBE, /* send an ack-eliciting record now (path_on_sent with is_probe) */
-    PATH_EVENT_ACK,   /* send an acknowledgement now (path_make_ack) */
+    PATH_EVENT_PROBE, /* send event.train ack-eliciting records now, whatever path_may_send says */
+    PATH_EVENT_ACK,   /* send an acknowledgement now (path_make_ack); asked again in 10 ms if none is made */
 };
 
 struct path_event {
@@ -76,7 +76,8 @@ void path_free(struct path *p);
 /* --- sending --- */
 
 /* True when pacing, the congestion window and the in-flight log allow one more record of wire_bytes (IP and UDP
- * headers included) now. */
+ * headers included) now. The state is not looked at: whether a path is used is the owner's decision. Pacing lets a
+ * quantum of 2 records or 1 ms of rate go back to back, whichever is more. */
 bool path_may_send(const struct path *p, size_t wire_bytes, instant now);
 /* When pacing will allow the next record: may be in the past; INSTANT_NEVER when the window is closed. */
 instant path_next_send(const struct path *p);
@@ -89,7 +90,8 @@ void path_on_sent(struct path *p, size_t wire_bytes, struct pbuf *data, bool eli
 /* 0, or -EPROTO when it acknowledges what was never sent. */
 int path_on_ack(struct path *p, const struct ack *a, instant now, struct path_ack_result *ret);
 /* For reinjection: takes the oldest data buffer still in flight out of the log (its reference passes to the caller;
- * the record itself stays counted in flight). NULL when there is none left. */
+ * the record itself stays counted in flight). NULL when there is none left. When a path goes down nothing is in flight
+ * any more, but what was can be taken until the path is active again. */
 struct pbuf *path_take_inflight(struct path *p);
 
 /* --- receiving --- */
@@ -115,7 +117,7 @@ void path_set_rate_cap(struct path *p, uint64_t bps);
 void path_on_migrated(struct path *p, instant now);
 instant path_next_expiry(const struct path *p);
 void path_on_expiry(struct path *p, instant now);
-/* True and one event, oldest first; false when none is left. */
+/* True and one event, oldest first; false when none is left. At most 16 wait; the oldest goes when there are more. */
 bool path_pop_event(struct path *p, struct path_event *ret);
 
 /* --- what is known --- */
@@ -126,10 +128,11 @@ struct path_metrics {
     instant state_since;
     span srtt, rttvar, min_rtt; /* 0 before the first sample */
     span rx_jitter;             /* RFC 3550 interarrival jitter of what the peer sends */
-    span rx_owd;       /* smoothed one-way delay of what arrives, plus an offset common to all paths of two hosts */
-    span queue;        /* srtt - min_rtt, >= 0 */
-    double loss;       /* share of sent records lost, smoothed over about the last 500 */
-    uint64_t rate_bps; /* measured delivery rate (bottleneck bandwidth), IP bytes; 0 before the first sample */
+    span rx_owd; /* smoothed one-way delay of what arrives, plus an offset common to all paths of two hosts: compare
+                  * with path_owd_difference, since it wraps */
+    span queue;  /* srtt - min_rtt, >= 0 */
+    double loss; /* share of sent records lost, smoothed over about the last 500 */
+    uint64_t rate_bps;        /* measured delivery rate (bottleneck bandwidth), IP bytes; 0 before the first sample */
     bool rate_is_lower_bound; /* every sample so far was application-limited */
     uint64_t rx_rate_bps;     /* arrival rate over the last second */
     size_t inflight_bytes, window_bytes;
@@ -137,6 +140,8 @@ struct path_metrics {
     uint64_t tx_pkts, tx_bytes, rx_pkts, rx_bytes, lost_pkts;
 };
 
+/* a - b of two rx_owd, right across their wrap of 2^22 us. */
+span path_owd_difference(span a, span b);
 void path_get_metrics(const struct path *p, instant now, struct path_metrics *ret);
 enum path_state path_state(const struct path *p);
 const char *path_state_name(enum path_state s);

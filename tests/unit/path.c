@@ -91,6 +91,47 @@ static void test_longer_route(void **state)
     world_free(&w);
 }
 
+/* A fall so deep that the first low round still overestimates: the queue that stays must not pass for a longer route.
+ */
+static void test_deep_fall(void **state)
+{
+    struct world w = { .backlog = true };
+
+    world_init(&w, 1000000000, 2 * MSEC, 1 << 21, 1);
+    world_run(&w, 2 * SEC);
+    w.link[0].bps = 100000000;
+    world_run(&w, 1 * SEC);
+    assert_true(metrics(&w).min_rtt < 4500);
+    assert_true(metrics(&w).rate_bps > 95000000 && metrics(&w).rate_bps < 105000000);
+    world_reset_stats(&w);
+    world_run(&w, 1 * SEC);
+    assert_true(world_utilisation(&w, 1 * SEC) > .98);
+    assert_true(queue_mean(&w) < 4 * MSEC);
+    world_free(&w);
+}
+
+/* An owner that wakes up each millisecond only, and receives in batches. */
+static void test_coarse_clock(void **state)
+{
+    static const struct {
+        uint64_t bps;
+        span one_way;
+    } links[] = { { 14670000, 15 * MSEC }, { 300000000, 8 * MSEC }, { 100000000, 1 * MSEC } };
+
+    for (size_t i = 0; i < ARRAY_LEN(links); i++) {
+        struct world w = { .backlog = true, .tick = MSEC };
+
+        world_init(&w, links[i].bps, links[i].one_way, 1 << 20, i);
+        world_run(&w, 2 * SEC);
+        world_reset_stats(&w);
+        world_run(&w, 10 * SEC);
+        assert_true(world_utilisation(&w, 10 * SEC) > .97);
+        assert_true(queue_mean(&w) < (double)links[i].one_way + 5 * MSEC);
+        assert_int_equal(w.states[PATH_SUSPECTED], 0);
+        world_free(&w);
+    }
+}
+
 static void test_application_limits(void **state)
 {
     struct world w = { .backlog = true };
@@ -539,6 +580,8 @@ int main(void)
         cmocka_unit_test(test_finds_the_rate),
         cmocka_unit_test(test_follows_the_rate),
         cmocka_unit_test(test_longer_route),
+        cmocka_unit_test(test_deep_fall),
+        cmocka_unit_test(test_coarse_clock),
         cmocka_unit_test(test_application_limits),
         cmocka_unit_test(test_random_loss),
         cmocka_unit_test(test_short_queue),

@@ -198,6 +198,11 @@ static void arrive(struct world *w, int from, const struct pkt *k)
     }
 }
 
+static instant to_tick(const struct world *w, instant t)
+{
+    return w->tick > 0 && t < INSTANT_NEVER - w->tick ? (t + w->tick - 1) / w->tick * w->tick : t;
+}
+
 void world_run(struct world *w, span t)
 {
     instant end = w->now + t;
@@ -211,23 +216,24 @@ void world_run(struct world *w, span t)
 
             while (l->service_at <= w->now)
                 link_serve(w, l);
-            while (l->air_count > 0 && l->air[0].at <= w->now) {
+            while (l->air_count > 0 && to_tick(w, l->air[0].at) <= w->now) {
                 struct pkt k = air_pop(l);
 
                 arrive(w, i, &k);
             }
         }
-        for (int i = 0; i < 2; i++) {
+        for (int i = 0; i < 2 && to_tick(w, w->now) == w->now; i++)
             drive(w, i);
-            next = instant_min(next, path_next_expiry(w->path[i]) - (i ? w->skew : 0));
+        for (int i = 0; i < 2; i++) {
+            next = instant_min(next, to_tick(w, path_next_expiry(w->path[i]) - (i ? w->skew : 0)));
         }
         for (int i = 0; i < 2; i++) {
             next = instant_min(next, w->link[i].service_at);
             if (w->link[i].air_count > 0)
-                next = instant_min(next, w->link[i].air[0].at);
+                next = instant_min(next, to_tick(w, w->link[i].air[0].at));
         }
         if (w->backlog && path_state(w->path[0]) != PATH_DOWN)
-            next = instant_min(next, path_next_send(w->path[0]));
+            next = instant_min(next, to_tick(w, path_next_send(w->path[0])));
         if (w->interval > 0)
             next = instant_min(next, w->next_app);
         still = next <= w->now ? still + 1 : 0;

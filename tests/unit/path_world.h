@@ -45,6 +45,7 @@ struct world {
     span skew; /* of side 1's clock */
     bool backlog, echo;
     span interval; /* 0: none */
+    span tick;     /* both owners look only at multiples of it; 0: at once */
     instant next_app;
     size_t record;
     uint8_t *seen[2]; /* replay window: bit per counter less first */
