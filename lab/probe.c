@@ -88,12 +88,11 @@ int probe_udp_bind(const struct endpoint *at)
     return fd;
 }
 
-int probe_udp_connect(const struct endpoint *to, uint16_t from_port)
+int probe_udp_connect(const struct endpoint *to, const struct endpoint *from)
 {
-    const struct endpoint from = { .addr.family = to->addr.family, .port = from_port };
     struct sockaddr_storage sa;
     socklen_t len;
-    int fd = probe_udp_bind(&from);
+    int fd = probe_udp_bind(from);
 
     if (fd < 0)
         return -1;
@@ -111,11 +110,12 @@ static void on_signal(int number)
     probe_stop = 1;
 }
 
-static const char usage[] = "usage: hawser-probe send ADDR:PORT [--pps N] [--seconds S] [--size BYTES] [--from PORT]\n"
-                            "       hawser-probe recv ADDR:PORT [--idle S]\n"
-                            "       hawser-probe video ADDR:PORT [--frames FILE]\n"
-                            "       hawser-probe echo [--seconds S] [--every MS] [--log FILE] -- COMMAND...\n"
-                            "       hawser-probe sample [--every MS] [--out FILE] [--panel FILE] IF...\n";
+static const char usage[] =
+    "usage: hawser-probe send ADDR:PORT [--pps N] [--seconds S] [--size BYTES] [--source ADDR]\n"
+    "       hawser-probe recv ADDR:PORT [--idle S]\n"
+    "       hawser-probe video ADDR:PORT [--frames FILE]\n"
+    "       hawser-probe echo [--seconds S] [--every MS] [--log FILE] -- COMMAND...\n"
+    "       hawser-probe sample [--every MS] [--out FILE] [--panel FILE] IF...\n";
 
 int main(int argc, char **argv)
 {

@@ -18,7 +18,7 @@ double probe_time(void);
 void probe_sleep_until(int64_t ns);
 /* A UDP socket bound to `at`, or connected to it. Negative after telling why not. */
 int probe_udp_bind(const struct endpoint *at);
-int probe_udp_connect(const struct endpoint *to, uint16_t from_port);
+int probe_udp_connect(const struct endpoint *to, const struct endpoint *from);
 int probe_fail(const char *what);
 /* Above ordinary work and below the emulators, so that our own lateness is not taken for the network's. */
 void probe_realtime(void);

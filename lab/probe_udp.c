@@ -32,15 +32,15 @@ int probe_send(int argc, char **argv)
         { "pps", required_argument, NULL, 'p' },
         { "seconds", required_argument, NULL, 's' },
         { "size", required_argument, NULL, 'z' },
-        { "from", required_argument, NULL, 'f' },
+        { "source", required_argument, NULL, 'f' },
         { NULL, 0, NULL, 0 },
     };
     static uint8_t buf[SIZE_MAX_BYTES];
     double pps = 500, seconds = 5;
-    long size = 172, from = 0; /* chosen: 20 ms of G.711 in RTP */
+    long size = 172; /* chosen: 20 ms of G.711 in RTP */
     int64_t start, late_max = 0;
     uint32_t count, refused = 0;
-    struct endpoint to;
+    struct endpoint to, from = { .port = 0 };
     int o, fd;
 
     while ((o = getopt_long(argc, argv, "", options, NULL)) >= 0) {
@@ -50,15 +50,14 @@ int probe_send(int argc, char **argv)
             seconds = strtod(optarg, NULL);
         else if (o == 'z')
             size = strtol(optarg, NULL, 10);
-        else if (o == 'f')
-            from = strtol(optarg, NULL, 10);
-        else
+        else if (o != 'f' || addr_parse(optarg, &from.addr) < 0)
             return 2;
     }
     if (argc - optind != 1 || endpoint_parse(argv[optind], 0, &to) < 0 || size < HEADER_LEN || size > SIZE_MAX_BYTES ||
-        pps <= 0 || seconds <= 0 || pps * seconds > STREAM_MAX || from < 0 || from > 65535)
+        pps <= 0 || seconds <= 0 || pps * seconds > STREAM_MAX)
         return 2;
-    fd = probe_udp_connect(&to, (uint16_t)from);
+    from.addr.family = from.addr.family ? from.addr.family : to.addr.family;
+    fd = probe_udp_connect(&to, &from);
     if (fd < 0)
         return 1;
     probe_realtime();

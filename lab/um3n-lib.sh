@@ -1,0 +1,238 @@
+# shellcheck shell=bash
+# lab/um3n-lib.sh - the phone of the UM3N paper, its two providers, a home agent and two servers. Source it after
+# lib.sh and lab_init.
+#
+#                     provider of the WiFi
+#   phone            .-----------------.
+#   wlan0 10.1.0.2 ==| 10.1.0.1 (NAT) |-- 198.51.100.1/30 --.                .-- 198.51.100.8/29 -- agent .10, .11
+#                    '-----------------'                     |               |
+#                     provider of the 3G                    core ------------+-- 192.0.2.0/26 ----- server1 .10 .11 .12
+#                    .-----------------.                     |               |
+#   wwan0 10.2.0.2 ==| 10.2.0.1 (NAT) |-- 198.51.100.5/30 --'                '-- 192.0.2.128/26 --- server2 .130
+#                    '-----------------'
+#   hawser0 203.0.113.2 . . . . . . . . . . . . . . . . . . . . the home network 203.0.113.0/24 . . . 203.0.113.1
+#
+# == WiFi 14.67 Mbit/s and 30 ms, 3G 3.61 Mbit/s and 100 ms of round trip (both ways the same rate); -- plain wires.
+#
+# What a server's address means, in the phone's and so in the agent's table:
+#   192.0.2.10    server1, by WiFi            192.0.2.130   server2, by 3G        (the paper's static table)
+#   192.0.2.11    server1, striped            192.0.2.12    server1, redundant: each packet on both links
+#
+# The home address is a real one: servers reach the phone by it, and the agent translates nothing.
+
+# shellcheck source-path=SCRIPTDIR source=lib.sh
+[[ -n ${LAB_LIB-} ]] || . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+HAWSER=${HAWSER:-$HAWSER_BUILD/src/prog/hawser}
+HAWSERD=${HAWSERD:-$HAWSER_BUILD/src/prog/hawserd}
+PROBE=${PROBE:-$HAWSER_BUILD/lab/hawser-probe}
+
+UM3N_WLAN=${UM3N_WLAN:-rate=14.67mbit delay=15ms}
+UM3N_WWAN=${UM3N_WWAN:-rate=3.61mbit delay=50ms}
+UM3N_HOME=203.0.113.2
+UM3N_AGENT=203.0.113.1
+UM3N_VIA_WLAN=192.0.2.10
+UM3N_STRIPED=192.0.2.11
+UM3N_REDUNDANT=192.0.2.12
+UM3N_VIA_WWAN=192.0.2.130
+
+# um3n_net: hosts, links and NATs.
+um3n_net() {
+    host phone
+    router wifi
+    router cell
+    router core
+    router agent
+    host server1
+    host server2
+    link phone:wlan0 wifi:in 10.1.0.2/24 10.1.0.1/24 both="$UM3N_WLAN"
+    link phone:wwan0 cell:in 10.2.0.2/24 10.2.0.1/24 both="$UM3N_WWAN"
+    wire wifi:out core:wifi 198.51.100.1/30 198.51.100.2/30
+    wire cell:out core:cell 198.51.100.5/30 198.51.100.6/30
+    wire agent:eth0 core:agent 198.51.100.10/29 198.51.100.9/29
+    wire server1:eth0 core:server1 192.0.2.10/26 192.0.2.1/26
+    wire server2:eth0 core:server2 192.0.2.130/26 192.0.2.129/26
+    lab__addr agent eth0 198.51.100.11/29
+    lab__addr server1 eth0 192.0.2.11/26
+    lab__addr server1 eth0 192.0.2.12/26
+    default_route phone 10.1.0.1 wlan0 100
+    default_route phone 10.2.0.1 wwan0 600
+    default_route wifi 198.51.100.2
+    default_route cell 198.51.100.6
+    default_route agent 198.51.100.9
+    default_route server1 192.0.2.1
+    default_route server2 192.0.2.129
+    ip -n "$(lab__ns core)" route add 203.0.113.0/24 via 198.51.100.10
+    nat wifi out
+    nat cell out
+}
+
+# um3n_config [LINE...]: keys and both files; the lines go to the end of the phone's [Interface] section.
+um3n_config() {
+    local dir=$LAB_DIR/hawser phone_key agent_key
+    mkdir -p "$dir/phone" "$dir/agent"
+    phone_key=$("$HAWSER" keygen "$dir/phone.key") || lab_fail "keygen"
+    agent_key=$("$HAWSER" keygen "$dir/agent.key") || lab_fail "keygen"
+    cat >"$dir/phone.conf" <<EOC
+[Interface]
+Name = hawser0
+PrivateKeyFile = phone.key
+StateDir = $dir/phone
+Control = $dir/phone.sock
+Mode = stripe
+Rule = $UM3N_VIA_WLAN/32 via wlan0 mode active-standby
+Rule = $UM3N_VIA_WWAN/32 via wwan0 mode active-standby
+Rule = $UM3N_REDUNDANT/32 mode redundant
+$(printf '%s\n' "$@")
+
+[Link wlan0]
+WifiSignal = off
+
+[Link wwan0]
+WifiSignal = off
+
+[Peer agent]
+PublicKey = $agent_key
+Endpoint = 198.51.100.10:51820
+EOC
+    cat >"$dir/agent.conf" <<EOC
+[Interface]
+Name = hawser0
+PrivateKeyFile = agent.key
+ListenPort = 51820
+Address = $UM3N_AGENT/24
+Announce = 198.51.100.11:51820
+NAT = no
+StateDir = $dir/agent
+Control = $dir/agent.sock
+
+[Peer phone]
+PublicKey = $phone_key
+Address = $UM3N_HOME/32
+EOC
+    local file
+    for file in phone agent; do
+        "$HAWSER" check "$dir/$file.conf" >"$(bg_log check)" 2>&1 || lab_fail "$(<"$(bg_log check)")"
+    done
+}
+
+# um3n_daemon phone|agent: starts it.
+um3n_daemon() {
+    bg "$1" "hawserd-$1" "$HAWSERD" "$LAB_DIR/hawser/$1.conf"
+}
+
+# um3n_ask phone|agent VERB...: the hawser command.
+um3n_ask() {
+    local host=$1
+    shift
+    HAWSER_CONTROL=$LAB_DIR/hawser/$host.sock on "$host" "$HAWSER" "$@"
+}
+
+# um3n_status phone|agent FILTER: the answer of jq -r over the status.
+um3n_status() {
+    local doc
+    # Code 3 is "degraded", which is an answer.
+    doc=$(um3n_ask "$1" status --json) || [[ $? == 3 ]] || return 1
+    jq -r "$2" <<<"$doc"
+}
+
+# um3n_active phone|agent LINK...: are these paths, and no others, active? A condition for wait_for.
+um3n_active() {
+    local host=$1 now
+    shift
+    now=$(um3n_status "$host" '[.peers[].paths[] | select(.state == "active") | .link] | unique | join(" ")') || return 1
+    echo "active: ${now:-none}"
+    [[ $now == "$*" ]]
+}
+
+# um3n_paths N: has the agent N active paths? It does not know the phone's names for them.
+um3n_paths() {
+    local now
+    now=$(um3n_status agent '[.peers[].paths[] | select(.state == "active")] | length') || return 1
+    echo "active: $now"
+    [[ $now == "$1" ]]
+}
+
+um3n_up() {
+    wait_for "${1:-10}" "both links of the phone are active" um3n_active phone wlan0 wwan0
+    wait_for 10 "the agent has both paths" um3n_paths 2
+}
+
+# um3n_start [LINE...]: everything from the hosts to both paths active. Lines as for um3n_config.
+um3n_start() {
+    need jq conntrack nft
+    [[ -x $HAWSERD ]] || lab_skip "$HAWSERD is not built"
+    um3n_net
+    um3n_config "$@"
+    um3n_daemon agent
+    um3n_daemon phone
+    um3n_up
+    wait_for 5 "the tunnel carries packets" on phone ping -c 1 -W 1 "$UM3N_STRIPED"
+}
+
+# um3n_away carrier|blackhole|planned, um3n_back ...: the WiFi goes and comes back.
+um3n_away() {
+    case $1 in
+    carrier) carrier_down phone:wlan0 wifi:in ;;
+    blackhole) blackhole phone:wlan0 wifi:in on ;;
+    planned) um3n_ask phone link wlan0 down >/dev/null || lab_fail "hawser link wlan0 down" ;;
+    esac
+}
+um3n_back() {
+    case $1 in
+    carrier) carrier_up phone:wlan0 wifi:in ;;
+    blackhole) blackhole phone:wlan0 wifi:in off ;;
+    planned) um3n_ask phone link wlan0 up >/dev/null || lab_fail "hawser link wlan0 up" ;;
+    esac
+    # A blackhole looks like nothing until the path is tried again.
+    wait_for 15 "both links are active again" um3n_active phone wlan0 wwan0
+}
+
+# um3n_stream up|down ADDR SECONDS NAME [pps]: 500 datagrams a second between the phone and a server at ADDR, in the
+# background; the figures go to "$(bg_log NAME)". bg_wait NAME-to waits for the end.
+um3n_stream() {
+    local direction=$1 addr=$2 seconds=$3 name=$4 server=server1 port
+    [[ $addr != "$UM3N_VIA_WWAN" ]] || server=server2
+    port=$((20000 + RANDOM % 10000))
+    if [[ $direction == up ]]; then
+        bg "$server" "$name" "$PROBE" recv "$addr:$port"
+        wait_for 5 "the receiver listens" listening "$server" udp "$port"
+        bg phone "$name-from" "$PROBE" send "$addr:$port" --pps "${5:-500}" --seconds "$seconds"
+    else
+        # The source address decides at the agent.
+        bg phone "$name" "$PROBE" recv "$UM3N_HOME:$port"
+        wait_for 5 "the receiver listens" listening phone udp "$port"
+        bg "$server" "$name-from" "$PROBE" send "$UM3N_HOME:$port" --source "$addr" --pps "${5:-500}" --seconds "$seconds"
+    fi
+}
+
+# um3n_figure NAME KEY: of a measurement that ended.
+um3n_figure() {
+    jq -r ".$2" "$(bg_log "$1")"
+}
+
+# um3n_iperf up|down ADDR SECONDS NAME: one TCP flow (cubic) in the background. um3n_iperf_rate NAME: waits for its end
+# and sets RATE: Mbit/s, from the receiver's own intervals after the first UM3N_OMIT seconds.
+um3n_iperf() {
+    local direction=$1 addr=$2 seconds=$3 name=$4 way=(--get-server-output)
+    [[ $direction == up ]] || way=(-R)
+    bg phone "$name" iperf3 -J -C cubic -c "$addr" -O "${UM3N_OMIT:-1}" -t "$seconds" "${way[@]}"
+}
+um3n_iperf_rate() {
+    bg_wait "$1" || lab_fail "iperf3 $1: $(jq -r .error "$(bg_log "$1")" 2>/dev/null || cat "$(bg_log "$1")")"
+    RATE=$(jq -r '(.server_output_json // .).intervals | map(.sum | select(.omitted | not))
+        | (map(.bytes) | add) * 8e-6 / (map(.seconds) | add) * 100 | round / 100' "$(bg_log "$1")")
+    [[ $RATE == [0-9]* ]] || lab_fail "iperf3 $1 told no rate"
+}
+um3n_iperf_servers() {
+    need iperf3
+    bg server1 iperf3-1 iperf3 -s -J
+    bg server2 iperf3-2 iperf3 -s -J
+    wait_for 5 "iperf3 listens" listening server1 tcp 5201
+    wait_for 5 "iperf3 listens" listening server2 tcp 5201
+}
+
+# um3n_is A OP B: a comparison of decimals.
+um3n_is() {
+    awk "BEGIN { exit !($1 $2 $3) }"
+}
