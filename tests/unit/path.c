@@ -276,6 +276,34 @@ static void test_pacing(void **state)
     world_free(&w);
 }
 
+/* Nothing is lost to rounding: 1400 bytes at 9 Gbit/s take 1244.44 ns, and cutting that to 1244 would be seen. */
+static void test_pacing_at_9_gbit(void **state)
+{
+    enum { RECORDS = 6000000 };
+    static const uint64_t bps = 9000000000;
+    struct path_options o = { .record_bytes = 60000, .initial_rtt = MSEC, .rate_cap_bps = bps };
+    struct path *p = path_new(&o, SEC);
+    struct path_ack_result r;
+    instant now = SEC;
+    uint64_t sent = 0;
+    double ideal = RECORDS * 1400.0 * 8 / (double)bps * 1e6; /* us */
+
+    while (sent < RECORDS) {
+        while (sent < RECORDS && path_may_send(p, 1400, now)) {
+            path_on_sent(p, 1400, NULL, true, true, now);
+            sent++;
+        }
+        struct ack a = { .largest = sent - 1, .rx_time_us = (uint32_t)now, .ranges_count = 1 };
+
+        a.ranges[0] = (struct ack_range){ sent - MIN(sent, 60000), sent - 1 };
+        assert_int_equal(path_on_ack(p, &a, now + 1, &r), 0);
+        now = MAX(now + 1, path_next_send(p));
+    }
+    assert_true((double)(now - SEC) > ideal - 1000 - 1); /* a quantum of 1 ms ahead at most, */
+    assert_true((double)(now - SEC) < ideal + 1000);
+    path_free(p);
+}
+
 static void test_silence(void **state)
 {
     struct world w = { .backlog = true };
@@ -588,6 +616,7 @@ int main(void)
         cmocka_unit_test(test_slow_link),
         cmocka_unit_test(test_reordering_is_not_loss),
         cmocka_unit_test(test_pacing),
+        cmocka_unit_test(test_pacing_at_9_gbit),
         cmocka_unit_test(test_silence),
         cmocka_unit_test(test_flapping_is_held),
         cmocka_unit_test(test_hurry_probes_often),
