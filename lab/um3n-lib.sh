@@ -165,6 +165,7 @@ um3n_start() {
     um3n_net
     um3n_config "$@"
     um3n_daemon agent
+    wait_for 5 "the agent answers" um3n_status agent .pid
     um3n_daemon phone
     um3n_up
     wait_for 5 "the tunnel carries packets" on phone ping -c 1 -W 1 "$UM3N_STRIPED"
