@@ -302,11 +302,11 @@ int answers_start(struct daemon *d)
         say(LOG_ERR, "another hawserd answers on %s", d->config->control);
     else if (r < 0)
         say(LOG_ERR, "cannot listen on %s: %s", d->config->control, strerror(-r));
-    return r < 0 ? r : watch_start(d, &d->control_watch, control_fd(d->control), on_control, NULL);
+    return r < 0 ? r : watch_new(d, control_fd(d->control), on_control, NULL, &d->control_watch);
 }
 
 void answers_stop(struct daemon *d)
 {
-    watch_stop(&d->control_watch);
+    watch_free(d->control_watch);
     control_free(d->control);
 }

@@ -31,12 +31,11 @@ struct watch {
     struct daemon *d;
     void (*on_readable)(struct daemon *d, void *arg, instant now);
     void *arg;
-    bool active;
 };
 
 struct socket_end {
     struct udp *udp;
-    struct watch watch;
+    struct watch *watch;
     uint32_t link; /* of every datagram here */
     uint8_t family;
 };
@@ -66,7 +65,7 @@ struct daemon {
     bool stopping;
     int exit_code;
 
-    struct watch tun_watch, netlink_watch, control_watch, timer_watch;
+    struct watch *tun_watch, *netlink_watch, *control_watch, *timer_watch;
     int timer_fd;
     instant timer_at;
 
@@ -89,8 +88,8 @@ struct daemon {
 
 /* hawserd.c */
 void say(int level, const char *fmt, ...) PRINTF_LIKE(2, 3); /* LOG_* of syslog.h; one `event key=value` line */
-int watch_start(struct daemon *d, struct watch *w, int fd, void (*fn)(struct daemon *, void *, instant), void *arg);
-void watch_stop(struct watch *w);
+int watch_new(struct daemon *d, int fd, void (*fn)(struct daemon *, void *, instant), void *arg, struct watch **ret);
+void watch_free(struct watch *w);                /* before its descriptor is closed; accepts NULL */
 void daemon_turn(struct daemon *d, instant now); /* drain the core and arm the timer */
 void daemon_stop(struct daemon *d, int code);
 int daemon_reload(struct daemon *d, struct text *errors);

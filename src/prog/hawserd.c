@@ -41,32 +41,43 @@ static void on_poll(uv_poll_t *h, int status, int events)
     struct watch *w = CONTAINER_OF(h, struct watch, poll);
     instant now = clock_now();
 
+    if (status < 0)
+        say(LOG_ERR, "poll error=%s", uv_strerror(status));
     w->on_readable(w->d, w->arg, now);
     daemon_turn(w->d, now);
 }
 
-int watch_start(struct daemon *d, struct watch *w, int fd, void (*fn)(struct daemon *, void *, instant), void *arg)
+int watch_new(struct daemon *d, int fd, void (*fn)(struct daemon *, void *, instant), void *arg, struct watch **ret)
 {
-    int r = uv_poll_init(&d->loop, &w->poll, fd);
+    struct watch *w = calloc(1, sizeof(*w));
+    int r;
 
-    if (r < 0)
+    if (!w)
+        return -ENOMEM;
+    r = uv_poll_init(&d->loop, &w->poll, fd);
+    if (r < 0) {
+        free(w);
         return r;
+    }
     w->d = d;
     w->on_readable = fn;
     w->arg = arg;
-    w->active = true;
-    return uv_poll_start(&w->poll, UV_READABLE, on_poll);
+    *ret = w;
+    /* Without UV_PRIORITIZED libuv takes an error on a socket's queue (an ICMP message) for the end of the socket. */
+    return uv_poll_start(&w->poll, UV_READABLE | UV_PRIORITIZED, on_poll);
 }
 
-void watch_stop(struct watch *w)
+static void on_closed(uv_handle_t *h)
 {
-    if (!w->active)
+    free(CONTAINER_OF((uv_poll_t *)h, struct watch, poll));
+}
+
+void watch_free(struct watch *w)
+{
+    if (!w)
         return;
-    w->active = false;
     uv_poll_stop(&w->poll);
-    uv_close((uv_handle_t *)&w->poll, NULL);
-    /* The handle must stay until the loop has seen it closed; watches live in the daemon or are waited for. */
-    uv_run(w->poll.loop, UV_RUN_NOWAIT);
+    uv_close((uv_handle_t *)&w->poll, on_closed); /* libuv needs it until its next round */
 }
 
 /* --- the turn --- */
@@ -330,7 +341,7 @@ static int start(struct daemon *d)
     if ((r = start_signals(d)) < 0 || (r = answers_start(d)) < 0 || (r = inside_start(d)) < 0 ||
         (r = make_node(d)) < 0 || (r = memory_load(d, now)) < 0 || (r = outside_start(d, now)) < 0)
         return r;
-    r = watch_start(d, &d->timer_watch, d->timer_fd, on_timer, NULL);
+    r = watch_new(d, d->timer_fd, on_timer, NULL, &d->timer_watch);
     if (r < 0)
         return r;
     say(LOG_NOTICE, "started name=%s role=%s peers=%zu", d->config->name,
@@ -343,11 +354,16 @@ static void stop(struct daemon *d)
 {
     if (d->node && d->config->role == CONFIG_AGENT)
         memory_save(d);
-    watch_stop(&d->timer_watch);
+    watch_free(d->timer_watch);
     answers_stop(d);
     outside_stop(d);
     inside_stop(d);
     node_free(d->node);
+    uv_close((uv_handle_t *)&d->sigint, NULL);
+    uv_close((uv_handle_t *)&d->sigterm, NULL);
+    uv_close((uv_handle_t *)&d->sighup, NULL);
+    uv_run(&d->loop, UV_RUN_DEFAULT); /* until every handle is closed */
+    uv_loop_close(&d->loop);
     if (d->timer_fd >= 0)
         close(d->timer_fd);
     free(d->out);

@@ -152,14 +152,14 @@ int inside_start(struct daemon *d)
     }
     if (c->role == CONFIG_AGENT && (r = start_filter(d)) < 0)
         return r;
-    return watch_start(d, &d->tun_watch, tun_fd(d->tun), on_tun, NULL);
+    return watch_new(d, tun_fd(d->tun), on_tun, NULL, &d->tun_watch);
 }
 
 void inside_stop(struct daemon *d)
 {
     char err[256];
 
-    watch_stop(&d->tun_watch);
+    watch_free(d->tun_watch);
     if (d->routes)
         route_clean_all(d->routes);
     route_free(d->routes);

@@ -16,6 +16,13 @@
 
 /* --- sockets --- */
 
+static void close_end(struct socket_end *e)
+{
+    watch_free(e->watch);
+    udp_free(e->udp);
+    *e = (struct socket_end){ 0 };
+}
+
 static void on_socket(struct daemon *d, void *arg, instant now)
 {
     struct socket_end *e = arg;
@@ -29,8 +36,11 @@ static void on_socket(struct daemon *d, void *arg, instant now)
     for (int round = 0; round < READ_ROUNDS; round++) {
         int n = udp_recv(e->udp, batch, UDP_BATCH_MAX);
 
-        if (n < 0)
+        if (n < 0) { /* dead: outside_slow opens another */
             say(LOG_ERR, "socket error=%s link=%u", strerror(-n), e->link);
+            close_end(e);
+            return;
+        }
         for (int i = 0; i < n; i++) {
             at.local = batch[i].local;
             at.remote = batch[i].from;
@@ -70,14 +80,20 @@ static int open_end(struct daemon *d, struct socket_end *e, uint32_t link, enum 
         return r;
     e->link = link;
     e->family = (uint8_t)family;
-    return watch_start(d, &e->watch, udp_fd(e->udp), on_socket, e);
+    return watch_new(d, udp_fd(e->udp), on_socket, e, &e->watch);
 }
 
-static void close_end(struct socket_end *e)
+static int listen_on_port(struct daemon *d)
 {
-    watch_stop(&e->watch);
-    udp_free(e->udp);
-    *e = (struct socket_end){ 0 };
+    uint16_t port = (uint16_t)(d->config->listen_port ? d->config->listen_port : CONFIG_PORT);
+    int r4 = open_end(d, &d->uplinks[0].ends[0], NODE_LISTEN_LINK, ADDR_V4, NULL, port);
+    int r6 = open_end(d, &d->uplinks[0].ends[1], NODE_LISTEN_LINK, ADDR_V6, NULL, port);
+
+    if (r4 < 0 && r6 < 0) {
+        say(LOG_ERR, "cannot listen on UDP port %u: %s", port, strerror(-r4));
+        return r4;
+    }
+    return 0;
 }
 
 void outside_send(struct daemon *d, const struct session_tx *tx, const uint8_t *data, instant now)
@@ -104,6 +120,8 @@ void outside_send(struct daemon *d, const struct session_tx *tx, const uint8_t *
     }
     if (r == -EAGAIN || r > 0) {
         d->tx_would_block++;
+    } else if (r == -EMSGSIZE) {
+        d->tx_failed++; /* larger than the interface's MTU: says nothing of the path */
     } else if (r < 0) {
         d->tx_failed++;
         node_on_unreachable(d->node, &tx->at, now);
@@ -325,6 +343,11 @@ static void watch_signal(struct daemon *d, struct uplink *u, instant now)
 
 void outside_slow(struct daemon *d, instant now)
 {
+    if (d->config->role == CONFIG_AGENT) {
+        if (!d->uplinks[0].ends[0].udp || !d->uplinks[0].ends[1].udp)
+            (void)!listen_on_port(d);
+        return;
+    }
     for (unsigned i = 1; i <= UPLINKS_MAX; i++)
         if (d->uplinks[i].used && d->uplinks[i].node.up)
             watch_signal(d, &d->uplinks[i], now);
@@ -355,19 +378,6 @@ int outside_link_order(struct daemon *d, const char *name, const char *what, con
 
 /* --- start and stop --- */
 
-static int listen_on_port(struct daemon *d)
-{
-    uint16_t port = (uint16_t)(d->config->listen_port ? d->config->listen_port : CONFIG_PORT);
-    int r4 = open_end(d, &d->uplinks[0].ends[0], NODE_LISTEN_LINK, ADDR_V4, NULL, port);
-    int r6 = open_end(d, &d->uplinks[0].ends[1], NODE_LISTEN_LINK, ADDR_V6, NULL, port);
-
-    if (r4 < 0 && r6 < 0) {
-        say(LOG_ERR, "cannot listen on UDP port %u: %s", port, strerror(-r4));
-        return r4;
-    }
-    return 0;
-}
-
 int outside_start(struct daemon *d, instant now)
 {
     int r = nlmon_open(&d->netlink);
@@ -381,12 +391,12 @@ int outside_start(struct daemon *d, instant now)
     on_netlink(d, NULL, now);
     for (size_t i = 0; i < node_peers_count(d->node); i++)
         node_connect(d->node, (unsigned)i, NULL, 0, now);
-    return watch_start(d, &d->netlink_watch, nlmon_fd(d->netlink), on_netlink, NULL);
+    return watch_new(d, nlmon_fd(d->netlink), on_netlink, NULL, &d->netlink_watch);
 }
 
 void outside_stop(struct daemon *d)
 {
-    watch_stop(&d->netlink_watch);
+    watch_free(d->netlink_watch);
     nlmon_free(d->netlink);
     for (unsigned i = 0; i <= UPLINKS_MAX; i++) {
         struct uplink *u = &d->uplinks[i];
