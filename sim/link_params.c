@@ -310,8 +310,30 @@ int link_params_parse(const char *text, struct link_params *p, char err[LINK_ERR
     return 0;
 }
 
+/* The shortest plain decimal of at most 15 places; the parser takes no exponents. */
+static void decimal_add(struct text *t, double v)
+{
+    char buf[40];
+    size_t len = (size_t)snprintf(buf, sizeof(buf), "%.15f", v);
+
+    while (buf[len - 1] == '0')
+        len--;
+    if (buf[len - 1] == '.')
+        len--;
+    text_add(t, "%.*s", (int)len, buf);
+}
+
+static void share_add(struct text *t, const char *key, double v)
+{
+    text_add(t, " %s=", key);
+    /* Twelve places of a percentage: more would show the error of the division by 100. */
+    decimal_add(t, round(v * 1e14) / 1e12);
+    text_add(t, "%%");
+}
+
 char *link_params_format(const struct link_params *p, char buf[LINK_PARAMS_MAX])
 {
+    const double ge[4] = { p->ge_p, p->ge_r, p->ge_loss_good, p->ge_loss_bad };
     struct text t;
 
     text_init(&t, buf, LINK_PARAMS_MAX);
@@ -323,12 +345,15 @@ char *link_params_format(const struct link_params *p, char buf[LINK_PARAMS_MAX])
         text_add(&t, "rate=unlimited");
     text_add(&t, " delay=%lldus jitter=%lldus dist=%s reorder=%d", (long long)p->delay, (long long)p->jitter,
              p->dist == LINK_DIST_UNIFORM ? "uniform" : "normal", p->reorder);
-    text_add(&t, " loss=%.10g%% ", p->loss * 100);
-    if (p->ge_p > 0)
-        text_add(&t, "ge=%.10g,%.10g,%.10g,%.10g", p->ge_p, p->ge_r, p->ge_loss_good, p->ge_loss_bad);
-    else
-        text_add(&t, "ge=0");
-    text_add(&t, " dup=%.10g%% corrupt=%.10g%%", p->dup * 100, p->corrupt * 100);
+    share_add(&t, "loss", p->loss);
+    text_add(&t, " ge=");
+    for (size_t i = 0; i < (p->ge_p > 0 ? ARRAY_LEN(ge) : 1); i++) {
+        if (i > 0)
+            text_add(&t, ",");
+        decimal_add(&t, ge[i]);
+    }
+    share_add(&t, "dup", p->dup);
+    share_add(&t, "corrupt", p->corrupt);
     if (p->queue_bytes > 0)
         text_add(&t, " queue=%llu", (unsigned long long)p->queue_bytes);
     else if (p->queue_time > 0)

@@ -506,6 +506,14 @@ static void test_params_text(void **state)
     assert_int_equal(q.rate_bps, p.rate_bps);
     assert_true(q.loss == p.loss && q.ge_r == p.ge_r);
 
+    /* Small shares need no exponent. */
+    q = (struct link_params){ 0 };
+    assert_int_equal(link_params_parse("loss=0.00001% ge=0.000002,1,0,0.5", &q, err), 0);
+    assert_string_equal(
+        link_params_format(&q, text),
+        "rate=unlimited delay=0us jitter=0us dist=normal reorder=0 loss=0.00001% ge=0.000002,1,0,0.5 dup=0% "
+        "corrupt=0% queue=default mtu=0 down=0 blackhole=0");
+
     /* A change names what changes. */
     assert_int_equal(link_params_parse("queue=50ms loss=0 delay=1.5s", &p, err), 0);
     assert_int_equal(p.queue_bytes, 0);
