@@ -210,7 +210,8 @@ void inflight_abandon(struct inflight *f, struct inflight_lost *ret)
 
 void inflight_drop_lost_data(struct inflight *f)
 {
-    for (uint64_t c = MAX(f->base, f->lowest_data); c != f->lowest_open; c++)
+    /* What was taken for another path may stand above: then there is nothing to give back. */
+    for (uint64_t c = MAX(f->base, f->lowest_data); c < f->lowest_open; c++)
         drop_data(sent_at(f, c));
     f->lowest_data = MAX(f->lowest_data, f->lowest_open);
 }

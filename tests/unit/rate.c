@@ -365,6 +365,40 @@ static void test_inflight_is_bounded(void **state)
     inflight_deinit(&f);
 }
 
+/* Data taken for another path while its records are open leaves nothing behind, and nothing to walk through. */
+static void test_inflight_taken_then_acknowledged(void **state)
+{
+    struct inflight_acked acked = { 0 };
+    struct inflight_lost lost = { 0 };
+    struct rate_mark mark = { 0 };
+    struct pbuf_pool pool;
+    struct inflight f;
+
+    assert_int_equal(pbuf_pool_init(&pool, 4), 0);
+    assert_int_equal(inflight_init(&f, 1), 0);
+    for (int i = 0; i < 4; i++) {
+        struct pbuf *b = pbuf_take(&pool);
+
+        inflight_push(&f, 100, b, true, &mark, SEC, &lost);
+        pbuf_unref(b);
+    }
+    for (int i = 0; i < 4; i++) {
+        struct pbuf *b = inflight_take(&f);
+
+        assert_non_null(b);
+        pbuf_unref(b);
+    }
+    assert_null(inflight_take(&f));
+    assert_int_equal(pool.used, 0);
+    inflight_ack(&f, 1, 2, &acked);
+    inflight_drop_lost_data(&f);
+    assert_int_equal(acked.pkts, 2);
+    assert_int_equal(f.open_pkts, 2);
+    assert_true(f.lowest_data <= f.next);
+    inflight_deinit(&f);
+    pbuf_pool_deinit(&pool);
+}
+
 static void test_names(void **state)
 {
     for (int s = 0; s < PATH_STATE_COUNT; s++)
@@ -411,6 +445,7 @@ int main(void)
         cmocka_unit_test(test_acknowledges_what_came),
         cmocka_unit_test(test_inflight_against_array),
         cmocka_unit_test(test_inflight_is_bounded),
+        cmocka_unit_test(test_inflight_taken_then_acknowledged),
         cmocka_unit_test(test_names),
         cmocka_unit_test(test_events_are_bounded),
     };
