@@ -312,6 +312,7 @@ void establish_confirmed(struct session *s, instant now)
     memcpy(s->digests[0], e->digest, 32);
     s->resp.active = false;
     s->next = NULL;
+    s->confirm_left = 0; /* of our own handshake: its keys are the previous ones now */
     if (fresh)
         session_restart(s, e->session_id, now);
     e->fresh = false;

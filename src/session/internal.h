@@ -122,7 +122,8 @@ struct session {
 
     struct spath paths[SESSION_SLOTS];
     uint32_t next_path_id; /* opener: the newest given out */
-    /* acceptor: the highest id that was opened, and bit i: highest - 1 - i was too. Paths race, so ids come out of order. */
+    /* acceptor: the highest id that was opened, and bit i: highest - 1 - i was too. Paths race, so ids come out of
+     * order. */
     uint32_t highest_path_id;
     uint32_t opened_ids;
     uint8_t tokens[SESSION_SLOTS][RESET_TOKEN_LEN];
@@ -168,7 +169,7 @@ int session_path_start(struct session *s, unsigned slot, uint32_t id, instant no
 void session_path_clear(struct session *s, unsigned slot);
 void session_path_events(struct session *s, unsigned slot, instant now);
 int session_find_path(const struct session *s, uint32_t path_id); /* slot or -1 */
-bool session_may_open(const struct session *s, uint32_t path_id);   /* acceptor: never opened, and near the highest */
+bool session_may_open(const struct session *s, uint32_t path_id); /* acceptor: never opened, and near the highest */
 void session_mark_open(struct session *s, uint32_t path_id);
 bool session_path_usable(const struct session *s, unsigned slot);
 void session_break(struct session *s, const char *why, instant now);
@@ -176,6 +177,9 @@ void session_reinject_path(struct session *s, unsigned slot, instant now);
 
 /* rx.c */
 int session_pump_messages(struct session *s, instant now);
+
+/* tx.c */
+instant tx_next_expiry(const struct session *s);
 
 /* epoch.c */
 struct epoch *epoch_new(struct session *s, const uint8_t master[32], enum suite suite, bool initiator, instant now);

@@ -463,7 +463,7 @@ instant session_next_expiry(const struct session *s, instant now)
     next = instant_min(next, s->tick);
     if (!s->up)
         return next;
-    next = instant_min(next, stream_next_expiry(s->stream));
+    next = instant_min(next, tx_next_expiry(s));
     next = instant_min(next, reseq_next_expiry(s->reseq));
     for (unsigned i = 0; i < SESSION_SLOTS; i++) {
         const struct spath *p = &s->paths[i];
@@ -471,8 +471,6 @@ instant session_next_expiry(const struct session *s, instant now)
         if (!p->path)
             continue;
         next = instant_min(next, path_next_expiry(p->path));
-        if (p->want_challenge)
-            next = instant_min(next, p->challenge_again);
         if (p->migrating)
             next = instant_min(next, p->migrate_deadline);
         if (p->rank < 4 && (data || p->stash || p->dup_count > 0)) {

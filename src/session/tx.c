@@ -153,6 +153,23 @@ static bool wants_control(const struct session *s, unsigned slot, instant now)
            (p->want_challenge && now >= p->challenge_again) || wants_stream(s, slot, now);
 }
 
+/* When a control record that waits for its time may leave: what no path can carry now waits for an event instead. */
+instant tx_next_expiry(const struct session *s)
+{
+    int slot = stream_slot(s);
+    instant next = INSTANT_NEVER;
+
+    if (slot >= 0 && amplification_allows(&s->paths[slot], CONTROL_MAX))
+        next = stream_next_expiry(s->stream);
+    for (unsigned i = 0; i < SESSION_SLOTS; i++) {
+        const struct spath *p = &s->paths[i];
+
+        if (p->path && p->want_challenge && !p->link_down && amplification_allows(p, 300))
+            next = instant_min(next, p->challenge_again);
+    }
+    return next;
+}
+
 static bool control_output(struct session *s, unsigned slot, uint8_t *buf, struct session_tx *ret, instant now)
 {
     struct spath *p = &s->paths[slot];
