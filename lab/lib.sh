@@ -1,11 +1,11 @@
 # shellcheck shell=bash
 # lab/lib.sh - hosts, links, NATs, timed events and waits for scenarios. Source it; needs root and bash 5.
 #
-# Theory of operation. Every host is a network namespace named after the run (hw<pid>-NAME), so runs can coexist. All
-# that must be undone is written to files in a directory of the run: namespaces, and processes with their start times.
-# The script's own exit reads them and cleans up; a reaper in a session of its own waits for the script's process to
-# vanish and then does the same, so that not even kill -9 leaves anything. Waits poll conditions; nothing sleeps "long
-# enough".
+# Theory of operation. Every host is a network namespace named after the run (hw<pid>-NAME), so runs can coexist, and
+# whatever bears the name can be deleted with all processes in it, even if the run's own directory has gone. Processes
+# outside the namespaces are noted in that directory with their start times. The script's exit cleans up; a reaper in a
+# session of its own waits for the script's process to vanish and then does the same, so that not even kill -9 leaves
+# anything. Waits poll conditions; nothing sleeps "long enough".
 #
 # Verdicts: `ok` (exit 0), `failed` (1), `inconclusive` (3: an emulator's p99 lateness was above LAB_LATE_LIMIT_US, so the
 # machine was too busy for the figures to mean anything; with less than 500 packets its p90, with less than 50 its p50),
@@ -50,48 +50,44 @@ lab__alive() {
     [[ $(lab__starttime "$1") == "$2" ]]
 }
 
-# lab__signal DIR SIG: to every process of the run that is left; 1 if there was none.
+# lab__signal DIR PREFIX SIG: to every process of the run that is left; 1 if there was none.
 lab__signal() {
     local pid start ns any=1
     if [[ -e $1/pids ]]; then
         while read -r pid start; do
             if lab__alive "$pid" "$start"; then
-                kill "-$2" "$pid" 2>/dev/null
+                kill "-$3" "$pid" 2>/dev/null
                 any=0
             fi
         done <"$1/pids"
     fi
-    if [[ -e $1/namespaces ]]; then
-        while read -r ns; do
-            for pid in $(ip netns pids "$ns" 2>/dev/null); do
-                kill "-$2" "$pid" 2>/dev/null
-                any=0
-            done
-        done <"$1/namespaces"
-    fi
+    for ns in /run/netns/"$2"*; do
+        [[ -e $ns ]] || continue
+        for pid in $(ip netns pids "${ns##*/}" 2>/dev/null); do
+            kill "-$3" "$pid" 2>/dev/null
+            any=0
+        done
+    done
     return "$any"
 }
 
-# lab__reap DIR: ends the processes and deletes the namespaces noted in DIR, and DIR.
+# lab__reap DIR PREFIX: ends the run's processes and deletes its namespaces and DIR.
 lab__reap() {
     local ns i
-    [[ -d $1 ]] || return 0
     for ((i = 0; i < 40; i++)); do
         if ((i < 20)); then
-            lab__signal "$1" TERM || break
+            lab__signal "$1" "$2" TERM || break
         else
-            lab__signal "$1" KILL || break
+            lab__signal "$1" "$2" KILL || break
         fi
         lab__nap 0.025
     done
-    if [[ -e $1/namespaces ]]; then
-        while read -r ns; do
-            ip netns del "$ns" 2>/dev/null
-        done <"$1/namespaces"
-    fi
-    if [[ -n ${LAB_KEEP-} ]]; then
+    for ns in /run/netns/"$2"*; do
+        [[ ! -e $ns ]] || ip netns del "${ns##*/}" 2>/dev/null
+    done
+    if [[ -n ${LAB_KEEP-} && -d $1 ]]; then
         echo "lab: logs are in $1" >&2
-        rm -f "$1/namespaces" "$1/pids"
+        rm -f "$1/pids"
     else
         rm -rf "$1"
     fi
@@ -104,13 +100,15 @@ lab__nap() {
     return 0
 }
 
-# lab__watch PID START DIR: the reaper's main.
+# lab__watch PID START DIR PREFIX: the reaper's main.
 lab__watch() {
     trap '' INT TERM HUP
     while lab__alive "$1" "$2"; do
         lab__nap 0.3
     done
-    LAB_KEEP='' lab__reap "$3"
+    # Logs that were to be kept are, unless the run never came to its end.
+    [[ -e $3/pids || ! -d $3 ]] || return 0
+    LAB_KEEP='' lab__reap "$3" "$4"
 }
 
 lab__string() {
@@ -193,7 +191,7 @@ lab__finish() {
     if [[ -n $LAB_JSON ]]; then
         lab__json "$verdict" >"$LAB_JSON" || echo "lab: $LAB_JSON: not written" >&2
     fi
-    lab__reap "$LAB_DIR"
+    lab__reap "$LAB_DIR" "$LAB_PREFIX"
     echo "scenario $LAB_NAME: $verdict"
     exit "$code"
 }
@@ -264,15 +262,16 @@ lab_init() {
     [[ -x $LAB_EMU ]] || { echo "lab: $LAB_EMU: not built; set HAWSER_BUILD" >&2 && exit 2; }
     LAB_PREFIX=hw$$-
     LAB_DIR=$(mktemp -d /tmp/hawser-lab.XXXXXX) || exit 2
+    # Whatever bears our process number was left by a run that had it before.
+    LAB_KEEP='' lab__reap "$LAB_DIR/none" "$LAB_PREFIX"
     LAB_KERNEL=$(uname -r)
     LAB_CC=$(</proc/sys/net/ipv4/tcp_congestion_control)
     mkdir "$LAB_DIR/link" "$LAB_DIR/log"
     : >"$LAB_DIR/pids"
-    : >"$LAB_DIR/namespaces"
     : >"$LAB_DIR/results"
     : >"$LAB_DIR/failures"
     lab__nap 0
-    setsid bash "$LAB_LIB" --watch $$ "$(lab__starttime $$)" "$LAB_DIR" </dev/null >/dev/null 2>&1 &
+    setsid bash "$LAB_LIB" --watch $$ "$(lab__starttime $$)" "$LAB_DIR" "$LAB_PREFIX" </dev/null >/dev/null 2>&1 &
     disown
     trap 'lab__finish $?' EXIT
     trap 'exit 130' INT
@@ -380,8 +379,6 @@ iperf3_received() {
 host() {
     local name=$1
     [[ $name =~ ^[A-Za-z0-9_]{1,12}$ ]] || lab_fail "host $name: expected 1 to 12 letters, digits or _"
-    # Noted first: a kill between the two lines leaves nothing.
-    echo "$LAB_PREFIX$name" >>"$LAB_DIR/namespaces"
     ip netns add "$LAB_PREFIX$name" || lab_fail "host $name"
     lab__sysctl "$name" ipv6/conf/{all,default}/{accept_dad,accept_ra,autoconf,router_solicitations}=0 \
         ipv6/conf/{all,default}/addr_gen_mode=1 ipv4/conf/{all,default}/rp_filter=0 ipv4/tcp_no_metrics_save=1
@@ -631,8 +628,10 @@ nat_rebind() {
     ip netns exec "$LAB_PREFIX$1" conntrack -F >/dev/null 2>&1 || lab_fail "nat_rebind $1: conntrack -F"
 }
 
-# The reaper: bash lib.sh --watch PID START DIR.
+# The reaper: bash lib.sh --watch PID START DIR PREFIX.
 if [[ ${BASH_SOURCE[0]} == "$0" && ${1-} == --watch ]]; then
     shift
     lab__watch "$@"
+    # Here, so that an edit of this file while we run cannot make us read on.
+    exit 0
 fi
