@@ -12,17 +12,26 @@
 #include "session/internal.h"
 
 #define CONTROL_MAX (1200 - SEALED_HEADER_LEN - SEALED_TAG_LEN)
-#define RECENT_SPAN (200 * MSEC) /* chosen: twice the longest resequencing wait */
-#define AMPLIFICATION 3          /* RFC 9000 section 8.1 */
+/* The shortest probe (39 bytes) of a peer that has moved must pay for this: a challenge, and its acknowledgement too.
+ */
+#define CONTROL_MIN (SEALED_HEADER_LEN + SEALED_TAG_LEN + CONTROL_HEADER_LEN + FRAME_HEADER_LEN + 8)
+#define ACK_ROOM (FRAME_HEADER_LEN + 4 + 8 + 4 * 4 + 1 + 4) /* of one range */
+#define RECENT_SPAN (200 * MSEC)                            /* chosen: twice the longest resequencing wait */
+#define AMPLIFICATION 3                                     /* RFC 9000 section 8.1 */
 
 static size_t outer_overhead(const struct spath *p)
 {
     return p->spec.at.remote.addr.family == ADDR_V6 ? 48 : 28;
 }
 
-static bool amplification_allows(const struct spath *p, size_t len)
+/* Bytes that may go to an endpoint now. */
+static size_t amplification_room(const struct spath *p)
 {
-    return p->validated || p->unvalidated_tx + len <= AMPLIFICATION * p->unvalidated_rx;
+    uint64_t most = AMPLIFICATION * p->unvalidated_rx;
+
+    if (p->validated)
+        return SIZE_MAX;
+    return most > p->unvalidated_tx ? (size_t)(most - p->unvalidated_tx) : 0;
 }
 
 /* Seals plain (len bytes, at out + SEALED_HEADER_LEN or elsewhere) as the path's next record. 0 or negative. */
@@ -159,12 +168,12 @@ instant tx_next_expiry(const struct session *s)
     int slot = stream_slot(s);
     instant next = INSTANT_NEVER;
 
-    if (slot >= 0 && amplification_allows(&s->paths[slot], CONTROL_MAX))
+    if (slot >= 0 && amplification_room(&s->paths[slot]) >= RECORD_MAX)
         next = stream_next_expiry(s->stream);
     for (unsigned i = 0; i < SESSION_SLOTS; i++) {
         const struct spath *p = &s->paths[i];
 
-        if (p->path && p->want_challenge && !p->link_down && amplification_allows(p, 300))
+        if (p->path && p->want_challenge && !p->link_down && amplification_room(p) >= CONTROL_MIN)
             next = instant_min(next, p->challenge_again);
     }
     return next;
@@ -174,35 +183,38 @@ static bool control_output(struct session *s, unsigned slot, uint8_t *buf, struc
 {
     struct spath *p = &s->paths[slot];
     uint8_t plain[CONTROL_MAX];
-    struct writer w = writer_init(plain, sizeof(plain));
+    size_t len, room = amplification_room(p);
     bool eliciting = p->want_probe > 0 || p->want_open;
-    size_t len;
+    struct writer w;
 
-    if (!wants_control(s, slot, now) || !amplification_allows(p, 300))
+    if (!wants_control(s, slot, now) || room < CONTROL_MIN)
         return false;
+    w = writer_init(plain, MIN(sizeof(plain), room - SEALED_HEADER_LEN - SEALED_TAG_LEN));
     write_u8(&w, CONTENT_CONTROL);
     write_u8(&w, 0);
     write_u16(&w, time64_from(now));
-    if (p->want_ack || path_ack_pending(p->path))
-        add_ack(s, &w, slot, now);
-    if (s->o.opener && (p->want_open || !p->open))
-        add_path_open(s, &w, slot);
-    if (p->want_probe > 0)
-        add_bytes(&w, FRAME_PING, NULL, 0);
     if (p->want_challenge && now >= p->challenge_again) {
         add_bytes(&w, FRAME_CHALLENGE, p->challenge, sizeof(p->challenge));
         p->challenge_again = now + 200 * MSEC;
         eliciting = true;
     }
-    if (p->want_response)
+    if (p->want_response && writer_left(&w) >= FRAME_HEADER_LEN + sizeof(p->response))
         add_bytes(&w, FRAME_RESPONSE, p->response, sizeof(p->response));
+    if ((p->want_ack || path_ack_pending(p->path)) && writer_left(&w) >= ACK_ROOM)
+        add_ack(s, &w, slot, now);
+    if (s->o.opener && (p->want_open || !p->open))
+        add_path_open(s, &w, slot);
+    if (p->want_probe > 0 && writer_left(&w) >= FRAME_HEADER_LEN)
+        add_bytes(&w, FRAME_PING, NULL, 0);
     if (p->want_token && p->validated && s->cur) {
         add_token(s, &w, slot);
         p->want_token = false;
         eliciting = true;
     }
-    if (amplification_allows(p, sizeof(plain)) && wants_stream(s, slot, now))
+    if (room >= RECORD_MAX && wants_stream(s, slot, now))
         add_stream(s, &w, &eliciting, now);
+    if (writer_len(&w) == CONTROL_HEADER_LEN)
+        return false; /* what waits does not fit into what may go there */
     p->want_open = p->want_response = false;
     p->want_probe -= p->want_probe > 0;
     plain[1] = eliciting ? CONTROL_FLAG_ELICITING : 0;
@@ -357,7 +369,7 @@ static bool data_output(struct session *s, unsigned slot, uint8_t *buf, struct s
         struct pbuf *b;
         size_t len;
 
-        if (!path_may_send(p->path, segment ? segment : RECORD_MAX, now) || !amplification_allows(p, RECORD_MAX))
+        if (!path_may_send(p->path, segment ? segment : RECORD_MAX, now) || amplification_room(p) < RECORD_MAX)
             break;
         b = pull(s, slot, now);
         if (!b)
