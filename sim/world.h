@@ -1,0 +1,212 @@
+/* sim/world.h - whole nodes over simulated links in virtual time.
+ *
+ * A world has ends (struct node: agents and nodes), uplinks (two link_dirs and perhaps a NAT) and a core without delay
+ * that routes by address. An agent stands at the core; a node hangs off it by its uplinks.
+ *
+ *     node A --uplink 1 (up, down, NAT)--+
+ *            --uplink 2 (up, down, NAT)--+-- core -- agent (one or more endpoints)
+ *     node B --uplink 1 (up, down)-------+
+ *
+ * Nothing happens but in world_run: whatever is next in virtual time is done, until the given instant. The same seed
+ * and the same calls give the same trace (world->trace_hash). Watchers see every datagram and inner packet; whoever
+ * finds the world wrong calls world_fail, and world_run returns at once from then on. */
+#pragma once
+
+#include "base/hash.h"
+#include "node/node.h"
+#include "sim/link.h"
+
+#define WORLD_ENDS_MAX 512
+#define WORLD_UPLINKS_MAX 8 /* of one end */
+#define WORLD_LISTEN_MAX 4
+#define WORLD_WATCHES_MAX 8
+#define WORLD_NAT_MAPPINGS 64
+#define WORLD_PACKET_MAX 2048 /* bytes of a datagram */
+#define WORLD_START (1000 * SEC)
+#define WORLD_LINK_PACKETS 2048 /* held by one direction; 1 s of 25 Mbit/s */
+
+struct world;
+struct world_end;
+struct world_uplink;
+
+/* Something that happens at a time. Embedded in what it belongs to. */
+struct world_source {
+    instant at;
+    uint32_t pos; /* in the heap, counted from 1; 0: not there */
+    uint32_t id;  /* breaks ties */
+    void (*fire)(struct world *w, struct world_source *s);
+};
+
+struct world_packet {
+    struct world_packet *next;
+    struct endpoint src, dst;
+    uint16_t len; /* UDP payload */
+    uint8_t data[WORLD_PACKET_MAX];
+};
+
+struct world_watch {
+    void *ctx; /* the rest may be NULL */
+    /* A datagram left an end. uplink: NULL for an agent. */
+    void (*sent)(void *ctx, struct world_end *e, struct world_uplink *u, const struct world_packet *p);
+    /* A datagram at the core, before it is routed; false: drop it. */
+    bool (*core)(void *ctx, struct world_packet *p);
+    /* Before and after a datagram is given to a node. */
+    void (*arriving)(void *ctx, struct world_end *e, const struct world_packet *p);
+    void (*arrived)(void *ctx, struct world_end *e, const struct world_packet *p);
+    /* An inner packet came out of an end. True: it was the watcher's. */
+    bool (*inner)(void *ctx, struct world_end *e, const uint8_t *pkt, size_t len);
+    void (*event)(void *ctx, struct world_end *e, const struct node_event *ev);
+};
+
+struct world_link {
+    struct link_dir dir;
+    struct world_source source;
+    struct world_uplink *uplink;
+    bool is_up; /* away from the end */
+};
+
+struct world_mapping {
+    bool used;
+    struct endpoint remote; /* symmetric: the only one */
+    uint16_t port;
+    instant last;
+};
+
+/* Who has an address at the core. */
+struct world_place {
+    struct world_end *end;
+    struct world_uplink *uplink; /* NULL: an agent */
+    uint16_t port;               /* 0: see the NAT */
+};
+
+struct world_uplink {
+    struct world_end *end;
+    struct node_uplink spec;                 /* as the node is told */
+    struct endpoint inside[2], public_at[2]; /* IPv4, IPv6 */
+    struct world_place place[2];
+    struct world_link up, down;
+    bool nat, symmetric;
+    span nat_timeout;
+    struct world_mapping mappings[WORLD_NAT_MAPPINGS];
+    uint16_t next_port;
+    bool send_error; /* sending fails as it does without a route */
+    uint64_t tx_datagrams, tx_bytes, rx_datagrams, rx_bytes, nat_drops;
+};
+
+struct world_end {
+    struct world *world;
+    unsigned index;
+    char name[16];
+    struct node *node;
+    struct node_options options;
+    struct identity identity;
+    struct prng prng;
+    struct node_peer_spec *peers; /* as added, for a restart */
+    size_t peers_count;
+    struct world_peer_state {
+        struct endpoint stored[NODE_ENDPOINTS_MAX]; /* as a program would keep them in a file */
+        size_t stored_count;
+        unsigned ups, rekeys, downs;
+        instant up_at;
+        bool up;
+    } * states;
+    struct steer_table *steer;
+    struct endpoint listen[WORLD_LISTEN_MAX];
+    struct world_place listen_place[WORLD_LISTEN_MAX];
+    size_t listen_count;
+    struct world_uplink *uplinks[WORLD_UPLINKS_MAX];
+    size_t uplinks_count;
+    struct world_source source;
+    struct addr inner[2]; /* IPv4, IPv6: ours inside the tunnel */
+    unsigned restarts;
+    bool driving; /* packets from the inside wait until it is asked for datagrams */
+};
+
+struct world {
+    instant now;
+    uint64_t seed;
+    struct prng prng;
+    struct world_source **heap;
+    size_t heap_count, heap_max;
+    uint32_t next_source;
+    instant instant_at; /* to see that time goes on */
+    unsigned at_instant;
+    struct world_end *ends[WORLD_ENDS_MAX];
+    size_t ends_count;
+    struct map64 places;
+    uint32_t next_addr;
+    unsigned driving;
+    struct world_packet *deferred, **deferred_end; /* for agents, until the present end is done */
+    struct world_packet *free;
+    struct world_packet **slabs;
+    size_t slabs_count;
+    const struct world_watch *watches[WORLD_WATCHES_MAX];
+    size_t watches_count;
+    uint64_t trace_hash, delivered, lost_at_core;
+    unsigned outputs_max; /* most calls of node_output for one event */
+    bool failed;
+    instant failed_at;
+    char error[256];
+    uint8_t buf[SESSION_OUTPUT_MAX];
+};
+
+struct world_node_spec {
+    uint64_t uplinks;                      /* how many */
+    const char *params[WORLD_UPLINKS_MAX]; /* link_params_parse, both directions */
+    uint8_t tiers[WORLD_UPLINKS_MAX];
+    bool v6;                     /* outer IPv6 too */
+    size_t link_packets;         /* 0: WORLD_LINK_PACKETS */
+    struct node_options options; /* what is zero is given by the world */
+};
+
+/* NULL when out of memory; so are the others below, or they assert: a test has no use for half a world. */
+struct world *world_new(uint64_t seed);
+void world_free(struct world *w);
+void world_fail(struct world *w, const char *format, ...) PRINTF_LIKE(2, 3);
+void world_watch_add(struct world *w, const struct world_watch *watch);
+
+void world_source_init(struct world *w, struct world_source *s, void (*fire)(struct world *, struct world_source *));
+/* INSTANT_NEVER takes it out. */
+void world_schedule(struct world *w, struct world_source *s, instant at);
+void world_run(struct world *w, instant until);
+static inline void world_run_for(struct world *w, span t)
+{
+    world_run(w, w->now + t);
+}
+/* Runs until the condition holds; false when it did not within limit. */
+bool world_run_until(struct world *w, bool (*done)(void *ctx), void *ctx, span limit);
+
+/* An agent at the core, listening on one IPv4 endpoint (and an IPv6 one with v6). */
+struct world_end *world_agent(struct world *w, const char *name, const struct node_options *options, bool v6);
+/* A node of that agent: peers on both sides, uplinks, inner addresses. Does not connect. */
+struct world_end *world_node(struct world *w, const char *name, struct world_end *agent,
+                             const struct world_node_spec *spec);
+/* The node's handshake. */
+void world_connect(struct world_end *e);
+bool world_is_up(const struct world_end *e, unsigned peer);
+/* Frees the node object and makes a new one of the same identity; an agent calls the endpoints that it stored. */
+void world_restart(struct world_end *e);
+/* The whole machine is gone until world_restart. */
+void world_stop(struct world_end *e);
+void world_steer(struct world_end *e, const char *text);
+/* The agent's endpoint i becomes a new one; old datagrams are lost. */
+void world_agent_move(struct world_end *e, unsigned i);
+
+struct world_uplink *world_uplink(struct world_end *e, unsigned i);
+/* Both directions; text for link_params_parse. */
+void world_link(struct world_uplink *u, const char *text);
+void world_link_dir(struct world_link *l, const char *text);
+/* Carrier with notice to the node, links and all. */
+void world_carrier(struct world_uplink *u, bool up);
+/* A new address with notice (address_hash). */
+void world_uplink_move(struct world_uplink *u);
+void world_uplink_tell(struct world_uplink *u);
+void world_nat(struct world_uplink *u, bool symmetric, span timeout);
+/* Every mapping is forgotten; the next datagram gets another port. */
+void world_nat_rebind(struct world_uplink *u);
+
+/* From the attacker's hand: a datagram at the core. */
+void world_inject(struct world *w, const struct endpoint *src, const struct endpoint *dst, const uint8_t *data,
+                  size_t len);
+/* An inner packet into an end. */
+void world_packet_in(struct world_end *e, const uint8_t *pkt, size_t len);
