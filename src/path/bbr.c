@@ -19,10 +19,12 @@
 /* Gains in percent. */
 #define GAIN_STARTUP 277   /* 4 ln 2, draft 2.4 */
 #define GAIN_DRAIN 36      /* 1 / 2.77 */
+#define GAIN_CRUISE 99     /* BBRv2: a little below the estimate, so that what queue there is drains */
 #define GAIN_DOWN 75       /* BBRv1's: empties in one round trip what UP built in one */
 #define WINDOW_STARTUP 200 /* draft 2.5 */
-#define WINDOW_CRUISE 125  /* chosen: the queue in the path is at most a quarter of its round trip */
-#define WINDOW_UP 150      /* chosen: room for UP's quarter above that */
+#define WINDOW_CRUISE                                                                                                  \
+    105               /* chosen: with extra_acked for late acknowledgements the path keeps busy, and no queue stands */
+#define WINDOW_UP 150 /* chosen: room for UP's quarter above that */
 /* chosen: BBR's 50 has to undo a window of 2; ours is at most a quarter too large, and this costs half as much */
 #define WINDOW_PROBE 75
 #define WINDOW_PROBE_MIN 5 /* chosen: halved four times from 75; an estimate is not further off than that */
@@ -76,7 +78,7 @@ void bbr_init(struct bbr *b, size_t record_bytes, span initial_rtt, instant now)
 uint64_t bbr_pacing_bps(const struct bbr *b, span srtt)
 {
     static const unsigned gain[] = {
-        [BBR_STARTUP] = GAIN_STARTUP, [BBR_DRAIN] = GAIN_DRAIN, [BBR_CRUISE] = 100, [BBR_UP] = 100,
+        [BBR_STARTUP] = GAIN_STARTUP, [BBR_DRAIN] = GAIN_DRAIN, [BBR_CRUISE] = GAIN_CRUISE, [BBR_UP] = 100,
         [BBR_DOWN] = GAIN_DOWN,       [BBR_PROBE_RTT] = 100,
     };
     uint64_t bps = b->max.bps / 100 * (gain[b->state] + (b->state == BBR_UP ? b->up_percent : 0));
@@ -149,11 +151,14 @@ static bool loss_above(const struct bbr *b, unsigned percent)
 static void on_round_end(struct bbr *b, const struct bbr_ack *a, instant now)
 {
     bool queue = queue_stands(b, a), lossy, low;
+    /* Traffic that comes in bursts is application-limited in every round, and would keep STARTUP's gain for ever. A
+     * burst that queued in the path has met its rate all the same. */
+    bool limited = b->round_app_limited && b->round_rtt_max <= a->min_rtt + slack(b, a->min_rtt);
 
     lossy = loss_above(b, FALL_LOSS);
     low = !b->round_app_limited && queue && b->round_bps > 0 && b->round_bps < b->max.bps / 100 * FALL &&
           now - b->round_since >= FALL_SPAN;
-    if (!b->full && !b->round_app_limited && b->round_bps > 0) {
+    if (!b->full && !limited && b->round_bps > 0) {
         if (b->max.bps >= b->full_bps / 100 * FULL_GROWTH) {
             b->full_bps = b->max.bps;
             b->full_rounds = 0;
@@ -174,7 +179,7 @@ static void on_round_end(struct bbr *b, const struct bbr_ack *a, instant now)
     b->round_since = now;
     b->round_bps = b->round_acked = b->round_lost = 0;
     b->round_lost_pkts = 0;
-    b->round_rtt = 0;
+    b->round_rtt = b->round_rtt_max = 0;
     b->round_app_limited = b->round_ignore_loss = false;
 }
 
@@ -285,6 +290,7 @@ enum bbr_verdict bbr_on_ack(struct bbr *b, const struct bbr_ack *a, instant now,
 
     if (a->rtt > 0)
         b->round_rtt = b->round_rtt ? MIN(b->round_rtt, a->rtt) : a->rtt;
+    b->round_rtt_max = MAX(b->round_rtt_max, a->rtt);
     b->round_acked += a->acked_bytes;
     b->round_lost += a->lost_bytes;
     b->round_lost -= MIN(a->spurious_bytes, b->round_lost);

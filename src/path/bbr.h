@@ -31,6 +31,7 @@ struct bbr {
     instant round_since;
     uint64_t round_bps; /* largest sample */
     span round_rtt;     /* smallest; 0: none */
+    span round_rtt_max; /* largest */
     uint64_t round_acked, round_lost;
     unsigned round_lost_pkts;
     bool round_app_limited, round_ignore_loss;

@@ -8,23 +8,36 @@ span owd_wrap(span d)
     return d >= OWD_MODULUS / 2 ? d - OWD_MODULUS : d;
 }
 
+#define PEAK_SPAN (500 * MSEC) /* chosen: a few round trips, so that a queue that comes and goes is remembered */
+
 void owd_on_sample(struct owd *o, uint16_t ts64, instant now)
 {
     span d = owd_wrap(now - ((span)ts64 << 6)), change;
 
     if (!o->sampled) {
-        *o = (struct owd){ .sampled = true, .newest = d, .smooth_x8 = d * 8 };
+        *o = (struct owd){ .sampled = true, .newest = d, .smooth_x8 = d * 8, .peak = { d, d }, .peak_at = now };
         return;
     }
     change = owd_wrap(d - o->newest);
     o->newest += change;
     o->jitter_x16 += (change < 0 ? -change : change) - ((o->jitter_x16 + 8) >> 4);
     o->smooth_x8 += o->newest - (o->smooth_x8 >> 3);
+    if (now - o->peak_at >= PEAK_SPAN) {
+        o->peak[1] = now - o->peak_at >= 2 * PEAK_SPAN ? o->newest : o->peak[0];
+        o->peak[0] = o->newest;
+        o->peak_at = now;
+    }
+    o->peak[0] = MAX(o->peak[0], o->newest);
 }
 
 span owd_get(const struct owd *o)
 {
     return owd_wrap(o->smooth_x8 >> 3);
+}
+
+span owd_peak(const struct owd *o, instant now)
+{
+    return now - o->peak_at >= 2 * PEAK_SPAN ? owd_get(o) : owd_wrap(MAX(o->peak[0], o->peak[1]));
 }
 
 span owd_jitter(const struct owd *o)

@@ -15,11 +15,15 @@ struct owd {
     span newest;        /* unwrapped to be continuous */
     int64_t smooth_x8;  /* continuous as newest, times 8 */
     int64_t jitter_x16; /* RFC 3550 A.8 */
+    span peak[2];       /* highest of this half second and of the one before, continuous as newest */
+    instant peak_at;    /* when this half second began */
 };
 
 void owd_on_sample(struct owd *o, uint16_t ts64, instant now);
 /* Smoothed over about 8 records, in [-2^21, 2^21); 0 before the first sample. */
 span owd_get(const struct owd *o);
+/* The highest of the last half to whole second, wrapped as owd_get. */
+span owd_peak(const struct owd *o, instant now);
 span owd_jitter(const struct owd *o);
 /* Into [-2^21, 2^21). */
 span owd_wrap(span d);

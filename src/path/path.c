@@ -435,6 +435,7 @@ void path_get_metrics(const struct path *p, instant now, struct path_metrics *re
         .min_rtt = p->rtt.min_rtt,
         .rx_jitter = owd_jitter(&p->owd),
         .rx_owd = owd_get(&p->owd),
+        .rx_owd_peak = owd_peak(&p->owd, now),
         .queue = MAX(p->rtt.srtt - p->rtt.min_rtt, 0),
         .loss = p->loss,
         .rate_bps = p->bbr.max.bps,

@@ -130,8 +130,9 @@ struct path_metrics {
     span rx_jitter;             /* RFC 3550 interarrival jitter of what the peer sends */
     span rx_owd; /* smoothed one-way delay of what arrives, plus an offset common to all paths of two hosts: compare
                   * with path_owd_difference, since it wraps */
-    span queue;  /* srtt - min_rtt, >= 0 */
-    double loss; /* share of sent records lost, smoothed over about the last 500 */
+    span rx_owd_peak;         /* the highest of about the last second, likewise */
+    span queue;               /* srtt - min_rtt, >= 0 */
+    double loss;              /* share of sent records lost, smoothed over about the last 500 */
     uint64_t rate_bps;        /* measured delivery rate (bottleneck bandwidth), IP bytes; 0 before the first sample */
     bool rate_is_lower_bound; /* every sample so far was application-limited */
     uint64_t rx_rate_bps;     /* arrival rate over the last second */

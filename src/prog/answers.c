@@ -22,7 +22,7 @@ static json_t *path_json(struct daemon *d, const struct session_path_info *i)
     const struct path_metrics *m = &i->metrics;
 
     return json_pack("{s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:b, s:b, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:I, s:I, "
-                     "s:I, s:I, s:I, s:I}",
+                     "s:I, s:I, s:I, s:I, s:I, s:I}",
                      "id", (int)i->id, "link", i->link, "local", addr_format(&i->at.local, local), "remote",
                      endpoint_format(&i->at.remote, remote), "state", path_state_name(m->state), "why",
                      i->link_down ? "link down"
@@ -33,7 +33,8 @@ static json_t *path_json(struct daemon *d, const struct session_path_info *i)
                      "jitter_ms", ms(m->rx_jitter), "owd_diff_ms", ms(i->owd_diff), "loss", m->loss, "queue_ms",
                      ms(m->queue), "tx_rate_bps", (json_int_t)m->rate_bps, "rx_rate_bps", (json_int_t)m->rx_rate_bps,
                      "tx_bytes", (json_int_t)m->tx_bytes, "rx_bytes", (json_int_t)m->rx_bytes, "lost_pkts",
-                     (json_int_t)m->lost_pkts, "inflight_bytes", (json_int_t)m->inflight_bytes);
+                     (json_int_t)m->lost_pkts, "inflight_bytes", (json_int_t)m->inflight_bytes, "window_bytes",
+                     (json_int_t)m->window_bytes, "pacing_bps", (json_int_t)m->pacing_bps);
 }
 
 static json_t *drops_json(const uint64_t *counts, size_t n, const char *(*name)(unsigned))

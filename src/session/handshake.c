@@ -290,7 +290,7 @@ int handshake_init_read(const struct handshake_mask *self_mask, const struct ide
     size_t body_len = len - FIXED_LEN - MAC1_LEN;
     int n;
 
-    if (len < INIT_MIN_LEN || len > HANDSHAKE_MAX || pkt[2] > 7 || !(SUITE_BIT(pkt[2]) & my_suites))
+    if (len < INIT_MIN_LEN || len > HANDSHAKE_MAX || !suite_known(pkt[2]) || !(SUITE_BIT(pkt[2]) & my_suites))
         return -EBADMSG;
     unwrap(self_mask, pkt, len, body);
     ret->suite = pkt[2];

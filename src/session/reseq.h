@@ -16,7 +16,7 @@
 #define RESEQ_FLOWS 1024   /* as FLOWQ_FLOWS: the label is the index */
 #define RESEQ_PATH_SLOTS 8 /* path id modulo 8 */
 #define RESEQ_WAIT_MIN (5 * MSEC)
-#define RESEQ_WAIT_MAX (100 * MSEC)
+#define RESEQ_WAIT_MAX (200 * MSEC)
 
 /* Every record counts once in in_order, late or held; each held one once more when it is released. */
 struct reseq_stats {

@@ -397,6 +397,14 @@ void session_set_target(struct session *s, uint16_t index, const struct session_
 
 /* --- time --- */
 
+static bool any_path_active(const struct session *s)
+{
+    for (unsigned i = 0; i < SESSION_SLOTS; i++)
+        if (s->paths[i].path && !s->paths[i].link_down && path_state(s->paths[i].path) == PATH_ACTIVE)
+            return true;
+    return false;
+}
+
 static bool any_path(const struct session *s)
 {
     for (unsigned i = 0; i < SESSION_SLOTS; i++)
@@ -406,11 +414,29 @@ static bool any_path(const struct session *s)
     return false;
 }
 
+/* How long a record may wait for one that took another path: from the fastest path's delay to the peaks of the others.
+ */
+static span reordering_span(const struct path_metrics *m, unsigned count)
+{
+    span spread = 0, jitter = 0;
+    unsigned fastest = 0;
+
+    for (unsigned i = 1; i < count; i++)
+        if (path_owd_difference(m[i].rx_owd, m[fastest].rx_owd) < 0)
+            fastest = i;
+    for (unsigned i = 0; i < count; i++) {
+        spread = MAX(spread, path_owd_difference(m[i].rx_owd_peak, m[fastest].rx_owd));
+        jitter = MAX(jitter, m[i].rx_jitter);
+    }
+    return spread + 4 * jitter;
+}
+
 static void slow_work(struct session *s, instant now)
 {
-    span min_owd = INSTANT_NEVER, max_owd = -INSTANT_NEVER, jitter = 0, min_rtt = INSTANT_NEVER;
-    bool busy = now - s->last_data < 1 * SEC;
-    struct path_metrics m;
+    bool busy = now - s->last_data < 1 * SEC, others = any_path_active(s);
+    struct path_metrics m[SESSION_SLOTS + 1];
+    span min_rtt = INSTANT_NEVER;
+    unsigned active = 0;
 
     for (unsigned i = 0; i < SESSION_SLOTS; i++) {
         struct spath *p = &s->paths[i];
@@ -418,17 +444,17 @@ static void slow_work(struct session *s, instant now)
         if (!p->path)
             continue;
         path_set_busy(p->path, busy, now);
+        if (!others && !p->link_down)
+            path_hurry(p->path, now);
         session_path_events(s, i, now);
-        path_get_metrics(p->path, now, &m);
-        if (m.state != PATH_ACTIVE || m.srtt == 0)
+        path_get_metrics(p->path, now, &m[active]);
+        if (m[active].state != PATH_ACTIVE || m[active].srtt == 0)
             continue;
-        min_owd = MIN(min_owd, m.rx_owd);
-        max_owd = MAX(max_owd, m.rx_owd);
-        jitter = MAX(jitter, m.rx_jitter);
-        min_rtt = MIN(min_rtt, m.srtt + 4 * m.rttvar);
+        min_rtt = MIN(min_rtt, m[active].srtt + 4 * m[active].rttvar);
+        active++;
     }
-    if (max_owd >= min_owd) {
-        s->info.reseq_wait = max_owd - min_owd + 4 * jitter;
+    if (active > 0) {
+        s->info.reseq_wait = reordering_span(m, active);
         reseq_set_wait(s->reseq, s->info.reseq_wait);
     }
     if (min_rtt != INSTANT_NEVER)
@@ -522,7 +548,6 @@ const char *session_drop_name(enum session_drop d)
 void session_path_info(const struct session *s, unsigned slot, instant now, struct session_path_info *ret)
 {
     const struct spath *p = &s->paths[slot];
-    span min_owd = INSTANT_NEVER;
     struct path_metrics m;
 
     *ret = (struct session_path_info){ .used = p->used };
@@ -546,9 +571,8 @@ void session_path_info(const struct session *s, unsigned slot, instant now, stru
             continue;
         path_get_metrics(s->paths[i].path, now, &m);
         if (m.srtt > 0)
-            min_owd = MIN(min_owd, m.rx_owd);
+            ret->owd_diff = MAX(ret->owd_diff, path_owd_difference(ret->metrics.rx_owd, m.rx_owd));
     }
-    ret->owd_diff = min_owd == INSTANT_NEVER ? 0 : ret->metrics.rx_owd - min_owd;
 }
 
 void session_info(const struct session *s, instant now, struct session_info *ret)
