@@ -156,6 +156,7 @@ struct session {
 
     instant sched_at;
     instant tick; /* slow work: resequencing wait, CoDel target, busy marks */
+    instant learning_until;
     instant last_data, alive_until, no_path_since, rekey_at;
     instant last_reset;
     struct session_info info;

@@ -14,6 +14,8 @@
 #include "session/internal.h"
 
 #define TICK (50 * MSEC)
+#define LEARNING                                                                                                       \
+    (2 * SEC) /* chosen: while a path is measured its delay is not known, and its first queue is its longest */
 
 static void reinject_clear(struct session *s)
 {
@@ -338,6 +340,8 @@ void session_path_events(struct session *s, unsigned slot, instant now)
                 session_reinject_path(s, slot, now);
             if (path_state(p->path) == PATH_DOWN)
                 reseq_path_gone(s->reseq, slot);
+            if (path_state(p->path) == PATH_ACTIVE)
+                s->learning_until = now + LEARNING;
             session_event(s, SESSION_PATH_STATE, slot, false, ev.old_state);
             break;
         }
@@ -454,7 +458,7 @@ static void slow_work(struct session *s, instant now)
         active++;
     }
     if (active > 0) {
-        s->info.reseq_wait = reordering_span(m, active);
+        s->info.reseq_wait = now < s->learning_until ? RESEQ_WAIT_MAX : reordering_span(m, active);
         reseq_set_wait(s->reseq, s->info.reseq_wait);
     }
     if (min_rtt != INSTANT_NEVER)
