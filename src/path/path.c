@@ -74,6 +74,10 @@ static void set_speed(struct path *p)
         bps = MIN(bps, p->o.rate_cap_bps);
     if (bps != p->pacing_bps)
         p->pace_remainder = 0;
+    /* What was sent at a lower rate is waited for at the new one, or one bad estimate would hold the path for long. */
+    if (bps > p->pacing_bps && p->pace_next_ns > p->sent_at * 1000)
+        p->pace_next_ns = p->sent_at * 1000 + (int64_t)((double)(p->pace_next_ns - p->sent_at * 1000) *
+                                                        (double)p->pacing_bps / (double)bps);
     p->pacing_bps = bps;
     p->window = bbr_window(&p->bbr, p->rtt.min_rtt);
 }
@@ -173,7 +177,8 @@ void path_on_sent(struct path *p, size_t wire_bytes, struct pbuf *data, bool eli
     rate_on_sent(&p->rate, p->inflight.open_pkts == 0, now, &mark);
     inflight_push(&p->inflight, (uint32_t)wire_bytes, data, eliciting, &mark, now, &lost);
     count_losses(p, &lost);
-    pace(p, wire_bytes, now);
+    if (eliciting) /* RFC 9002 7.7: acknowledgements are not paced; they must not keep data waiting either */
+        pace(p, wire_bytes, now);
     p->sent_at = now;
     p->tx_pkts++;
     p->tx_bytes += wire_bytes;

@@ -602,6 +602,26 @@ static void test_storms(void **state)
     }
 }
 
+/* Acknowledgements use up none of the pace, and what was paced slowly is not waited for when the rate has risen. */
+static void test_pace_is_not_a_debt(void **state)
+{
+    struct path_options o = { .record_bytes = 1500, .initial_rtt = 10 * MSEC, .rate_cap_bps = 100000 };
+    struct path *p = path_new(&o, SEC);
+    unsigned n = 0;
+
+    assert_non_null(p);
+    for (unsigned i = 0; i < 1000; i++)
+        path_on_sent(p, 100, NULL, false, false, SEC);
+    assert_true(path_may_send(p, 1500, SEC));
+    for (; path_may_send(p, 1500, SEC); n++)
+        path_on_sent(p, 1500, NULL, true, true, SEC);
+    /* 12,000 bit at 100 kbit/s: 120 ms a record. */
+    assert_true(n > 0 && path_next_send(p) >= SEC + n * 120 * MSEC - 1);
+    path_set_rate_cap(p, 10000000);
+    assert_true(path_next_send(p) <= SEC + n * 2 * MSEC);
+    path_free(p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -617,6 +637,7 @@ int main(void)
         cmocka_unit_test(test_reordering_is_not_loss),
         cmocka_unit_test(test_pacing),
         cmocka_unit_test(test_pacing_at_9_gbit),
+        cmocka_unit_test(test_pace_is_not_a_debt),
         cmocka_unit_test(test_silence),
         cmocka_unit_test(test_flapping_is_held),
         cmocka_unit_test(test_hurry_probes_often),
