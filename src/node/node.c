@@ -44,7 +44,8 @@ struct node *node_new(const struct node_options *o, instant now)
     map64_init(&n->cids, 1 << 20, rng_u64(&n->o.rng));
     map64_init(&n->by_static, NODE_PEERS_MAX, 0);
     map64_init(&n->by_addr, NODE_PEERS_MAX * CONFIG_ADDRESSES_MAX, 0);
-    n->budget_at = n->source_at = n->reset_at = n->icmp_at = n->tick = now;
+    n->budget_at = n->source_at = n->tick = now;
+    n->reset_at = n->icmp_at = now - 1 * SEC; /* full credit: resets are needed most just after a restart */
     n->peers = calloc(NODE_PEERS_MAX, sizeof(*n->peers));
     n->merge = malloc(sizeof(*n->merge));
     n->steer = malloc(sizeof(*n->steer));
