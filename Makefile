@@ -1,0 +1,71 @@
+# The few words that people type; Meson does the work. Packages that are missing are installed (dist/debian-packages).
+#
+#   make            programs, in build/
+#   make test       every test; the last line counts them
+#   make demo       the UM3N scenario; figures in build/demo/result.json
+#   make bench      benchmarks; ONLY=name for one
+#   make fuzz       every fuzz target for TIME seconds (600); ONLY=name for one
+#   make soak       random faults in virtual time, SEEDS seeds (20000)
+#   make lint       format, clang-tidy, cppcheck, shellcheck
+#   make install    PREFIX (/usr/local), DESTDIR
+#   make clean
+
+BUILD = build
+PREFIX = /usr/local
+TIME = 600
+SEEDS = 20000
+ONLY =
+
+# The laboratory makes network namespaces: root, or sudo.
+as_root = $(shell [ "$$(id -u)" -eq 0 ] || command -v sudo)
+root_or_say = [ "$$(id -u)" -eq 0 ] || command -v sudo >/dev/null || \
+	{ echo "make $@: network namespaces need root: run it as root" >&2; exit 1; }; \
+	[ "$$(id -u)" -eq 0 ] || echo "make $@: network namespaces need root: using sudo"
+
+.PHONY: all packages build demo test bench fuzz soak install lint clean
+
+all:
+	@dist/install-packages build
+	@$(MAKE) --no-print-directory build
+
+build:
+	@[ -e $(BUILD)/build.ninja ] || meson setup --prefix $(PREFIX) $(BUILD) >$(BUILD).log || { cat $(BUILD).log; exit 1; }
+	@rm -f $(BUILD).log
+	@ninja -C $(BUILD)
+
+demo:
+	@dist/install-packages build run test demo
+	@$(MAKE) --no-print-directory build
+	@mkdir -p $(BUILD)/demo
+	@$(root_or_say)
+	@$(as_root) $(BUILD)/src/prog/hawser lab run um3n --json $(BUILD)/demo/result.json
+
+test:
+	@dist/install-packages build run test
+	@tests/run.sh
+
+bench:
+	@dist/install-packages build run bench
+	@$(MAKE) --no-print-directory build
+	@$(root_or_say)
+	@$(as_root) meson test -C $(BUILD) --benchmark --verbose --logbase benchmark $(ONLY)
+
+fuzz:
+	@dist/install-packages build fuzz
+	@tests/fuzz/run.sh $(TIME) $(ONLY)
+
+soak:
+	@dist/install-packages build test
+	@$(MAKE) --no-print-directory build
+	HAWSER_SIM_SEEDS=$(SEEDS) meson test -C $(BUILD) --suite sim --logbase soak --timeout-multiplier 0
+
+install: all
+	@meson install -C $(BUILD) --no-rebuild
+
+lint:
+	@dist/install-packages build lint
+	@$(MAKE) --no-print-directory build
+	@tests/lint.sh all
+
+clean:
+	rm -rf $(BUILD) build-*

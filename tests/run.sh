@@ -1,0 +1,118 @@
+#!/bin/bash
+# Every test, from build to count: what `make test` runs.
+#
+#   build/        gcc, as shipped       lint, unit, fuzz (replay), sim, lab
+#   build-asan/   gcc, ASan and UBSan   unit, fuzz, sim of few seeds
+#   build-clang/  clang, the same       unit, fuzz, sim of few seeds
+#
+# Every test point of the first counts as one; of the other two every program counts as one. A program that ends badly
+# without a failed point counts as one failure. Skips are listed with their reasons. The last line is the count.
+set -u
+cd "$(dirname "$0")/.." || exit 1
+logs=build/test-logs
+passed=0 failed=0 skipped=0
+
+# set_up DIR ARGUMENT...: configures and builds; the compiler is $CC.
+set_up() {
+    local dir=$1
+    shift
+    mkdir -p "$logs"
+    if [[ ! -e $dir/build.ninja ]]; then
+        meson setup -Dtests=enabled "$@" "$dir" >"$logs/setup" 2>&1 || { cat "$logs/setup"; return 1; }
+    else
+        meson configure -Dtests=enabled "$dir" >/dev/null
+    fi
+    ninja -C "$dir" >"$logs/ninja" 2>&1 || { cat "$logs/ninja"; return 1; }
+}
+
+# tally NAME FILE points|programs: adds what Meson's log says and prints what is not well.
+# A test point is a line of TAP in the test's output; a program without TAP is one point.
+tally() {
+    local p f s text
+    text=$(jq -rs --arg how "$3" '
+        def point: {bad: startswith("not ok"), skip: test("# *skip"; "i"),
+            name: sub("^(not )?ok *[0-9]* *-? *"; "")};
+        def verdict: if .result == "OK" or .result == "EXPECTEDFAIL" then "p" elif .result == "SKIP" then "s" else "f" end;
+        [.[] | {name: ((.suite[0] // "" | sub("^[^:]*:"; "")) + "/" + (.name | sub("^[^/]*/ *"; ""))), verdict: verdict,
+            result, out: (.stdout // ""), err: (.stderr // "")}
+          | . + {points: [.out | split("\n")[] | select(test("^(not )?ok( |$)")) | point]}
+          | if $how == "points" and (.points | length) > 0 then
+                .f = ([.points[] | select(.bad and (.skip | not))] | length)
+                | .s = ([.points[] | select(.skip)] | length)
+                | .p = (.points | length) - .f - .s
+                | if .verdict == "f" and .f == 0 then .f = 1 else . end
+            else .p = (if .verdict == "p" then 1 else 0 end)
+                | .s = (if .verdict == "s" then 1 else 0 end)
+                | .f = (if .verdict == "f" then 1 else 0 end)
+            end]
+        | "\(map(.p) | add // 0) \(map(.f) | add // 0) \(map(.s) | add // 0)",
+          (.[] | select(.f > 0) | "--- FAILED \(.name): \(.result)\n\(.out)\n\(.err)--- end of \(.name)"),
+          (.[] | select(.s > 0) | .name as $n
+            | (([.points[] | select(.skip) | "SKIPPED \($n): \(.name)"]
+                | if length == 0 then null else .[] end)
+               // "SKIPPED \($n): \([(.out + .err) | split("\n")[] | select(test("skip"; "i"))] | first // "no reason given")"))
+    ' "$2") || { echo "$1: no results"; failed=$((failed + 1)); return; }
+    read -r p f s <<<"${text%%$'\n'*}"
+    passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
+    [[ $text != *$'\n'* ]] || echo "${text#*$'\n'}"
+    printf '%-28s %5d passed, %d failed, %d skipped\n' "$1" "$p" "$f" "$s"
+}
+
+# suite NAME DIR SUITE points|programs [COMMAND PREFIX...]: runs one suite.
+suite() {
+    local name=$1 dir=$2 suite=$3 how=$4 base=testlog-$3
+    shift 4
+    rm -f "$dir/meson-logs/$base.json"
+    "$@" meson test -C "$dir" --no-rebuild --suite "$suite" --logbase "$base" >"$logs/$name" 2>&1
+    if [[ -s $dir/meson-logs/$base.json ]]; then
+        tally "$name" "$dir/meson-logs/$base.json" "$how"
+    elif ! grep -qi 'no suitable tests\|no tests defined' "$logs/$name"; then
+        cat "$logs/$name"
+        failed=$((failed + 1))
+    fi
+}
+
+# build_failed WHAT: is a failure too.
+build_failed() {
+    echo "--- FAILED: the build with $1"
+    failed=$((failed + 1))
+}
+
+export CMOCKA_MESSAGE_OUTPUT=TAP
+as_root=()
+if [[ $EUID != 0 ]]; then
+    if command -v sudo >/dev/null; then
+        echo "make test: the lab suite needs root for network namespaces: using sudo"
+        as_root=(sudo -E)
+    else
+        echo "make test: the lab suite needs root for network namespaces: it will be skipped"
+    fi
+fi
+
+if CC=gcc set_up build; then
+    for s in lint unit fuzz sim; do
+        suite "$s" build "$s" points
+    done
+    suite lab build lab points "${as_root[@]}"
+else
+    build_failed gcc
+fi
+# Sanitised programs run some ten times slower: a few seeds show memory errors as well as many do.
+export HAWSER_SIM_SEEDS=10
+for compiler in gcc clang; do
+    dir=build-asan
+    [[ $compiler == gcc ]] || dir=build-clang
+    # clang finds its sanitisers' symbols at run time.
+    if CC=$compiler set_up "$dir" -Db_sanitize=address,undefined -Db_lundef=false; then
+        for s in unit fuzz sim; do
+            suite "sanitised-$compiler-$s" "$dir" "$s" programs
+        done
+    else
+        build_failed "$compiler and sanitisers"
+    fi
+done
+
+line="$passed passed, $failed failed"
+[[ $skipped == 0 ]] || line+=", $skipped skipped"
+echo "$line"
+[[ $failed == 0 ]]
