@@ -29,8 +29,8 @@ enum packet_type {
 #define CID_MASK ((UINT64_C(1) << 56) - 1)
 
 #define RESET_TOKEN_LEN 16
-#define RESET_LEN (8 + RESET_TOKEN_LEN) /* shorter than the shortest sealed record, so two ends cannot reset for ever  \
-                                         */
+/* Shorter than the shortest sealed record, so two ends cannot reset for ever. */
+#define RESET_LEN (8 + RESET_TOKEN_LEN)
 
 enum content_type { CONTENT_DATA = 1, CONTENT_CONTROL = 2 };
 
