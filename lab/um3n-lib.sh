@@ -4,7 +4,7 @@
 #
 #                     provider of the WiFi
 #   phone            .-----------------.
-#   wlan0 10.1.0.2 ==| 10.1.0.1 (NAT) |-- 198.51.100.1/30 --.                .-- 198.51.100.8/29 -- agent .10, .11
+#   wlan0 10.1.0.2 ==| 10.1.0.1 (NAT) |-- 198.51.100.1/30 --.                .-- 198.51.100.8/29 -- agent .10 .11 .12
 #                    '-----------------'                     |               |
 #                     provider of the 3G                    core ------------+-- 192.0.2.0/26 ----- server1 .10 .11 .12
 #                    .-----------------.                     |               |
@@ -18,7 +18,8 @@
 #   192.0.2.10    server1, by WiFi            192.0.2.130   server2, by 3G        (the paper's static table)
 #   192.0.2.11    server1, striped            192.0.2.12    server1, redundant: each packet on both links
 #
-# The home address is a real one: servers reach the phone by it, and the agent translates nothing.
+# The home address is a real one: servers reach the phone by it, and the agent translates nothing. The agent's file
+# announces .11 beside .10; the core's route to the home network goes by .12, so that the others may go.
 
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 [[ -n ${LAB_LIB-} ]] || . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -43,6 +44,7 @@ um3n_net() {
     router cell
     router core
     router agent
+    lab__sysctl agent ipv4/conf/all/promote_secondaries=1
     host server1
     host server2
     link phone:wlan0 wifi:in 10.1.0.2/24 10.1.0.1/24 both="$UM3N_WLAN"
@@ -53,6 +55,7 @@ um3n_net() {
     wire server1:eth0 core:server1 192.0.2.10/26 192.0.2.1/26
     wire server2:eth0 core:server2 192.0.2.130/26 192.0.2.129/26
     lab__addr agent eth0 198.51.100.11/29
+    lab__addr agent eth0 198.51.100.12/29
     lab__addr server1 eth0 192.0.2.11/26
     lab__addr server1 eth0 192.0.2.12/26
     default_route phone 10.1.0.1 wlan0 100
@@ -62,7 +65,7 @@ um3n_net() {
     default_route agent 198.51.100.9
     default_route server1 192.0.2.1
     default_route server2 192.0.2.129
-    ip -n "$(lab__ns core)" route add 203.0.113.0/24 via 198.51.100.10
+    ip -n "$(lab__ns core)" route add 203.0.113.0/24 via 198.51.100.12
     nat wifi out
     nat cell out
 }
@@ -187,6 +190,48 @@ um3n_back() {
     esac
     # A blackhole looks like nothing until the path is tried again.
     wait_for 15 "both links are active again" um3n_active phone wlan0 wwan0
+}
+
+# um3n_restore: the WiFi as it was, whatever was done to it; nobody waits for anything.
+um3n_restore() {
+    carrier_up phone:wlan0 wifi:in
+    blackhole phone:wlan0 wifi:in off
+}
+
+# um3n_fresh: a phone that has not just seen a fault: links that flap are kept away for longer and longer.
+um3n_fresh() {
+    um3n_restore
+    bg_stop hawserd-phone
+    um3n_daemon phone
+    um3n_up
+}
+
+# um3n_interrupt KIND up|down ADDR NAME: a stream, and in its middle the WiFi goes (um3n_away); figures by um3n_figure.
+um3n_interrupt() {
+    um3n_stream "$2" "$3" 1.6 "$4"
+    nap 0.8
+    um3n_away "$1"
+    bg_wait "$4"
+}
+
+# um3n_gaps KIND COUNT [load]: the longest gaps of COUNT streams, alternately down and up, each met by one fault; sets
+# GAPS (ms), LOST, DUPLICATES. With `load`, a TCP flow (cubic) runs the same way.
+um3n_gaps() {
+    local i way
+    GAPS=() LOST=0 DUPLICATES=0
+    for ((i = 0; i < $2; i++)); do
+        way=$(((i & 1)) && echo up || echo down)
+        um3n_fresh
+        if [[ -n ${3-} ]]; then
+            um3n_iperf "$way" "$UM3N_STRIPED" 3 load
+            nap 0.5
+        fi
+        um3n_interrupt "$1" "$way" "${UM3N_STREAM_TO:-$UM3N_STRIPED}" gap
+        GAPS+=("$(um3n_figure gap gap_ms)")
+        LOST=$((LOST + $(um3n_figure gap lost)))
+        DUPLICATES=$((DUPLICATES + $(um3n_figure gap duplicates)))
+        [[ -z ${3-} ]] || bg_wait load
+    done
 }
 
 # um3n_stream up|down ADDR SECONDS NAME [pps]: 500 datagrams a second between the phone and a server at ADDR, in the

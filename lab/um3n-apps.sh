@@ -1,0 +1,93 @@
+# shellcheck shell=bash
+# lab/um3n-apps.sh - real programs for um3n-lib.sh: nginx and curl, sshd and ssh, ffmpeg.
+#
+# All run between the phone and server1 at its striped address. nginx and sshd use the congestion control of their
+# namespace (APPS_CC); the video is RTP, 720p30 in H.264 of at most 2 Mbit/s with a keyframe each second.
+
+APPS_VIDEO_PORT=5004
+# shellcheck disable=SC2034
+APPS_RULE="any udp $APPS_VIDEO_PORT class interactive"
+APPS_CC=''
+
+# apps_start BYTES: the servers, with one file of BYTES to download.
+apps_start() {
+    local dir=$LAB_DIR/apps
+    need curl nginx sshd ssh ssh-keygen ffmpeg sha256sum
+    mkdir -p "$dir/www" "$dir/tmp" /run/sshd
+    APPS_CC=$(on server1 cat /proc/sys/net/ipv4/tcp_congestion_control)
+    head -c "$1" /dev/urandom >"$dir/www/file"
+    read -r APPS_SUM _ < <(sha256sum "$dir/www/file")
+    cat >"$dir/nginx.conf" <<EOC
+daemon off;
+worker_processes 1;
+user root;
+pid $dir/nginx.pid;
+error_log $dir/nginx.log;
+events { }
+http {
+    access_log off;
+    client_body_temp_path $dir/tmp;
+    proxy_temp_path $dir/tmp;
+    fastcgi_temp_path $dir/tmp;
+    uwsgi_temp_path $dir/tmp;
+    scgi_temp_path $dir/tmp;
+    server {
+        listen 80;
+        root $dir/www;
+    }
+}
+EOC
+    bg server1 nginx nginx -c "$dir/nginx.conf" -e "$dir/nginx.log"
+    ssh-keygen -q -t ed25519 -N '' -f "$dir/host" && ssh-keygen -q -t ed25519 -N '' -f "$dir/user" || lab_fail "ssh-keygen"
+    cat >"$dir/sshd.conf" <<EOC
+HostKey $dir/host
+AuthorizedKeysFile $dir/user.pub
+PermitRootLogin yes
+StrictModes no
+UsePAM no
+PasswordAuthentication no
+PidFile none
+PrintMotd no
+EOC
+    bg server1 sshd "$(command -v sshd)" -D -e -f "$dir/sshd.conf"
+    wait_for 5 "nginx listens" listening server1 tcp 80
+    wait_for 5 "sshd listens" listening server1 tcp 22
+}
+
+# apps_ssh NAME: an interactive session that is typed into ten times a second until `bg_stop NAME`.
+apps_ssh() {
+    local dir=$LAB_DIR/apps
+    bg phone "$1" "$PROBE" echo --log "$dir/$1.echoes" -- ssh -F none -tt -q -i "$dir/user" \
+        -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o IdentitiesOnly=yes -o ServerAliveInterval=0 \
+        "root@$UM3N_STRIPED" "stty -echo; echo ready; exec cat"
+}
+
+# apps_curl NAME: a download; apps_curl_check NAME: waits for its end; is it what the server has?
+apps_curl() {
+    bg phone "$1" curl -sS --max-time 90 -o "$LAB_DIR/apps/$1.out" "http://$UM3N_STRIPED/file"
+}
+apps_curl_check() {
+    local sum
+    bg_wait "$1" || return 1
+    read -r sum _ < <(sha256sum "$LAB_DIR/apps/$1.out")
+    [[ $sum == "$APPS_SUM" ]]
+}
+
+# apps_video NAME: from server1 to the phone until apps_video_stop NAME. Frames are listed in "$LAB_DIR/apps/NAME.frames".
+apps_video() {
+    bg phone "$1" "$PROBE" video "$UM3N_HOME:6000" --frames "$LAB_DIR/apps/$1.frames"
+    wait_for 5 "the video's receiver listens" listening phone udp 6000
+    bg server1 "$1-from" ffmpeg -nostdin -v error -re -f lavfi -i testsrc2=size=1280x720:rate=30 -c:v libx264 \
+        -preset ultrafast -tune zerolatency -pix_fmt yuv420p -b:v 1500k -maxrate 1800k -bufsize 300k -g 30 \
+        -f rtp "rtp://$UM3N_HOME:6000?localrtpport=$APPS_VIDEO_PORT&localaddr=$UM3N_STRIPED&pkt_size=1200"
+}
+apps_video_stop() {
+    bg_stop "$1-from"
+    nap 0.5
+    bg_stop "$1"
+}
+
+# apps_frames_lost NAME FROM UNTIL: of the frames due in that time (seconds of CLOCK_REALTIME).
+apps_frames_lost() {
+    awk -v from="$2" -v until="$3" '$1 >= from && $1 < until && !$3 { n++ } END { print n + 0 }' "$LAB_DIR/apps/$1.frames"
+}
