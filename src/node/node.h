@@ -116,6 +116,8 @@ const struct node_peer_spec *node_peer_spec(const struct node *n, unsigned peer)
 struct session *node_peer_session(struct node *n, unsigned peer);
 /* Node: what the agent said last; false before. */
 bool node_peer_config(const struct node *n, unsigned peer, struct config_message *ret);
+/* Node: a further endpoint of its agent (a name was resolved). 0, also when it is known; -ENOSPC. */
+int node_peer_add_endpoint(struct node *n, unsigned peer, const struct endpoint *e, instant now);
 /* Handshake with a peer over every uplink; an agent gives the endpoints that it stored. */
 void node_connect(struct node *n, unsigned peer, const struct endpoint *at, size_t count, instant now);
 /* Validated endpoints of a peer, for storing. Returns how many. */

@@ -262,6 +262,21 @@ static void open_paths(struct peer *p, const struct node_uplink *u, bool spares,
         open_path(p, u, &p->config.endpoints[i], now);
 }
 
+int node_peer_add_endpoint(struct node *n, unsigned peer, const struct endpoint *e, instant now)
+{
+    struct peer *p = n->peers[peer];
+
+    for (size_t i = 0; i < p->spec.endpoints_count; i++)
+        if (endpoint_equal(&p->spec.endpoints[i], e))
+            return 0;
+    if (p->spec.endpoints_count == NODE_ENDPOINTS_MAX)
+        return -ENOSPC;
+    p->spec.endpoints[p->spec.endpoints_count++] = *e;
+    if (p->session)
+        roles_paths(p, now);
+    return 0;
+}
+
 void roles_paths(struct peer *p, instant now)
 {
     for (size_t i = 0; i < p->node->uplinks_count; i++)

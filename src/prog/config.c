@@ -470,6 +470,7 @@ static void check_links(struct config_parse *p)
     }
 }
 
+/* Where the file lists the links, rules may name only those. */
 static void check_action_links(struct config_parse *p, const struct steer_action *a, unsigned line)
 {
     const struct config *c = p->config;
@@ -477,7 +478,7 @@ static void check_action_links(struct config_parse *p, const struct steer_action
 
     for (size_t i = 0; i < c->links_count; i++)
         names[i] = c->links[i].name;
-    for (size_t i = 0; i < a->links_count; i++) {
+    for (size_t i = 0; i < a->links_count && c->links_count > 0; i++) {
         char name[STEER_LINK_NAMELEN + 1] = "";
 
         memcpy(name, a->links[i], STEER_LINK_NAMELEN);
@@ -489,17 +490,30 @@ static void check_action_links(struct config_parse *p, const struct steer_action
     }
 }
 
-/* Rules may name only links that exist when the file lists the links. */
+/* What the daemon can do with a packet is decided by what it sees of it. */
+static void check_rule(struct config_parse *p, const struct steer_rule *r, unsigned line)
+{
+    if (r->mark_mask != 0)
+        config_error(p, line, "Rule: found mark, expected a prefix, ports or DSCP: a mark does not reach a TUN device");
+    if (r->action.mode == STEER_BYPASS &&
+        (r->dst.addr.family == ADDR_NONE || r->proto || r->ports_count || r->dscp != STEER_DSCP_ANY))
+        config_error(p, line,
+                     "Rule: found mode bypass with more than a prefix, expected a prefix alone: it is a route");
+}
+
 static void check_rules(struct config_parse *p)
 {
     const struct config *c = p->config;
 
-    if (c->links_count == 0)
-        return;
-    for (size_t i = 0; i < c->steer.count; i++)
+    for (size_t i = 0; i < c->steer.count; i++) {
+        check_rule(p, &c->steer.rules[i], p->rule_lines[i]);
         check_action_links(p, &c->steer.rules[i].action, p->rule_lines[i]);
-    if (p->default_line)
-        check_action_links(p, &c->steer.fallback, p->default_line);
+    }
+    if (!p->default_line)
+        return;
+    check_action_links(p, &c->steer.fallback, p->default_line);
+    if (c->steer.fallback.mode == STEER_BYPASS)
+        config_error(p, p->default_line, "Rule: found mode bypass for everything, expected Routes = none");
 }
 
 static int compare_claims(const void *a, const void *b)

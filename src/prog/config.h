@@ -104,7 +104,6 @@ struct config {
         int mode; /* enum config_routes */
         struct config_prefixes list;
     } routes;
-    int64_t table, mark;      /* of our routes and rules */
     struct steer_table steer; /* compiled; its default has the mode of `Mode =` */
     struct config_nat {
         bool enabled;

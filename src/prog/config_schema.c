@@ -424,6 +424,10 @@ static void read_mode(struct config_parse *p, const struct config_field *f, cons
     for (int m = 0; m < STEER_MODE_COUNT; m++)
         names[m] = steer_mode_name((enum steer_mode)m);
     i = find_choice(names, value);
+    if (i == STEER_BYPASS) {
+        config_error(p, p->line, "found mode bypass for everything, expected Routes = none");
+        return;
+    }
     if (i >= 0) {
         p->mode = i;
         return;
@@ -522,14 +526,10 @@ const struct config_field config_schema[] = {
       .roles = CONFIG_BOTH, .help = "largest packet in the tunnel" },
     { IN(routes), .key = "Routes", .type = &type_routes, .fallback = "auto", .multiple = true,
       .roles = CONFIG_ONLY_NODE, .help = "what goes through the tunnel: auto (all), none, or prefixes" },
-    { IN(table), .key = "Table", .type = &type_number, .min = 1, .max = 0x7fffffff, .fallback = "18519",
-      .roles = CONFIG_BOTH, .help = "routing table of our routes" },
-    { IN(mark), .key = "Mark", .type = &type_number, .min = 1, .max = 0xffffffff, .fallback = "0x4857",
-      .roles = CONFIG_BOTH, .help = "firewall mark of our own packets" },
     { IN(steer), .key = "Mode", .type = &type_mode, .fallback = "stripe", .roles = CONFIG_BOTH,
       .help = "how packets use the links when no rule says so" },
     { IN(steer), .key = "Rule", .type = &type_rule, .multiple = true, .roles = CONFIG_BOTH,
-      .help = "steering rule: PREFIX|any|default [PROTO [PORTS]] [dscp D] [mark M] [via LINKS] [mode M] [class C]" },
+      .help = "steering rule: PREFIX|any|default [PROTO [PORTS]] [dscp D] [via LINKS] [mode M] [class C]" },
     { IN(nat), .key = "NAT", .type = &type_nat, .fallback = "yes", .roles = CONFIG_ONLY_AGENT,
       .help = "translate what nodes send to other networks" },
     { IN(announce), .key = "Announce", .type = &type_endpoints, .multiple = true, .roles = CONFIG_ONLY_AGENT,

@@ -3,6 +3,7 @@
  *   hawserd.c    start and stop, the loop, logging
  *   outside.c    uplinks and sockets: what netlink says becomes the node's uplinks
  *   inside.c     the TUN device, routes and rules, translation at an agent
+ *   resolve.c    host names of agents
  *   memory.c     what survives a restart: nodes' addresses and endpoints
  *   answers.c    the control socket: status, why, link, reload, stop */
 #pragma once
@@ -79,7 +80,8 @@ struct daemon {
     struct uplink uplinks[UPLINKS_MAX + 1]; /* by link; 0 is an agent's listening sockets */
     uint64_t tx_failed, tx_would_block;
 
-    instant next_store, next_slow;
+    instant next_store, next_slow, next_resolve;
+    unsigned resolving; /* requests under way */
     bool memory_dirty;
     instant no_path_since;
     uint8_t *out; /* SESSION_OUTPUT_MAX */
@@ -112,7 +114,12 @@ void inside_write(struct daemon *d, const uint8_t *pkt, size_t len, const struct
 /* memory.c */
 int memory_load(struct daemon *d,
                 instant now); /* agent: peers with addresses from the pool, calls to stored endpoints */
+/* One more, from a file that was read again. As node_peer_add. */
+int memory_add_peer(struct daemon *d, const struct config_peer *c);
 void memory_save(struct daemon *d);
+
+/* resolve.c */
+void resolve_names(struct daemon *d); /* of agents: at the start, and again while one does not answer */
 
 /* answers.c */
 int answers_start(struct daemon *d);

@@ -182,6 +182,8 @@ static void slow_work(struct daemon *d, instant now)
     outside_slow(d, now);
     if (d->config->role == CONFIG_NODE && d->config->on_agent_loss == CONFIG_LOSS_DIRECT)
         check_agent_loss(d, now);
+    if (d->config->role == CONFIG_NODE && now >= d->next_resolve)
+        resolve_names(d);
     if (d->memory_dirty && now >= d->next_store) {
         memory_save(d);
         d->memory_dirty = false;
@@ -216,6 +218,34 @@ static void on_stop_signal(uv_signal_t *h, int signum)
     daemon_stop(h->data, 0);
 }
 
+/* New peers come at once; for one that was taken out or changed the daemon must be started again, and says so. */
+static void take_peers(struct daemon *d, struct config *fresh)
+{
+    struct config_peer *peers = d->config->peers;
+    size_t count = d->config->peers_count;
+
+    for (size_t i = 0; i < fresh->peers_count; i++) {
+        bool known = false;
+
+        for (size_t j = 0; j < count; j++)
+            known |= peer_key_equal(&fresh->peers[i].key, &peers[j].key);
+        if (!known && memory_add_peer(d, &fresh->peers[i]) >= 0)
+            say(LOG_NOTICE, "peer-added peer=%s", fresh->peers[i].name);
+    }
+    for (size_t j = 0; j < count; j++) {
+        bool kept = false;
+
+        for (size_t i = 0; i < fresh->peers_count; i++)
+            kept |= peer_key_equal(&fresh->peers[i].key, &peers[j].key);
+        if (!kept)
+            say(LOG_WARNING, "peer=%s is no longer in the file: it goes with a restart", peers[j].name);
+    }
+    d->config->peers = fresh->peers;
+    d->config->peers_count = fresh->peers_count;
+    fresh->peers = peers;
+    fresh->peers_count = count;
+}
+
 int daemon_reload(struct daemon *d, struct text *errors)
 {
     struct config *fresh;
@@ -231,6 +261,7 @@ int daemon_reload(struct daemon *d, struct text *errors)
         config_free(fresh);
         return -EINVAL;
     }
+    take_peers(d, fresh);
     /* The core's identity points into the old configuration: keep that memory, take over what may change. */
     fresh->steer.version = d->config->steer.version + 1;
     node_set_steer(d->node, &fresh->steer, now);
@@ -354,6 +385,7 @@ static void stop(struct daemon *d)
 {
     if (d->node && d->config->role == CONFIG_AGENT)
         memory_save(d);
+    d->stopping = true;
     watch_free(d->timer_watch);
     answers_stop(d);
     outside_stop(d);

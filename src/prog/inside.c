@@ -214,11 +214,16 @@ static size_t tunnel_routes(struct daemon *d, struct route_tunnel *out, size_t m
         return 0;
     if (c->on_agent_loss == CONFIG_LOSS_DIRECT && clock_now() - d->no_path_since > 3 * SEC)
         return 0;
+    for (size_t i = 0; i < c->steer.count && n < max; i++)
+        if (c->steer.rules[i].action.mode == STEER_BYPASS)
+            out[n++] = (struct route_tunnel){ .prefix = c->steer.rules[i].dst, .direct = true };
     if (c->routes.mode == CONFIG_ROUTES_LIST) {
         for (size_t i = 0; i < c->routes.list.count && n < max; i++)
             out[n++] = (struct route_tunnel){ .prefix = c->routes.list.items[i], .ifindex = ifindex };
         return n;
     }
+    if (max - n < 2)
+        return n;
     out[n++] = (struct route_tunnel){ .prefix = { .addr = { .family = ADDR_V4 } },
                                       .ifindex = agent_gives(d, ADDR_V4) ? ifindex : 0 };
     if (c->ipv6 != CONFIG_IPV6_DIRECT)

@@ -133,13 +133,9 @@ static int add_peer(struct daemon *d, const struct config_peer *c, const json_t 
 
     snprintf(spec.name, sizeof(spec.name), "%s", c->name);
     memcpy(spec.psk, c->psk, sizeof(spec.psk));
-    for (i = 0; i < c->endpoints.count && spec.endpoints_count < NODE_ENDPOINTS_MAX; i++) {
-        if (c->endpoints.items[i].at.addr.family != ADDR_NONE)
+    for (i = 0; i < c->endpoints.count && spec.endpoints_count < NODE_ENDPOINTS_MAX; i++)
+        if (c->endpoints.items[i].at.addr.family != ADDR_NONE) /* names: resolve.c */
             spec.endpoints[spec.endpoints_count++] = c->endpoints.items[i].at;
-        else
-            say(LOG_ERR, "peer=%s: the host name %s is not resolved in this version: give an address", c->name,
-                c->endpoints.items[i].name);
-    }
     for (i = 0; i < c->allowed_prefixes.count && spec.allowed_count < NODE_PREFIXES_MAX; i++)
         spec.allowed[spec.allowed_count++] = c->allowed_prefixes.items[i];
     for (i = 0; i < c->allowed_destinations.count && spec.reach_count < NODE_PREFIXES_MAX; i++)
@@ -153,6 +149,20 @@ static int add_peer(struct daemon *d, const struct config_peer *c, const json_t 
             ++*stored_count;
     }
     return node_peer_add(d->node, &spec, clock_now());
+}
+
+int memory_add_peer(struct daemon *d, const struct config_peer *c)
+{
+    struct endpoint stored[NODE_ENDPOINTS_MAX];
+    size_t count = 0;
+    json_t *root = read_file(d);
+    char key[KEY_TEXT_SIZE];
+    int r;
+
+    peer_key_encode(&c->key, key);
+    r = add_peer(d, c, json_object_get(json_object_get(root, "peers"), key), stored, &count);
+    json_decref(root);
+    return r;
 }
 
 int memory_load(struct daemon *d, instant now)

@@ -20,7 +20,7 @@
 #define LOOKAHEAD 16  /* path ids that an acceptor is ready for beyond the highest it has seen */
 #define EPOCH_RX_MAX (SESSION_SLOTS + LOOKAHEAD + 1)
 #define DUP_MAX 256           /* copies waiting for one path */
-#define DUP_LIFE (200 * MSEC) /* chosen: a copy later than this helps nobody: resequencing gave up at 100 ms */
+#define DUP_LIFE (200 * MSEC) /* chosen: a copy later than this helps nobody: resequencing gives up then */
 #define REINJECT_MAX 2048
 #define EVENTS_MAX 64
 #define DELIVER_MAX 512

@@ -15,7 +15,7 @@
  *
  * A path is taken to deliver in order or nearly so: what a path itself reorders can be passed on out of order.
  *
- * Limits: 1024 flows, 8 path slots, held_max waiting records, 100 ms. Insertion looks from the tail: one step when
+ * Limits: 1024 flows, 8 path slots, held_max waiting records, 200 ms. Insertion looks from the tail: one step when
  * records come in order behind a gap, at most held_max (flows: 1024) steps. No allocation after reseq_new.
  *
  * Sources: RFC 8985 section 6.2 (reordering window) for the idea of a bounded wait; the rest is our own. */

@@ -4,7 +4,9 @@
  * receiver of a flow knows exactly which sequence it is missing. A record waits for its predecessor until
  *   - it comes,
  *   - or every path that the flow may be using has already delivered a later sequence: then it is lost, not late,
- *   - or the deadline: clamp(spread of the paths' one-way delays + 4 x jitter, 5 ms, 100 ms), given by the owner.
+ *   - or the deadline: clamp(spread of the paths' one-way delays + 4 x jitter, 5 ms, 200 ms), given by the owner.
+ *     200 ms because a loss is told by the rule above at once: the deadline only matters while a path is failing, and a
+ *     thin path's queue comes on top of its delay
  * One flow never waits for another. A record that comes after its successor was released is passed on at once (late is
  * better than lost); duplicates are not seen here: the session removed them. The first record of a flow, and the first
  * after a second without any, waits for nothing. `now` never goes back from call to call. */

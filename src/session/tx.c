@@ -16,7 +16,7 @@
  */
 #define CONTROL_MIN (SEALED_HEADER_LEN + SEALED_TAG_LEN + CONTROL_HEADER_LEN + FRAME_HEADER_LEN + 8)
 #define ACK_ROOM (FRAME_HEADER_LEN + 4 + 8 + 4 * 4 + 1 + 4) /* of one range */
-#define RECENT_SPAN (200 * MSEC)                            /* chosen: twice the longest resequencing wait */
+#define RECENT_SPAN (200 * MSEC)                            /* chosen: the longest resequencing wait */
 #define AMPLIFICATION 3                                     /* RFC 9000 section 8.1 */
 
 static size_t outer_overhead(const struct spath *p)

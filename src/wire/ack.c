@@ -17,6 +17,8 @@ void ack_write(struct writer *w, const struct ack *a)
     if (!count)
         return;
     *count = 0;
+    if (writer_left(w) < 4)
+        w->failed = true; /* an acknowledgement of nothing is refused by the reader */
     for (unsigned i = 0; i < a->ranges_count && i < ACK_RANGES_MAX && writer_left(w) >= 4; i++) {
         uint64_t gap = next - 1 - a->ranges[i].last, len = a->ranges[i].last - a->ranges[i].first + 1;
 

@@ -65,8 +65,8 @@ static void world_init(struct world *w)
     w->uplinks[0] = (struct route_uplink){ 1, (int)if_nametoindex("va"), ADDR_V4, address("10.9.1.254") };
     w->uplinks[1] = (struct route_uplink){ 2, (int)if_nametoindex("vb"), ADDR_V4, address("10.9.2.254") };
     w->uplinks[2] = (struct route_uplink){ 2, (int)if_nametoindex("vb"), ADDR_V6, address("fe80::fe") };
-    w->tunnels[0] = (struct route_tunnel){ prefix("0.0.0.0/0"), tun_ifindex(w->tun) };
-    w->tunnels[1] = (struct route_tunnel){ prefix("::/0"), tun_ifindex(w->tun) };
+    w->tunnels[0] = (struct route_tunnel){ .prefix = prefix("0.0.0.0/0"), .ifindex = tun_ifindex(w->tun) };
+    w->tunnels[1] = (struct route_tunnel){ .prefix = prefix("::/0"), .ifindex = tun_ifindex(w->tun) };
     w->set = (struct route_set){ w->uplinks, 3, w->tunnels, 2 };
 }
 

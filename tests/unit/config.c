@@ -94,8 +94,6 @@ static void test_node(void **state)
     assert_string_equal(c->state_dir, "/var/lib/hawser");
     assert_int_equal(c->listen_port, 0);
     assert_int_equal(c->mtu, 1380);
-    assert_int_equal(c->table, 18519);
-    assert_int_equal(c->mark, 18519);
     assert_int_equal(c->routes.mode, CONFIG_ROUTES_LIST);
     assert_int_equal(c->routes.list.count, 2);
     assert_int_equal(c->routes.list.items[1].len, 32);
@@ -228,6 +226,11 @@ static const struct {
       "f:3: found link wlan1, expected one with a [Link] section (did you mean wlan0?)\n" },
     { IF "Rule = default via ppp0\nRule = any via wlan0\n" PEER "[Link wlan0]\n",
       "f:3: found link ppp0, expected one with a [Link] section\n" },
+    { IF "Rule = any tcp 443 mode bypass\n" PEER,
+      "f:3: Rule: found mode bypass with more than a prefix, expected a prefix alone: it is a route\n" },
+    { IF "Mode = bypass\n" PEER, "f:3: found mode bypass for everything, expected Routes = none\n" },
+    { IF "Rule = any mark 7 mode stripe\n" PEER,
+      "f:3: Rule: found mark, expected a prefix, ports or DSCP: a mark does not reach a TUN device\n" },
     { IF "Offload = tos\n" PEER,
       "f:3: found Offload = tos, expected yes, no, or some of csum, tso, uso, gso, gro (did you mean tso?)\n" },
     { IF "Offload = no, tso\n" PEER,

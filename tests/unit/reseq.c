@@ -202,7 +202,7 @@ static void test_wait_is_clamped(void **state)
     reseq_set_wait(w.r, 0);
     assert_int_equal(reseq_next_expiry(w.r), SEC + 5 * MSEC);
     reseq_set_wait(w.r, 10 * SEC);
-    assert_int_equal(reseq_next_expiry(w.r), SEC + 100 * MSEC);
+    assert_int_equal(reseq_next_expiry(w.r), SEC + 200 * MSEC);
     world_close(&w);
 }
 
