@@ -214,7 +214,7 @@ static void check_memory(struct invariants *v, struct world_end *e)
 static bool dir_healthy(const struct link_params *p)
 {
     return !p->down && !p->blackhole && p->loss <= 0.05 && p->ge_p == 0 && p->corrupt <= 0.05 &&
-           p->rate_bps >= 1000000 && p->delay <= 200 * MSEC && p->jitter <= 20 * MSEC;
+           p->rate_bps >= 1000000 && p->delay <= 100 * MSEC && p->jitter <= 20 * MSEC;
 }
 
 bool invariants_link_healthy(const struct world_uplink *u)
