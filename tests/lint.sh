@@ -25,7 +25,8 @@ found() {
     fi
 }
 
-mapfile -t sources < <(find bench include lab sim src tests -name '*.[ch]' | sort)
+mapfile -t folders < <(ls -d bench include lab sim src tests 2>/dev/null)
+mapfile -t sources < <(find "${folders[@]}" -name '*.[ch]' | sort)
 mapfile -t programs < <(find lab sim src -name '*.c' | sort)
 mapfile -t scripts < <(grep -rlE '^#!.*\b(ba|da|)sh\b|^# shellcheck shell=' .ci bench dist doc lab man sim tests 2>/dev/null | sort)
 
