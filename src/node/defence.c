@@ -92,6 +92,7 @@ static void on_init(struct node *n, const struct locator_pair *at, const uint8_t
     }
     if (handshake_digest(&n->self_mask, pkt, len, digest) == 0 && (p = known_init(n, digest)) && p->session &&
         session_on_known_init(p->session, digest, at, now)) {
+        peer_touch(p);
         n->drops[NODE_DROP_REPLAY_INIT]++;
         return;
     }
@@ -110,6 +111,7 @@ static void on_init(struct node *n, const struct locator_pair *at, const uint8_t
     } else if (peer_session_make(p, now) < 0) {
         n->drops[NODE_DROP_NO_BUFFER]++;
     } else {
+        peer_touch(p);
         r = session_on_init(p->session, &seen, cookie_time < 0 ? -1 : cookie_time, at, now);
         if (r == 1) {
             answer_cookie(n, at, pkt, len, now);
@@ -137,7 +139,7 @@ static void on_response(struct node *n, const struct locator_pair *at, const uin
 
         if (p->session && session_is_connecting(p->session) &&
             session_on_response(p->session, pkt, len, at, now) == 0) {
-            peer_pump(p, now);
+            peer_touch(p);
             return;
         }
     }
@@ -147,8 +149,10 @@ static void on_response(struct node *n, const struct locator_pair *at, const uin
 static void on_cookie(struct node *n, const struct locator_pair *at, const uint8_t *pkt, size_t len, instant now)
 {
     for (size_t i = 0; i < n->peers_count; i++)
-        if (n->peers[i]->session && session_on_cookie(n->peers[i]->session, pkt, len, at, now) == 0)
+        if (n->peers[i]->session && session_on_cookie(n->peers[i]->session, pkt, len, at, now) == 0) {
+            peer_touch(n->peers[i]);
             return;
+        }
     n->drops[NODE_DROP_COOKIE]++;
 }
 
@@ -163,6 +167,7 @@ static void on_sealed(struct node *n, const struct locator_pair *at, uint8_t *pk
     }
     e = map64_get(&n->cids, get_be64(pkt) & CID_MASK);
     if (e) {
+        peer_touch(session_owner(e->session));
         session_on_sealed(e, pkt, len, at, now);
         return;
     }
@@ -181,8 +186,10 @@ static void on_sealed(struct node *n, const struct locator_pair *at, uint8_t *pk
 static void on_reset(struct node *n, const uint8_t *pkt, size_t len, instant now)
 {
     for (size_t i = 0; i < n->peers_count && len == RESET_LEN; i++)
-        if (n->peers[i]->session && session_on_reset(n->peers[i]->session, pkt + 8, now) == 0)
+        if (n->peers[i]->session && session_on_reset(n->peers[i]->session, pkt + 8, now) == 0) {
+            peer_touch(n->peers[i]);
             return;
+        }
     n->drops[NODE_DROP_UNKNOWN_CID]++;
 }
 
@@ -226,7 +233,6 @@ void node_on_datagram(struct node *n, const struct locator_pair *at, uint8_t *da
         on_one(n, at, data + off, one, now);
         off += one;
     }
-    for (size_t i = 0; i < n->peers_count; i++)
-        if (n->peers[i]->session)
-            peer_pump(n->peers[i], now);
+    LIST_FOREACH (p, &n->ready, struct peer, ready)
+        peer_pump(p, now);
 }

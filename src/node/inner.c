@@ -132,6 +132,7 @@ static void enqueue(struct peer *p, struct pbuf *b, size_t len, const struct pac
     if (info->proto == PROTO_TCP && (info->tcp_flags & TCP_SYN))
         (void)!mss_clamp(b->data + DATA_HEADER_LEN, info, p->node->o.mtu, false);
     b->len = (uint16_t)(DATA_HEADER_LEN + len);
+    peer_touch(p);
     session_enqueue(p->session, b, hash, c, (uint16_t)target, now);
 }
 
@@ -258,9 +259,7 @@ static bool accept_inner(struct peer *p, const uint8_t *pkt, size_t len, instant
 /* Feeds merge until it is full or nothing is left. True when merge has something ready. */
 static void feed_merge(struct node *n, instant now)
 {
-    for (size_t i = 0; i < n->peers_count; i++) {
-        struct peer *p = n->peers[(n->deliver_turn + i) % n->peers_count];
-
+    LIST_FOREACH (p, &n->ready, struct peer, ready) {
         while (p->session) {
             if (!n->pending) {
                 pbuf_unref(n->delivered);

@@ -22,6 +22,8 @@ struct peer {
     struct node_peer_spec spec;
     struct handshake_mask mask;
     struct session *session;   /* NULL until there is something to say */
+    struct list ready;         /* in node.ready while it may have something to send or to tell */
+    instant next_expiry;       /* as it was when it had nothing left to send */
     struct steer_table *steer; /* agent: as the node sent it; node: unused, the node's own serves */
     uint8_t *table;            /* agent: parts of one that is on its way */
     size_t table_len;
@@ -45,6 +47,7 @@ struct node {
     struct map64 by_addr;   /* keyed hash of a host address -> struct peer */
     uint8_t hash_key[16], reset_secret[32];
     struct peer **peers;
+    struct list ready;
     size_t peers_count;
     struct node_uplink uplinks[NODE_UPLINKS_MAX];
     size_t uplinks_count;
@@ -74,11 +77,9 @@ struct node {
     size_t icmp_len;
     instant icmp_at;
     unsigned icmp_credit;
-    unsigned deliver_turn;
     const uint8_t *pending; /* a packet that merge had no room for */
     size_t pending_len;
 
-    unsigned output_turn;
     instant tick;
     struct node_event events[NODE_EVENTS_MAX];
     unsigned events_head, events_count;
@@ -88,6 +89,8 @@ struct node {
 /* node.c */
 void node_event(struct node *n, enum node_event_type type, struct peer *p, unsigned slot, bool fresh,
                 enum path_state old);
+/* Must follow whatever may give this peer's session something to send, to tell or to wait for. */
+void peer_touch(struct peer *p);
 int peer_session_make(struct peer *p, instant now);
 void peer_pump(struct peer *p, instant now); /* session events -> node's */
 uint64_t node_addr_hash(const struct node *n, const struct addr *a);

@@ -2,7 +2,8 @@
  *
  * Theory of operation. A node owns everything that its sessions share: the packet pool, the table of connection ids,
  * the randomness, the defence against floods. Sessions are made when a peer is called or calls. Nothing here knows a
- * socket.
+ * socket. An agent has many sessions and few that are busy: those that were touched are in a list, which delivery,
+ * output and events walk; of the others only the time of their next expiry is looked at.
  *
  * Limits: 4,096 peers, 32 uplinks, 512 events (the oldest is dropped when the program does not ask). */
 #include "node/node.h"
@@ -46,6 +47,7 @@ struct node *node_new(const struct node_options *o, instant now)
     map64_init(&n->by_addr, NODE_PEERS_MAX * CONFIG_ADDRESSES_MAX, 0);
     n->budget_at = n->source_at = n->tick = now;
     n->reset_at = n->icmp_at = now - 1 * SEC; /* full credit: resets are needed most just after a restart */
+    list_init(&n->ready);
     n->peers = calloc(NODE_PEERS_MAX, sizeof(*n->peers));
     n->merge = malloc(sizeof(*n->merge));
     n->steer = malloc(sizeof(*n->steer));
@@ -106,6 +108,8 @@ int node_peer_add(struct node *n, const struct node_peer_spec *spec, instant now
     if (!p)
         return -ENOMEM;
     p->node = n;
+    p->next_expiry = INSTANT_NEVER;
+    list_init(&p->ready);
     p->index = (unsigned)n->peers_count;
     p->spec = *spec;
     handshake_mask_init(&p->mask, spec->key.x25519);
@@ -144,10 +148,17 @@ bool node_peer_config(const struct node *n, unsigned peer, struct config_message
     return true;
 }
 
+void peer_touch(struct peer *p)
+{
+    if (list_empty(&p->ready))
+        list_append(&p->node->ready, &p->ready);
+}
+
 int peer_session_make(struct peer *p, instant now)
 {
     struct node *n = p->node;
     struct session_options o = {
+        .owner = p,
         .self = n->o.self,
         .self_mask = &n->self_mask,
         .rng = &n->o.rng,
@@ -169,6 +180,7 @@ int peer_session_make(struct peer *p, instant now)
     p->session = session_new(&o, now);
     if (!p->session)
         return -ENOMEM;
+    peer_touch(p);
     roles_retarget(p);
     if (!n->o.agent)
         roles_paths(p, now);
@@ -188,6 +200,7 @@ void node_connect(struct node *n, unsigned peer, const struct endpoint *at, size
         pairs[i].remote = at[i];
     }
     session_connect(p->session, pairs, count, now);
+    peer_touch(p);
 }
 
 size_t node_peer_endpoints(struct node *n, unsigned peer, struct endpoint *ret, size_t max)
@@ -232,6 +245,7 @@ void peer_pump(struct peer *p, instant now)
     struct session_event ev;
 
     while (p->session && session_pop_event(p->session, &ev)) {
+        peer_touch(p);
         switch (ev.type) {
         case SESSION_UP:
         case SESSION_REKEYED:
@@ -276,25 +290,25 @@ bool node_output(struct node *n, uint8_t *buf, struct session_tx *ret, instant n
         n->small_count--;
         return true;
     }
-    /* Whoever sent last goes last: one busy session does not keep the others waiting. */
-    for (size_t i = 0; i < n->peers_count; i++) {
-        struct peer *p = n->peers[(n->output_turn + i) % n->peers_count];
+    while (!list_empty(&n->ready)) {
+        struct peer *p = LIST_FIRST(&n->ready, struct peer, ready);
 
+        list_remove(&p->ready);
         if (p->session && session_output(p->session, buf, ret, now)) {
-            n->output_turn = (p->index + 1) % (unsigned)n->peers_count;
+            list_append(&n->ready, &p->ready); /* goes last: one busy session does not keep the others waiting */
             return true;
         }
+        p->next_expiry = p->session ? session_next_expiry(p->session, now) : INSTANT_NEVER;
     }
     return false;
 }
 
 instant node_next_expiry(const struct node *n, instant now)
 {
-    instant next = n->tick;
+    instant next = list_empty(&n->ready) ? n->tick : now;
 
     for (size_t i = 0; i < n->peers_count; i++)
-        if (n->peers[i]->session)
-            next = instant_min(next, session_next_expiry(n->peers[i]->session, now));
+        next = instant_min(next, n->peers[i]->next_expiry);
     return next;
 }
 
@@ -305,8 +319,9 @@ void node_on_expiry(struct node *n, instant now)
     for (size_t i = 0; i < n->peers_count; i++) {
         struct peer *p = n->peers[i];
 
-        if (p->session) {
+        if (p->session && (p->next_expiry <= now || !list_empty(&p->ready))) {
             session_on_expiry(p->session, now);
+            peer_touch(p);
             peer_pump(p, now);
         }
         if (tick)

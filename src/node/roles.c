@@ -88,6 +88,7 @@ void node_set_steer(struct node *n, const struct steer_table *t, instant now)
     *n->steer = *t;
     for (size_t i = 0; i < n->peers_count; i++) {
         roles_retarget(n->peers[i]);
+        peer_touch(n->peers[i]);
         if (n->peers[i]->session && session_is_up(n->peers[i]->session) && !n->o.agent)
             send_table(n->peers[i], now);
     }
@@ -274,6 +275,7 @@ int node_peer_add_endpoint(struct node *n, unsigned peer, const struct endpoint 
     p->spec.endpoints[p->spec.endpoints_count++] = *e;
     if (p->session)
         roles_paths(p, now);
+    peer_touch(p);
     return 0;
 }
 
@@ -291,6 +293,7 @@ static void uplink_paths(struct peer *p, const struct node_uplink *u, bool moved
 
     if (!p->session)
         return;
+    peer_touch(p);
     for (unsigned i = 0; i < SESSION_SLOTS; i++) {
         session_path_info(p->session, i, now, &info);
         if (!info.used || info.at.link != u->link)
@@ -338,6 +341,7 @@ void node_uplink_remove(struct node *n, uint32_t link, instant now)
         while (p->session && (slot = slot_of(p, link, NULL)) >= 0)
             session_path_remove(p->session, (unsigned)slot, now);
         roles_retarget(p);
+        peer_touch(p);
     }
 }
 
@@ -346,8 +350,10 @@ void node_on_unreachable(struct node *n, const struct locator_pair *at, instant 
     for (size_t i = 0; i < n->peers_count; i++) {
         int slot = n->peers[i]->session ? slot_of(n->peers[i], at->link, &at->remote) : -1;
 
-        if (slot >= 0)
+        if (slot >= 0) {
             session_path_error(n->peers[i]->session, (unsigned)slot, now);
+            peer_touch(n->peers[i]);
+        }
     }
 }
 
@@ -373,4 +379,5 @@ void roles_tick(struct peer *p, instant now)
         if (p->node->uplinks[i].up)
             open_paths(p, &p->node->uplinks[i], true, now);
     roles_retarget(p);
+    peer_touch(p);
 }

@@ -79,6 +79,11 @@ void session_free(struct session *s)
     free(s);
 }
 
+void *session_owner(const struct session *s)
+{
+    return s->o.owner;
+}
+
 bool session_is_up(const struct session *s)
 {
     return s->up;

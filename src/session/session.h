@@ -113,6 +113,7 @@ struct cid_entry {
 };
 
 struct session_options {
+    void *owner; /* the owner's own, given back by session_owner */
     const struct identity *self;
     const struct handshake_mask *self_mask;
     const struct rng *rng;
@@ -134,6 +135,8 @@ struct session;
 /* NULL when out of memory. */
 struct session *session_new(const struct session_options *o, instant now);
 void session_free(struct session *s);
+
+void *session_owner(const struct session *s);
 
 /* --- establishing --- */
 
