@@ -11,7 +11,7 @@
  *   MESSAGE   ... a message in the control stream
  *   STRANGER  ... a control record on a path id (the first byte, from the highest) that may not have been opened
  *   INNER     ... a packet from the inside
- *   UPLINK    ... the first byte is an uplink's new state
+ *   OWNER     ... what the owner of an end does: the first byte says what (enum owner)
  *   TIME      time passes, with its timers
  *
  * What must hold: nothing crashes or leaks, every buffer is given back (node_free asserts it), the loops end. */
@@ -22,7 +22,9 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum step { STEP_RAW, STEP_CONTROL, STEP_DATA, STEP_MESSAGE, STEP_STRANGER, STEP_INNER, STEP_UPLINK, STEP_TIME };
+enum step { STEP_RAW, STEP_CONTROL, STEP_DATA, STEP_MESSAGE, STEP_STRANGER, STEP_INNER, STEP_OWNER, STEP_TIME };
+
+enum owner { OWNER_UPLINK, OWNER_REMOVE, OWNER_UNREACHABLE, OWNER_STEER, OWNER_ASK, OWNER_COUNT };
 
 #define BURST 64        /* datagrams after a step: enough for a handshake or an exchange of control */
 #define STEPS_MAX 256   /* more only cost time */
@@ -208,6 +210,55 @@ static void send_record(struct world *w, unsigned from, unsigned slot, size_t le
     seal(w, from, p->id, counter, len, from == 0 ? p->spec.at.link : p->spec.at.remote.addr.bytes[3]);
 }
 
+/* Every figure that a program may ask for. */
+static void ask(struct world *w, unsigned end, const uint8_t *bytes, size_t len)
+{
+    struct node *n = w->ends[end].node;
+    struct session *s = node_peer_session(n, 0);
+    struct endpoint at[NODE_ENDPOINTS_MAX];
+    struct session_path_info path;
+    struct config_message config;
+    struct session_info info;
+    struct packet_info inner;
+    struct node_why why;
+
+    session_info(s, w->now, &info);
+    for (unsigned slot = 0; slot < SESSION_SLOTS; slot++)
+        session_path_info(s, slot, w->now, &path);
+    assert(node_peer_endpoints(n, 0, at, NODE_ENDPOINTS_MAX) <= NODE_ENDPOINTS_MAX);
+    assert(node_pool_used(n) <= POOL_PKTS);
+    if (node_peer_config(n, 0, &config))
+        assert(config.addresses_count <= CONFIG_ADDRESSES_MAX);
+    if (packet_parse(bytes, len, &inner) == 0)
+        node_explain(n, &inner, &why);
+}
+
+static void own(struct world *w, unsigned end, uint32_t link, const uint8_t *bytes, size_t len)
+{
+    static struct steer_table table;
+    struct locator_pair at = locator(w, end, link);
+    struct reader r = reader_init(bytes + 1, len - 1);
+
+    switch ((enum owner)(bytes[0] % OWNER_COUNT)) {
+    case OWNER_UPLINK:
+        uplink(w, link, bytes[1]);
+        break;
+    case OWNER_REMOVE:
+        node_uplink_remove(w->ends[0].node, link, w->now);
+        break;
+    case OWNER_UNREACHABLE:
+        node_on_unreachable(w->ends[end].node, &at, w->now);
+        break;
+    case OWNER_STEER:
+        steer_table_init(&table);
+        if (steer_table_decode(&r, &table) >= 0)
+            node_set_steer(w->ends[0].node, &table, w->now);
+        break;
+    default:
+        ask(w, end, bytes + 1, len - 1);
+    }
+}
+
 static void step(struct world *w, uint8_t what, const uint8_t *bytes, size_t len)
 {
     unsigned from = what >> 3 & 1, slot = what >> 4 & 7;
@@ -252,9 +303,9 @@ static void step(struct world *w, uint8_t what, const uint8_t *bytes, size_t len
     case STEP_INNER:
         node_on_packet(w->ends[from].node, bytes, len, &(struct offload){ 0 }, w->now);
         break;
-    case STEP_UPLINK:
-        if (len > 0)
-            uplink(w, 1 + slot % UPLINKS, bytes[0]);
+    case STEP_OWNER:
+        if (len > 1)
+            own(w, from, 1 + slot % UPLINKS, bytes, len);
         break;
     case STEP_TIME:
         break;
