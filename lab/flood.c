@@ -26,14 +26,22 @@
 #include <unistd.h>
 
 #define INITS_COUNT 64
+#define COPIES_COUNT 16384 /* chosen: made in less than a second; a third of a second of 50,000/s */
 #define BATCH 32
 #define RATE_MAX 200000
 #define SECONDS_MAX 60
 #define SOURCES_NET 0x64400000u /* 100.64.0.0/10, RFC 6598 */
 #define SOURCES_MASK 0x003fffffu
 
+struct copy {
+    size_t len;
+    uint8_t data[HANDSHAKE_MAX];
+};
+
 struct flood {
     struct handshake_init inits[INITS_COUNT];
+    struct copy copies[COPIES_COUNT];
+    size_t next;
     struct handshake_mask mask;
     struct sockaddr_in to;
     struct prng prng;
@@ -61,6 +69,12 @@ static int make_inits(struct flood *f, const struct peer_key *peer)
         r = handshake_init_make(&f->inits[i], &self, peer, psk, suite_choose(hello.suites, peer->suites), &hello, NULL,
                                 &kernel);
     identity_wipe(&self);
+    for (size_t i = 0; r == 0 && i < COPIES_COUNT; i++) {
+        struct copy *c = &f->copies[i];
+        uint8_t mac1[MAC1_LEN];
+
+        c->len = handshake_init_write(&f->inits[i % INITS_COUNT], &f->mask, &f->rng, c->data, mac1);
+    }
     return r;
 }
 
@@ -70,10 +84,10 @@ static size_t write_one(struct flood *f, uint8_t *out)
     struct iphdr *ip = (struct iphdr *)(void *)out;
     struct udphdr *udp = (struct udphdr *)(void *)(out + sizeof(*ip));
     uint64_t random = prng_u64(&f->prng);
-    uint8_t mac1[MAC1_LEN];
-    size_t len = sizeof(*ip) + sizeof(*udp);
+    const struct copy *c = &f->copies[f->next++ % COPIES_COUNT];
+    size_t len = sizeof(*ip) + sizeof(*udp) + c->len;
 
-    len += handshake_init_write(&f->inits[random % INITS_COUNT], &f->mask, &f->rng, out + len, mac1);
+    memcpy(out + sizeof(*ip) + sizeof(*udp), c->data, c->len);
     *ip = (struct iphdr){ .version = 4,
                           .ihl = 5,
                           .ttl = 64,

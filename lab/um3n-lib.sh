@@ -139,11 +139,11 @@ um3n_status() {
     jq -r "$2" <<<"$doc"
 }
 
-# um3n_active phone|agent LINK...: are these paths, and no others, active? A condition for wait_for.
+# um3n_active phone|agent LINK...: are these paths, and no others, active and not being left? A condition for wait_for.
 um3n_active() {
     local host=$1 now
     shift
-    now=$(um3n_status "$host" '[.peers[].paths[] | select(.state == "active") | .link] | unique | join(" ")') || return 1
+    now=$(um3n_status "$host" '[.peers[].paths[] | select(.state == "active" and (.leaving | not)) | .link] | unique | join(" ")') || return 1
     echo "active: ${now:-none}"
     [[ $now == "$*" ]]
 }
@@ -151,7 +151,7 @@ um3n_active() {
 # um3n_paths N: has the agent N active paths? It does not know the phone's names for them.
 um3n_paths() {
     local now
-    now=$(um3n_status agent '[.peers[].paths[] | select(.state == "active")] | length') || return 1
+    now=$(um3n_status agent '[.peers[].paths[] | select(.state == "active" and (.leaving | not))] | length') || return 1
     echo "active: $now"
     [[ $now == "$1" ]]
 }
@@ -207,9 +207,11 @@ um3n_fresh() {
 }
 
 # um3n_interrupt KIND up|down ADDR NAME: a stream, and in its middle the WiFi goes (um3n_away); figures by um3n_figure.
+# The kernel tells of at most one change of carrier a second (its linkwatch), and a new TUN device is one: it is given
+# that time, so that the daemon is told of the loss when it comes.
 um3n_interrupt() {
-    um3n_stream "$2" "$3" 1.6 "$4"
-    nap 0.8
+    um3n_stream "$2" "$3" 2.4 "$4"
+    nap 1.6
     um3n_away "$1"
     bg_wait "$4"
 }
@@ -223,7 +225,7 @@ um3n_gaps() {
         way=$(((i & 1)) && echo up || echo down)
         um3n_fresh
         if [[ -n ${3-} ]]; then
-            um3n_iperf "$way" "$UM3N_STRIPED" 3 load
+            um3n_iperf "$way" "$UM3N_STRIPED" 4 load
             nap 0.5
         fi
         um3n_interrupt "$1" "$way" "${UM3N_STREAM_TO:-$UM3N_STRIPED}" gap

@@ -123,8 +123,8 @@ promise download "$intact" "of 3" '==' 3 "downloads intact, sha256 (nginx, $APPS
 # interrupt KIND DIRECTION ADDRESS: a stream, and the fault in its middle.
 interrupt() {
     local began=$EPOCHREALTIME
-    um3n_stream "$2" "$3" 1.6 gap
-    nap 0.8
+    um3n_stream "$2" "$3" 2.4 gap
+    nap 1.6 # as um3n_interrupt
     fault "$1"
     um3n_away "$1"
     bg_wait gap
@@ -145,7 +145,7 @@ gaps=()
 for way in down up down; do
     act "500 packets a second ($way) beside a TCP flow; the WiFi goes silent"
     um3n_fresh
-    um3n_iperf $way "$UM3N_STRIPED" 3 load
+    um3n_iperf $way "$UM3N_STRIPED" 4 load
     nap 0.5
     interrupt blackhole $way "$UM3N_STRIPED"
     gaps+=("$(um3n_figure gap gap_ms)")
