@@ -6,7 +6,9 @@
  *
  * HAWSER_SIM_SEEDS=n   how many seeds (default 500: two minutes of two slow cores, less of fast ones)
  * HAWSER_SIM_SEED=n    this seed alone, with its schedule and how it ends */
+#include <signal.h>
 #include <stdio.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -181,8 +183,10 @@ static void test_faults(void **state)
     for (unsigned i = 0; i < WORKERS; i++) {
         pids[i] = fork();
         assert_true(pids[i] >= 0);
-        if (pids[i] == 0)
+        if (pids[i] == 0) {
+            prctl(PR_SET_PDEATHSIG, SIGKILL); /* no worker outlives a test that was stopped */
             _exit(worker(i, first, seeds));
+        }
     }
     for (unsigned i = 0; i < WORKERS; i++) {
         assert_int_equal(waitpid(pids[i], &status, 0), pids[i]);

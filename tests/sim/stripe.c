@@ -5,7 +5,8 @@
  *            +-- uplink 2 --+
  *
  * Goodput is that of one inner TCP flow (CUBIC, three duplicates) downwards, payload bits over the last two thirds of
- * the run. The cases A to H are those measured with real programs in doc/performance.md; theirs are printed beside. */
+ * the run. The cases A to H are those that were measured with real programs on the reference machine;
+ * kernel MPTCP's share is printed beside. */
 #include "tests/sim/sim.h"
 
 #define RUN (30 * SEC)
