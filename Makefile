@@ -60,7 +60,10 @@ soak:
 	HAWSER_SIM_SEEDS=$(SEEDS) meson test -C $(BUILD) --suite sim --logbase soak --timeout-multiplier 0
 
 install: all
-	@meson install -C $(BUILD) --no-rebuild
+	@meson configure -Dprefix=$(PREFIX) $(BUILD)
+	@ninja -C $(BUILD)
+	@[ -n "$(DESTDIR)" ] || [ -w $(PREFIX) ] || [ ! -e $(PREFIX) ] || echo "make install: $(PREFIX) needs root"
+	@$(if $(DESTDIR),,$(as_root)) meson install -C $(BUILD) --no-rebuild
 
 lint:
 	@dist/install-packages build lint
