@@ -337,7 +337,9 @@ static int want(struct route_state *s, const struct route_set *set)
     for (size_t i = 0; r == 0 && i < set->tunnels_count; i++) {
         const struct route_tunnel *t = &set->tunnels[i];
         struct own_route route = { .family = (uint8_t)sockaddr_family(&t->prefix.addr),
-                                   .type = t->direct ? RTN_THROW : t->ifindex ? RTN_UNICAST : RTN_UNREACHABLE,
+                                   .type = t->direct    ? RTN_THROW
+                                           : t->ifindex ? RTN_UNICAST
+                                                        : RTN_UNREACHABLE,
                                    .dst_len = t->prefix.len,
                                    .table = ROUTE_TABLE_TUNNEL,
                                    .metric = METRIC,
