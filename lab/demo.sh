@@ -2,7 +2,8 @@
 # The demo from end to end: runs the scenario um3n, writes result.json and demo.svg to DEMO_OUT (build/demo), and ends
 # with how many promises were kept. Exit code 0: all; 3: the machine was too busy for the figures to mean anything.
 top=$(readlink -f "$(dirname "$0")/..")
-export HAWSER_BUILD=${HAWSER_BUILD:-$top/build}
+HAWSER_BUILD=$(readlink -f "${HAWSER_BUILD:-$top/build}")
+export HAWSER_BUILD
 export DEMO_OUT=${DEMO_OUT:-$HAWSER_BUILD/demo}
 mkdir -p "$DEMO_OUT" || exit 1
 rm -f "$DEMO_OUT/last"

@@ -201,7 +201,7 @@ static const char style[] =
     ".wlan{fill:#2f6fde}.wwan{fill:#f0a030}\n"
     ".away{fill:#d64545;opacity:.10}.cut{stroke:#d64545;stroke-width:1.3}.cut-text{fill:#b83232;font-size:12px}\n"
     ".down{fill:#d9e5fb}.up{fill:#dcefe4}.video{fill:#eadcf7}.ssh{fill:#fbe3ea}.download{fill:#d9e5fb}\n"
-    ".packets{fill:#f1e7cf}.bar-text{font-size:12px;fill:#2b3242}\n"
+    ".packets,.note{fill:#f1e7cf}.bar-text{font-size:12px;fill:#2b3242}\n"
     "</style>\n";
 
 static void put_scale(const struct run *r, double top, double axis, double bottom, double scale)
@@ -257,8 +257,8 @@ static void put_streams(const struct run *r, double top)
         put_text(m->text);
         printf("</title><rect class=\"%s\" x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%d\" rx=\"4\"/>", m->kind, x,
                y, width, ROW - 4);
-        /* About 6.6 px a letter: a text that does not fit is left to the tooltip. */
-        if (width > 24) {
+        /* A text that does not fit is cut, or left to the tooltip. */
+        if (width > 56) {
             size_t fits = (size_t)((width - 8) / 6.3);
             struct item cut = *m;
 
@@ -289,9 +289,9 @@ static void put_picture(const struct run *r)
            height, WIDTH, height, style);
     printf("<rect width=\"%d\" height=\"%.0f\" fill=\"#fff\"/>\n", WIDTH, height);
     printf("<text class=\"title\" x=\"%d\" y=\"38\">One phone, two uplinks, nothing stops</text>\n", LEFT);
-    printf("<text class=\"sub\" x=\"%d\" y=\"62\">Throughput of each link of the phone, IP bytes with the tunnel's "
-           "own, over "
-           "%.2f s; what ran stands above. Shaded: the WiFi was away.</text>\n",
+    printf("<text class=\"sub\" x=\"%d\" y=\"62\">All bytes on each interface of the phone, averaged over %.2f s. "
+           "Above: what ran. "
+           "Shaded: the WiFi was away.</text>\n",
            LEFT, BIN);
     put_legend(WIDTH - RIGHT - 390, 38, "wlan", "WiFi, 14.67 Mbit/s, 30 ms");
     put_legend(WIDTH - RIGHT - 180, 38, "wwan", "3G, 3.61 Mbit/s, 100 ms");

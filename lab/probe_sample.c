@@ -13,12 +13,13 @@
 #include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #define INTERFACES_MAX 8
 #define REDRAW_NS 250000000
 #define BAR_CELLS 18
-#define PANEL_LINES 60
+#define PANEL_LINES 24 /* when the terminal does not tell its height */
 
 struct interface {
     const char *name;
@@ -35,6 +36,7 @@ struct sampler {
     int64_t began, drawn;
     double full;    /* Mbit/s of a full bar */
     unsigned lines; /* of the panel now on the screen */
+    unsigned room;  /* lines that the terminal has */
 };
 
 /* The number in a file under /sys/class/net/IF, or -1. */
@@ -100,6 +102,7 @@ static void wipe(struct sampler *s)
 static void draw(struct sampler *s, int64_t now)
 {
     double elapsed = (double)(now - s->drawn) / 1e9;
+    struct winsize size;
     long whole = (long)((now - s->began) / 1000000000);
     char line[512];
     FILE *f;
@@ -114,6 +117,8 @@ static void draw(struct sampler *s, int64_t now)
             s->full = MAX(s->full, x->mbps[d]);
         }
     }
+    /* The cursor cannot go above the screen: what does not fit is left out. */
+    s->room = ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_row > 1 ? size.ws_row - 1u : PANEL_LINES;
     wipe(s);
     printf("\033[1m  %-10s %-28s %-28s\033[0m%6ld s\033[K\n", "link", "down, Mbit/s", "up, Mbit/s", whole);
     s->lines = 1;
@@ -130,7 +135,7 @@ static void draw(struct sampler *s, int64_t now)
         s->lines++;
     }
     f = fopen(s->panel, "re");
-    while (f && s->lines < PANEL_LINES && fgets(line, sizeof(line), f)) {
+    while (f && s->lines < s->room && fgets(line, sizeof(line), f)) {
         line[strcspn(line, "\n")] = '\0';
         printf("%s\033[K\n", line);
         s->lines++;
@@ -169,7 +174,7 @@ int probe_sample(int argc, char **argv)
         s.interfaces[i].name = argv[optind + (int)i];
     s.began = next = probe_now_ns();
     if (s.panel)
-        fputs("\033[?25l", stdout);
+        fputs("\033[?25l\033[?7l", stdout);
     while (!probe_stop) {
         take_sample(&s);
         if (s.panel && probe_now_ns() - s.drawn >= REDRAW_NS)
@@ -179,7 +184,7 @@ int probe_sample(int argc, char **argv)
     }
     if (s.panel) {
         wipe(&s);
-        fputs("\033[?25h", stdout);
+        fputs("\033[?7h\033[?25h", stdout);
         fflush(stdout);
     }
     if (s.out)

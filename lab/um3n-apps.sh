@@ -4,8 +4,10 @@
 # All run between the phone and server1 at its striped address. nginx and sshd use the congestion control of their
 # namespace (APPS_CC); the video is RTP, 720p30 in H.264 of at most 2 Mbit/s with a keyframe each second.
 
-APPS_VIDEO_PORT=5004
+# What scenarios use:
 # shellcheck disable=SC2034
+
+APPS_VIDEO_PORT=5004
 APPS_RULE="any udp $APPS_VIDEO_PORT class interactive"
 APPS_CC=''
 
@@ -38,7 +40,8 @@ http {
 }
 EOC
     bg server1 nginx nginx -c "$dir/nginx.conf" -e "$dir/nginx.log"
-    ssh-keygen -q -t ed25519 -N '' -f "$dir/host" && ssh-keygen -q -t ed25519 -N '' -f "$dir/user" || lab_fail "ssh-keygen"
+    ssh-keygen -q -t ed25519 -N '' -f "$dir/host" || lab_fail "ssh-keygen"
+    ssh-keygen -q -t ed25519 -N '' -f "$dir/user" || lab_fail "ssh-keygen"
     cat >"$dir/sshd.conf" <<EOC
 HostKey $dir/host
 AuthorizedKeysFile $dir/user.pub

@@ -157,10 +157,11 @@ um3n_paths() {
 }
 
 um3n_up() {
-    wait_for "${1:-10}" "both links of the phone are active" um3n_active phone wlan0 wwan0
+    wait_for 10 "both links of the phone are active" um3n_active phone wlan0 wwan0
     wait_for 10 "the agent has both paths" um3n_paths 2
 }
 
+# shellcheck disable=SC2120
 # um3n_start [LINE...]: everything from the hosts to both paths active. Lines as for um3n_config.
 um3n_start() {
     need jq conntrack nft
@@ -222,7 +223,8 @@ um3n_gaps() {
     local i way
     GAPS=() LOST=0 DUPLICATES=0
     for ((i = 0; i < $2; i++)); do
-        way=$(((i & 1)) && echo up || echo down)
+        way=down
+        ((i % 2 == 0)) || way=up
         um3n_fresh
         if [[ -n ${3-} ]]; then
             um3n_iperf "$way" "$UM3N_STRIPED" 4 load

@@ -98,11 +98,11 @@ demo_rows() {
         paint = !colour ? "" : $7 == "yes" ? "\033[32m" : $7 == "no" ? "\033[31m" : ""
         # ≥ and ≤ take three bytes and one column.
         wide = limit ~ /[≥≤]/ && length("≥") > 1 ? 15 : 13
-        printf "  %-62s %8s %-7s %-" wide "s %-13s %s%s%s\n", $8, $2, $3, limit, $6 == "-" ? "" : $6, paint, state, paint ? "\033[0m" : ""
+        printf "  %-50s %7s %-7s %-" wide "s %-13s %s%s%s\n", $8, $2, $3, limit, $6 == "-" ? "" : $6, paint, state, paint ? "\033[0m" : ""
     }'
 }
 demo_table() {
-    printf '  %-62s %16s %-13s %-13s\n' '' 'measured      ' promised 'the paper'
+    printf '  %-50s %15s %-13s %-13s\n' '' 'measured       ' promised 'the paper'
     demo_rows <"$DEMO_OUT/promises.txt"
 }
 
