@@ -307,7 +307,9 @@ void node_explain(struct node *n, const struct packet_info *info, struct node_wh
     if (!p)
         return;
     ret->peer = (int)p->index;
-    t = n->o.agent && p->steer ? p->steer : n->steer;
+    t = n->o.agent ? p->steer : n->steer;
+    if (!t)
+        return; /* an agent before the node's table came: the built-in default */
     ret->rule = steer_lookup(t, info, 0, n->o.agent);
     ret->action = *steer_action_of(t, ret->rule);
     ret->klass = steer_classify(&ret->action, info);

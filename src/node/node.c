@@ -19,7 +19,7 @@ const char *node_drop_name(enum node_drop d)
     static const char *const names[NODE_DROP_COUNT] = {
         "short",         "version", "mac1",        "cookie",       "handshake",  "unknown-peer",
         "replayed-init", "load",    "unknown-cid", "inner-source", "inner-dest", "inner-bad",
-        "no-route",      "blocked", "no-buffer",   "no-session",
+        "no-route",      "blocked", "no-buffer",   "no-session",   "message",
     };
     return d < NODE_DROP_COUNT ? names[d] : "?";
 }
@@ -118,6 +118,10 @@ int node_peer_add(struct node *n, const struct node_peer_spec *spec, instant now
         if (spec->addresses[i].len == addr_bits(&spec->addresses[i].addr))
             r = map64_put(&n->by_addr, node_addr_hash(n, &spec->addresses[i].addr), p);
     if (r < 0) {
+        map64_remove(&n->by_static, key);
+        for (size_t i = 0; i < spec->addresses_count; i++)
+            if (map64_get(&n->by_addr, node_addr_hash(n, &spec->addresses[i].addr)) == p)
+                map64_remove(&n->by_addr, node_addr_hash(n, &spec->addresses[i].addr));
         free(p);
         return r;
     }
@@ -170,6 +174,7 @@ int peer_session_make(struct peer *p, instant now)
         .features = n->o.features,
         .wait = n->o.wait,
         .queue_bytes = n->o.queue_bytes,
+        .queue_pkts = n->pool.total / (n->o.agent ? 8 : 2), /* nobody may take what all need */
         .reseq_pkts = MIN(n->pool.total / 4, 4096u),
         .reset_secret = n->o.agent ? n->reset_secret : NULL,
     };
@@ -271,7 +276,7 @@ void peer_pump(struct peer *p, instant now)
             break;
         case SESSION_MESSAGE:
             if (roles_on_message(p, ev.message, ev.message_len, now) < 0)
-                n->drops[NODE_DROP_HANDSHAKE]++;
+                n->drops[NODE_DROP_MESSAGE]++;
             break;
         }
     }
@@ -334,6 +339,15 @@ void node_on_expiry(struct node *n, instant now)
 void node_drops(const struct node *n, uint64_t ret[NODE_DROP_COUNT])
 {
     memcpy(ret, n->drops, sizeof(n->drops));
+}
+
+void node_close(struct node *n)
+{
+    for (size_t i = 0; i < n->peers_count && !n->o.agent; i++)
+        if (n->peers[i]->session) {
+            session_close(n->peers[i]->session);
+            peer_touch(n->peers[i]);
+        }
 }
 
 size_t node_pool_used(const struct node *n)

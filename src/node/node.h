@@ -100,6 +100,7 @@ enum node_drop {
     NODE_DROP_BLOCKED,      /* a steering rule says block (or bypass, inside the tunnel) */
     NODE_DROP_NO_BUFFER,
     NODE_DROP_NO_SESSION, /* the peer has no session to wait in */
+    NODE_DROP_MESSAGE,    /* a control message of the peer that makes no sense */
     NODE_DROP_COUNT,
 };
 const char *node_drop_name(enum node_drop d);
@@ -156,5 +157,7 @@ struct node_why {
 };
 void node_explain(struct node *n, const struct packet_info *info, struct node_why *ret);
 
+/* The end: a node tells its agents, by what node_output gives next. (An agent that stops is about to come back.) */
+void node_close(struct node *n);
 void node_drops(const struct node *n, uint64_t ret[NODE_DROP_COUNT]);
 size_t node_pool_used(const struct node *n);

@@ -1,14 +1,16 @@
 /* node/roles.c - what makes a node a node and an agent an agent.
  *
  * Theory of operation. A node opens one path for each uplink and the first endpoint of its agent in each family that
- * the uplink has; when no path is active it tries the agent's other endpoints (configured or announced) too, and keeps
- * what works. It sends its flow table when a session begins or the table changes. An agent answers a new session with
- * the node's addresses, and resolves each node's table, mirrored, against the links that the node named. */
+ * the uplink has; when no path is active, or no session comes up, it tries the agent's other endpoints (configured,
+ * resolved or announced) too; of a link with a path that works, those that were dead for 30 s go again. It sends its
+ * flow table when a session begins or the table changes. An agent answers a new session with the node's addresses, and
+ * resolves each node's table, mirrored, against the links that the node named. */
 #include <errno.h>
 
 #include "node/internal.h"
 
 #define TABLE_PART 8192            /* chosen: half of the control stream's longest message */
+#define SPARE_LIFE (30 * SEC)      /* chosen: longer than an outage of which one hears again */
 #define TROUBLE_LIMIT (300 * MSEC) /* chosen: a little above the longest suspicion on a 100 ms path */
 
 /* --- steering --- */
@@ -188,6 +190,7 @@ int roles_on_message(struct peer *p, const uint8_t *msg, size_t len, instant now
 {
     struct reader r = reader_init(msg + 1, len - 1);
     struct config_message config;
+    bool ok;
 
     switch (msg[0]) {
     case MESSAGE_CONFIG:
@@ -206,7 +209,10 @@ int roles_on_message(struct peer *p, const uint8_t *msg, size_t len, instant now
         return p->node->o.agent ? on_steer_table(p, &r, now) : -EPROTO;
     case MESSAGE_STEER_DONE:
         read_u32(&r);
-        node_event(p->node, NODE_STEER_DONE, p, 0, read_u8(&r) == 0 && !r.failed, 0);
+        ok = read_u8(&r) == 0;
+        if (!reader_done(&r) || p->node->o.agent)
+            return -EPROTO;
+        node_event(p->node, NODE_STEER_DONE, p, 0, ok, 0);
         return 0;
     default:
         return msg[0] >= MESSAGE_SKIPPABLE ? 0 : -EPROTO;
@@ -227,6 +233,27 @@ static int slot_of(const struct peer *p, uint32_t link, const struct endpoint *r
     return -1;
 }
 
+/* Removes one path that has been down for so long, of a link that has another path. True if there was one. */
+static bool drop_dead_spare(struct peer *p, span down_for, instant now)
+{
+    struct session_path_info info[SESSION_SLOTS];
+
+    for (unsigned i = 0; i < SESSION_SLOTS; i++)
+        session_path_info(p->session, i, now, &info[i]);
+    for (unsigned i = 0; i < SESSION_SLOTS; i++) {
+        if (!info[i].used || info[i].metrics.state != PATH_DOWN || info[i].link_down ||
+            now - info[i].metrics.state_since < down_for)
+            continue;
+        for (unsigned j = 0; j < SESSION_SLOTS; j++) {
+            if (j == i || !info[j].used || info[j].at.link != info[i].at.link || info[j].metrics.state == PATH_DOWN)
+                continue;
+            session_path_remove(p->session, i, now);
+            return true;
+        }
+    }
+    return false;
+}
+
 static void open_path(struct peer *p, const struct node_uplink *u, const struct endpoint *to, instant now)
 {
     struct session_path_spec spec = {
@@ -242,6 +269,10 @@ static void open_path(struct peer *p, const struct node_uplink *u, const struct 
         return;
     memcpy(spec.link, u->name, sizeof(spec.link));
     slot = session_path_add(p->session, &spec, now);
+    if (slot == -ENOSPC && drop_dead_spare(p, 0, now))
+        slot = session_path_add(p->session, &spec, now);
+    if (slot >= 0)
+        session_path_set(p->session, (unsigned)slot, u->tier, u->weight, u->leaving, now);
     if (slot >= 0 && !u->up)
         session_path_link(p->session, (unsigned)slot, false, now);
 }
@@ -273,8 +304,9 @@ int node_peer_add_endpoint(struct node *n, unsigned peer, const struct endpoint 
     if (p->spec.endpoints_count == NODE_ENDPOINTS_MAX)
         return -ENOSPC;
     p->spec.endpoints[p->spec.endpoints_count++] = *e;
-    if (p->session)
-        roles_paths(p, now);
+    for (size_t i = 0; i < n->uplinks_count && p->session; i++)
+        open_path(p, &n->uplinks[i], e, now);
+    roles_retarget(p);
     peer_touch(p);
     return 0;
 }
@@ -282,7 +314,7 @@ int node_peer_add_endpoint(struct node *n, unsigned peer, const struct endpoint 
 void roles_paths(struct peer *p, instant now)
 {
     for (size_t i = 0; i < p->node->uplinks_count; i++)
-        if (slot_of(p, p->node->uplinks[i].link, NULL) < 0)
+        if (slot_of(p, p->node->uplinks[i].link, NULL) < 0 || p->node->uplinks[i].up)
             open_paths(p, &p->node->uplinks[i], false, now);
     roles_retarget(p);
 }
@@ -362,13 +394,15 @@ void roles_tick(struct peer *p, instant now)
     struct session_path_info info;
     bool active = false, up = false;
 
-    if (p->node->o.agent || !p->session || !session_is_up(p->session))
+    if (p->node->o.agent || !p->session)
         return;
     for (unsigned i = 0; i < SESSION_SLOTS; i++) {
         session_path_info(p->session, i, now, &info);
-        active |= info.used && !info.link_down && info.metrics.state == PATH_ACTIVE;
+        active |= session_is_up(p->session) && info.used && !info.link_down && info.metrics.state == PATH_ACTIVE;
         up |= info.used && !info.link_down;
     }
+    if (active && drop_dead_spare(p, SPARE_LIFE, now))
+        peer_touch(p);
     if (active || !up) {
         p->trouble_since = now;
         return;

@@ -194,7 +194,7 @@ static json_t *why_json(struct daemon *d, const json_t *q, instant now)
              : w.slots == 0             ? ", no path is usable: packets wait"
              : w.action.links_count > 0 ? ", of the links that the rule names those usable now"
                                         : ", the best usable tier");
-    if (w.rule >= 0)
+    if (w.rule >= 0) /* then there is a table */
         steer_rule_format(&node_steer(d->node, (unsigned)MAX(w.peer, 0))->rules[w.rule], false, rule);
     o = json_pack("{s:b, s:s, s:i, s:s, s:s, s:o}", "ok", true, "mode", steer_mode_name(w.action.mode), "number",
                   w.rule, "class", steer_class_name(w.klass), "why", reason, "paths", paths);

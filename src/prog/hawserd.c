@@ -383,9 +383,16 @@ static int start(struct daemon *d)
 
 static void stop(struct daemon *d)
 {
+    struct session_tx tx;
+
     if (d->node && d->config->role == CONFIG_AGENT)
         memory_save(d);
     d->stopping = true;
+    if (d->node) {
+        node_close(d->node);
+        while (node_output(d->node, d->out, &tx, clock_now()))
+            outside_send(d, &tx, d->out, clock_now());
+    }
     watch_free(d->timer_watch);
     answers_stop(d);
     outside_stop(d);
@@ -394,8 +401,10 @@ static void stop(struct daemon *d)
     uv_close((uv_handle_t *)&d->sigint, NULL);
     uv_close((uv_handle_t *)&d->sigterm, NULL);
     uv_close((uv_handle_t *)&d->sighup, NULL);
-    uv_run(&d->loop, UV_RUN_DEFAULT); /* until every handle is closed */
-    uv_loop_close(&d->loop);
+    if (d->resolving == 0) {              /* a look-up under way cannot be called back: the process ends over it */
+        uv_run(&d->loop, UV_RUN_DEFAULT); /* until every handle is closed */
+        uv_loop_close(&d->loop);
+    }
     if (d->timer_fd >= 0)
         close(d->timer_fd);
     free(d->out);

@@ -176,7 +176,8 @@ void inside_config(struct daemon *d, unsigned peer, instant now)
     if (!node_peer_config(d->node, peer, &m))
         return;
     for (unsigned i = 0; i < m.addresses_count; i++) {
-        struct tun_addr a = { .addr = m.addresses[i].addr, .prefix_len = m.addresses[i].len };
+        /* A host address whatever the agent says: what is routed here is this side's decision. */
+        struct tun_addr a = { .addr = m.addresses[i].addr, .prefix_len = (uint8_t)addr_bits(&m.addresses[i].addr) };
         int r = tun_add_addr(d->tun, &a);
 
         if (r < 0)

@@ -348,6 +348,7 @@ void outside_slow(struct daemon *d, instant now)
             (void)!listen_on_port(d);
         return;
     }
+    outside_refresh(d, now); /* opens a socket again that died */
     for (unsigned i = 1; i <= UPLINKS_MAX; i++)
         if (d->uplinks[i].used && d->uplinks[i].node.up)
             watch_signal(d, &d->uplinks[i], now);

@@ -67,6 +67,18 @@ static void resolve_one(struct daemon *d, unsigned peer, const struct config_end
         d->resolving++;
 }
 
+static bool has_active_path(struct session *s)
+{
+    struct session_path_info info;
+
+    for (unsigned i = 0; i < SESSION_SLOTS; i++) {
+        session_path_info(s, i, clock_now(), &info);
+        if (info.used && info.metrics.state == PATH_ACTIVE)
+            return true;
+    }
+    return false;
+}
+
 void resolve_names(struct daemon *d)
 {
     d->next_resolve = clock_now() + AGAIN;
@@ -77,7 +89,7 @@ void resolve_names(struct daemon *d)
         for (size_t i = 0; i < d->config->peers_count; i++)
             if (peer_key_equal(&d->config->peers[i].key, &node_peer_spec(d->node, p)->key))
                 c = &d->config->peers[i];
-        if (!c || (s && session_is_up(s)))
+        if (!c || (s && session_is_up(s) && has_active_path(s)))
             continue;
         for (size_t i = 0; i < c->endpoints.count; i++)
             if (c->endpoints.items[i].at.addr.family == ADDR_NONE)

@@ -136,7 +136,8 @@ void epoch_install(struct session *s, struct epoch *e)
     epoch_free(s, s->prev);
     s->prev = s->cur;
     s->cur = e;
+    s->ask_rekey = false;
     for (unsigned i = 0; i < SESSION_SLOTS; i++)
-        s->paths[i].want_token = s->o.reset_secret != NULL; /* connection ids are new */
+        s->paths[i].want_token = s->o.reset_secret ? TOKEN_TIMES : 0; /* connection ids are new */
     epochs_sync_rx(s);
 }

@@ -4,11 +4,11 @@
  * ms, 1 s, 2 s; after 5 s a new one is built. The first RESPONSE wins. A COOKIE answer makes us build an INIT with that
  * cookie and send it where the cookie came from.
  *
- * Responder. An INIT changes nothing but the one tentative slot: its response is stored and goes to every copy, byte
- * for byte the same. The slot's epoch receives; only the first record opened under it makes it current. While the slot
- * is taken, a rival must bring a cookie, and one that was issued later than that of the slot and of the current epoch:
- * a recorded INIT carries an old cookie or none, and cannot be given another (the cookie is in the Noise prologue).
- * INITs whose epochs were confirmed are known by digest and never answered again.
+ * Responder. An INIT changes nothing but the one tentative slot: its response is stored, and every copy
+ * gets the same one behind a mask of its own. The slot's epoch receives; only the first record opened under it makes it
+ * current. While the slot is taken, a rival must bring a cookie, and one that was issued later than that of the slot
+ * and of the current epoch: a recorded INIT carries an old cookie or none, and cannot be given another (the cookie is
+ * in the Noise prologue). INITs whose epochs were confirmed are known by digest and never answered again.
  *
  * Both at once: a node that has just begun a handshake ignores its agent's for a second; the agent answers the node's.
  */
@@ -40,7 +40,8 @@ static int init_make(struct session *s, const uint8_t *cookie, instant now)
         .suites = s->o.suites,
         .features = s->o.features,
     };
-    if (!s->up && !s->o.opener)
+    /* What is not up may be up at the other end still, which would go on where it was. */
+    if (!s->up || s->want_fresh)
         c->hello.session_id = rng_u64(s->o.rng);
     memcpy(c->hello.ed25519, s->o.self->ed25519, 32);
     c->started = now;
@@ -82,6 +83,7 @@ void session_connect(struct session *s, const struct locator_pair *at, size_t co
     establish_stop(s);
     for (size_t i = 0; i < count && i < COPIES_MAX; i++)
         c->copies[c->copies_count++].at = at[i];
+    c->begun = now;
     if (init_make(s, NULL, now) == 0)
         c->active = true;
 }
@@ -117,7 +119,7 @@ instant establish_next_expiry(const struct session *s)
         next = instant_min(next, s->resp.expires);
     if (s->confirm_left > 0)
         next = instant_min(next, s->confirm_again);
-    if (!s->conn.active)
+    if (!s->conn.active && s->o.opener)
         next = instant_min(next, s->rekey_at);
     return next;
 }
@@ -137,6 +139,10 @@ void establish_on_expiry(struct session *s, instant now)
     }
     if (!c->active || now < c->next_send)
         return;
+    if (!s->o.opener && now - c->begun >= ACCEPTOR_CALLS) {
+        establish_stop(s);
+        return;
+    }
     if (now - c->started >= SESSION_RETRY_AFTER && init_make(s, NULL, now) < 0) {
         establish_stop(s);
         return;
@@ -279,7 +285,7 @@ int session_on_init(struct session *s, struct handshake_seen *seen, int64_t cook
         .suites = s->o.suites,
         .features = s->o.features,
     };
-    n = handshake_response_make(seen, s->o.self, s->o.psk, &hello, &s->peer_mask, s->o.rng, r->packet, master);
+    n = handshake_response_make(seen, s->o.self, s->o.psk, &hello, s->o.rng, r->body, master);
     if (n < 0)
         return n;
     e = epoch_new(s, master, seen->suite, false, now);
@@ -295,7 +301,7 @@ int session_on_init(struct session *s, struct handshake_seen *seen, int64_t cook
     s->next = e;
     epoch_sync_rx(s, e);
     r->active = true;
-    r->packet_len = (size_t)n;
+    r->body_len = (size_t)n;
     r->expires = now + SESSION_TENTATIVE_LIFE;
     r->at_count = 0;
     respond_to(s, at);
@@ -362,8 +368,10 @@ bool establish_output(struct session *s, uint8_t *buf, struct session_tx *ret, i
     struct connecting *c = &s->conn;
 
     if (s->resp.active && s->resp.at_count > 0) {
-        memcpy(buf, s->resp.packet, s->resp.packet_len);
-        *ret = (struct session_tx){ .at = s->resp.at[--s->resp.at_count], .len = s->resp.packet_len };
+        ret->at = s->resp.at[--s->resp.at_count];
+        ret->segment = 0;
+        ret->len =
+            handshake_response_write(s->next->suite, s->resp.body, s->resp.body_len, &s->peer_mask, s->o.rng, buf);
         return true;
     }
     for (unsigned i = 0; c->active && i < c->copies_count; i++) {

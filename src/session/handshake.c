@@ -137,7 +137,6 @@ int handshake_init_make(struct handshake_init *h, const struct identity *self, c
 
     h->suite = suite;
     h->index = rng_u64(rng);
-    h->has_cookie = cookie != NULL;
     prologue_make(prologue, suite, cookie ? cookie : no_cookie, h->index);
     n = noise_init(&h->noise, NOISE_IKPSK2, suite, true, prologue, sizeof(prologue), self->x25519_priv, self->x25519,
                    peer->x25519, psk);
@@ -167,7 +166,7 @@ int handshake_response_read(const struct handshake_init *h, const struct handsha
 {
     uint8_t body[HANDSHAKE_MAX], payload[HANDSHAKE_MAX];
     size_t body_len = len - FIXED_LEN - MAC1_LEN;
-    struct noise noise = h->noise;
+    struct noise noise;
     struct hello hello;
     int n, r = -EBADMSG;
 
@@ -175,6 +174,7 @@ int handshake_response_read(const struct handshake_init *h, const struct handsha
     mask(self_mask, pkt + 4, body, body_len);
     if (get_be64(body) != h->index || pkt[2] != h->suite)
         return -EBADMSG;
+    noise = h->noise;
     n = noise_read(&noise, body + 8, body_len - 8, payload, sizeof(payload));
     if (n >= 0 && hello_read(payload, (size_t)n, peer->x25519, &hello) == 0 &&
         ident_equal(hello.ed25519, peer->ed25519, 32)) {
@@ -311,19 +311,26 @@ int handshake_init_read(const struct handshake_mask *self_mask, const struct ide
 }
 
 int handshake_response_make(struct handshake_seen *s, const struct identity *self, const uint8_t psk[32],
-                            const struct hello *hello, const struct handshake_mask *peer_mask, const struct rng *rng,
-                            uint8_t out[HANDSHAKE_MAX], uint8_t ret_master[32])
+                            const struct hello *hello, const struct rng *rng, uint8_t ret_body[HANDSHAKE_MAX],
+                            uint8_t ret_master[32])
 {
-    uint8_t body[HANDSHAKE_MAX], payload[HELLO_MAX];
+    uint8_t payload[HELLO_MAX];
     size_t payload_len = hello_write(payload, sizeof(payload), hello, self);
     int n, r;
 
     memcpy(s->noise.psk, psk, 32);
-    put_be64(body, s->index);
-    n = noise_write(&s->noise, rng, payload, payload_len, body + 8, sizeof(body) - 8 - FIXED_LEN - MAC1_LEN);
+    put_be64(ret_body, s->index);
+    n = noise_write(&s->noise, rng, payload, payload_len, ret_body + 8, HANDSHAKE_MAX - 8 - FIXED_LEN - MAC1_LEN);
     if (n < 0)
         return n;
     if ((r = noise_export(&s->noise, "hawser master", ret_master)) < 0)
         return r;
-    return (int)wrap(out, PACKET_RESPONSE, s->suite, body, 8 + (size_t)n, peer_mask, rng);
+    return 8 + n;
+}
+
+size_t handshake_response_write(enum suite suite, const uint8_t *body, size_t body_len,
+                                const struct handshake_mask *peer_mask, const struct rng *rng,
+                                uint8_t out[HANDSHAKE_MAX])
+{
+    return wrap(out, PACKET_RESPONSE, suite, body, body_len, peer_mask, rng);
 }

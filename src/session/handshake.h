@@ -58,7 +58,6 @@ struct handshake_init {
     uint64_t index;
     uint8_t body[HANDSHAKE_MAX]; /* everything between salt and mac1, unmasked */
     size_t body_len;
-    bool has_cookie;
 };
 
 /* Builds message 1. cookie may be NULL. 0 or negative. */
@@ -113,7 +112,11 @@ MUST_CHECK int handshake_digest(const struct handshake_mask *self_mask, const ui
  * ret->static_pub and takes its PSK for the response. 0 or -EBADMSG. */
 MUST_CHECK int handshake_init_read(const struct handshake_mask *self_mask, const struct identity *self,
                                    uint8_t my_suites, const uint8_t *pkt, size_t len, struct handshake_seen *ret);
-/* Message 2 for it: returns its length in out and the master key; negative on failure. */
+/* Message 2 for it, before it is masked: returns its length and gives the master key; negative on failure. */
 MUST_CHECK int handshake_response_make(struct handshake_seen *s, const struct identity *self, const uint8_t psk[32],
-                                       const struct hello *hello, const struct handshake_mask *peer_mask,
-                                       const struct rng *rng, uint8_t out[HANDSHAKE_MAX], uint8_t ret_master[32]);
+                                       const struct hello *hello, const struct rng *rng,
+                                       uint8_t ret_body[HANDSHAKE_MAX], uint8_t ret_master[32]);
+/* One copy for the wire, with its own salt. Returns the length. */
+size_t handshake_response_write(enum suite suite, const uint8_t *body, size_t body_len,
+                                const struct handshake_mask *peer_mask, const struct rng *rng,
+                                uint8_t out[HANDSHAKE_MAX]);

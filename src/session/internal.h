@@ -27,7 +27,10 @@
 #define DIGESTS_MAX 8
 #define SEQ_WINDOW_BITS 65536       /* duplicates may come this many records late: 1 s at 65,000 packets a second */
 #define ELEPHANT_BYTES (512 * 1024) /* chosen: a run of this size is bulk whose rate matters more than its delay */
-#define HANDSHAKE_PATH_ID 0         /* keys of its own, for CONFIRM */
+#define TOKEN_TIMES 3
+#define ACCEPTOR_CALLS                                                                                                 \
+    (60 * SEC) /* chosen: a node that is there answers in seconds, and its endpoint may be another's by then */
+#define HANDSHAKE_PATH_ID 0 /* keys of its own, for CONFIRM */
 
 struct epoch {
     bool initiator; /* we are */
@@ -68,14 +71,16 @@ struct spath {
     uint16_t revision;
     bool leaving, link_down, open;
     /* control that waits for a record */
-    bool want_ack, want_open, want_challenge, want_response, want_token;
+    bool want_ack, want_open, want_challenge, want_response, want_close;
     unsigned want_probe;
+    unsigned want_token; /* times that the reset token is still to be said: a record may be lost */
     uint8_t challenge[8], response[8];
     instant challenge_again;
     /* RFC 9000 section 8: at most three times what came from an endpoint goes to it until it answered a challenge */
     bool validated;
     uint64_t unvalidated_rx, unvalidated_tx;
     bool migrating;
+    bool old_validated;
     struct locator_pair old_at;
     instant migrate_deadline;
     struct pbuf *stash; /* numbered, popped, and did not fit the datagram before */
@@ -96,12 +101,13 @@ struct connecting {
         bool pending, sent;
     } copies[COPIES_MAX];
     unsigned copies_count;
+    instant begun; /* the first INIT of this attempt */
 };
 
 struct responding { /* the tentative slot: its epoch is session.next */
     bool active;
-    uint8_t packet[HANDSHAKE_MAX]; /* one RESPONSE, byte for byte the same to every copy */
-    size_t packet_len;
+    uint8_t body[HANDSHAKE_MAX]; /* one RESPONSE; each copy has its own mask */
+    size_t body_len;
     struct locator_pair at[COPIES_MAX];
     unsigned at_count; /* waiting to be sent */
     instant expires;
@@ -140,7 +146,6 @@ struct session {
         uint8_t from;
     } reinject[REINJECT_MAX];
     unsigned reinject_head, reinject_count;
-    unsigned tx_turn;
     uint8_t fastest; /* slot, for smallest-delay with hysteresis */
 
     struct {
@@ -157,6 +162,10 @@ struct session {
     instant sched_at;
     instant tick; /* slow work: resequencing wait, CoDel target, busy marks */
     instant learning_until;
+    bool ask_rekey; /* acceptor */
+    instant ask_rekey_again;
+    bool want_fresh;         /* opener: path ids ran ahead of what the peer expects: the next handshake begins anew */
+    uint32_t opened_path_id; /* opener: the highest that the peer has acknowledged */
     instant last_data, alive_until, no_path_since, rekey_at;
     instant last_reset;
     struct session_info info;
@@ -173,7 +182,7 @@ int session_find_path(const struct session *s, uint32_t path_id); /* slot or -1 
 bool session_may_open(const struct session *s, uint32_t path_id); /* acceptor: never opened, and near the highest */
 void session_mark_open(struct session *s, uint32_t path_id);
 bool session_path_usable(const struct session *s, unsigned slot);
-void session_break(struct session *s, const char *why, instant now);
+void session_break(struct session *s); /* the peer broke the protocol, or said that it ends */
 void session_reinject_path(struct session *s, unsigned slot, instant now);
 
 /* rx.c */

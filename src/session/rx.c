@@ -34,6 +34,7 @@ static void follow(struct session *s, unsigned slot, const struct locator_pair *
 
     if (!p->migrating) {
         p->old_at = p->spec.at;
+        p->old_validated = p->validated;
         p->migrating = true;
         p->migrate_deadline = now + MIGRATE_LIMIT;
     }
@@ -130,14 +131,18 @@ static int accept_path(struct session *s, uint32_t id, const uint8_t *plain, siz
     p = &s->paths[o.slot];
     if (p->used && p->id > id)
         return -1; /* an older path that the peer has replaced meanwhile */
-    if (p->used)
+    if (p->used) {
+        session_reinject_path(s, o.slot, now);
         session_path_clear(s, o.slot);
+    }
     p->used = true;
     p->spec.at = *at;
     memcpy(p->spec.link, o.link, sizeof(o.link));
     p->spec.tier = o.tier;
     p->spec.weight = o.weight;
     p->revision = o.revision;
+    p->leaving = (o.flags & PATH_FLAG_LEAVING) != 0;
+    p->link_down = (o.flags & PATH_FLAG_DOWN) != 0;
     if (session_path_start(s, o.slot, id, now) < 0) {
         session_path_clear(s, o.slot);
         return -1;
@@ -145,8 +150,7 @@ static int accept_path(struct session *s, uint32_t id, const uint8_t *plain, siz
     session_mark_open(s, id);
     epochs_sync_rx(s);
     challenge(s, p, now);
-    p->unvalidated_rx = len + SEALED_HEADER_LEN + SEALED_TAG_LEN;
-    p->want_token = s->o.reset_secret != NULL;
+    p->want_token = s->o.reset_secret ? TOKEN_TIMES : 0;
     session_event(s, SESSION_PATH_OPENED, o.slot, false, 0);
     return o.slot;
 }
@@ -166,8 +170,10 @@ static int on_ack(struct session *s, const struct frame *f, instant now)
         return 0; /* a path that has gone */
     if (path_on_ack(s->paths[slot].path, &a, now, &result) < 0)
         return -EPROTO;
-    if (result.acked_pkts > 0)
+    if (result.acked_pkts > 0) {
         s->paths[slot].open = true;
+        s->opened_path_id = MAX(s->opened_path_id, a.path_id);
+    }
     session_path_events(s, (unsigned)slot, now);
     return 0;
 }
@@ -176,21 +182,27 @@ static int on_message(struct session *s, const uint8_t *msg, size_t len, instant
 {
     struct reader r = reader_init(msg + 1, len - 1);
     struct path_open o;
+    uint32_t id;
     int slot;
 
     switch (msg[0]) {
     case MESSAGE_PATH_STATUS:
         slot = session_find_path(s, read_u32(&r));
         path_open_read(&r, &o);
-        if (r.failed || s->o.opener)
+        if (!reader_done(&r) || s->o.opener)
             return -EPROTO;
         if (slot >= 0)
             on_path_status(s, (unsigned)slot, &o, now);
         return 0;
     case MESSAGE_PATH_GONE:
-        slot = session_find_path(s, read_u32(&r));
-        if (r.failed || s->o.opener)
+        id = read_u32(&r);
+        slot = session_find_path(s, id);
+        if (!reader_done(&r) || s->o.opener || id == HANDSHAKE_PATH_ID)
             return -EPROTO;
+        if (slot < 0 && (id > s->highest_path_id || session_may_open(s, id))) {
+            session_mark_open(s, id); /* it never got here, and will not */
+            epochs_sync_rx(s);
+        }
         if (slot >= 0) {
             session_reinject_path(s, (unsigned)slot, now);
             session_path_clear(s, (unsigned)slot);
@@ -216,8 +228,10 @@ int session_pump_messages(struct session *s, instant now)
             struct session_event *ev = &s->events[(s->events_head + s->events_count - 1) % EVENTS_MAX];
             uint8_t *copy = malloc(len);
 
-            if (!copy)
+            if (!copy) { /* a message may not be lost: the session begins anew */
+                s->events_count--;
                 return -ENOMEM;
+            }
             memcpy(copy, msg, len);
             ev->message = copy;
             ev->message_len = len;
@@ -232,6 +246,7 @@ static int on_frame(struct session *s, unsigned slot, const struct frame *f, ins
     struct spath *p = &s->paths[slot];
     struct reader r = reader_init(f->body, f->len);
     struct path_open o;
+    int result;
 
     switch (f->type) {
     case FRAME_PADDING:
@@ -265,12 +280,17 @@ static int on_frame(struct session *s, unsigned slot, const struct frame *f, ins
         }
         return 0;
     case FRAME_STREAM:
-        return stream_on_frame(s->stream, f->body, f->len);
+        result = stream_on_frame(s->stream, f->body, f->len);
+        break;
     case FRAME_STREAM_ACK:
-        return stream_on_ack(s->stream, f->body, f->len);
+        result = stream_on_ack(s->stream, f->body, f->len);
+        break;
     case FRAME_CLOSE:
-        s->up = false;
-        session_event(s, SESSION_CLOSED, 0, false, 0);
+        session_break(s);
+        return 0;
+    case FRAME_REKEY:
+        if (s->o.opener)
+            s->rekey_at = MIN(s->rekey_at, now);
         return 0;
     case FRAME_RESET_TOKEN:
         if (f->len != 8 + RESET_TOKEN_LEN)
@@ -281,6 +301,9 @@ static int on_frame(struct session *s, unsigned slot, const struct frame *f, ins
     default:
         return f->type >= FRAME_SKIPPABLE ? 0 : -EPROTO;
     }
+    if (result < 0)
+        session_break(s); /* a stream that lost its place never finds it again */
+    return result;
 }
 
 static void on_control(struct session *s, unsigned slot, const uint8_t *plain, size_t len, instant now)

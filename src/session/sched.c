@@ -35,26 +35,7 @@ static unsigned rank_of(const struct spath *p)
     return state == PATH_SUSPECTED ? 1 : 0;
 }
 
-void sched_refresh(struct session *s, instant now)
-{
-    bool stale = now - s->sched_at >= 1 * MSEC;
-    struct path_metrics m;
-
-    for (unsigned i = 0; i < SESSION_SLOTS; i++) {
-        struct spath *p = &s->paths[i];
-
-        p->rank = rank_of(p);
-        if (p->rank == 4 || !stale)
-            continue;
-        path_get_metrics(p->path, now, &m);
-        p->delay = m.srtt / 2;
-        p->rate_bps = MAX(m.pacing_bps, 1000u);
-    }
-    if (stale)
-        s->sched_at = now;
-}
-
-static uint8_t best_of(const struct session *s, uint8_t allowed, bool never_too)
+static uint8_t best_of(const struct session *s, uint8_t allowed)
 {
     unsigned best = 4;
     uint8_t best_tier = TIER_COUNT, slots = 0;
@@ -63,7 +44,7 @@ static uint8_t best_of(const struct session *s, uint8_t allowed, bool never_too)
         const struct spath *p = &s->paths[i];
         unsigned r = p->rank;
 
-        if (!(allowed & 1u << i) || r == 4 || (p->spec.tier == TIER_NEVER && !never_too))
+        if (!(allowed & 1u << i) || r == 4 || p->spec.tier == TIER_NEVER)
             continue;
         if (r < best || (r == best && p->spec.tier < best_tier)) {
             best = r;
@@ -82,8 +63,8 @@ uint8_t sched_candidates(const struct session *s, const struct session_target *t
 
     for (unsigned i = 0; i < t->count; i++)
         allowed |= (uint8_t)(1u << t->slots[i]);
-    slots = allowed ? best_of(s, allowed, false) : 0;
-    return slots ? slots : best_of(s, 0xff, false);
+    slots = allowed ? best_of(s, allowed) : 0;
+    return slots ? slots : best_of(s, 0xff);
 }
 
 static span delay(const struct session *s, unsigned slot)
@@ -108,6 +89,30 @@ int sched_fastest(const struct session *s, uint8_t slots)
     if (best >= 0 && (slots & 1u << s->fastest) && delay(s, s->fastest) <= best_delay + best_delay / 8 + 1 * MSEC)
         best = s->fastest;
     return best;
+}
+
+void sched_refresh(struct session *s, instant now)
+{
+    bool stale = now - s->sched_at >= 1 * MSEC;
+    struct path_metrics m;
+
+    for (unsigned i = 0; i < SESSION_SLOTS; i++) {
+        struct spath *p = &s->paths[i];
+
+        p->rank = rank_of(p);
+        if (p->rank == 4 || !stale)
+            continue;
+        path_get_metrics(p->path, now, &m);
+        p->delay = m.srtt / 2;
+        p->rate_bps = MAX(m.pacing_bps, 1000u);
+    }
+    if (stale) {
+        int fastest = sched_fastest(s, best_of(s, 0xff));
+
+        s->sched_at = now;
+        if (fastest >= 0)
+            s->fastest = (uint8_t)fastest;
+    }
 }
 
 unsigned sched_order(const struct session *s, uint8_t order[SESSION_SLOTS])

@@ -29,7 +29,7 @@ struct session *session_new(const struct session_options *o, instant now)
 {
     struct flowq_options fq = {
         .bytes_max = o->queue_bytes,
-        .pkts_max = o->queue_bytes / 256,
+        .pkts_max = o->queue_pkts,
         .target = 5 * MSEC,
         .interval = 100 * MSEC,
         .quantum = 1514,
@@ -87,6 +87,18 @@ void *session_owner(const struct session *s)
 bool session_is_up(const struct session *s)
 {
     return s->up;
+}
+
+void session_break(struct session *s)
+{
+    s->up = false;
+    session_event(s, SESSION_CLOSED, 0, false, 0);
+}
+
+void session_close(struct session *s)
+{
+    for (unsigned i = 0; i < SESSION_SLOTS && s->up; i++)
+        s->paths[i].want_close = s->paths[i].path != NULL;
 }
 
 /* --- events --- */
@@ -189,7 +201,8 @@ int session_path_start(struct session *s, unsigned slot, uint32_t id, instant no
     p->migrating = false;
     p->open = false;
     p->want_open = s->o.opener;
-    p->want_ack = p->want_challenge = p->want_response = p->want_token = false;
+    p->want_ack = p->want_challenge = p->want_response = p->want_close = false;
+    p->want_token = 0;
     p->want_probe = 0;
     p->rank = 4;
     s->sched_at = 0;
@@ -204,6 +217,10 @@ void session_paths_start(struct session *s, instant now)
     for (unsigned i = 0; i < SESSION_SLOTS; i++)
         if (s->paths[i].used && !s->paths[i].path)
             session_path_start(s, i, ++s->next_path_id, now);
+    if (s->next_path_id >= s->opened_path_id + LOOKAHEAD) {
+        s->want_fresh = true; /* the peer no longer expects ids as high as ours */
+        s->rekey_at = MIN(s->rekey_at, now + SESSION_RETRY_AFTER);
+    }
     epochs_sync_rx(s);
 }
 
@@ -361,7 +378,8 @@ void session_restart(struct session *s, uint64_t id, instant now)
     epoch_free(s, s->cur);
     epoch_free(s, s->prev);
     s->cur = s->prev = NULL;
-    s->next_path_id = s->highest_path_id = 0;
+    s->next_path_id = s->highest_path_id = s->opened_path_id = 0;
+    s->want_fresh = false;
     s->opened_ids = 0;
     for (unsigned i = 0; i < SESSION_SLOTS; i++) {
         if (s->o.opener && s->paths[i].used)
@@ -388,7 +406,11 @@ void session_enqueue(struct session *s, struct pbuf *b, uint64_t flow_hash, enum
 {
     struct flow *f = flowq_flow(s->flowq, flow_hash);
 
-    f->hash = flow_hash;
+    if (f->hash != flow_hash) { /* another flow: it may choose anew; the order on the wire is the bucket's */
+        f->hash = flow_hash;
+        f->pinned = 0;
+        f->run_bytes = 0;
+    }
     f->steer = target < SESSION_TARGETS ? target : 0;
     flowq_push(s->flowq, f, b, c, now);
 }
@@ -533,8 +555,8 @@ void session_on_expiry(struct session *s, instant now)
         if (p->migrating && now >= p->migrate_deadline) {
             p->migrating = false;
             p->spec.at = p->old_at;
-            p->validated = true;
-            p->want_challenge = false;
+            p->validated = p->old_validated;
+            p->want_challenge = !p->validated;
         }
     }
     if (now >= s->tick) {

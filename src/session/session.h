@@ -125,6 +125,7 @@ struct session_options {
     uint8_t suites;     /* ours */
     uint32_t features;  /* ours: FEATURES_KNOWN, less what is being tested without */
     span wait;          /* how long a session is kept without any path */
+    size_t queue_pkts;  /* the same, in packets */
     size_t queue_bytes; /* of packets waiting for a path */
     size_t reseq_pkts;
     const uint8_t *reset_secret; /* 32 bytes, or NULL: give no reset tokens */
@@ -155,6 +156,8 @@ int session_on_cookie(struct session *s, const uint8_t *pkt, size_t len, const s
 int session_on_reset(struct session *s, const uint8_t token[RESET_TOKEN_LEN], instant now);
 /* Index of the INIT being answered, for finding the session of a response; 0 when there is none. */
 bool session_is_up(const struct session *s);
+/* Tells the peer that this session ends, by what session_output gives next. */
+void session_close(struct session *s);
 bool session_is_connecting(const struct session *s);
 
 /* --- records --- */

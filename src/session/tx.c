@@ -45,8 +45,12 @@ static int seal(struct session *s, unsigned slot, const uint8_t *plain, size_t l
         return -ENOMEM;
     /* Keys are replaced an eighth before the limit of the cipher, and past it nothing leaves. */
     s->cur->tx[slot].records++;
-    if (s->cur->tx[slot].records == limit - limit / 8)
-        s->rekey_at = now;
+    if (s->cur->tx[slot].records == limit - limit / 8) {
+        if (s->o.opener)
+            s->rekey_at = now;
+        else
+            s->ask_rekey = true;
+    }
     if (s->cur->tx[slot].records > limit)
         return -EKEYEXPIRED;
     sealed_header_put(out, cid, counter);
@@ -111,6 +115,11 @@ static void add_stream(struct session *s, struct writer *w, bool *eliciting, ins
         if (n > 0)
             add_bytes(w, FRAME_STREAM_ACK, body, (size_t)n);
     }
+    if (s->ask_rekey && now >= s->ask_rekey_again && writer_left(w) >= FRAME_HEADER_LEN) {
+        add_bytes(w, FRAME_REKEY, NULL, 0);
+        s->ask_rekey_again = now + 1 * SEC;
+        *eliciting = true;
+    }
     while (stream_wants_send(s->stream, now) && writer_left(w) > FRAME_HEADER_LEN + STREAM_FRAME_HEADER + 200) {
         n = stream_next_frame(s->stream, body, MIN(sizeof(body), writer_left(w) - FRAME_HEADER_LEN), now);
         if (n <= 0)
@@ -149,7 +158,10 @@ static int stream_slot(const struct session *s)
 
 static bool wants_stream(const struct session *s, unsigned slot, instant now)
 {
-    return (stream_ack_pending(s->stream) || stream_wants_send(s->stream, now)) && stream_slot(s) == (int)slot;
+    bool wants = stream_ack_pending(s->stream) || stream_wants_send(s->stream, now) ||
+                 (s->ask_rekey && now >= s->ask_rekey_again);
+
+    return wants && stream_slot(s) == (int)slot;
 }
 
 static bool wants_control(const struct session *s, unsigned slot, instant now)
@@ -159,7 +171,7 @@ static bool wants_control(const struct session *s, unsigned slot, instant now)
     if (!p->used || !p->path || p->link_down)
         return false;
     return p->want_ack || p->want_probe > 0 || p->want_open || p->want_response ||
-           (p->want_challenge && now >= p->challenge_again) || wants_stream(s, slot, now);
+           (p->want_challenge && now >= p->challenge_again) || p->want_close || wants_stream(s, slot, now);
 }
 
 /* When a control record that waits for its time may leave: what no path can carry now waits for an event instead. */
@@ -206,13 +218,16 @@ static bool control_output(struct session *s, unsigned slot, uint8_t *buf, struc
         add_path_open(s, &w, slot);
     if (p->want_probe > 0 && writer_left(&w) >= FRAME_HEADER_LEN)
         add_bytes(&w, FRAME_PING, NULL, 0);
-    if (p->want_token && p->validated && s->cur) {
+    if (p->want_token > 0 && p->validated && s->cur) {
         add_token(s, &w, slot);
-        p->want_token = false;
+        p->want_token--;
         eliciting = true;
     }
     if (room >= RECORD_MAX && wants_stream(s, slot, now))
         add_stream(s, &w, &eliciting, now);
+    if (p->want_close && writer_left(&w) > FRAME_HEADER_LEN)
+        add_bytes(&w, FRAME_CLOSE, (const uint8_t[]){ 0 }, 1);
+    p->want_close = false;
     if (writer_len(&w) == CONTROL_HEADER_LEN)
         return false; /* what waits does not fit into what may go there */
     p->want_open = p->want_response = false;
@@ -279,6 +294,7 @@ static void number(struct session *s, struct flow *f, struct pbuf *b, unsigned s
     f->last_seq = (uint32_t)seq;
     f->has_seq = true;
     f->pinned = (uint8_t)(slot + 1);
+    b->note = f->steer; /* if it must be sent again, the same rule decides where */
     data_header_put(b->data, &h);
     s->info.tx_bytes += b->len - DATA_HEADER_LEN;
     s->info.tx_pkts++;
@@ -316,11 +332,10 @@ static bool may(void *ctx, const struct flow *f)
 static struct pbuf *reinject_pop(struct session *s, unsigned slot)
 {
     uint8_t candidates;
-    static const struct session_target any = { .mode = MODE_STRIPE };
 
     if (s->reinject_count == 0)
         return NULL;
-    candidates = sched_candidates(s, &any);
+    candidates = sched_candidates(s, &s->targets[s->reinject[s->reinject_head].b->note]);
     if (!(candidates & 1u << slot) || (s->reinject[s->reinject_head].from == slot && (candidates & ~(1u << slot)) != 0))
         return NULL;
     struct pbuf *b = s->reinject[s->reinject_head].b;

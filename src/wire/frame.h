@@ -22,8 +22,8 @@ enum frame_type {
     FRAME_CLOSE = 9,      /* u8 reason: the session ends */
     FRAME_SKIPPABLE = 0x40,
     FRAME_RESET_TOKEN =
-        0x40,              /* u56 connection id in 8 bytes | 16-byte token that a peer without keys would answer with */
-    FRAME_OBSERVED = 0x41, /* struct endpoint: where your records come from */
+        0x40,           /* u56 connection id in 8 bytes | 16-byte token that a peer without keys would answer with */
+    FRAME_REKEY = 0x41, /* empty: the side that begins no handshakes says that its keys are near their limit */
 };
 
 #define FRAME_HEADER_LEN 3

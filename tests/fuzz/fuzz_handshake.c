@@ -63,7 +63,7 @@ static void init_make(struct handshake_init *h, enum suite suite)
 /* Everything a node does with a datagram, in its order. Whether it was accepted. */
 static bool respond(const uint8_t *pkt, size_t len, struct handshake_seen *ret)
 {
-    uint8_t digest[32], master[32], cookie[COOKIE_PACKET_LEN], out[HANDSHAKE_MAX];
+    uint8_t digest[32], master[32], cookie[COOKIE_PACKET_LEN], out[HANDSHAKE_MAX], body[HANDSHAKE_MAX];
     struct prng p;
     struct rng r;
     int64_t issued;
@@ -82,7 +82,9 @@ static bool respond(const uint8_t *pkt, size_t len, struct handshake_seen *ret)
     if (handshake_init_read(&bob_mask, &bob, SUITES, pkt, len, ret) < 0)
         return false;
     assert(memcmp(digest, ret->digest, 32) == 0);
-    n = handshake_response_make(ret, &bob, psk, &hello, &alice_mask, &r, out, master);
+    n = handshake_response_make(ret, &bob, psk, &hello, &r, body, master);
+    if (n >= 0)
+        n = (int)handshake_response_write(ret->suite, body, (size_t)n, &alice_mask, &r, out);
     assert(n < 0 || (size_t)n <= len); /* never larger than the request */
     return true;
 }
@@ -155,7 +157,8 @@ static void try_init(const uint8_t *data, size_t size, enum suite suite)
 
 static void try_answers(const uint8_t *data, size_t size, enum suite suite)
 {
-    uint8_t init[HANDSHAKE_MAX], pkt[HANDSHAKE_MAX], mac1[MAC1_LEN], master[32], cookie[COOKIE_LEN];
+    uint8_t init[HANDSHAKE_MAX], pkt[HANDSHAKE_MAX], body[HANDSHAKE_MAX], mac1[MAC1_LEN], master[32],
+        cookie[COOKIE_LEN];
     struct handshake_seen seen;
     struct handshake_init h;
     struct prng p;
@@ -170,8 +173,9 @@ static void try_answers(const uint8_t *data, size_t size, enum suite suite)
     len = handshake_init_write(&h, &bob_mask, &r, init, mac1);
     must(handshake_check_mac1(&bob_mask, init, len));
     must(handshake_init_read(&bob_mask, &bob, SUITES, init, len, &seen));
-    n = handshake_response_make(&seen, &bob, psk, &hello, &alice_mask, &r, pkt, master);
+    n = handshake_response_make(&seen, &bob, psk, &hello, &r, body, master);
     must(n);
+    n = (int)handshake_response_write(seen.suite, body, (size_t)n, &alice_mask, &r, pkt);
     /* Type, version and suite stay: the first byte decides who reads it at all. */
     changed = spoil(pkt + 20, (size_t)n - 20 - MAC1_LEN, data, size);
     blake2s_mac16(pkt + n - MAC1_LEN, alice_mask.mac1_key, pkt, (size_t)n - MAC1_LEN);
