@@ -27,7 +27,8 @@ key=$("$HAWSER" pubkey <"$LAB_DIR/hawser/agent.key")
 um3n_iperf down "$UM3N_VIA_WLAN" 5 calm
 um3n_iperf_rate calm
 calm=$RATE
-bg attacker flood "$FLOOD" --key "$key" --rate "${LAB_ARGS[0]:-50000}" --seconds 13 198.51.100.10:51820
+rate=${LAB_ARGS[0]:-50000}
+bg attacker flood "$FLOOD" --key "$key" --rate "$rate" --seconds 13 198.51.100.10:51820
 nap 0.5
 um3n_iperf down "$UM3N_VIA_WLAN" 5 flooded
 um3n_iperf_rate flooded
@@ -45,7 +46,10 @@ wait_for 10 "the node is up" on phone ping -c 1 -W 0.1 "$UM3N_AGENT"
 connect=$(((${EPOCHREALTIME/./} - began) / 1000))
 result connect "$connect" ms
 bg_wait flood
-result initiations "$(um3n_figure flood per_second)" 1/s
+made=$(um3n_figure flood per_second)
+result initiations "$made" 1/s
+# A lesser flood proves nothing.
+um3n_is "$made" '>=' "$rate * .9" || lab_skip "this machine made $made initiations a second, not $rate"
 assert "goodput keeps 80 %" um3n_is "$share" '>=' 80
 assert "a new node connects within 2 s" um3n_is "$connect" '<=' 2000
 lab_done

@@ -67,7 +67,7 @@ for way in down up; do
         "table, two TCP flows (cubic), $way: $RATE Mbit/s" "97.5 (17.82)"
 done
 for way in down up; do
-    rate $way "$UM3N_STRIPED" 6 "striped $way" "both links striped, $way, one TCP flow"
+    rate $way "$UM3N_STRIPED" 6 "stripe $way" "both links striped, $way, one TCP flow"
     promise "stripe_$way" "$(percent "$RATE" "${sum[$way]}")" % '>=' 90 \
         "striped, one TCP flow (cubic), $way: $RATE Mbit/s" "no figure"
 done
