@@ -83,7 +83,7 @@ uint64_t bbr_pacing_bps(const struct bbr *b, span srtt)
     };
     uint64_t bps = b->max.bps / 100 * (gain[b->state] + (b->state == BBR_UP ? b->up_percent : 0));
 
-    if (!b->full) {
+    if (!b->full && !b->was_full) {
         span rtt = srtt > 0 ? srtt : b->initial_rtt;
 
         bps = MAX(bps, (uint64_t)b->record_bytes * INITIAL_RECORDS * 8 * (uint64_t)SEC / (uint64_t)MAX(rtt, MSEC));
@@ -306,6 +306,7 @@ enum bbr_verdict bbr_on_ack(struct bbr *b, const struct bbr_ack *a, instant now,
         on_round_end(b, a, now);
     }
     bdp = bytes_in(b->max.bps, a->min_rtt);
+    b->was_full |= b->full;
     switch (b->state) {
     case BBR_STARTUP:
         /* The first window alone may be far too large for a slow link: do not wait for the end of such a round. */

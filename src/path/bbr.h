@@ -16,7 +16,8 @@ struct bbr {
     span initial_rtt;
     struct rate_max max;
     instant state_since;
-    bool full; /* the path's rate was found: STARTUP is over */
+    bool full;     /* the path's rate was found: STARTUP is over */
+    bool was_full; /* once: the first window has done its work */
     uint64_t full_bps;
     unsigned full_rounds;
     uint64_t cycle_bps; /* estimate when the last UP began */

@@ -23,8 +23,6 @@
 
 #include "base/list.h"
 
-#define FLOW_IDLE SEC /* chosen: ten times the longest wait; nothing that was sent before is still on its way */
-
 struct held {
     struct list in_flow; /* sorted by seq, or free */
     struct list by_age;
@@ -37,7 +35,6 @@ struct held {
 
 struct flow_order {
     uint64_t last; /* highest sequence delivered */
-    instant last_used;
     struct list held;
     struct list watch; /* in the list of the slot that it waits for */
     uint64_t missing;  /* the predecessor of the first held record */
@@ -118,6 +115,7 @@ static void release_first(struct reseq *r, struct flow_order *f, uint64_t *count
 
     list_append(&r->ready, &h->b->link);
     f->last = h->seq;
+    f->has_last = true;
     list_remove(&h->by_age);
     list_remove(&h->in_flow);
     list_prepend(&r->free, &h->in_flow);
@@ -201,14 +199,13 @@ void reseq_path_gone(struct reseq *r, unsigned slot)
 
 enum arrival { ARRIVAL_LATE, ARRIVAL_IN_ORDER, ARRIVAL_EARLY };
 
-static enum arrival classify(const struct flow_order *f, uint64_t seq, uint64_t prev, instant now)
+static enum arrival classify(const struct flow_order *f, uint64_t seq, uint64_t prev)
 {
     if (f->has_last && seq <= f->last)
         return ARRIVAL_LATE;
     if (!list_empty(&f->held))
         return must_wait_for(prev, seq, f->last) || first_held(f)->seq < seq ? ARRIVAL_EARLY : ARRIVAL_IN_ORDER;
-    if (!f->has_last || now - f->last_used > FLOW_IDLE)
-        return ARRIVAL_IN_ORDER;
+    /* Also the first that is seen of a flow waits for what it names: a flow may start over two paths at once. */
     return must_wait_for(prev, seq, f->last) ? ARRIVAL_EARLY : ARRIVAL_IN_ORDER;
 }
 
@@ -225,7 +222,7 @@ bool reseq_pass(struct reseq *r, uint16_t flow, uint64_t seq, uint64_t prev, uin
 
     if (!list_empty(&r->ready)) /* it might overtake its own flow */
         return false;
-    switch (classify(f, seq, prev, now)) {
+    switch (classify(f, seq, prev)) {
     case ARRIVAL_LATE:
         r->stats.late++;
         break;
@@ -237,7 +234,6 @@ bool reseq_pass(struct reseq *r, uint16_t flow, uint64_t seq, uint64_t prev, uin
     default:
         return false;
     }
-    f->last_used = now;
     return true;
 }
 
@@ -271,7 +267,7 @@ void reseq_push(struct reseq *r, uint16_t flow, uint64_t seq, uint64_t prev, uin
 
     if (prev == UINT64_MAX)
         release_before(r, f, seq);
-    switch (classify(f, seq, prev, now)) {
+    switch (classify(f, seq, prev)) {
     case ARRIVAL_LATE:
         list_append(&r->ready, &b->link);
         r->stats.late++;
@@ -297,7 +293,6 @@ void reseq_push(struct reseq *r, uint16_t flow, uint64_t seq, uint64_t prev, uin
         }
         break;
     }
-    f->last_used = now;
 }
 
 /* Gives up the gaps before every record whose time is over. */

@@ -14,6 +14,7 @@
 #include "session/internal.h"
 
 #define TICK (50 * MSEC)
+#define STALE_AFTER (1 * SEC) /* chosen: above the first retransmission timeouts of TCP and QUIC */
 #define LEARNING                                                                                                       \
     (2 * SEC) /* chosen: while a path is measured its delay is not known, and its first queue is its longest */
 
@@ -462,6 +463,16 @@ static span reordering_span(const struct path_metrics *m, unsigned count)
     return spread + 4 * jitter;
 }
 
+/* Nobody took over what was in flight on a path that has been dead for long: whoever sent it has sent it again since.
+ */
+static void drop_inflight(struct spath *p)
+{
+    struct pbuf *b;
+
+    while ((b = path_take_inflight(p->path)))
+        pbuf_unref(b);
+}
+
 static void slow_work(struct session *s, instant now)
 {
     bool busy = now - s->last_data < 1 * SEC, others = any_path_active(s);
@@ -479,6 +490,8 @@ static void slow_work(struct session *s, instant now)
             path_hurry(p->path, now);
         session_path_events(s, i, now);
         path_get_metrics(p->path, now, &m[active]);
+        if (m[active].state == PATH_DOWN && now - m[active].state_since > STALE_AFTER)
+            drop_inflight(p);
         if (m[active].state != PATH_ACTIVE || m[active].srtt == 0)
             continue;
         min_rtt = MIN(min_rtt, m[active].srtt + 4 * m[active].rttvar);

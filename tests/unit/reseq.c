@@ -211,14 +211,17 @@ static void test_need_not_wait(void **state)
     struct world w;
 
     world_open(&w, 100);
-    /* The first of a flow passes whatever comes before it, and so does the first after more than a second. */
+    /* The first of a flow waits for what it names, or a flow that starts over two paths would start in disorder; after
+     * a pause too. */
     arrive(&w, 0, 1, 10, 9, SEC);
-    assert_out(&w, SEC, 10);
+    assert_out_none(&w, SEC);
+    assert_out(&w, SEC + 20 * MSEC, 10);
     arrive(&w, 0, 1, 20, 19, 2 * SEC);
     assert_out_none(&w, 2 * SEC);
     assert_out(&w, 2 * SEC + 20 * MSEC, 20);
-    arrive(&w, 0, 1, 30, 29, 3 * SEC + 1);
-    assert_out(&w, 3 * SEC + 1, 30);
+    arrive(&w, 0, 1, 30, 29, 4 * SEC);
+    assert_out_none(&w, 4 * SEC);
+    assert_out(&w, 4 * SEC + 20 * MSEC, 30);
     arrive(&w, 0, 1, 29, 28, 5 * SEC);
     assert_out(&w, 5 * SEC, 29);
     /* A record that need not wait takes those before it along, in order. */
@@ -245,12 +248,13 @@ static void test_pass(void **state)
     struct world w;
 
     world_open(&w, 100);
-    assert_true(reseq_pass(w.r, 1, 10, 9, 3, SEC));
+    assert_false(reseq_pass(w.r, 1, 10, 9, 3, SEC)); /* the first of its flow, and it names another */
+    assert_true(reseq_pass(w.r, 1, 10, NO_PREV, 3, SEC));
     assert_true(reseq_pass(w.r, 1, 11, 10, 3, SEC));
     assert_true(reseq_pass(w.r, 1, 5, 4, 3, SEC)); /* late */
     assert_false(reseq_pass(w.r, 1, 13, 12, 3, SEC));
     push(&w, 1, 13, 12, 3, SEC);
-    assert_true(reseq_pass(w.r, 1025 + 1, 14, 2, 3, SEC)); /* label 2: not held up */
+    assert_true(reseq_pass(w.r, 1025 + 1, 14, NO_PREV, 3, SEC)); /* label 2: not held up */
     assert_false(reseq_pass(w.r, 1, 12, 11, 3, SEC));
     push(&w, 1, 12, 11, 3, SEC);
     /* 12 and 13 are ready: what follows must not overtake them. */
@@ -361,7 +365,6 @@ struct model {
     } held[MODEL_HELD];
     uint64_t last[FLOWS], highest[2];
     bool has_last[FLOWS], seen[2];
-    instant used_at[FLOWS];
     uint64_t out[FLOWS][RECORDS]; /* what was delivered, flow by flow */
     size_t out_count[FLOWS];
 };
@@ -414,7 +417,6 @@ static void model_arrive(struct model *m, const struct arrival *a)
 {
     unsigned flow = a->flow, i = 0;
     struct model_held *h;
-    bool fresh;
 
     if (!m->seen[a->slot] || a->seq > m->highest[a->slot])
         m->highest[a->slot] = a->seq;
@@ -424,9 +426,7 @@ static void model_arrive(struct model *m, const struct arrival *a)
         h->used = false;
         model_deliver(m, flow, h->seq);
     }
-    fresh = !model_first(m, flow) && (!m->has_last[flow] || a->at - m->used_at[flow] > SEC);
-    m->used_at[flow] = a->at;
-    if (a->prev == NO_PREV || fresh || a->seq < m->last[flow]) {
+    if (a->prev == NO_PREV || a->seq < m->last[flow]) {
         model_deliver(m, flow, a->seq);
     } else {
         while (m->held[i].used)
