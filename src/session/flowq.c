@@ -23,7 +23,9 @@
 
 #include <math.h>
 
-#define QUANTUM_MIN 256           /* chosen: bounds the rounds of one walk, see above */
+#define QUANTUM_MIN 256 /* chosen: bounds the rounds of one walk, see above */
+/* chosen: a keyframe of a video on a thin link takes this long to leave, and is no standing queue */
+#define INTERACTIVE_TARGET (100 * MSEC)
 #define CODEL_MEMORY_INTERVALS 16 /* RFC 8289 section 5.5: how long the drop rate of the last episode is remembered */
 
 struct round {
@@ -179,10 +181,11 @@ static instant control_law(const struct flowq *q, instant t, uint32_t count)
 /* RFC 8289 section 5.6, dodequeue: takes a packet; true when the queue has stood above the target for an interval. */
 static bool codel_take(struct flowq *q, struct flow *f, instant now, struct pbuf **ret_b)
 {
+    span target = f->class == FLOW_INTERACTIVE ? MAX(q->options.target, INTERACTIVE_TARGET) : q->options.target;
     struct pbuf *b = take_head(q, f);
 
     *ret_b = b;
-    if (now - b->stamp < q->options.target || f->bytes <= q->options.quantum) {
+    if (now - b->stamp < target || f->bytes <= q->options.quantum) {
         f->codel.first_above = 0;
         return false;
     }

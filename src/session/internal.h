@@ -21,7 +21,7 @@
 #define EPOCH_RX_MAX (SESSION_SLOTS + LOOKAHEAD + 1)
 #define DUP_MAX 256           /* copies waiting for one path */
 #define DUP_LIFE (200 * MSEC) /* chosen: a copy later than this helps nobody: resequencing gives up then */
-#define REINJECT_MAX 2048
+#define REINJECT_MAX 1024     /* packets of each class */
 #define EVENTS_MAX 64
 #define DELIVER_MAX 512
 #define DIGESTS_MAX 8
@@ -113,6 +113,15 @@ struct responding { /* the tentative slot: its epoch is session.next */
     instant expires;
 };
 
+/* Packets to be sent again, of one class, oldest first. */
+struct reinjection {
+    struct {
+        struct pbuf *b;
+        uint8_t from; /* the slot that is in doubt */
+    } items[REINJECT_MAX];
+    unsigned head, count;
+};
+
 struct session {
     struct session_options o;
     struct handshake_mask peer_mask;
@@ -141,11 +150,7 @@ struct session {
     struct stream *stream;
     uint64_t tx_seq, rx_seq_high;
     struct session_target targets[SESSION_TARGETS];
-    struct {
-        struct pbuf *b;
-        uint8_t from;
-    } reinject[REINJECT_MAX];
-    unsigned reinject_head, reinject_count;
+    struct reinjection reinject[FLOW_CLASS_COUNT];
     uint8_t fastest; /* slot, for smallest-delay with hysteresis */
 
     struct {
@@ -184,6 +189,19 @@ void session_mark_open(struct session *s, uint32_t path_id);
 bool session_path_usable(const struct session *s, unsigned slot);
 void session_break(struct session *s); /* the peer broke the protocol, or said that it ends */
 void session_reinject_path(struct session *s, unsigned slot, instant now);
+/* What pbuf.note holds once a packet is numbered: if it must be sent again, the same rule and class decide. */
+static inline uint32_t note_make(uint16_t steer, uint8_t class)
+{
+    return (uint32_t) class << 16 | steer;
+}
+static inline uint16_t note_steer(const struct pbuf *b)
+{
+    return (uint16_t)b->note;
+}
+static inline enum flow_class note_class(const struct pbuf *b)
+{
+    return (enum flow_class)(b->note >> 16);
+}
 
 /* rx.c */
 int session_pump_messages(struct session *s, instant now);

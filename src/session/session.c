@@ -4,8 +4,8 @@
  * on (sequence numbers, path ids, the control stream) begins anew whenever a handshake says so (session_restart), which
  * happens when either end has lost its state. The opener's paths survive that as specifications; the acceptor's go.
  *
- * Limits: 8 paths, 64 events, 512 packets delivered in place, 2,048 packets to reinject; each with a stated outcome
- * when full. */
+ * Limits: 8 paths, 64 events, 512 packets delivered in place, 1,024 packets of each class to reinject; each with a
+ * stated outcome when full. */
 #include "session/session.h"
 
 #include <assert.h>
@@ -20,10 +20,29 @@
 
 static void reinject_clear(struct session *s)
 {
-    for (; s->reinject_count > 0; s->reinject_count--) {
-        pbuf_unref(s->reinject[s->reinject_head].b);
-        s->reinject_head = (s->reinject_head + 1) % REINJECT_MAX;
+    for (int c = 0; c < FLOW_CLASS_COUNT; c++) {
+        struct reinjection *r = &s->reinject[c];
+
+        for (; r->count > 0; r->count--) {
+            pbuf_unref(r->items[r->head].b);
+            r->head = (r->head + 1) % REINJECT_MAX;
+        }
     }
+}
+
+/* Takes the reference; a full queue lets the packet go: whoever sent it will send it again. */
+static void reinject_push(struct session *s, struct pbuf *b, unsigned from)
+{
+    struct reinjection *r = &s->reinject[note_class(b)];
+    unsigned at = (r->head + r->count) % REINJECT_MAX;
+
+    if (r->count == REINJECT_MAX) {
+        pbuf_unref(b);
+        return;
+    }
+    r->items[at].b = b;
+    r->items[at].from = (uint8_t)from;
+    r->count++;
 }
 
 struct session *session_new(const struct session_options *o, instant now)
@@ -333,15 +352,11 @@ void session_reinject_path(struct session *s, unsigned slot, instant now)
 
     if (!p->path || !other_path_active(s, slot))
         return;
-    if (p->stash && s->reinject_count < REINJECT_MAX) {
-        s->reinject[(s->reinject_head + s->reinject_count) % REINJECT_MAX].b = p->stash;
-        s->reinject[(s->reinject_head + s->reinject_count++) % REINJECT_MAX].from = (uint8_t)slot;
-        p->stash = NULL;
-    }
-    while (s->reinject_count < REINJECT_MAX && (b = path_take_inflight(p->path))) {
-        s->reinject[(s->reinject_head + s->reinject_count) % REINJECT_MAX].b = b;
-        s->reinject[(s->reinject_head + s->reinject_count++) % REINJECT_MAX].from = (uint8_t)slot;
-    }
+    if (p->stash)
+        reinject_push(s, p->stash, slot);
+    p->stash = NULL;
+    while ((b = path_take_inflight(p->path)))
+        reinject_push(s, b, slot);
 }
 
 void session_path_events(struct session *s, unsigned slot, instant now)
@@ -522,7 +537,8 @@ static void slow_work(struct session *s, instant now)
 
 static bool has_data(const struct session *s)
 {
-    return s->reinject_count > 0 || !flowq_empty(s->flowq, FLOW_INTERACTIVE) || !flowq_empty(s->flowq, FLOW_BULK);
+    return s->reinject[FLOW_INTERACTIVE].count > 0 || s->reinject[FLOW_BULK].count > 0 ||
+           !flowq_empty(s->flowq, FLOW_INTERACTIVE) || !flowq_empty(s->flowq, FLOW_BULK);
 }
 
 instant session_next_expiry(const struct session *s, instant now)

@@ -2,9 +2,9 @@
  *
  * Theory of operation. session_output is asked until it has nothing: first handshakes, then control records of each
  * path (acknowledgements, probes, challenges, the control stream), then data. Data is pulled, the fastest path first:
- * what must be sent again because its path is in doubt, copies for redundancy, interactive flows, bulk flows. A packet
- * gets its session sequence when it is pulled and keeps it in every copy. Records of one length for one path leave in
- * one buffer, for UDP_SEGMENT.
+ * copies for redundancy, then interactive flows, then bulk ones, and of each class first what must be sent again
+ * because its path is in doubt. A packet gets its session sequence when it is pulled and keeps it in every copy.
+ * Records of one length for one path leave in one buffer, for UDP_SEGMENT.
  *
  * Limits: 64 records and 65,000 bytes a call; 1,200 bytes a control record, so that it fits every path of 1,280. */
 #include <errno.h>
@@ -294,7 +294,7 @@ static void number(struct session *s, struct flow *f, struct pbuf *b, unsigned s
     f->last_seq = (uint32_t)seq;
     f->has_seq = true;
     f->pinned = (uint8_t)(slot + 1);
-    b->note = f->steer; /* if it must be sent again, the same rule decides where */
+    b->note = note_make(f->steer, f->class);
     data_header_put(b->data, &h);
     s->info.tx_bytes += b->len - DATA_HEADER_LEN;
     s->info.tx_pkts++;
@@ -329,18 +329,20 @@ static bool may(void *ctx, const struct flow *f)
     return sched_may(c->s, &c->s->targets[f->steer], f, c->slot, c->now);
 }
 
-static struct pbuf *reinject_pop(struct session *s, unsigned slot)
+static struct pbuf *reinject_pop(struct session *s, enum flow_class c, unsigned slot)
 {
+    struct reinjection *r = &s->reinject[c];
+    struct pbuf *b;
     uint8_t candidates;
 
-    if (s->reinject_count == 0)
+    if (r->count == 0)
         return NULL;
-    candidates = sched_candidates(s, &s->targets[s->reinject[s->reinject_head].b->note]);
-    if (!(candidates & 1u << slot) || (s->reinject[s->reinject_head].from == slot && (candidates & ~(1u << slot)) != 0))
+    b = r->items[r->head].b;
+    candidates = sched_candidates(s, &s->targets[note_steer(b)]);
+    if (!(candidates & 1u << slot) || (r->items[r->head].from == slot && (candidates & ~(1u << slot)) != 0))
         return NULL;
-    struct pbuf *b = s->reinject[s->reinject_head].b;
-    s->reinject_head = (s->reinject_head + 1) % REINJECT_MAX;
-    s->reinject_count--;
+    r->head = (r->head + 1) % REINJECT_MAX;
+    r->count--;
     s->info.reinjected++;
     return b;
 }
@@ -355,10 +357,11 @@ static struct pbuf *pull(struct session *s, unsigned slot, instant now)
 
     p->stash = NULL;
     if (!b)
-        b = reinject_pop(s, slot);
-    if (!b)
         b = dup_pop(p, now);
     for (int c = 0; c < FLOW_CLASS_COUNT && !b; c++) {
+        b = reinject_pop(s, (enum flow_class)c, slot);
+        if (b)
+            break;
         b = flowq_pop(s->flowq, (enum flow_class)c, may, &ctx, now, &f);
         if (b)
             number(s, f, b, slot, now);
@@ -368,8 +371,9 @@ static struct pbuf *pull(struct session *s, unsigned slot, instant now)
 
 static bool has_more(const struct session *s, unsigned slot)
 {
-    return s->paths[slot].stash || s->paths[slot].dup_count > 0 || s->reinject_count > 0 ||
-           !flowq_empty(s->flowq, FLOW_INTERACTIVE) || !flowq_empty(s->flowq, FLOW_BULK);
+    return s->paths[slot].stash || s->paths[slot].dup_count > 0 || s->reinject[FLOW_INTERACTIVE].count > 0 ||
+           s->reinject[FLOW_BULK].count > 0 || !flowq_empty(s->flowq, FLOW_INTERACTIVE) ||
+           !flowq_empty(s->flowq, FLOW_BULK);
 }
 
 static bool data_output(struct session *s, unsigned slot, uint8_t *buf, struct session_tx *ret, instant now)
