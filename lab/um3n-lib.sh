@@ -261,16 +261,19 @@ um3n_figure() {
     jq -r ".$2" "$(bg_log "$1")"
 }
 
-# um3n_iperf up|down ADDR SECONDS NAME: one TCP flow (cubic) in the background. um3n_iperf_rate NAME: waits for its end
-# and sets RATE: Mbit/s, from the receiver's own intervals after the first UM3N_OMIT seconds.
+# um3n_iperf up|down ADDR SECONDS NAME: one TCP flow (cubic) in the background, UM3N_OMIT seconds (1) longer.
+# um3n_iperf_rate NAME: waits for its end and sets RATE: Mbit/s, from the receiver's own intervals after the first
+# UM3N_OMIT seconds. (Its own --omit now and then puts bytes into the wrong interval at the server.)
 um3n_iperf() {
     local direction=$1 addr=$2 seconds=$3 name=$4 way=(--get-server-output)
     [[ $direction == up ]] || way=(-R)
-    bg phone "$name" iperf3 -J -C cubic -c "$addr" -O "${UM3N_OMIT:-1}" -t "$seconds" "${way[@]}"
+    seconds=$(awk "BEGIN { print int($seconds + ${UM3N_OMIT:-1}) }")
+    bg phone "$name" iperf3 -J -C cubic -c "$addr" -t "$seconds" "${way[@]}"
 }
 um3n_iperf_rate() {
     bg_wait "$1" || lab_fail "iperf3 $1: $(jq -r .error "$(bg_log "$1")" 2>/dev/null || cat "$(bg_log "$1")")"
-    RATE=$(jq -r '(.server_output_json // .).intervals | map(.sum | select(.omitted | not))
+    RATE=$(jq -r --argjson omit "${UM3N_OMIT:-1}" '(.server_output_json // .).intervals
+        | map(.sum | select(.start >= $omit - .1 and .seconds > .5))
         | (map(.bytes) | add) * 8e-6 / (map(.seconds) | add) * 100 | round / 100' "$(bg_log "$1")")
     [[ $RATE == [0-9]* ]] || lab_fail "iperf3 $1 told no rate"
 }
