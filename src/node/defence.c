@@ -19,6 +19,15 @@
 #define RESETS_PER_SEC 100
 #define JAR_LIFE (2 * COOKIE_LIFETIME)
 
+void defence_init(struct node *n, instant now)
+{
+    rng_fill(&n->o.rng, &n->jar, sizeof(n->jar));
+    n->jar_made = now;
+    n->budget_us = BUDGET_MAX; /* all nodes come back at once after a restart: none should need a cookie for that */
+    n->budget_at = n->source_at = n->reset_at = now;
+    n->reset_credit = RESETS_PER_SEC;
+}
+
 static struct small_out *small_push(struct node *n, const struct locator_pair *at)
 {
     struct small_out *o;

@@ -95,6 +95,9 @@ int peer_session_make(struct peer *p, instant now);
 void peer_pump(struct peer *p, instant now); /* session events -> node's */
 uint64_t node_addr_hash(const struct node *n, const struct addr *a);
 
+/* defence.c */
+void defence_init(struct node *n, instant now);
+
 /* inner.c */
 struct peer *inner_route(struct node *n, const struct addr *dst);
 

@@ -38,15 +38,14 @@ struct node *node_new(const struct node_options *o, instant now)
     n->o.queue_bytes = o->queue_bytes ? o->queue_bytes : 4 << 20;
     handshake_mask_init(&n->self_mask, o->self->x25519);
     rng_fill(&n->o.rng, n->hash_key, sizeof(n->hash_key));
-    rng_fill(&n->o.rng, &n->jar, sizeof(n->jar));
-    n->jar_made = now;
+    defence_init(n, now);
     /* Derived, not drawn: an agent that restarted must give the tokens that it promised before. */
     blake2s(n->reset_secret, HASH_PARTS({ "hawser reset", 12 }, { o->self->x25519_priv, 32 }));
     map64_init(&n->cids, 1 << 20, rng_u64(&n->o.rng));
     map64_init(&n->by_static, NODE_PEERS_MAX, 0);
     map64_init(&n->by_addr, NODE_PEERS_MAX * CONFIG_ADDRESSES_MAX, 0);
-    n->budget_at = n->source_at = n->tick = now;
-    n->reset_at = n->icmp_at = now - 1 * SEC; /* full credit: resets are needed most just after a restart */
+    n->tick = now;
+    n->icmp_at = now - 1 * SEC;
     list_init(&n->ready);
     n->peers = calloc(NODE_PEERS_MAX, sizeof(*n->peers));
     n->merge = malloc(sizeof(*n->merge));

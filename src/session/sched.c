@@ -5,7 +5,8 @@
  * queued behind a slow path by a wrong forecast, and shares follow from what the paths carry.
  *
  * Candidates of a flow are, of the paths that its rule names (all if it names none, or if none of those is usable: one
- * link left carries everything): ACTIVE before SUSPECTED or leaving before PROBING ones, and of these the lowest tier.
+ * link left carries everything): ACTIVE ones before SUSPECTED before leaving ones, and of these the lowest
+ * tier. A PROBING path carries nothing: if it works it is ACTIVE a round trip later, and what waited was not lost.
  *
  *   stripe           interactive flows take the fastest path. A flow that is just starting takes a slower path only
  * when that delivers earlier than waiting for the fastest (the completion test of ECF, Lim et al., CoNEXT 2017); one
@@ -16,6 +17,7 @@
  * copy */
 #include "session/internal.h"
 
+#define RANK_UNPROVEN 3           /* of rank_of: this and above carry no data */
 #define OVERFLOW_WAIT (30 * MSEC) /* chosen: about what an interactive user notices beside a bulk transfer */
 
 /* 0 active, 1 suspected, 2 leaving, 3 probing, 4 of no use. */
@@ -37,14 +39,14 @@ static unsigned rank_of(const struct spath *p)
 
 static uint8_t best_of(const struct session *s, uint8_t allowed)
 {
-    unsigned best = 4;
+    unsigned best = RANK_UNPROVEN;
     uint8_t best_tier = TIER_COUNT, slots = 0;
 
     for (unsigned i = 0; i < SESSION_SLOTS; i++) {
         const struct spath *p = &s->paths[i];
         unsigned r = p->rank;
 
-        if (!(allowed & 1u << i) || r == 4 || p->spec.tier == TIER_NEVER)
+        if (!(allowed & 1u << i) || r >= RANK_UNPROVEN || p->spec.tier == TIER_NEVER)
             continue;
         if (r < best || (r == best && p->spec.tier < best_tier)) {
             best = r;
