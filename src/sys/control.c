@@ -8,7 +8,7 @@
  * refuses only when nobody listens. The mode is set on the socket before it gets its name, so there is no moment at
  * which others could connect.
  *
- * Limits: 16 clients, lines of 4096 bytes, 1 MiB of unread answers a client.
+ * Limits: 16 clients, lines of 4096 bytes, 32 MiB of unread answers a client.
  * Sources: unix(7) (SO_PEERCRED), epoll(7). */
 #include "sys/control.h"
 

@@ -12,9 +12,10 @@
 #include "base/base.h"
 #include "base/instant.h"
 
-#define CONTROL_CLIENTS_MAX 16        /* at once; a further one is closed at once */
-#define CONTROL_LINE_MAX 4096         /* bytes of a request with its newline */
-#define CONTROL_PENDING_MAX (1 << 20) /* bytes of answers that a client has not read; then it is closed */
+#define CONTROL_CLIENTS_MAX 16 /* at once; a further one is closed at once */
+#define CONTROL_LINE_MAX 4096  /* bytes of a request with its newline */
+/* Bytes of answers that a client has not read; then it is closed. Chosen: the status of 4,096 peers, 8 paths each. */
+#define CONTROL_PENDING_MAX (32 << 20)
 
 struct control;
 

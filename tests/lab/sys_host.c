@@ -335,6 +335,41 @@ static void test_control_call(void **state)
     control_free(NULL);
 }
 
+/* The status of an agent with 4,096 peers that are away has 1.7 MB; with their sessions and paths it has ten times
+ * that.
+ */
+static void test_control_long_answer(void **state)
+{
+    size_t len = 20u << 20;
+    char path[64], *answer = malloc(len + 1), *got = malloc(len + 2);
+    struct control_request r;
+    struct control *c;
+    int status;
+    pid_t pid;
+
+    assert_non_null(answer);
+    assert_non_null(got);
+    memset(answer, 'z', len);
+    answer[len] = '\0';
+    control_path(path);
+    assert_int_equal(control_open(path, &c), 0);
+    pid = fork();
+    if (pid == 0)
+        _exit(control_call(path, "status", got, len + 2, 10 * SEC) == (int)len && memcmp(got, answer, len) == 0 ? 0
+                                                                                                                : 1);
+    r = wait_request(c);
+    assert_int_equal(control_reply(c, r.client, answer), 0);
+    while (control_clients_count(c) > 0) {
+        assert_true(wait_readable(control_fd(c)));
+        assert_int_equal(control_process(c), 0);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    control_free(c);
+    free(answer);
+    free(got);
+}
+
 static void test_control_lines(void **state)
 {
     static char big[CONTROL_LINE_MAX + 100];
@@ -413,7 +448,7 @@ static void test_control_limits(void **state)
     assert_int_equal(send(fds[0], "top\n", 4, 0), 4);
     request = wait_request(c);
     memset(line, 'y', sizeof(line) - 1);
-    while (r == 0 && queued < 64 * sizeof(line)) {
+    while (r == 0 && queued < 2 * (size_t)CONTROL_PENDING_MAX) {
         r = control_reply(c, request.client, line);
         queued += sizeof(line);
     }
@@ -571,6 +606,7 @@ int main(void)
         cmocka_unit_test(test_source_check),
         cmocka_unit_test(test_nft),
         cmocka_unit_test(test_control_call),
+        cmocka_unit_test(test_control_long_answer),
         cmocka_unit_test(test_control_lines),
         cmocka_unit_test(test_control_limits),
         cmocka_unit_test(test_control_strangers),
