@@ -549,7 +549,9 @@ instant session_next_expiry(const struct session *s, instant now)
     next = instant_min(next, s->tick);
     if (!s->up)
         return next;
-    next = instant_min(next, tx_next_expiry(s));
+    /* Past this age the keys send nothing: what is due then must not be waited for, or the owner never sleeps. */
+    if (s->cur && now - s->cur->born <= SESSION_REJECT_AFTER)
+        next = instant_min(next, tx_next_expiry(s));
     next = instant_min(next, reseq_next_expiry(s->reseq));
     for (unsigned i = 0; i < SESSION_SLOTS; i++) {
         const struct spath *p = &s->paths[i];
