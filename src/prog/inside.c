@@ -143,8 +143,9 @@ int inside_start(struct daemon *d)
     r = tun_open(&o, &d->tun);
     if (r < 0)
         return say_tun_failure(d, r);
-    r = route_open(&d->routes);
-    if (r == 0)
+    if (c->role == CONFIG_NODE) /* an agent has no routes, and a node beside it keeps its own */
+        r = route_open(&d->routes);
+    if (r == 0 && d->routes)
         r = route_clean_all(d->routes); /* what a killed process left */
     if (r < 0) {
         say(LOG_ERR, "cannot manage routes: %s", strerror(-r));
