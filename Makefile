@@ -2,7 +2,7 @@
 #
 #   make            programs, in build/
 #   make test       every test; the last line counts them
-#   make demo       the UM3N scenario; figures in build/demo/result.json
+#   make demo       the UM3N scenario; figures in build/demo/result.json, picture in build/demo/demo.svg
 #   make bench      benchmarks; ONLY=name for one
 #   make fuzz       every fuzz target for TIME seconds (600); ONLY=name for one
 #   make soak       random faults in virtual time, SEEDS seeds (20000)
@@ -38,10 +38,10 @@ demo:
 	@$(MAKE) --no-print-directory build
 	@mkdir -p $(BUILD)/demo
 	@$(root_or_say)
-	@$(as_root) $(BUILD)/src/prog/hawser lab run um3n --json $(BUILD)/demo/result.json
+	@$(as_root) env HAWSER_BUILD=$(abspath $(BUILD)) lab/demo.sh
 
 test:
-	@dist/install-packages build run test
+	@dist/install-packages build run test demo
 	@tests/run.sh
 
 bench:

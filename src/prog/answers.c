@@ -24,7 +24,8 @@ static json_t *path_json(struct daemon *d, const struct session_path_info *i)
     return json_pack("{s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:b, s:b, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:I, s:I, "
                      "s:I, s:I, s:I, s:I, s:I, s:I}",
                      "id", (int)i->id, "link", i->link, "local", addr_format(&i->at.local, local), "remote",
-                     endpoint_format(&i->at.remote, remote), "state", path_state_name(m->state), "why",
+                     endpoint_format(&i->at.remote, remote), "state",
+                     i->leaving && m->state == PATH_ACTIVE ? "leaving" : path_state_name(m->state), "why",
                      i->link_down ? "link down"
                      : i->leaving ? "leaving"
                                   : path_why_name(m->why),
