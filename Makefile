@@ -3,7 +3,7 @@
 #   make            programs, in build/
 #   make test       every test; the last line counts them
 #   make demo       the UM3N scenario; figures in build/demo/result.json, picture in build/demo/demo.svg
-#   make bench      benchmarks; ONLY=name for one
+#   make bench      benchmarks; ONLY=name for one; rows in build/bench/
 #   make fuzz       every fuzz target for TIME seconds (600); ONLY=name for one
 #   make soak       random faults in virtual time, SEEDS seeds (20000)
 #   make lint       format, clang-tidy, cppcheck, shellcheck
@@ -48,7 +48,7 @@ bench:
 	@dist/install-packages build run bench
 	@$(MAKE) --no-print-directory build
 	@$(root_or_say)
-	@$(as_root) meson test -C $(BUILD) --benchmark --verbose --logbase benchmark $(ONLY)
+	@$(as_root) env HAWSER_BUILD=$(abspath $(BUILD)) bench/run.sh $(ONLY)
 
 fuzz:
 	@dist/install-packages build fuzz
