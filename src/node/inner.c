@@ -24,8 +24,8 @@ struct peer *inner_route(struct node *n, const struct addr *dst)
     best = map64_get(&n->by_addr, node_addr_hash(n, dst));
     if (best)
         return best;
-    for (size_t i = 0; i < n->peers_count; i++) {
-        struct peer *p = n->peers[i];
+    for (size_t i = 0; i < n->wide_count; i++) {
+        struct peer *p = n->wide[i];
 
         for (size_t j = 0; j < p->spec.allowed_count + p->spec.addresses_count; j++) {
             const struct prefix *x =

@@ -47,6 +47,8 @@ struct node {
     struct map64 by_addr;   /* keyed hash of a host address -> struct peer */
     uint8_t hash_key[16], reset_secret[32];
     struct peer **peers;
+    struct peer **wide; /* those with a prefix shorter than a host's: the others are in by_addr */
+    size_t wide_count;
     struct list ready;
     size_t peers_count;
     struct node_uplink uplinks[NODE_UPLINKS_MAX];

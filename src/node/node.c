@@ -48,10 +48,13 @@ struct node *node_new(const struct node_options *o, instant now)
     n->icmp_at = now - 1 * SEC;
     list_init(&n->ready);
     n->peers = calloc(NODE_PEERS_MAX, sizeof(*n->peers));
+    n->wide = calloc(NODE_PEERS_MAX, sizeof(*n->wide));
     n->merge = malloc(sizeof(*n->merge));
     n->steer = malloc(sizeof(*n->steer));
-    if (!n->peers || !n->merge || !n->steer || pbuf_pool_init(&n->pool, o->pool_pkts ? o->pool_pkts : 8192) < 0) {
+    if (!n->peers || !n->wide || !n->merge || !n->steer ||
+        pbuf_pool_init(&n->pool, o->pool_pkts ? o->pool_pkts : 8192) < 0) {
         free(n->peers);
+        free(n->wide);
         free(n->merge);
         free(n->steer);
         free(n);
@@ -80,6 +83,7 @@ void node_free(struct node *n)
     map64_deinit(&n->by_addr);
     pbuf_pool_deinit(&n->pool);
     free(n->peers);
+    free(n->wide);
     free(n->merge);
     free(n->steer);
     ident_wipe(n, sizeof(*n));
@@ -91,6 +95,14 @@ void node_free(struct node *n)
 uint64_t node_addr_hash(const struct node *n, const struct addr *a)
 {
     return siphash13(n->hash_key, a, sizeof(*a));
+}
+
+static bool is_wide(const struct node_peer_spec *spec)
+{
+    for (size_t i = 0; i < spec->addresses_count; i++)
+        if (spec->addresses[i].len < addr_bits(&spec->addresses[i].addr))
+            return true;
+    return spec->allowed_count > 0;
 }
 
 int node_peer_add(struct node *n, const struct node_peer_spec *spec, instant now)
@@ -125,6 +137,8 @@ int node_peer_add(struct node *n, const struct node_peer_spec *spec, instant now
         return r;
     }
     n->peers[n->peers_count++] = p;
+    if (is_wide(spec))
+        n->wide[n->wide_count++] = p;
     return (int)p->index;
 }
 

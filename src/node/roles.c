@@ -254,6 +254,22 @@ static bool drop_dead_spare(struct peer *p, span down_for, instant now)
     return false;
 }
 
+/* Removes a path of a link that has more than one, so that a link without any may have it. */
+static bool drop_double(struct peer *p, instant now)
+{
+    struct session_path_info info[SESSION_SLOTS];
+
+    for (unsigned i = 0; i < SESSION_SLOTS; i++)
+        session_path_info(p->session, i, now, &info[i]);
+    for (unsigned i = SESSION_SLOTS; i-- > 0;)
+        for (unsigned j = 0; j < i && info[i].used && info[i].metrics.state != PATH_ACTIVE; j++)
+            if (info[j].used && info[j].at.link == info[i].at.link) {
+                session_path_remove(p->session, i, now);
+                return true;
+            }
+    return false;
+}
+
 static void open_path(struct peer *p, const struct node_uplink *u, const struct endpoint *to, instant now)
 {
     struct session_path_spec spec = {
@@ -269,7 +285,7 @@ static void open_path(struct peer *p, const struct node_uplink *u, const struct 
         return;
     memcpy(spec.link, u->name, sizeof(spec.link));
     slot = session_path_add(p->session, &spec, now);
-    if (slot == -ENOSPC && drop_dead_spare(p, 0, now))
+    if (slot == -ENOSPC && (drop_dead_spare(p, 0, now) || (slot_of(p, u->link, NULL) < 0 && drop_double(p, now))))
         slot = session_path_add(p->session, &spec, now);
     if (slot >= 0)
         session_path_set(p->session, (unsigned)slot, u->tier, u->weight, u->leaving, now);

@@ -566,6 +566,9 @@ static void check_peers(struct config_parse *p)
     struct config *c = p->config;
     CLEANUP(cleanup_free) const struct config_peer **order = NULL;
 
+    if (c->role == CONFIG_NODE && c->peers_count > 1)
+        config_error(p, c->peers[1].line, "found a second [Peer], expected one: a node has one agent");
+
     if (c->peers_count == 0)
         return;
     order = calloc(c->peers_count, sizeof(struct config_peer *));

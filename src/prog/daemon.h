@@ -75,6 +75,9 @@ struct daemon {
     struct nlmon *netlink;
     struct route_state *routes;
     bool routes_up, filter_up;
+    int route_lock;                              /* a node's: one tunnel may own the machine's routes */
+    struct tun_addr given[CONFIG_ADDRESSES_MAX]; /* a node's addresses, as the agent said last */
+    size_t given_count;
     struct control *control;
 
     struct uplink uplinks[UPLINKS_MAX + 1]; /* by link; 0 is an agent's listening sockets */

@@ -427,7 +427,7 @@ int main(int argc, char **argv)
         return argc == 2 && strcmp(argv[1], "--help") == 0 ? 0 : 2;
     }
     d->config_path = argv[1];
-    d->timer_fd = -1;
+    d->timer_fd = d->route_lock = -1;
     r = config_load(argv[1], &errors, &d->config);
     fputs(errors_buf, stderr);
     if (r < 0) {

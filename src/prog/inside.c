@@ -143,8 +143,14 @@ int inside_start(struct daemon *d)
     r = tun_open(&o, &d->tun);
     if (r < 0)
         return say_tun_failure(d, r);
-    if (c->role == CONFIG_NODE) /* an agent has no routes, and a node beside it keeps its own */
-        r = route_open(&d->routes);
+    if (c->role == CONFIG_NODE) { /* an agent has no routes, and a node beside it keeps its own */
+        d->route_lock = route_lock();
+        if (d->route_lock == -EADDRINUSE) {
+            say(LOG_ERR, "another hawserd is a node here: only one may own the routes");
+            return d->route_lock;
+        }
+        r = d->route_lock < 0 ? d->route_lock : route_open(&d->routes);
+    }
     if (r == 0 && d->routes)
         r = route_clean_all(d->routes); /* what a killed process left */
     if (r < 0) {
@@ -167,6 +173,21 @@ void inside_stop(struct daemon *d)
     if (d->filter_up && nft_remove(d->config->name, err, sizeof(err)) < 0)
         say(LOG_WARNING, "cannot remove translation: %s", err);
     tun_free(d->tun);
+    if (d->route_lock >= 0)
+        close(d->route_lock);
+}
+
+/* Addresses that the agent no longer gives: as a source they would be refused. */
+static void drop_given(struct daemon *d, const struct config_message *m)
+{
+    for (size_t i = 0; i < d->given_count; i++) {
+        bool kept = false;
+
+        for (unsigned j = 0; j < m->addresses_count; j++)
+            kept |= addr_equal(&d->given[i].addr, &m->addresses[j].addr);
+        if (!kept)
+            (void)!tun_del_addr(d->tun, &d->given[i]);
+    }
 }
 
 void inside_config(struct daemon *d, unsigned peer, instant now)
@@ -176,6 +197,8 @@ void inside_config(struct daemon *d, unsigned peer, instant now)
 
     if (!node_peer_config(d->node, peer, &m))
         return;
+    drop_given(d, &m);
+    d->given_count = 0;
     for (unsigned i = 0; i < m.addresses_count; i++) {
         /* A host address whatever the agent says: what is routed here is this side's decision. */
         struct tun_addr a = { .addr = m.addresses[i].addr, .prefix_len = (uint8_t)addr_bits(&m.addresses[i].addr) };
@@ -184,6 +207,8 @@ void inside_config(struct daemon *d, unsigned peer, instant now)
         if (r < 0)
             say(LOG_ERR, "cannot add the address %s: %s", prefix_format(&m.addresses[i], buf), strerror(-r));
         else
+            d->given[d->given_count++] = a;
+        if (r == 0)
             say(LOG_NOTICE, "address %s mtu=%u", prefix_format(&m.addresses[i], buf), m.mtu);
     }
     if (m.mtu < d->config->mtu)

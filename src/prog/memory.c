@@ -90,6 +90,22 @@ static int from_pool(struct daemon *d, const struct config_address *net, struct 
     return -ENOSPC;
 }
 
+/* A stored address is good as long as it is one host of a network that the file names today. */
+static bool in_our_networks(struct daemon *d, const struct prefix *p)
+{
+    for (size_t i = 0; i < d->config->addresses.count; i++) {
+        const struct config_address *net = &d->config->addresses.items[i];
+        struct prefix whole;
+        char s[ADDR_STRLEN], with_len[ADDR_STRLEN + 5];
+
+        snprintf(with_len, sizeof(with_len), "%s/%u", addr_format(&net->addr, s), net->len);
+        if (p->len == addr_bits(&p->addr) && prefix_parse(with_len, true, &whole) == 0 &&
+            prefix_contains(&whole, &p->addr))
+            return true;
+    }
+    return false;
+}
+
 static void addresses_of(struct daemon *d, const struct config_peer *c, const json_t *known,
                          struct node_peer_spec *spec)
 {
@@ -104,8 +120,8 @@ static void addresses_of(struct daemon *d, const struct config_peer *c, const js
     {
         struct prefix p;
 
-        if (json_is_string(item) && prefix_parse(json_string_value(item), false, &p) == 0 && !taken(d, &p.addr) &&
-            spec->addresses_count < CONFIG_ADDRESSES_MAX)
+        if (json_is_string(item) && prefix_parse(json_string_value(item), false, &p) == 0 && in_our_networks(d, &p) &&
+            !taken(d, &p.addr) && spec->addresses_count < CONFIG_ADDRESSES_MAX)
             spec->addresses[spec->addresses_count++] = p;
     }
     for (i = 0; i < d->config->addresses.count && spec->addresses_count < CONFIG_ADDRESSES_MAX; i++) {

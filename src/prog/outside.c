@@ -362,12 +362,16 @@ int outside_link_order(struct daemon *d, const char *name, const char *what, con
     if (!u)
         return -ENODEV;
     if (strcmp(what, "state") == 0) {
+        if (strcmp(value, "down") != 0 && strcmp(value, "up") != 0)
+            return -EINVAL;
         u->said_down = strcmp(value, "down") == 0;
     } else if (strcmp(what, "tier") == 0) {
         if (config_tier_parse(value, &tier) < 0)
             return -EINVAL;
         u->tier_override = (int)tier;
     } else if (strcmp(what, "signal") == 0) {
+        if (value[0] != '-' || atoi(value) < -127 || atoi(value) >= 0)
+            return -EINVAL; /* 0 dBm is no radio signal that was ever received */
         u->signal_fed = atoi(value);
         watch_signal(d, u, now);
     } else {

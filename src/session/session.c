@@ -14,7 +14,8 @@
 #include "session/internal.h"
 
 #define TICK (50 * MSEC)
-#define STALE_AFTER (1 * SEC) /* chosen: above the first retransmission timeouts of TCP and QUIC */
+#define NO_PATH_LIMIT (100 * MSEC) /* chosen: a handover with a gap is not yet an outage */
+#define STALE_AFTER (1 * SEC)      /* chosen: above the first retransmission timeouts of TCP and QUIC */
 #define LEARNING                                                                                                       \
     (2 * SEC) /* chosen: while a path is measured its delay is not known, and its first queue is its longest */
 
@@ -111,6 +112,8 @@ bool session_is_up(const struct session *s)
 
 void session_break(struct session *s)
 {
+    if (!s->up)
+        return;
     s->up = false;
     session_event(s, SESSION_CLOSED, 0, false, 0);
 }
@@ -123,10 +126,26 @@ void session_close(struct session *s)
 
 /* --- events --- */
 
+/* Makes room by forgetting the newest event about a path: the owner can look that up. False when there is none. */
+static bool forget_path_event(struct session *s)
+{
+    for (unsigned i = s->events_count; i-- > 0;) {
+        enum session_event_type type = s->events[(s->events_head + i) % EVENTS_MAX].type;
+
+        if (type != SESSION_PATH_STATE && type != SESSION_PATH_OPENED && type != SESSION_PATH_MOVED)
+            continue;
+        for (unsigned j = i; j + 1 < s->events_count; j++)
+            s->events[(s->events_head + j) % EVENTS_MAX] = s->events[(s->events_head + j + 1) % EVENTS_MAX];
+        s->events_count--;
+        return true;
+    }
+    return false;
+}
+
 void session_event(struct session *s, enum session_event_type type, unsigned slot, bool fresh, enum path_state old)
 {
-    if (s->events_count == EVENTS_MAX)
-        return; /* the owner looks at the state itself when it comes round */
+    if (s->events_count == EVENTS_MAX && !forget_path_event(s))
+        return;
     s->events[(s->events_head + s->events_count++) % EVENTS_MAX] =
         (struct session_event){ .type = type, .slot = (uint8_t)slot, .fresh = fresh, .old_state = old };
 }
@@ -378,8 +397,12 @@ void session_path_events(struct session *s, unsigned slot, instant now)
                 session_reinject_path(s, slot, now);
             if (path_state(p->path) == PATH_DOWN)
                 reseq_path_gone(s->reseq, slot);
-            if (path_state(p->path) == PATH_ACTIVE)
+            if (path_state(p->path) == PATH_ACTIVE) {
                 s->learning_until = now + LEARNING;
+                for (unsigned i = 0; i < SESSION_SLOTS; i++) /* there was no other path when they fell */
+                    if (s->paths[i].path && path_state(s->paths[i].path) != PATH_ACTIVE)
+                        session_reinject_path(s, i, now);
+            }
             session_event(s, SESSION_PATH_STATE, slot, false, ev.old_state);
             break;
         }
@@ -421,6 +444,13 @@ void session_enqueue(struct session *s, struct pbuf *b, uint64_t flow_hash, enum
                      instant now)
 {
     struct flow *f = flowq_flow(s->flowq, flow_hash);
+
+    /* Who is away may keep the newest packet of each flow, but not the buffers of those who are here. */
+    if (now - s->no_path_since > NO_PATH_LIMIT && s->o.pool->used > s->o.pool->total / 2) {
+        s->info.drops[DROP_NO_PATH]++;
+        pbuf_unref(b);
+        return;
+    }
 
     if (f->hash != flow_hash) { /* another flow: it may choose anew; the order on the wire is the bucket's */
         f->hash = flow_hash;
@@ -486,6 +516,25 @@ static void drop_inflight(struct spath *p)
 
     while ((b = path_take_inflight(p->path)))
         pbuf_unref(b);
+    pbuf_unref(p->stash);
+    p->stash = NULL;
+}
+
+static bool any_flow(void *ctx, const struct flow *f)
+{
+    return true;
+}
+
+/* The session has ended: what waited in it is nobody's any more. */
+static void drop_waiting(struct session *s, instant now)
+{
+    struct flow *f;
+    struct pbuf *b;
+
+    for (int c = 0; c < FLOW_CLASS_COUNT; c++)
+        while ((b = flowq_pop(s->flowq, (enum flow_class)c, any_flow, NULL, now, &f)))
+            pbuf_unref(b);
+    reinject_clear(s);
 }
 
 static void slow_work(struct session *s, instant now)
@@ -521,8 +570,10 @@ static void slow_work(struct session *s, instant now)
     flowq_set_target(s->flowq, 5 * MSEC + sched_spread(s) * 5 / 4);
     if (any_path(s)) {
         s->no_path_since = now;
-    } else if (now - s->no_path_since > 100 * MSEC) {
+    } else if (now - s->no_path_since > NO_PATH_LIMIT) {
         flowq_keep_newest(s->flowq);
+        if (now - s->no_path_since > STALE_AFTER)
+            reinject_clear(s);
         /* All is lost: perhaps the other end is too. Asking again is what finds out. */
         if (s->o.opener && s->up && !s->conn.active && now - s->no_path_since > 1 * SEC &&
             s->rekey_at > now + SESSION_RETRY_AFTER)
@@ -532,6 +583,8 @@ static void slow_work(struct session *s, instant now)
         s->up = false;
         session_event(s, SESSION_DOWN, 0, false, 0);
     }
+    if (!s->up)
+        drop_waiting(s, now);
     (void)!session_pump_messages(s, now);
 }
 

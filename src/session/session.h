@@ -154,7 +154,6 @@ int session_on_response(struct session *s, const uint8_t *pkt, size_t len, const
 int session_on_cookie(struct session *s, const uint8_t *pkt, size_t len, const struct locator_pair *at, instant now);
 /* 0: the token is ours, a handshake has begun; -ENOENT otherwise. */
 int session_on_reset(struct session *s, const uint8_t token[RESET_TOKEN_LEN], instant now);
-/* Index of the INIT being answered, for finding the session of a response; 0 when there is none. */
 bool session_is_up(const struct session *s);
 /* Tells the peer that this session ends, by what session_output gives next. */
 void session_close(struct session *s);

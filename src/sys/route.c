@@ -23,7 +23,10 @@
 #include <linux/fib_rules.h>
 #include <linux/rtnetlink.h>
 #include <netlink/msg.h>
+#include <stddef.h>
 #include <stdio.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #define METRIC 10u       /* chosen: explicit, because the families' defaults differ */
@@ -425,6 +428,24 @@ static int apply(struct route_state *s, struct route_changes *c)
         if (!s->have_routes.items[i].wanted)
             note(change_route(s, &s->have_routes.items[i], false), &c->routes_deleted, &first);
     return first;
+}
+
+int route_lock(void)
+{
+    static const char name[] = "\0hawser-routes"; /* abstract: one per network namespace, gone with the descriptor */
+    struct sockaddr_un a = { .sun_family = AF_UNIX };
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0), r;
+
+    if (fd < 0)
+        return -errno;
+    memcpy(a.sun_path, name, sizeof(name) - 1);
+    if (bind(fd, (const struct sockaddr *)&a, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + sizeof(name) - 1)) <
+        0) {
+        r = -errno;
+        close(fd);
+        return r;
+    }
+    return fd;
 }
 
 int route_open(struct route_state **ret)

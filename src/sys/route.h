@@ -61,6 +61,9 @@ struct route_changes {
     size_t routes_added, routes_deleted, rules_added, rules_deleted;
 };
 
+/* Whoever holds this descriptor owns the routes and rules of this network namespace; it goes with the process.
+ * -EADDRINUSE: another process does. */
+MUST_CHECK int route_lock(void);
 MUST_CHECK int route_open(struct route_state **ret);
 /* Accepts NULL. Leaves the kernel as it is: route_clean_all is separate. */
 void route_free(struct route_state *s);

@@ -116,7 +116,7 @@ static int set_no_link_local(const struct tun *t, struct nlreq *nl)
     return nlreq_talk(nl, msg);
 }
 
-static int add_addr(const struct tun *t, struct nlreq *nl, const struct tun_addr *a)
+static int change_addr(const struct tun *t, struct nlreq *nl, const struct tun_addr *a, bool add)
 {
     struct ifaddrmsg ifa = { .ifa_family = (uint8_t)sockaddr_family(&a->addr),
                              .ifa_prefixlen = a->prefix_len,
@@ -126,11 +126,12 @@ static int add_addr(const struct tun *t, struct nlreq *nl, const struct tun_addr
 
     if (len == 0 || a->prefix_len > addr_bits(&a->addr))
         return -EINVAL;
-    msg = nlreq_new(RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, &ifa, sizeof(ifa));
+    msg = add ? nlreq_new(RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, &ifa, sizeof(ifa))
+              : nlreq_new(RTM_DELADDR, 0, &ifa, sizeof(ifa));
     if (msg) {
         nla_put(msg, IFA_LOCAL, (int)len, a->addr.bytes);
         nla_put(msg, IFA_ADDRESS, (int)len, a->addr.bytes);
-        if (a->addr.family == ADDR_V6) /* there is nobody to collide with */
+        if (add && a->addr.family == ADDR_V6) /* there is nobody to collide with */
             nla_put_u32(msg, IFA_FLAGS, IFA_F_NODAD);
     }
     return nlreq_talk(nl, msg);
@@ -146,7 +147,7 @@ static int configure(const struct tun *t, const struct tun_options *o)
     set_no_link_local(t, &nl); /* fails on a host without IPv6, where there is nothing to prevent */
     r = set_link(t, &nl, o->mtu_bytes, false);
     for (size_t i = 0; r == 0 && i < o->addrs_count; i++)
-        r = add_addr(t, &nl, &o->addrs[i]);
+        r = change_addr(t, &nl, &o->addrs[i], true);
     if (r == 0)
         r = set_link(t, &nl, 0, true);
     nlreq_close(&nl);
@@ -207,16 +208,26 @@ struct tun_features tun_features_get(const struct tun *t)
     return t->features;
 }
 
-int tun_add_addr(struct tun *t, const struct tun_addr *a)
+static int talk_addr(struct tun *t, const struct tun_addr *a, bool add)
 {
     struct nlreq nl;
     int r = nlreq_open(NETLINK_ROUTE, false, NULL, &nl);
 
     if (r < 0)
         return r;
-    r = add_addr(t, &nl, a);
+    r = change_addr(t, &nl, a, add);
     nlreq_close(&nl);
     return r;
+}
+
+int tun_add_addr(struct tun *t, const struct tun_addr *a)
+{
+    return talk_addr(t, a, true);
+}
+
+int tun_del_addr(struct tun *t, const struct tun_addr *a)
+{
+    return talk_addr(t, a, false);
 }
 
 int tun_set_mtu(struct tun *t, uint32_t mtu_bytes)

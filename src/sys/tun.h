@@ -59,6 +59,8 @@ int tun_ifindex(const struct tun *t);
 struct tun_features tun_features_get(const struct tun *t);
 /* Adds an address, or renews it if it is there. 0 or -errno. */
 int tun_add_addr(struct tun *t, const struct tun_addr *a);
+/* Removes one. 0 or -errno (-EADDRNOTAVAIL: it is not there). */
+int tun_del_addr(struct tun *t, const struct tun_addr *a);
 /* Changes the device's MTU. 0 or -errno. */
 int tun_set_mtu(struct tun *t, uint32_t mtu_bytes);
 

@@ -256,8 +256,10 @@ static const struct {
     { IF PEER "Endpoint = 192.0.2.300\n", "f:6: found Endpoint = 192.0.2.300, expected an endpoint, such as "
                                           "192.0.2.1:51820, [2001:db8::1]:51820 or a host name\n" },
     { IF PEER "Endpoint = 192.0.2.1\n", "f:6: found Endpoint = 192.0.2.1, expected each endpoint once\n" },
-    { IF PEER "[Peer b]\nPublicKey = @A\nEndpoint = 192.0.2.2\n",
-      "f:7: found the PublicKey of [Peer a] again, expected one of its own (first in line 4)\n" },
+    { AGENT "[Peer a]\nPublicKey = @A\n[Peer b]\nPublicKey = @A\n",
+      "f:8: found the PublicKey of [Peer a] again, expected one of its own (first in line 6)\n" },
+    { IF PEER "[Peer b]\nPublicKey = @B\nEndpoint = 192.0.2.2\n",
+      "f:6: found a second [Peer], expected one: a node has one agent\n" },
     { IF "ListenPort = 5\nRole = node\n" PEER, "f:3: found ListenPort on a node, expected it on an agent only\n" },
     { IF "NAT = no\n" PEER, "f:3: found NAT on a node, expected it on an agent only\n" },
     { AGENT "Routes = none\n", "f:5: found Routes on an agent, expected it on a node only\n" },
