@@ -4,7 +4,9 @@
  * proven otherwise, in this order, cheapest first: length and version; mac1 (one BLAKE2s); a digest that we know
  * (copies and replays of one INIT); the budget of public-key work; a cookie; Noise. The budget is 10 % of a core: a
  * credit of microseconds that grows by 100,000 a second up to half a second's worth, of which one INIT takes 300. Below
- * half of it, an INIT must bring a cookie, and then each source network (/24, /64) gets 20 a second.
+ * half of it, an INIT must bring a cookie, and then each source network (/24, /64) gets 20 a second. Above 1,000
+ * cookies a second only who asks again within two seconds gets one: a flood from made-up sources costs a MAC and a bit
+ * each.
  *
  * Nothing sent from here is longer than what it answers: COOKIE 60 < INIT, RESET 24 < the shortest record; resets are
  * limited to 100 a second. */
@@ -16,16 +18,52 @@
 #define BUDGET_MAX (BUDGET_PER_SEC / 2)
 #define INIT_COST 300 /* us: two X25519, one Ed25519 verification, measured 200-300 */
 #define SOURCE_PER_SEC 20
+#define COOKIES_FREE 1000   /* a second for whoever asks; above that for a source that asks again */
+#define SEEN_SPAN (1 * SEC) /* chosen: INITs are sent again after 250 and 500 ms */
 #define RESETS_PER_SEC 100
 #define JAR_LIFE (2 * COOKIE_LIFETIME)
 
-void defence_init(struct node *n, instant now)
+int defence_init(struct node *n, instant now)
 {
     rng_fill(&n->o.rng, &n->jar, sizeof(n->jar));
     n->jar_made = now;
     n->budget_us = BUDGET_MAX; /* all nodes come back at once after a restart: none should need a cookie for that */
     n->budget_at = n->source_at = n->reset_at = now;
     n->reset_credit = RESETS_PER_SEC;
+    n->seen[0] = calloc(SEEN_BITS / 64, sizeof(uint64_t));
+    n->seen[1] = calloc(SEEN_BITS / 64, sizeof(uint64_t));
+    return n->seen[0] && n->seen[1] ? 0 : -ENOMEM;
+}
+
+void defence_deinit(struct node *n)
+{
+    free(n->seen[0]);
+    free(n->seen[1]);
+}
+
+/* Marks the source; true when it was marked in this span or the one before. */
+static bool seen_before(struct node *n, const struct endpoint *from, instant now)
+{
+    uint8_t in[17 + 2];
+    uint64_t bit, mask, *old, *word;
+    bool seen;
+
+    memcpy(in, &from->addr, 17);
+    put_be16(in + 17, from->port);
+    bit = siphash13(n->hash_key, in, sizeof(in)) % SEEN_BITS;
+    mask = UINT64_C(1) << bit % 64;
+
+    if (now - n->seen_at >= SEEN_SPAN) {
+        old = n->seen[1];
+        n->seen[1] = n->seen[0];
+        n->seen[0] = old;
+        memset(old, 0, SEEN_BITS / 8);
+        n->seen_at = now;
+    }
+    word = &n->seen[0][bit / 64];
+    seen = ((*word | n->seen[1][bit / 64]) & mask) != 0;
+    *word |= mask;
+    return seen;
 }
 
 static struct small_out *small_push(struct node *n, const struct locator_pair *at)
@@ -46,6 +84,7 @@ static void refill(struct node *n, instant now)
     n->budget_at = now;
     if (now - n->source_at >= 1 * SEC) {
         memset(n->source_credit, 0, sizeof(n->source_credit));
+        n->cookies = 0;
         n->source_at = now;
     }
     if (now - n->reset_at >= 1 * SEC) {
@@ -63,10 +102,17 @@ static bool source_allows(struct node *n, const struct addr *a)
 
 static void answer_cookie(struct node *n, const struct locator_pair *at, const uint8_t *pkt, size_t len, instant now)
 {
-    struct small_out *o = small_push(n, at);
+    struct small_out *o;
 
+    /* A flood of made-up sources is not worth a cookie each: nobody is there to take it. Who is there asks again. */
+    if (n->cookies >= COOKIES_FREE && !seen_before(n, &at->remote, now)) {
+        n->drops[NODE_DROP_LOAD]++;
+        return;
+    }
+    o = small_push(n, at);
     if (!o)
         return;
+    n->cookies++;
     handshake_cookie_write(&n->jar, &n->self_mask, pkt, len, &at->remote, now, &n->o.rng, o->data);
     o->len = COOKIE_PACKET_LEN;
 }

@@ -15,6 +15,7 @@
 #define NODE_EVENTS_MAX 512
 #define RECENT_INITS 256
 #define SOURCE_BUCKETS 1024
+#define SEEN_BITS (1u << 20)
 
 struct peer {
     struct node *node;
@@ -62,6 +63,9 @@ struct node {
     instant budget_at;
     uint32_t source_credit[SOURCE_BUCKETS];
     instant source_at;
+    uint32_t cookies;  /* sent in this second */
+    uint64_t *seen[2]; /* sources of INITs in this span and the one before: a bit each of SEEN_BITS, by keyed hash */
+    instant seen_at;
     struct {
         uint64_t digest;
         unsigned peer;
@@ -98,7 +102,8 @@ void peer_pump(struct peer *p, instant now); /* session events -> node's */
 uint64_t node_addr_hash(const struct node *n, const struct addr *a);
 
 /* defence.c */
-void defence_init(struct node *n, instant now);
+int defence_init(struct node *n, instant now); /* 0 or -ENOMEM */
+void defence_deinit(struct node *n);
 
 /* inner.c */
 struct peer *inner_route(struct node *n, const struct addr *dst);

@@ -38,7 +38,6 @@ struct node *node_new(const struct node_options *o, instant now)
     n->o.queue_bytes = o->queue_bytes ? o->queue_bytes : 4 << 20;
     handshake_mask_init(&n->self_mask, o->self->x25519);
     rng_fill(&n->o.rng, n->hash_key, sizeof(n->hash_key));
-    defence_init(n, now);
     /* Derived, not drawn: an agent that restarted must give the tokens that it promised before. */
     blake2s(n->reset_secret, HASH_PARTS({ "hawser reset", 12 }, { o->self->x25519_priv, 32 }));
     map64_init(&n->cids, 1 << 20, rng_u64(&n->o.rng));
@@ -52,7 +51,9 @@ struct node *node_new(const struct node_options *o, instant now)
     n->merge = malloc(sizeof(*n->merge));
     n->steer = malloc(sizeof(*n->steer));
     if (!n->peers || !n->wide || !n->merge || !n->steer ||
-        pbuf_pool_init(&n->pool, o->pool_pkts ? o->pool_pkts : 8192) < 0) {
+        pbuf_pool_init(&n->pool, o->pool_pkts ? o->pool_pkts : 8192) < 0 || defence_init(n, now) < 0) {
+        defence_deinit(n);
+        pbuf_pool_deinit(&n->pool);
         free(n->peers);
         free(n->wide);
         free(n->merge);
@@ -78,6 +79,7 @@ void node_free(struct node *n)
         free(n->peers[i]);
     }
     pbuf_unref(n->delivered);
+    defence_deinit(n);
     map64_deinit(&n->cids);
     map64_deinit(&n->by_static);
     map64_deinit(&n->by_addr);
