@@ -3,8 +3,9 @@
  * Theory of operation. Sealed records are looked up by connection id and opened. Everything else is a stranger until
  * proven otherwise, in this order, cheapest first: length and version; mac1 (one BLAKE2s); a digest that we know
  * (copies and replays of one INIT); the budget of public-key work; a cookie; Noise. The budget is 10 % of a core: a
- * credit of microseconds that grows by 100,000 a second up to half a second's worth, of which one INIT takes 300. Below
- * half of it, an INIT must bring a cookie, and then each source network (/24, /64) gets 20 a second. Above 1,000
+ * credit of microseconds that grows by 100,000 a second up to half a second's worth, of which one INIT takes 300. Once
+ * it is below half and until it is full again, an INIT must bring a cookie, and then each source network (/24, /64)
+ * gets 20 a second. Above 1,000
  * cookies a second only who asks again within two seconds gets one: a flood from made-up sources costs a MAC and a bit
  * each.
  *
@@ -82,6 +83,7 @@ static void refill(struct node *n, instant now)
     n->budget_us += (now - n->budget_at) * BUDGET_PER_SEC / SEC;
     n->budget_us = MIN(n->budget_us, BUDGET_MAX);
     n->budget_at = now;
+    n->wary = n->budget_us < (n->wary ? BUDGET_MAX : BUDGET_MAX / 2);
     if (now - n->source_at >= 1 * SEC) {
         memset(n->source_credit, 0, sizeof(n->source_credit));
         n->cookies = 0;
@@ -139,7 +141,7 @@ static void on_init(struct node *n, const struct locator_pair *at, const uint8_t
     }
     refill(n, now);
     cookie_time = handshake_cookie_check(&n->jar, &n->self_mask, pkt, len, &at->remote, now);
-    if (cookie_time < 0 && n->budget_us < BUDGET_MAX / 2) {
+    if (cookie_time < 0 && n->wary) {
         if (cookie_time == -EBADMSG)
             n->drops[NODE_DROP_COOKIE]++;
         answer_cookie(n, at, pkt, len, now);
@@ -151,7 +153,7 @@ static void on_init(struct node *n, const struct locator_pair *at, const uint8_t
         n->drops[NODE_DROP_REPLAY_INIT]++;
         return;
     }
-    if (n->budget_us < INIT_COST || (n->budget_us < BUDGET_MAX / 2 && !source_allows(n, &at->remote.addr))) {
+    if (n->budget_us < INIT_COST || (n->wary && !source_allows(n, &at->remote.addr))) {
         n->drops[NODE_DROP_LOAD]++;
         return;
     }

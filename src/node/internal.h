@@ -61,6 +61,7 @@ struct node {
     instant jar_made;
     int64_t budget_us; /* credit of public-key work */
     instant budget_at;
+    bool wary; /* the credit fell below half and is not full again: an INIT must bring a cookie */
     uint32_t source_credit[SOURCE_BUCKETS];
     instant source_at;
     uint32_t cookies;  /* sent in this second */
