@@ -104,6 +104,33 @@ static void too_big(struct node *n, const uint8_t *pkt, const struct packet_info
     n->icmp_len = len > 0 ? (size_t)len : 0;
 }
 
+void node_set_marks(struct node *n, const struct node_mark *marks, size_t count)
+{
+    n->marks_count = MIN(count, (size_t)NODE_MARKS_MAX);
+    memcpy(n->marks, marks, n->marks_count * sizeof(*marks));
+}
+
+/* The mark that a DSCP stands for, or 0. */
+static uint32_t mark_of(const struct node *n, uint8_t dscp)
+{
+    for (size_t i = 0; i < n->marks_count; i++)
+        if (n->marks[i].dscp == dscp)
+            return n->marks[i].mark;
+    return 0;
+}
+
+/* Takes the DSCP of a mark out of a packet again. */
+static void unmark(const struct node *n, uint8_t *pkt)
+{
+    if (pkt[0] >> 4 == 4 && mark_of(n, pkt[1] >> 2) != 0) {
+        pkt[1] &= 3;
+        packet_fix_v4_header(pkt);
+    } else if (pkt[0] >> 4 == 6 && mark_of(n, (uint8_t)((pkt[0] & 0xf) << 2 | pkt[1] >> 6)) != 0) {
+        pkt[0] &= 0xf0;
+        pkt[1] &= 0x3f;
+    }
+}
+
 /* The steering outcome for a packet of this peer, as a target's index; negative: block it. */
 static int steer(struct peer *p, const struct packet_info *info, enum flow_class *ret_class)
 {
@@ -117,7 +144,7 @@ static int steer(struct peer *p, const struct packet_info *info, enum flow_class
         *ret_class = steer_classify(&automatic, info) == STEER_INTERACTIVE ? FLOW_INTERACTIVE : FLOW_BULK;
         return 0;
     }
-    rule = steer_lookup(t, info, 0, p->node->o.agent);
+    rule = steer_lookup(t, info, mark_of(p->node, info->dscp), p->node->o.agent);
     action = steer_action_of(t, rule);
     if (action->mode == STEER_BLOCK || action->mode == STEER_BYPASS)
         return -EACCES;
@@ -131,6 +158,8 @@ static void enqueue(struct peer *p, struct pbuf *b, size_t len, const struct pac
 {
     if (info->proto == PROTO_TCP && (info->tcp_flags & TCP_SYN))
         (void)!mss_clamp(b->data + DATA_HEADER_LEN, info, p->node->o.mtu, false);
+    if (p->node->marks_count > 0)
+        unmark(p->node, b->data + DATA_HEADER_LEN);
     b->len = (uint16_t)(DATA_HEADER_LEN + len);
     peer_touch(p);
     session_enqueue(p->session, b, hash, c, (uint16_t)target, now);

@@ -55,6 +55,8 @@ struct node {
     struct node_uplink uplinks[NODE_UPLINKS_MAX];
     size_t uplinks_count;
     struct steer_table *steer;
+    struct node_mark marks[NODE_MARKS_MAX];
+    size_t marks_count;
 
     /* defence.c */
     struct cookie_jar jar;

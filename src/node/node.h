@@ -127,6 +127,15 @@ size_t node_peer_endpoints(struct node *n, unsigned peer, struct endpoint *ret, 
 void node_set_steer(struct node *n, const struct steer_table *t, instant now);
 const struct steer_table *node_steer(const struct node *n, unsigned peer);
 
+/* A firewall mark does not reach a TUN device. Whoever marks a packet is made to say it in a DSCP of its own, which is
+ * cleared again here: such a packet is steered by `mark`. */
+struct node_mark {
+    uint8_t dscp;
+    uint32_t mark;
+};
+#define NODE_MARKS_MAX 16
+void node_set_marks(struct node *n, const struct node_mark *marks, size_t count);
+
 void node_uplink_set(struct node *n, const struct node_uplink *u, instant now);
 void node_uplink_remove(struct node *n, uint32_t link, instant now);
 

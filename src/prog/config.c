@@ -493,8 +493,6 @@ static void check_action_links(struct config_parse *p, const struct steer_action
 /* What the daemon can do with a packet is decided by what it sees of it. */
 static void check_rule(struct config_parse *p, const struct steer_rule *r, unsigned line)
 {
-    if (r->mark_mask != 0)
-        config_error(p, line, "Rule: found mark, expected a prefix, ports or DSCP: a mark does not reach a TUN device");
     if (r->action.mode == STEER_BYPASS &&
         (r->dst.addr.family == ADDR_NONE || r->proto || r->ports_count || r->dscp != STEER_DSCP_ANY))
         config_error(p, line,

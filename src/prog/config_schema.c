@@ -529,7 +529,7 @@ const struct config_field config_schema[] = {
     { IN(steer), .key = "Mode", .type = &type_mode, .fallback = "stripe", .roles = CONFIG_ONLY_NODE,
       .help = "how packets use the links when no rule says so" },
     { IN(steer), .key = "Rule", .type = &type_rule, .multiple = true, .roles = CONFIG_ONLY_NODE,
-      .help = "steering rule: PREFIX|any|default [PROTO [PORTS]] [dscp D] [via LINKS] [mode M] [class C]" },
+      .help = "steering rule: PREFIX|any|default [PROTO [PORTS]] [dscp D] [mark M] [via LINKS] [mode M] [class C]" },
     { IN(nat), .key = "NAT", .type = &type_nat, .fallback = "yes", .roles = CONFIG_ONLY_AGENT,
       .help = "translate what nodes send to other networks" },
     { IN(announce), .key = "Announce", .type = &type_endpoints, .multiple = true, .roles = CONFIG_ONLY_AGENT,

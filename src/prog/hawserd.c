@@ -277,6 +277,7 @@ int daemon_reload(struct daemon *d, struct text *errors)
     if (d->config->role == CONFIG_NODE) {
         outside_refresh(d, now);
         inside_routes(d);
+        inside_marks(d);
     }
     say(LOG_NOTICE, "reloaded file=%s", d->config_path);
     return 0;
@@ -329,6 +330,8 @@ static int make_node(struct daemon *d)
     if (!d->node)
         return -ENOMEM;
     node_set_steer(d->node, &c->steer, clock_now());
+    if (c->role == CONFIG_NODE)
+        inside_marks(d);
     return 0;
 }
 

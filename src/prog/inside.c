@@ -123,6 +123,42 @@ static int start_filter(struct daemon *d)
     return r;
 }
 
+void inside_marks(struct daemon *d)
+{
+    /* chosen: of RFC 8126's pools 2 and 3 (RFC 2474 section 6), which no standard uses */
+    static const uint8_t code[NODE_MARKS_MAX] = { 3, 7, 11, 15, 19, 23, 27, 31, 35, 39, 43, 47, 51, 55, 59, 63 };
+    const struct steer_table *t = &d->config->steer;
+    struct nft_mark marks[NODE_MARKS_MAX];
+    struct node_mark heard[NODE_MARKS_MAX] = { 0 };
+    size_t count = 0;
+    char buf[8192], err[256];
+    struct text text;
+
+    for (size_t i = 0; i < t->count; i++) {
+        bool known = t->rules[i].mark_mask == 0;
+
+        for (size_t j = 0; j < count; j++)
+            known |= marks[j].mark == t->rules[i].mark && marks[j].mask == t->rules[i].mark_mask;
+        if (known || count == NODE_MARKS_MAX)
+            continue;
+        marks[count] = (struct nft_mark){ t->rules[i].mark, t->rules[i].mark_mask, code[count] };
+        heard[count] = (struct node_mark){ code[count], t->rules[i].mark };
+        count++;
+    }
+    node_set_marks(d->node, heard, count);
+    if (count == 0) { /* also what a killed process left */
+        (void)!nft_remove(d->config->name, err, sizeof(err));
+        d->filter_up = false;
+        return;
+    }
+    text_init(&text, buf, sizeof(buf));
+    if (nft_marks_ruleset(&text, d->config->name, tun_name(d->tun), marks, count) < 0 ||
+        nft_apply(buf, err, sizeof(err)) < 0)
+        say(LOG_ERR, "rules with a mark do not work: %s", text.overflow ? "too many" : err);
+    else
+        d->filter_up = true;
+}
+
 int inside_start(struct daemon *d)
 {
     const struct config *c = d->config;

@@ -50,6 +50,24 @@ static void add_replacement(struct text *t, const char *name)
     text_add(t, "table inet hawser_%s\ndelete table inet hawser_%s\n", name, name);
 }
 
+int nft_marks_ruleset(struct text *t, const char *name, const char *tunnel, const struct nft_mark *marks, size_t count)
+{
+    if (check_name(name) < 0 || check_interface(tunnel) < 0)
+        return -EINVAL;
+    add_replacement(t, name);
+    text_add(t, "table inet hawser_%s {\n  chain marks {\n", name);
+    text_add(t, "    type filter hook postrouting priority mangle; policy accept;\n");
+    for (size_t i = 0; i < count; i++) {
+        static const char *const families[][2] = { { "ipv4", "ip" }, { "ipv6", "ip6" } };
+
+        for (size_t j = 0; j < ARRAY_LEN(families); j++)
+            text_add(t, "    oifname \"%s\" meta nfproto %s meta mark & 0x%x == 0x%x %s dscp set %u accept\n", tunnel,
+                     families[j][0], marks[i].mask, marks[i].mark, families[j][1], marks[i].dscp);
+    }
+    text_add(t, "  }\n}\n");
+    return t->overflow ? -ENOSPC : 0;
+}
+
 int nft_agent_ruleset(struct text *t, const struct nft_agent *a)
 {
     char prefix[PREFIX_STRLEN];

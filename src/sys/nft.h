@@ -23,6 +23,13 @@ struct nft_agent {
  * -ENOSPC. An accept of ours does not overrule a drop in somebody else's table. */
 int nft_agent_ruleset(struct text *t, const struct nft_agent *a);
 
+/* A mark that is to be seen inside the tunnel: packets whose mark & mask equal it get this DSCP on the way in. */
+struct nft_mark {
+    uint32_t mark, mask;
+    uint8_t dscp;
+};
+/* Appends a node's ruleset: replaces the table; the first mark that fits decides. As nft_agent_ruleset. */
+int nft_marks_ruleset(struct text *t, const char *name, const char *tunnel, const struct nft_mark *marks, size_t count);
 /* Runs `nft -f -` with this text and waits for it (milliseconds). 0; -ENOENT (no nft program); -EPERM; -EINVAL (nft
  * refused it; nothing was changed) or another -errno. On failure err holds what nft said, or why it did not run. */
 int nft_apply(const char *ruleset, char *err, size_t err_size);

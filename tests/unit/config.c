@@ -229,8 +229,6 @@ static const struct {
     { IF "Rule = any tcp 443 mode bypass\n" PEER,
       "f:3: Rule: found mode bypass with more than a prefix, expected a prefix alone: it is a route\n" },
     { IF "Mode = bypass\n" PEER, "f:3: found mode bypass for everything, expected Routes = none\n" },
-    { IF "Rule = any mark 7 mode stripe\n" PEER,
-      "f:3: Rule: found mark, expected a prefix, ports or DSCP: a mark does not reach a TUN device\n" },
     { IF "Offload = tos\n" PEER,
       "f:3: found Offload = tos, expected yes, no, or some of csum, tso, uso, gso, gro (did you mean tso?)\n" },
     { IF "Offload = no, tso\n" PEER,

@@ -66,9 +66,30 @@ static void test_agent_refuses(void **state)
     assert_string_equal(buf, "");
 }
 
+static void test_marks(void **state)
+{
+    static const struct nft_mark marks[] = { { 0x7, 0xff, 3 } };
+    char buf[1024];
+    struct text t;
+
+    text_init(&t, buf, sizeof(buf));
+    assert_int_equal(nft_marks_ruleset(&t, "van", "hawser0", marks, 1), 0);
+    assert_string_equal(buf, "table inet hawser_van\ndelete table inet hawser_van\n"
+                             "table inet hawser_van {\n  chain marks {\n"
+                             "    type filter hook postrouting priority mangle; policy accept;\n"
+                             "    oifname \"hawser0\" meta nfproto ipv4 meta mark & 0xff == 0x7 ip dscp set 3 accept\n"
+                             "    oifname \"hawser0\" meta nfproto ipv6 meta mark & 0xff == 0x7 ip6 dscp set 3 accept\n"
+                             "  }\n}\n");
+    text_init(&t, buf, sizeof(buf));
+    assert_int_equal(nft_marks_ruleset(&t, "van", "a\"b", marks, 1), -EINVAL);
+    text_init(&t, buf, 40);
+    assert_int_equal(nft_marks_ruleset(&t, "van", "hawser0", marks, 1), -ENOSPC);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_agent_text), cmocka_unit_test(test_agent_refuses) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_agent_text), cmocka_unit_test(test_agent_refuses),
+                                        cmocka_unit_test(test_marks) };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
