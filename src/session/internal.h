@@ -34,6 +34,7 @@
 
 struct epoch {
     bool initiator; /* we are */
+    bool proven;    /* a record was opened under it */
     bool fresh;     /* responder: the session begins anew when it is confirmed */
     enum suite suite;
     uint8_t master[32];

@@ -380,6 +380,7 @@ void session_on_sealed(struct cid_entry *e, uint8_t *pkt, size_t len, const stru
         drop(s, DROP_AUTH);
         return;
     }
+    ep->proven = true;
     if (ep == s->next)
         establish_confirmed(s, now);
     if (plain[0] == CONTENT_DATA ? plain_len < DATA_HEADER_LEN + 20 : plain[0] != CONTENT_CONTROL) {

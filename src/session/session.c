@@ -16,6 +16,7 @@
 #define TICK (50 * MSEC)
 #define NO_PATH_LIMIT (100 * MSEC) /* chosen: a handover with a gap is not yet an outage */
 #define STALE_AFTER (1 * SEC)      /* chosen: above the first retransmission timeouts of TCP and QUIC */
+#define PROVE_LIMIT (2 * SEC)      /* chosen: below SESSION_TENTATIVE_LIFE, above the round trip of any path */
 #define LEARNING                                                                                                       \
     (2 * SEC) /* chosen: while a path is measured its delay is not known, and its first queue is its longest */
 
@@ -338,6 +339,10 @@ void session_path_link(struct session *s, unsigned slot, bool up, instant now)
         return;
     p->link_down = !up;
     p->revision++;
+    /* Said on the path itself too: when no other path is left, the message has no way, and the peer answers nothing on
+     * a path that it believes to be down. */
+    p->open = false;
+    p->want_open = s->o.opener && up;
     if (p->path)
         path_on_link(p->path, up, now);
     send_path_message(s, slot, MESSAGE_PATH_STATUS, now);
@@ -579,6 +584,10 @@ static void slow_work(struct session *s, instant now)
             s->rekey_at > now + SESSION_RETRY_AFTER)
             s->rekey_at = now;
     }
+    /* Keys that the peer never used: its tentative slot may have run out before our first record reached it. */
+    if (s->o.opener && s->cur && s->cur->initiator && !s->cur->proven && now - s->cur->born > PROVE_LIMIT &&
+        !s->conn.active)
+        s->rekey_at = MIN(s->rekey_at, now);
     if (s->cur && now - s->cur->born > SESSION_REJECT_AFTER && s->up && now > s->alive_until) {
         s->up = false;
         session_event(s, SESSION_DOWN, 0, false, 0);
