@@ -70,7 +70,7 @@ struct config_link {
     unsigned line;
     int tier; /* enum config_tier */
     int64_t weight;
-    uint64_t rate_up_bps, rate_down_bps; /* ceilings, 0: none */
+    uint64_t rate_up_bps; /* ceiling for sending, 0: none */
     struct config_signal {
         int source; /* enum config_wifi */
         char *file; /* CONFIG_WIFI_FILE: holds one number, dBm */

@@ -553,8 +553,6 @@ const struct config_field config_schema[] = {
       .help = "share under load balancing" },
     { LK(rate_up_bps), .key = "RateUp", .type = &type_rate, .min = 64000, .max = 1000000000000,
       .help = "ceiling for sending (none)" },
-    { LK(rate_down_bps), .key = "RateDown", .type = &type_rate, .min = 64000, .max = 1000000000000,
-      .help = "ceiling for receiving (none)" },
     { LK(wifi), .key = "WifiSignal", .type = &type_wifi, .fallback = "auto",
       .help = "where the signal strength comes from" },
     { LK(signal_low_dbm), .key = "SignalLow", .type = &type_number, .min = -120, .max = 0, .fallback = "-75",

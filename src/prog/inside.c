@@ -93,7 +93,10 @@ static int start_filter(struct daemon *d)
 {
     const struct config *c = d->config;
     struct prefix prefixes[64];
-    struct nft_agent a = { .name = c->name, .tunnel = tun_name(d->tun), .prefixes = prefixes };
+    struct nft_agent a = { .name = c->name,
+                           .tunnel = tun_name(d->tun),
+                           .prefixes = prefixes,
+                           .out = c->nat.interface[0] ? c->nat.interface : NULL };
     char *text_buf = malloc(NFT_RULESET_MAX), err[256];
     struct text t;
     int r;

@@ -72,7 +72,7 @@ int nft_agent_ruleset(struct text *t, const struct nft_agent *a)
 {
     char prefix[PREFIX_STRLEN];
 
-    if (check_name(a->name) < 0 || check_interface(a->tunnel) < 0)
+    if (check_name(a->name) < 0 || check_interface(a->tunnel) < 0 || (a->out && check_interface(a->out) < 0))
         return -EINVAL;
     for (size_t i = 0; i < a->prefixes_count; i++)
         if (a->prefixes[i].len > addr_bits(&a->prefixes[i].addr) || addr_bits(&a->prefixes[i].addr) == 0)
@@ -81,7 +81,7 @@ int nft_agent_ruleset(struct text *t, const struct nft_agent *a)
     text_add(t, "table inet hawser_%s {\n", a->name);
     text_add(t, "  chain postrouting {\n    type nat hook postrouting priority srcnat; policy accept;\n");
     for (size_t i = 0; i < a->prefixes_count; i++)
-        text_add(t, "    oifname != \"%s\" %s saddr %s masquerade\n", a->tunnel,
+        text_add(t, "    oifname %s\"%s\" %s saddr %s masquerade\n", a->out ? "" : "!= ", a->out ? a->out : a->tunnel,
                  a->prefixes[i].addr.family == ADDR_V4 ? "ip" : "ip6", prefix_format(&a->prefixes[i], prefix));
     text_add(t, "  }\n  chain forward {\n    type filter hook forward priority filter; policy accept;\n");
     text_add(t, "    iifname \"%s\" accept\n    oifname \"%s\" accept\n  }\n}\n", a->tunnel, a->tunnel);

@@ -14,6 +14,7 @@ struct text;
 struct nft_agent {
     const char *name;              /* [a-z0-9_], 1..NFT_NAME_MAX; the table is hawser_<name> */
     const char *tunnel;            /* the tunnel's interface */
+    const char *out;               /* masquerade out of this interface only; NULL: of every one but the tunnel */
     const struct prefix *prefixes; /* what nodes use inside the tunnel: masqueraded when it leaves elsewhere */
     size_t prefixes_count;
 };

@@ -66,6 +66,23 @@ static void test_agent_refuses(void **state)
     assert_string_equal(buf, "");
 }
 
+static void test_one_way_out(void **state)
+{
+    struct prefix inside = { 0 };
+    struct nft_agent a = {
+        .name = "home", .tunnel = "hawser0", .out = "eth0", .prefixes = &inside, .prefixes_count = 1
+    };
+    char buf[1024];
+    struct text t;
+
+    assert_int_equal(prefix_parse("10.77.0.0/24", false, &inside), 0);
+    text_init(&t, buf, sizeof(buf));
+    assert_int_equal(nft_agent_ruleset(&t, &a), 0);
+    assert_non_null(strstr(buf, "    oifname \"eth0\" ip saddr 10.77.0.0/24 masquerade\n"));
+    a.out = "e\"0";
+    assert_int_equal(nft_agent_ruleset(&t, &a), -EINVAL);
+}
+
 static void test_marks(void **state)
 {
     static const struct nft_mark marks[] = { { 0x7, 0xff, 3 } };
@@ -89,7 +106,7 @@ static void test_marks(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(test_agent_text), cmocka_unit_test(test_agent_refuses),
-                                        cmocka_unit_test(test_marks) };
+                                        cmocka_unit_test(test_one_way_out), cmocka_unit_test(test_marks) };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
