@@ -465,14 +465,16 @@ static void end_event(struct world_end *e, const struct node_event *ev)
 static void pop_inner(struct world_end *e)
 {
     struct world *w = e->world;
-    struct offload offload;
-    const uint8_t *pkt;
-    size_t len;
+    uint8_t pkt[PBUF_CAPACITY]; /* an end of ours merges nothing */
+    struct merged in;
 
-    while ((len = node_pop_inner(e->node, &pkt, &offload, w->now)) > 0 && !w->failed)
+    while (node_pop_inner(e->node, &in, w->now) && !w->failed) {
+        size_t len = slices_gather(in.slices, in.count, pkt, sizeof(pkt));
+
         for (size_t i = 0; i < w->watches_count; i++)
             if (w->watches[i]->inner && w->watches[i]->inner(w->watches[i]->ctx, e, pkt, len))
                 break;
+    }
 }
 
 static void end_reschedule(struct world_end *e)
@@ -537,11 +539,11 @@ static void end_fire(struct world *w, struct world_source *s)
 
 void world_packet_in(struct world_end *e, const uint8_t *pkt, size_t len)
 {
-    static const struct offload none = { 0 };
+    static const struct offload right = { .flags = OFFLOAD_DATA_VALID }; /* traffic's checksums are */
 
     if (!e->node)
         return;
-    node_on_packet(e->node, pkt, len, &none, e->world->now);
+    node_on_packet(e->node, pkt, len, &right, e->world->now);
     if (!e->driving)
         end_drive(e);
 }

@@ -222,6 +222,7 @@ static void to_peer(struct peer *p, const uint8_t *pkt, size_t len, const struct
         return;
     }
     hash = packet_flow_hash(info, n->hash_key);
+    seg.owe = seg.may_owe; /* the seal protects the bytes from here on */
     for (;;) {
         struct pbuf *b = pbuf_take(&n->pool);
 
@@ -234,6 +235,7 @@ static void to_peer(struct peer *p, const uint8_t *pkt, size_t len, const struct
             pbuf_unref(b);
             return;
         }
+        b->note = seg.owe ? SESSION_CSUM_OWED : 0;
         enqueue(p, b, (size_t)one, info, hash, c, target, now);
     }
 }
@@ -256,14 +258,14 @@ void node_on_packet(struct node *n, const uint8_t *pkt, size_t len, const struct
 }
 
 /* True when it is for our own inside. */
-static bool accept_inner(struct peer *p, const uint8_t *pkt, size_t len, instant now)
+static bool accept_inner(struct peer *p, const struct session_packet *pkt, struct packet_info *ret, instant now)
 {
-    static const struct offload none;
     struct node *n = p->node;
+    struct offload offload = { 0 };
     struct packet_info info;
     struct peer *other;
 
-    if (packet_parse(pkt, len, &info) < 0) {
+    if (packet_parse(pkt->data, pkt->len, &info) < 0) {
         n->drops[NODE_DROP_INNER_BAD]++;
         return false;
     }
@@ -275,56 +277,69 @@ static bool accept_inner(struct peer *p, const uint8_t *pkt, size_t len, instant
         n->drops[NODE_DROP_INNER_DEST]++;
         return false;
     }
+    *ret = info;
     other = n->o.agent ? inner_route(n, &info.dst) : NULL;
     if (!other)
         return true;
-    if (other != p)
-        to_peer(other, pkt, len, &none, &info, now);
-    else
+    if (other == p) {
         n->drops[NODE_DROP_NO_ROUTE]++; /* its own address: it would come back for ever */
+        return false;
+    }
+    if (pkt->csum_owed && packet_csum_offset(&info) > 0)
+        offload = (struct offload){ .flags = OFFLOAD_NEEDS_CSUM,
+                                    .csum_start = info.l4_off,
+                                    .csum_offset = (uint16_t)packet_csum_offset(&info) };
+    to_peer(other, pkt->data, pkt->len, &offload, &info, now);
     return false;
 }
 
-/* Feeds merge until it is full or nothing is left. True when merge has something ready. */
+static void forget_pending(struct node *n)
+{
+    pbuf_unref(n->pending.owner);
+    n->pending = (struct session_packet){ 0 };
+}
+
+/* Feeds merge until it is full or nothing is left. */
 static void feed_merge(struct node *n, instant now)
 {
     LIST_FOREACH (p, &n->ready, struct peer, ready) {
         while (p->session) {
-            if (!n->pending) {
-                pbuf_unref(n->delivered);
-                n->delivered = NULL;
-                if (!session_pop_delivered(p->session, &n->pending, &n->pending_len, &n->delivered, now))
+            struct merge_packet in;
+
+            if (!n->pending.data) {
+                if (!session_pop_delivered(p->session, &n->pending, now))
                     break;
-                if (!accept_inner(p, n->pending, n->pending_len, now)) {
-                    n->pending = NULL;
+                if (!accept_inner(p, &n->pending, &n->pending_info, now)) {
+                    forget_pending(n);
                     continue;
                 }
             }
-            if (merge_push(n->merge, n->pending, n->pending_len) == -EAGAIN)
+            in = (struct merge_packet){ .data = n->pending.data,
+                                        .info = &n->pending_info,
+                                        .csum_owed = n->pending.csum_owed,
+                                        .owner = n->pending.owner };
+            if (merge_push(n->merge, &in) == -EAGAIN)
                 return; /* it has ready what must be taken first */
-            n->pending = NULL;
+            forget_pending(n);
         }
     }
     merge_flush(n->merge);
 }
 
-size_t node_pop_inner(struct node *n, const uint8_t **ret, struct offload *offload, instant now)
+bool node_pop_inner(struct node *n, struct merged *ret, instant now)
 {
-    size_t len = merge_pop(n->merge, offload, ret);
-
-    if (len > 0)
-        return len;
+    if (merge_pop(n->merge, ret))
+        return true;
     if (n->icmp_len > 0) {
-        len = n->icmp_len;
+        n->icmp_slice = (struct slice){ n->icmp, n->icmp_len };
+        *ret = (struct merged){ .slices = &n->icmp_slice, .count = 1, .len = n->icmp_len };
         n->icmp_len = 0;
-        *offload = (struct offload){ 0 };
-        *ret = n->icmp;
-        return len;
+        return true;
     }
     if (n->peers_count == 0)
-        return 0;
+        return false;
     feed_merge(n, now);
-    return merge_pop(n->merge, offload, ret);
+    return merge_pop(n->merge, ret);
 }
 
 void node_explain(struct node *n, const struct packet_info *info, struct node_why *ret)

@@ -81,13 +81,13 @@ struct node {
 
     /* inner.c */
     struct merge *merge;
-    struct pbuf *delivered; /* given back at the next call */
-    uint8_t icmp[PTB_MAX];  /* an answer for our own inside */
+    uint8_t icmp[PTB_MAX]; /* an answer for our own inside */
     size_t icmp_len;
     instant icmp_at;
     unsigned icmp_credit;
-    const uint8_t *pending; /* a packet that merge had no room for */
-    size_t pending_len;
+    struct slice icmp_slice;
+    struct session_packet pending; /* one that merge had no room for; data NULL: none */
+    struct packet_info pending_info;
 
     instant tick;
     struct node_event events[NODE_EVENTS_MAX];

@@ -78,7 +78,8 @@ void node_free(struct node *n)
         ident_wipe(n->peers[i], sizeof(*n->peers[i]));
         free(n->peers[i]);
     }
-    pbuf_unref(n->delivered);
+    pbuf_unref(n->pending.owner);
+    merge_deinit(n->merge);
     defence_deinit(n);
     map64_deinit(&n->cids);
     map64_deinit(&n->by_static);

@@ -5,7 +5,8 @@
  * defence. Programs put sockets, a TUN device and a clock around it; the simulator puts simulated links around it.
  *
  * The driver's loop: node_on_datagram / node_on_packet / node_uplink_set / node_on_expiry for what happened, then
- * node_pop_inner until 0, node_output until false, node_pop_event until false, then sleep until node_next_expiry. */
+ * node_pop_inner until false, node_output until false, node_pop_event until false, then sleep until node_next_expiry.
+ */
 #pragma once
 
 #include "session/session.h"
@@ -149,8 +150,9 @@ void node_on_unreachable(struct node *n, const struct locator_pair *at, instant 
 
 /* One datagram or train, at most SESSION_OUTPUT_MAX bytes into buf. */
 bool node_output(struct node *n, uint8_t *buf, struct session_tx *ret, instant now);
-/* One packet or super-packet for the inside; valid until the next call on the node. Length or 0. */
-size_t node_pop_inner(struct node *n, const uint8_t **ret, struct offload *offload, instant now);
+/* True and one packet or super-packet for the inside; valid until the next call on the node. What came by
+ * node_on_datagram stays where it was received: the bytes passed there must be kept until this says false. */
+bool node_pop_inner(struct node *n, struct merged *ret, instant now);
 bool node_pop_event(struct node *n, struct node_event *ret);
 instant node_next_expiry(const struct node *n, instant now);
 void node_on_expiry(struct node *n, instant now);

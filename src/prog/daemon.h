@@ -113,7 +113,7 @@ void inside_stop(struct daemon *d);
 void inside_config(struct daemon *d, unsigned peer, instant now); /* node: the agent numbered us */
 void inside_routes(struct daemon *d);                             /* makes routes and rules what they should be */
 void inside_marks(struct daemon *d); /* node: rules with a mark: the packet filter says it, the core hears it */
-void inside_write(struct daemon *d, const uint8_t *pkt, size_t len, const struct offload *o);
+void inside_write(struct daemon *d, const struct merged *pkt);
 
 /* memory.c */
 int memory_load(struct daemon *d,

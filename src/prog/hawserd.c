@@ -151,12 +151,10 @@ void daemon_turn(struct daemon *d, instant now)
 {
     struct session_tx tx;
     struct node_event ev;
-    struct offload offload;
-    const uint8_t *pkt;
-    size_t len;
+    struct merged pkt;
 
-    while ((len = node_pop_inner(d->node, &pkt, &offload, now)) > 0)
-        inside_write(d, pkt, len, &offload);
+    while (node_pop_inner(d->node, &pkt, now))
+        inside_write(d, &pkt);
     for (int i = 0; i < OUTPUT_BURST && node_output(d->node, d->out, &tx, now); i++)
         outside_send(d, &tx, d->out, now);
     while (node_pop_event(d->node, &ev))
@@ -317,7 +315,7 @@ static int make_node(struct daemon *d)
         .mtu = (uint16_t)MIN(c->mtu, (int64_t)NODE_MTU_MAX),
         .wait = c->wait,
         .pool_pkts = c->role == CONFIG_AGENT ? 32768 : 16384,
-        .merge = MERGE_TRUSTED | (f.vnet_hdr ? MERGE_TCP : 0u) | (f.tx_uso ? MERGE_UDP : 0u),
+        .merge = (f.vnet_hdr ? MERGE_CSUM | MERGE_TCP : 0u) | (f.tx_uso ? MERGE_UDP : 0u),
         .inside = { first_address(c, ADDR_V4), first_address(c, ADDR_V6) },
     };
 

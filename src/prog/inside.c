@@ -45,9 +45,10 @@ static void on_tun(struct daemon *d, void *arg, instant now)
     }
 }
 
-void inside_write(struct daemon *d, const uint8_t *pkt, size_t len, const struct offload *o)
+void inside_write(struct daemon *d, const struct merged *pkt)
 {
-    struct iovec iov = { .iov_base = (void *)(uintptr_t)pkt, .iov_len = len };
+    const struct offload *o = &pkt->offload;
+    struct iovec iov[MERGE_PKTS_MAX + 1];
     struct tun_meta meta = {
         .gso = o->gso_type == OFFLOAD_GSO_TCPV4   ? TUN_GSO_TCP4
                : o->gso_type == OFFLOAD_GSO_TCPV6 ? TUN_GSO_TCP6
@@ -60,10 +61,12 @@ void inside_write(struct daemon *d, const uint8_t *pkt, size_t len, const struct
         .csum_offset = o->csum_offset,
     };
 
-    if (tun_write(d->tun, &iov, 1, &meta) < 0)
+    for (size_t i = 0; i < pkt->count; i++)
+        iov[i] = (struct iovec){ .iov_base = (void *)(uintptr_t)pkt->slices[i].data, .iov_len = pkt->slices[i].len };
+    if (tun_write(d->tun, iov, pkt->count, &meta) < 0)
         d->tun_write_failed++;
     else
-        d->tun_tx_bytes += len;
+        d->tun_tx_bytes += pkt->len;
 }
 
 static int say_tun_failure(const struct daemon *d, int r)

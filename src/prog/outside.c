@@ -29,9 +29,7 @@ static void on_socket(struct daemon *d, void *arg, instant now)
     struct udp_rx batch[UDP_BATCH_MAX];
     struct udp_error err;
     struct locator_pair at = { .link = e->link };
-    struct offload offload;
-    const uint8_t *pkt;
-    size_t len;
+    struct merged pkt;
 
     for (int round = 0; round < READ_ROUNDS; round++) {
         int n = udp_recv(e->udp, batch, UDP_BATCH_MAX);
@@ -47,8 +45,8 @@ static void on_socket(struct daemon *d, void *arg, instant now)
             node_on_datagram(d->node, &at, batch[i].data, batch[i].len, batch[i].segment_bytes, now);
         }
         /* What was delivered in place lies in the socket's buffers: it must be out before they are read into again. */
-        while ((len = node_pop_inner(d->node, &pkt, &offload, now)) > 0)
-            inside_write(d, pkt, len, &offload);
+        while (node_pop_inner(d->node, &pkt, now))
+            inside_write(d, &pkt);
         if (n < UDP_BATCH_MAX)
             break;
     }

@@ -154,11 +154,7 @@ struct session {
     struct reinjection reinject[FLOW_CLASS_COUNT];
     uint8_t fastest; /* slot, for smallest-delay with hysteresis */
 
-    struct {
-        const uint8_t *data;
-        size_t len;
-        struct pbuf *owner;
-    } deliver[DELIVER_MAX];
+    struct session_packet deliver[DELIVER_MAX]; /* none has an owner */
     unsigned deliver_head, deliver_count;
 
     struct session_event events[EVENTS_MAX];

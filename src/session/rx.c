@@ -71,11 +71,9 @@ static void on_data(struct session *s, unsigned slot, uint8_t *plain, size_t len
     s->info.rx_pkts++;
     s->last_data = now;
     if (s->deliver_count < DELIVER_MAX && reseq_pass(s->reseq, h.flow, seq, prev, h.paths, now)) {
-        unsigned i = (s->deliver_head + s->deliver_count++) % DELIVER_MAX;
-
-        s->deliver[i].data = plain + DATA_HEADER_LEN;
-        s->deliver[i].len = len - DATA_HEADER_LEN;
-        s->deliver[i].owner = NULL;
+        s->deliver[(s->deliver_head + s->deliver_count++) % DELIVER_MAX] = (struct session_packet){
+            .data = plain + DATA_HEADER_LEN, .len = len - DATA_HEADER_LEN, .csum_owed = h.csum_owed
+        };
         return;
     }
     b = pbuf_take(s->o.pool);
@@ -362,6 +360,7 @@ void session_on_sealed(struct cid_entry *e, uint8_t *pkt, size_t len, const stru
     size_t plain_len = len - SEALED_HEADER_LEN - SEALED_TAG_LEN;
     uint64_t counter;
     uint32_t id = e->path_id;
+    bool data;
     int slot;
 
     if (len < SEALED_MIN_LEN) {
@@ -383,7 +382,9 @@ void session_on_sealed(struct cid_entry *e, uint8_t *pkt, size_t len, const stru
     ep->proven = true;
     if (ep == s->next)
         establish_confirmed(s, now);
-    if (plain[0] == CONTENT_DATA ? plain_len < DATA_HEADER_LEN + 20 : plain[0] != CONTENT_CONTROL) {
+    data = (plain[0] & CONTENT_TYPE_MASK) == CONTENT_DATA;
+    if (data ? plain_len < DATA_HEADER_LEN + 20 || (plain[0] & ~(CONTENT_TYPE_MASK | DATA_CSUM_OWED))
+             : plain[0] != CONTENT_CONTROL) {
         drop(s, DROP_MALFORMED);
         return;
     }
@@ -391,24 +392,21 @@ void session_on_sealed(struct cid_entry *e, uint8_t *pkt, size_t len, const stru
     if (slot < 0)
         return;
     s->alive_until = now + s->o.wait;
-    path_on_received(s->paths[slot].path, counter, len + 28,
-                     plain[0] == CONTENT_DATA || (plain[1] & CONTROL_FLAG_ELICITING),
-                     get_be16(plain + (plain[0] == CONTENT_DATA ? 10 : 2)), now);
+    path_on_received(s->paths[slot].path, counter, len + 28, data || (plain[1] & CONTROL_FLAG_ELICITING),
+                     get_be16(plain + (data ? 10 : 2)), now);
     session_path_events(s, (unsigned)slot, now);
-    if (plain[0] == CONTENT_DATA)
+    if (data)
         on_data(s, (unsigned)slot, plain, plain_len, now);
     else
         on_control(s, (unsigned)slot, plain, plain_len, now);
 }
 
-bool session_pop_delivered(struct session *s, const uint8_t **ret, size_t *len, struct pbuf **owner, instant now)
+bool session_pop_delivered(struct session *s, struct session_packet *ret, instant now)
 {
     struct pbuf *b;
 
     if (s->deliver_count > 0) {
-        *ret = s->deliver[s->deliver_head].data;
-        *len = s->deliver[s->deliver_head].len;
-        *owner = NULL;
+        *ret = s->deliver[s->deliver_head];
         s->deliver_head = (s->deliver_head + 1) % DELIVER_MAX;
         s->deliver_count--;
         return true;
@@ -416,8 +414,9 @@ bool session_pop_delivered(struct session *s, const uint8_t **ret, size_t *len, 
     b = reseq_pop(s->reseq, now);
     if (!b)
         return false;
-    *ret = b->data + DATA_HEADER_LEN;
-    *len = b->len - DATA_HEADER_LEN;
-    *owner = b;
+    *ret = (struct session_packet){ .data = b->data + DATA_HEADER_LEN,
+                                    .len = b->len - DATA_HEADER_LEN,
+                                    .csum_owed = (b->data[0] & DATA_CSUM_OWED) != 0,
+                                    .owner = b };
     return true;
 }

@@ -23,6 +23,8 @@
 #define SESSION_OUTPUT_MAX 65000 /* bytes that session_output may write: below the largest UDP datagram */
 #define SESSION_GSO_MAX 64       /* segments the kernel takes in one call (UDP_MAX_SEGMENTS) */
 
+#define SESSION_CSUM_OWED 1 /* of a packet's note: its TCP or UDP checksum was not computed */
+
 #define SESSION_REKEY_AFTER (120 * SEC)
 #define SESSION_REJECT_AFTER (180 * SEC)
 #define SESSION_TENTATIVE_LIFE (5 * SEC)
@@ -165,12 +167,19 @@ bool session_is_connecting(const struct session *s);
 void session_on_sealed(struct cid_entry *e, uint8_t *pkt, size_t len, const struct locator_pair *at, instant now);
 /* One super-datagram into buf (SESSION_OUTPUT_MAX bytes); false when there is nothing to send now. */
 bool session_output(struct session *s, uint8_t *buf, struct session_tx *ret, instant now);
-/* Takes the caller's reference. The packet stands at data[DATA_HEADER_LEN], len counts that header too. */
+/* Takes the caller's reference. The packet stands at data[DATA_HEADER_LEN], len counts that header too; note is 0 or
+ * SESSION_CSUM_OWED. */
 void session_enqueue(struct session *s, struct pbuf *b, uint64_t flow_hash, enum flow_class c, uint16_t target,
                      instant now);
-/* The next packet for the inside. *owner, when not NULL, is a reference that the caller gives back; otherwise the bytes
- * are in the datagram that was passed in and go with it. */
-bool session_pop_delivered(struct session *s, const uint8_t **ret, size_t *len, struct pbuf **owner, instant now);
+struct session_packet {
+    const uint8_t *data;
+    size_t len;
+    bool csum_owed;     /* its TCP or UDP checksum is to be computed */
+    struct pbuf *owner; /* a reference that the caller gives back; NULL: the bytes are in the datagram that was passed
+                         * in and go with it */
+};
+/* True and the next packet for the inside. */
+bool session_pop_delivered(struct session *s, struct session_packet *ret, instant now);
 /* 0 or -ENOBUFS, -ENOTCONN. */
 MUST_CHECK int session_send_message(struct session *s, const uint8_t *msg, size_t len, instant now);
 

@@ -273,7 +273,7 @@ static void number(struct session *s, struct flow *f, struct pbuf *b, unsigned s
 {
     const struct session_target *t = &s->targets[f->steer];
     uint64_t seq = s->tx_seq++;
-    struct data_header h = { .flow = f->index, .seq = (uint32_t)seq };
+    struct data_header h = { .csum_owed = b->note & SESSION_CSUM_OWED, .flow = f->index, .seq = (uint32_t)seq };
     uint8_t copies = 0, doubt = 0;
 
     if (now - f->paths_since > RECENT_SPAN) {

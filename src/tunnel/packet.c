@@ -189,6 +189,13 @@ int packet_parse(const uint8_t *pkt, size_t len, struct packet_info *ret)
     return 0;
 }
 
+unsigned packet_csum_offset(const struct packet_info *info)
+{
+    if (info->fragment || info->routed || info->payload_off > PACKET_HDR_MAX)
+        return 0;
+    return info->proto == PROTO_TCP ? 16 : info->proto == PROTO_UDP ? 6 : 0;
+}
+
 uint64_t packet_flow_hash(const struct packet_info *info, const uint8_t key[16])
 {
     uint8_t buf[2 + 32 + 5] = { info->family };

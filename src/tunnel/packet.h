@@ -60,6 +60,10 @@ struct packet_info {
  * 0, -EPROTONOSUPPORT (neither IPv4 nor IPv6), -EBADMSG (cut short or inconsistent), -EMSGSIZE (jumbogram). */
 int packet_parse(const uint8_t *pkt, size_t len, struct packet_info *ret);
 
+/* Where the transport checksum stands, in bytes from l4_off, if it may be left out on the way and computed again at its
+ * end: a whole TCP or UDP packet whose headers take at most PACKET_HDR_MAX bytes. 0: it may not. */
+unsigned packet_csum_offset(const struct packet_info *info);
+
 /* The same for every packet of one direction of one flow, and for every fragment of one packet. */
 uint64_t packet_flow_hash(const struct packet_info *info, const uint8_t key[16]);
 

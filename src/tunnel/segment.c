@@ -4,7 +4,9 @@
  * IPv4 identification (counted up from the super-packet's), TCP sequence number; FIN and PSH stay on the last piece
  * only, CWR on the first only (RFC 3168 6.1.2: once for each window). Checksums are computed from scratch, so what the
  * super-packet's fields hold does not matter. A packet that is not to be cut is copied, and its checksum completed if
- * it is partial: the field holds the pseudo-header's sum, and the sum from csum_start on is added to it.
+ * it is partial: from scratch for TCP and UDP; for what we do not know the field holds the pseudo-header's sum, and the
+ * sum from csum_start on is added to it. A tunnel that seals each piece need not touch every byte for that: where the
+ * packet is known to be right the checksum may be owed, and whoever takes the packet out computes it.
  *
  * Limits: 65535 bytes; a piece for each gso_size bytes of payload, gso_size of 1 and more.
  * Sources: virtio 1.2, 5.1.6 (header fields); RFC 9293, 768, 791, 3168. */
@@ -66,7 +68,20 @@ static int check_kind(const struct packet_info *i, const uint8_t *pkt, uint8_t g
     }
     if (i->routed)
         return -EPROTONOSUPPORT;
-    return fits ? 0 : -EBADMSG;
+    return fits && packet_csum_offset(i) > 0 ? 0 : -EBADMSG;
+}
+
+/* Who made the packet left its checksum to the device, or the kernel has verified it, and the field is where both ends
+ * will look for it. */
+static bool may_owe(const struct segment *s, const struct offload *o)
+{
+    unsigned offset = packet_csum_offset(&s->info);
+
+    if (offset == 0)
+        return false;
+    if (s->complete)
+        return s->csum_start == s->info.l4_off && s->csum_offset == offset;
+    return s->cut || ((o->flags & OFFLOAD_DATA_VALID) && get_be16(s->pkt + s->info.l4_off + offset) != 0);
 }
 
 int segment_init(struct segment *s, const uint8_t *pkt, size_t len, const struct offload *o)
@@ -94,6 +109,7 @@ int segment_init(struct segment *s, const uint8_t *pkt, size_t len, const struct
         n.csum_start = o->csum_start;
         n.csum_offset = o->csum_offset;
     }
+    n.may_owe = may_owe(&n, o);
     *s = n;
     return 0;
 }
@@ -103,11 +119,21 @@ size_t segment_largest(const struct segment *s)
     return s->info.payload_off + s->size;
 }
 
+static void fix_checksum(const struct segment *s, uint8_t *out, size_t len)
+{
+    uint8_t *l4 = out + s->info.l4_off, *check = l4 + packet_csum_offset(&s->info);
+    size_t l4_len = len - s->info.l4_off;
+    uint16_t sum;
+
+    put_be16(check, 0);
+    sum = csum_finish(csum_add(csum_pseudo(out, s->info.proto, (uint32_t)l4_len), l4, l4_len));
+    /* UDP's 0 says that there is none (RFC 768). */
+    put_be16(check, sum == 0 && s->info.proto == PROTO_UDP ? 0xffff : sum);
+}
+
 static void fix_headers(const struct segment *s, uint8_t *out, size_t len, bool last)
 {
-    size_t l4_len = len - s->info.l4_off;
-    uint8_t *l4 = out + s->info.l4_off, *check;
-    uint16_t sum;
+    uint8_t *l4 = out + s->info.l4_off;
 
     if (s->info.family == ADDR_V4) {
         put_be16(out + 2, (uint16_t)len);
@@ -122,15 +148,9 @@ static void fix_headers(const struct segment *s, uint8_t *out, size_t len, bool 
             l4[13] &= (uint8_t)~TCP_CWR;
         if (!last)
             l4[13] &= (uint8_t) ~(TCP_FIN | TCP_PSH);
-        check = l4 + 16;
     } else {
-        put_be16(l4 + 4, (uint16_t)l4_len);
-        check = l4 + 6;
+        put_be16(l4 + 4, (uint16_t)(len - s->info.l4_off));
     }
-    put_be16(check, 0);
-    sum = csum_finish(csum_add(csum_pseudo(out, s->info.proto, (uint32_t)l4_len), l4, l4_len));
-    /* UDP's 0 says that there is none (RFC 768). */
-    put_be16(check, sum == 0 && s->info.proto == PROTO_UDP ? 0xffff : sum);
 }
 
 int segment_next(struct segment *s, uint8_t *out, size_t size)
@@ -143,9 +163,11 @@ int segment_next(struct segment *s, uint8_t *out, size_t size)
         return -ENOSPC;
     memcpy(out, s->pkt, hdr);
     memcpy(out + hdr, s->pkt + hdr + s->at, part);
-    if (s->cut) {
+    if (s->cut)
         fix_headers(s, out, hdr + part, s->next + 1u == s->count);
-    } else if (s->complete) {
+    if (!s->owe && (s->cut || (s->complete && s->may_owe))) {
+        fix_checksum(s, out, hdr + part);
+    } else if (s->complete && !s->owe) {
         uint8_t *from = out + s->csum_start;
         uint16_t sum = csum_finish(csum_add(0, from, s->info.total_len - s->csum_start));
 

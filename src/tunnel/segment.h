@@ -37,14 +37,16 @@ struct segment {
     uint16_t csum_start, csum_offset;
     bool cut;      /* a super-packet; otherwise one packet that is copied */
     bool complete; /* one packet whose checksum is partial */
+    bool may_owe;  /* the transport checksum may be left out: its value follows from the bytes, which are right */
+    bool owe;      /* the caller's wish, only where may_owe: segment_next leaves the field as it is */
 };
 
 /* pkt stays the caller's and unchanged until the last piece is out. len may be more than the packet.
  * 0, or what packet_parse says, -EBADMSG (offload fields that do not fit the packet), -EPROTONOSUPPORT (UFO, an unknown
  * kind, a routing header on the way). */
 int segment_init(struct segment *s, const uint8_t *pkt, size_t len, const struct offload *o);
-/* The length of the next packet, its checksums complete; 0 at the end; -ENOSPC: out is smaller than that packet (it may
- * be asked again). */
+/* The length of the next packet, its checksums complete but for what is owed; 0 at the end; -ENOSPC: out is smaller
+ * than that packet (it may be asked again). */
 int segment_next(struct segment *s, uint8_t *out, size_t size);
 /* Bytes of the largest packet that segment_next will give. */
 size_t segment_largest(const struct segment *s);

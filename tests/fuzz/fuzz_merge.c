@@ -1,8 +1,8 @@
 /* Fuzz target: coalescing (tunnel/merge.h).
  *
- * Input: one byte of options (enum merge_option; bit 7: mend every checksum first, so that mutated packets still
- * merge), then records of a length (2 bytes, big-endian) and a packet. A record of length 0 flushes. As many packets
- * and bytes of payload must come out, once cut again, as went in. */
+ * Input: one byte of options (enum merge_option; bit 6: every checksum is owed; bit 7: mend every checksum first, so
+ * that mutated packets still merge), then records of a length (2 bytes, big-endian) and a packet. A record of length 0
+ * flushes. As many packets and bytes of payload must come out, once cut again, as went in. */
 #include "tunnel/merge.h"
 
 #include <assert.h>
@@ -10,7 +10,8 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static struct merge m;
-static uint8_t pkt[PACKET_MAX + 1], out[PACKET_MAX + 1];
+static uint8_t out[PACKET_MAX + 1], whole[PACKET_MAX + 1];
+static struct pbuf_pool pool;
 
 struct tally {
     size_t count, payload;
@@ -31,17 +32,16 @@ static void mend(uint8_t *p, const struct packet_info *i)
 
 static void drain(struct tally *t)
 {
-    struct offload o;
-    const uint8_t *p;
-    size_t len;
+    struct merged o;
 
-    while ((len = merge_pop(&m, &o, &p)) > 0) {
+    while (merge_pop(&m, &o)) {
+        size_t len = slices_gather(o.slices, o.count, whole, sizeof(whole));
         struct segment s;
         int n;
 
-        assert(len <= PACKET_MAX);
-        assert(segment_init(&s, p, len, &o) == 0);
-        assert(o.gso_type == OFFLOAD_GSO_NONE || s.count > 1);
+        assert(len == o.len && len <= PACKET_MAX);
+        assert(segment_init(&s, whole, len, &o.offload) == 0);
+        assert(o.offload.gso_type == OFFLOAD_GSO_NONE || s.count > 1);
         while ((n = segment_next(&s, out, sizeof(out))) > 0) {
             t->count++;
             t->payload += (size_t)n - s.info.payload_off;
@@ -54,38 +54,47 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct tally in = { 0 }, got = { 0 };
     const uint8_t *end = data + size;
-    bool mending;
+    bool mending, owed;
 
-    if (size < 1)
+    if (size < 1 || (!pool.slab && pbuf_pool_init(&pool, MERGE_FLOWS * MERGE_PKTS_MAX + 1) < 0))
         return 0;
     mending = *data & 0x80;
+    owed = *data & 0x40;
     merge_init(&m, *data++ & 7);
     while (end - data >= 2) {
         size_t len = MIN(get_be16(data), (size_t)(end - data) - 2);
+        struct merge_packet p = { .csum_owed = owed };
         struct packet_info i;
-        int r;
+        struct pbuf *b;
 
         data += 2;
         if (len == 0)
             merge_flush(&m);
-        memcpy(pkt, data, len);
+        b = len <= PBUF_CAPACITY ? pbuf_take(&pool) : NULL; /* larger ones and the last stay in the input */
+        p.data = b ? b->data : data;
+        if (b)
+            memcpy(b->data, data, len);
         data += len;
-        r = packet_parse(pkt, len, &i);
-        if (r == 0 && mending)
-            mend(pkt, &i);
-        if (r < 0) {
-            assert(merge_push(&m, pkt, len) == r);
+        if (packet_parse(p.data, len, &i) < 0) {
+            pbuf_unref(b);
             continue;
         }
-        if (merge_push(&m, pkt, len) < 0) {
+        if (b && mending)
+            mend(b->data, &i);
+        p.info = &i;
+        p.owner = b;
+        if (merge_push(&m, &p) < 0) {
             drain(&got);
-            assert(merge_push(&m, pkt, len) == 0);
+            assert(merge_push(&m, &p) == 0);
         }
+        pbuf_unref(b);
         in.count++;
         in.payload += (size_t)(i.total_len - i.payload_off);
     }
     merge_flush(&m);
     drain(&got);
+    merge_deinit(&m);
+    assert(pool.used == 0);
     assert(in.count == got.count && in.payload == got.payload);
     return 0;
 }

@@ -69,10 +69,9 @@ static void drain(struct world *w, unsigned end)
 {
     struct node *n = w->ends[end].node;
     struct node_event ev;
-    struct offload o;
-    const uint8_t *p;
+    struct merged p;
 
-    while (node_pop_inner(n, &p, &o, w->now) > 0)
+    while (node_pop_inner(n, &p, w->now))
         ;
     while (node_pop_event(n, &ev))
         ;

@@ -6,9 +6,11 @@
 
 #include <errno.h>
 
-enum { ALL = MERGE_TCP | MERGE_UDP };
+enum { ALL = MERGE_TCP | MERGE_UDP | MERGE_CSUM, ARENA = 4 << 20 };
 
 static struct merge m;
+static uint8_t arena[ARENA]; /* packets stay where they are until popped: at most 8 x 64 KiB */
+static size_t arena_at;
 static uint8_t payload[65535], pkt[65536], out[65536];
 static const uint8_t stamps[] = { 1, 1, 8, 10, 1, 2, 3, 4, 5, 6, 7, 8 },
                      later[] = { 1, 1, 8, 10, 1, 2, 3, 5, 5, 6, 7, 8 };
@@ -25,9 +27,41 @@ static struct recipe data(uint32_t seq, uint16_t id, size_t len)
                             .payload_len = len };
 }
 
+static int feed(const uint8_t *p, size_t len, bool csum_owed)
+{
+    struct packet_info i;
+    struct merge_packet in = { .info = &i, .csum_owed = csum_owed };
+    int r = packet_parse(p, len, &i);
+
+    if (r < 0)
+        return r;
+    if (arena_at + len > ARENA)
+        arena_at = 0;
+    in.data = arena + arena_at;
+    memcpy(arena + arena_at, p, len);
+    arena_at += len;
+    return merge_push(&m, &in);
+}
+
 static int push(const struct recipe *r)
 {
-    return merge_push(&m, pkt, cook(r, pkt));
+    return feed(pkt, cook(r, pkt), false);
+}
+
+/* The next one, in one piece; its length or 0. */
+static size_t pop_one(struct offload *o, const uint8_t **ret)
+{
+    static uint8_t whole[PACKET_MAX];
+    struct merged out_pkt;
+    size_t len;
+
+    if (!merge_pop(&m, &out_pkt))
+        return 0;
+    *o = out_pkt.offload;
+    *ret = whole;
+    len = slices_gather(out_pkt.slices, out_pkt.count, whole, sizeof(whole));
+    assert_int_equal(len, out_pkt.len);
+    return len;
 }
 
 /* Pops one; the number of packets that it stands for, 0 if none is ready. */
@@ -35,7 +69,7 @@ static size_t pop_count(struct offload *o, const uint8_t **ret, size_t *len)
 {
     struct packet_info i;
 
-    *len = merge_pop(&m, o, ret);
+    *len = pop_one(o, ret);
     if (*len == 0)
         return 0;
     assert_int_equal(packet_parse(*ret, *len, &i), 0);
@@ -119,7 +153,7 @@ static bool pair_merges(struct recipe a, struct recipe b, size_t poke, uint8_t v
             put_be16(pkt + 36, 0),
                 put_be16(pkt + 36, (uint16_t)~judge_sum(judge_pseudo(pkt, len - 20), pkt + 20, len - 20));
     }
-    assert_int_equal(merge_push(&m, pkt, len), 0);
+    assert_int_equal(feed(pkt, len, false), 0);
     merge_flush(&m);
     first = pop();
     assert_int_equal(first + pop(), 2);
@@ -179,7 +213,7 @@ static void test_do_not_fragment_frees_the_id(void **state)
         pkt[6] = 0x40;
         put_be16(pkt + 10, 0);
         put_be16(pkt + 10, (uint16_t)~judge_sum(0, pkt, 20));
-        assert_int_equal(merge_push(&m, pkt, len), 0);
+        assert_int_equal(feed(pkt, len, false), 0);
     }
     merge_flush(&m);
     assert_int_equal(pop(), 2);
@@ -198,20 +232,78 @@ static void test_bad_checksums_pass_alone(void **state)
         assert_int_equal(push(&a), 0);
         len = cook(&b, pkt);
         pkt[spoilt[n]] ^= 1;
-        assert_int_equal(merge_push(&m, pkt, len), 0);
+        assert_int_equal(feed(pkt, len, false), 0);
         assert_int_equal(pop(), 1);
-        assert_int_equal(merge_pop(&m, &o, &p), len);
+        assert_int_equal(pop_one(&o, &p), len);
         assert_memory_equal(p, pkt, len);
         assert_int_equal(o.flags, 0);
-        /* Trusted: the transport checksum is not looked at. */
-        merge_init(&m, ALL | MERGE_TRUSTED);
+        /* Owed: the transport checksum is not looked at. */
+        merge_init(&m, ALL);
         assert_int_equal(push(&a), 0);
         cook(&b, pkt);
         pkt[spoilt[n]] ^= 1;
-        assert_int_equal(merge_push(&m, pkt, len), 0);
+        assert_int_equal(feed(pkt, len, true), 0);
         merge_flush(&m);
         assert_int_equal(pop(), n == 0 ? 1 : 2);
     }
+}
+
+/* A lone packet that came without its checksum leaves with a partial one, or with a right one where the TUN takes none.
+ */
+static void test_owed_checksum_is_paid(void **state)
+{
+    for (int n = 0; n < 8; n++) {
+        bool partial = n & 4;
+        struct recipe r = {
+            .v6 = n & 1, .udp = n & 2, .sport = 7, .flags = TCP_SYN, .payload = payload, .payload_len = 77
+        };
+        size_t len = cook(&r, pkt), l4 = r.v6 ? 40 : 20, at = l4 + (r.udp ? 6 : 16);
+        struct offload o;
+        const uint8_t *p;
+
+        put_be16(pkt + at, 0x1234); /* whatever stood there */
+        merge_init(&m, partial ? MERGE_CSUM : 0);
+        assert_int_equal(feed(pkt, len, true), 0);
+        assert_int_equal(pop_one(&o, &p), len);
+        assert_int_equal(o.gso_type, OFFLOAD_GSO_NONE);
+        if (partial) {
+            assert_int_equal(o.flags, OFFLOAD_NEEDS_CSUM);
+            assert_int_equal(o.csum_start, l4);
+            assert_int_equal(l4 + o.csum_offset, at);
+            assert_int_equal(get_be16(p + at), judge_pseudo(pkt, len - l4));
+        } else {
+            assert_int_equal(o.flags, 0);
+            judge_packet(p, len);
+        }
+        assert_memory_equal(p + at + 2, pkt + at + 2, len - at - 2);
+    }
+}
+
+/* The bytes belong to a buffer that its giver gives up at once. */
+static void test_buffers_are_held_until_used(void **state)
+{
+    struct pbuf_pool pool;
+    struct packet_info i;
+    struct merged out_pkt;
+
+    assert_int_equal(pbuf_pool_init(&pool, 2), 0);
+    merge_init(&m, ALL);
+    for (uint16_t k = 0; k < 2; k++) {
+        struct recipe r = data(k * 500u, k, 500);
+        struct pbuf *b = pbuf_take(&pool);
+        size_t len = cook(&r, b->data);
+
+        assert_int_equal(packet_parse(b->data, len, &i), 0);
+        assert_int_equal(merge_push(&m, &(struct merge_packet){ .data = b->data, .info = &i, .owner = b }), 0);
+        pbuf_unref(b);
+    }
+    merge_flush(&m);
+    assert_true(merge_pop(&m, &out_pkt));
+    assert_int_equal(out_pkt.count, 3);
+    assert_int_equal(pool.used, 2);
+    assert_false(merge_pop(&m, &out_pkt));
+    assert_int_equal(pool.used, 0);
+    pbuf_pool_deinit(&pool);
 }
 
 static void test_options_off(void **state)
@@ -255,13 +347,13 @@ static void test_limits(void **state)
             struct offload o;
 
             assert_int_equal(push(&r), -EAGAIN);
-            assert_int_equal(merge_pop(&m, &o, &p), 152);
+            assert_int_equal(pop_one(&o, &p), 152);
             assert_int_equal(get_be16(p + 20), 0);
             assert_int_equal(pop(), 0);
         }
         assert_int_equal(push(&r), 0);
     }
-    assert_int_equal(merge_push(&m, pkt, 5), -EBADMSG);
+    assert_int_equal(feed(pkt, 5, false), -EBADMSG);
 }
 
 /* A fragment of the flow's packets must not overtake what is held. */
@@ -276,10 +368,10 @@ static void test_fragment_flushes(void **state)
     assert_int_equal(push(&a), 0);
     len = cook(&a, pkt);
     pkt[6] = 0x20;
-    assert_int_equal(merge_push(&m, pkt, len), 0);
-    assert_int_equal(merge_pop(&m, &o, &p), len);
+    assert_int_equal(feed(pkt, len, false), 0);
+    assert_int_equal(pop_one(&o, &p), len);
     assert_int_equal(p[6], 0);
-    assert_true(merge_pop(&m, &o, &p) > 0);
+    assert_true(pop_one(&o, &p) > 0);
     assert_int_equal(p[6], 0x20);
 }
 
@@ -308,7 +400,7 @@ static size_t drain(void)
     const uint8_t *p;
     size_t len, super = 0;
 
-    while ((len = merge_pop(&m, &o, &p)) > 0) {
+    while ((len = pop_one(&o, &p)) > 0) {
         struct segment s;
         int n;
 
@@ -349,9 +441,9 @@ static void test_round_trip(void **state)
         flows[f].id = (uint16_t)(flows[f].id + 1 + !prng_below(&p, 50));
         len = cook(&r, pkt);
         assert_true(flows[f].in < HISTORY);
-        if (merge_push(&m, pkt, len) == -EAGAIN) {
+        if (feed(pkt, len, false) == -EAGAIN) {
             super += drain();
-            assert_int_equal(merge_push(&m, pkt, len), 0);
+            assert_int_equal(feed(pkt, len, false), 0);
         }
         flows[f].digests[flows[f].in++] = digest(pkt, len);
         if (prng_below(&p, 100) == 0) {
@@ -373,6 +465,8 @@ int main(void)
         cmocka_unit_test(test_what_does_not_merge),
         cmocka_unit_test(test_do_not_fragment_frees_the_id),
         cmocka_unit_test(test_bad_checksums_pass_alone),
+        cmocka_unit_test(test_owed_checksum_is_paid),
+        cmocka_unit_test(test_buffers_are_held_until_used),
         cmocka_unit_test(test_options_off),
         cmocka_unit_test(test_limits),
         cmocka_unit_test(test_fragment_flushes),

@@ -137,6 +137,43 @@ static void test_partial_checksum_completed(void **state)
     }
 }
 
+/* Which checksums may be left out, and that nothing else changes then. */
+static void test_owed_checksum(void **state)
+{
+    static const struct {
+        struct offload o;
+        bool udp, fragment, zero, may;
+    } cases[] = {
+        { .o = { .gso_type = OFFLOAD_GSO_TCPV4, .gso_size = 400 }, .may = true },
+        { .o = { .gso_type = OFFLOAD_GSO_UDP, .gso_size = 400 }, .udp = true, .may = true },
+        { .o = { .flags = OFFLOAD_NEEDS_CSUM, .csum_start = 20, .csum_offset = 16 }, .may = true },
+        { .o = { .flags = OFFLOAD_NEEDS_CSUM, .csum_start = 20, .csum_offset = 14 } }, /* not TCP's place */
+        { .o = { .flags = OFFLOAD_DATA_VALID }, .may = true },
+        { .o = { .flags = OFFLOAD_DATA_VALID }, .udp = true, .zero = true }, /* it has none and keeps none */
+        { .o = { .flags = OFFLOAD_DATA_VALID }, .fragment = true },
+        { .o = { 0 } }, /* nobody has looked: it may be wrong, and stays so */
+    };
+
+    for (size_t n = 0; n < ARRAY_LEN(cases); n++) {
+        struct recipe r = { .udp = cases[n].udp, .payload = payload, .payload_len = 400 };
+        size_t len = cook(&r, pkt), at = r.udp ? 26 : 36;
+        struct segment s;
+
+        if (cases[n].zero)
+            put_be16(pkt + at, 0);
+        if (cases[n].fragment)
+            pkt[6] = 0x20;
+        assert_int_equal(segment_init(&s, pkt, len, &cases[n].o), 0);
+        assert_int_equal(s.may_owe, cases[n].may);
+        s.owe = s.may_owe;
+        if (!s.owe)
+            continue;
+        memcpy(pkt + at, "\xbe\xef", 2);
+        assert_int_equal(segment_next(&s, out, sizeof(out)), len);
+        assert_memory_equal(out, pkt, len);
+    }
+}
+
 static void test_refusals(void **state)
 {
     struct recipe r = { .payload = payload, .payload_len = 3000 };
@@ -171,11 +208,9 @@ static void test_refusals(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_offload_bytes),
-        cmocka_unit_test(test_super_packets),
-        cmocka_unit_test(test_udp_checksum_of_zero),
-        cmocka_unit_test(test_partial_checksum_completed),
-        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_offload_bytes),        cmocka_unit_test(test_super_packets),
+        cmocka_unit_test(test_udp_checksum_of_zero), cmocka_unit_test(test_partial_checksum_completed),
+        cmocka_unit_test(test_owed_checksum),        cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
