@@ -13,10 +13,19 @@
 #define AEAD_LEN_MAX                                                                                                   \
     ((size_t)1 << 20) /* bytes of text or of associated data in one call; chosen: far above a datagram */
 
+/* Implementations of the same ciphers, the slowest first. */
+enum aead_engine { AEAD_LIBCRYPTO, AEAD_IPSEC_MB, AEAD_ENGINE_COUNT };
+
 struct aead;
 
 /* NULL if the suite is unknown or memory is short. The key is copied into the cipher's state. */
 struct aead *aead_new(enum suite suite, const uint8_t key[AEAD_KEY_LEN]);
+/* By a certain engine, for tests and benchmarks: NULL also where that was not built in or the processor lacks it. */
+struct aead *aead_new_by(enum aead_engine e, enum suite suite, const uint8_t key[AEAD_KEY_LEN]);
+/* The fastest that was built in and that this processor can run. */
+enum aead_engine aead_engine_best(void);
+/* "none" for one that was not built in. */
+const char *aead_engine_name(enum aead_engine e);
 /* Wipes the key. Accepts NULL. */
 void aead_free(struct aead *a);
 

@@ -2,6 +2,7 @@
  *
  * Each check tries the thing itself and leaves nothing behind: a TUN device without a persistent flag goes with its
  * descriptor. A needed thing that is missing gives exit code 1; an offload that is missing only costs speed. */
+#include "ident/aead.h"
 #include "ident/suite.h"
 #include "prog/json_client.h"
 #include "prog/verb.h"
@@ -117,8 +118,9 @@ static void check_gro(struct finding *f)
 static void check_aes(struct finding *f)
 {
     f->found = suite_supported() & SUITE_BIT(SUITE_AES256_GCM);
-    snprintf(f->about, sizeof(f->about), "%s",
-             f->found ? "AES-256-GCM in the processor" : "no AES instructions: ChaCha20-Poly1305 is used");
+    snprintf(f->about, sizeof(f->about), "%s, by %s",
+             f->found ? "AES-256-GCM in the processor" : "no AES instructions: ChaCha20-Poly1305 is used",
+             aead_engine_name(aead_engine_best()));
 }
 
 static const struct {

@@ -26,7 +26,7 @@ allowed='^(mem(cpy|move|set|cmp|chr|rchr|mem)|explicit_bzero|str(len|nlen|cmp|nc
 |(sqrt|cbrt|log|log2|log10|log1p|exp|exp2|expm1|pow|floor|ceil|round|trunc|fabs|fmod|fmin|fmax|ldexp|frexp|l?lrint|l?lround|nearbyint|rint)f?
 |__(asan|ubsan|sanitizer|tsan)_.*|__(start|stop)___sancov.*|__sancov.*)$'
 allowed=${allowed//$'\n'/}
-crypto='^(EVP|OSSL|ERR|BN|CRYPTO|OPENSSL)_'
+crypto='^((EVP|OSSL|ERR|BN|CRYPTO|OPENSSL)_|imb_get_errno$|(alloc|init|free)_mb_mgr)'
 
 ok() {
     local name=$1

@@ -27,11 +27,11 @@ ok() {
 
 # check_list FILE: what is wrong in it.
 check_list() {
-    local package purpose licence how rest
-    while read -r package purpose licence how rest; do
+    local package purpose licence how architecture rest
+    while read -r package purpose licence how architecture rest; do
         [[ -n $package && $package != \#* ]] || continue
         [[ $purpose =~ $purposes ]] || echo "$package: purpose: found ${purpose:-nothing}"
-        [[ -z $rest ]] || echo "$package: found $rest, expected four fields"
+        [[ -z $rest && $architecture =~ ^[a-z0-9-]*$ ]] || echo "$package: found $architecture $rest, expected four fields and an architecture"
         case $how in
         linked) [[ $licence =~ $may_link ]] || echo "$package: $licence may not be linked" ;;
         run) [[ $licence =~ $may_run ]] || echo "$package: licence: found ${licence:-nothing}" ;;
