@@ -14,13 +14,11 @@
 
 #define ICMP_PER_SEC 50
 
-struct peer *inner_route(struct node *n, const struct addr *dst)
+static struct peer *find_route(const struct node *n, const struct addr *dst)
 {
-    struct peer *best = NULL;
+    struct peer *best;
     int best_len = -1;
 
-    if (!n->o.agent)
-        return n->peers_count > 0 ? n->peers[0] : NULL;
     best = map64_get(&n->by_addr, node_addr_hash(n, dst));
     if (best)
         return best;
@@ -37,6 +35,18 @@ struct peer *inner_route(struct node *n, const struct addr *dst)
         }
     }
     return best;
+}
+
+struct peer *inner_route(struct node *n, const struct addr *dst)
+{
+    if (!n->o.agent)
+        return n->peers_count > 0 ? n->peers[0] : NULL;
+    if (!n->routed.valid || !addr_equal(&n->routed.dst, dst)) {
+        n->routed.dst = *dst;
+        n->routed.peer = find_route(n, dst);
+        n->routed.valid = true;
+    }
+    return n->routed.peer;
 }
 
 static bool source_allowed(const struct peer *p, const struct addr *src)

@@ -46,6 +46,11 @@ struct node {
     struct map64 cids;
     struct map64 by_static; /* keyed hash of a static key -> struct peer */
     struct map64 by_addr;   /* keyed hash of a host address -> struct peer */
+    struct {                /* what inner_route found last: packets come in runs */
+        struct addr dst;
+        struct peer *peer;
+        bool valid;
+    } routed;
     uint8_t hash_key[16], reset_secret[32];
     struct peer **peers;
     struct peer **wide; /* those with a prefix shorter than a host's: the others are in by_addr */

@@ -140,6 +140,7 @@ int node_peer_add(struct node *n, const struct node_peer_spec *spec, instant now
         return r;
     }
     n->peers[n->peers_count++] = p;
+    n->routed.valid = false;
     if (is_wide(spec))
         n->wide[n->wide_count++] = p;
     return (int)p->index;

@@ -26,6 +26,8 @@ void merge_init(struct merge *m, unsigned options)
 {
     m->options = options;
     m->order = 0;
+    m->grown = m->slots;
+    m->out = NULL;
     for (size_t i = 0; i < MERGE_FLOWS; i++)
         m->slots[i] = (struct merge_slot){ .state = MERGE_FREE };
 }
@@ -47,9 +49,9 @@ void merge_deinit(struct merge *m)
 /* What was popped before has been used. */
 static void free_out(struct merge *m)
 {
-    for (size_t i = 0; i < MERGE_FLOWS; i++)
-        if (m->slots[i].state == MERGE_OUT)
-            make_free(&m->slots[i]);
+    if (m->out)
+        make_free(m->out);
+    m->out = NULL;
 }
 
 static void make_ready(struct merge *m, struct merge_slot *s)
@@ -203,11 +205,17 @@ int merge_push(struct merge *m, const struct merge_packet *p)
     free_out(m);
     packet.csum_owed &= packet_csum_offset(p->info) > 0;
     can = mergeable(m, &packet);
+    s = m->grown;
+    if (can && s->state == MERGE_OPEN && same_flow(s, p->info) && continues(s, p->data, p->info)) {
+        append(m, s, &packet); /* a flow has no other open slot */
+        return 0;
+    }
     for (s = m->slots; s < m->slots + MERGE_FLOWS; s++) {
         if (s->state != MERGE_OPEN || !same_flow(s, p->info))
             continue;
         if (can && continues(s, p->data, p->info)) {
             append(m, s, &packet);
+            m->grown = s;
             return 0;
         }
         make_ready(m, s);
@@ -220,6 +228,7 @@ int merge_push(struct merge *m, const struct merge_packet *p)
         return -EAGAIN;
     }
     fill(m, s, &packet, can);
+    m->grown = s;
     return 0;
 }
 
@@ -284,6 +293,7 @@ bool merge_pop(struct merge *m, struct merged *ret)
     else if (s->owed)
         complete(s, s->proto == PROTO_TCP ? 16 : 6);
     s->state = MERGE_OUT;
+    m->out = s;
     ret->slices = s->slices[0].len > 0 ? s->slices : s->slices + 1;
     ret->count = s->slices[0].len > 0 ? s->count + 1 : s->count;
     return true;

@@ -50,6 +50,8 @@ struct merge_slot {
 struct merge {
     unsigned options;
     uint64_t order;
+    struct merge_slot *grown; /* the slot that took the packet before this one: most often it takes the next one too */
+    struct merge_slot *out;   /* popped and in use, or NULL */
     struct merge_slot slots[MERGE_FLOWS];
 };
 
