@@ -1,27 +1,32 @@
 /* base/pbuf.h - packet buffers from a pool of fixed size.
  *
- * A pool is allocated once; taking and returning a buffer is a pointer swap, so the packet path allocates nothing. An
+ * A pool is allocated once; taking and returning a buffer moves a pointer, so the packet path allocates nothing. An
  * empty pool is an outcome that each caller handles (it drops the oldest thing it may drop, and counts it). A buffer is
  * reference-counted because a sent packet may wait both for its acknowledgement and in a redundant path's queue. */
 #pragma once
 
 #include "base/base.h"
+#include "base/block.h"
 #include "base/list.h"
 
 #define PBUF_CAPACITY 2048 /* bytes: chosen: an Ethernet frame of 1500 and every header of ours, a power of two */
 
+/* The first len - tail_len bytes stand in data, the others at tail. What is not in its own data is cold memory: on its
+ * way through queues a packet shows two lines of the cache, this head and its headers. */
 struct pbuf {
-    struct list link; /* for whoever holds the buffer */
+    _Alignas(64) struct list link; /* for whoever holds the buffer */
     struct pbuf_pool *pool;
-    uint16_t len;
+    const uint8_t *tail; /* in block */
+    struct block *block; /* a reference, or NULL: then there is no tail */
+    int64_t stamp;       /* for whoever holds the buffer: usually an instant */
+    uint32_t note;       /* for whoever holds the buffer */
+    uint16_t len, tail_len;
     uint16_t refs;
-    uint32_t note; /* for whoever holds the buffer */
-    int64_t stamp; /* for whoever holds the buffer: usually an instant */
-    uint8_t data[PBUF_CAPACITY];
+    _Alignas(64) uint8_t data[PBUF_CAPACITY];
 };
 
 struct pbuf_pool {
-    struct list free;
+    struct pbuf **free; /* a stack: the buffer given back last is taken first */
     struct pbuf *slab;
     size_t total, used;
 };
@@ -30,8 +35,24 @@ struct pbuf_pool {
 MUST_CHECK int pbuf_pool_init(struct pbuf_pool *p, size_t count);
 /* Every buffer must have been returned. */
 void pbuf_pool_deinit(struct pbuf_pool *p);
-/* A buffer with one reference and len 0, or NULL when the pool is empty. */
+/* A buffer with one reference, len 0 and no tail, or NULL when the pool is empty. */
 struct pbuf *pbuf_take(struct pbuf_pool *p);
+
+/* The rest of the packet: len bytes of block, of which a reference is taken. */
+static inline void pbuf_borrow(struct pbuf *b, struct block *block, const uint8_t *tail, size_t len)
+{
+    b->block = block_ref(block);
+    b->tail = tail;
+    b->tail_len = (uint16_t)len;
+}
+
+/* Copies the whole packet: b->len bytes. */
+static inline void pbuf_gather(const struct pbuf *b, uint8_t *out)
+{
+    memcpy(out, b->data, (size_t)(b->len - b->tail_len));
+    if (b->tail_len > 0)
+        memcpy(out + b->len - b->tail_len, b->tail, b->tail_len);
+}
 
 static inline struct pbuf *pbuf_ref(struct pbuf *b)
 {

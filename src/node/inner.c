@@ -1,10 +1,10 @@
 /* node/inner.c - packets of the inside.
  *
- * Theory of operation, out of the TUN: a super-packet is cut into packets in pool buffers (its steering is decided
- * once), SYNs are clamped, what no path takes is answered with packet-too-big, and each packet joins the queue of its
- * flow in the session of the peer that has its destination. Into the TUN: delivered packets are checked against what
- * their sender may use, merged per flow into super-packets, and handed to the program; those for another peer's inside
- * go on to that peer.
+ * Theory of operation, out of the TUN: a super-packet is cut into packets in pool buffers, which have headers of their
+ * own and borrow the payload from the block that it was read to (its steering is decided once), SYNs are clamped, what
+ * no path takes is answered with packet-too-big, and each packet joins the queue of its flow in the session of the peer
+ * that has its destination. Into the TUN: delivered packets are checked against what their sender may use, merged per
+ * flow into super-packets, and handed to the program; those for another peer's inside go on to that peer.
  *
  * ICMP answers are limited to 50 a second. */
 #include <errno.h>
@@ -13,6 +13,7 @@
 #include "tunnel/mss.h"
 
 #define ICMP_PER_SEC 50
+#define BORROW_MIN 8 /* pieces; chosen: of fewer a packet that waits would keep much more memory than it fills */
 
 static struct peer *find_route(const struct node *n, const struct addr *dst)
 {
@@ -204,7 +205,10 @@ static void to_peer(struct peer *p, const uint8_t *pkt, size_t len, const struct
     struct node *n = p->node;
     struct segment seg;
     enum flow_class c;
+    const uint8_t *tail;
     uint64_t hash;
+    size_t tail_len;
+    bool borrow;
     int target, one;
 
     if (!p->session) {
@@ -233,6 +237,7 @@ static void to_peer(struct peer *p, const uint8_t *pkt, size_t len, const struct
     }
     hash = packet_flow_hash(info, n->hash_key);
     seg.owe = seg.may_owe; /* the seal protects the bytes from here on */
+    borrow = seg.owe && seg.count >= BORROW_MIN && n->block && pkt == n->block->data;
     for (;;) {
         struct pbuf *b = pbuf_take(&n->pool);
 
@@ -240,7 +245,16 @@ static void to_peer(struct peer *p, const uint8_t *pkt, size_t len, const struct
             n->drops[NODE_DROP_NO_BUFFER]++;
             return;
         }
-        one = segment_next(&seg, b->data + DATA_HEADER_LEN, PBUF_CAPACITY - DATA_HEADER_LEN);
+        if (borrow) {
+            one = segment_next_headers(&seg, b->data + DATA_HEADER_LEN, PBUF_CAPACITY - DATA_HEADER_LEN, &tail,
+                                       &tail_len);
+            if (one > 0) {
+                pbuf_borrow(b, n->block, tail, tail_len);
+                one += (int)tail_len;
+            }
+        } else {
+            one = segment_next(&seg, b->data + DATA_HEADER_LEN, PBUF_CAPACITY - DATA_HEADER_LEN);
+        }
         if (one <= 0) {
             pbuf_unref(b);
             return;
@@ -248,6 +262,21 @@ static void to_peer(struct peer *p, const uint8_t *pkt, size_t len, const struct
         b->note = seg.owe ? SESSION_CSUM_OWED : 0;
         enqueue(p, b, (size_t)one, info, hash, c, target, now);
     }
+}
+
+uint8_t *node_inside_buffer(struct node *n)
+{
+    if (n->block && n->block->refs > 1) { /* packets point into it */
+        block_unref(n->block);
+        n->block = NULL;
+    }
+    if (!n->block)
+        n->block = block_take(&n->blocks);
+    if (n->block)
+        return n->block->data;
+    if (!n->scratch)
+        n->scratch = malloc(BLOCK_CAPACITY);
+    return n->scratch;
 }
 
 void node_on_packet(struct node *n, const uint8_t *pkt, size_t len, const struct offload *offload, instant now)

@@ -61,6 +61,7 @@ struct node *node_new(const struct node_options *o, instant now)
         free(n);
         return NULL;
     }
+    block_pool_init(&n->blocks, o->pool_blocks ? o->pool_blocks : 256);
     merge_init(n->merge, o->merge);
     steer_table_init(n->steer);
     steer_table_compile(n->steer);
@@ -80,11 +81,14 @@ void node_free(struct node *n)
     }
     pbuf_unref(n->pending.owner);
     merge_deinit(n->merge);
+    block_unref(n->block);
+    free(n->scratch);
     defence_deinit(n);
     map64_deinit(&n->cids);
     map64_deinit(&n->by_static);
     map64_deinit(&n->by_addr);
     pbuf_pool_deinit(&n->pool);
+    block_pool_deinit(&n->blocks);
     free(n->peers);
     free(n->wide);
     free(n->merge);

@@ -32,6 +32,7 @@ struct node_options {
     uint16_t mtu;          /* inner, 0: 1400 */
     span wait;             /* 0: SESSION_WAIT_DEFAULT */
     size_t pool_pkts;      /* 0: 8192 */
+    size_t pool_blocks;    /* super-packets of the inside that wait or are in flight, 0: 256 */
     size_t queue_bytes;    /* of each session, 0: 4 MiB */
     unsigned merge;        /* enum merge_option */
     struct addr inside[2]; /* our own inner address of each family: the source of ICMP errors; ADDR_NONE: none */
@@ -143,7 +144,11 @@ void node_uplink_remove(struct node *n, uint32_t link, instant now);
 /* data may be a train of datagrams of segment bytes (0: one). Changed in place. */
 void node_on_datagram(struct node *n, const struct locator_pair *at, uint8_t *data, size_t len, size_t segment,
                       instant now);
-/* A packet or super-packet from the inside. */
+/* Where a packet of the inside is best read to: BLOCK_CAPACITY bytes, until the next call of this or of
+ * node_on_packet. A super-packet that stands there need not be copied. */
+uint8_t *node_inside_buffer(struct node *n);
+/* A packet or super-packet from the inside. Its bytes are the caller's again afterwards, but for those of
+ * node_inside_buffer. */
 void node_on_packet(struct node *n, const uint8_t *pkt, size_t len, const struct offload *offload, instant now);
 /* The kernel or the network said that this locator pair does not work now. */
 void node_on_unreachable(struct node *n, const struct locator_pair *at, instant now);

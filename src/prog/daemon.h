@@ -88,7 +88,6 @@ struct daemon {
     bool memory_dirty;
     instant no_path_since;
     uint8_t *out; /* SESSION_OUTPUT_MAX */
-    uint8_t *in;  /* one TUN super-packet */
 };
 
 /* hawserd.c */

@@ -366,9 +366,8 @@ static int start(struct daemon *d)
     d->started = d->no_path_since = now;
     d->next_slow = d->next_store = now;
     d->out = malloc(SESSION_OUTPUT_MAX + RECORD_MAX);
-    d->in = malloc(TUN_PACKET_BYTES_MAX + 1);
     d->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
-    if (!d->out || !d->in || d->timer_fd < 0)
+    if (!d->out || d->timer_fd < 0)
         return -ENOMEM;
     if ((r = start_signals(d)) < 0 || (r = answers_start(d)) < 0 || (r = inside_start(d)) < 0 ||
         (r = make_node(d)) < 0 || (r = memory_load(d, now)) < 0 || (r = outside_start(d, now)) < 0)
@@ -409,7 +408,6 @@ static void stop(struct daemon *d)
     if (d->timer_fd >= 0)
         close(d->timer_fd);
     free(d->out);
-    free(d->in);
     config_free(d->config);
     say(LOG_NOTICE, "stopped");
 }

@@ -20,9 +20,10 @@ static void on_tun(struct daemon *d, void *arg, instant now)
     struct tun_meta meta;
 
     for (int i = 0; i < READ_MAX; i++) {
-        ssize_t len = tun_read(d->tun, d->in, TUN_PACKET_BYTES_MAX + 1, &meta);
+        uint8_t *in = node_inside_buffer(d->node);
+        ssize_t len = in ? tun_read(d->tun, in, BLOCK_CAPACITY, &meta) : -ENOMEM;
 
-        if (len == 0)
+        if (len == 0 || len == -ENOMEM)
             return;
         if (len < 0) {
             if (len != -EMSGSIZE && len != -EPROTO) {
@@ -41,7 +42,7 @@ static void on_tun(struct daemon *d, void *arg, instant now)
             .csum_offset = meta.csum_offset,
         };
         d->tun_rx_bytes += (uint64_t)len;
-        node_on_packet(d->node, d->in, (size_t)len, &o, now);
+        node_on_packet(d->node, in, (size_t)len, &o, now);
     }
 }
 

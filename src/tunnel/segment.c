@@ -84,6 +84,17 @@ static bool may_owe(const struct segment *s, const struct offload *o)
     return s->cut || ((o->flags & OFFLOAD_DATA_VALID) && get_be16(s->pkt + s->info.l4_off + offset) != 0);
 }
 
+/* The sum over an IPv4 header with length, identification and checksum taken as 0. */
+static uint16_t constant_sum(const uint8_t *pkt, size_t l3_len)
+{
+    uint8_t header[60];
+
+    memcpy(header, pkt, l3_len);
+    memset(header + 2, 0, 4);
+    memset(header + 10, 0, 2);
+    return csum_fold(csum_add(0, header, l3_len));
+}
+
 int segment_init(struct segment *s, const uint8_t *pkt, size_t len, const struct offload *o)
 {
     struct segment n = { .pkt = pkt, .count = 1 };
@@ -102,6 +113,8 @@ int segment_init(struct segment *s, const uint8_t *pkt, size_t len, const struct
         if (n.size > 0)
             n.count = (n.size + o->gso_size - 1) / o->gso_size;
         n.size = MIN(n.size, o->gso_size);
+        if (n.info.family == ADDR_V4)
+            n.v4_sum = constant_sum(pkt, n.info.l3_len);
     } else if (o->flags & OFFLOAD_NEEDS_CSUM) {
         if (o->csum_start < n.info.l3_len || (size_t)o->csum_start + o->csum_offset + 2 > n.info.total_len)
             return -EBADMSG;
@@ -131,49 +144,73 @@ static void fix_checksum(const struct segment *s, uint8_t *out, size_t len)
     put_be16(check, sum == 0 && s->info.proto == PROTO_UDP ? 0xffff : sum);
 }
 
+/* Fields are computed from the super-packet's, which are in the cache, and never read back from what was just written:
+ * a wide load behind narrow stores waits until the stores have reached memory. */
 static void fix_headers(const struct segment *s, uint8_t *out, size_t len, bool last)
 {
+    const uint8_t *from = s->pkt + s->info.l4_off;
     uint8_t *l4 = out + s->info.l4_off;
 
     if (s->info.family == ADDR_V4) {
+        uint16_t id = (uint16_t)(get_be16(s->pkt + 4) + s->next);
+
         put_be16(out + 2, (uint16_t)len);
-        put_be16(out + 4, (uint16_t)(get_be16(out + 4) + s->next));
-        packet_fix_v4_header(out);
+        put_be16(out + 4, id);
+        put_be16(out + 10, csum_finish(csum_add16(csum_add16(csum_add16(0, s->v4_sum), (uint16_t)len), id)));
     } else {
         put_be16(out + 4, (uint16_t)(len - PACKET_V6_HDR));
     }
     if (s->info.proto == PROTO_TCP) {
-        put_be32(l4 + 4, get_be32(l4 + 4) + (uint32_t)s->at);
+        uint8_t flags = from[13];
+
         if (s->next > 0)
-            l4[13] &= (uint8_t)~TCP_CWR;
+            flags &= (uint8_t)~TCP_CWR;
         if (!last)
-            l4[13] &= (uint8_t) ~(TCP_FIN | TCP_PSH);
+            flags &= (uint8_t) ~(TCP_FIN | TCP_PSH);
+        put_be32(l4 + 4, get_be32(from + 4) + (uint32_t)s->at);
+        l4[13] = flags;
     } else {
         put_be16(l4 + 4, (uint16_t)(len - s->info.l4_off));
     }
 }
 
-int segment_next(struct segment *s, uint8_t *out, size_t size)
+int segment_next_headers(struct segment *s, uint8_t *out, size_t size, const uint8_t **ret_payload, size_t *ret_len)
 {
     size_t hdr = s->info.payload_off, left = s->info.total_len - hdr - s->at, part = MIN(left, s->size);
 
     if (s->next == s->count)
         return 0;
-    if (size < hdr + part)
+    if (size < hdr)
         return -ENOSPC;
     memcpy(out, s->pkt, hdr);
-    memcpy(out + hdr, s->pkt + hdr + s->at, part);
     if (s->cut)
         fix_headers(s, out, hdr + part, s->next + 1u == s->count);
+    *ret_payload = s->pkt + hdr + s->at;
+    *ret_len = part;
+    s->at += part;
+    s->next++;
+    return (int)hdr;
+}
+
+int segment_next(struct segment *s, uint8_t *out, size_t size)
+{
+    size_t hdr = s->info.payload_off, left = s->info.total_len - hdr - s->at, len;
+    const uint8_t *payload;
+    int r;
+
+    if (s->next < s->count && size < hdr + MIN(left, s->size))
+        return -ENOSPC;
+    r = segment_next_headers(s, out, size, &payload, &len);
+    if (r <= 0)
+        return r;
+    memcpy(out + hdr, payload, len);
     if (!s->owe && (s->cut || (s->complete && s->may_owe))) {
-        fix_checksum(s, out, hdr + part);
+        fix_checksum(s, out, hdr + len);
     } else if (s->complete && !s->owe) {
         uint8_t *from = out + s->csum_start;
         uint16_t sum = csum_finish(csum_add(0, from, s->info.total_len - s->csum_start));
 
         put_be16(from + s->csum_offset, sum == 0 && s->info.proto == PROTO_UDP ? 0xffff : sum);
     }
-    s->at += part;
-    s->next++;
-    return (int)(hdr + part);
+    return (int)(hdr + len);
 }

@@ -35,10 +35,11 @@ struct segment {
     size_t count;  /* pieces in all */
     uint16_t next; /* number of the next piece */
     uint16_t csum_start, csum_offset;
-    bool cut;      /* a super-packet; otherwise one packet that is copied */
-    bool complete; /* one packet whose checksum is partial */
-    bool may_owe;  /* the transport checksum may be left out: its value follows from the bytes, which are right */
-    bool owe;      /* the caller's wish, only where may_owe: segment_next leaves the field as it is */
+    bool cut;        /* a super-packet; otherwise one packet that is copied */
+    bool complete;   /* one packet whose checksum is partial */
+    bool may_owe;    /* the transport checksum may be left out: its value follows from the bytes, which are right */
+    bool owe;        /* the caller's wish, only where may_owe: segment_next leaves the field as it is */
+    uint16_t v4_sum; /* of the IPv4 header without what changes from piece to piece */
 };
 
 /* pkt stays the caller's and unchanged until the last piece is out. len may be more than the packet.
@@ -48,5 +49,8 @@ int segment_init(struct segment *s, const uint8_t *pkt, size_t len, const struct
 /* The length of the next packet, its checksums complete but for what is owed; 0 at the end; -ENOSPC: out is smaller
  * than that packet (it may be asked again). */
 int segment_next(struct segment *s, uint8_t *out, size_t size);
+/* The same where the checksum is owed, without copying payload: only the headers go to out, and *ret_payload of
+ * *ret_len bytes in the super-packet belongs behind them. The length of the headers, 0 or -ENOSPC. */
+int segment_next_headers(struct segment *s, uint8_t *out, size_t size, const uint8_t **ret_payload, size_t *ret_len);
 /* Bytes of the largest packet that segment_next will give. */
 size_t segment_largest(const struct segment *s);

@@ -118,6 +118,44 @@ static void test_pool_runs_dry(void **state)
     pbuf_pool_deinit(&p);
 }
 
+/* A block stays as long as a packet borrows from it, and not longer. */
+static void test_borrowed_block(void **state)
+{
+    struct pbuf_pool p;
+    struct block_pool blocks;
+    struct block *block;
+    struct pbuf *b[2];
+    uint8_t whole[8];
+
+    block_pool_init(&blocks, 1);
+    assert_int_equal(pbuf_pool_init(&p, 2), 0);
+    block = block_take(&blocks);
+    assert_non_null(block);
+    assert_null(block_take(&blocks));
+    memcpy(block->data, "abcdef", 6);
+    for (int i = 0; i < 2; i++) {
+        b[i] = pbuf_take(&p);
+        memcpy(b[i]->data, "h", 2);
+        b[i]->data[1] = (uint8_t)('0' + i);
+        pbuf_borrow(b[i], block, block->data + 3 * i, 3);
+        b[i]->len = 5;
+    }
+    block_unref(block);
+    pbuf_gather(b[1], whole);
+    assert_memory_equal(whole, "h1def", 5);
+    pbuf_unref(b[0]);
+    assert_null(block_take(&blocks));
+    pbuf_unref(b[1]);
+    assert_ptr_equal(block_take(&blocks), block);
+    block_unref(block);
+    b[0] = pbuf_take(&p); /* nothing is left of what it was */
+    assert_null(b[0]->block);
+    assert_int_equal(b[0]->tail_len, 0);
+    pbuf_unref(b[0]);
+    pbuf_pool_deinit(&p);
+    block_pool_deinit(&blocks);
+}
+
 static void test_base64(void **state)
 {
     /* RFC 4648 section 10. */
@@ -158,8 +196,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_endpoint_text), cmocka_unit_test(test_prefix),
         cmocka_unit_test(test_siphash),       cmocka_unit_test(test_map64_against_array),
-        cmocka_unit_test(test_pool_runs_dry), cmocka_unit_test(test_base64),
-        cmocka_unit_test(test_nearest_name),
+        cmocka_unit_test(test_pool_runs_dry), cmocka_unit_test(test_borrowed_block),
+        cmocka_unit_test(test_base64),        cmocka_unit_test(test_nearest_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

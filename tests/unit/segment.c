@@ -28,17 +28,35 @@ static void test_offload_bytes(void **state)
     assert_memory_equal(back, hdr, sizeof(hdr));
 }
 
+/* Headers and payload apart are the whole piece, but for the checksum at `check`, which is owed. */
+static void headers_alone(struct segment *s, const uint8_t *whole, size_t hdr, size_t part, size_t check)
+{
+    uint8_t headers[PACKET_HDR_MAX];
+    const uint8_t *tail;
+    size_t tail_len;
+
+    assert_int_equal(segment_next_headers(s, headers, hdr - 1, &tail, &tail_len), -ENOSPC);
+    assert_int_equal(segment_next_headers(s, headers, sizeof(headers), &tail, &tail_len), hdr);
+    assert_int_equal(tail_len, part);
+    memcpy(headers + check, whole + check, 2);
+    assert_memory_equal(headers, whole, hdr);
+    assert_memory_equal(tail, whole + hdr, part);
+}
+
 static void cut_and_judge(const struct recipe *r, uint16_t gso_size)
 {
     size_t len = cook(r, pkt), l3 = r->v6 ? 40 : 20, hdr = l3 + (r->udp ? 8 : 20 + r->options_len), at = 0;
     size_t count = MAX((r->payload_len + gso_size - 1) / gso_size, 1u);
     struct offload o = { .flags = OFFLOAD_NEEDS_CSUM, .gso_size = gso_size };
-    struct segment s;
+    struct segment s, t;
 
     /* The kernel leaves a partial checksum; anything must do. */
     put_be16(pkt + l3 + (r->udp ? 6 : 16), 0x1234);
     o.gso_type = r->udp ? OFFLOAD_GSO_UDP : r->v6 ? OFFLOAD_GSO_TCPV6 : OFFLOAD_GSO_TCPV4;
     assert_int_equal(segment_init(&s, pkt, len, &o), 0);
+    t = s;
+    assert_true(t.may_owe);
+    t.owe = true;
     assert_int_equal(s.count, count);
     for (size_t n = 0; n < count; n++) {
         size_t part = MIN(gso_size, r->payload_len - at);
@@ -46,6 +64,7 @@ static void cut_and_judge(const struct recipe *r, uint16_t gso_size)
 
         assert_int_equal(segment_next(&s, out, hdr + part - 1), -ENOSPC);
         assert_int_equal(segment_next(&s, out, sizeof(out)), hdr + part);
+        headers_alone(&t, out, hdr, part, l3 + (r->udp ? 6 : 16));
         judge_packet(out, hdr + part);
         if (part > 0)
             assert_memory_equal(out + hdr, payload + at, part);
