@@ -9,8 +9,10 @@ int pbuf_pool_init(struct pbuf_pool *p, size_t count)
     *p = (struct pbuf_pool){ .total = count };
     p->slab = aligned_alloc(_Alignof(struct pbuf), count * sizeof(*p->slab));
     p->free = calloc(count, sizeof(struct pbuf *));
-    if (!p->slab || !p->free) {
+    p->rooms = malloc(count * PBUF_CAPACITY);
+    if (!p->slab || !p->free || !p->rooms) {
         free(p->slab);
+        free(p->rooms);
         free(p->free);
         *p = (struct pbuf_pool){ 0 };
         return -ENOMEM;
@@ -27,6 +29,7 @@ void pbuf_pool_deinit(struct pbuf_pool *p)
 {
     assert(p->used == 0);
     free(p->slab);
+    free(p->rooms);
     free(p->free);
     *p = (struct pbuf_pool){ 0 };
 }
@@ -41,9 +44,10 @@ struct pbuf *pbuf_take(struct pbuf_pool *p)
     b = p->free[left - 1];
     if (left > 1) { /* the next one is wanted soon, as a rule */
         __builtin_prefetch(p->free[left - 2], 1);
-        __builtin_prefetch(p->free[left - 2]->data, 1);
+        __builtin_prefetch(p->free[left - 2]->head, 1);
     }
     b->len = b->tail_len = 0;
+    b->data = p->rooms + (size_t)(b - p->slab) * PBUF_CAPACITY;
     b->block = NULL;
     b->refs = 1;
     b->note = 0;

@@ -237,7 +237,8 @@ static void to_peer(struct peer *p, const uint8_t *pkt, size_t len, const struct
     }
     hash = packet_flow_hash(info, n->hash_key);
     seg.owe = seg.may_owe; /* the seal protects the bytes from here on */
-    borrow = seg.owe && seg.count >= BORROW_MIN && n->block && pkt == n->block->data;
+    borrow = seg.owe && seg.count >= BORROW_MIN && n->block && pkt == n->block->data &&
+             info->payload_off <= PBUF_HEAD - DATA_HEADER_LEN;
     for (;;) {
         struct pbuf *b = pbuf_take(&n->pool);
 
@@ -246,8 +247,8 @@ static void to_peer(struct peer *p, const uint8_t *pkt, size_t len, const struct
             return;
         }
         if (borrow) {
-            one = segment_next_headers(&seg, b->data + DATA_HEADER_LEN, PBUF_CAPACITY - DATA_HEADER_LEN, &tail,
-                                       &tail_len);
+            pbuf_use_head(b);
+            one = segment_next_headers(&seg, b->data + DATA_HEADER_LEN, PBUF_HEAD - DATA_HEADER_LEN, &tail, &tail_len);
             if (one > 0) {
                 pbuf_borrow(b, n->block, tail, tail_len);
                 one += (int)tail_len;

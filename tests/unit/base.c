@@ -135,6 +135,7 @@ static void test_borrowed_block(void **state)
     memcpy(block->data, "abcdef", 6);
     for (int i = 0; i < 2; i++) {
         b[i] = pbuf_take(&p);
+        pbuf_use_head(b[i]);
         memcpy(b[i]->data, "h", 2);
         b[i]->data[1] = (uint8_t)('0' + i);
         pbuf_borrow(b[i], block, block->data + 3 * i, 3);
