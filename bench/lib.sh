@@ -87,12 +87,13 @@ row() {
                   elif ($v | type) != ($l | type) then "no"
                   elif ($op == "==" and $v == $l) or ($op == "<=" and $v <= $l) or ($op == ">=" and $v >= $l) then "yes"
                   else "no" end),
-           runs: $runs, spread: (if $spread == "-" then null else {worst: of($spread)} end),
+           runs: $runs, spread: (if $spread == "-" then null else {worst: of($spread)}
+                + (($spread | sub("_worst$"; "_best")) as $best | if $best != $spread and ($run.results | has($best)) then {best: of($best)} else {} end) end),
            peers: [$ARGS.positional[] as $p | {name: $p, value: ($run | of($p)), unit: $run.results[$p].unit}],
            of: $of}' "$BENCH_JSON" --args -- "$@") || { echo "bench: $name: no row" >&2 && exit 1; }
     echo "$line" >>"$BENCH_ROWS"
     jq -r '[.name, (.value | tostring), .unit, .asked // "-", .kept,
-        ([(.spread | select(.) | "worst \(.worst)"), (.peers[] | "\(.name) \(.value) \(.unit // "")")] | join(", "))] | join("\u001f")' <<<"$line" |
+        ([(.spread | select(.) | "worst \(.worst)" + (if has("best") then " best \(.best)" else "" end)), (.peers[] | "\(.name) \(.value) \(.unit // "")")] | join(", "))] | join("\u001f")' <<<"$line" |
         { IFS=$'\037' read -r name key unit op limit runs &&
             printf '%-60s %12s %-9s %-10s %-12s %s\n' "$name" "$key" "$unit" "$op" "$limit" "$runs"; }
 }
