@@ -54,6 +54,10 @@
 #define EXTRA_ROUNDS 5 /* draft: a window of 10 rounds in two halves */
 #define EXTRA_SPAN_MAX (100 * MSEC) /* draft 4.6.4.1: bounded by 100 ms at the estimated rate */
 
+/* chosen: acknowledgements come each millisecond at most, and both ends must be given the processor in between: on a
+ * path of less, a window of one round trip is a pause in each */
+#define WINDOW_SPAN (1 * MSEC)
+
 static uint64_t bytes_in(uint64_t bps, span t)
 {
     return (uint64_t)((unsigned __int128)bps * (uint64_t)t / (8 * (uint64_t)SEC));
@@ -103,7 +107,7 @@ uint64_t bbr_window(const struct bbr *b, span min_rtt)
         [BBR_UP] = WINDOW_UP,           [BBR_DOWN] = WINDOW_CRUISE,   [BBR_PROBE_RTT] = 0,
     };
     unsigned percent = b->state == BBR_PROBE_RTT ? b->probe_percent : gain[b->state];
-    uint64_t window = bytes_in(b->max.bps, min_rtt) * percent / 100, pkts = MIN_RECORDS;
+    uint64_t window = bytes_in(b->max.bps, MAX(min_rtt, WINDOW_SPAN)) * percent / 100, pkts = MIN_RECORDS;
 
     if (b->state != BBR_PROBE_RTT)
         window += extra(b) + 2 * b->record_bytes;
