@@ -9,7 +9,8 @@
  *
  * CoDel (RFC 8289 section 5) runs on the flow whose turn it is, with the time of arrival in pbuf.stamp. It does not
  * drop when what would be left behind is no more than a quantum, so the last packet of a flow is never dropped and a
- * slow path that is a packet or two behind is no standing queue.
+ * slow path that is a packet or two behind is no standing queue. Where a drop is due and the packet can be marked
+ * instead, it is marked and sent (RFC 8290 section 5.2.6): the schedule goes on as if it had been dropped.
  *
  * A full queue drops from the head of the longest flow (RFC 8290 section 4.1.3): the oldest packet is the one that the
  * sender learns of first. The longest one is found by a walk over the flows in the rounds.
@@ -196,6 +197,18 @@ static bool codel_take(struct flowq *q, struct flow *f, instant now, struct pbuf
     return now >= f->codel.first_above;
 }
 
+/* True: the packet carries the news itself and may leave. False: it is gone. */
+static bool mark_or_drop(struct flowq *q, struct pbuf *b)
+{
+    if (q->options.mark && q->options.mark(b)) {
+        q->stats.marked++;
+        return true;
+    }
+    pbuf_unref(b);
+    q->stats.dropped_codel++;
+    return false;
+}
+
 /* RFC 8289 section 5.5, dequeue: takes the next packet of f, which has one, after the drops that are due. */
 static struct pbuf *codel_pop(struct flowq *q, struct flow *f, instant now)
 {
@@ -206,9 +219,11 @@ static struct pbuf *codel_pop(struct flowq *q, struct flow *f, instant now)
         if (!above)
             f->codel.dropping = false;
         while (f->codel.dropping && now >= f->codel.drop_next) {
-            pbuf_unref(b);
-            q->stats.dropped_codel++;
             f->codel.count++;
+            if (mark_or_drop(q, b)) {
+                f->codel.drop_next = control_law(q, f->codel.drop_next, f->codel.count);
+                break;
+            }
             above = codel_take(q, f, now, &b);
             if (above)
                 f->codel.drop_next = control_law(q, f->codel.drop_next, f->codel.count);
@@ -219,9 +234,8 @@ static struct pbuf *codel_pop(struct flowq *q, struct flow *f, instant now)
         uint32_t delta = f->codel.count - f->codel.last_count;
         bool recent = now - f->codel.drop_next < CODEL_MEMORY_INTERVALS * q->options.interval;
 
-        pbuf_unref(b);
-        q->stats.dropped_codel++;
-        codel_take(q, f, now, &b);
+        if (!mark_or_drop(q, b))
+            codel_take(q, f, now, &b);
         f->codel.dropping = true;
         f->codel.count = delta > 1 && recent ? delta : 1;
         f->codel.drop_next = control_law(q, now, f->codel.count);

@@ -50,11 +50,15 @@ struct flowq_options {
     span target;      /* CoDel: 5 ms on one path; the owner adds the spread of the paths' delays */
     span interval;    /* CoDel: 100 ms */
     uint32_t quantum; /* bytes a turn, one full packet; at least 256 */
+    /* Tells the packet's receiver of congestion instead of a drop (ECN), and true; false: it has to be dropped. NULL:
+     * none can be told. */
+    bool (*mark)(struct pbuf *b);
 };
 
 struct flowq_stats {
     uint64_t pushed, popped;                             /* an unpop takes one from popped */
     uint64_t dropped_codel, dropped_full, dropped_stale; /* stale: by flowq_keep_newest */
+    uint64_t marked;
 };
 
 struct flowq;

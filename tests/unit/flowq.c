@@ -259,6 +259,77 @@ static void test_codel_times(void **state)
     world_close(&w);
 }
 
+static unsigned marked_notes;
+
+/* Of the numbers modulo 4, those in the mask can be told. */
+static unsigned can_hear;
+static bool hear(struct pbuf *b)
+{
+    if (!(can_hear & 1u << b->note % 4))
+        return false;
+    marked_notes++;
+    return true;
+}
+
+static void test_codel_marks(void **state)
+{
+    /* The times of test_codel_times: a mark where a drop would be, and nothing is lost. */
+    static const int marks_ms[] = { 105, 205, 276, 334, 384, 429, 469 };
+    static struct gate g;
+    struct flowq_options o = roomy;
+    struct flowq_stats s;
+    struct world w;
+
+    o.quantum = 1000;
+    o.mark = hear;
+    can_hear = 15;
+    marked_notes = 0;
+    world_open(&w, &o);
+    for (int i = 0; i < 600; i++)
+        put(&w, 1, 1000, FLOW_BULK, SEC);
+    for (int ms = 0; ms < 470; ms++) {
+        unsigned want = 0;
+
+        assert_int_equal(turn(&w, &g, FLOW_BULK, SEC + ms * MSEC), 1);
+        for (size_t i = 0; i < ARRAY_LEN(marks_ms); i++)
+            want += marks_ms[i] <= ms;
+        assert_int_equal(marked_notes, want);
+    }
+    s = flowq_stats(w.q);
+    assert_int_equal(s.marked, 7);
+    assert_int_equal(s.dropped_codel, 0);
+    assert_int_equal(s.popped, 470);
+    world_close(&w);
+
+    /* Who cannot be told is dropped at the same times. One packet leaves each ms, a drop takes one more: at 105 ms it
+     * is the turn of packet 105, of remainder 1, which is marked; at 205 of 205 (1), marked; at 276 of 276 (0),
+     * dropped. */
+    can_hear = 1u << 1;
+    marked_notes = 0;
+    w.next_note = 0;
+    world_open(&w, &o);
+    for (int i = 0; i < 600; i++)
+        put(&w, 1, 1000, FLOW_BULK, SEC);
+    for (int ms = 0; ms <= 276; ms++) {
+        turn(&w, &g, FLOW_BULK, SEC + ms * MSEC);
+        s = flowq_stats(w.q);
+        assert_int_equal(s.marked, (ms >= 105) + (ms >= 205));
+        assert_int_equal(s.dropped_codel, ms >= 276);
+    }
+    world_close(&w);
+
+    /* A full queue drops whoever it is. */
+    o.pkts_max = 10;
+    can_hear = 15;
+    marked_notes = 0;
+    world_open(&w, &o);
+    for (int i = 0; i < 11; i++)
+        put(&w, 1, 1000, FLOW_BULK, SEC);
+    assert_int_equal(flowq_stats(w.q).dropped_full, 1);
+    assert_int_equal(marked_notes, 0);
+    world_close(&w);
+}
+
 static void test_codel_spares_small_queues(void **state)
 {
     static struct gate g;
@@ -532,6 +603,7 @@ int main(void)
         cmocka_unit_test(test_new_only_once),
         cmocka_unit_test(test_refused_keep_their_turn),
         cmocka_unit_test(test_codel_times),
+        cmocka_unit_test(test_codel_marks),
         cmocka_unit_test(test_codel_spares_small_queues),
         cmocka_unit_test(test_full_drops_the_longest),
         cmocka_unit_test(test_unpop),
