@@ -264,7 +264,7 @@ static void end_arrive(struct world_end *e, struct world_uplink *u, struct world
     for (size_t i = 0; i < w->watches_count; i++)
         if (w->watches[i]->arriving)
             w->watches[i]->arriving(w->watches[i]->ctx, e, p);
-    node_on_datagram(e->node, &at, p->data, p->len, 0, w->now);
+    node_on_datagram(e->node, &at, p->data, p->len, 0, p->tos, w->now);
     for (size_t i = 0; i < w->watches_count; i++)
         if (w->watches[i]->arrived)
             w->watches[i]->arrived(w->watches[i]->ctx, e, p);
@@ -326,6 +326,7 @@ static void link_fire(struct world *w, struct world_source *s)
                 copy->src = p->src;
                 copy->dst = p->dst;
                 copy->len = p->len;
+                copy->tos = p->tos;
                 memcpy(copy->data, p->data, p->len);
             }
             if (l->is_up) {
@@ -375,7 +376,7 @@ static bool source_endpoint(struct world_end *e, struct world_uplink *u, const s
 }
 
 static void send_one(struct world_end *e, struct world_uplink *u, const struct endpoint *src,
-                     const struct endpoint *dst, const uint8_t *data, size_t len)
+                     const struct endpoint *dst, uint8_t tos, const uint8_t *data, size_t len)
 {
     struct world *w = e->world;
     struct world_packet *p;
@@ -385,6 +386,7 @@ static void send_one(struct world_end *e, struct world_uplink *u, const struct e
     p->src = *src;
     p->dst = *dst;
     p->len = (uint16_t)len;
+    p->tos = tos;
     memcpy(p->data, data, len);
     for (size_t i = 0; i < w->watches_count; i++)
         if (w->watches[i]->sent)
@@ -417,7 +419,7 @@ static void send_train(struct world_end *e, const struct session_tx *tx)
     for (size_t at = 0; at < tx->len;) {
         size_t n = tx->segment ? MIN(tx->segment, tx->len - at) : tx->len;
 
-        send_one(e, u, &src, &tx->at.remote, e->world->buf + at, n);
+        send_one(e, u, &src, &tx->at.remote, tx->tos, e->world->buf + at, n);
         at += n;
     }
 }
@@ -865,6 +867,7 @@ void world_inject(struct world *w, const struct endpoint *src, const struct endp
     p->src = *src;
     p->dst = *dst;
     p->len = (uint16_t)len;
+    p->tos = 0;
     memcpy(p->data, data, len);
     core_route(w, p);
 }

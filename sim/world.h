@@ -41,6 +41,7 @@ struct world_packet {
     struct world_packet *next;
     struct endpoint src, dst;
     uint16_t len; /* UDP payload */
+    uint8_t tos;  /* DSCP and ECN: a `core` watcher may change them as a router does */
     uint8_t data[WORLD_PACKET_MAX];
 };
 

@@ -213,7 +213,7 @@ static void on_cookie(struct node *n, const struct locator_pair *at, const uint8
     n->drops[NODE_DROP_COOKIE]++;
 }
 
-static void on_sealed(struct node *n, const struct locator_pair *at, uint8_t *pkt, size_t len, instant now)
+static void on_sealed(struct node *n, const struct locator_pair *at, uint8_t *pkt, size_t len, uint8_t tos, instant now)
 {
     struct cid_entry *e;
     struct small_out *o;
@@ -225,7 +225,7 @@ static void on_sealed(struct node *n, const struct locator_pair *at, uint8_t *pk
     e = map64_get(&n->cids, get_be64(pkt) & CID_MASK);
     if (e) {
         peer_touch(session_owner(e->session));
-        session_on_sealed(e, pkt, len, at, now);
+        session_on_sealed(e, pkt, len, tos, at, now);
         return;
     }
     n->drops[NODE_DROP_UNKNOWN_CID]++;
@@ -250,7 +250,7 @@ static void on_reset(struct node *n, const uint8_t *pkt, size_t len, instant now
     n->drops[NODE_DROP_UNKNOWN_CID]++;
 }
 
-static void on_one(struct node *n, const struct locator_pair *at, uint8_t *pkt, size_t len, instant now)
+static void on_one(struct node *n, const struct locator_pair *at, uint8_t *pkt, size_t len, uint8_t tos, instant now)
 {
     if (len < RESET_LEN) {
         n->drops[NODE_DROP_SHORT]++;
@@ -258,7 +258,7 @@ static void on_one(struct node *n, const struct locator_pair *at, uint8_t *pkt, 
     }
     switch (pkt[0]) {
     case PACKET_SEALED:
-        on_sealed(n, at, pkt, len, now);
+        on_sealed(n, at, pkt, len, tos, now);
         break;
     case PACKET_INIT:
         on_init(n, at, pkt, len, now);
@@ -278,7 +278,7 @@ static void on_one(struct node *n, const struct locator_pair *at, uint8_t *pkt, 
 }
 
 void node_on_datagram(struct node *n, const struct locator_pair *at, uint8_t *data, size_t len, size_t segment,
-                      instant now)
+                      uint8_t tos, instant now)
 {
     if (now - n->jar_made > JAR_LIFE) {
         rng_fill(&n->o.rng, &n->jar, sizeof(n->jar));
@@ -287,7 +287,7 @@ void node_on_datagram(struct node *n, const struct locator_pair *at, uint8_t *da
     for (size_t off = 0; off < len;) {
         size_t one = segment ? MIN(segment, len - off) : len - off;
 
-        on_one(n, at, data + off, one, now);
+        on_one(n, at, data + off, one, tos, now);
         off += one;
     }
     LIST_FOREACH (p, &n->ready, struct peer, ready)

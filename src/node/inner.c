@@ -10,6 +10,7 @@
 #include <errno.h>
 
 #include "node/internal.h"
+#include "tunnel/ecn.h"
 #include "tunnel/mss.h"
 
 #define ICMP_PER_SEC 50
@@ -163,6 +164,22 @@ static int steer(struct peer *p, const struct packet_info *info, enum flow_class
     return rule + 1;
 }
 
+/* The outer ECN is the inner one (RFC 6040 section 4.1), and so is the DSCP (RFC 2983 section 3.1). */
+static void set_outer_tos(const struct node *n, struct pbuf *b)
+{
+    uint8_t tos = ecn_tos(b->data + DATA_HEADER_LEN);
+
+    b->note |= (uint32_t)(n->o.hide_dscp ? tos & TOS_ECN_MASK : tos) << SESSION_TOS_SHIFT;
+}
+
+bool inner_mark(struct pbuf *b)
+{
+    if (!ecn_mark(b->data + DATA_HEADER_LEN))
+        return false;
+    b->note |= (uint32_t)ECN_CE << SESSION_TOS_SHIFT;
+    return true;
+}
+
 /* One packet that stands at b->data[DATA_HEADER_LEN..). Takes the buffer. */
 static void enqueue(struct peer *p, struct pbuf *b, size_t len, const struct packet_info *info, uint64_t hash,
                     enum flow_class c, int target, instant now)
@@ -171,6 +188,7 @@ static void enqueue(struct peer *p, struct pbuf *b, size_t len, const struct pac
         (void)!mss_clamp(b->data + DATA_HEADER_LEN, info, p->node->o.mtu, false);
     if (p->node->marks_count > 0)
         unmark(p->node, b->data + DATA_HEADER_LEN);
+    set_outer_tos(p->node, b);
     b->len = (uint16_t)(DATA_HEADER_LEN + len);
     peer_touch(p);
     session_enqueue(p->session, b, hash, c, (uint16_t)target, now);
@@ -297,6 +315,19 @@ void node_on_packet(struct node *n, const uint8_t *pkt, size_t len, const struct
     to_peer(p, pkt, len, offload, &info, now);
 }
 
+/* What the network said of congestion goes on to the inner receiver (RFC 6040 section 4.2). False: drop the packet. */
+static bool hear_ecn(const struct session_packet *pkt, struct packet_info *info)
+{
+    int ecn = ecn_combine(info->ecn, pkt->tos & TOS_ECN_MASK);
+
+    if (ecn < 0)
+        return false;
+    if (ecn != info->ecn)
+        ecn_set(pkt->data, (enum ecn)ecn);
+    info->ecn = (uint8_t)ecn;
+    return true;
+}
+
 /* True when it is for our own inside. */
 static bool accept_inner(struct peer *p, const struct session_packet *pkt, struct packet_info *ret, instant now)
 {
@@ -315,6 +346,10 @@ static bool accept_inner(struct peer *p, const struct session_packet *pkt, struc
     }
     if (!destination_allowed(p, &info.dst)) {
         n->drops[NODE_DROP_INNER_DEST]++;
+        return false;
+    }
+    if (!hear_ecn(pkt, &info)) {
+        n->drops[NODE_DROP_INNER_ECN]++;
         return false;
     }
     *ret = info;

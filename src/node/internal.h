@@ -118,6 +118,7 @@ void defence_deinit(struct node *n);
 
 /* inner.c */
 struct peer *inner_route(struct node *n, const struct addr *dst);
+bool inner_mark(struct pbuf *b); /* congestion, to a packet that waits; false: it cannot hear of it */
 
 /* roles.c */
 void roles_on_up(struct peer *p, bool fresh, instant now);

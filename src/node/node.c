@@ -17,9 +17,9 @@
 const char *node_drop_name(enum node_drop d)
 {
     static const char *const names[NODE_DROP_COUNT] = {
-        "short",         "version", "mac1",        "cookie",       "handshake",  "unknown-peer",
-        "replayed-init", "load",    "unknown-cid", "inner-source", "inner-dest", "inner-bad",
-        "no-route",      "blocked", "no-buffer",   "no-session",   "message",
+        "short",         "version",  "mac1",        "cookie",       "handshake",  "unknown-peer",
+        "replayed-init", "load",     "unknown-cid", "inner-source", "inner-dest", "inner-ecn",
+        "inner-bad",     "no-route", "blocked",     "no-buffer",    "no-session", "message",
     };
     return d < NODE_DROP_COUNT ? names[d] : "?";
 }
@@ -198,6 +198,7 @@ int peer_session_make(struct peer *p, instant now)
         .queue_pkts = n->pool.total / (n->o.agent ? 8 : 2), /* nobody may take what all need */
         .reseq_pkts = MIN(n->pool.total / 4, 4096u),
         .reset_secret = n->o.agent ? n->reset_secret : NULL,
+        .mark = inner_mark,
     };
 
     if (p->session)

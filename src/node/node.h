@@ -35,6 +35,7 @@ struct node_options {
     size_t pool_blocks;    /* super-packets of the inside that wait or are in flight, 0: 256 */
     size_t queue_bytes;    /* of each session, 0: 4 MiB */
     unsigned merge;        /* enum merge_option */
+    bool hide_dscp;        /* the outer DSCP is 0, not the inner one's */
     struct addr inside[2]; /* our own inner address of each family: the source of ICMP errors; ADDR_NONE: none */
     struct endpoint announce[NODE_ENDPOINTS_MAX]; /* agent: its other locators */
     size_t announce_count;
@@ -97,6 +98,7 @@ enum node_drop {
     NODE_DROP_UNKNOWN_CID,  /* no such connection id */
     NODE_DROP_INNER_SOURCE, /* the peer may not use that inner source */
     NODE_DROP_INNER_DEST,   /* the peer may not reach that */
+    NODE_DROP_INNER_ECN,    /* congestion was met, and the packet cannot tell its receiver (RFC 6040) */
     NODE_DROP_INNER_BAD,    /* not an IP packet, or larger than any path takes */
     NODE_DROP_NO_ROUTE,     /* no peer has that inner destination */
     NODE_DROP_BLOCKED,      /* a steering rule says block (or bypass, inside the tunnel) */
@@ -141,9 +143,9 @@ void node_set_marks(struct node *n, const struct node_mark *marks, size_t count)
 void node_uplink_set(struct node *n, const struct node_uplink *u, instant now);
 void node_uplink_remove(struct node *n, uint32_t link, instant now);
 
-/* data may be a train of datagrams of segment bytes (0: one). Changed in place. */
+/* data may be a train of datagrams of segment bytes (0: one), which arrived with this TOS. Changed in place. */
 void node_on_datagram(struct node *n, const struct locator_pair *at, uint8_t *data, size_t len, size_t segment,
-                      instant now);
+                      uint8_t tos, instant now);
 /* Where a packet of the inside is best read to: BLOCK_CAPACITY bytes, until the next call of this or of
  * node_on_packet. A super-packet that stands there need not be copied. */
 uint8_t *node_inside_buffer(struct node *n);

@@ -116,6 +116,7 @@ struct config {
     int ipv6;          /* enum config_ipv6 */
     int on_agent_loss; /* enum config_loss */
     unsigned offload;  /* bits of enum config_offload */
+    int copy_dscp;     /* 1 or 0 */
 
     struct config_link *links; /* none: every usable interface */
     size_t links_count;

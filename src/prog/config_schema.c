@@ -503,6 +503,7 @@ static const struct config_type type_wifi = { "auto, off or file:PATH", read_wif
 static const char *const role_names[] = { "node", "agent", NULL };
 static const char *const tier_names[] = { "primary", "secondary", "backup", "never", NULL };
 static const char *const ipv6_names[] = { "tunnel", "block", "direct", NULL };
+static const char *const copy_names[] = { "no", "yes", NULL };
 static const char *const loss_names[] = { "block", "direct", NULL };
 
 #define IN(member) .section = CONFIG_INTERFACE, .offset = offsetof(struct config, member)
@@ -546,6 +547,8 @@ const struct config_field config_schema[] = {
       .roles = CONFIG_ONLY_NODE, .help = "without an agent: block, or direct through the uplinks" },
     { IN(offload), .key = "Offload", .type = &type_offload, .fallback = "yes", .roles = CONFIG_BOTH,
       .help = "offloads that may be used: yes, no, or some of csum, tso, uso, gso, gro" },
+    { IN(copy_dscp), .key = "CopyDSCP", .type = &type_choice, .choices = copy_names, .fallback = "yes",
+      .roles = CONFIG_BOTH, .help = "datagrams have the DSCP of the packets in them" },
 
     { LK(tier), .key = "Tier", .type = &type_choice, .choices = tier_names, .fallback = "primary",
       .help = "rank of the link" },

@@ -314,6 +314,7 @@ static int make_node(struct daemon *d)
         .agent = c->role == CONFIG_AGENT,
         .mtu = (uint16_t)MIN(c->mtu, (int64_t)NODE_MTU_MAX),
         .wait = c->wait,
+        .hide_dscp = !c->copy_dscp,
         .pool_pkts = c->role == CONFIG_AGENT ? 32768 : 16384,
         .merge = (f.vnet_hdr ? MERGE_CSUM | MERGE_TCP : 0u) | (f.tx_uso ? MERGE_UDP : 0u),
         .inside = { first_address(c, ADDR_V4), first_address(c, ADDR_V6) },

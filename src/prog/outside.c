@@ -42,7 +42,7 @@ static void on_socket(struct daemon *d, void *arg, instant now)
         for (int i = 0; i < n; i++) {
             at.local = batch[i].local;
             at.remote = batch[i].from;
-            node_on_datagram(d->node, &at, batch[i].data, batch[i].len, batch[i].segment_bytes, now);
+            node_on_datagram(d->node, &at, batch[i].data, batch[i].len, batch[i].segment_bytes, batch[i].tos, now);
         }
         /* What was delivered in place lies in the socket's buffers: it must be out before they are read into again. */
         while (node_pop_inner(d->node, &pkt, now))
@@ -104,6 +104,7 @@ void outside_send(struct daemon *d, const struct session_tx *tx, const uint8_t *
         .segment_bytes = (uint16_t)tx->segment,
         .to = tx->at.remote,
         .local = tx->at.local,
+        .tos = tx->tos,
     };
     int r;
 

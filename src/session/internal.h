@@ -186,10 +186,15 @@ void session_mark_open(struct session *s, uint32_t path_id);
 bool session_path_usable(const struct session *s, unsigned slot);
 void session_break(struct session *s); /* the peer broke the protocol, or said that it ends */
 void session_reinject_path(struct session *s, unsigned slot, instant now);
-/* What pbuf.note holds once a packet is numbered: if it must be sent again, the same rule and class decide. */
-static inline uint32_t note_make(uint16_t steer, uint8_t class)
+/* What pbuf.note holds once a packet is numbered: if it must be sent again, the same rule and class decide, and the
+ * same TOS, which stands where session_enqueue found it. */
+static inline uint32_t note_make(uint8_t tos, uint16_t steer, uint8_t class)
 {
-    return (uint32_t) class << 16 | steer;
+    return (uint32_t)tos << SESSION_TOS_SHIFT | (uint32_t) class << 16 | steer;
+}
+static inline uint8_t note_tos(const struct pbuf *b)
+{
+    return (uint8_t)(b->note >> SESSION_TOS_SHIFT);
 }
 static inline uint16_t note_steer(const struct pbuf *b)
 {
@@ -197,7 +202,7 @@ static inline uint16_t note_steer(const struct pbuf *b)
 }
 static inline enum flow_class note_class(const struct pbuf *b)
 {
-    return (enum flow_class)(b->note >> 16);
+    return (enum flow_class)(b->note >> 16 & 0xff);
 }
 
 /* rx.c */

@@ -47,7 +47,7 @@ static void follow(struct session *s, unsigned slot, const struct locator_pair *
     path_on_migrated(p->path, now);
 }
 
-static void on_data(struct session *s, unsigned slot, uint8_t *plain, size_t len, instant now)
+static void on_data(struct session *s, unsigned slot, uint8_t *plain, size_t len, uint8_t tos, instant now)
 {
     struct data_header h;
     uint64_t seq, prev;
@@ -72,7 +72,7 @@ static void on_data(struct session *s, unsigned slot, uint8_t *plain, size_t len
     s->last_data = now;
     if (s->deliver_count < DELIVER_MAX && reseq_pass(s->reseq, h.flow, seq, prev, h.paths, now)) {
         s->deliver[(s->deliver_head + s->deliver_count++) % DELIVER_MAX] = (struct session_packet){
-            .data = plain + DATA_HEADER_LEN, .len = len - DATA_HEADER_LEN, .csum_owed = h.csum_owed
+            .data = plain + DATA_HEADER_LEN, .len = len - DATA_HEADER_LEN, .tos = tos, .csum_owed = h.csum_owed
         };
         return;
     }
@@ -84,6 +84,7 @@ static void on_data(struct session *s, unsigned slot, uint8_t *plain, size_t len
     }
     memcpy(b->data, plain, len);
     b->len = (uint16_t)len;
+    b->note = tos;
     reseq_push(s->reseq, h.flow, seq, prev, h.paths, b, now);
 }
 
@@ -352,7 +353,8 @@ static int record_path(struct session *s, uint32_t id, uint64_t counter, const u
     return slot;
 }
 
-void session_on_sealed(struct cid_entry *e, uint8_t *pkt, size_t len, const struct locator_pair *at, instant now)
+void session_on_sealed(struct cid_entry *e, uint8_t *pkt, size_t len, uint8_t tos, const struct locator_pair *at,
+                       instant now)
 {
     struct session *s = e->session;
     struct epoch *ep = e->epoch;
@@ -396,7 +398,7 @@ void session_on_sealed(struct cid_entry *e, uint8_t *pkt, size_t len, const stru
                      get_be16(plain + (data ? 10 : 2)), now);
     session_path_events(s, (unsigned)slot, now);
     if (data)
-        on_data(s, (unsigned)slot, plain, plain_len, now);
+        on_data(s, (unsigned)slot, plain, plain_len, tos, now);
     else
         on_control(s, (unsigned)slot, plain, plain_len, now);
 }
@@ -416,6 +418,7 @@ bool session_pop_delivered(struct session *s, struct session_packet *ret, instan
         return false;
     *ret = (struct session_packet){ .data = b->data + DATA_HEADER_LEN,
                                     .len = b->len - DATA_HEADER_LEN,
+                                    .tos = (uint8_t)b->note,
                                     .csum_owed = (b->data[0] & DATA_CSUM_OWED) != 0,
                                     .owner = b };
     return true;

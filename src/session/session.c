@@ -55,6 +55,7 @@ struct session *session_new(const struct session_options *o, instant now)
         .target = 5 * MSEC,
         .interval = 100 * MSEC,
         .quantum = 1514,
+        .mark = o->mark,
     };
     struct session *s = calloc(1, sizeof(*s));
 

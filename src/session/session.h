@@ -23,7 +23,9 @@
 #define SESSION_OUTPUT_MAX 65000 /* bytes that session_output may write: below the largest UDP datagram */
 #define SESSION_GSO_MAX 64       /* segments the kernel takes in one call (UDP_MAX_SEGMENTS) */
 
-#define SESSION_CSUM_OWED 1 /* of a packet's note: its TCP or UDP checksum was not computed */
+/* A packet's note: */
+#define SESSION_CSUM_OWED 1  /* its TCP or UDP checksum was not computed */
+#define SESSION_TOS_SHIFT 24 /* from here on 8 bits: the DSCP and ECN with which its record is to leave */
 
 #define SESSION_REKEY_AFTER (120 * SEC)
 #define SESSION_REJECT_AFTER (180 * SEC)
@@ -58,6 +60,7 @@ struct locator_pair {
 struct session_tx {
     struct locator_pair at;
     size_t len, segment; /* segment 0: one datagram; else datagrams of that length, the last may be shorter */
+    uint8_t tos;         /* DSCP and ECN of the outer header */
 };
 
 struct session_path_spec {
@@ -130,7 +133,8 @@ struct session_options {
     size_t queue_pkts;  /* the same, in packets */
     size_t queue_bytes; /* of packets waiting for a path */
     size_t reseq_pkts;
-    const uint8_t *reset_secret; /* 32 bytes, or NULL: give no reset tokens */
+    const uint8_t *reset_secret;  /* 32 bytes, or NULL: give no reset tokens */
+    bool (*mark)(struct pbuf *b); /* as flowq_options.mark, of a packet as session_enqueue takes it; or NULL */
 };
 
 struct session;
@@ -163,17 +167,19 @@ bool session_is_connecting(const struct session *s);
 
 /* --- records --- */
 
-/* pkt is opened in place. */
-void session_on_sealed(struct cid_entry *e, uint8_t *pkt, size_t len, const struct locator_pair *at, instant now);
+/* pkt is opened in place. tos: with which it arrived. */
+void session_on_sealed(struct cid_entry *e, uint8_t *pkt, size_t len, uint8_t tos, const struct locator_pair *at,
+                       instant now);
 /* One super-datagram into buf (SESSION_OUTPUT_MAX bytes); false when there is nothing to send now. */
 bool session_output(struct session *s, uint8_t *buf, struct session_tx *ret, instant now);
-/* Takes the caller's reference. The packet stands at data[DATA_HEADER_LEN], len counts that header too; note is 0 or
- * SESSION_CSUM_OWED. */
+/* Takes the caller's reference. The packet stands at data[DATA_HEADER_LEN], len counts that header too; note is
+ * SESSION_CSUM_OWED or 0, and the TOS. */
 void session_enqueue(struct session *s, struct pbuf *b, uint64_t flow_hash, enum flow_class c, uint16_t target,
                      instant now);
 struct session_packet {
-    const uint8_t *data;
+    uint8_t *data; /* may be changed in place */
     size_t len;
+    uint8_t tos;        /* of the outer header of its record */
     bool csum_owed;     /* its TCP or UDP checksum is to be computed */
     struct pbuf *owner; /* a reference that the caller gives back; NULL: the bytes are in the datagram that was passed
                          * in and go with it */

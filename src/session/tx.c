@@ -4,7 +4,7 @@
  * path (acknowledgements, probes, challenges, the control stream), then data. Data is pulled, the fastest path first:
  * copies for redundancy, then interactive flows, then bulk ones, and of each class first what must be sent again
  * because its path is in doubt. A packet gets its session sequence when it is pulled and keeps it in every copy.
- * Records of one length for one path leave in one buffer, for UDP_SEGMENT.
+ * Records of one length and one TOS for one path leave in one buffer, for UDP_SEGMENT. Control records have TOS 0.
  *
  * Limits: 64 records and 65,000 bytes a call; 1,200 bytes a control record, so that it fits every path of 1,280. */
 #include <errno.h>
@@ -304,7 +304,7 @@ static void number(struct session *s, struct flow *f, struct pbuf *b, unsigned s
     f->last_seq = (uint32_t)seq;
     f->has_seq = true;
     f->pinned = (uint8_t)(slot + 1);
-    b->note = note_make(f->steer, f->class);
+    b->note = note_make(note_tos(b), f->steer, f->class);
     data_header_put(b->data, &h);
     s->info.tx_bytes += b->len - DATA_HEADER_LEN;
     s->info.tx_pkts++;
@@ -391,6 +391,7 @@ static bool data_output(struct session *s, unsigned slot, uint8_t *buf, struct s
     struct spath *p = &s->paths[slot];
     size_t used = 0, segment = 0;
     unsigned count = 0;
+    uint8_t tos = 0;
 
     if (p->rank == 4 || !has_more(s, slot))
         return false;
@@ -404,10 +405,11 @@ static bool data_output(struct session *s, unsigned slot, uint8_t *buf, struct s
         if (!b)
             break;
         len = SEALED_HEADER_LEN + b->len + SEALED_TAG_LEN;
-        if (segment > 0 && len > segment) {
+        if (segment > 0 && (len > segment || note_tos(b) != tos)) { /* the kernel gives a train one TOS */
             p->stash = b;
             break;
         }
+        tos = note_tos(b);
         put_be16(b->data + 10, time64_from(now));
         if (seal_data(s, slot, b, buf + used, now) < 0) {
             pbuf_unref(b);
@@ -424,7 +426,7 @@ static bool data_output(struct session *s, unsigned slot, uint8_t *buf, struct s
     }
     if (count == 0)
         return false;
-    *ret = (struct session_tx){ .at = p->spec.at, .len = used, .segment = count > 1 ? segment : 0 };
+    *ret = (struct session_tx){ .at = p->spec.at, .len = used, .segment = count > 1 ? segment : 0, .tos = tos };
     return true;
 }
 

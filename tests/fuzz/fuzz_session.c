@@ -62,7 +62,7 @@ static void deliver(struct world *w, unsigned to, const struct session_tx *tx, u
     uint32_t link = to == 1 ? tx->at.link : tx->at.remote.addr.bytes[3];
     struct locator_pair at = locator(w, to, link);
 
-    node_on_datagram(w->ends[to].node, &at, data, tx->len, tx->segment, w->now);
+    node_on_datagram(w->ends[to].node, &at, data, tx->len, tx->segment, tx->tos, w->now);
 }
 
 static void drain(struct world *w, unsigned end)

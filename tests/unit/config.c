@@ -73,6 +73,7 @@ static void test_node(void **state)
                                "Rule = any udp 5060 mode redundant\n"
                                "Wait = 1.5h\n"
                                "Offload = tso, gro\n"
+                               "CopyDSCP = no\n"
                                "OnAgentLoss = direct\n"
                                "[Link wlan0]\n"
                                "Tier = backup\n"
@@ -101,6 +102,7 @@ static void test_node(void **state)
     assert_int_equal(c->steer.fallback.mode, STEER_REDUNDANT);
     assert_int_equal(c->wait, 5400 * SEC);
     assert_int_equal(c->offload, CONFIG_OFFLOAD_TSO | CONFIG_OFFLOAD_GRO);
+    assert_int_equal(c->copy_dscp, 0);
     assert_int_equal(c->on_agent_loss, CONFIG_LOSS_DIRECT);
     assert_int_equal(c->ipv6, CONFIG_IPV6_TUNNEL);
     assert_int_equal(c->links_count, 2);
@@ -483,7 +485,7 @@ static void test_schema(void **state)
         assert_true(strlen(k.key) > 0 && strlen(k.help) > 0 && strlen(k.type) > 0);
         n++;
     }
-    assert_int_equal(n, 30); /* every key that the file may have, counted by hand */
+    assert_int_equal(n, 31); /* every key that the file may have, counted by hand */
 }
 
 int main(void)

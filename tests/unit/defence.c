@@ -50,7 +50,7 @@ static void feed(struct fixture *f, uint8_t *pkt, size_t len, uint32_t source, i
     struct locator_pair at = { .remote = { .addr = addr_v4(source), .port = 1000 } };
     struct session_tx tx;
 
-    node_on_datagram(f->agent, &at, pkt, len, 0, now);
+    node_on_datagram(f->agent, &at, pkt, len, 0, 0, now);
     while (node_output(f->agent, f->out, &tx, now)) {
         f->cookies += f->out[0] == PACKET_COOKIE;
         f->resets += f->out[0] == PACKET_RESET;
