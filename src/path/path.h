@@ -87,6 +87,9 @@ uint64_t path_next_counter(const struct path *p);
  * acknowledged, lost or taken. `eliciting`: the peer will acknowledge it. `more`: the owner had more to send on this
  * path than it allowed: false marks the delivery-rate sample as application-limited. */
 void path_on_sent(struct path *p, size_t wire_bytes, struct pbuf *data, bool eliciting, bool more, instant now);
+/* Leaves the next counter out: no record will have it, and who acknowledges it acknowledges what it did not get (RFC
+ * 9000 section 21.4). The last 32 are remembered. */
+void path_skip_counter(struct path *p, instant now);
 /* 0, or -EPROTO when it acknowledges what was never sent. */
 int path_on_ack(struct path *p, const struct ack *a, instant now, struct path_ack_result *ret);
 /* For reinjection: takes the oldest data buffer still in flight out of the log (its reference passes to the caller;

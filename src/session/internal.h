@@ -64,6 +64,7 @@ struct spath {
     struct path *path;
     struct replay_record replay;
     uint64_t rx_highest;
+    unsigned skip_in; /* records until counters are left out; 0: not drawn yet */
     /* as the scheduler sees it; refreshed at most each millisecond */
     unsigned rank;
     span delay;

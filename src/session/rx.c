@@ -167,8 +167,10 @@ static int on_ack(struct session *s, const struct frame *f, instant now)
     slot = session_find_path(s, a.path_id);
     if (slot < 0)
         return 0; /* a path that has gone */
-    if (path_on_ack(s->paths[slot].path, &a, now, &result) < 0)
+    if (path_on_ack(s->paths[slot].path, &a, now, &result) < 0) {
+        session_break(s); /* it says that it has what nobody sent: nothing that it says can be believed */
         return -EPROTO;
+    }
     if (result.acked_pkts > 0) {
         s->paths[slot].open = true;
         s->opened_path_id = MAX(s->opened_path_id, a.path_id);

@@ -17,7 +17,12 @@
 #define CONTROL_MIN (SEALED_HEADER_LEN + SEALED_TAG_LEN + CONTROL_HEADER_LEN + FRAME_HEADER_LEN + 8)
 #define ACK_ROOM (FRAME_HEADER_LEN + 4 + 8 + 4 * 4 + 1 + 4) /* of one range */
 #define RECENT_SPAN (200 * MSEC)                            /* chosen: the longest resequencing wait */
-#define AMPLIFICATION 3                                     /* RFC 9000 section 8.1 */
+#define SKIP_MIN                                                                                                       \
+    128               /* chosen: a gap in few acknowledgements, and who acknowledges what it did not get lies in vain  \
+                       */
+#define SKIP_SPAN 512 /* chosen: a mean of 384 records, which nobody can guess */
+#define SKIP_RUN 3    /* chosen: most losses are no longer, so that a gap of ours looks like one of the network */
+#define AMPLIFICATION 3 /* RFC 9000 section 8.1 */
 
 static size_t outer_overhead(const struct spath *p)
 {
@@ -67,6 +72,17 @@ static int seal_data(struct session *s, unsigned slot, struct pbuf *b, uint8_t *
     return seal(s, slot, out + SEALED_HEADER_LEN, b->len, out, now);
 }
 
+/* Now and then counters are left out, so that a peer cannot acknowledge what it has not received (RFC 9000 21.4). */
+static void skip(struct session *s, struct spath *p, instant now)
+{
+    if (p->skip_in == 0)
+        p->skip_in = SKIP_MIN + (unsigned)(rng_u64(s->o.rng) % SKIP_SPAN);
+    if (--p->skip_in > 0)
+        return;
+    for (unsigned i = 1 + (unsigned)(rng_u64(s->o.rng) % SKIP_RUN); i > 0; i--)
+        path_skip_counter(p->path, now);
+}
+
 static void sent(struct session *s, unsigned slot, size_t len, struct pbuf *data, bool eliciting, bool more,
                  instant now)
 {
@@ -75,6 +91,7 @@ static void sent(struct session *s, unsigned slot, size_t len, struct pbuf *data
     if (!p->validated)
         p->unvalidated_tx += len;
     path_on_sent(p->path, len + outer_overhead(p), data, eliciting, more, now);
+    skip(s, p, now);
 }
 
 /* --- control --- */

@@ -551,6 +551,42 @@ static void test_bad_acks(void **state)
     path_free(p);
 }
 
+/* Records 0 to 3 and 6 to 9; 4 and 5 are left out. */
+static void test_skipped_counters(void **state)
+{
+    struct path_options o = { .record_bytes = 1400 };
+    struct path *p = path_new(&o, SEC);
+    struct path_ack_result r = { .acked_pkts = 77 };
+    const struct ack bad[] = {
+        { .largest = 9, .ranges_count = 1, .ranges = { { 0, 9 } } },
+        { .largest = 9, .ranges_count = 1, .ranges = { { 5, 9 } } },
+        { .largest = 9, .ranges_count = 2, .ranges = { { 6, 9 }, { 0, 4 } } },
+        { .largest = 4, .ranges_count = 1, .ranges = { { 4, 4 } } },
+    };
+    struct ack good = { .largest = 9, .ranges_count = 2, .ranges = { { 6, 9 }, { 0, 3 } } };
+    struct path_metrics m;
+
+    for (int i = 0; i < 8; i++) {
+        assert_int_equal(path_next_counter(p), i < 4 ? i : i + 2);
+        path_on_sent(p, 1400, NULL, true, true, SEC);
+        for (int skip = 0; i == 3 && skip < 2; skip++)
+            path_skip_counter(p, SEC);
+    }
+    path_get_metrics(p, SEC, &m);
+    assert_int_equal(m.inflight_bytes, 8 * 1400);
+    assert_int_equal(m.tx_pkts, 8);
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+        assert_int_equal(path_on_ack(p, &bad[i], SEC + MSEC, &r), -EPROTO);
+    assert_int_equal(r.acked_pkts, 77);
+    assert_int_equal(path_on_ack(p, &good, SEC + 30 * MSEC, &r), 0);
+    assert_int_equal(r.acked_pkts, 8);
+    assert_int_equal(r.lost_pkts, 0);
+    path_get_metrics(p, SEC + 30 * MSEC, &m);
+    assert_int_equal(m.inflight_bytes, 0);
+    assert_int_equal(m.lost_pkts, 0);
+    path_free(p);
+}
+
 /* Whatever the network does: nothing is acknowledged twice, nothing leaks, time moves, and a path that carries
  * something at all stays in use or comes back. */
 static void test_storms(void **state)
@@ -645,6 +681,7 @@ int main(void)
         cmocka_unit_test(test_probe_times),
         cmocka_unit_test(test_buffers),
         cmocka_unit_test(test_bad_acks),
+        cmocka_unit_test(test_skipped_counters),
         cmocka_unit_test(test_storms),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
