@@ -391,6 +391,10 @@ static void send_one(struct world_end *e, struct world_uplink *u, const struct e
     for (size_t i = 0; i < w->watches_count; i++)
         if (w->watches[i]->sent)
             w->watches[i]->sent(w->watches[i]->ctx, e, u, p);
+    if (!u && e->access) {
+        link_send(w, e->access, p);
+        return;
+    }
     if (!u) {
         core_route(w, p);
         return;
@@ -585,6 +589,12 @@ void world_free(struct world *w)
             link_deinit(&u->down.dir);
             free(u);
         }
+        if (e->access) {
+            while ((p = link_drain(&e->access->dir)))
+                packet_give(w, p);
+            link_deinit(&e->access->dir);
+            free(e->access);
+        }
         free(e->peers);
         free(e->states);
         free(e->steer);
@@ -658,6 +668,22 @@ struct world_end *world_agent(struct world *w, const char *name, const struct no
     }
     end_start(e);
     return e;
+}
+
+void world_agent_access(struct world_end *e, const char *params, size_t packets)
+{
+    struct world_link *l = calloc(1, sizeof(*l));
+    struct link_params p = { 0 };
+    char error[LINK_ERROR_MAX];
+
+    if (!l || link_init(&l->dir, packets, prng_u64(&e->world->prng)) < 0)
+        abort();
+    if (link_params_parse(params, &p, error) < 0)
+        world_fail(e->world, "link: %s", error);
+    link_configure(&l->dir, &p, e->world->now);
+    l->is_up = true;
+    world_source_init(e->world, &l->source, link_fire);
+    e->access = l;
 }
 
 void world_agent_move(struct world_end *e, unsigned i)

@@ -16,7 +16,7 @@
 #include "node/node.h"
 #include "sim/link.h"
 
-#define WORLD_ENDS_MAX 512
+#define WORLD_ENDS_MAX 1024
 #define WORLD_UPLINKS_MAX 8 /* of one end */
 #define WORLD_LISTEN_MAX 4
 #define WORLD_WATCHES_MAX 8
@@ -115,6 +115,7 @@ struct world_end {
     struct endpoint listen[WORLD_LISTEN_MAX];
     struct world_place listen_place[WORLD_LISTEN_MAX];
     size_t listen_count;
+    struct world_link *access; /* an agent's way out, which all its nodes share; NULL: without limit */
     struct world_uplink *uplinks[WORLD_UPLINKS_MAX];
     size_t uplinks_count;
     struct world_source source;
@@ -179,6 +180,10 @@ bool world_run_until(struct world *w, bool (*done)(void *ctx), void *ctx, span l
 
 /* An agent at the core, listening on one IPv4 endpoint (and an IPv6 one with v6). */
 struct world_end *world_agent(struct world *w, const char *name, const struct node_options *options, bool v6);
+/* What the agent sends goes through one link of these parameters, which holds so many packets. What comes to it does
+ * not.
+ */
+void world_agent_access(struct world_end *e, const char *params, size_t packets);
 /* A node of that agent: peers on both sides, uplinks, inner addresses. Does not connect. */
 struct world_end *world_node(struct world *w, const char *name, struct world_end *agent,
                              const struct world_node_spec *spec);
