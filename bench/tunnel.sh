@@ -3,7 +3,7 @@
 # machine. Sourced by bench/run.sh.
 #
 # bench/tunnel-lib.sh has the ways that are compared, bench/bare-loop.c is the limit with IO, bench/seal.c the limit
-# without. What is asked is a ratio of one run; the figures themselves are of this machine.
+# without; bench/packet-cost.c counts instructions. What is asked is a ratio of one run; the figures themselves are of this machine.
 #
 # A part is a function bench_tunnel_PART and a word in the list at the end. BENCH_PARTS="path udp" runs only those.
 
@@ -54,7 +54,47 @@ bench_tunnel_seal() {
     scenario_end
 }
 
-for part in ${BENCH_PARTS:-seal path udp rtt}; do
+# The counts of bench/packet-cost.c repeat to the instruction on one machine: a change in them is one of the code.
+bench_tunnel_cost() {
+    local out=$BENCH_RUNS/callgrind way rest=() packets doc key
+    if ! command -v valgrind >/dev/null; then
+        figure_file cost skipped
+    elif doc=$(cost_run "$out" send receive) && cost_run "$out.ack" ack >/dev/null; then
+        packets=$(jq .packets <<<"$doc")
+        for way in send receive ack; do
+            key=$(cost_of "$out" "cost_$way")
+            [[ $way != ack ]] || key=$(cost_of "$out.ack" cost_ack)
+            rest+=("$way" "$(awk "BEGIN { printf \"%.1f\", $key / $packets }")" instructions)
+        done
+        for way in send:aead_seal receive:aead_open; do
+            key=$(cost_of "$out" "${way#*:}")
+            rest+=("${way%:*}_cipher" "$(awk "BEGIN { printf \"%.1f\", $key / $packets }")" instructions
+                "${way%:*}_else" "$(awk "BEGIN { printf \"%.1f\", ($(cost_of "$out" "cost_${way%:*}") - $key) / $packets }")" instructions)
+        done
+        figure_file cost ok "${rest[@]}" packets "$packets" ''
+    else
+        figure_file cost failed
+    fi
+    row "instructions to send a packet, 64 KB super-packets" send instructions - - 1 - send_cipher packets
+    row "instructions to send a packet, without the cipher's" send_else instructions - - 1 - packets
+    row "instructions to receive a packet, 64 KB super-packets" receive instructions - - 1 - receive_cipher packets
+    row "instructions to receive a packet, without the cipher's" receive_else instructions - - 1 - packets
+    row "instructions of acknowledging, both ends, a packet" ack instructions - - 1 - packets
+    scenario_end
+}
+cost_run() { # OUT send|receive|ack...
+    local out=$1 w toggles=()
+    shift
+    for w; do toggles+=("--toggle-collect=cost_$w"); done
+    valgrind -q --tool=callgrind --callgrind-out-file="$out" "${toggles[@]}" "$HAWSER_BUILD/bench/bench-packet-cost" 2>>"$BENCH_RUNS/cost.log"
+}
+# cost_of OUT FUNCTION: instructions in it and in what it calls.
+cost_of() {
+    callgrind_annotate --inclusive=yes --auto=no --threshold=100 "$1" | tr -d , | awk -v f=":$2" '
+        $1 ~ /^[0-9]+$/ { for (i = 2; i <= NF; i++) if (substr($i, length($i) - length(f) + 1) == f) { print $1; exit } }'
+}
+
+for part in ${BENCH_PARTS:-seal cost path udp rtt}; do
     case $part in
     path)
         bench_tunnel_path full "all offloads" 4
