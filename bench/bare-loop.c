@@ -32,7 +32,7 @@
 #define TRAIN_MAX 64           /* packets: UDP_MAX_SEGMENTS of Linux before 6.9 */
 #define TRAIN_BYTES 65000      /* chosen: below 65535 less headers */
 #define TUN_READS 32           /* chosen: super-packets a wake-up, as hawserd */
-#define RX_BATCH 16            /* chosen: trains a recvmmsg */
+#define RX_BATCH 64            /* chosen: trains, or datagrams without GRO, a recvmmsg */
 #define RX_BYTES 65536         /* the largest UDP payload */
 #define SOCKET_BYTES (4 << 20) /* as hawserd */
 #define INNER_HEADERS 120      /* bytes: IP and TCP with all options */
