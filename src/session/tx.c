@@ -301,7 +301,7 @@ static void number(struct session *s, struct flow *f, struct pbuf *b, unsigned s
     const struct session_target *t = &s->targets[f->steer];
     uint64_t seq = s->tx_seq++;
     struct data_header h = { .csum_owed = b->note & SESSION_CSUM_OWED, .flow = f->index, .seq = (uint32_t)seq };
-    uint8_t copies = 0, doubt = 0;
+    uint8_t copies = 0;
 
     if (now - f->paths_since > RECENT_SPAN) {
         f->older_paths = now - f->paths_since > 2 * RECENT_SPAN ? 0 : f->recent_paths;
@@ -327,19 +327,14 @@ static void number(struct session *s, struct flow *f, struct pbuf *b, unsigned s
     s->info.tx_pkts++;
     s->last_data = now;
 
-    for (unsigned i = 0; i < SESSION_SLOTS; i++)
-        if (s->paths[i].rank == 1)
-            doubt |= (uint8_t)(1u << i);
     if (t->mode == MODE_REDUNDANT)
         copies = sched_candidates(s, t);
     /* A path in doubt, and the paths beside it: new data goes both ways until the doubt is resolved. */
-    if (doubt)
-        copies |= s->paths[slot].rank == 1 ? 0 : (uint8_t)(doubt & h.paths);
-    copies &= (uint8_t) ~(1u << slot);
-    for (unsigned i = 0; i < SESSION_SLOTS; i++) {
-        if (!(copies & 1u << i))
-            continue;
-        dup_push(&s->paths[i], b, now);
+    for (unsigned others = h.paths & ~(1u << slot); others && s->paths[slot].rank != 1; others &= others - 1)
+        if (s->paths[__builtin_ctz(others)].rank == 1)
+            copies |= (uint8_t)(others & -others);
+    for (unsigned left = copies & ~(1u << slot); left; left &= left - 1) {
+        dup_push(&s->paths[__builtin_ctz(left)], b, now);
         s->info.duplicated++;
     }
 }
