@@ -74,6 +74,13 @@ bench_main_flood() {
     scenario_end
 }
 
+bench_main_garbage() {
+    scenario garbage
+    row "garbage, 20000/s: goodput kept, up (cubic)" share_up % '>=' 90 1 - goodput_calm_up goodput_up garbage_up
+    row "garbage, 20000/s: goodput kept, down (cubic)" share_down % '>=' 90 1 - goodput_calm_down goodput_down garbage_down
+    scenario_end
+}
+
 # The simulator's own test tells its seeds and its speed in processor time.
 bench_main_sim() {
     local out=$BENCH_RUNS/sim.log verdict=ok
@@ -90,4 +97,5 @@ bench_main_demo
 bench_main_faults
 bench_main_restarts
 bench_main_flood
+bench_main_garbage
 bench_main_sim
