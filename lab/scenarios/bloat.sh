@@ -1,0 +1,83 @@
+#!/bin/bash
+# Latency under load on links whose queues hold a second: pings beside a bulk flow, up and down.
+#
+# Topology: lab/um3n-lib.sh, where the WiFi is a DSL line (20 Mbit/s down, 2 up, 20 ms) and the 3G is LTE (a trace, 50 ms).
+# Queues of 1 s. The traces are Mahimahi's form; BLOAT_LTE_DOWN and BLOAT_LTE_UP name files, else both are made here: the
+# rate changes each half second, 4 to 24 Mbit/s down and a third of that up, a period of 4 s.
+#
+# For each link and way: one TCP flow (cubic) for BLOAT_SECONDS (8, after 2 more), pings each 50 ms the same way.
+# Aimed at: the 95th percentile of the pings is at most 30 ms above that of the idle link, at 90 % of what the link
+# carries of a TCP flow (its rate less headers: 1348 bytes in 1472). On a file's trace the share is told only, since
+# what it carried in that time is not known here.
+# shellcheck source-path=SCRIPTDIR source=../lib.sh
+. "$(dirname "$0")/../lib.sh"
+lab_init bloat "$@"
+UM3N_WLAN="rate=20mbit delay=10ms queue=1s"
+UM3N_WWAN="rate=12mbit delay=25ms queue=1s"
+# shellcheck source=../um3n-lib.sh
+. "$LAB_TOP/lab/um3n-lib.sh"
+
+# lte DIVISOR: a trace of 4 s.
+lte() {
+    awk -v divisor="$1" 'BEGIN {
+        split("12 20 24 8 4 16 10 6", rate)
+        for (ms = 0; ms < 4000; ms++)
+            for (credit += rate[int(ms / 500) + 1] * 1000 / 8 / 1500 / divisor; credit >= 1; credit--)
+                print ms
+        print 4000
+    }'
+}
+# mean FILE: Mbit/s.
+mean() {
+    awk '!/^#/ && NF { n++; last = $1 } END { print n * 1500 * 8 / last / 1000 }' "$1"
+}
+
+made=true
+[[ -z ${BLOAT_LTE_DOWN-}${BLOAT_LTE_UP-} ]] || made=false
+lte 1 >"$LAB_DIR/down.trace"
+lte 3 >"$LAB_DIR/up.trace"
+down_trace=${BLOAT_LTE_DOWN:-$LAB_DIR/down.trace}
+up_trace=${BLOAT_LTE_UP:-$LAB_DIR/up.trace}
+seconds=${BLOAT_SECONDS:-8}
+
+um3n_start
+link_set phone:wlan0 wifi:in ab="rate=2mbit queue=1s" ba="rate=20mbit queue=1s"
+link_set phone:wwan0 cell:in ab="trace=$up_trace queue=1s" ba="trace=$down_trace queue=1s"
+um3n_fresh
+um3n_iperf_servers
+
+# p95 LOG: of the pings, ms.
+p95() {
+    sed -n 's/.*time=\([0-9.]*\) ms/\1/p' "$(bg_log "$1")" | sort -g |
+        awk '{ v[NR] = $1 } END { if (NR) print v[int((NR * 95 + 99) / 100)]; else print "none" }'
+}
+
+# loaded LINK ADDR RATE up|down: figures of one run.
+loaded() {
+    local link=$1 addr=$2 rate=$3 side=$4 idle p share
+    bg phone "idle-$link-$side" ping -i 0.05 -c 60 "$addr"
+    bg_wait "idle-$link-$side"
+    idle=$(p95 "idle-$link-$side")
+    UM3N_OMIT=2 um3n_iperf "$side" "$addr" "$seconds" "bulk-$link-$side"
+    nap 2
+    bg phone "ping-$link-$side" ping -i 0.05 -c "$((seconds * 20 - 20))" "$addr"
+    UM3N_OMIT=2 um3n_iperf_rate "bulk-$link-$side"
+    bg_wait "ping-$link-$side"
+    p=$(p95 "ping-$link-$side")
+    share=$(figure "100 * $RATE / ($rate * 1348 / 1472)" 1)
+    ADDED=$(figure "$p - $idle" 1)
+    result "${link}_${side}_idle_p95" "$idle" ms
+    result "${link}_${side}_added_p95" "$ADDED" ms
+    result "${link}_${side}_goodput" "$RATE" Mbit/s
+    result "${link}_${side}_share" "$share" %
+    WRONG+=$(um3n_is "$ADDED" '<=' 30 || echo " $link $side: $ADDED ms added;")
+    [[ $link == lte && $made == false ]] || WRONG+=$(um3n_is "$share" '>=' 90 || echo " $link $side: $share %;")
+}
+
+WRONG=
+loaded dsl "$UM3N_VIA_WLAN" 20 down
+loaded dsl "$UM3N_VIA_WLAN" 2 up
+loaded lte "$UM3N_VIA_WWAN" "$(mean "$down_trace")" down
+loaded lte "$UM3N_VIA_WWAN" "$(mean "$up_trace")" up
+[[ -z $WRONG ]] || lab_fail "what is aimed at is not reached:$WRONG"
+lab_done
