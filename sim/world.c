@@ -255,6 +255,7 @@ static void end_arrive(struct world_end *e, struct world_uplink *u, struct world
         .link = u ? u->spec.link : NODE_LISTEN_LINK,
         .local = p->dst.addr,
         .remote = p->src,
+        .transport = p->transport,
     };
 
     if (!e->node)
@@ -269,6 +270,16 @@ static void end_arrive(struct world_end *e, struct world_uplink *u, struct world
         if (w->watches[i]->arrived)
             w->watches[i]->arrived(w->watches[i]->ctx, e, p);
     end_drive(e);
+}
+
+/* A network that does not like UDP. */
+static bool udp_lost(struct world_uplink *u, const struct world_packet *p)
+{
+    if (p->transport == TRANSPORT_TCP) {
+        u->tcp_datagrams++;
+        return false;
+    }
+    return u->udp_lost_percent > 0 && prng_u64(&u->end->world->prng) % 100 < u->udp_lost_percent;
 }
 
 /* Takes the packet. */
@@ -298,6 +309,8 @@ static void core_route(struct world *w, struct world_packet *p)
         to->uplink->nat_drops++;
         goto drop;
     }
+    if (udp_lost(to->uplink, p))
+        goto drop;
     link_send(w, &to->uplink->down, p);
     return;
 drop:
@@ -327,6 +340,7 @@ static void link_fire(struct world *w, struct world_source *s)
                 copy->dst = p->dst;
                 copy->len = p->len;
                 copy->tos = p->tos;
+                copy->transport = p->transport;
                 memcpy(copy->data, p->data, p->len);
             }
             if (l->is_up) {
@@ -376,8 +390,9 @@ static bool source_endpoint(struct world_end *e, struct world_uplink *u, const s
 }
 
 static void send_one(struct world_end *e, struct world_uplink *u, const struct endpoint *src,
-                     const struct endpoint *dst, uint8_t tos, const uint8_t *data, size_t len)
+                     const struct locator_pair *at, uint8_t tos, const uint8_t *data, size_t len)
 {
+    const struct endpoint *dst = &at->remote;
     struct world *w = e->world;
     struct world_packet *p;
 
@@ -387,6 +402,7 @@ static void send_one(struct world_end *e, struct world_uplink *u, const struct e
     p->dst = *dst;
     p->len = (uint16_t)len;
     p->tos = tos;
+    p->transport = at->transport;
     memcpy(p->data, data, len);
     for (size_t i = 0; i < w->watches_count; i++)
         if (w->watches[i]->sent)
@@ -405,7 +421,10 @@ static void send_one(struct world_end *e, struct world_uplink *u, const struct e
         p->src.addr = u->public_at[0].addr;
         p->src.port = nat_out(u, dst)->port;
     }
-    link_send(w, &u->up, p);
+    if (udp_lost(u, p))
+        packet_give(w, p);
+    else
+        link_send(w, &u->up, p);
 }
 
 /* One super-datagram of an end. */
@@ -423,7 +442,7 @@ static void send_train(struct world_end *e, const struct session_tx *tx)
     for (size_t at = 0; at < tx->len;) {
         size_t n = tx->segment ? MIN(tx->segment, tx->len - at) : tx->len;
 
-        send_one(e, u, &src, &tx->at.remote, tx->tos, e->world->buf + at, n);
+        send_one(e, u, &src, &tx->at, tx->tos, e->world->buf + at, n);
         at += n;
     }
 }
@@ -748,6 +767,8 @@ struct world_end *world_node(struct world *w, const char *name, struct world_end
     memcpy(to_node.psk, to_agent.psk, 32);
     for (size_t i = 0; i < agent->listen_count; i++)
         to_agent.endpoints[to_agent.endpoints_count++] = agent->listen[i];
+    if (spec->tcp)
+        to_agent.tcp_port = AGENT_PORT;
     to_node.addresses[0] = (struct prefix){ .addr = e->inner[0], .len = 32 };
     to_node.addresses[1] = (struct prefix){ .addr = e->inner[1], .len = 128 };
     end_start(e);
@@ -894,6 +915,7 @@ void world_inject(struct world *w, const struct endpoint *src, const struct endp
     p->dst = *dst;
     p->len = (uint16_t)len;
     p->tos = 0;
+    p->transport = TRANSPORT_UDP;
     memcpy(p->data, data, len);
     core_route(w, p);
 }

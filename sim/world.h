@@ -42,6 +42,7 @@ struct world_packet {
     struct endpoint src, dst;
     uint16_t len; /* UDP payload */
     uint8_t tos;  /* DSCP and ECN: a `core` watcher may change them as a router does */
+    uint8_t transport;
     uint8_t data[WORLD_PACKET_MAX];
 };
 
@@ -91,6 +92,9 @@ struct world_uplink {
     struct world_mapping mappings[WORLD_NAT_MAPPINGS];
     uint16_t next_port;
     bool send_error; /* sending fails as it does without a route */
+    unsigned
+        udp_lost_percent;   /* of datagrams over UDP, both ways; those over TCP pass, in order if the link keeps it */
+    uint64_t tcp_datagrams; /* sent and received over TCP */
     uint64_t tx_datagrams, tx_bytes, rx_datagrams, rx_bytes, nat_drops;
 };
 
@@ -157,6 +161,7 @@ struct world_node_spec {
     const char *params[WORLD_UPLINKS_MAX]; /* link_params_parse, both directions */
     uint8_t tiers[WORLD_UPLINKS_MAX];
     bool v6;                     /* outer IPv6 too */
+    bool tcp;                    /* the node may go over TCP; the agent's port is that of UDP */
     size_t link_packets;         /* 0: WORLD_LINK_PACKETS */
     struct node_options options; /* what is zero is given by the world */
 };

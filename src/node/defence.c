@@ -213,31 +213,31 @@ static void on_cookie(struct node *n, const struct locator_pair *at, const uint8
     n->drops[NODE_DROP_COOKIE]++;
 }
 
-static void on_sealed(struct node *n, const struct locator_pair *at, uint8_t *pkt, size_t len, uint8_t tos, instant now)
+static bool on_sealed(struct node *n, const struct locator_pair *at, uint8_t *pkt, size_t len, uint8_t tos, instant now)
 {
     struct cid_entry *e;
     struct small_out *o;
 
     if (len < SEALED_MIN_LEN) {
         n->drops[NODE_DROP_SHORT]++;
-        return;
+        return false;
     }
     e = map64_get(&n->cids, get_be64(pkt) & CID_MASK);
     if (e) {
         peer_touch(session_owner(e->session));
-        session_on_sealed(e, pkt, len, tos, at, now);
-        return;
+        return session_on_sealed(e, pkt, len, tos, at, now);
     }
     n->drops[NODE_DROP_UNKNOWN_CID]++;
     refill(n, now);
     if (!n->o.agent || n->reset_credit == 0 || !(o = small_push(n, at)))
-        return;
+        return false;
     n->reset_credit--;
     rng_fill(&n->o.rng, o->data, 8);
     o->data[0] = PACKET_RESET;
     put_be64(o->data + 8, get_be64(pkt) & CID_MASK);
     blake2s_mac16(o->data + 8, n->reset_secret, o->data + 8, 8);
     o->len = RESET_LEN;
+    return false;
 }
 
 static void on_reset(struct node *n, const uint8_t *pkt, size_t len, instant now)
@@ -250,16 +250,16 @@ static void on_reset(struct node *n, const uint8_t *pkt, size_t len, instant now
     n->drops[NODE_DROP_UNKNOWN_CID]++;
 }
 
-static void on_one(struct node *n, const struct locator_pair *at, uint8_t *pkt, size_t len, uint8_t tos, instant now)
+/* True for a sealed record that opened and was new. */
+static bool on_one(struct node *n, const struct locator_pair *at, uint8_t *pkt, size_t len, uint8_t tos, instant now)
 {
     if (len < RESET_LEN) {
         n->drops[NODE_DROP_SHORT]++;
-        return;
+        return false;
     }
     switch (pkt[0]) {
     case PACKET_SEALED:
-        on_sealed(n, at, pkt, len, tos, now);
-        break;
+        return on_sealed(n, at, pkt, len, tos, now);
     case PACKET_INIT:
         on_init(n, at, pkt, len, now);
         break;
@@ -275,11 +275,14 @@ static void on_one(struct node *n, const struct locator_pair *at, uint8_t *pkt, 
     default:
         n->drops[NODE_DROP_SHORT]++;
     }
+    return false;
 }
 
-void node_on_datagram(struct node *n, const struct locator_pair *at, uint8_t *data, size_t len, size_t segment,
-                      uint8_t tos, instant now)
+unsigned node_on_datagram(struct node *n, const struct locator_pair *at, uint8_t *data, size_t len, size_t segment,
+                          uint8_t tos, instant now)
 {
+    unsigned opened = 0;
+
     if (now - n->jar_made > JAR_LIFE) {
         rng_fill(&n->o.rng, &n->jar, sizeof(n->jar));
         n->jar_made = now;
@@ -287,9 +290,10 @@ void node_on_datagram(struct node *n, const struct locator_pair *at, uint8_t *da
     for (size_t off = 0; off < len;) {
         size_t one = segment ? MIN(segment, len - off) : len - off;
 
-        on_one(n, at, data + off, one, tos, now);
+        opened += on_one(n, at, data + off, one, tos, now);
         off += one;
     }
     LIST_FOREACH (p, &n->ready, struct peer, ready)
         peer_pump(p, now);
+    return opened;
 }

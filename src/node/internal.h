@@ -3,6 +3,7 @@
  *   node.c      life, peers, events, time, output
  *   defence.c   datagrams in: dispatch, handshake budget, cookies, reset tokens
  *   inner.c     packets of the inside: steering in, routing and merging out
+ *   fallback.c  when a link's paths go over TCP, and when they come back
  *   roles.c     what makes a node a node and an agent an agent: uplinks and paths, configuration, flow tables */
 #pragma once
 
@@ -30,7 +31,8 @@ struct peer {
     size_t table_len;
     struct config_message config;
     bool has_config;
-    instant trouble_since; /* node: no path has been active since */
+    instant trouble_since;     /* node: no path has been active since */
+    struct fallback *fallback; /* node: NODE_UPLINKS_MAX, by link - 1; NULL until it is wanted */
 };
 
 struct small_out { /* cookies and reset tokens */
@@ -106,6 +108,7 @@ struct node {
 /* node.c */
 void node_event(struct node *n, enum node_event_type type, struct peer *p, unsigned slot, bool fresh,
                 enum path_state old);
+void node_event_fallback(struct node *n, struct peer *p, uint32_t link, bool over_tcp);
 /* Must follow whatever may give this peer's session something to send, to tell or to wait for. */
 void peer_touch(struct peer *p);
 int peer_session_make(struct peer *p, instant now);
@@ -126,3 +129,10 @@ int roles_on_message(struct peer *p, const uint8_t *msg, size_t len, instant now
 void roles_paths(struct peer *p, instant now); /* node: a path per uplink and endpoint */
 void roles_retarget(struct peer *p);           /* steering rules -> slots */
 void roles_tick(struct peer *p, instant now);
+/* A path of this uplink to that endpoint, unless there is one. True if it was opened. */
+bool roles_open_path(struct peer *p, const struct node_uplink *u, const struct endpoint *to, enum transport transport,
+                     instant now);
+
+/* fallback.c */
+void fallback_tick(struct peer *p, instant now);     /* each 100 ms */
+void fallback_forget(struct peer *p, uint32_t link); /* the uplink has gone */

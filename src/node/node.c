@@ -76,6 +76,7 @@ void node_free(struct node *n)
         session_free(n->peers[i]->session);
         free(n->peers[i]->steer);
         free(n->peers[i]->table);
+        free(n->peers[i]->fallback);
         ident_wipe(n->peers[i], sizeof(*n->peers[i]));
         free(n->peers[i]);
     }
@@ -237,7 +238,7 @@ size_t node_peer_endpoints(struct node *n, unsigned peer, struct endpoint *ret, 
 
     for (unsigned i = 0; i < SESSION_SLOTS && n->peers[peer]->session && count < max; i++) {
         session_path_info(n->peers[peer]->session, i, 0, &info);
-        if (info.used && info.validated)
+        if (info.used && info.validated && info.at.transport == TRANSPORT_UDP) /* others cannot be called */
             ret[count++] = info.at.remote;
     }
     return count;
@@ -254,6 +255,12 @@ void node_event(struct node *n, enum node_event_type type, struct peer *p, unsig
     }
     n->events[(n->events_head + n->events_count++) % NODE_EVENTS_MAX] =
         (struct node_event){ .type = type, .peer = p->index, .slot = (uint8_t)slot, .fresh = fresh, .old_state = old };
+}
+
+void node_event_fallback(struct node *n, struct peer *p, uint32_t link, bool over_tcp)
+{
+    node_event(n, NODE_FALLBACK, p, 0, over_tcp, 0);
+    n->events[(n->events_head + n->events_count - 1) % NODE_EVENTS_MAX].link = link;
 }
 
 bool node_pop_event(struct node *n, struct node_event *ret)

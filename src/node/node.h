@@ -53,12 +53,20 @@ struct node_peer_spec {
     size_t allowed_count;
     struct prefix reach[NODE_PREFIXES_MAX]; /* agent: what it may send to; none: anything */
     size_t reach_count;
+    uint16_t tcp_port; /* node: where its agent takes TCP, 0: nowhere */
+};
+
+enum node_tcp {                /* may an uplink carry its paths over TCP? */
+                NODE_TCP_AUTO, /* while UDP does not pass */
+                NODE_TCP_NO,
+                NODE_TCP_ONLY,
 };
 
 struct node_uplink {
     uint32_t link; /* 1..NODE_UPLINKS_MAX */
     char name[LINK_NAME_MAX + 1];
     uint8_t tier;
+    uint8_t tcp; /* enum node_tcp */
     uint16_t weight;
     uint64_t rate_cap_bps;
     bool up;               /* carrier, an address and a route: packets can leave */
@@ -76,6 +84,7 @@ enum node_event_type {
     NODE_PATH_MOVED,  /* the peer's endpoint changed; an agent stores it */
     NODE_STEER_SET,   /* agent: the peer's flow table was applied */
     NODE_STEER_DONE,  /* node: the agent applied ours; `fresh` false: refused */
+    NODE_FALLBACK, /* node: `link` goes over TCP (`fresh`) for a reason that node_fallback gives, or UDP works again */
 };
 
 struct node_event {
@@ -84,7 +93,19 @@ struct node_event {
     uint8_t slot;
     bool fresh;
     enum path_state old_state;
+    uint32_t link; /* NODE_FALLBACK */
 };
+
+/* Why a link's paths are over TCP. */
+enum node_fallback {
+    FALLBACK_NONE,
+    FALLBACK_BLOCKED,   /* no UDP path is active */
+    FALLBACK_LOSSY,     /* UDP loses more than half */
+    FALLBACK_THROTTLED, /* UDP is far slower than TCP */
+    FALLBACK_WANTED,    /* NODE_TCP_ONLY */
+    FALLBACK_COUNT,
+};
+const char *node_fallback_name(enum node_fallback f);
 
 enum node_drop {
     NODE_DROP_SHORT,        /* not a Hawser datagram */
@@ -127,6 +148,8 @@ int node_peer_add_endpoint(struct node *n, unsigned peer, const struct endpoint 
 void node_connect(struct node *n, unsigned peer, const struct endpoint *at, size_t count, instant now);
 /* Validated endpoints of a peer, for storing. Returns how many. */
 size_t node_peer_endpoints(struct node *n, unsigned peer, struct endpoint *ret, size_t max);
+/* FALLBACK_NONE while the link's paths are over UDP. */
+enum node_fallback node_fallback(const struct node *n, unsigned peer, uint32_t link);
 /* The flow table: kept as a copy, resolved against the paths there are, sent to the agent. */
 void node_set_steer(struct node *n, const struct steer_table *t, instant now);
 const struct steer_table *node_steer(const struct node *n, unsigned peer);
@@ -143,9 +166,10 @@ void node_set_marks(struct node *n, const struct node_mark *marks, size_t count)
 void node_uplink_set(struct node *n, const struct node_uplink *u, instant now);
 void node_uplink_remove(struct node *n, uint32_t link, instant now);
 
-/* data may be a train of datagrams of segment bytes (0: one), which arrived with this TOS. Changed in place. */
-void node_on_datagram(struct node *n, const struct locator_pair *at, uint8_t *data, size_t len, size_t segment,
-                      uint8_t tos, instant now);
+/* data may be a train of datagrams of segment bytes (0: one), which arrived with this TOS. Changed in place. Returns
+ * how many of them were new and sealed by a peer: what came from a stranger proves nothing. */
+unsigned node_on_datagram(struct node *n, const struct locator_pair *at, uint8_t *data, size_t len, size_t segment,
+                          uint8_t tos, instant now);
 /* Where a packet of the inside is best read to: BLOCK_CAPACITY bytes, until the next call of this or of
  * node_on_packet. A super-packet that stands there need not be copied. */
 uint8_t *node_inside_buffer(struct node *n);

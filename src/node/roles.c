@@ -2,9 +2,10 @@
  *
  * Theory of operation. A node opens one path for each uplink and the first endpoint of its agent in each family that
  * the uplink has; when no path is active, or no session comes up, it tries the agent's other endpoints (configured,
- * resolved or announced) too; of a link with a path that works, those that were dead for 30 s go again. It sends its
- * flow table when a session begins or the table changes. An agent answers a new session with the node's addresses, and
- * resolves each node's table, mirrored, against the links that the node named. */
+ * resolved or announced) too; of a link with a path that works, those that were dead for 30 s go again. Where UDP does
+ * not pass, paths over TCP come beside (fallback.c). It sends its flow table when a session begins or the table
+ * changes. An agent answers a new session with the node's addresses, and resolves each node's table, mirrored, against
+ * the links that the node named. */
 #include <errno.h>
 
 #include "node/internal.h"
@@ -221,13 +222,15 @@ int roles_on_message(struct peer *p, const uint8_t *msg, size_t len, instant now
 
 /* --- uplinks and paths --- */
 
-static int slot_of(const struct peer *p, uint32_t link, const struct endpoint *remote)
+/* remote NULL: any path of the link. */
+static int slot_of(const struct peer *p, uint32_t link, const struct endpoint *remote, enum transport transport)
 {
     struct session_path_info info;
 
     for (unsigned i = 0; i < SESSION_SLOTS; i++) {
         session_path_info(p->session, i, 0, &info);
-        if (info.used && info.at.link == link && (!remote || endpoint_equal(&info.at.remote, remote)))
+        if (info.used && info.at.link == link &&
+            (!remote || (info.at.transport == transport && endpoint_equal(&info.at.remote, remote))))
             return (int)i;
     }
     return -1;
@@ -245,7 +248,8 @@ static bool drop_dead_spare(struct peer *p, span down_for, instant now)
             now - info[i].metrics.state_since < down_for)
             continue;
         for (unsigned j = 0; j < SESSION_SLOTS; j++) {
-            if (j == i || !info[j].used || info[j].at.link != info[i].at.link || info[j].metrics.state == PATH_DOWN)
+            if (j == i || !info[j].used || info[j].at.link != info[i].at.link ||
+                info[j].at.transport != info[i].at.transport || info[j].metrics.state == PATH_DOWN)
                 continue;
             session_path_remove(p->session, i, now);
             return true;
@@ -263,17 +267,18 @@ static bool drop_double(struct peer *p, instant now)
         session_path_info(p->session, i, now, &info[i]);
     for (unsigned i = SESSION_SLOTS; i-- > 0;)
         for (unsigned j = 0; j < i && info[i].used && info[i].metrics.state != PATH_ACTIVE; j++)
-            if (info[j].used && info[j].at.link == info[i].at.link) {
+            if (info[j].used && info[j].at.link == info[i].at.link && info[j].at.transport == info[i].at.transport) {
                 session_path_remove(p->session, i, now);
                 return true;
             }
     return false;
 }
 
-static void open_path(struct peer *p, const struct node_uplink *u, const struct endpoint *to, instant now)
+bool roles_open_path(struct peer *p, const struct node_uplink *u, const struct endpoint *to, enum transport transport,
+                     instant now)
 {
     struct session_path_spec spec = {
-        .at = { .link = u->link, .remote = *to },
+        .at = { .link = u->link, .remote = *to, .transport = (uint8_t)transport },
         .tier = u->tier,
         .weight = u->weight,
         .rate_cap_bps = u->rate_cap_bps,
@@ -281,16 +286,24 @@ static void open_path(struct peer *p, const struct node_uplink *u, const struct 
     int slot;
 
     if ((to->addr.family == ADDR_V4 && !u->has_v4) || (to->addr.family == ADDR_V6 && !u->has_v6) ||
-        slot_of(p, u->link, to) >= 0)
-        return;
+        slot_of(p, u->link, to, transport) >= 0)
+        return false;
     memcpy(spec.link, u->name, sizeof(spec.link));
     slot = session_path_add(p->session, &spec, now);
-    if (slot == -ENOSPC && (drop_dead_spare(p, 0, now) || (slot_of(p, u->link, NULL) < 0 && drop_double(p, now))))
+    if (slot == -ENOSPC && (drop_dead_spare(p, 0, now) ||
+                            ((transport == TRANSPORT_TCP || slot_of(p, u->link, NULL, 0) < 0) && drop_double(p, now))))
         slot = session_path_add(p->session, &spec, now);
     if (slot >= 0)
         session_path_set(p->session, (unsigned)slot, u->tier, u->weight, u->leaving, now);
     if (slot >= 0 && !u->up)
         session_path_link(p->session, (unsigned)slot, false, now);
+    return slot >= 0;
+}
+
+static void open_path(struct peer *p, const struct node_uplink *u, const struct endpoint *to, instant now)
+{
+    if (u->tcp != NODE_TCP_ONLY)
+        roles_open_path(p, u, to, TRANSPORT_UDP, now);
 }
 
 /* The first endpoint of each family; with `spares`, all that are known. */
@@ -330,7 +343,7 @@ int node_peer_add_endpoint(struct node *n, unsigned peer, const struct endpoint 
 void roles_paths(struct peer *p, instant now)
 {
     for (size_t i = 0; i < p->node->uplinks_count; i++)
-        if (slot_of(p, p->node->uplinks[i].link, NULL) < 0 || p->node->uplinks[i].up)
+        if (slot_of(p, p->node->uplinks[i].link, NULL, 0) < 0 || p->node->uplinks[i].up)
             open_paths(p, &p->node->uplinks[i], false, now);
     roles_retarget(p);
 }
@@ -386,8 +399,9 @@ void node_uplink_remove(struct node *n, uint32_t link, instant now)
         struct peer *p = n->peers[i];
         int slot;
 
-        while (p->session && (slot = slot_of(p, link, NULL)) >= 0)
+        while (p->session && (slot = slot_of(p, link, NULL, 0)) >= 0)
             session_path_remove(p->session, (unsigned)slot, now);
+        fallback_forget(p, link);
         roles_retarget(p);
         peer_touch(p);
     }
@@ -396,7 +410,7 @@ void node_uplink_remove(struct node *n, uint32_t link, instant now)
 void node_on_unreachable(struct node *n, const struct locator_pair *at, instant now)
 {
     for (size_t i = 0; i < n->peers_count; i++) {
-        int slot = n->peers[i]->session ? slot_of(n->peers[i], at->link, &at->remote) : -1;
+        int slot = n->peers[i]->session ? slot_of(n->peers[i], at->link, &at->remote, at->transport) : -1;
 
         if (slot >= 0) {
             session_path_error(n->peers[i]->session, (unsigned)slot, now);
@@ -412,6 +426,7 @@ void roles_tick(struct peer *p, instant now)
 
     if (p->node->o.agent || !p->session)
         return;
+    fallback_tick(p, now);
     for (unsigned i = 0; i < SESSION_SLOTS; i++) {
         session_path_info(p->session, i, now, &info);
         active |= session_is_up(p->session) && info.used && !info.link_down && info.metrics.state == PATH_ACTIVE;

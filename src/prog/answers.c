@@ -16,13 +16,23 @@ static double ms(span us)
     return (double)us / 1000;
 }
 
-static json_t *path_json(struct daemon *d, const struct session_path_info *i)
+/* Over TCP a path has more delay and less rate than it could have: why is it there? */
+static const char *degraded_why(struct daemon *d, unsigned peer, const struct session_path_info *i)
+{
+    enum node_fallback f = node_fallback(d->node, peer, i->at.link);
+
+    if (i->at.transport != TRANSPORT_TCP)
+        return "";
+    return d->config->role == CONFIG_AGENT ? "the node came by TCP" : node_fallback_name(f);
+}
+
+static json_t *path_json(struct daemon *d, unsigned peer, const struct session_path_info *i)
 {
     char local[ADDR_STRLEN], remote[ENDPOINT_STRLEN];
     const struct path_metrics *m = &i->metrics;
 
     return json_pack("{s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:b, s:b, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:I, s:I, "
-                     "s:I, s:I, s:I, s:I, s:I, s:I}",
+                     "s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:b, s:s}",
                      "id", (int)i->id, "link", i->link, "local", addr_format(&i->at.local, local), "remote",
                      endpoint_format(&i->at.remote, remote), "state",
                      i->leaving && m->state == PATH_ACTIVE ? "leaving" : path_state_name(m->state), "why",
@@ -35,7 +45,9 @@ static json_t *path_json(struct daemon *d, const struct session_path_info *i)
                      ms(m->queue), "tx_rate_bps", (json_int_t)m->rate_bps, "rx_rate_bps", (json_int_t)m->rx_rate_bps,
                      "tx_bytes", (json_int_t)m->tx_bytes, "rx_bytes", (json_int_t)m->rx_bytes, "lost_pkts",
                      (json_int_t)m->lost_pkts, "inflight_bytes", (json_int_t)m->inflight_bytes, "window_bytes",
-                     (json_int_t)m->window_bytes, "pacing_bps", (json_int_t)m->pacing_bps);
+                     (json_int_t)m->window_bytes, "pacing_bps", (json_int_t)m->pacing_bps, "transport",
+                     i->at.transport == TRANSPORT_TCP ? "tcp" : "udp", "degraded", i->at.transport == TRANSPORT_TCP,
+                     "degraded_why", degraded_why(d, peer, i));
 }
 
 static json_t *drops_json(const uint64_t *counts, size_t n, const char *(*name)(unsigned))
@@ -78,7 +90,7 @@ static json_t *peer_json(struct daemon *d, unsigned index, instant now)
     for (unsigned slot = 0; s && slot < SESSION_SLOTS; slot++) {
         session_path_info(s, slot, now, &path);
         if (path.used)
-            json_array_append_new(paths, path_json(d, &path));
+            json_array_append_new(paths, path_json(d, index, &path));
     }
     peer_key_encode(&spec->key, key);
     o = json_pack("{s:s, s:s, s:s, s:s, s:f, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:o}", "name",

@@ -471,6 +471,15 @@ static void check_links(struct config_parse *p)
 }
 
 /* Where the file lists the links, rules may name only those. */
+static void check_tcp(struct config_parse *p)
+{
+    const struct config *c = p->config;
+
+    for (size_t i = 0; i < c->links_count && c->peers_count > 0; i++)
+        if (c->links[i].tcp == CONFIG_TCP_ONLY && c->peers[0].tcp_port < 0)
+            config_error(p, c->links[i].line, "found Tcp = only and TcpPort = no, expected the TCP port of the agent");
+}
+
 static void check_action_links(struct config_parse *p, const struct steer_action *a, unsigned line)
 {
     const struct config *c = p->config;
@@ -620,6 +629,7 @@ int config_parse(const char *file_name, const char *data, size_t len, struct tex
         check_role(&f.p);
         check_interface(&f.p, f.interface_line);
         check_links(&f.p);
+        check_tcp(&f.p);
         check_rules(&f.p);
         check_claims(&f.p);
         check_peers(&f.p);

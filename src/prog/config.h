@@ -21,12 +21,14 @@
 #define CONFIG_SOCKET_PATH_MAX 107 /* unix(7): sun_path and its NUL */
 #define CONFIG_IFNAME_SIZE 16      /* IFNAMSIZ */
 #define CONFIG_PSK_BYTES 32
-#define CONFIG_PORT 51820 /* chosen: the port that people open already for a tunnel of this kind */
+#define CONFIG_TCP_PORT 443 /* chosen: what is open where UDP is not */
+#define CONFIG_PORT 51820   /* chosen: the port that people open already for a tunnel of this kind */
 
 enum config_role { CONFIG_NODE, CONFIG_AGENT };
 enum config_tier { CONFIG_PRIMARY, CONFIG_SECONDARY, CONFIG_BACKUP, CONFIG_NEVER, CONFIG_TIER_COUNT };
 enum config_routes { CONFIG_ROUTES_AUTO, CONFIG_ROUTES_NONE, CONFIG_ROUTES_LIST };
 enum config_ipv6 { CONFIG_IPV6_TUNNEL, CONFIG_IPV6_BLOCK, CONFIG_IPV6_DIRECT };
+enum config_tcp { CONFIG_TCP_AUTO, CONFIG_TCP_NO, CONFIG_TCP_ONLY };
 enum config_loss { CONFIG_LOSS_BLOCK, CONFIG_LOSS_DIRECT };
 enum config_wifi { CONFIG_WIFI_AUTO, CONFIG_WIFI_FILE, CONFIG_WIFI_OFF };
 
@@ -76,6 +78,7 @@ struct config_link {
         char *file; /* CONFIG_WIFI_FILE: holds one number, dBm */
     } wifi;
     int64_t signal_low_dbm, signal_high_dbm;
+    int tcp; /* enum config_tcp */
 };
 
 struct config_peer {
@@ -84,6 +87,7 @@ struct config_peer {
     struct peer_key key;
     uint8_t psk[CONFIG_PSK_BYTES]; /* all zero: none */
     struct config_endpoints endpoints;
+    int64_t tcp_port;                            /* node: of the agent, -1: none */
     struct config_prefixes addresses;            /* agent: the node's; none: from the pool */
     struct config_prefixes allowed_prefixes;     /* agent: further networks behind the node */
     struct config_prefixes allowed_destinations; /* agent: what the node may reach; none: anything */
@@ -98,6 +102,7 @@ struct config {
     char *private_key_file; /* or NULL */
     unsigned private_key_file_line;
     int64_t listen_port; /* 0 for a node: any */
+    int64_t listen_tcp;  /* agent: 0: CONFIG_TCP_PORT if it is free, -1: none */
     struct config_addresses addresses;
     int64_t mtu;
     struct config_route_set {

@@ -479,10 +479,24 @@ static void read_wifi(struct config_parse *p, const struct config_field *f, cons
     }
 }
 
+/* A port, or none: -1. */
+static void read_port(struct config_parse *p, const struct config_field *f, const char *value, void *out)
+{
+    int64_t port;
+
+    if (strcasecmp(value, "no") == 0)
+        *(int64_t *)out = -1;
+    else if (to_integer(value, &port) && port >= 1 && port <= 65535)
+        *(int64_t *)out = port;
+    else
+        config_expected(p, value, NULL, "a port of 1 to 65535, or no");
+}
+
 static const struct config_type type_path = { "path", read_path, false };
 static const struct config_type type_ifname = { "interface", read_ifname, false };
 static const struct config_type type_choice = { "choice", read_choice, false };
 static const struct config_type type_number = { "number", read_number, false };
+static const struct config_type type_port = { "port or no", read_port, false };
 static const struct config_type type_duration = { "time", read_duration, false };
 static const struct config_type type_rate = { "rate", read_rate, false };
 static const struct config_type type_secret = { "secret key", read_secret, true };
@@ -502,6 +516,7 @@ static const struct config_type type_wifi = { "auto, off or file:PATH", read_wif
 
 static const char *const role_names[] = { "node", "agent", NULL };
 static const char *const tier_names[] = { "primary", "secondary", "backup", "never", NULL };
+static const char *const tcp_names[] = { "auto", "no", "only", NULL };
 static const char *const ipv6_names[] = { "tunnel", "block", "direct", NULL };
 static const char *const copy_names[] = { "no", "yes", NULL };
 static const char *const loss_names[] = { "block", "direct", NULL };
@@ -521,6 +536,8 @@ const struct config_field config_schema[] = {
       .help = "file that holds the secret key; only its owner may read it" },
     { IN(listen_port), .key = "ListenPort", .type = &type_number, .min = 1, .max = 65535, .roles = CONFIG_ONLY_AGENT,
       .help = "UDP port (agent: 51820)" },
+    { IN(listen_tcp), .key = "ListenTcp", .type = &type_port, .roles = CONFIG_ONLY_AGENT,
+      .help = "TCP port for nodes whose UDP does not pass (443 if it is free), or no" },
     { IN(addresses), .key = "Address", .type = &type_addresses, .multiple = true, .roles = CONFIG_ONLY_AGENT,
       .help = "the agent's own tunnel addresses; their prefixes are the pool for nodes" },
     { IN(mtu), .key = "MTU", .type = &type_number, .min = 1280, .max = 9000, .fallback = "1400", .unit = "bytes",
@@ -562,6 +579,8 @@ const struct config_field config_schema[] = {
       .unit = "dBm", .help = "leave the link below this" },
     { LK(signal_high_dbm), .key = "SignalHigh", .type = &type_number, .min = -120, .max = 0, .fallback = "-68",
       .unit = "dBm", .help = "come back above this" },
+    { LK(tcp), .key = "Tcp", .type = &type_choice, .choices = tcp_names, .fallback = "auto",
+      .help = "TCP to the agent: auto (while UDP does not pass), no, or only" },
 
     { PR(key), .key = "PublicKey", .type = &type_public, .roles = CONFIG_BOTH, .required = true,
       .help = "the peer's public key" },
@@ -569,6 +588,8 @@ const struct config_field config_schema[] = {
       .help = "32 bytes that both sides share, in base64" },
     { PR(endpoints), .key = "Endpoint", .type = &type_endpoints, .multiple = true, .roles = CONFIG_ONLY_NODE,
       .help = "where the agent is; required on a node" },
+    { PR(tcp_port), .key = "TcpPort", .type = &type_port, .fallback = "443", .roles = CONFIG_ONLY_NODE,
+      .help = "TCP port of the agent, or no" },
     { PR(addresses), .key = "Address", .type = &type_prefixes, .max = 1, .multiple = true, .roles = CONFIG_ONLY_AGENT,
       .help = "the node's addresses (from the pool)" },
     { PR(allowed_prefixes), .key = "AllowedPrefixes", .type = &type_prefixes, .max = 1, .multiple = true,

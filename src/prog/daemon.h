@@ -2,6 +2,7 @@
  *
  *   hawserd.c    start and stop, the loop, logging
  *   outside.c    uplinks and sockets: what netlink says becomes the node's uplinks
+ *   outside_tcp.c  TCP connections, for paths whose UDP does not pass
  *   inside.c     the TUN device, routes and rules, translation at an agent
  *   resolve.c    host names of agents
  *   memory.c     what survives a restart: nodes' addresses and endpoints
@@ -81,6 +82,7 @@ struct daemon {
     struct control *control;
 
     struct uplink uplinks[UPLINKS_MAX + 1]; /* by link; 0 is an agent's listening sockets */
+    struct tcp_ends *tcp;
     uint64_t tx_failed, tx_would_block;
 
     instant next_store, next_slow, next_resolve;
@@ -93,6 +95,7 @@ struct daemon {
 /* hawserd.c */
 void say(int level, const char *fmt, ...) PRINTF_LIKE(2, 3); /* LOG_* of syslog.h; one `event key=value` line */
 int watch_new(struct daemon *d, int fd, void (*fn)(struct daemon *, void *, instant), void *arg, struct watch **ret);
+void watch_writable(struct watch *w, bool on);   /* call it when the descriptor is writable, too */
 void watch_free(struct watch *w);                /* before its descriptor is closed; accepts NULL */
 void daemon_turn(struct daemon *d, instant now); /* drain the core and arm the timer */
 void daemon_stop(struct daemon *d, int code);
@@ -105,6 +108,14 @@ void outside_refresh(struct daemon *d, instant now); /* netlink's snapshot -> up
 void outside_slow(struct daemon *d, instant now);    /* each half second: signal strength */
 int outside_link_order(struct daemon *d, const char *name, const char *what, const char *value, instant now);
 void outside_send(struct daemon *d, const struct session_tx *tx, const uint8_t *data, instant now);
+
+/* outside_tcp.c */
+int outside_tcp_start(struct daemon *d);
+void outside_tcp_stop(struct daemon *d);
+void outside_tcp_slow(struct daemon *d, instant now); /* each half second: whose time is over */
+void outside_tcp_drop(struct daemon *d,
+                      uint32_t link); /* its address is another now: what was connected from it goes */
+void outside_tcp_send(struct daemon *d, const struct session_tx *tx, const uint8_t *data, instant now);
 
 /* inside.c */
 int inside_start(struct daemon *d);

@@ -41,7 +41,7 @@ static void on_poll(uv_poll_t *h, int status, int events)
     struct watch *w = CONTAINER_OF(h, struct watch, poll);
     instant now = clock_now();
 
-    if (status < 0)
+    if (status < 0 && status != UV_EBADF) /* that is the end of a TCP connection: reading says why */
         say(LOG_ERR, "poll error=%s", uv_strerror(status));
     w->on_readable(w->d, w->arg, now);
     daemon_turn(w->d, now);
@@ -65,6 +65,14 @@ int watch_new(struct daemon *d, int fd, void (*fn)(struct daemon *, void *, inst
     *ret = w;
     /* Without UV_PRIORITIZED libuv takes an error on a socket's queue (an ICMP message) for the end of the socket. */
     return uv_poll_start(&w->poll, UV_READABLE | UV_PRIORITIZED, on_poll);
+}
+
+void watch_writable(struct watch *w, bool on)
+{
+    int r = uv_poll_start(&w->poll, UV_READABLE | UV_PRIORITIZED | (on ? UV_WRITABLE : 0), on_poll);
+
+    if (r < 0)
+        say(LOG_ERR, "poll error=%s", uv_strerror(r));
 }
 
 static void on_closed(uv_handle_t *h)
@@ -108,9 +116,9 @@ static void on_event(struct daemon *d, const struct node_event *ev, instant now)
             break;
         session_path_info(s, ev->slot, now, &info);
         say(info.metrics.state == PATH_DOWN ? LOG_WARNING : LOG_INFO,
-            "path peer=%s link=%s id=%u remote=%s state=%s was=%s why=%s", peer->name, info.link, info.id,
-            endpoint_format(&info.at.remote, remote), path_state_name(info.metrics.state),
-            path_state_name(ev->old_state), path_why_name(info.metrics.why));
+            "path peer=%s link=%s id=%u remote=%s%s state=%s was=%s why=%s", peer->name, info.link, info.id,
+            endpoint_format(&info.at.remote, remote), info.at.transport == TRANSPORT_TCP ? " transport=tcp" : "",
+            path_state_name(info.metrics.state), path_state_name(ev->old_state), path_why_name(info.metrics.why));
         d->memory_dirty = true;
         break;
     case NODE_PATH_MOVED:
@@ -120,6 +128,13 @@ static void on_event(struct daemon *d, const struct node_event *ev, instant now)
             say(LOG_NOTICE, "path-moved peer=%s link=%s remote=%s", peer->name, info.link,
                 endpoint_format(&info.at.remote, remote));
         }
+        break;
+    case NODE_FALLBACK:
+        if (ev->fresh)
+            say(LOG_WARNING, "fallback peer=%s link=%s transport=tcp why=%s", peer->name,
+                d->uplinks[ev->link].node.name, node_fallback_name(node_fallback(d->node, ev->peer, ev->link)));
+        else
+            say(LOG_NOTICE, "fallback-over peer=%s link=%s transport=udp", peer->name, d->uplinks[ev->link].node.name);
         break;
     case NODE_STEER_SET:
         say(LOG_INFO, "steer-table peer=%s", peer->name);
@@ -254,8 +269,9 @@ int daemon_reload(struct daemon *d, struct text *errors)
         return r;
     if (strcmp(fresh->name, d->config->name) != 0 || fresh->role != d->config->role ||
         memcmp(&fresh->identity, &d->config->identity, sizeof(fresh->identity)) != 0 ||
-        fresh->listen_port != d->config->listen_port) {
-        text_add(errors, "%s: Name, Role, PrivateKey and ListenPort change with a restart only\n", d->config_path);
+        fresh->listen_port != d->config->listen_port || fresh->listen_tcp != d->config->listen_tcp) {
+        text_add(errors, "%s: Name, Role, PrivateKey, ListenPort and ListenTcp change with a restart only\n",
+                 d->config_path);
         config_free(fresh);
         return -EINVAL;
     }

@@ -143,7 +143,7 @@ static void addresses_of(struct daemon *d, const struct config_peer *c, const js
 static int add_peer(struct daemon *d, const struct config_peer *c, const json_t *known, struct endpoint *stored,
                     size_t *stored_count)
 {
-    struct node_peer_spec spec = { .key = c->key };
+    struct node_peer_spec spec = { .key = c->key, .tcp_port = (uint16_t)MAX(c->tcp_port, 0) };
     size_t i;
     json_t *item;
 

@@ -108,6 +108,10 @@ void outside_send(struct daemon *d, const struct session_tx *tx, const uint8_t *
     };
     int r;
 
+    if (tx->at.transport == TRANSPORT_TCP) {
+        outside_tcp_send(d, tx, data, now);
+        return;
+    }
     if (!e || !e->udp) {
         d->tx_failed++;
         return;
@@ -218,6 +222,7 @@ static void drop_uplink(struct daemon *d, struct uplink *u, instant now)
     node_uplink_remove(d->node, u->node.link, now);
     close_end(&u->ends[0]);
     close_end(&u->ends[1]);
+    outside_tcp_drop(d, u->node.link);
     wifi_free(u->wifi);
     *u = (struct uplink){ 0 };
 }
@@ -228,6 +233,8 @@ static void tell_node(struct daemon *d, struct uplink *u, struct node_uplink fre
         return;
     say(LOG_INFO, "uplink link=%s up=%d v4=%d v6=%d tier=%s leaving=%d", fresh.name, fresh.up, fresh.has_v4,
         fresh.has_v6, link_tier_name(fresh.tier), fresh.leaving);
+    if (fresh.address_hash != u->node.address_hash)
+        outside_tcp_drop(d, fresh.link);
     u->node = fresh;
     node_uplink_set(d->node, &u->node, now);
 }
@@ -243,6 +250,7 @@ static void refresh_one(struct daemon *d, const struct nlmon_link *l, instant no
     if (u->ifindex != l->ifindex) { /* new, or the interface was made anew under its name */
         close_end(&u->ends[0]);
         close_end(&u->ends[1]);
+        outside_tcp_drop(d, u->node.link);
         u->ifindex = l->ifindex;
     }
     memset(&fresh, 0, sizeof(fresh));
@@ -250,6 +258,7 @@ static void refresh_one(struct daemon *d, const struct nlmon_link *l, instant no
     fresh.tier = (uint8_t)(u->tier_override >= 0 ? u->tier_override : c ? c->tier : TIER_PRIMARY);
     fresh.weight = (uint16_t)(c ? c->weight : 100);
     fresh.rate_cap_bps = c ? c->rate_up_bps : 0;
+    fresh.tcp = (uint8_t)(c ? c->tcp : CONFIG_TCP_AUTO);
     fresh.leaving = u->said_down || u->signal_low;
     for (int v6 = 0; v6 < 2; v6++) {
         uint8_t family = v6 ? ADDR_V6 : ADDR_V4;
@@ -342,6 +351,7 @@ static void watch_signal(struct daemon *d, struct uplink *u, instant now)
 
 void outside_slow(struct daemon *d, instant now)
 {
+    outside_tcp_slow(d, now);
     if (d->config->role == CONFIG_AGENT) {
         if (!d->uplinks[0].ends[0].udp || !d->uplinks[0].ends[1].udp)
             (void)!listen_on_port(d);
@@ -390,6 +400,9 @@ int outside_start(struct daemon *d, instant now)
         say(LOG_ERR, "cannot watch the network: %s", strerror(-r));
         return r;
     }
+    r = outside_tcp_start(d);
+    if (r < 0)
+        return r;
     if (d->config->role == CONFIG_AGENT)
         return listen_on_port(d);
     on_netlink(d, NULL, now);
@@ -402,6 +415,7 @@ void outside_stop(struct daemon *d)
 {
     watch_free(d->netlink_watch);
     nlmon_free(d->netlink);
+    outside_tcp_stop(d);
     for (unsigned i = 0; i <= UPLINKS_MAX; i++) {
         struct uplink *u = &d->uplinks[i];
 

@@ -53,7 +53,11 @@ static void fill_row(struct row *row, const json_t *path)
     snprintf(row->cells[STATE], CELL_SIZE, "%s", json_text(path, "state"));
     snprintf(row->cells[TIER], CELL_SIZE, "%s", json_text(path, "tier"));
     snprintf(row->cells[REMOTE], CELL_SIZE, "%s", json_text(path, "remote"));
-    snprintf(row->cells[WHY], CELL_SIZE, "%s", json_text(path, "why"));
+    if (json_is_true(json_object_get(path, "degraded")))
+        snprintf(row->cells[WHY], CELL_SIZE, "%s, degraded: %s", json_text(path, "transport"),
+                 json_text(path, "degraded_why"));
+    else
+        snprintf(row->cells[WHY], CELL_SIZE, "%s", json_text(path, "why"));
     set_ms(row->cells[RTT], json_number(path, "srtt_ms"), measured);
     set_ms(row->cells[JITTER], json_number(path, "jitter_ms"), measured);
     set_ms(row->cells[QUEUE], json_number(path, "queue_ms"), measured);
@@ -173,7 +177,8 @@ static bool is_degraded(const json_t *doc)
         for (size_t j = 0; j < json_array_size(paths); j++) {
             const json_t *path = json_array_get(paths, j);
 
-            if (strcmp(json_text(path, "state"), "active") != 0 && strcmp(json_text(path, "tier"), "never") != 0)
+            if (json_is_true(json_object_get(path, "degraded")) ||
+                (strcmp(json_text(path, "state"), "active") != 0 && strcmp(json_text(path, "tier"), "never") != 0))
                 return true;
         }
     }

@@ -20,7 +20,7 @@
 
 static bool at_equal(const struct locator_pair *a, const struct locator_pair *b)
 {
-    return a->link == b->link && endpoint_equal(&a->remote, &b->remote);
+    return a->link == b->link && a->transport == b->transport && endpoint_equal(&a->remote, &b->remote);
 }
 
 void establish_stop(struct session *s)

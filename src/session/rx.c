@@ -40,6 +40,7 @@ static void follow(struct session *s, unsigned slot, const struct locator_pair *
     }
     p->spec.at.remote = at->remote;
     p->spec.at.local = at->local;
+    p->spec.at.transport = at->transport;
     if (!s->o.opener)
         p->spec.at.link = at->link;
     challenge(s, p, now);
@@ -344,7 +345,7 @@ static int record_path(struct session *s, uint32_t id, uint64_t counter, const u
     if (!p->validated)
         p->unvalidated_rx += len;
     if (counter >= p->rx_highest) {
-        bool moved = !endpoint_equal(&p->spec.at.remote, &at->remote);
+        bool moved = !endpoint_equal(&p->spec.at.remote, &at->remote) || p->spec.at.transport != at->transport;
 
         p->rx_highest = counter;
         if (moved)
@@ -355,7 +356,7 @@ static int record_path(struct session *s, uint32_t id, uint64_t counter, const u
     return slot;
 }
 
-void session_on_sealed(struct cid_entry *e, uint8_t *pkt, size_t len, uint8_t tos, const struct locator_pair *at,
+bool session_on_sealed(struct cid_entry *e, uint8_t *pkt, size_t len, uint8_t tos, const struct locator_pair *at,
                        instant now)
 {
     struct session *s = e->session;
@@ -369,19 +370,19 @@ void session_on_sealed(struct cid_entry *e, uint8_t *pkt, size_t len, uint8_t to
 
     if (len < SEALED_MIN_LEN) {
         drop(s, DROP_MALFORMED);
-        return;
+        return false;
     }
     counter = get_be64(pkt + 8);
     slot = ep->fresh && ep == s->next ? -1 : session_find_path(s, id);
     if (slot >= 0 && !replay_check(&s->paths[slot].replay.window, counter)) {
         drop(s, DROP_REPLAY);
-        return;
+        return false;
     }
     if (now - ep->born > SESSION_REJECT_AFTER || ep->failed >= suite_forgery_limit(ep->suite) || !epoch_rx_key(e) ||
         aead_open(e->aead, counter, pkt, SEALED_HEADER_LEN, plain, plain_len + SEALED_TAG_LEN, plain) < 0) {
         ep->failed++;
         drop(s, DROP_AUTH);
-        return;
+        return false;
     }
     ep->proven = true;
     if (ep == s->next)
@@ -390,11 +391,11 @@ void session_on_sealed(struct cid_entry *e, uint8_t *pkt, size_t len, uint8_t to
     if (data ? plain_len < DATA_HEADER_LEN + 20 || (plain[0] & ~(CONTENT_TYPE_MASK | DATA_CSUM_OWED))
              : plain[0] != CONTENT_CONTROL) {
         drop(s, DROP_MALFORMED);
-        return;
+        return false;
     }
     slot = record_path(s, id, counter, plain, plain_len, len, at, now);
     if (slot < 0)
-        return;
+        return false;
     s->alive_until = now + s->o.wait;
     path_on_received(s->paths[slot].path, counter, len + 28, data || (plain[1] & CONTROL_FLAG_ELICITING),
                      get_be16(plain + (data ? 10 : 2)), now);
@@ -403,6 +404,7 @@ void session_on_sealed(struct cid_entry *e, uint8_t *pkt, size_t len, uint8_t to
         on_data(s, (unsigned)slot, plain, plain_len, tos, now);
     else
         on_control(s, (unsigned)slot, plain, plain_len, now);
+    return true;
 }
 
 bool session_pop_delivered(struct session *s, struct session_packet *ret, instant now)

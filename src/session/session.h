@@ -50,10 +50,14 @@ struct session_target {
     uint8_t slots[SESSION_SLOTS];
 };
 
+/* TCP: one connection carries the same datagrams, each behind its length, where UDP does not pass (wire/carrier.h). */
+enum transport { TRANSPORT_UDP, TRANSPORT_TCP };
+
 /* Where a datagram came from or goes to. */
 struct locator_pair {
     uint32_t link;     /* the owner's number of the uplink or socket */
     struct addr local; /* ADDR_NONE: let routing choose */
+    uint8_t transport; /* enum transport */
     struct endpoint remote;
 };
 
@@ -167,8 +171,8 @@ bool session_is_connecting(const struct session *s);
 
 /* --- records --- */
 
-/* pkt is opened in place. tos: with which it arrived. */
-void session_on_sealed(struct cid_entry *e, uint8_t *pkt, size_t len, uint8_t tos, const struct locator_pair *at,
+/* pkt is opened in place. tos: with which it arrived. True if it was the peer's and new. */
+bool session_on_sealed(struct cid_entry *e, uint8_t *pkt, size_t len, uint8_t tos, const struct locator_pair *at,
                        instant now);
 /* One super-datagram into buf (SESSION_OUTPUT_MAX bytes); false when there is nothing to send now. */
 bool session_output(struct session *s, uint8_t *buf, struct session_tx *ret, instant now);

@@ -115,6 +115,8 @@ static void test_node(void **state)
     assert_int_equal(c->links[0].signal_high_dbm, -68);
     assert_ptr_equal(config_link_find(c, "eth0"), &c->links[1]);
     assert_int_equal(c->links[1].tier, CONFIG_PRIMARY);
+    assert_int_equal(c->links[1].tcp, CONFIG_TCP_AUTO);
+    assert_int_equal(c->peers[0].tcp_port, 443);
     assert_int_equal(c->peers_count, 1);
     assert_string_equal(c->peers[0].name, "home");
     assert_int_equal(c->peers[0].key.ed25519[31], 0xa1);
@@ -135,6 +137,7 @@ static void test_agent(void **state)
                                "Name = hwsrv\n"
                                "PrivateKeyFile = key\n"
                                "ListenPort = 443\n"
+                               "ListenTcp = no\n"
                                "Address = 10.77.0.1/24, fd00:77::1/64\n"
                                "NAT = eth1\n"
                                "Announce = 198.51.100.1:443\n"
@@ -153,6 +156,7 @@ static void test_agent(void **state)
     assert_string_equal(c->private_key_file, "key");
     assert_int_equal(c->private_key_file_line, 3);
     assert_int_equal(c->listen_port, 443);
+    assert_int_equal(c->listen_tcp, -1);
     assert_int_equal(c->addresses.count, 2);
     assert_string_equal(addr_format(&c->addresses.items[0].addr, text), "10.77.0.1");
     assert_int_equal(c->addresses.items[0].len, 24);
@@ -279,6 +283,11 @@ static const struct {
     { IF PEER "[Link a]\nWifiSignal = file:x\n", "f:7: found WifiSignal = file:x, expected auto, off or file:/PATH\n" },
     { IF PEER "[Link a]\nSignalLow = -60\n",
       "f:6: found SignalLow -60 and SignalHigh -68, expected SignalLow below SignalHigh\n" },
+    { AGENT "ListenTcp = 0\n", "f:5: found ListenTcp = 0, expected a port of 1 to 65535, or no\n" },
+    { IF PEER "TcpPort = 65536\n", "f:6: found TcpPort = 65536, expected a port of 1 to 65535, or no\n" },
+    { IF PEER "TcpPort = no\n[Link a]\nTcp = only\n",
+      "f:7: found Tcp = only and TcpPort = no, expected the TCP port of the agent\n" },
+    { IF "ListenTcp = 443\n" PEER, "f:3: found ListenTcp on a node, expected it on an agent only\n" },
     /* Two at once: both are told. */
     { IF "MTU = 1\nWait = x\n" PEER, "f:3: found MTU = 1, expected a number from 1280 to 9000\n"
                                      "f:4: found Wait = x, expected a time from 1.0s to 1d00h, such as 30s, 5m or "
@@ -485,7 +494,7 @@ static void test_schema(void **state)
         assert_true(strlen(k.key) > 0 && strlen(k.help) > 0 && strlen(k.type) > 0);
         n++;
     }
-    assert_int_equal(n, 31); /* every key that the file may have, counted by hand */
+    assert_int_equal(n, 34); /* every key that the file may have, counted by hand */
 }
 
 int main(void)
