@@ -16,7 +16,7 @@ const char *fault_name(enum fault f)
 {
     static const char *const names[FAULT_COUNT] = {
         "carrier", "blackhole", "half",   "loss",  "bursts", "rate", "delay",   "reorder", "duplicate", "corrupt",
-        "refused", "rebind",    "moving", "agent", "node",   "all",  "leaving", "tier",    "steer",
+        "refused", "rebind",    "moving", "agent", "node",   "all",  "leaving", "tier",    "steer",     "udp",
     };
     return f < FAULT_COUNT ? names[f] : "?";
 }
@@ -61,6 +61,9 @@ static void describe(struct fault_step *s, struct prng *p)
         break;
     case FAULT_TIER:
         snprintf(text, size, "%u", (unsigned)prng_below(p, TIER_NEVER));
+        break;
+    case FAULT_UDP:
+        snprintf(text, size, "%u", prng_below(p, 2) ? 100u : 60u);
         break;
     case FAULT_STEER:
         snprintf(text, size, "default mode %s", modes[prng_below(p, ARRAY_LEN(modes))]);
@@ -216,6 +219,10 @@ static void carry_out(struct faults *f, const struct fault_step *s)
     case FAULT_LEAVING:
     case FAULT_TIER:
         notice(f, u, s, *depth);
+        break;
+    case FAULT_UDP:
+        if (s->begins || *depth == 0)
+            u->udp_lost_percent = s->begins ? (unsigned)strtoul(s->text, NULL, 10) : 0;
         break;
     case FAULT_STEER:
         if (f->node->node && (s->begins || *depth == 0))

@@ -28,6 +28,7 @@ enum fault {
     FAULT_LEAVING,    /* planned handover */
     FAULT_TIER,       /* another tier */
     FAULT_STEER,      /* another mode */
+    FAULT_UDP,        /* the network drops UDP, all or more than half of it; TCP passes */
     FAULT_COUNT
 };
 

@@ -219,8 +219,8 @@ static bool dir_healthy(const struct link_params *p)
 
 bool invariants_link_healthy(const struct world_uplink *u)
 {
-    return u->spec.up && !u->spec.leaving && !u->send_error && dir_healthy(&u->up.dir.params) &&
-           dir_healthy(&u->down.dir.params);
+    return u->spec.up && !u->spec.leaving && !u->send_error && u->udp_lost_percent == 0 &&
+           dir_healthy(&u->up.dir.params) && dir_healthy(&u->down.dir.params);
 }
 
 static instant healthy_since(struct invariants *v, struct world_end *e)

@@ -115,7 +115,7 @@ static struct outcome run_seed(uint64_t seed, bool verbose)
 {
     static struct faults faults;
     struct fault_options o = { .seed = seed, .length = 52 * SEC, .mean_gap = 1500 * MSEC, .healthy = HEALTHY };
-    struct world_node_spec spec = { .uplinks = 2, .params = { HEALTHY, HEALTHY } };
+    struct world_node_spec spec = { .uplinks = 2, .params = { HEALTHY, HEALTHY }, .tcp = true };
     struct world *w = world_new(seed);
     struct world_end *agent = world_agent(w, "agent", NULL, false), *node = world_node(w, "node", agent, &spec);
     struct traffic *t = traffic_new(w);
