@@ -41,14 +41,17 @@ static inline void list_remove(struct list *item)
     list_init(item);
 }
 
+/* NULL for the head: it stands in no item, and a pointer to one that is not there may not even be aligned. */
+#define LIST_ITEM(at, head, type, member) ((at) == (head) ? NULL : CONTAINER_OF(at, type, member))
+
 #define LIST_FOREACH(var, head, type, member)                                                                          \
-    for (type *var = CONTAINER_OF((head)->next, type, member); &var->member != (head);                                 \
-         var = CONTAINER_OF(var->member.next, type, member))
+    for (type *var = LIST_ITEM((head)->next, head, type, member); var;                                                 \
+         var = LIST_ITEM(var->member.next, head, type, member))
 
 /* The current item may be removed or freed in the body. */
 #define LIST_FOREACH_SAFE(var, head, type, member)                                                                     \
-    for (type *var = CONTAINER_OF((head)->next, type, member),                                                         \
-              *var##_next = CONTAINER_OF(var->member.next, type, member);                                              \
-         &var->member != (head); var = var##_next, var##_next = CONTAINER_OF(var->member.next, type, member))
+    for (type *var = LIST_ITEM((head)->next, head, type, member),                                                      \
+              *var##_next = var ? LIST_ITEM(var->member.next, head, type, member) : NULL;                              \
+         var; var = var##_next, var##_next = var ? LIST_ITEM(var->member.next, head, type, member) : NULL)
 
 #define LIST_FIRST(head, type, member) CONTAINER_OF((head)->next, type, member)
