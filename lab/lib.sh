@@ -8,7 +8,8 @@
 # anything. Waits poll conditions; nothing sleeps "long enough".
 #
 # Verdicts: `ok` (exit 0), `failed` (1), `inconclusive` (3: an emulator's p99 lateness was above LAB_LATE_LIMIT_US, so the
-# machine was too busy for the figures to mean anything; with less than 500 packets its p90, with less than 50 its p50),
+# machine was too busy for the figures to mean anything; with less than 500 packets its p90, with less than 50 its p50;
+# or the scenario said so, by lab_busy),
 # `skipped` (77: the kernel or machine lacks something). Without root: exit 2.
 #
 # Environment: HAWSER_BUILD (default: build/ at the repository's top), LAB_LATE_LIMIT_US (1000), LAB_KEEP=1 (keep the
@@ -174,7 +175,7 @@ lab__finish() {
     : >"$LAB_DIR/emulators"
     case $1 in
     0 | 1)
-        if lab__late; then
+        if lab__late || [[ -e $LAB_DIR/busy ]]; then
             verdict=inconclusive code=3
         elif [[ $1 == 0 && ! -s $LAB_DIR/failures && -n ${LAB_ENDED-} ]]; then
             verdict=ok code=0
@@ -299,6 +300,13 @@ need() {
     for p; do
         command -v "$p" >/dev/null || lab_skip "$p is not installed"
     done
+}
+
+# lab_busy REASON: the machine does other work, so the figures mean little: unless something fails before its end, the
+# run is inconclusive.
+lab_busy() {
+    echo "lab: too busy: $*" >&2
+    echo "$*" >>"$LAB_DIR/busy"
 }
 
 # lab_done: ends the scenario; prints its verdict and exits.
