@@ -163,10 +163,11 @@ method "${FASTD_METHOD:-aes128-ctr+umac}";
 secret "$4";
 peer "other" {
     key "$5";
-    remote $3:51815;
+    ${3:+remote $3:51815;}
 }
 EOC
     bg "$1" "fastd-$1" fastd --config "$LAB_DIR/fastd-$1.conf"
+    wait_for 5 "fastd of $1 listens" listening "$1" udp 51815
 }
 fastd_start() {
     local h
@@ -178,8 +179,9 @@ fastd_start() {
             public[$h]=$(fastd --config "$LAB_DIR/fastd-key" --show-key --machine-readable 2>/dev/null)
         fi
     done
+    # One side calls, when the other listens: a handshake that nobody hears is made again only after 20 s.
+    fastd_end agent 198.51.100.2 '' "${secret[agent]}" "${public[client]}"
     fastd_end client 198.51.100.1 198.51.100.2 "${secret[client]}" "${public[agent]}"
-    fastd_end agent 198.51.100.2 198.51.100.1 "${secret[agent]}" "${public[client]}"
     tunnel_end client fastd0 203.0.113.22 203.0.113.21
     tunnel_end agent fastd0 203.0.113.21 203.0.113.22
     tunnel_route fastd
@@ -237,7 +239,7 @@ tunnel_start() { # OFFLOAD
         PEERS+=("$way")
         WAYS+=("$way")
     done
-    for way in "${WAYS[@]}"; do wait_for 20 "$way carries packets" tunnel_carries "$way"; done
+    for way in "${WAYS[@]}"; do wait_for 30 "$way carries packets" tunnel_carries "$way"; done
 }
 
 # tunnel_missing WAY: instead of its figures. KEYS is what a scenario calls them, WAY for the way's name.
@@ -265,6 +267,27 @@ tunnel_bare() {
     on agent nft -j list chain inet bench bare | jq '[.nftables[].rule.expr? // empty | .[] | .counter.packets? // empty] | add'
 }
 
+# tunnel_spent WAY: ms of processor time that its two daemons have had, in the kernel too; nothing for plain. Unlike a
+# rate it hardly depends on what else the machine does.
+tunnel_spent() {
+    local name names=("$1-client" "$1-agent") pid stat all=0 hz
+    case $1 in
+    plain) return ;;
+    hawser) names=(hawserd-client hawserd-agent) ;;
+    wireguard_go) names=("c$$" "a$$") ;;
+    esac
+    hz=$(getconf CLK_TCK)
+    for name in "${names[@]}"; do
+        pid=$(bg_pid "$name")
+        read -r stat <"/proc/$pid/stat" || lab_fail "$name has gone"
+        stat=${stat##*) }
+        # shellcheck disable=SC2086
+        set -- $stat
+        all=$((all + (${12} + ${13}) * 1000 / hz))
+    done
+    echo "$all"
+}
+
 # tunnel_way WAY CMD...: runs it and fails unless its packets went by WAY and no other.
 tunnel_way() {
     local way=$1 sent bare
@@ -279,6 +302,28 @@ tunnel_way() {
     fi
 }
 
+# tunnel_quiet: notes which share of the processors is idle while nothing of ours is to do. tunnel_done: ends; the run is
+# inconclusive if other work took IDLE_MIN of them away (the median of what was noted).
+IDLE_MIN=90 # %; chosen: with a tenth gone, a queue of 10 ms overflows now and then
+IDLE=()
+tunnel_quiet() {
+    local before after
+    read -ra before </proc/stat
+    nap 0.2
+    read -ra after </proc/stat
+    IDLE+=("$(awk -v a="${before[*]}" -v b="${after[*]}" 'BEGIN { n = split(a, x); split(b, y)
+        for (i = 2; i <= n && i <= 9; i++) all += y[i] - x[i]
+        printf "%.0f", (all > 0 ? 100 * (y[5] + y[6] - x[5] - x[6]) / all : 100) }')")
+}
+tunnel_done() {
+    local idle
+    # Of an even count the lower of the middle two.
+    idle=$(sorted "${IDLE[@]}" | sed -n "$(((${#IDLE[@]} + 1) / 2))p")
+    result idle "$idle" %
+    holds "$idle >= $IDLE_MIN" || lab_busy "the processors were $idle % idle before the rounds, expected $IDLE_MIN"
+    lab_done
+}
+
 # sorted NUMBER...: one a line.
 sorted() {
     printf '%s\n' "$@" | sort -g
@@ -290,34 +335,40 @@ tunnel_ratios() {
         awk 'NF == 2 { printf "%.4f\n", ($2 > 0 ? $1 / $2 : 0) }'
 }
 
-# tunnel_told PREFIX UNIT: results of FIGURES: each way's median, worst and best; of hawser, its share of bare and its
-# multiple of the best peer (PREFIXof_bare, PREFIXof_peer: the median of the rounds' ratios).
+# told KEY UNIT more|less DECIMALS NUMBER...: results KEY, KEY_worst, KEY_best: the median and both ends; `more` is better.
+told() {
+    local key=$1 unit=$2 better=$3 decimals=$4 low high
+    shift 4
+    low=$(sorted "$@" | head -n 1) high=$(sorted "$@" | tail -n 1)
+    [[ $better == more ]] || { local swap=$low && low=$high high=$swap; }
+    result "$key" "$(figure "$(median "$@")" "$decimals")" "$unit"
+    result "${key}_worst" "$(figure "$low" "$decimals")" "$unit"
+    result "${key}_best" "$(figure "$high" "$decimals")" "$unit"
+}
+
+# tunnel_told PREFIX UNIT more|less: FIGURES of each way.
 tunnel_told() {
-    local way best='' of
-    # shellcheck disable=SC2086
+    local way
     for way in "${WAYS[@]}"; do
-        [[ -n ${FIGURES[$way]-} ]] || continue
-        result "$1$way" "$(median ${FIGURES[$way]})" "$2"
-        result "$1${way}_worst" "$(sorted ${FIGURES[$way]} | head -n 1)" "$2"
-        result "$1${way}_best" "$(sorted ${FIGURES[$way]} | tail -n 1)" "$2"
+        # shellcheck disable=SC2086
+        [[ -z ${FIGURES[$way]-} ]] || told "$1$way" "$2" "$3" 3 ${FIGURES[$way]}
     done
+}
+
+# tunnel_compared PREFIX: Hawser's FIGURES, of which more is better: PREFIXof_bare, in %, and PREFIXof_peer, as a
+# multiple of the peer with the highest median (PREFIXbest_peer). Both are medians of the rounds' own ratios.
+tunnel_compared() {
+    local way best='' ratios
     # shellcheck disable=SC2086
     for way in "${PEERS[@]}"; do
         [[ -n $best ]] && holds "$(median ${FIGURES[$way]}) <= $(median ${FIGURES[$best]})" || best=$way
     done
-    for of in bare ${best:+peer}; do
-        mapfile -t ratios < <(if [[ $of == bare ]]; then tunnel_ratios hawser bare; else tunnel_ratios hawser "$best"; fi)
-        if [[ $of == bare ]]; then
-            result "$1of_bare" "$(figure "100 * $(median "${ratios[@]}")" 1)" %
-            result "$1of_bare_worst" "$(figure "100 * $(sorted "${ratios[@]}" | head -n 1)" 1)" %
-            result "$1of_bare_best" "$(figure "100 * $(sorted "${ratios[@]}" | tail -n 1)" 1)" %
-        else
-            result "$1of_peer" "$(figure "$(median "${ratios[@]}")" 2)" x
-            result "$1of_peer_worst" "$(figure "$(sorted "${ratios[@]}" | head -n 1)" 2)" x
-            result "$1of_peer_best" "$(figure "$(sorted "${ratios[@]}" | tail -n 1)" 2)" x
-            result "$1best_peer" "$best"
-        fi
-    done
+    mapfile -t ratios < <(tunnel_ratios hawser bare)
+    told "$1of_bare" % more 1 "${ratios[@]/%/ * 100}"
+    [[ -n $best ]] || return 0
+    mapfile -t ratios < <(tunnel_ratios hawser "$best")
+    told "$1of_peer" x more 2 "${ratios[@]}"
+    result "$1best_peer" "$best"
 }
 
 # tunnel_sinks: one for the server's address of each way, since the source of an answer must be that address.

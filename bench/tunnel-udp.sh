@@ -23,6 +23,7 @@ udp_rounds() { # 1400|mix KEY PER
     local i way
     FIGURES=()
     for ((i = 0; i < ROUNDS; i++)); do
+        tunnel_quiet
         for way in "${WAYS[@]}"; do
             [[ $way != plain ]] || continue
             tunnel_way "$way" udp_search "$way" "$1"
@@ -35,7 +36,9 @@ tunnel_net
 tunnel_start yes
 tunnel_sinks
 udp_rounds 1400 bps 1e9
-tunnel_told 'large_' Gbit/s
+tunnel_told large_ Gbit/s more
+tunnel_compared large_
 udp_rounds mix pps 1000
-tunnel_told 'mix_' "1000/s"
-lab_done
+tunnel_told mix_ 1000/s more
+tunnel_compared mix_
+tunnel_done

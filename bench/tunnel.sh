@@ -16,6 +16,8 @@ bench_tunnel_path() { # CONDITION WORDS TIMES
         row "one inner TCP flow, $2: of the bare loop" of_bare % - - 5 of_bare_worst hawser bare
     fi
     row "one inner TCP flow, $2: of the fastest peer" of_peer x '>=' "$3" 5 of_peer_worst best_peer hawser
+    row "one inner TCP flow, $2: processor time, both ends" spent_hawser us/packet - - 5 spent_hawser_worst spent_bare \
+        spent_wireguard_go spent_openvpn spent_fastd spent_tinc
     scenario_end
 }
 
