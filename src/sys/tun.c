@@ -35,6 +35,9 @@
 #define VIRTIO_NET_HDR_GSO_UDP_L4 5
 #endif
 
+/* As an Ethernet has; the kernel gives a TUN 500. It fills only while we are not given the processor. */
+#define QUEUE_PKTS 1000
+
 struct tun {
     int fd;
     int ifindex;
@@ -99,6 +102,8 @@ static int set_link(const struct tun *t, struct nlreq *nl, uint32_t mtu_bytes, b
 
     if (msg && mtu_bytes)
         nla_put_u32(msg, IFLA_MTU, mtu_bytes);
+    if (msg && up)
+        nla_put_u32(msg, IFLA_TXQLEN, QUEUE_PKTS);
     return nlreq_talk(nl, msg);
 }
 
