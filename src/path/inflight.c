@@ -6,6 +6,8 @@
  * not. Limits: PATH_INFLIGHT_MAX records. Sources: RFC 9002 6.1. */
 #include "path/inflight.h"
 
+#include "path/pmtu.h"
+
 #include <errno.h>
 
 #define ROOM_KEPT 256 /* chosen: acknowledgements and probes of one round trip while data has to wait */
@@ -25,6 +27,10 @@ int inflight_init(struct inflight *f, uint64_t first_counter)
 
 void inflight_deinit(struct inflight *f)
 {
+    struct pbuf *b;
+
+    while ((b = inflight_take_kept(f)))
+        pbuf_unref(b);
     if (!f->ring)
         return;
     for (uint64_t c = f->base; c != f->next; c++)
@@ -119,11 +125,16 @@ static void ack_one(struct inflight *f, uint64_t c, struct inflight_acked *ret)
 {
     struct sent *s = sent_at(f, c);
 
+    if (s->bytes > ret->largest_bytes || (s->bytes == ret->largest_bytes && c > ret->largest_counter)) {
+        ret->largest_bytes = s->bytes;
+        ret->largest_counter = c;
+    }
     if (!ret->any || c > ret->newest) {
         ret->any = true;
         ret->newest = c;
         ret->newest_at = s->at;
     }
+    ret->probe |= s->state == SENT_SILENT && s->bytes >= PMTU_MIN;
     if (s->state != SENT_SILENT) {
         if (s->state == SENT_OPEN) {
             settle(f, s);
@@ -187,6 +198,18 @@ void inflight_detect(struct inflight *f, uint64_t threshold_pkts, span threshold
 
         if (!by_count && now - s->at < threshold_time)
             break;
+        if (s->bytes > f->big_least && s->bytes <= f->big_most) {
+            if (s->data) {
+                struct pbuf **keep = &f->kept[f->kept_next++ % INFLIGHT_KEPT];
+
+                pbuf_unref(*keep);
+                *keep = s->data;
+                s->data = NULL;
+            }
+            ret->big_pkts++;
+            ret->big_max = MAX(ret->big_max, s->bytes);
+            ret->big_newest = f->lowest_open;
+        }
         lose(f, s, ret);
         drop_data(s);
         find_lowest_open(f);
@@ -241,6 +264,19 @@ struct pbuf *inflight_take(struct inflight *f)
             return b;
         }
     }
+    return NULL;
+}
+
+struct pbuf *inflight_take_kept(struct inflight *f)
+{
+    for (unsigned i = 0; i < INFLIGHT_KEPT; i++) {
+        struct pbuf *b = f->kept[i];
+
+        f->kept[i] = NULL;
+        if (b)
+            return b;
+    }
+    f->kept_next = 0;
     return NULL;
 }
 

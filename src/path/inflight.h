@@ -12,6 +12,8 @@
 #define PATH_INFLIGHT_MIN 256
 #define PATH_INFLIGHT_MAX 65536 /* chosen: 10 Gbit/s x 73 ms of 1400-byte records; 6 MB */
 
+#define INFLIGHT_KEPT 8 /* chosen: about as many flows hear at once that they are too large */
+
 enum sent_state { SENT_SILENT, SENT_OPEN, SENT_LOST, SENT_ACKED };
 
 struct sent {
@@ -33,6 +35,10 @@ struct inflight {
     uint64_t open_bytes;
     size_t open_pkts;
     bool any_acked;
+    struct pbuf *kept[INFLIGHT_KEPT]; /* the newest of these: references, or NULL */
+    unsigned kept_next;
+    uint32_t big_least, big_most; /* the owner's: losses of records larger than the one, not than the other, are
+                                   * counted apart */
 };
 
 /* What a step of acknowledging found; cleared by the caller before the first range. */
@@ -48,11 +54,17 @@ struct inflight_acked {
     uint64_t mark_counter;
     instant mark_at;
     struct rate_mark mark;
+    uint32_t largest_bytes;   /* of the newly acknowledged of any kind: the largest, */
+    uint64_t largest_counter; /* and the newest of that size */
+    bool probe;               /* a large record that nobody waited for is among them */
 };
 
 struct inflight_lost {
     unsigned pkts;
     uint64_t bytes;
+    unsigned big_pkts;   /* of those that inflight_detect found: of sizes from big_least to big_most, */
+    uint32_t big_max;    /* the largest of these, */
+    uint64_t big_newest; /* and the newest */
 };
 
 /* 0 or -ENOMEM. */
@@ -80,5 +92,7 @@ void inflight_drop_lost_data(struct inflight *f);
 void inflight_trim(struct inflight *f, instant lost_before);
 /* The oldest data still held; its reference passes. NULL when none. */
 struct pbuf *inflight_take(struct inflight *f);
+/* Data of a record that inflight_detect counted apart; its reference passes. NULL when none. */
+struct pbuf *inflight_take_kept(struct inflight *f);
 /* When the oldest open record was sent; INSTANT_NEVER if none. */
 instant inflight_oldest(const struct inflight *f);

@@ -18,6 +18,7 @@
 #include "path/inflight.h"
 #include "path/liveness.h"
 #include "path/owd.h"
+#include "path/pmtu.h"
 #include "path/rtt.h"
 
 #define LOSS_PKTS 3         /* RFC 9002 6.1.1 */
@@ -42,6 +43,7 @@ struct path {
     struct ackset ackset;
     struct owd owd;
     struct liveness liveness;
+    struct pmtu pmtu;
     struct inflight_lost timer_lost; /* found by the timer: the model hears of it with the next acknowledgement */
     bool reordering;                 /* seen: RFC 9002's count of 3 records means nothing on this path */
     unsigned loss_eighths;           /* of a round trip */
@@ -101,6 +103,7 @@ struct path *path_new(const struct path_options *o, instant now)
     start_measuring(p, now);
     ackset_init(&p->ackset, now);
     liveness_init(&p->liveness, now);
+    pmtu_init(&p->pmtu, (uint16_t)CLAMP(p->o.record_bytes, PMTU_BASE, UINT16_MAX), now);
     p->pace_next_ns = now * 1000;
     p->sent_at = now;
     set_speed(p);
@@ -250,8 +253,12 @@ static void detect_losses(struct path *p, instant now, struct inflight_lost *los
         p->reordering = false;
         p->loss_eighths = LOSS_TIME_EIGHTHS;
     }
+    p->inflight.big_least = pmtu_doubtful(&p->pmtu);
+    p->inflight.big_most =
+        p->pmtu.state == PMTU_NEW ? 0 : pmtu_get(&p->pmtu); /* until then rounds decide, not losses */
     inflight_detect(&p->inflight, p->reordering ? 0 : LOSS_PKTS, loss_time(p), now, &found);
     count_losses(p, &found);
+    pmtu_on_lost(&p->pmtu, found.big_pkts, (uint16_t)found.big_max, found.big_newest, now);
     lost->pkts += found.pkts;
     lost->bytes += found.bytes;
     if (p->liveness.state != PATH_ACTIVE)
@@ -297,6 +304,7 @@ int path_on_ack(struct path *p, const struct ack *a, instant now, struct path_ac
 {
     struct inflight_acked acked = { 0 };
     struct inflight_lost lost = { 0 };
+    struct pbuf *b;
     span sample = 0;
     bool newest;
     int r = check_ack(p, a);
@@ -307,6 +315,10 @@ int path_on_ack(struct path *p, const struct ack *a, instant now, struct path_ac
     for (unsigned i = 0; i < a->ranges_count; i++)
         inflight_ack(&p->inflight, a->ranges[i].first, a->ranges[i].last, &acked);
     newest = acked.any && acked.newest == a->largest;
+    while ((b = path_take_large_lost(p))) /* the doubt is over, and the owner did not want them */
+        pbuf_unref(b);
+    if (acked.any)
+        pmtu_on_acked(&p->pmtu, (uint16_t)acked.largest_bytes, acked.largest_counter, acked.newest, acked.probe, now);
     if (acked.pkts > 0) {
         if (newest) { /* RFC 9002 5.1 */
             sample = now - acked.newest_at;
@@ -381,6 +393,7 @@ static void after_change(struct path *p, enum path_state old, instant now)
     abandon(p);
     bbr_init(&p->bbr, p->o.record_bytes, p->rtt.initial, now);
     set_speed(p);
+    pmtu_restart(&p->pmtu, now); /* it may come back over another route */
 }
 
 void path_on_link(struct path *p, bool up, instant now)
@@ -417,6 +430,54 @@ void path_on_migrated(struct path *p, instant now)
     start_measuring(p, now);
     p->owd.sampled = false;
     set_speed(p);
+    pmtu_restart(&p->pmtu, now);
+}
+
+/* A path that is down is not measured. */
+static bool carries(const struct path *p)
+{
+    return p->liveness.state == PATH_ACTIVE || p->liveness.state == PATH_SUSPECTED;
+}
+
+/* Until a probe of the size is overdue: it may stand behind a queue that has just grown. */
+static span probe_timeout(const struct path *p)
+{
+    return 2 * suspect_timeout(p);
+}
+
+size_t path_size_probe(const struct path *p, instant now)
+{
+    return carries(p) ? pmtu_next_probe(&p->pmtu, now) : 0;
+}
+
+void path_on_size_probe(struct path *p, size_t wire_bytes, instant now)
+{
+    struct inflight_lost lost = { 0 };
+    struct rate_mark mark;
+
+    /* Logged as a record that nobody waits for: its loss says nothing about congestion or about life (RFC 8899 3). */
+    rate_on_sent(&p->rate, p->inflight.open_pkts == 0, now, &mark);
+    pmtu_on_probe(&p->pmtu, p->inflight.next, now);
+    inflight_push(&p->inflight, (uint32_t)wire_bytes, NULL, false, &mark, now, &lost);
+    count_losses(p, &lost);
+    p->tx_bytes += wire_bytes; /* but no packet of which a share is lost */
+}
+
+void path_on_size_hint(struct path *p, size_t wire_bytes, instant now)
+{
+    pmtu_on_hint(&p->pmtu, (uint16_t)MIN(wire_bytes, (size_t)UINT16_MAX), now);
+}
+
+struct pbuf *path_take_large_lost(struct path *p)
+{
+    if (p->inflight.kept_next == 0 || p->pmtu.lost_pkts > 0 || p->pmtu.state == PMTU_DOUBTED)
+        return NULL;
+    return inflight_take_kept(&p->inflight);
+}
+
+size_t path_mtu(const struct path *p)
+{
+    return pmtu_get(&p->pmtu);
 }
 
 instant path_next_expiry(const struct path *p)
@@ -424,6 +485,8 @@ instant path_next_expiry(const struct path *p)
     instant t = liveness_expiry(&p->liveness, inflight_oldest(&p->inflight), suspect_timeout(p));
 
     t = instant_min(t, ackset_due(&p->ackset));
+    if (carries(p))
+        t = instant_min(t, pmtu_expiry(&p->pmtu, probe_timeout(p), p->rtt.srtt));
     return instant_min(t, inflight_loss_at(&p->inflight, loss_time(p)));
 }
 
@@ -438,6 +501,8 @@ void path_on_expiry(struct path *p, instant now)
     liveness_on_expiry(&p->liveness, inflight_oldest(&p->inflight), suspect_timeout(p), now);
     if (p->liveness.probe_at != probe_at && (old == PATH_DOWN || (old == PATH_PROBING && p->liveness.timeouts > 0)))
         abandon(p); /* the probe before this one */
+    if (carries(p))
+        pmtu_on_expiry(&p->pmtu, probe_timeout(p), p->rtt.srtt, now);
     after_change(p, old, now);
 }
 

@@ -97,6 +97,21 @@ int path_on_ack(struct path *p, const struct ack *a, instant now, struct path_ac
  * any more, but what was can be taken until the path is active again. */
 struct pbuf *path_take_inflight(struct path *p);
 
+/* --- size --- */
+
+/* Bytes of the largest record that the path carries, as far as is known, IP and UDP included (path/pmtu.h). */
+size_t path_mtu(const struct path *p);
+/* 0, or the bytes on the wire of an ack-eliciting record without data that is to be sent now to measure the path's
+ * size, whatever path_may_send says; path_on_size_probe, and not path_on_sent, says that it was. */
+size_t path_size_probe(const struct path *p, instant now);
+void path_on_size_probe(struct path *p, size_t wire_bytes, instant now);
+/* ICMP, or errno with 0, claims that no more than this fits: it is tried, not believed. */
+void path_on_size_hint(struct path *p, size_t wire_bytes, instant now);
+
+/* Data of a large record that was lost, once it is clear whether the path is too narrow for it (path_mtu); its
+ * reference passes. NULL when there is none. At most 8 are kept, the newest. */
+struct pbuf *path_take_large_lost(struct path *p);
+
 /* --- receiving --- */
 
 /* A record that was opened and is not a replay. ts64: the sender's clock in units of 64 us, 16 bits, as on the wire. */

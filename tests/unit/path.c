@@ -437,6 +437,7 @@ static void test_probe_times(void **state)
     path_on_sent(p, 80, NULL, true, false, now);
     path_on_ack(p, &a, now + 20 * MSEC, &r);
     now += 20 * MSEC;
+    path_on_expiry(p, SEC + 100 * MSEC); /* probes of the size are due from now on; nobody sends them here */
     assert_int_equal(path_next_expiry(p), now + PATH_PROBE_IDLE);
     path_set_busy(p, true, now);
     assert_int_equal(path_next_expiry(p), now + PATH_PROBE_BUSY);
