@@ -6,6 +6,9 @@
  * that has its destination. Into the TUN: delivered packets are checked against what their sender may use, merged per
  * flow into super-packets, and handed to the program; those for another peer's inside go on to that peer.
  *
+ * A packet that fits the interface but not every path by which it may leave is carried all the same (session/size.c);
+ * its sender is told what fits.
+ *
  * ICMP answers are limited to 50 a second. */
 #include <errno.h>
 
@@ -14,7 +17,8 @@
 #include "tunnel/mss.h"
 
 #define ICMP_PER_SEC 50
-#define BORROW_MIN 8 /* pieces; chosen: of fewer a packet that waits would keep much more memory than it fills */
+#define V6_LEAST 1280 /* RFC 8200 5: no IPv6 sender needs to go below */
+#define BORROW_MIN 8  /* pieces; chosen: of fewer a packet that waits would keep much more memory than it fills */
 
 static struct peer *find_route(const struct node *n, const struct addr *dst)
 {
@@ -72,11 +76,8 @@ static bool destination_allowed(const struct peer *p, const struct addr *dst)
     return p->spec.reach_count == 0;
 }
 
-static const struct addr *own_inside(const struct node *n, uint8_t family)
-{
-    return &n->o.inside[family == ADDR_V6];
-}
-
+/* ICMP comes as if from the packet's destination: a host takes nothing from a TUN device that says to come from an
+ * address of its own, and to the destination it has a route by the tunnel. */
 static bool icmp_allowed(struct node *n, instant now)
 {
     if (now - n->icmp_at >= 1 * SEC) {
@@ -91,29 +92,37 @@ static bool icmp_allowed(struct node *n, instant now)
 
 static void refuse(struct node *n, const uint8_t *pkt, const struct packet_info *info, instant now)
 {
-    struct addr src = *own_inside(n, info->family);
     int len;
 
-    if (src.family == ADDR_NONE)
-        src = info->dst; /* a node before it was numbered: as if the destination had said so */
     if (!icmp_allowed(n, now))
         return;
-    len = unreachable_make(n->icmp, sizeof(n->icmp), pkt, info, &src, UNREACHABLE_PROHIBITED);
+    len = unreachable_make(n->icmp, sizeof(n->icmp), pkt, info, &info->dst, UNREACHABLE_PROHIBITED);
+    n->icmp_len = len > 0 ? (size_t)len : 0;
+}
+
+/* Tells the sender what fits, as far as its protocol can be told. */
+static void tell_size(struct node *n, const uint8_t *pkt, const struct packet_info *info, size_t fits, instant now)
+{
+    int len;
+
+    if (info->family == ADDR_V6)
+        fits = MAX(fits, (size_t)V6_LEAST);
+    if (info->total_len <= fits || !icmp_allowed(n, now))
+        return;
+    len = ptb_make(n->icmp, sizeof(n->icmp), pkt, info, &info->dst, (uint16_t)fits);
     n->icmp_len = len > 0 ? (size_t)len : 0;
 }
 
 static void too_big(struct node *n, const uint8_t *pkt, const struct packet_info *info, instant now)
 {
-    struct addr src = *own_inside(n, info->family);
-    int len;
-
     n->drops[NODE_DROP_INNER_BAD]++;
-    if (src.family == ADDR_NONE)
-        src = info->dst;
-    if (!icmp_allowed(n, now))
-        return;
-    len = ptb_make(n->icmp, sizeof(n->icmp), pkt, info, &src, n->o.mtu);
-    n->icmp_len = len > 0 ? (size_t)len : 0;
+    tell_size(n, pkt, info, n->o.mtu, now);
+}
+
+/* The largest inner packet that needs no pieces. */
+static size_t fitting(const struct peer *p, int target)
+{
+    return MIN((size_t)p->node->o.mtu, session_inner_mtu(p->session, (uint16_t)target));
 }
 
 void node_set_marks(struct node *n, const struct node_mark *marks, size_t count)
@@ -185,7 +194,7 @@ static void enqueue(struct peer *p, struct pbuf *b, size_t len, const struct pac
                     enum flow_class c, int target, instant now)
 {
     if (info->proto == PROTO_TCP && (info->tcp_flags & TCP_SYN))
-        (void)!mss_clamp(b->data + DATA_HEADER_LEN, info, p->node->o.mtu, false);
+        (void)!mss_clamp(b->data + DATA_HEADER_LEN, info, (uint16_t)fitting(p, target), false);
     if (p->node->marks_count > 0)
         unmark(p->node, b->data + DATA_HEADER_LEN);
     set_outer_tos(p->node, b);
@@ -225,7 +234,7 @@ static void to_peer(struct peer *p, const uint8_t *pkt, size_t len, const struct
     enum flow_class c;
     const uint8_t *tail;
     uint64_t hash;
-    size_t tail_len;
+    size_t tail_len, fits;
     bool borrow;
     int target, one;
 
@@ -253,6 +262,9 @@ static void to_peer(struct peer *p, const uint8_t *pkt, size_t len, const struct
             too_big(n, pkt, info, now);
         return;
     }
+    fits = fitting(p, target);
+    if (segment_largest(&seg) > fits && (info->family == ADDR_V4 || segment_largest(&seg) > V6_LEAST))
+        tell_size(n, pkt, info, fits, now); /* the session brings it over all the same */
     hash = packet_flow_hash(info, n->hash_key);
     seg.owe = seg.may_owe; /* the seal protects the bytes from here on */
     borrow = seg.owe && seg.count >= BORROW_MIN && n->block && pkt == n->block->data &&
@@ -352,6 +364,8 @@ static bool accept_inner(struct peer *p, const struct session_packet *pkt, struc
         n->drops[NODE_DROP_INNER_ECN]++;
         return false;
     }
+    if (info.proto == PROTO_TCP && (info.tcp_flags & TCP_SYN)) /* what comes back is limited by what we can send */
+        (void)!mss_clamp((uint8_t *)(uintptr_t)pkt->data, &info, (uint16_t)fitting(p, 0), false);
     *ret = info;
     other = n->o.agent ? inner_route(n, &info.dst) : NULL;
     if (!other)
@@ -401,10 +415,31 @@ static void feed_merge(struct node *n, instant now)
     merge_flush(n->merge);
 }
 
+/* Tells one sender whose packet was lost because of its size. */
+static void tell_one_lost(struct node *n, instant now)
+{
+    LIST_FOREACH (p, &n->ready, struct peer, ready) {
+        uint8_t pkt[PBUF_CAPACITY];
+        struct packet_info info;
+        size_t fits;
+        struct pbuf *b = p->session ? session_pop_too_big(p->session, &fits) : NULL;
+
+        if (!b)
+            continue;
+        pbuf_gather(b, pkt);
+        if (packet_parse(pkt + DATA_HEADER_LEN, b->len - DATA_HEADER_LEN, &info) == 0)
+            tell_size(n, pkt + DATA_HEADER_LEN, &info, MIN(fits, (size_t)n->o.mtu), now);
+        pbuf_unref(b);
+        return;
+    }
+}
+
 bool node_pop_inner(struct node *n, struct merged *ret, instant now)
 {
     if (merge_pop(n->merge, ret))
         return true;
+    if (n->icmp_len == 0)
+        tell_one_lost(n, now);
     if (n->icmp_len > 0) {
         n->icmp_slice = (struct slice){ n->icmp, n->icmp_len };
         *ret = (struct merged){ .slices = &n->icmp_slice, .count = 1, .len = n->icmp_len };

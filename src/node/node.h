@@ -27,16 +27,15 @@ struct node_options {
     const struct identity *self;
     struct rng rng;
     bool agent;
-    uint8_t suites;        /* 0: suite_supported() */
-    uint32_t features;     /* 0: FEATURES_KNOWN */
-    uint16_t mtu;          /* inner, 0: 1400 */
-    span wait;             /* 0: SESSION_WAIT_DEFAULT */
-    size_t pool_pkts;      /* 0: 8192 */
-    size_t pool_blocks;    /* super-packets of the inside that wait or are in flight, 0: 256 */
-    size_t queue_bytes;    /* of each session, 0: 4 MiB */
-    unsigned merge;        /* enum merge_option */
-    bool hide_dscp;        /* the outer DSCP is 0, not the inner one's */
-    struct addr inside[2]; /* our own inner address of each family: the source of ICMP errors; ADDR_NONE: none */
+    uint8_t suites;                               /* 0: suite_supported() */
+    uint32_t features;                            /* 0: FEATURES_KNOWN */
+    uint16_t mtu;                                 /* inner, 0: 1400 */
+    span wait;                                    /* 0: SESSION_WAIT_DEFAULT */
+    size_t pool_pkts;                             /* 0: 8192 */
+    size_t pool_blocks;                           /* super-packets of the inside that wait or are in flight, 0: 256 */
+    size_t queue_bytes;                           /* of each session, 0: 4 MiB */
+    unsigned merge;                               /* enum merge_option */
+    bool hide_dscp;                               /* the outer DSCP is 0, not the inner one's */
     struct endpoint announce[NODE_ENDPOINTS_MAX]; /* agent: its other locators */
     size_t announce_count;
 };
@@ -178,6 +177,9 @@ uint8_t *node_inside_buffer(struct node *n);
 void node_on_packet(struct node *n, const uint8_t *pkt, size_t len, const struct offload *offload, instant now);
 /* The kernel or the network said that this locator pair does not work now. */
 void node_on_unreachable(struct node *n, const struct locator_pair *at, instant now);
+/* ICMP said that outer packets to this locator pair may have mtu_bytes; 0: the kernel refused one as too large. A hint:
+ * the path's size is measured again. */
+void node_on_too_big(struct node *n, const struct locator_pair *at, size_t mtu_bytes, instant now);
 
 /* One datagram or train, at most SESSION_OUTPUT_MAX bytes into buf. */
 bool node_output(struct node *n, uint8_t *buf, struct session_tx *ret, instant now);

@@ -200,8 +200,6 @@ int roles_on_message(struct peer *p, const uint8_t *msg, size_t len, instant now
             return -EPROTO;
         p->config = config;
         p->has_config = true;
-        for (unsigned i = 0; i < config.addresses_count; i++)
-            p->node->o.inside[config.addresses[i].addr.family == ADDR_V6] = config.addresses[i].addr;
         if (config.mtu < p->node->o.mtu)
             p->node->o.mtu = config.mtu;
         node_event(p->node, NODE_PEER_CONFIG, p, 0, true, 0);
@@ -414,6 +412,18 @@ void node_on_unreachable(struct node *n, const struct locator_pair *at, instant 
 
         if (slot >= 0) {
             session_path_error(n->peers[i]->session, (unsigned)slot, now);
+            peer_touch(n->peers[i]);
+        }
+    }
+}
+
+void node_on_too_big(struct node *n, const struct locator_pair *at, size_t mtu_bytes, instant now)
+{
+    for (size_t i = 0; i < n->peers_count; i++) {
+        int slot = n->peers[i]->session ? slot_of(n->peers[i], at->link, &at->remote, at->transport) : -1;
+
+        if (slot >= 0) {
+            session_path_size_hint(n->peers[i]->session, (unsigned)slot, mtu_bytes, now);
             peer_touch(n->peers[i]);
         }
     }

@@ -32,7 +32,7 @@ static json_t *path_json(struct daemon *d, unsigned peer, const struct session_p
     const struct path_metrics *m = &i->metrics;
 
     return json_pack("{s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:b, s:b, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:I, s:I, "
-                     "s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:b, s:s}",
+                     "s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:b, s:s, s:I}",
                      "id", (int)i->id, "link", i->link, "local", addr_format(&i->at.local, local), "remote",
                      endpoint_format(&i->at.remote, remote), "state",
                      i->leaving && m->state == PATH_ACTIVE ? "leaving" : path_state_name(m->state), "why",
@@ -47,7 +47,7 @@ static json_t *path_json(struct daemon *d, unsigned peer, const struct session_p
                      (json_int_t)m->lost_pkts, "inflight_bytes", (json_int_t)m->inflight_bytes, "window_bytes",
                      (json_int_t)m->window_bytes, "pacing_bps", (json_int_t)m->pacing_bps, "transport",
                      i->at.transport == TRANSPORT_TCP ? "tcp" : "udp", "degraded", i->at.transport == TRANSPORT_TCP,
-                     "degraded_why", degraded_why(d, peer, i));
+                     "degraded_why", degraded_why(d, peer, i), "mtu", (json_int_t)i->mtu);
 }
 
 static json_t *drops_json(const uint64_t *counts, size_t n, const char *(*name)(unsigned))
@@ -105,6 +105,7 @@ static json_t *peer_json(struct daemon *d, unsigned index, instant now)
                   "tx_pkts", (json_int_t)i.tx_pkts, "reinjected", (json_int_t)i.reinjected, "duplicated",
                   (json_int_t)i.duplicated, "handshakes", (json_int_t)i.handshakes, "queued_bytes",
                   (json_int_t)i.queued_bytes, "reseq_wait_ms", ms(i.reseq_wait), "paths", paths);
+    json_object_set_new(o, "pieces", json_integer((json_int_t)i.pieces));
     json_object_set_new(o, "drops", drops_json(i.drops, SESSION_DROP_COUNT, session_name));
     json_object_set_new(o, "reseq",
                         json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "in_order", (json_int_t)i.reseq.in_order, "held",

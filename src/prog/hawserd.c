@@ -312,14 +312,6 @@ static void on_hangup(uv_signal_t *h, int signum)
     daemon_turn(d, clock_now());
 }
 
-static struct addr first_address(const struct config *c, uint8_t family)
-{
-    for (size_t i = 0; i < c->addresses.count; i++)
-        if (c->addresses.items[i].addr.family == family)
-            return c->addresses.items[i].addr;
-    return (struct addr){ 0 };
-}
-
 static int make_node(struct daemon *d)
 {
     const struct config *c = d->config;
@@ -333,7 +325,6 @@ static int make_node(struct daemon *d)
         .hide_dscp = !c->copy_dscp,
         .pool_pkts = c->role == CONFIG_AGENT ? 32768 : 16384,
         .merge = (f.vnet_hdr ? MERGE_CSUM | MERGE_TCP : 0u) | (f.tx_uso ? MERGE_UDP : 0u),
-        .inside = { first_address(c, ADDR_V4), first_address(c, ADDR_V6) },
     };
 
     for (size_t i = 0; i < c->announce.count && i < NODE_ENDPOINTS_MAX; i++)

@@ -53,7 +53,11 @@ static void on_socket(struct daemon *d, void *arg, instant now)
     while (udp_pop_error(e->udp, &err) == 1) {
         at.local = (struct addr){ 0 };
         at.remote = err.to;
-        if (err.error != EMSGSIZE && err.to.addr.family != ADDR_NONE)
+        if (err.to.addr.family == ADDR_NONE)
+            continue;
+        if (err.error == EMSGSIZE)
+            node_on_too_big(d->node, &at, err.mtu_bytes, now);
+        else
             node_on_unreachable(d->node, &at, now);
     }
 }
@@ -124,7 +128,8 @@ void outside_send(struct daemon *d, const struct session_tx *tx, const uint8_t *
     if (r == -EAGAIN || r > 0) {
         d->tx_would_block++;
     } else if (r == -EMSGSIZE) {
-        d->tx_failed++; /* larger than the interface's MTU: says nothing of the path */
+        d->tx_failed++; /* larger than the interface's MTU */
+        node_on_too_big(d->node, &tx->at, 0, now);
     } else if (r < 0) {
         d->tx_failed++;
         node_on_unreachable(d->node, &tx->at, now);

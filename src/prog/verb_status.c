@@ -14,10 +14,10 @@
 
 #define CELL_SIZE 64
 
-enum column { LINK, STATE, TIER, RTT, JITTER, LOSS, QUEUE, UP, DOWN, SENT, RECEIVED, REMOTE, WHY, COLUMN_COUNT };
+enum column { LINK, STATE, TIER, RTT, JITTER, LOSS, QUEUE, MTU, UP, DOWN, SENT, RECEIVED, REMOTE, WHY, COLUMN_COUNT };
 
-static const char *const headings[COLUMN_COUNT] = { "link", "state", "tier", "rtt",      "jitter", "loss", "queue",
-                                                    "up",   "down",  "sent", "received", "remote", "why" };
+static const char *const headings[COLUMN_COUNT] = { "link", "state", "tier", "rtt",  "jitter",   "loss",   "queue",
+                                                    "mtu",  "up",    "down", "sent", "received", "remote", "why" };
 
 struct row {
     char cells[COLUMN_COUNT][CELL_SIZE];
@@ -48,6 +48,7 @@ static void set_ms(char cell[CELL_SIZE], double ms, bool known)
 static void fill_row(struct row *row, const json_t *path)
 {
     bool measured = json_number(path, "srtt_ms") > 0;
+    long mtu = (long)json_number(path, "mtu");
 
     snprintf(row->cells[LINK], CELL_SIZE, "%s", json_text(path, "link"));
     snprintf(row->cells[STATE], CELL_SIZE, "%s", json_text(path, "state"));
@@ -66,6 +67,10 @@ static void fill_row(struct row *row, const json_t *path)
     set_rate(row->cells[DOWN], json_number(path, "rx_rate_bps"));
     set_bytes(row->cells[SENT], json_number(path, "tx_bytes"));
     set_bytes(row->cells[RECEIVED], json_number(path, "rx_bytes"));
+    if (mtu > 0)
+        snprintf(row->cells[MTU], CELL_SIZE, "%ld", mtu);
+    else
+        snprintf(row->cells[MTU], CELL_SIZE, "-");
 }
 
 static void print_paths(const json_t *paths)

@@ -34,7 +34,8 @@
 /* Features: bits that both must have set to be used. */
 #define FEATURE_STEER_MIRROR 1u
 #define FEATURE_RESET_TOKEN 2u
-#define FEATURES_KNOWN (FEATURE_STEER_MIRROR | FEATURE_RESET_TOKEN)
+#define FEATURE_PIECES 4u /* joins the pieces of a packet */
+#define FEATURES_KNOWN (FEATURE_STEER_MIRROR | FEATURE_RESET_TOKEN | FEATURE_PIECES)
 
 struct hello {
     uint8_t ed25519[32];

@@ -5,7 +5,8 @@
  *   establish.c  handshakes in progress, as initiator and as responder
  *   rx.c         sealed records in
  *   tx.c         datagrams out
- *   sched.c      which path a flow may use now */
+ *   sched.c      which path a flow may use now
+ *   size.c       what is larger than paths carry */
 #pragma once
 
 #include "ident/aead.h"
@@ -25,6 +26,11 @@
 #define EVENTS_MAX 64
 #define DELIVER_MAX 512
 #define DIGESTS_MAX 8
+#define JOINING_MAX 8 /* packets */
+#define TOO_BIG_MAX 8
+/* Of a packet's note, before it is numbered, beside SESSION_CSUM_OWED. */
+#define SESSION_PIECE 2
+#define SESSION_PIECE_MORE 4        /* not the first of its packet */
 #define SEQ_WINDOW_BITS 65536       /* duplicates may come this many records late: 1 s at 65,000 packets a second */
 #define ELEPHANT_BYTES (512 * 1024) /* chosen: a run of this size is bulk whose rate matters more than its delay */
 #define TOKEN_TIMES 3
@@ -69,6 +75,7 @@ struct spath {
     unsigned rank;
     span delay;
     uint64_t rate_bps;
+    uint16_t mtu; /* the largest record that it carries */
     struct session_path_spec spec;
     uint16_t revision;
     bool leaving, link_down, open;
@@ -88,6 +95,15 @@ struct spath {
     struct pbuf *stash; /* numbered, popped, and did not fit the datagram before */
     struct dup dup[DUP_MAX];
     unsigned dup_head, dup_count;
+};
+
+/* A packet of which some pieces are there. */
+struct joining {
+    struct pbuf *b; /* NULL: unused */
+    uint16_t id, have;
+    uint8_t tos;
+    bool csum_owed;
+    instant since;
 };
 
 struct connecting {
@@ -153,6 +169,11 @@ struct session {
     uint64_t tx_seq, rx_seq_high;
     struct session_target targets[SESSION_TARGETS];
     struct reinjection reinject[FLOW_CLASS_COUNT];
+    bool narrow; /* some path carries less than RECORD_MAX */
+    struct pbuf *too_big[TOO_BIG_MAX];
+    unsigned too_big_count;
+    uint16_t piece_id; /* of the next packet that is cut */
+    struct joining joining[JOINING_MAX];
     uint8_t fastest; /* slot, for smallest-delay with hysteresis */
 
     struct session_packet deliver[DELIVER_MAX]; /* none has an owner */
@@ -211,6 +232,21 @@ int session_pump_messages(struct session *s, instant now);
 
 /* tx.c */
 instant tx_next_expiry(const struct session *s);
+size_t tx_outer_overhead(const struct spath *p);
+
+/* size.c */
+void size_refresh(struct session *s); /* after the ranks */
+/* Of these slots those that carry a packet whose buffer holds len bytes, data header and all. */
+uint8_t size_fitting(const struct session *s, uint8_t slots, size_t len);
+/* The candidates for the packet at the head of a flow: those that carry it; all when none does. */
+uint8_t size_candidates(const struct session *s, const struct flow *f, uint8_t candidates);
+/* Cuts b, just popped from f, so that each of the slots carries each piece. Takes the reference. The first piece; the
+ * others are the next of the flow. NULL: it could not be, and was dropped and counted. */
+struct pbuf *size_split(struct session *s, struct flow *f, struct pbuf *b, uint8_t slots);
+/* pkt is a piece. True: it was the last, and pkt is the whole packet now; else it is used up. */
+bool size_join(struct session *s, struct session_packet *pkt, instant now);
+void size_tick(struct session *s, instant now);
+void size_clear(struct session *s);
 
 /* epoch.c */
 struct epoch *epoch_new(struct session *s, const uint8_t master[32], enum suite suite, bool initiator, instant now);

@@ -356,6 +356,19 @@ static int record_path(struct session *s, uint32_t id, uint64_t counter, const u
     return slot;
 }
 
+/* Bytes of the shortest data record of this content. */
+static size_t least_data(uint8_t content)
+{
+    switch (content & CONTENT_TYPE_MASK) {
+    case CONTENT_DATA:
+        return DATA_HEADER_LEN + 20;
+    case CONTENT_PIECE:
+        return DATA_HEADER_LEN + PIECE_HEADER_LEN + 1;
+    default:
+        return SIZE_MAX;
+    }
+}
+
 bool session_on_sealed(struct cid_entry *e, uint8_t *pkt, size_t len, uint8_t tos, const struct locator_pair *at,
                        instant now)
 {
@@ -387,8 +400,8 @@ bool session_on_sealed(struct cid_entry *e, uint8_t *pkt, size_t len, uint8_t to
     ep->proven = true;
     if (ep == s->next)
         establish_confirmed(s, now);
-    data = (plain[0] & CONTENT_TYPE_MASK) == CONTENT_DATA;
-    if (data ? plain_len < DATA_HEADER_LEN + 20 || (plain[0] & ~(CONTENT_TYPE_MASK | DATA_CSUM_OWED))
+    data = (plain[0] & CONTENT_TYPE_MASK) != CONTENT_CONTROL;
+    if (data ? plain_len < least_data(plain[0]) || (plain[0] & ~(CONTENT_TYPE_MASK | DATA_CSUM_OWED))
              : plain[0] != CONTENT_CONTROL) {
         drop(s, DROP_MALFORMED);
         return false;
@@ -407,7 +420,7 @@ bool session_on_sealed(struct cid_entry *e, uint8_t *pkt, size_t len, uint8_t to
     return true;
 }
 
-bool session_pop_delivered(struct session *s, struct session_packet *ret, instant now)
+static bool pop_record(struct session *s, struct session_packet *ret, instant now)
 {
     struct pbuf *b;
 
@@ -426,4 +439,18 @@ bool session_pop_delivered(struct session *s, struct session_packet *ret, instan
                                     .csum_owed = (b->data[0] & DATA_CSUM_OWED) != 0,
                                     .owner = b };
     return true;
+}
+
+bool session_pop_delivered(struct session *s, struct session_packet *ret, instant now)
+{
+    struct session_packet pkt;
+
+    while (pop_record(s, &pkt, now)) {
+        /* The record's header stands before what it carries. */
+        if ((pkt.data[-DATA_HEADER_LEN] & CONTENT_TYPE_MASK) == CONTENT_PIECE && !size_join(s, &pkt, now))
+            continue;
+        *ret = pkt;
+        return true;
+    }
+    return false;
 }

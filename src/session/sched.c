@@ -108,6 +108,7 @@ void sched_refresh(struct session *s, instant now)
         p->delay = m.srtt / 2;
         p->rate_bps = MAX(m.pacing_bps, 1000u);
     }
+    size_refresh(s);
     if (stale) {
         int fastest = sched_fastest(s, best_of(s, 0xff));
 
@@ -231,6 +232,8 @@ bool sched_may(const struct session *s, const struct session_target *t, const st
 {
     uint8_t candidates = sched_candidates(s, t);
 
+    if (s->narrow)
+        candidates = size_candidates(s, f, candidates);
     if (!(candidates & 1u << slot))
         return false;
     switch (t->mode) {

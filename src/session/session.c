@@ -87,6 +87,7 @@ void session_free(struct session *s)
     for (unsigned i = 0; i < SESSION_SLOTS; i++)
         session_path_clear(s, i);
     reinject_clear(s);
+    size_clear(s);
     while (s->events_count > 0) {
         struct session_event ev;
         session_pop_event(s, &ev);
@@ -433,6 +434,7 @@ void session_restart(struct session *s, uint64_t id, instant now)
             session_path_clear(s, i);
     }
     reinject_clear(s);
+    size_clear(s);
     stream_reset(s->stream);
     replay_seq_init(&s->seqs);
     s->tx_seq = 0;
@@ -595,6 +597,7 @@ static void slow_work(struct session *s, instant now)
     }
     if (!s->up)
         drop_waiting(s, now);
+    size_tick(s, now);
     (void)!session_pump_messages(s, now);
 }
 
@@ -664,8 +667,8 @@ void session_on_expiry(struct session *s, instant now)
 const char *session_drop_name(enum session_drop d)
 {
     static const char *const names[SESSION_DROP_COUNT] = {
-        "replay",    "auth",    "malformed", "duplicate", "unknown-path",
-        "no-buffer", "no-path", "queue",     "too-big",   "amplification",
+        "replay",  "auth",  "malformed", "duplicate",     "unknown-path", "no-buffer",
+        "no-path", "queue", "too-big",   "amplification", "piece",
     };
     return d < SESSION_DROP_COUNT ? names[d] : "?";
 }
@@ -691,6 +694,7 @@ void session_path_info(const struct session *s, unsigned slot, instant now, stru
     if (!p->path)
         return;
     path_get_metrics(p->path, now, &ret->metrics);
+    ret->mtu = path_mtu(p->path);
     for (unsigned i = 0; i < SESSION_SLOTS; i++) {
         if (!s->paths[i].path)
             continue;

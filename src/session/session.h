@@ -107,6 +107,7 @@ enum session_drop {
     DROP_QUEUE,         /* queue full or CoDel */
     DROP_TOO_BIG,       /* no path takes a packet of this size */
     DROP_AMPLIFICATION, /* the peer's endpoint is not validated yet */
+    DROP_PIECE,         /* a piece of a packet whose others did not come */
     SESSION_DROP_COUNT,
 };
 const char *session_drop_name(enum session_drop d);
@@ -188,6 +189,13 @@ struct session_packet {
     struct pbuf *owner; /* a reference that the caller gives back; NULL: the bytes are in the datagram that was passed
                          * in and go with it */
 };
+/* Bytes of the largest inner packet that each path carries by which packets of this target may leave now. Larger ones
+ * may be enqueued: they go by those that carry them, or in pieces; their sender should be told. */
+size_t session_inner_mtu(const struct session *s, uint16_t target);
+/* A packet that was lost since the path by which it went had become too narrow for it: its sender should be told at
+ * once, since it waits for an acknowledgement. The bytes stand as for session_enqueue; the reference passes. NULL when
+ * there is none. ret_fits: as session_inner_mtu. */
+struct pbuf *session_pop_too_big(struct session *s, size_t *ret_fits);
 /* True and the next packet for the inside. */
 bool session_pop_delivered(struct session *s, struct session_packet *ret, instant now);
 /* 0 or -ENOBUFS, -ENOTCONN. */
@@ -205,6 +213,8 @@ void session_path_set(struct session *s, unsigned slot, uint8_t tier, uint16_t w
 /* Trigger 1: the link under this path came or went. */
 void session_path_link(struct session *s, unsigned slot, bool up, instant now);
 void session_path_error(struct session *s, unsigned slot, instant now);
+/* ICMP says that outer packets of this size fit, or the kernel (0) that the last one did not. */
+void session_path_size_hint(struct session *s, unsigned slot, size_t outer_bytes, instant now);
 
 struct session_path_info {
     bool used;
@@ -215,6 +225,7 @@ struct session_path_info {
     uint16_t weight;
     bool leaving, link_down, validated, open;
     struct path_metrics metrics;
+    size_t mtu;    /* bytes of the outer packet that it carries, as far as is known; 0: no path yet */
     span owd_diff; /* against the fastest path */
 };
 void session_path_info(const struct session *s, unsigned slot, instant now, struct session_path_info *ret);
@@ -234,7 +245,7 @@ struct session_info {
     uint64_t session_id;
     uint64_t rx_bytes, tx_bytes, rx_pkts, tx_pkts; /* inner */
     uint64_t drops[SESSION_DROP_COUNT];
-    uint64_t reinjected, duplicated, handshakes;
+    uint64_t reinjected, duplicated, handshakes, pieces;
     size_t queued_bytes;
     span reseq_wait;
     struct flowq_stats flowq;

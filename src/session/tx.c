@@ -11,6 +11,7 @@
 
 #include "session/internal.h"
 
+#define PROBE_MAX (1500 - 28 - SEALED_HEADER_LEN - SEALED_TAG_LEN) /* outer IPv4, the largest that is measured */
 #define CONTROL_MAX (1200 - SEALED_HEADER_LEN - SEALED_TAG_LEN)
 /* The shortest probe (39 bytes) of a peer that has moved must pay for this: a challenge, and its acknowledgement too.
  */
@@ -24,7 +25,7 @@
 #define SKIP_RUN 3    /* chosen: most losses are no longer, so that a gap of ours looks like one of the network */
 #define AMPLIFICATION 3 /* RFC 9000 section 8.1 */
 
-static size_t outer_overhead(const struct spath *p)
+size_t tx_outer_overhead(const struct spath *p)
 {
     return p->spec.at.remote.addr.family == ADDR_V6 ? 48 : 28;
 }
@@ -90,7 +91,7 @@ static void sent(struct session *s, unsigned slot, size_t len, struct pbuf *data
 
     if (!p->validated)
         p->unvalidated_tx += len;
-    path_on_sent(p->path, len + outer_overhead(p), data, eliciting, more, now);
+    path_on_sent(p->path, len + tx_outer_overhead(p), data, eliciting, more, now);
     skip(s, p, now);
 }
 
@@ -269,6 +270,37 @@ static bool control_output(struct session *s, unsigned slot, uint8_t *buf, struc
     return true;
 }
 
+/* A probe of the path's size: an empty record that is padded. */
+static bool probe_output(struct session *s, unsigned slot, uint8_t *buf, struct session_tx *ret, instant now)
+{
+    struct spath *p = &s->paths[slot];
+    uint8_t plain[PROBE_MAX];
+    struct writer w = writer_init(plain, sizeof(plain));
+    size_t wire_bytes, len;
+    uint8_t *mark;
+
+    if (!p->used || !p->path || p->link_down || !p->validated || p->spec.at.transport != TRANSPORT_UDP)
+        return false;
+    wire_bytes = path_size_probe(p->path, now);
+    if (wire_bytes == 0)
+        return false;
+    len = wire_bytes - tx_outer_overhead(p) - SEALED_HEADER_LEN - SEALED_TAG_LEN;
+    write_u8(&w, CONTENT_CONTROL);
+    write_u8(&w, CONTROL_FLAG_ELICITING);
+    write_u16(&w, time64_from(now));
+    add_bytes(&w, FRAME_PING, NULL, 0);
+    mark = frame_begin(&w, FRAME_PADDING);
+    while (!w.failed && writer_len(&w) < len)
+        write_u8(&w, 0);
+    frame_end(&w, mark);
+    if (w.failed || seal(s, slot, plain, len, buf, now) < 0)
+        return false;
+    len += SEALED_HEADER_LEN + SEALED_TAG_LEN;
+    *ret = (struct session_tx){ .at = p->spec.at, .len = len };
+    path_on_size_probe(p->path, wire_bytes, now);
+    return true;
+}
+
 /* --- data --- */
 
 static void dup_push(struct spath *p, struct pbuf *b, instant now)
@@ -300,7 +332,10 @@ static void number(struct session *s, struct flow *f, struct pbuf *b, unsigned s
 {
     const struct session_target *t = &s->targets[f->steer];
     uint64_t seq = s->tx_seq++;
-    struct data_header h = { .csum_owed = b->note & SESSION_CSUM_OWED, .flow = f->index, .seq = (uint32_t)seq };
+    struct data_header h = { .csum_owed = b->note & SESSION_CSUM_OWED,
+                             .piece = b->note & SESSION_PIECE,
+                             .flow = f->index,
+                             .seq = (uint32_t)seq };
     uint8_t copies = 0;
 
     if (now - f->paths_since > RECENT_SPAN) {
@@ -316,7 +351,8 @@ static void number(struct session *s, struct flow *f, struct pbuf *b, unsigned s
     f->run_bytes += b->len;
     f->recent_paths |= (uint8_t)(1u << slot);
     h.paths = f->recent_paths | f->older_paths;
-    if (f->has_seq && f->class != FLOW_INTERACTIVE && (uint32_t)seq - f->last_seq <= UINT16_MAX)
+    if (f->has_seq && (f->class != FLOW_INTERACTIVE || (b->note & SESSION_PIECE_MORE)) &&
+        (uint32_t)seq - f->last_seq <= UINT16_MAX)
         h.back = (uint16_t)((uint32_t)seq - f->last_seq);
     f->last_seq = (uint32_t)seq;
     f->has_seq = true;
@@ -351,22 +387,50 @@ static bool may(void *ctx, const struct flow *f)
     return sched_may(c->s, &c->s->targets[f->steer], f, c->slot, c->now);
 }
 
+static struct pbuf *drop_too_big(struct session *s, struct pbuf *b)
+{
+    s->info.drops[DROP_TOO_BIG]++;
+    pbuf_unref(b);
+    return NULL;
+}
+
 static struct pbuf *reinject_pop(struct session *s, enum flow_class c, unsigned slot)
 {
     struct reinjection *r = &s->reinject[c];
     struct pbuf *b;
-    uint8_t candidates;
+    uint8_t candidates, fit;
 
-    if (r->count == 0)
-        return NULL;
-    b = r->items[r->head].b;
-    candidates = sched_candidates(s, &s->targets[note_steer(b)]);
+    for (;; r->count--) {
+        if (r->count == 0)
+            return NULL;
+        b = r->items[r->head].b;
+        candidates = sched_candidates(s, &s->targets[note_steer(b)]);
+        fit = s->narrow ? size_fitting(s, candidates, b->len) : candidates;
+        if (fit || !candidates)
+            break;
+        drop_too_big(s, b);
+        r->head = (r->head + 1) % REINJECT_MAX;
+    }
+    candidates = fit;
     if (!(candidates & 1u << slot) || (r->items[r->head].from == slot && (candidates & ~(1u << slot)) != 0))
         return NULL;
     r->head = (r->head + 1) % REINJECT_MAX;
     r->count--;
     s->info.reinjected++;
     return b;
+}
+
+/* b, or its first piece; NULL: another path is to carry it, or none does. */
+static struct pbuf *sized(struct session *s, struct flow *f, struct pbuf *b, unsigned slot)
+{
+    uint8_t candidates = sched_candidates(s, &s->targets[f->steer]);
+
+    if (size_fitting(s, (uint8_t)(1u << slot), b->len))
+        return b;
+    if (!size_fitting(s, candidates, b->len))
+        return size_split(s, f, b, candidates);
+    flowq_unpop(s->flowq, f, b); /* the head that `may` saw was dropped by CoDel */
+    return NULL;
 }
 
 /* The next numbered packet for this path, with a reference; NULL when there is none. */
@@ -380,11 +444,15 @@ static struct pbuf *pull(struct session *s, unsigned slot, instant now)
     p->stash = NULL;
     if (!b)
         b = dup_pop(p, now);
+    if (b && s->narrow && !size_fitting(s, (uint8_t)(1u << slot), b->len))
+        b = drop_too_big(s, b);
     for (int c = 0; c < FLOW_CLASS_COUNT && !b; c++) {
         b = reinject_pop(s, (enum flow_class)c, slot);
         if (b)
             break;
         b = flowq_pop(s->flowq, (enum flow_class)c, may, &ctx, now, &f);
+        if (b && s->narrow)
+            b = sized(s, f, b, slot);
         if (b)
             number(s, f, b, slot, now);
     }
@@ -454,6 +522,9 @@ bool session_output(struct session *s, uint8_t *buf, struct session_tx *ret, ins
     sched_refresh(s, now);
     for (unsigned i = 0; i < SESSION_SLOTS; i++)
         if (control_output(s, i, buf, ret, now))
+            return true;
+    for (unsigned i = 0; i < SESSION_SLOTS; i++)
+        if (probe_output(s, i, buf, ret, now))
             return true;
     n = sched_order(s, order);
     for (unsigned i = 0; i < n; i++)

@@ -4,6 +4,7 @@
  *     u8 4 | u56 connection id | u64 counter | ciphertext | 16-byte tag
  * and its 16-byte header is the associated data. What is sealed begins with a u8 content type:
  *     data:    u8 1 or 0x81 | u8 paths | u16 flow | u32 sequence | u16 back | u16 time | one IP packet
+ *     piece:   as data, with u8 3 or 0x83 and u16 packet | u16 offset, bit 15: the last, before bytes of the IP packet
  *     control: u8 2 | u8 flags | u16 time | frames (wire/frame.h)
  * `sequence` numbers the session's data records (low 32 bits), `back` is the distance to the previous record of the
  * same flow (0: it need not be waited for), `paths` the slots that the flow used lately, a bit each; `time` is the
@@ -32,13 +33,16 @@ enum packet_type {
 /* Shorter than the shortest sealed record, so two ends cannot reset for ever. */
 #define RESET_LEN (8 + RESET_TOKEN_LEN)
 
-enum content_type { CONTENT_DATA = 1, CONTENT_CONTROL = 2 };
+enum content_type { CONTENT_DATA = 1, CONTENT_CONTROL = 2, CONTENT_PIECE = 3 };
 #define CONTENT_TYPE_MASK 0x0f
-/* Beside CONTENT_DATA: the packet's TCP or UDP checksum was not computed, since the seal protects the bytes; who takes
- * the packet out of the tunnel computes it. */
+/* Beside CONTENT_DATA and CONTENT_PIECE: the packet's TCP or UDP checksum was not computed, since the seal protects the
+ * bytes; who takes the packet out of the tunnel computes it. */
 #define DATA_CSUM_OWED 0x80
 
 #define DATA_HEADER_LEN 12
+#define PIECE_HEADER_LEN 4 /* after the data header */
+#define PIECE_LAST 0x8000
+#define PIECE_OFFSET_MASK 0x7fff
 #define CONTROL_HEADER_LEN 4
 #define CONTROL_FLAG_ELICITING 1 /* the receiver acknowledges it */
 
@@ -59,7 +63,7 @@ static inline uint16_t time64_from(instant now)
 }
 
 struct data_header {
-    bool csum_owed;
+    bool csum_owed, piece;
     uint8_t paths;
     uint16_t flow;
     uint32_t seq;
@@ -69,7 +73,7 @@ struct data_header {
 
 static inline void data_header_put(uint8_t *p, const struct data_header *h)
 {
-    p[0] = h->csum_owed ? CONTENT_DATA | DATA_CSUM_OWED : CONTENT_DATA;
+    p[0] = (uint8_t)((h->piece ? CONTENT_PIECE : CONTENT_DATA) | (h->csum_owed ? DATA_CSUM_OWED : 0));
     p[1] = h->paths;
     put_be16(p + 2, h->flow);
     put_be32(p + 4, h->seq);
@@ -80,6 +84,7 @@ static inline void data_header_put(uint8_t *p, const struct data_header *h)
 static inline void data_header_get(const uint8_t *p, struct data_header *h)
 {
     h->csum_owed = (p[0] & DATA_CSUM_OWED) != 0;
+    h->piece = (p[0] & CONTENT_TYPE_MASK) == CONTENT_PIECE;
     h->paths = p[1];
     h->flow = get_be16(p + 2);
     h->seq = get_be32(p + 4);

@@ -24,7 +24,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum step { STEP_RAW, STEP_CONTROL, STEP_DATA, STEP_MESSAGE, STEP_STRANGER, STEP_INNER, STEP_OWNER, STEP_TIME };
 
-enum owner { OWNER_UPLINK, OWNER_REMOVE, OWNER_UNREACHABLE, OWNER_STEER, OWNER_ASK, OWNER_COUNT };
+enum owner { OWNER_UPLINK, OWNER_REMOVE, OWNER_UNREACHABLE, OWNER_STEER, OWNER_ASK, OWNER_TOO_BIG, OWNER_COUNT };
 
 #define BURST 64        /* datagrams after a step: enough for a handshake or an exchange of control */
 #define STEPS_MAX 256   /* more only cost time */
@@ -146,7 +146,6 @@ static void begin(struct world *w)
 
     o[1] = o[0];
     o[1].agent = true;
-    o[1].inside[0] = (struct addr){ ADDR_V4, { 203, 0, 113, 1 } };
     o[1].announce[0] = (struct endpoint){ { ADDR_V4, { 198, 51, 100, 11 } }, 51820 };
     o[1].announce_count = 1;
     w->now = 1000 * SEC;
@@ -247,6 +246,9 @@ static void own(struct world *w, unsigned end, uint32_t link, const uint8_t *byt
         break;
     case OWNER_UNREACHABLE:
         node_on_unreachable(w->ends[end].node, &at, w->now);
+        break;
+    case OWNER_TOO_BIG:
+        node_on_too_big(w->ends[end].node, &at, len > 2 ? get_be16(bytes + 1) : 0, w->now);
         break;
     case OWNER_STEER:
         steer_table_init(&table);

@@ -63,6 +63,7 @@ static struct line *line_make(const struct node_options *options, const char *pa
     l->watch = (struct world_watch){ .ctx = l, .core = on_core, .inner = on_inner };
     world_watch_add(l->b.w, &l->watch);
     bench_begin(&l->b);
+    l->outside_count = 0; /* the probes of the path's size */
     return l;
 }
 

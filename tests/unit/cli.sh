@@ -133,7 +133,7 @@ ok "status names the socket" complains "no daemon is running (nobody answers at 
 
 # --- a daemon ---
 cat >"$dir/up.json" <<'EOF'
-{"ok":true,"name":"hawser0","role":"node","version":"0.1.0","pid":@PID@,"uptime_s":3720,"tun":{"name":"hawser0","mtu":1400,"addresses":["10.77.0.2/32"],"rx_bytes":1536,"tx_bytes":0,"offloads":["tso4"]},"peers":[{"name":"home","key":"k","state":"up","suite":"aes-256-gcm","handshake_age_s":3.2,"addresses":[],"rx_bytes":0,"tx_bytes":0,"paths":[{"id":0,"link":"wlan0","local":"192.168.1.2:40000","remote":"203.0.113.1:51820","state":"active","why":"replies came","tier":"primary","weight":100,"srtt_ms":30.1,"jitter_ms":0.1,"loss":0.012,"tx_rate_bps":14670000,"rx_rate_bps":0,"queue_ms":2.0,"tx_bytes":1,"rx_bytes":1}]}],"drops":{"replay":2,"spoofed":0}}
+{"ok":true,"name":"hawser0","role":"node","version":"0.1.0","pid":@PID@,"uptime_s":3720,"tun":{"name":"hawser0","mtu":1400,"addresses":["10.77.0.2/32"],"rx_bytes":1536,"tx_bytes":0,"offloads":["tso4"]},"peers":[{"name":"home","key":"k","state":"up","suite":"aes-256-gcm","handshake_age_s":3.2,"addresses":[],"rx_bytes":0,"tx_bytes":0,"paths":[{"id":0,"link":"wlan0","local":"192.168.1.2:40000","remote":"203.0.113.1:51820","state":"active","why":"replies came","tier":"primary","weight":100,"srtt_ms":30.1,"jitter_ms":0.1,"loss":0.012,"tx_rate_bps":14670000,"rx_rate_bps":0,"queue_ms":2.0,"mtu":1492,"tx_bytes":1,"rx_bytes":1}]}],"drops":{"replay":2,"spoofed":0}}
 EOF
 sed 's/"state":"active"/"state":"suspect"/' "$dir/up.json" >"$dir/degraded.json"
 echo '{"ok":false,"error":"no such link"}' >"$dir/refused.json"
@@ -146,7 +146,7 @@ for name in up degraded refused broken why; do
 done
 ok "status" try 0 "$hawser" status "$dir/up.sock"
 ok "status: the tunnel" says "hawser0  node  up 1h02m"
-ok "status: the path's figures" grep -q 'wlan0 *active *primary *30\.1 ms *0\.1 ms *1\.2 % *2\.0 ms *14\.7 Mbit/s *- *1 B *1 B *203\.0\.113\.1:51820 *replies came' "$dir/out"
+ok "status: the path's figures" grep -q 'wlan0 *active *primary *30\.1 ms *0\.1 ms *1\.2 % *2\.0 ms *1492 *14\.7 Mbit/s *- *1 B *1 B *203\.0\.113\.1:51820 *replies came' "$dir/out"
 ok "status: drops that happened" says "dropped: replay 2"
 ok "status: no other drops" test -z "$(grep spoofed "$dir/out")"
 ok "status --json" try 0 "$hawser" status --json "$dir/up.sock"
