@@ -503,7 +503,7 @@ static bool any_path(const struct session *s)
  */
 static span reordering_span(const struct path_metrics *m, unsigned count)
 {
-    span spread = 0, jitter = 0;
+    span spread = 0, jitter = 0, round_trip = 0;
     unsigned fastest = 0;
 
     for (unsigned i = 1; i < count; i++)
@@ -512,8 +512,9 @@ static span reordering_span(const struct path_metrics *m, unsigned count)
     for (unsigned i = 0; i < count; i++) {
         spread = MAX(spread, path_owd_difference(m[i].rx_owd_peak, m[fastest].rx_owd));
         jitter = MAX(jitter, m[i].rx_jitter);
+        round_trip = MAX(round_trip, m[i].min_rtt);
     }
-    return spread + 4 * jitter;
+    return spread + 4 * jitter + round_trip;
 }
 
 /* Nobody took over what was in flight on a path that has been dead for long: whoever sent it has sent it again since.
