@@ -531,6 +531,7 @@ void path_get_metrics(const struct path *p, instant now, struct path_metrics *re
         .queue = MAX(p->rtt.srtt - p->rtt.min_rtt, 0),
         .loss = p->loss,
         .rate_bps = p->bbr.max.bps,
+        .rate_is_sought = !p->bbr.full,
         .rate_is_lower_bound = !p->counted,
         .rx_rate_bps = rate_meter_bps(&p->rx_meter, now),
         .inflight_bytes = p->inflight.open_bytes,

@@ -152,6 +152,7 @@ struct path_metrics {
     span queue;               /* srtt - min_rtt, >= 0 */
     double loss;              /* share of sent records lost, smoothed over about the last 500 */
     uint64_t rate_bps;        /* measured delivery rate (bottleneck bandwidth), IP bytes; 0 before the first sample */
+    bool rate_is_sought;      /* it grows still: the path has not been filled yet */
     bool rate_is_lower_bound; /* every sample so far was application-limited */
     uint64_t rx_rate_bps;     /* arrival rate over the last second */
     size_t inflight_bytes, window_bytes;

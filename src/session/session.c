@@ -17,6 +17,8 @@
 #define NO_PATH_LIMIT (100 * MSEC) /* chosen: a handover with a gap is not yet an outage */
 #define STALE_AFTER (1 * SEC)      /* chosen: above the first retransmission timeouts of TCP and QUIC */
 #define PROVE_LIMIT (2 * SEC)      /* chosen: below SESSION_TENTATIVE_LIFE, above the round trip of any path */
+#define LEARNING_TARGET                                                                                                \
+    (30 * MSEC) /* chosen: to drop what waits for a rate that is not known yet is to keep it from being known */
 #define LEARNING                                                                                                       \
     (2 * SEC) /* chosen: while a path is measured its delay is not known, and its first queue is its longest */
 
@@ -551,6 +553,8 @@ static void slow_work(struct session *s, instant now)
     bool busy = now - s->last_data < 1 * SEC, others = any_path_active(s);
     struct path_metrics m[SESSION_SLOTS + 1];
     span min_rtt = INSTANT_NEVER;
+    span jitter = 0;
+    bool learning = now < s->learning_until;
     unsigned active = 0;
 
     for (unsigned i = 0; i < SESSION_SLOTS; i++) {
@@ -568,6 +572,8 @@ static void slow_work(struct session *s, instant now)
         if (m[active].state != PATH_ACTIVE || m[active].srtt == 0)
             continue;
         min_rtt = MIN(min_rtt, m[active].srtt + 4 * m[active].rttvar);
+        jitter = MAX(jitter, m[active].rttvar);
+        learning |= m[active].rate_is_sought;
         active++;
     }
     if (active > 0) {
@@ -576,7 +582,7 @@ static void slow_work(struct session *s, instant now)
     }
     if (min_rtt != INSTANT_NEVER)
         stream_set_rto(s->stream, min_rtt);
-    flowq_set_target(s->flowq, 5 * MSEC + sched_spread(s) * 5 / 4);
+    flowq_set_target(s->flowq, learning ? LEARNING_TARGET : 5 * MSEC + sched_spread(s) * 5 / 4 + 2 * jitter);
     if (any_path(s)) {
         s->no_path_since = now;
     } else if (now - s->no_path_since > NO_PATH_LIMIT) {
