@@ -29,6 +29,8 @@ void inflight_deinit(struct inflight *f)
 {
     struct pbuf *b;
 
+    while ((b = inflight_take_lost(f)))
+        pbuf_unref(b);
     while ((b = inflight_take_kept(f)))
         pbuf_unref(b);
     if (!f->ring)
@@ -189,6 +191,16 @@ void inflight_ack(struct inflight *f, uint64_t first, uint64_t last, struct infl
     find_lowest_open(f);
 }
 
+static void keep_lost(struct inflight *f, struct sent *s)
+{
+    if (!s->data)
+        return;
+    if (f->lost_count == INFLIGHT_LOST)
+        pbuf_unref(inflight_take_lost(f));
+    f->lost[(f->lost_head + f->lost_count++) % INFLIGHT_LOST] = s->data;
+    s->data = NULL;
+}
+
 void inflight_detect(struct inflight *f, uint64_t threshold_pkts, span threshold_time, instant now,
                      struct inflight_lost *ret)
 {
@@ -203,17 +215,28 @@ void inflight_detect(struct inflight *f, uint64_t threshold_pkts, span threshold
                 struct pbuf **keep = &f->kept[f->kept_next++ % INFLIGHT_KEPT];
 
                 pbuf_unref(*keep);
-                *keep = s->data;
-                s->data = NULL;
+                *keep = pbuf_ref(s->data);
             }
             ret->big_pkts++;
             ret->big_max = MAX(ret->big_max, s->bytes);
             ret->big_newest = f->lowest_open;
         }
         lose(f, s, ret);
-        drop_data(s);
+        keep_lost(f, s);
         find_lowest_open(f);
     }
+}
+
+struct pbuf *inflight_take_lost(struct inflight *f)
+{
+    struct pbuf *b;
+
+    if (f->lost_count == 0)
+        return NULL;
+    b = f->lost[f->lost_head];
+    f->lost_head = (f->lost_head + 1) % INFLIGHT_LOST;
+    f->lost_count--;
+    return b;
 }
 
 instant inflight_loss_at(const struct inflight *f, span threshold_time)

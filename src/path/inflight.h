@@ -16,6 +16,8 @@
 
 enum sent_state { SENT_SILENT, SENT_OPEN, SENT_LOST, SENT_ACKED };
 
+#define INFLIGHT_LOST 64 /* chosen: more in one acknowledgement is an outage or an overflow, no stray loss */
+
 struct sent {
     instant at;
     struct pbuf *data; /* a reference, or NULL */
@@ -35,6 +37,8 @@ struct inflight {
     uint64_t open_bytes;
     size_t open_pkts;
     bool any_acked;
+    struct pbuf *lost[INFLIGHT_LOST]; /* a ring of references: the data of what was found lost, to be taken */
+    unsigned lost_head, lost_count;
     struct pbuf *kept[INFLIGHT_KEPT]; /* the newest of these: references, or NULL */
     unsigned kept_next;
     uint32_t big_least, big_most; /* the owner's: losses of records larger than the one, not than the other, are
@@ -94,5 +98,8 @@ void inflight_trim(struct inflight *f, instant lost_before);
 struct pbuf *inflight_take(struct inflight *f);
 /* Data of a record that inflight_detect counted apart; its reference passes. NULL when none. */
 struct pbuf *inflight_take_kept(struct inflight *f);
+/* The data of the oldest lost record that was not taken yet; its reference passes. NULL when none. The newest
+ * INFLIGHT_LOST are kept. */
+struct pbuf *inflight_take_lost(struct inflight *f);
 /* When the oldest open record was sent; INSTANT_NEVER if none. */
 instant inflight_oldest(const struct inflight *f);

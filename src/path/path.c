@@ -342,6 +342,15 @@ int path_on_ack(struct path *p, const struct ack *a, instant now, struct path_ac
     return 0;
 }
 
+struct pbuf *path_take_lost(struct path *p)
+{
+    struct pbuf *b;
+
+    while ((b = inflight_take_lost(&p->inflight)) && p->loss > PATH_RESEND_LOSS)
+        pbuf_unref(b);
+    return b;
+}
+
 struct pbuf *path_take_inflight(struct path *p)
 {
     return inflight_take(&p->inflight);

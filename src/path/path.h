@@ -21,6 +21,8 @@
 #define PATH_DOWN_BACKOFF_MIN (250 * MSEC)
 #define PATH_DOWN_BACKOFF_MAX (5 * SEC)
 
+#define PATH_RESEND_LOSS .25 /* chosen: above every radio in use, below a policer or a link that breaks */
+
 enum path_state {
     PATH_PROBING, /* new or returning: probed, not used while another path is active */
     PATH_ACTIVE,
@@ -96,6 +98,10 @@ int path_on_ack(struct path *p, const struct ack *a, instant now, struct path_ac
  * the record itself stays counted in flight). NULL when there is none left. When a path goes down nothing is in flight
  * any more, but what was can be taken until the path is active again. */
 struct pbuf *path_take_inflight(struct path *p);
+/* For sending again: the data of a record that was found lost while the path works; its reference passes. NULL when
+ * there is none left. Of a path that loses more than PATH_RESEND_LOSS nothing is given: more of the same would not help
+ * it. */
+struct pbuf *path_take_lost(struct path *p);
 
 /* --- size --- */
 

@@ -38,6 +38,7 @@ static json_t *path_json(struct daemon *d, unsigned peer, const struct session_p
                      i->leaving && m->state == PATH_ACTIVE ? "leaving" : path_state_name(m->state), "why",
                      i->link_down ? "link down"
                      : i->leaving ? "leaving"
+                     : i->parked  ? session_park_name((enum session_park)i->parked)
                                   : path_why_name(m->why),
                      "tier", link_tier_name(i->tier), "weight", (int)i->weight, "leaving", i->leaving, "validated",
                      i->validated, "srtt_ms", ms(m->srtt), "rttvar_ms", ms(m->rttvar), "min_rtt_ms", ms(m->min_rtt),

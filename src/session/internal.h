@@ -6,6 +6,7 @@
  *   rx.c         sealed records in
  *   tx.c         datagrams out
  *   sched.c      which path a flow may use now
+ *   park.c       which paths a striped flow is better without
  *   size.c       what is larger than paths carry */
 #pragma once
 
@@ -20,9 +21,10 @@
 #define COPIES_MAX 16 /* destinations over which one INIT is raced */
 #define LOOKAHEAD 16  /* path ids that an acceptor is ready for beyond the highest it has seen */
 #define EPOCH_RX_MAX (SESSION_SLOTS + LOOKAHEAD + 1)
-#define DUP_MAX 256           /* copies waiting for one path */
-#define DUP_LIFE (200 * MSEC) /* chosen: a copy later than this helps nobody: resequencing gives up then */
-#define REINJECT_MAX 1024     /* packets of each class */
+#define DUP_MAX 256              /* copies waiting for one path */
+#define DUP_LIFE (200 * MSEC)    /* chosen: a copy later than this helps nobody: resequencing gives up then */
+#define RESEND_LIFE (300 * MSEC) /* chosen: the longest resequencing wait, and the queue before it */
+#define REINJECT_MAX 1024        /* packets of each class */
 #define EVENTS_MAX 64
 #define DELIVER_MAX 512
 #define DIGESTS_MAX 8
@@ -73,6 +75,14 @@ struct spath {
     unsigned skip_in; /* records until counters are left out; 0: not drawn yet */
     /* as the scheduler sees it; refreshed at most each millisecond */
     unsigned rank;
+    struct park {        /* park.c */
+        uint8_t verdict; /* enum session_park */
+        instant differs_since, parked_at;
+        span patience; /* until a path that was parked for its losses is tried again */
+        double loss;   /* share of the last window that told */
+        instant window_at;
+        uint64_t tx_pkts, lost_pkts; /* at its beginning */
+    } park;
     span delay;
     uint64_t rate_bps;
     uint16_t mtu; /* the largest record that it carries */
@@ -135,7 +145,7 @@ struct responding { /* the tentative slot: its epoch is session.next */
 struct reinjection {
     struct {
         struct pbuf *b;
-        uint8_t from; /* the slot that is in doubt */
+        uint8_t from; /* the slot that is in doubt, or SESSION_SLOTS */
     } items[REINJECT_MAX];
     unsigned head, count;
 };
@@ -208,6 +218,7 @@ void session_mark_open(struct session *s, uint32_t path_id);
 bool session_path_usable(const struct session *s, unsigned slot);
 void session_break(struct session *s); /* the peer broke the protocol, or said that it ends */
 void session_reinject_path(struct session *s, unsigned slot, instant now);
+void session_resend_lost(struct session *s, unsigned slot, instant now);
 /* What pbuf.note holds once a packet is numbered: if it must be sent again, the same rule and class decide, and the
  * same TOS, which stands where session_enqueue found it. */
 static inline uint32_t note_make(uint8_t tos, uint16_t steer, uint8_t class)
@@ -229,6 +240,9 @@ static inline enum flow_class note_class(const struct pbuf *b)
 
 /* rx.c */
 int session_pump_messages(struct session *s, instant now);
+
+/* park.c */
+void park_refresh(struct session *s, instant now); /* each tick */
 
 /* tx.c */
 instant tx_next_expiry(const struct session *s);
@@ -266,6 +280,7 @@ void establish_stop(struct session *s);
 
 /* sched.c */
 void sched_refresh(struct session *s, instant now);
+uint8_t sched_best(const struct session *s); /* usable slots of the best rank and tier */
 uint8_t sched_candidates(const struct session *s, const struct session_target *t);
 bool sched_may(const struct session *s, const struct session_target *t, const struct flow *f, unsigned slot,
                instant now);

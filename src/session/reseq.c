@@ -47,6 +47,7 @@ struct reseq {
     struct reseq_stats stats;
     uint64_t next[RESEQ_PATH_SLOTS]; /* one above the highest sequence seen on the slot, 0: none */
     uint8_t gone;                    /* slots whose path is down */
+    uint8_t resent;                  /* slots of which what was lost comes again */
     struct list watches[RESEQ_PATH_SLOTS];
     struct list by_age, ready, free;
     struct held *slab;
@@ -97,6 +98,11 @@ void reseq_free(struct reseq *r)
 void reseq_set_wait(struct reseq *r, span wait)
 {
     r->wait = CLAMP(wait, RESEQ_WAIT_MIN, RESEQ_WAIT_MAX);
+}
+
+void reseq_set_resent(struct reseq *r, uint8_t slots)
+{
+    r->resent = slots;
 }
 
 static bool must_wait_for(uint64_t prev, uint64_t seq, uint64_t last)
@@ -154,6 +160,8 @@ static void settle(struct reseq *r, struct flow_order *f)
         unsigned waiting = h->paths & ~r->gone;
 
         f->missing = h->prev;
+        if (waiting & r->resent)
+            return; /* it comes, or the deadline does */
         while (waiting) {
             unsigned slot = (unsigned)__builtin_ctz(waiting);
 

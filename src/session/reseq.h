@@ -3,7 +3,8 @@
  * Every data record carries a session sequence number, and the distance to the previous record of its flow, so the
  * receiver of a flow knows exactly which sequence it is missing. A record waits for its predecessor until
  *   - it comes,
- *   - or every path that the flow may be using has already delivered a later sequence: then it is lost, not late,
+ *   - or every path that the flow may be using has already delivered a later sequence: then it is lost, not late;
+ *     this does not count for paths whose sender will send again what was lost, and in time,
  *   - or the deadline: clamp(spread of the paths' one-way delays + 4 x jitter, 5 ms, 200 ms), given by the owner.
  *     200 ms because a loss is told by the rule above at once: the deadline only matters while a path is failing, and a
  *     thin path's queue comes on top of its delay
@@ -39,6 +40,8 @@ struct reseq *reseq_new(size_t held_max);
 void reseq_free(struct reseq *r);
 /* Clamped; RESEQ_WAIT_MAX until set. Also for the records that wait already. */
 void reseq_set_wait(struct reseq *r, span wait);
+/* What was lost on these slots, a bit each, is sent again within the wait: none until set. */
+void reseq_set_resent(struct reseq *r, uint8_t slots);
 /* A record of any kind with session sequence seq arrived on a path slot (sequences already extended to 64 bits). A slot
  * that was gone is in use again. */
 void reseq_on_path(struct reseq *r, unsigned slot, uint64_t seq);

@@ -176,6 +176,7 @@ static int on_ack(struct session *s, const struct frame *f, instant now)
         s->paths[slot].open = true;
         s->opened_path_id = MAX(s->opened_path_id, a.path_id);
     }
+    session_resend_lost(s, (unsigned)slot, now);
     session_path_events(s, (unsigned)slot, now);
     return 0;
 }

@@ -387,6 +387,20 @@ void session_reinject_path(struct session *s, unsigned slot, instant now)
         reinject_push(s, b, slot);
 }
 
+/* A record that a working path has lost goes again over whatever path is offered it first, while its flow can still
+ * wait for it: so the loss of a radio is not seen inside. */
+void session_resend_lost(struct session *s, unsigned slot, instant now)
+{
+    struct pbuf *b;
+
+    while ((b = path_take_lost(s->paths[slot].path))) {
+        if (now - b->stamp < RESEND_LIFE)
+            reinject_push(s, b, SESSION_SLOTS);
+        else
+            pbuf_unref(b);
+    }
+}
+
 void session_path_events(struct session *s, unsigned slot, instant now)
 {
     struct spath *p = &s->paths[slot];
@@ -519,6 +533,29 @@ static span reordering_span(const struct path_metrics *m, unsigned count)
     return spread + 4 * jitter + round_trip;
 }
 
+/* How long it takes until what a path lost has been sent again: the news of it, and the way. Slots for which that is
+ * not too long are marked in ret; the longest of theirs is returned. */
+static span resend_span(const struct session *s, instant now, uint8_t *ret)
+{
+    struct path_metrics m;
+    span longest = 0;
+
+    *ret = 0;
+    for (unsigned i = 0; i < SESSION_SLOTS; i++) {
+        span t;
+
+        if (!s->paths[i].path)
+            continue;
+        path_get_metrics(s->paths[i].path, now, &m);
+        t = m.srtt * 5 / 4 + 4 * m.rttvar + PATH_ACK_DELAY_MAX;
+        if (m.srtt == 0 || m.state != PATH_ACTIVE || t > RESEQ_WAIT_MAX || s->paths[i].park.verdict)
+            continue;
+        longest = MAX(longest, t);
+        *ret |= (uint8_t)(1u << i);
+    }
+    return longest;
+}
+
 /* Nobody took over what was in flight on a path that has been dead for long: whoever sent it has sent it again since.
  */
 static void drop_inflight(struct spath *p)
@@ -555,6 +592,7 @@ static void slow_work(struct session *s, instant now)
     span min_rtt = INSTANT_NEVER;
     span jitter = 0;
     bool learning = now < s->learning_until;
+    uint8_t resent;
     unsigned active = 0;
 
     for (unsigned i = 0; i < SESSION_SLOTS; i++) {
@@ -569,15 +607,19 @@ static void slow_work(struct session *s, instant now)
         path_get_metrics(p->path, now, &m[active]);
         if (m[active].state == PATH_DOWN && now - m[active].state_since > STALE_AFTER)
             drop_inflight(p);
-        if (m[active].state != PATH_ACTIVE || m[active].srtt == 0)
+        if (m[active].state != PATH_ACTIVE || m[active].srtt == 0 || p->park.verdict)
             continue;
         min_rtt = MIN(min_rtt, m[active].srtt + 4 * m[active].rttvar);
         jitter = MAX(jitter, m[active].rttvar);
         learning |= m[active].rate_is_sought;
         active++;
     }
+    park_refresh(s, now);
     if (active > 0) {
-        s->info.reseq_wait = now < s->learning_until ? RESEQ_WAIT_MAX : reordering_span(m, active);
+        s->info.reseq_wait = MAX(reordering_span(m, active), resend_span(s, now, &resent));
+        if (now < s->learning_until)
+            s->info.reseq_wait = RESEQ_WAIT_MAX;
+        reseq_set_resent(s->reseq, resent);
         reseq_set_wait(s->reseq, s->info.reseq_wait);
     }
     if (min_rtt != INSTANT_NEVER)
@@ -654,6 +696,7 @@ void session_on_expiry(struct session *s, instant now)
             continue;
         if (path_next_expiry(p->path) <= now) {
             path_on_expiry(p->path, now);
+            session_resend_lost(s, i, now);
             session_path_events(s, i, now);
         }
         if (p->migrating && now >= p->migrate_deadline) {
@@ -694,6 +737,7 @@ void session_path_info(const struct session *s, unsigned slot, instant now, stru
     ret->tier = p->spec.tier;
     ret->weight = p->spec.weight;
     ret->leaving = p->leaving;
+    ret->parked = p->park.verdict;
     ret->link_down = p->link_down;
     ret->validated = p->validated;
     ret->open = p->open;

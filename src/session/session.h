@@ -216,6 +216,10 @@ void session_path_error(struct session *s, unsigned slot, instant now);
 /* ICMP says that outer packets of this size fit, or the kernel (0) that the last one did not. */
 void session_path_size_hint(struct session *s, unsigned slot, size_t outer_bytes, instant now);
 
+enum session_park { PARK_NOT, PARK_FAR, PARK_LOSSY, PARK_COUNT };
+/* Why striping leaves a path out: words; empty for PARK_NOT. */
+const char *session_park_name(enum session_park p);
+
 struct session_path_info {
     bool used;
     uint32_t id;
@@ -224,6 +228,7 @@ struct session_path_info {
     uint8_t tier;
     uint16_t weight;
     bool leaving, link_down, validated, open;
+    uint8_t parked; /* enum session_park */
     struct path_metrics metrics;
     size_t mtu;    /* bytes of the outer packet that it carries, as far as is known; 0: no path yet */
     span owd_diff; /* against the fastest path */

@@ -487,6 +487,13 @@ static void test_buffers(void **state)
     /* RFC 9002 6.1.1: 0..2 and 5..12 are 3 or more below 15; 13 is not */
     assert_int_equal(r.lost_pkts, 11);
     assert_int_equal(r.newest_acked, 15);
+    assert_int_equal(pool.used, 16);
+    for (int i = 0; i < 11; i++) { /* what was lost may be sent again, the oldest first */
+        b = path_take_lost(p);
+        assert_ptr_equal(b, sent[i < 3 ? i : i + 2]);
+        pbuf_unref(b);
+    }
+    assert_null(path_take_lost(p));
     assert_int_equal(pool.used, 5);
     for (int i = 0; i < 5; i++) {
         static const int left[] = { 13, 16, 17, 18, 19 };
@@ -596,6 +603,7 @@ static void test_storms(void **state)
         struct prng p;
         struct pbuf_pool pool;
         struct path_metrics m;
+        struct pbuf *lost;
         struct world w = {
             .backlog = true, .pool = &pool, .first_counter = ((uint64_t)1 << 63) - 1000, .skew = -77777
         };
@@ -632,6 +640,8 @@ static void test_storms(void **state)
         w.backlog = false;
         world_run(&w, 2 * SEC);
         assert_int_equal(metrics(&w).inflight_bytes, 0);
+        while ((lost = path_take_lost(w.path[0])))
+            pbuf_unref(lost);
         assert_int_equal(pool.used, 0);
         world_free(&w);
         assert_int_equal(pool.used, 0);

@@ -132,6 +132,27 @@ static void test_lost_at_once(void **state)
     world_close(&w);
 }
 
+/* What was lost on a path that sends it again is waited for, though both paths have delivered later ones. */
+static void test_resent_is_waited_for(void **state)
+{
+    struct world w;
+
+    world_open(&w, 16);
+    reseq_set_resent(w.r, 2);
+    arrive(&w, 0, 5, 10, NO_PREV, 0);
+    assert_out(&w, 0, 10);
+    arrive(&w, 0, 5, 12, 11, 1 * MSEC); /* 11 is missing */
+    arrive(&w, 1, 5, 13, 12, 2 * MSEC);
+    assert_out_none(&w, 2 * MSEC);
+    arrive(&w, 0, 5, 11, 10, 9 * MSEC); /* sent again, by the other path */
+    assert_out(&w, 9 * MSEC, 11, 12, 13);
+    arrive(&w, 0, 5, 15, 14, 10 * MSEC);
+    arrive(&w, 1, 5, 16, 15, 11 * MSEC);
+    assert_out_none(&w, 29 * MSEC);
+    assert_out(&w, 30 * MSEC, 15, 16); /* it did not come: the deadline of 20 ms */
+    world_close(&w);
+}
+
 static void test_path_gone(void **state)
 {
     struct world w;
@@ -584,6 +605,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_gap_fills),
         cmocka_unit_test(test_lost_at_once),
+        cmocka_unit_test(test_resent_is_waited_for),
         cmocka_unit_test(test_path_gone),
         cmocka_unit_test(test_deadline),
         cmocka_unit_test(test_wait_is_clamped),

@@ -1,0 +1,142 @@
+/* session/park.c - which paths a striped flow is better without.
+ *
+ * Theory of operation. A stripe is as late as its latest path: what comes by the fast ones waits for it. Two kinds of
+ * paths cost more than they carry, and are parked: striping leaves them out while another path is there, and they are
+ * probed as any idle path is. Each path is compared with the fastest of its tier, in round trips that both ends
+ * measure:
+ *
+ *   far     a record of it would come later than the resequencer waits at most: it is always out of order
+ *   lossy   it adds little to the rate of the others, and the flow would wait for what it lost (session_resend_lost)
+ *           for much of the time, or for its delay, several round trips of the fastest path
+ *
+ * A path is parked once that has been so for PARK_AFTER, and taken back once it has been clearly otherwise for
+ * RETURN_AFTER. One that was parked for its losses carries nothing that could be lost, so it is tried again after a
+ * while, longer each time. Each end decides for what it sends.
+ *
+ * Limits: a path that hurts for another reason (two links of much jitter each) is not found. Rules that name paths in
+ * another mode than stripe are obeyed. Source: the never-slower-than-the-best-link rule of every complaint about
+ * bonding. */
+#include "session/internal.h"
+
+#define FAR_SPAN (RESEQ_WAIT_MAX * 3 / 4) /* one way: a quarter is left for its jitter and queue */
+#define FAR_BACK (RESEQ_WAIT_MAX / 2)
+#define SMALL_GAIN .25           /* chosen: of the others' rate: below, a hurt cannot pay */
+#define HELD_SHARE .2            /* chosen: of the time */
+#define LATE_ROUND_TRIPS 4       /* chosen: a flow's window grows to cover one or two more, not four */
+#define PARK_AFTER (200 * MSEC)  /* chosen: some round trips of a usable path */
+#define RETURN_AFTER (3 * SEC)   /* chosen: twenty probes */
+#define LOSS_WINDOW (1 * SEC)    /* chosen: a cycle of the path's search for more rate */
+#define LOSS_RECORDS 200         /* chosen: of fewer a loss of .5 % is chance */
+#define PATIENCE_MIN (10 * SEC)  /* chosen: radios change in some seconds */
+#define PATIENCE_MAX (300 * SEC) /* chosen: a trial each five minutes is not noticed */
+
+const char *session_park_name(enum session_park p)
+{
+    static const char *const names[PARK_COUNT] = {
+        "",
+        "parked: too far behind the fastest to be put in order",
+        "parked: it would cost the others more than it carries",
+    };
+    return p < PARK_COUNT ? names[p] : "?";
+}
+
+/* Losses are counted apart from the path's own share: of windows in which it carried data at a known rate. */
+static void count_losses(struct park *k, const struct path_metrics *m, instant now)
+{
+    uint64_t sent = m->tx_pkts - k->tx_pkts, lost = m->lost_pkts > k->lost_pkts ? m->lost_pkts - k->lost_pkts : 0;
+
+    if (m->rate_is_sought || m->tx_pkts < k->tx_pkts) {
+        k->window_at = now; /* what is lost while the rate is sought says nothing */
+    } else {
+        if (now - k->window_at < LOSS_WINDOW)
+            return;
+        k->window_at = now;
+        if (sent >= LOSS_RECORDS)
+            k->loss = (double)lost / (double)sent;
+    }
+    k->tx_pkts = m->tx_pkts;
+    k->lost_pkts = m->lost_pkts;
+}
+
+/* How much of the time, and for how long each time, a flow waits for what the path lost. */
+static span held_span(const struct path_metrics *m, double loss, double *ret_share)
+{
+    span each = m->srtt * 5 / 4 + 4 * m->rttvar + PATH_ACK_DELAY_MAX;
+    double records = (double)m->rate_bps / 8 / RECORD_MAX;
+
+    *ret_share = loss * records * (double)each / SEC;
+    return each;
+}
+
+/* The verdict on m beside the fastest path; strict: it must be clearly well to be PARK_NOT. */
+static enum session_park judge(const struct path_metrics *m, double loss, const struct path_metrics *fastest,
+                               uint64_t others_bps, bool strict)
+{
+    span behind = (m->min_rtt - fastest->min_rtt) / 2, late = behind;
+    double share, gain = (double)m->rate_bps / (double)MAX(others_bps, 1u);
+    span each = held_span(m, loss, &share);
+
+    if (behind > (strict ? FAR_BACK : FAR_SPAN))
+        return PARK_FAR;
+    if (share > (strict ? HELD_SHARE / 2 : HELD_SHARE))
+        late += each;
+    if (!m->rate_is_sought && gain < (strict ? SMALL_GAIN * 1.4 : SMALL_GAIN) &&
+        late > (strict ? LATE_ROUND_TRIPS - 1 : LATE_ROUND_TRIPS) * MAX(fastest->min_rtt, 5 * MSEC))
+        return PARK_LOSSY;
+    return PARK_NOT;
+}
+
+static void settle(struct park *k, enum session_park verdict, instant now)
+{
+    if (k->verdict == PARK_LOSSY && now - k->parked_at > k->patience) { /* a path that carries nothing shows no loss */
+        k->loss = 0;
+        k->verdict = PARK_NOT;
+        k->differs_since = now;
+        return;
+    }
+    if ((verdict != PARK_NOT) == (k->verdict != PARK_NOT)) {
+        k->differs_since = now;
+        return;
+    }
+    if (now - k->differs_since < (verdict != PARK_NOT ? PARK_AFTER : RETURN_AFTER))
+        return;
+    if (verdict == PARK_LOSSY)
+        k->patience = k->patience == 0 || now - k->parked_at > 2 * PATIENCE_MAX ? PATIENCE_MIN
+                                                                                : MIN(2 * k->patience, PATIENCE_MAX);
+    k->verdict = (uint8_t)verdict;
+    k->differs_since = k->parked_at = now;
+}
+
+void park_refresh(struct session *s, instant now)
+{
+    uint8_t slots = sched_best(s);
+    struct path_metrics m[SESSION_SLOTS];
+    uint64_t total = 0;
+    int fastest = -1;
+
+    for (unsigned i = 0; i < SESSION_SLOTS; i++) {
+        struct spath *p = &s->paths[i];
+
+        if (!p->path || !(slots & 1u << i))
+            continue;
+        path_get_metrics(p->path, now, &m[i]);
+        count_losses(&p->park, &m[i], now);
+        if (m[i].min_rtt == 0) { /* not measured yet: nothing is known of it */
+            slots &= (uint8_t) ~(1u << i);
+            continue;
+        }
+        if (p->park.verdict == PARK_NOT)
+            total += m[i].rate_bps;
+        if (fastest < 0 || m[i].min_rtt < m[fastest].min_rtt)
+            fastest = (int)i;
+    }
+    for (unsigned i = 0; i < SESSION_SLOTS; i++) {
+        struct park *k = &s->paths[i].park;
+        bool parked = k->verdict != PARK_NOT;
+
+        if (!(slots & 1u << i) || (int)i == fastest)
+            settle(k, PARK_NOT, now);
+        else
+            settle(k, judge(&m[i], k->loss, &m[fastest], parked ? total : total - m[i].rate_bps, parked), now);
+    }
+}
