@@ -39,6 +39,7 @@ struct socket_end {
     struct udp *udp;
     struct watch *watch;
     uint32_t link; /* of every datagram here */
+    bool trains;   /* the last batch was of long trains */
     uint8_t family;
 };
 
