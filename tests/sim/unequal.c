@@ -88,10 +88,13 @@ static const struct environment {
 
 static void test_environments(void **state)
 {
+    /* Where a few seeds are asked for (under sanitizers) a few environments do, and no mean. */
+    const char *seeds = getenv("HAWSER_SIM_SEEDS");
+    size_t step = seeds && strtoul(seeds, NULL, 10) <= 10 ? 5 : 1;
     double product = 0;
 
     printf("# Mbit/s: first alone, second alone, both; of the better one, of the sum\n");
-    for (size_t i = 0; i < ARRAY_LEN(environments); i++) {
+    for (size_t i = 0; i < ARRAY_LEN(environments); i += step) {
         const struct environment *e = &environments[i];
         double a = goodput(PARAMS(e->links[0])), b = goodput(PARAMS(e->links[1])), both = goodput(e->links);
         double of_best = both / MAX(a, b), of_sum = both / (a + b);
@@ -102,6 +105,8 @@ static void test_environments(void **state)
         assert_true(of_best >= LEAST_OF_BEST || e->missed);
         assert_true(of_sum >= LEAST_OF_SUM || !e->alike);
     }
+    if (step > 1)
+        return;
     product = exp(product / (double)ARRAY_LEN(environments));
     printf("# geometric mean of both over the better one: %.2f\n", product);
     assert_true(product >= LEAST_MEAN);
