@@ -96,13 +96,29 @@ cost_of() {
         $1 ~ /^[0-9]+$/ { for (i = 2; i <= NF; i++) if (substr($i, length($i) - length(f) + 1) == f) { print $1; exit } }'
 }
 
-for part in ${BENCH_PARTS:-seal cost path udp rtt}; do
+bench_tunnel_links() { # NAME LINK LINK TIMES
+    local cc
+    scenario_of "tunnel-links-$1" "$BENCH_RUNS/tunnel-links-$1.json" "$BENCH_TOP/bench/tunnel-links.sh" "$1" "$2" "$3"
+    for cc in cubic bbr; do
+        row "two links, $1, one TCP flow ($cc): of the sum" ${cc}_share % '>=' "$4" 5 ${cc}_worst ${cc}_first ${cc}_second ${cc}_both
+    done
+    row "two links, $1: runs pinned to one" pinned runs '<=' 0 10
+    scenario_end
+}
+
+for part in ${BENCH_PARTS:-seal cost path udp rtt links}; do
     case $part in
     path)
         bench_tunnel_path full "all offloads" 4
         bench_tunnel_path no-udp-gso "veth cannot cut UDP" 1.5
         bench_tunnel_path no-uso "TUN without USO" 3
         bench_tunnel_path no-offload "no offload" 1.1
+        ;;
+    links)
+        bench_tunnel_links 15+3.6 "rate=15mbit delay=15ms" "rate=3.6mbit delay=50ms" 96
+        bench_tunnel_links 100+100 "rate=100mbit delay=5ms" "rate=100mbit delay=5ms" 96
+        bench_tunnel_links 100+20 "rate=100mbit delay=5ms" "rate=20mbit delay=5ms" 96
+        bench_tunnel_links 100@10+20@50 "rate=100mbit delay=10ms" "rate=20mbit delay=50ms" 92
         ;;
     *) "bench_tunnel_$part" ;;
     esac
