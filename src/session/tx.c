@@ -246,7 +246,7 @@ static bool control_output(struct session *s, unsigned slot, uint8_t *buf, struc
         add_path_open(s, &w, slot);
     if (p->want_probe > 0 && writer_left(&w) >= FRAME_HEADER_LEN)
         add_bytes(&w, FRAME_PING, NULL, 0);
-    if (p->want_token > 0 && p->validated && s->cur) {
+    if (p->want_token > 0 && p->validated) {
         add_token(s, &w, slot);
         p->want_token--;
         eliciting = true;
