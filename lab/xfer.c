@@ -1,14 +1,20 @@
 /* hawser-xfer: one bulk transfer over TCP or MPTCP, timed at the receiver.
  *
- * Theory of operation. `recv` takes one connection, reads to its end, and prints one line of JSON: bytes, the seconds
- * from the first byte to the last, bits per second, and whether each byte was the one expected. `send` writes so many
- * bytes, or for so long, and waits until the receiver has closed. The receiver's figure is the only one worth anything:
- * the sender's includes what only filled buffers.
+ * Theory of operation. `recv` takes one connection, reads to its end, and prints one line of JSON:
+ *   bytes, seconds, bps   from the first byte to the last
+ *   intact                each byte was the one expected
+ *   began                 Unix time of the first byte, to set what the script did beside what came
+ *   gaps                  times between two reads, of GAP_MIN and more: when each began (seconds after the first byte)
+ *                         and its length in ms; the first GAPS_MAX of those that end --skip seconds after the first
+ * byte or later series                bytes of each 100 ms from the first byte on; their sum is `bytes` unless the run
+ * was longer `send` writes so many bytes, or for so long, and waits until the receiver has closed; --source is the
+ * address that it sends from. The receiver's figure is the only one worth anything: the sender's includes what only
+ * filled buffers.
  *
  * The byte at offset n is the low byte of n / 8 for the first of each eight bytes and so on up the number: a 64-bit
  * little-endian count, so that a lost, doubled or swapped part shows.
  *
- * Limits: one connection, IPv4 or IPv6 addresses in figures, blocks of 128 KiB.
+ * Limits: one connection, IPv4 or IPv6 addresses in figures, blocks of 128 KiB, a series of 60 s, 256 gaps.
  *
  * Sources: MPTCP sockets, Linux Documentation/networking/mptcp.rst (IPPROTO_MPTCP, RFC 8684). */
 #include "base/addr.h"
@@ -28,12 +34,30 @@
 #define IPPROTO_MPTCP 262
 #endif
 #define BLOCK (128 * 1024)
+#define SERIES_STEP (100 * MSEC)
+#define SERIES_MAX 600
+#define GAP_MIN (5 * MSEC) /* chosen: a scheduler's turn */
+#define GAPS_MAX 256
 
 struct options {
     const char *congestion;
+    struct endpoint source;
     uint64_t bytes;
     double seconds;
-    bool mptcp;
+    span skip;
+    bool mptcp, has_source;
+};
+
+/* What a receiver saw. */
+struct seen {
+    uint64_t bytes, series[SERIES_MAX];
+    instant first, last;
+    struct {
+        instant at;
+        span length;
+    } gaps[GAPS_MAX];
+    size_t gaps_count;
+    double began;
 };
 
 static uint8_t block[BLOCK];
@@ -109,14 +133,51 @@ static bool block_check(size_t len, uint64_t offset)
     return true;
 }
 
+static void seen_add(struct seen *s, uint64_t len, span skip, instant now)
+{
+    size_t step;
+
+    if (s->bytes == 0) {
+        struct timespec t;
+
+        clock_gettime(CLOCK_REALTIME, &t);
+        s->began = (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+        s->first = s->last = now;
+    }
+    if (now - s->last >= GAP_MIN && now - s->first >= skip && s->gaps_count < GAPS_MAX) {
+        s->gaps[s->gaps_count].at = s->last;
+        s->gaps[s->gaps_count++].length = now - s->last;
+    }
+    s->last = now;
+    s->bytes += len;
+    step = (size_t)((now - s->first) / SERIES_STEP);
+    if (step < SERIES_MAX)
+        s->series[step] += len;
+}
+
+static void seen_print(const struct seen *s, bool intact)
+{
+    double seconds = (double)(s->last - s->first) / SEC;
+    size_t steps = s->bytes ? (size_t)((s->last - s->first) / SERIES_STEP) + 1 : 0;
+
+    printf("{\"bytes\":%" PRIu64 ",\"seconds\":%.6f,\"bps\":%.0f,\"intact\":%s,", s->bytes, seconds,
+           seconds > 0 ? (double)s->bytes * 8 / seconds : 0, intact ? "true" : "false");
+    printf("\"began\":%.6f,\"gaps\":[", s->began);
+    for (size_t i = 0; i < s->gaps_count; i++)
+        printf("%s{\"at\":%.6f,\"ms\":%.3f}", i ? "," : "", (double)(s->gaps[i].at - s->first) / SEC,
+               (double)s->gaps[i].length / MSEC);
+    printf("],\"series\":[");
+    for (size_t i = 0; i < MIN(steps, (size_t)SERIES_MAX); i++)
+        printf("%s%" PRIu64, i ? "," : "", s->series[i]);
+    printf("]}\n");
+}
+
 static int receive(const struct endpoint *e, const struct options *o)
 {
+    static struct seen seen;
     struct sockaddr_storage sa;
     socklen_t sa_len = sockaddr_from(e, &sa);
-    uint64_t bytes = 0;
-    instant first = 0, last = 0;
     bool intact = true;
-    double seconds;
     ssize_t n;
     int one = 1, fd, listener = socket_open(e, o);
 
@@ -129,16 +190,12 @@ static int receive(const struct endpoint *e, const struct options *o)
     if (fd < 0)
         return fail("accept");
     while ((n = read(fd, block, sizeof(block))) > 0) {
-        last = clock_now();
-        first = bytes == 0 ? last : first;
-        intact &= block_check((size_t)n, bytes);
-        bytes += (uint64_t)n;
+        intact &= block_check((size_t)n, seen.bytes);
+        seen_add(&seen, (uint64_t)n, o->skip, clock_now());
     }
     if (n < 0)
         return fail("read");
-    seconds = (double)(last - first) / SEC;
-    printf("{\"bytes\":%" PRIu64 ",\"seconds\":%.6f,\"bps\":%.0f,\"intact\":%s}\n", bytes, seconds,
-           seconds > 0 ? (double)bytes * 8 / seconds : 0, intact ? "true" : "false");
+    seen_print(&seen, intact);
     return intact ? 0 : 1;
 }
 
@@ -152,6 +209,13 @@ static int transmit(const struct endpoint *e, const struct options *o)
 
     if (fd < 0)
         return fail(o->congestion ? o->congestion : "socket");
+    if (o->has_source) {
+        struct sockaddr_storage from;
+        socklen_t from_len = sockaddr_from(&o->source, &from);
+
+        if (bind(fd, (struct sockaddr *)&from, from_len) < 0)
+            return fail("source");
+    }
     if (connect(fd, (struct sockaddr *)&sa, sa_len) < 0)
         return fail("connect");
     end = o->seconds > 0 ? clock_now() + (instant)(o->seconds * SEC) : INSTANT_NEVER;
@@ -172,8 +236,9 @@ static int transmit(const struct endpoint *e, const struct options *o)
     return read(fd, block, 1) == 0 ? 0 : fail("the receiver did not close");
 }
 
-static const char usage[] = "usage: hawser-xfer recv ADDR:PORT [--mptcp]\n"
-                            "       hawser-xfer send ADDR:PORT [--mptcp] [--cc NAME] --bytes N | --seconds S\n";
+static const char usage[] = "usage: hawser-xfer recv ADDR:PORT [--mptcp] [--skip S]\n"
+                            "       hawser-xfer send ADDR:PORT [--mptcp] [--cc NAME] [--source ADDR] "
+                            "--bytes N | --seconds S\n";
 
 int main(int argc, char **argv)
 {
@@ -182,6 +247,8 @@ int main(int argc, char **argv)
         { "cc", required_argument, NULL, 'c' },
         { "bytes", required_argument, NULL, 'b' },
         { "seconds", required_argument, NULL, 's' },
+        { "skip", required_argument, NULL, 'k' },
+        { "source", required_argument, NULL, 'f' },
         { NULL, 0, NULL, 0 },
     };
     struct options o = { .bytes = UINT64_MAX };
@@ -198,6 +265,10 @@ int main(int argc, char **argv)
             o.bytes = strtoull(optarg, NULL, 10);
         else if (option == 's')
             o.seconds = strtod(optarg, NULL);
+        else if (option == 'k')
+            o.skip = (span)(strtod(optarg, NULL) * SEC);
+        else if (option == 'f' && addr_parse(optarg, &o.source.addr) >= 0)
+            o.has_source = true;
         else
             return fputs(usage, stderr), 2;
     }
