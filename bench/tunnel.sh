@@ -106,7 +106,49 @@ bench_tunnel_links() { # NAME LINK LINK TIMES
     scenario_end
 }
 
-for part in ${BENCH_PARTS:-seal cost path udp rtt links}; do
+# A share is of the sum of what each link carries alone. The limits are the product's own.
+bench_tunnel_mptcp() { # CASE WORDS SHARE
+    local cc
+    scenario_of "tunnel-mptcp-$1" "$BENCH_RUNS/tunnel-mptcp-$1.json" "$BENCH_TOP/bench/tunnel-mptcp.sh" "$1"
+    for cc in cubic bbr; do
+        row "beside MPTCP, $2: of both alone ($cc)" "hawser_${cc}_share" % '>=' "$3" 5 "hawser_${cc}_share_worst" \
+            "mptcp_${cc}_share" "hawser_${cc}_both" "hawser_${cc}_first" "hawser_${cc}_second" "hawser_${cc}_nominal" "mptcp_${cc}_nominal"
+        row "beside MPTCP, $2: runs that left one idle ($cc)" "hawser_${cc}_pinned" runs '<=' 0 5 - "mptcp_${cc}_pinned"
+        if jq -e --arg k "of_mptcp_$cc" '.results | has($k)' "$BENCH_JSON" >/dev/null; then
+            row "beside MPTCP, $2: share of MPTCP's ($cc)" "of_mptcp_$cc" x '>=' .98 5 "of_mptcp_${cc}_worst"
+        else
+            row "beside MPTCP, $2: share of MPTCP's ($cc)" "of_mptcp_$cc" x - - 5
+        fi
+    done
+    scenario_end
+}
+
+bench_tunnel_unequal() {
+    scenario unequal 5
+    row "unequal links: both, of the better; worst of 8" worst x '>=' .95 5 - pinned
+    row "unequal links: both, of the better; geometric mean" mean x - - 5 - pinned
+    scenario_end
+}
+
+# Carrier loss on the way down is seen by the node, whose word takes up to a round trip (20 ms) to have its effect.
+bench_tunnel_gap() {
+    local way
+    scenario_of tunnel-gap "$BENCH_RUNS/tunnel-gap.json" "$BENCH_TOP/bench/tunnel-gap.sh"
+    row "100+100, carrier lost, up: longest gap of TCP (cubic)" hawser_carrier_up_gap ms '<=' 30 5 hawser_carrier_up_gap_worst mptcp_carrier_up_gap hawser_carrier_up_calm
+    row "100+100, carrier lost, down: longest gap of TCP (cubic)" hawser_carrier_down_gap ms '<=' 50 5 hawser_carrier_down_gap_worst mptcp_carrier_down_gap hawser_carrier_down_calm
+    for way in up down; do
+        row "100+100, silent, $way: longest gap of TCP (cubic)" "hawser_silent_${way}_gap" ms '<=' 150 5 "hawser_silent_${way}_gap_worst" "mptcp_silent_${way}_gap" "hawser_silent_${way}_calm"
+        row "100+100, silent, $way: gap beside MPTCP's" "of_mptcp_silent_$way" x '<=' 1 5
+        row "100+100, silent, $way: told suspected after the gap" "hawser_silent_${way}_late" runs '<=' 0 5 - "hawser_silent_${way}_suspected" "hawser_silent_${way}_asked"
+        row "100+100, silent, $way: told down" "hawser_silent_${way}_down" ms '<=' 1000 5 "hawser_silent_${way}_down_worst"
+    done
+    for way in carrier_up carrier_down silent_up silent_down; do
+        row "100+100, ${way/_/, }: goodput of the other link back" "hawser_${way}_back" ms '<=' 500 5 "hawser_${way}_back_worst" "mptcp_${way}_back"
+    done
+    scenario_end
+}
+
+for part in ${BENCH_PARTS:-seal cost path udp rtt links mptcp unequal gap}; do
     case $part in
     path)
         bench_tunnel_path full "all offloads" 4
@@ -119,6 +161,12 @@ for part in ${BENCH_PARTS:-seal cost path udp rtt links}; do
         bench_tunnel_links 100+100 "rate=100mbit delay=5ms" "rate=100mbit delay=5ms" 96
         bench_tunnel_links 100+20 "rate=100mbit delay=5ms" "rate=20mbit delay=5ms" 96
         bench_tunnel_links 100@10+20@50 "rate=100mbit delay=10ms" "rate=20mbit delay=50ms" 92
+        ;;
+    mptcp)
+        bench_tunnel_mptcp A "15@15+3.6@50" 96
+        bench_tunnel_mptcp B "100+100" 96
+        bench_tunnel_mptcp C "100+20" 96
+        bench_tunnel_mptcp D "100@10+20@50" 92
         ;;
     *) "bench_tunnel_$part" ;;
     esac
