@@ -117,11 +117,14 @@ void park_refresh(struct session *s, instant now)
     for (unsigned i = 0; i < SESSION_SLOTS; i++) {
         struct spath *p = &s->paths[i];
 
-        if (!p->path || !(slots & 1u << i))
+        if (!(slots & 1u << i))
             continue;
-        path_get_metrics(p->path, now, &m[i]);
-        count_losses(&p->park, &m[i], now);
-        if (m[i].min_rtt == 0) { /* not measured yet: nothing is known of it */
+        m[i] = (struct path_metrics){ 0 };
+        if (p->path) {
+            path_get_metrics(p->path, now, &m[i]);
+            count_losses(&p->park, &m[i], now);
+        }
+        if (m[i].min_rtt == 0) { /* gone, or not measured yet: nothing is known of it */
             slots &= (uint8_t) ~(1u << i);
             continue;
         }
@@ -134,7 +137,7 @@ void park_refresh(struct session *s, instant now)
         struct park *k = &s->paths[i].park;
         bool parked = k->verdict != PARK_NOT;
 
-        if (!(slots & 1u << i) || (int)i == fastest)
+        if (!(slots & 1u << i) || fastest < 0 || (int)i == fastest)
             settle(k, PARK_NOT, now);
         else
             settle(k, judge(&m[i], k->loss, &m[fastest], parked ? total : total - m[i].rate_bps, parked), now);
