@@ -368,8 +368,7 @@ bool establish_output(struct session *s, uint8_t *buf, struct session_tx *ret, i
     struct connecting *c = &s->conn;
 
     if (s->resp.active && s->resp.at_count > 0) {
-        ret->at = s->resp.at[--s->resp.at_count];
-        ret->segment = 0;
+        *ret = (struct session_tx){ .at = s->resp.at[--s->resp.at_count] };
         ret->len =
             handshake_response_write(s->next->suite, s->resp.body, s->resp.body_len, &s->peer_mask, s->o.rng, buf);
         return true;
@@ -379,8 +378,7 @@ bool establish_output(struct session *s, uint8_t *buf, struct session_tx *ret, i
             continue;
         c->copies[i].pending = false;
         c->copies[i].sent = true;
-        ret->at = c->copies[i].at;
-        ret->segment = 0;
+        *ret = (struct session_tx){ .at = c->copies[i].at };
         ret->len = handshake_init_write(&c->init, &s->peer_mask, s->o.rng, buf, c->copies[i].mac1);
         return true;
     }
