@@ -8,7 +8,8 @@
  * Three structures find the gaps that can close without a look at every flow:
  *   - each flow with a gap is filed under one path slot that could still bring what is missing, sorted by the missing
  *     sequence. When that path delivers a later one, the flow is filed under another slot of its mask that has not; if
- *     there is none, no path can bring it any more and the gap is lost;
+ *     there is none, no path can bring it any more and the gap is lost. Where a path would send it again in time the
+ *     flow is not filed: what comes, or the deadline, closes the gap;
  *   - all waiting records are linked in the order of their arrival. All wait equally long, so the first one's deadline
  *     is the next one, and when it passes, the gaps up to that record are given up, so that no record waits longer;
  *   - the same list names the oldest gap when too many records wait.
@@ -98,11 +99,6 @@ void reseq_free(struct reseq *r)
 void reseq_set_wait(struct reseq *r, span wait)
 {
     r->wait = CLAMP(wait, RESEQ_WAIT_MIN, RESEQ_WAIT_MAX);
-}
-
-void reseq_set_resent(struct reseq *r, uint8_t slots)
-{
-    r->resent = slots;
 }
 
 static bool must_wait_for(uint64_t prev, uint64_t seq, uint64_t last)
@@ -197,12 +193,26 @@ void reseq_on_path(struct reseq *r, unsigned slot, uint64_t seq)
     }
 }
 
+/* What may still bring the missing has changed: each gap is looked at again. */
+static void settle_all(struct reseq *r)
+{
+    for (unsigned i = 0; i < RESEQ_FLOWS && r->held_count > 0; i++)
+        if (!list_empty(&r->flows[i].held))
+            settle(r, &r->flows[i]);
+}
+
+void reseq_set_resent(struct reseq *r, uint8_t slots)
+{
+    if (slots == r->resent)
+        return;
+    r->resent = slots;
+    settle_all(r);
+}
+
 void reseq_path_gone(struct reseq *r, unsigned slot)
 {
-    slot %= RESEQ_PATH_SLOTS;
-    r->gone |= (uint8_t)(1u << slot);
-    while (!list_empty(&r->watches[slot]))
-        settle(r, LIST_FIRST(&r->watches[slot], struct flow_order, watch));
+    r->gone |= (uint8_t)(1u << slot % RESEQ_PATH_SLOTS);
+    settle_all(r);
 }
 
 enum arrival { ARRIVAL_LATE, ARRIVAL_IN_ORDER, ARRIVAL_EARLY };

@@ -5,9 +5,9 @@
  *   - it comes,
  *   - or every path that the flow may be using has already delivered a later sequence: then it is lost, not late;
  *     this does not count for paths whose sender will send again what was lost, and in time,
- *   - or the deadline: clamp(spread of the paths' one-way delays + 4 x jitter, 5 ms, 200 ms), given by the owner.
- *     200 ms because a loss is told by the rule above at once: the deadline only matters while a path is failing, and a
- *     thin path's queue comes on top of its delay
+ *   - or the deadline, from 5 to 200 ms, which the owner gives: how far apart the paths are, and how long it takes
+ * until what was lost has been sent again. 200 ms because a thin path's queue comes on top of its delay, and because a
+ *     flow that waits for so long has its sender try again anyway (Linux's TCP_RTO_MIN is 200 ms)
  * One flow never waits for another. A record that comes after its successor was released is passed on at once (late is
  * better than lost); duplicates are not seen here: the session removed them. The first record of a flow, and the first
  * after a second without any, waits for nothing. `now` never goes back from call to call. */
@@ -40,7 +40,8 @@ struct reseq *reseq_new(size_t held_max);
 void reseq_free(struct reseq *r);
 /* Clamped; RESEQ_WAIT_MAX until set. Also for the records that wait already. */
 void reseq_set_wait(struct reseq *r, span wait);
-/* What was lost on these slots, a bit each, is sent again within the wait: none until set. */
+/* What was lost on these slots, a bit each, is sent again within the wait: none until set. When it changes, call
+ * reseq_pop afterwards. */
 void reseq_set_resent(struct reseq *r, uint8_t slots);
 /* A record of any kind with session sequence seq arrived on a path slot (sequences already extended to 64 bits). A slot
  * that was gone is in use again. */

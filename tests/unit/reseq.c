@@ -150,6 +150,17 @@ static void test_resent_is_waited_for(void **state)
     arrive(&w, 1, 5, 16, 15, 11 * MSEC);
     assert_out_none(&w, 29 * MSEC);
     assert_out(&w, 30 * MSEC, 15, 16); /* it did not come: the deadline of 20 ms */
+    arrive(&w, 0, 5, 18, 17, 40 * MSEC);
+    arrive(&w, 1, 5, 19, 18, 41 * MSEC);
+    assert_out_none(&w, 41 * MSEC);
+    reseq_path_gone(w.r, 1); /* nobody will send 17 again, and the other path has delivered later ones */
+    assert_out(&w, 41 * MSEC, 18, 19);
+    reseq_on_path(w.r, 1, 19);
+    arrive(&w, 0, 5, 21, 20, 50 * MSEC);
+    arrive(&w, 1, 5, 22, 21, 51 * MSEC);
+    assert_out_none(&w, 51 * MSEC);
+    reseq_set_resent(w.r, 0); /* not in time any more */
+    assert_out(&w, 51 * MSEC, 21, 22);
     world_close(&w);
 }
 
