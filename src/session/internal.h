@@ -179,7 +179,8 @@ struct session {
     uint64_t tx_seq, rx_seq_high;
     struct session_target targets[SESSION_TARGETS];
     struct reinjection reinject[FLOW_CLASS_COUNT];
-    bool narrow; /* some path carries less than RECORD_MAX */
+    uint8_t parked; /* slots that stripes are better without */
+    bool narrow;    /* some path carries less than RECORD_MAX */
     struct pbuf *too_big[TOO_BIG_MAX];
     unsigned too_big_count;
     uint16_t piece_id; /* of the next packet that is cut */
@@ -242,7 +243,8 @@ static inline enum flow_class note_class(const struct pbuf *b)
 int session_pump_messages(struct session *s, instant now);
 
 /* park.c */
-void park_refresh(struct session *s, instant now); /* each tick */
+/* Each tick; m: of each slot that has a path. */
+void park_refresh(struct session *s, const struct path_metrics m[SESSION_SLOTS], instant now);
 
 /* tx.c */
 instant tx_next_expiry(const struct session *s);

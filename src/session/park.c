@@ -10,8 +10,8 @@
  *           for much of the time, or for its delay, several round trips of the fastest path
  *
  * A path is parked once that has been so for PARK_AFTER, and taken back once it has been clearly otherwise for
- * RETURN_AFTER. One that was parked for its losses carries nothing that could be lost, so it is tried again after a
- * while, longer each time. Each end decides for what it sends.
+ * RETURN_AFTER, or at once when it is the best that is left. One that was parked for its losses carries nothing that
+ * could be lost, so it is tried again after a while, longer each time. Each end decides for what it sends.
  *
  * Limits: a path that hurts for another reason (two links of much jitter each) is not found. Rules that name paths in
  * another mode than stripe are obeyed. Source: the never-slower-than-the-best-link rule of every complaint about
@@ -107,39 +107,36 @@ static void settle(struct park *k, enum session_park verdict, instant now)
     k->differs_since = k->parked_at = now;
 }
 
-void park_refresh(struct session *s, instant now)
+void park_refresh(struct session *s, const struct path_metrics m[SESSION_SLOTS], instant now)
 {
     uint8_t slots = sched_best(s);
-    struct path_metrics m[SESSION_SLOTS];
     uint64_t total = 0;
     int fastest = -1;
 
     for (unsigned i = 0; i < SESSION_SLOTS; i++) {
-        struct spath *p = &s->paths[i];
-
+        if (!s->paths[i].path || m[i].min_rtt == 0) /* gone, or not measured yet: nothing is known of it */
+            slots &= (uint8_t) ~(1u << i);
         if (!(slots & 1u << i))
             continue;
-        m[i] = (struct path_metrics){ 0 };
-        if (p->path) {
-            path_get_metrics(p->path, now, &m[i]);
-            count_losses(&p->park, &m[i], now);
-        }
-        if (m[i].min_rtt == 0) { /* gone, or not measured yet: nothing is known of it */
-            slots &= (uint8_t) ~(1u << i);
-            continue;
-        }
-        if (p->park.verdict == PARK_NOT)
+        count_losses(&s->paths[i].park, &m[i], now);
+        if (!(s->parked & 1u << i))
             total += m[i].rate_bps;
         if (fastest < 0 || m[i].min_rtt < m[fastest].min_rtt)
             fastest = (int)i;
     }
     for (unsigned i = 0; i < SESSION_SLOTS; i++) {
         struct park *k = &s->paths[i].park;
-        bool parked = k->verdict != PARK_NOT;
+        bool parked = s->parked & 1u << i;
 
-        if (!(slots & 1u << i) || fastest < 0 || (int)i == fastest)
-            settle(k, PARK_NOT, now);
-        else
+        if (!(slots & 1u << i) || (int)i == fastest) { /* there is nothing that it could hurt */
+            k->verdict = PARK_NOT;
+            k->differs_since = now;
+        } else {
             settle(k, judge(&m[i], k->loss, &m[fastest], parked ? total : total - m[i].rate_bps, parked), now);
+        }
+        if (k->verdict == PARK_NOT)
+            s->parked &= (uint8_t) ~(1u << i);
+        else
+            s->parked |= (uint8_t)(1u << i);
     }
 }

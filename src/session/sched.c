@@ -8,13 +8,22 @@
  * link left carries everything): ACTIVE ones before SUSPECTED before leaving ones, and of these the lowest
  * tier. A PROBING path carries nothing: if it works it is ACTIVE a round trip later, and what waited was not lost.
  *
- *   stripe           without the paths that are parked (park.c), if others are there; interactive flows take the
- * fastest path. A flow that is just starting takes a slower path only when that delivers earlier than waiting for the
- * fastest (the completion test of ECF, Lim et al., CoNEXT 2017); one that has moved 512 KiB without a pause takes every
- * path that is free. active-standby   the first of the rule's paths that is a candidate smallest-delay   the lowest
- * smoothed round-trip time, left only for one lower by an eighth and 2 ms load-balance     each flow stays on one path,
- * chosen by weight, as long as that is a candidate priority         in the rule's order; the next one takes over what
- * would wait more than 30 ms redundant        every candidate carries a copy */
+ * Modes:
+ *
+ * - stripe: without the paths that are parked (park.c), if others are there. Interactive flows take the fastest path. A
+ *   flow that is just starting takes a slower path only when that delivers earlier than waiting for the fastest (the
+ *   completion test of ECF, Lim et al., CoNEXT 2017); one that has moved 512 KiB without a pause takes every path that
+ *   is free.
+ *
+ * - active-standby: the first of the rule's paths that is a candidate.
+ *
+ * - smallest-delay: the lowest smoothed round-trip time, left only for one lower by an eighth and 2 ms.
+ *
+ * - load-balance: each flow stays on one path, chosen by weight, as long as that is a candidate.
+ *
+ * - priority: in the rule's order; the next one takes over what would wait more than 30 ms.
+ *
+ * - redundant: every candidate carries a copy. */
 #include "session/internal.h"
 
 #define RANK_UNPROVEN 3           /* of rank_of: this and above carry no data */
@@ -66,18 +75,16 @@ uint8_t sched_best(const struct session *s)
 
 uint8_t sched_candidates(const struct session *s, const struct session_target *t)
 {
-    uint8_t allowed = 0, unparked = 0, slots;
+    uint8_t allowed = 0, slots;
 
     for (unsigned i = 0; i < t->count; i++)
         allowed |= (uint8_t)(1u << t->slots[i]);
     slots = allowed ? best_of(s, allowed) : 0;
     if (!slots)
         slots = best_of(s, 0xff);
-    if (t->mode == MODE_STRIPE)
-        for (unsigned left = slots; left; left &= left - 1)
-            if (!s->paths[__builtin_ctz(left)].park.verdict)
-                unparked |= (uint8_t)(left & -left);
-    return unparked ? unparked : slots;
+    if (t->mode == MODE_STRIPE && (slots & ~s->parked))
+        slots &= (uint8_t)~s->parked;
+    return slots;
 }
 
 static span delay(const struct session *s, unsigned slot)
@@ -157,7 +164,7 @@ span sched_spread(const struct session *s)
     span min = INSTANT_NEVER, max = 0;
 
     for (unsigned i = 0; i < SESSION_SLOTS; i++) {
-        if (s->paths[i].rank > 1 || s->paths[i].park.verdict)
+        if (s->paths[i].rank > 1 || (s->parked & 1u << i))
             continue;
         span d = delay(s, i);
         min = MIN(min, d);

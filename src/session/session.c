@@ -515,17 +515,22 @@ static bool any_path(const struct session *s)
     return false;
 }
 
-/* How long a record may wait for one that took another path: from the fastest path's delay to the peaks of the others.
- */
-static span reordering_span(const struct path_metrics *m, unsigned count)
+/* Of the slots: how long a record may wait for one that took another path. From the fastest path's delay to the peaks
+ * of the others; and a round trip, within which a path may have doubled its delay before its peak is known here. */
+static span reordering_span(const struct path_metrics m[SESSION_SLOTS], uint8_t slots)
 {
+    unsigned fastest = (unsigned)__builtin_ctz(slots);
     span spread = 0, jitter = 0, round_trip = 0;
-    unsigned fastest = 0;
 
-    for (unsigned i = 1; i < count; i++)
+    for (unsigned left = slots; left; left &= left - 1) {
+        unsigned i = (unsigned)__builtin_ctz(left);
+
         if (path_owd_difference(m[i].rx_owd, m[fastest].rx_owd) < 0)
             fastest = i;
-    for (unsigned i = 0; i < count; i++) {
+    }
+    for (unsigned left = slots; left; left &= left - 1) {
+        unsigned i = (unsigned)__builtin_ctz(left);
+
         spread = MAX(spread, path_owd_difference(m[i].rx_owd_peak, m[fastest].rx_owd));
         jitter = MAX(jitter, m[i].rx_jitter);
         round_trip = MAX(round_trip, m[i].min_rtt);
@@ -533,25 +538,21 @@ static span reordering_span(const struct path_metrics *m, unsigned count)
     return spread + 4 * jitter + round_trip;
 }
 
-/* How long it takes until what a path lost has been sent again: the news of it, and the way. Slots for which that is
- * not too long are marked in ret; the longest of theirs is returned. */
-static span resend_span(const struct session *s, instant now, uint8_t *ret)
+/* Of the slots: how long it takes until what a path lost has been sent again: the news of it, and the way. Those for
+ * which that is not too long are marked in ret; the longest of theirs is returned. */
+static span resend_span(const struct path_metrics m[SESSION_SLOTS], uint8_t slots, uint8_t *ret)
 {
-    struct path_metrics m;
     span longest = 0;
 
     *ret = 0;
-    for (unsigned i = 0; i < SESSION_SLOTS; i++) {
-        span t;
+    for (unsigned left = slots; left; left &= left - 1) {
+        const struct path_metrics *i = &m[__builtin_ctz(left)];
+        span t = i->srtt * 5 / 4 + 4 * i->rttvar + PATH_ACK_DELAY_MAX;
 
-        if (!s->paths[i].path)
-            continue;
-        path_get_metrics(s->paths[i].path, now, &m);
-        t = m.srtt * 5 / 4 + 4 * m.rttvar + PATH_ACK_DELAY_MAX;
-        if (m.srtt == 0 || m.state != PATH_ACTIVE || t > RESEQ_WAIT_MAX || s->paths[i].park.verdict)
+        if (t > RESEQ_WAIT_MAX)
             continue;
         longest = MAX(longest, t);
-        *ret |= (uint8_t)(1u << i);
+        *ret |= (uint8_t)(left & -left);
     }
     return longest;
 }
@@ -585,15 +586,37 @@ static void drop_waiting(struct session *s, instant now)
     reinject_clear(s);
 }
 
+/* What follows from what the paths are measured to be. m: of each slot that has a path. */
+static void tune(struct session *s, const struct path_metrics m[SESSION_SLOTS], instant now)
+{
+    bool learning = now < s->learning_until;
+    span rto = INSTANT_NEVER, jitter = 0;
+    uint8_t slots = 0, resent;
+
+    park_refresh(s, m, now);
+    for (unsigned i = 0; i < SESSION_SLOTS; i++) {
+        if (!s->paths[i].path || m[i].state != PATH_ACTIVE || m[i].srtt == 0 || (s->parked & 1u << i))
+            continue;
+        slots |= (uint8_t)(1u << i);
+        rto = MIN(rto, m[i].srtt + 4 * m[i].rttvar);
+        jitter = MAX(jitter, m[i].rttvar);
+        learning |= m[i].rate_is_sought;
+    }
+    flowq_set_target(s->flowq, learning ? LEARNING_TARGET : 5 * MSEC + sched_spread(s) * 5 / 4 + 2 * jitter);
+    if (!slots)
+        return;
+    s->info.reseq_wait = MAX(reordering_span(m, slots), resend_span(m, slots, &resent));
+    if (now < s->learning_until)
+        s->info.reseq_wait = RESEQ_WAIT_MAX;
+    reseq_set_resent(s->reseq, resent);
+    reseq_set_wait(s->reseq, s->info.reseq_wait);
+    stream_set_rto(s->stream, rto);
+}
+
 static void slow_work(struct session *s, instant now)
 {
     bool busy = now - s->last_data < 1 * SEC, others = any_path_active(s);
-    struct path_metrics m[SESSION_SLOTS + 1];
-    span min_rtt = INSTANT_NEVER;
-    span jitter = 0;
-    bool learning = now < s->learning_until;
-    uint8_t resent;
-    unsigned active = 0;
+    struct path_metrics m[SESSION_SLOTS];
 
     for (unsigned i = 0; i < SESSION_SLOTS; i++) {
         struct spath *p = &s->paths[i];
@@ -604,27 +627,11 @@ static void slow_work(struct session *s, instant now)
         if (!others && !p->link_down)
             path_hurry(p->path, now);
         session_path_events(s, i, now);
-        path_get_metrics(p->path, now, &m[active]);
-        if (m[active].state == PATH_DOWN && now - m[active].state_since > STALE_AFTER)
+        path_get_metrics(p->path, now, &m[i]);
+        if (m[i].state == PATH_DOWN && now - m[i].state_since > STALE_AFTER)
             drop_inflight(p);
-        if (m[active].state != PATH_ACTIVE || m[active].srtt == 0 || p->park.verdict)
-            continue;
-        min_rtt = MIN(min_rtt, m[active].srtt + 4 * m[active].rttvar);
-        jitter = MAX(jitter, m[active].rttvar);
-        learning |= m[active].rate_is_sought;
-        active++;
     }
-    park_refresh(s, now);
-    if (active > 0) {
-        s->info.reseq_wait = MAX(reordering_span(m, active), resend_span(s, now, &resent));
-        if (now < s->learning_until)
-            s->info.reseq_wait = RESEQ_WAIT_MAX;
-        reseq_set_resent(s->reseq, resent);
-        reseq_set_wait(s->reseq, s->info.reseq_wait);
-    }
-    if (min_rtt != INSTANT_NEVER)
-        stream_set_rto(s->stream, min_rtt);
-    flowq_set_target(s->flowq, learning ? LEARNING_TARGET : 5 * MSEC + sched_spread(s) * 5 / 4 + 2 * jitter);
+    tune(s, m, now);
     if (any_path(s)) {
         s->no_path_since = now;
     } else if (now - s->no_path_since > NO_PATH_LIMIT) {
