@@ -76,8 +76,6 @@ static bool destination_allowed(const struct peer *p, const struct addr *dst)
     return p->spec.reach_count == 0;
 }
 
-/* ICMP comes as if from the packet's destination: a host takes nothing from a TUN device that says to come from an
- * address of its own, and to the destination it has a route by the tunnel. */
 static bool icmp_allowed(struct node *n, instant now)
 {
     if (now - n->icmp_at >= 1 * SEC) {
@@ -90,6 +88,8 @@ static bool icmp_allowed(struct node *n, instant now)
     return true;
 }
 
+/* ICMP comes as if from the packet's destination: a host takes nothing from a TUN device that says to come from an
+ * address of its own, and to the destination it has a route by the tunnel. */
 static void refuse(struct node *n, const uint8_t *pkt, const struct packet_info *info, instant now)
 {
     int len;
@@ -303,11 +303,7 @@ uint8_t *node_inside_buffer(struct node *n)
     }
     if (!n->block)
         n->block = block_take(&n->blocks);
-    if (n->block)
-        return n->block->data;
-    if (!n->scratch)
-        n->scratch = malloc(BLOCK_CAPACITY);
-    return n->scratch;
+    return n->block ? n->block->data : n->scratch;
 }
 
 void node_on_packet(struct node *n, const uint8_t *pkt, size_t len, const struct offload *offload, instant now)
@@ -365,7 +361,7 @@ static bool accept_inner(struct peer *p, const struct session_packet *pkt, struc
         return false;
     }
     if (info.proto == PROTO_TCP && (info.tcp_flags & TCP_SYN)) /* what comes back is limited by what we can send */
-        (void)!mss_clamp((uint8_t *)(uintptr_t)pkt->data, &info, (uint16_t)fitting(p, 0), false);
+        (void)!mss_clamp(pkt->data, &info, (uint16_t)fitting(p, 0), false);
     *ret = info;
     other = n->o.agent ? inner_route(n, &info.dst) : NULL;
     if (!other)

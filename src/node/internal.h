@@ -47,7 +47,7 @@ struct node {
     struct pbuf_pool pool;
     struct block_pool blocks;
     struct block *block; /* what node_inside_buffer gave out, or NULL: that was `scratch` */
-    uint8_t *scratch;    /* BLOCK_CAPACITY, made when the blocks are out for the first time */
+    uint8_t *scratch;    /* BLOCK_CAPACITY, for when the blocks are out */
     struct map64 cids;
     struct map64 by_static; /* keyed hash of a static key -> struct peer */
     struct map64 by_addr;   /* keyed hash of a host address -> struct peer */

@@ -50,7 +50,8 @@ struct node *node_new(const struct node_options *o, instant now)
     n->wide = calloc(NODE_PEERS_MAX, sizeof(*n->wide));
     n->merge = malloc(sizeof(*n->merge));
     n->steer = malloc(sizeof(*n->steer));
-    if (!n->peers || !n->wide || !n->merge || !n->steer ||
+    n->scratch = malloc(BLOCK_CAPACITY);
+    if (!n->peers || !n->wide || !n->merge || !n->steer || !n->scratch ||
         pbuf_pool_init(&n->pool, o->pool_pkts ? o->pool_pkts : 8192) < 0 || defence_init(n, now) < 0) {
         defence_deinit(n);
         pbuf_pool_deinit(&n->pool);
@@ -58,6 +59,7 @@ struct node *node_new(const struct node_options *o, instant now)
         free(n->wide);
         free(n->merge);
         free(n->steer);
+        free(n->scratch);
         free(n);
         return NULL;
     }

@@ -470,7 +470,6 @@ static void check_links(struct config_parse *p)
     }
 }
 
-/* Where the file lists the links, rules may name only those. */
 static void check_tcp(struct config_parse *p)
 {
     const struct config *c = p->config;
@@ -480,6 +479,7 @@ static void check_tcp(struct config_parse *p)
             config_error(p, c->links[i].line, "found Tcp = only and TcpPort = no, expected the TCP port of the agent");
 }
 
+/* Where the file lists the links, rules may name only those. */
 static void check_action_links(struct config_parse *p, const struct steer_action *a, unsigned line)
 {
     const struct config *c = p->config;

@@ -24,9 +24,9 @@ static void on_tun(struct daemon *d, void *arg, instant now)
 
     for (size_t i = 0, bytes = 0; i < READ_PKTS && bytes < READ_BYTES; i++) {
         uint8_t *in = node_inside_buffer(d->node);
-        ssize_t len = in ? tun_read(d->tun, in, BLOCK_CAPACITY, &meta) : -ENOMEM;
+        ssize_t len = tun_read(d->tun, in, BLOCK_CAPACITY, &meta);
 
-        if (len == 0 || len == -ENOMEM)
+        if (len == 0)
             return;
         if (len < 0) {
             if (len != -EMSGSIZE && len != -EPROTO) {

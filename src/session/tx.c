@@ -18,11 +18,11 @@
 #define CONTROL_MIN (SEALED_HEADER_LEN + SEALED_TAG_LEN + CONTROL_HEADER_LEN + FRAME_HEADER_LEN + 8)
 #define ACK_ROOM (FRAME_HEADER_LEN + 4 + 8 + 4 * 4 + 1 + 4) /* of one range */
 #define RECENT_SPAN (200 * MSEC)                            /* chosen: the longest resequencing wait */
-#define SKIP_MIN                                                                                                       \
-    128               /* chosen: a gap in few acknowledgements, and who acknowledges what it did not get lies in vain  \
-                       */
-#define SKIP_SPAN 512 /* chosen: a mean of 384 records, which nobody can guess */
-#define SKIP_RUN 3    /* chosen: most losses are no longer, so that a gap of ours looks like one of the network */
+/* Counters left out: so that a gap stands in few acknowledgements, and who acknowledges what it did not get lies in
+ * vain. */
+#define SKIP_MIN 128
+#define SKIP_SPAN 512   /* chosen: a mean of 384 records, which nobody can guess */
+#define SKIP_RUN 3      /* chosen: most losses are no longer, so that a gap of ours looks like one of the network */
 #define AMPLIFICATION 3 /* RFC 9000 section 8.1 */
 
 size_t tx_outer_overhead(const struct spath *p)

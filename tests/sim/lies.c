@@ -248,9 +248,8 @@ static struct outcome check(enum lie lie)
 
     if (calm.honest_bps == 0)
         calm = run(LIE_NONE);
-    /* The share beside an honest node, but for what two congestion controls find by chance: two records more at the
-     * start of the calm run move its own share from 8.4 to 9.2 Mbit/s. */
-    assert_true(o.honest_bps >= 0.7 * calm.honest_bps);
+    /* The share beside an honest node, but for what two congestion controls find by chance. */
+    assert_true(o.honest_bps >= 0.8 * calm.honest_bps);
     assert_true(o.delay <= calm.delay + 50 * MSEC);
     /* A session may keep an eighth of the pool waiting, and as much in flight. */
     assert_true(o.pool_max <= 4096 / 2);
