@@ -3,35 +3,17 @@
  * Theory of operation. What an attacker can do who knows an agent's public key but is not its peer. INITS_COUNT
  * initiations are made with an identity of our own (that part costs public-key operations); each datagram is then
  * another copy of one of them, with its own salt, mask and mac1, so that every one passes the first check and no two
- * are equal. They leave through a raw socket, BATCH at a time, at a steady rate, from random addresses of 100.64.0.0/10
- * and random ports.
- *
- * It runs in the namespaces of the laboratory only: the target must be in 198.51.100.0/24, which the Internet does not
- * route (RFC 5737), and it ends by itself after at most SECONDS_MAX.
- *
- * Limits: RATE_MAX datagrams a second, SECONDS_MAX seconds, IPv4. */
-#include "base/addr.h"
+ * are equal. How they leave, and the limits: raw.h. */
+#include "lab/raw.h"
 #include "session/handshake.h"
 #include "sys/clock.h"
 
-#include <arpa/inet.h>
-#include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
-#include <netinet/ip.h>
-#include <netinet/udp.h>
 #include <stdio.h>
-#include <sys/socket.h>
-#include <time.h>
-#include <unistd.h>
 
 #define INITS_COUNT 64
 #define COPIES_COUNT 16384 /* chosen: made in less than a second; a third of a second of 50,000/s */
-#define BATCH 32
-#define RATE_MAX 200000
-#define SECONDS_MAX 60
-#define SOURCES_NET 0x64400000u /* 100.64.0.0/10, RFC 6598 */
-#define SOURCES_MASK 0x003fffffu
 
 struct copy {
     size_t len;
@@ -43,18 +25,8 @@ struct flood {
     struct copy copies[COPIES_COUNT];
     size_t next;
     struct handshake_mask mask;
-    struct sockaddr_in to;
-    struct prng prng;
     struct rng rng;
-    uint64_t sent, refused;
-    int fd;
 };
-
-static int fail(const char *what)
-{
-    fprintf(stderr, "hawser-flood: %s: %s\n", what, strerror(errno));
-    return 1;
-}
 
 static int make_inits(struct flood *f, const struct peer_key *peer)
 {
@@ -78,63 +50,13 @@ static int make_inits(struct flood *f, const struct peer_key *peer)
     return r;
 }
 
-/* One datagram with its headers. Returns its length. The UDP checksum may be left out in IPv4 (RFC 768). */
-static size_t write_one(struct flood *f, uint8_t *out)
+static size_t payload(void *ctx, struct raw *r, uint8_t *out, uint32_t *source, uint16_t *port)
 {
-    struct iphdr *ip = (struct iphdr *)(void *)out;
-    struct udphdr *udp = (struct udphdr *)(void *)(out + sizeof(*ip));
-    uint64_t random = prng_u64(&f->prng);
+    struct flood *f = ctx;
     const struct copy *c = &f->copies[f->next++ % COPIES_COUNT];
-    size_t len = sizeof(*ip) + sizeof(*udp) + c->len;
 
-    memcpy(out + sizeof(*ip) + sizeof(*udp), c->data, c->len);
-    *ip = (struct iphdr){ .version = 4,
-                          .ihl = 5,
-                          .ttl = 64,
-                          .protocol = IPPROTO_UDP,
-                          .saddr = htonl(SOURCES_NET | ((uint32_t)(random >> 8) & SOURCES_MASK)),
-                          .daddr = f->to.sin_addr.s_addr,
-                          .tot_len = htons((uint16_t)len) };
-    *udp = (struct udphdr){ .source = htons((uint16_t)(1024 + (random >> 40) % 64000)),
-                            .dest = f->to.sin_port,
-                            .len = htons((uint16_t)(len - sizeof(*ip))) };
-    return len;
-}
-
-static void send_batch(struct flood *f)
-{
-    static uint8_t packets[BATCH][sizeof(struct iphdr) + sizeof(struct udphdr) + HANDSHAKE_MAX];
-    struct iovec parts[BATCH];
-    struct mmsghdr messages[BATCH] = { 0 };
-    int n;
-
-    for (int i = 0; i < BATCH; i++) {
-        parts[i] = (struct iovec){ .iov_base = packets[i], .iov_len = write_one(f, packets[i]) };
-        messages[i].msg_hdr =
-            (struct msghdr){ .msg_name = &f->to, .msg_namelen = sizeof(f->to), .msg_iov = &parts[i], .msg_iovlen = 1 };
-    }
-    n = sendmmsg(f->fd, messages, BATCH, 0);
-    f->sent += (uint64_t)MAX(n, 0);
-    f->refused += (uint64_t)(BATCH - MAX(n, 0));
-}
-
-static int run(struct flood *f, double rate, double seconds)
-{
-    instant start = clock_now(), end = start + (instant)(seconds * SEC), now;
-    double took;
-
-    for (uint64_t batch = 0; (now = clock_now()) < end; batch++) {
-        instant due = start + (instant)((double)batch * BATCH * SEC / rate);
-
-        /* Late batches are made up for: the rate is the mean. */
-        if (due > now)
-            nanosleep(&(struct timespec){ .tv_nsec = (due - now) % SEC * 1000 }, NULL);
-        send_batch(f);
-    }
-    took = (double)(clock_now() - start) / SEC;
-    printf("{\"sent\":%" PRIu64 ",\"refused\":%" PRIu64 ",\"seconds\":%.2f,\"per_second\":%.0f}\n", f->sent, f->refused,
-           took, (double)f->sent / took);
-    return 0;
+    memcpy(out, c->data, c->len);
+    return c->len;
 }
 
 int main(int argc, char **argv)
@@ -146,9 +68,8 @@ int main(int argc, char **argv)
     static struct flood f;
     double rate = 50000, seconds = 10;
     struct peer_key peer = { 0 };
-    struct endpoint to;
-    struct prefix lab;
     bool has_key = false;
+    struct raw raw;
     int o;
 
     while ((o = getopt_long(argc, argv, "", options, NULL)) >= 0) {
@@ -159,25 +80,22 @@ int main(int argc, char **argv)
         else
             has_key = o == 'k' && peer_key_decode(optarg, &peer) == 0;
     }
-    if (argc - optind != 1 || !has_key || endpoint_parse(argv[optind], 0, &to) < 0 || rate < BATCH || rate > RATE_MAX ||
-        seconds <= 0 || seconds > SECONDS_MAX || prefix_parse("198.51.100.0/24", false, &lab) < 0) {
+    if (argc - optind != 1 || !has_key) {
         fputs("usage: hawser-flood --key PUBLIC [--rate N] [--seconds S] ADDR:PORT\n", stderr);
         return 2;
     }
-    if (!prefix_contains(&lab, &to.addr)) {
-        fputs("hawser-flood: the target must be in 198.51.100.0/24, the laboratory's\n", stderr);
-        return 2;
+    o = raw_open(&raw, "hawser-flood", argv[optind], rate, seconds);
+    if (o != 0)
+        return o;
+    f.rng = prng_rng(&raw.prng);
+    if (make_inits(&f, &peer) < 0) {
+        fputs("hawser-flood: cannot make a handshake\n", stderr);
+        raw_close(&raw);
+        return 1;
     }
-    prng_init(&f.prng, (uint64_t)clock_now());
-    f.rng = prng_rng(&f.prng);
-    f.to = (struct sockaddr_in){ .sin_family = AF_INET, .sin_port = htons(to.port) };
-    memcpy(&f.to.sin_addr, to.addr.bytes, 4);
-    if (make_inits(&f, &peer) < 0)
-        return fail("handshake");
-    f.fd = socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_RAW);
-    if (f.fd < 0)
-        return fail("socket");
-    o = run(&f, rate, seconds);
-    close(f.fd);
-    return o;
+    raw_run(&raw, payload, &f);
+    printf("{\"sent\":%" PRIu64 ",\"refused\":%" PRIu64 ",\"seconds\":%.2f,\"per_second\":%.0f}\n", raw.sent,
+           raw.refused, raw.took, (double)raw.sent / raw.took);
+    raw_close(&raw);
+    return 0;
 }
