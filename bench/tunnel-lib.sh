@@ -20,8 +20,10 @@
 # tunnel_net; tunnel_start OFFLOAD: builds all of it; WAYS are those that are there, PEERS the peers among them. A peer
 # that is not installed is a result "not installed" instead of figures.
 
-# shellcheck source-path=SCRIPTDIR source=../lab/um3n-lib.sh
-. "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../lab/um3n-lib.sh"
+# shellcheck source-path=SCRIPTDIR source=../lab/lib.sh
+[[ -n ${LAB_LIB-} ]] || . "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../lab/lib.sh"
+# shellcheck source=../lab/pair-lib.sh
+. "$LAB_TOP/lab/pair-lib.sh"
 BARE_LOOP=${BARE_LOOP:-$HAWSER_BUILD/bench/bench-bare-loop}
 UDP_MIX=${UDP_MIX:-$HAWSER_BUILD/bench/bench-udp-mix}
 SOCKET_BYTES=4194304
@@ -58,48 +60,10 @@ tunnel_route() { # WAY
 }
 
 hawser_start() { # OFFLOAD
-    local dir=$LAB_DIR/hawser client_key agent_key file h
-    mkdir -p "$dir/client" "$dir/agent"
-    client_key=$("$HAWSER" keygen "$dir/client.key") || lab_fail keygen
-    agent_key=$("$HAWSER" keygen "$dir/agent.key") || lab_fail keygen
-    cat >"$dir/client.conf" <<EOC
-[Interface]
-Name = hawser0
-PrivateKeyFile = client.key
-Routes = ${SERVER[hawser]}/32
-Offload = $1
-StateDir = $dir/client
-Control = $dir/client.sock
-
-[Link eth0]
-WifiSignal = off
-
-[Peer agent]
-PublicKey = $agent_key
-Endpoint = 198.51.100.2:51820
-EOC
-    cat >"$dir/agent.conf" <<EOC
-[Interface]
-Name = hawser0
-PrivateKeyFile = agent.key
-ListenPort = 51820
-Address = 203.0.113.1/30
-NAT = no
-Offload = $1
-StateDir = $dir/agent
-Control = $dir/agent.sock
-
-[Peer client]
-PublicKey = $client_key
-Address = 203.0.113.2/32
-EOC
-    for file in client agent; do
-        "$HAWSER" check "$dir/$file.conf" >"$(bg_log check)" 2>&1 || lab_fail "$(<"$(bg_log check)")"
-    done
-    bg agent hawserd-agent "$HAWSERD" "$dir/agent.conf"
-    wait_for 5 "the agent answers" um3n_status agent .pid
-    bg client hawserd-client "$HAWSERD" "$dir/client.conf"
-    wait_for 10 "the path is active" um3n_active client eth0
+    local h
+    NODE_LINES=("Routes = ${SERVER[hawser]}/32" "Offload = $1") AGENT_LINES=("Offload = $1")
+    pair_config client agent 198.51.100.2:51820 203.0.113.1/30 203.0.113.2/32 eth0
+    pair_start client agent eth0
     for h in client agent; do ip -n "$(lab__ns $h)" link set dev hawser0 txqueuelen 1000; done
     tunnel_route hawser
 }

@@ -1,61 +1,96 @@
 #!/bin/bash
-# bench/tunnel-links.sh - what one inner TCP flow gets of two links, beside what each of them carries alone.
+# bench/tunnel-links.sh - what one TCP flow gets of two links through Hawser beside what the kernel's MPTCP gets.
+# Usage: tunnel-links.sh A|B|C|D [ROUNDS [SECONDS|- [emu|tbf [up|down]]]]
 #
-# Usage: tunnel-links.sh NAME LINK LINK [ROUNDS]; LINK: parameters of the emulator, as sim/link_params.c reads them.
-# Topology: lab/um3n-lib.sh, whose WiFi and 3G are the two links.
+#   A   14.67 Mbit/s of 15 ms + 3.61 of 50 ms (one way; UM3N's WiFi and 3G, as in tests/sim/stripe.c)
+#   B   100 + 100, no delay          C   100 + 20, no delay          D   100 of 10 ms + 20 of 50 ms
 #
-# ROUNDS rounds (5) for cubic and for bbr; in each, the first link alone, the second alone and both take turns, downwards,
-# through the same tunnel: the server's address decides. Goodput is the receiver's, of the last 6 of 8 s. The sum is that
-# of the round's own two. A round counts when both links carried at least a twentieth of what went by both; those that did
-# not are told as pinned.
+# Topology: lab/links-lib.sh. emu (the default): rate, delay and queue are the emulator's; tbf: the rate is of the
+# kernel's token buckets at both ends of each link, the delay still the emulator's. The node sends (up) unless told
+# otherwise.
+#
+# ROUNDS (5) rounds of SECONDS, of which the first do not count: 8 less 3 in A and D, 5 less 2 in B and C, where TCP is at
+# its rate sooner. In each round, for cubic and for bbr, take turns: Hawser with a flow on each link (by rule), Hawser
+# with one flow over both, MPTCP with a connection on each, MPTCP with one over both. A share is of the sum of what the
+# same system carried on each link in the same round, so what its framing costs is not held against it; shares and
+# their quotients are medians over the rounds. `nominal` is the median's share of the links' own rates. A run that left
+# one link idle is counted (pinned), and its round left out of that system's shares.
 
-# shellcheck source-path=SCRIPTDIR source=../lab/um3n-lib.sh
-NAME=$1 UM3N_WLAN=$2 UM3N_WWAN=$3
-shift 3
-. "$(dirname "$(readlink -f "$0")")/../lab/um3n-lib.sh"
-lab_init "tunnel-links-$NAME" "$@"
-need iperf3 jq
-[[ -x $HAWSERD ]] || lab_skip "$HAWSERD is not built"
-ROUNDS=${LAB_ARGS[0]:-5} PINNED=0
-UM3N_OMIT=2
-declare -A RATES
-um3n_start
-um3n_iperf_servers
+# shellcheck source-path=SCRIPTDIR source=tunnel-lib.sh
+. "$(dirname "$(readlink -f "$0")")/tunnel-lib.sh"
+lab_init tunnel-links "$@"
+# shellcheck source=../lab/links-lib.sh
+. "$LAB_TOP/lab/links-lib.sh"
+ROUNDS=${LAB_ARGS[1]:-5} RUN=${LAB_ARGS[2]:--} SHAPER=${LAB_ARGS[3]:-emu} WAY=${LAB_ARGS[4]:-up}
+case ${LAB_ARGS[0]-} in
+A) CASE=("rate=14.67mbit delay=15ms" "rate=3.61mbit delay=50ms") ;;
+B) CASE=("rate=100mbit" "rate=100mbit") ;;
+C) CASE=("rate=100mbit" "rate=20mbit") ;;
+D) CASE=("rate=100mbit delay=10ms" "rate=20mbit delay=50ms") ;;
+*) lab_fail "case ${LAB_ARGS[0]-}: expected A, B, C or D" ;;
+esac
+case ${LAB_ARGS[0]} in
+A | D) LINKS_WARM=3 DEFAULT_RUN=8 ;;
+*) LINKS_WARM=2 DEFAULT_RUN=5 ;;
+esac
+[[ $RUN != - ]] || RUN=$DEFAULT_RUN
+[[ $SHAPER == emu || $SHAPER == tbf ]] || lab_fail "$SHAPER: expected emu or tbf"
+[[ $WAY == up || $WAY == down ]] || lab_fail "$WAY: expected up or down"
+((RUN > LINKS_WARM)) || lab_fail "runs of $RUN s: expected more than $LINKS_WARM"
+declare -A SHARES QUOTIENTS BOTH FIRST SECOND PINNED_RUNS
 
-# sent LINK: bytes that the agent has sent on its path.
-sent() {
-    um3n_status agent "[.peers[].paths[] | select(.link == \"$1\") | .tx_bytes] | add"
+# turn SYSTEM CC: sets SHARE; empty if the run was pinned.
+turn() {
+    local key=$1_$2
+    links_each "$1" "$WAY" "$2" "$RUN"
+    links_both "$1" "$WAY" "$2" "$RUN"
+    holds "${EACH[0]} > 0 && ${EACH[1]} > 0" || lab_fail "$1, $2: a link alone carried nothing"
+    FIRST[$key]+=" ${EACH[0]}" SECOND[$key]+=" ${EACH[1]}"
+    SHARE=''
+    if ((PINNED)); then
+        PINNED_RUNS[$key]=$((${PINNED_RUNS[$key]:-0} + 1))
+    else
+        SHARE=$(figure "100 * $RATE / (${EACH[0]} + ${EACH[1]})" 2)
+        SHARES[$key]+=" $SHARE" BOTH[$key]+=" $RATE"
+    fi
+    echo "  round $((i + 1)), $1, $2: ${EACH[0]} and ${EACH[1]} Mbit/s, both $RATE: ${SHARE:-pinned} %"
 }
 
-# flow KEY ADDR CC: adds the rate to RATES[KEY] and sets RATE.
-flow() {
-    bg phone flow iperf3 -J -C "$3" -c "$2" -t 8 -R
-    um3n_iperf_rate flow
-    RATES[$1]+=" $RATE"
-}
-
-for cc in cubic bbr; do
-    for ((i = 0; i < ROUNDS; i++)); do
-        flow "${cc}_first" "$UM3N_VIA_WLAN" $cc
-        first=$RATE
-        flow "${cc}_second" "$UM3N_VIA_WWAN" $cc
-        sum=$(figure "$first + $RATE" 2)
-        before=("$(sent wlan0)" "$(sent wwan0)")
-        flow "${cc}_both" "$UM3N_STRIPED" $cc
-        after=("$(sent wlan0)" "$(sent wwan0)")
-        a=$((after[0] - before[0])) b=$((after[1] - before[1]))
-        if ((20 * a < a + b || 20 * b < a + b)); then
-            ((++PINNED))
-            continue
-        fi
-        RATES[${cc}_share]+=" $(figure "100 * $RATE / $sum" 1)"
-    done
-    for key in first second both share; do
-        # shellcheck disable=SC2086
-        [[ -z ${RATES[${cc}_$key]-} ]] || result ${cc}_$key "$(median ${RATES[${cc}_$key]})" "$([[ $key == share ]] && echo % || echo Mbit/s)"
-    done
+# system_told SYSTEM CC
+system_told() {
+    local key=$1_$2
     # shellcheck disable=SC2086
-    [[ -z ${RATES[${cc}_share]-} ]] || result ${cc}_worst "$(printf '%s\n' ${RATES[${cc}_share]} | sort -g | head -n 1)" %
+    {
+        result "${key}_first" "$(median ${FIRST[$key]})" Mbit/s
+        result "${key}_second" "$(median ${SECOND[$key]})" Mbit/s
+        result "${key}_pinned" "${PINNED_RUNS[$key]:-0}" runs
+        [[ -n ${SHARES[$key]-} ]] || return 0
+        result "${key}_both" "$(median ${BOTH[$key]})" Mbit/s
+        result "${key}_nominal" "$(figure "100 * $(median ${BOTH[$key]}) / (${LINKS_RATES[0]} + ${LINKS_RATES[1]})" 1)" %
+        told "${key}_share" % more 1 ${SHARES[$key]}
+    }
+}
+
+links_start "${CASE[@]}" "$SHAPER"
+systems=(hawser)
+if links_mptcp "$WAY" each; then
+    systems+=(mptcp)
+else
+    echo "lab: this kernel has no MPTCP, so there is nothing beside Hawser" >&2
+fi
+for ((i = 0; i < ROUNDS; i++)); do
+    for cc in cubic bbr; do
+        hawser=''
+        for system in "${systems[@]}"; do
+            turn "$system" "$cc"
+            [[ $system != hawser ]] || hawser=$SHARE
+        done
+        [[ ${#systems[@]} == 1 || -z $hawser || -z $SHARE ]] || QUOTIENTS[$cc]+=" $(figure "$hawser / $SHARE" 4)"
+    done
 done
-result pinned "$PINNED" runs
+for cc in cubic bbr; do
+    for system in "${systems[@]}"; do system_told "$system" "$cc"; done
+    # shellcheck disable=SC2086
+    [[ -z ${QUOTIENTS[$cc]-} ]] || told "of_mptcp_$cc" x more 3 ${QUOTIENTS[$cc]}
+done
 lab_done

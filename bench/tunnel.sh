@@ -96,28 +96,18 @@ cost_of() {
         $1 ~ /^[0-9]+$/ { for (i = 2; i <= NF; i++) if (substr($i, length($i) - length(f) + 1) == f) { print $1; exit } }'
 }
 
-bench_tunnel_links() { # NAME LINK LINK TIMES
-    local cc
-    scenario_of "tunnel-links-$1" "$BENCH_RUNS/tunnel-links-$1.json" "$BENCH_TOP/bench/tunnel-links.sh" "$1" "$2" "$3"
-    for cc in cubic bbr; do
-        row "two links, $1, one TCP flow ($cc): of the sum" ${cc}_share % '>=' "$4" 5 ${cc}_worst ${cc}_first ${cc}_second ${cc}_both
-    done
-    row "two links, $1: runs pinned to one" pinned runs '<=' 0 10
-    scenario_end
-}
-
 # A share is of the sum of what each link carries alone. The limits are the product's own.
-bench_tunnel_mptcp() { # CASE WORDS SHARE
+bench_tunnel_links() { # CASE WORDS SHARE
     local cc
-    scenario_of "tunnel-mptcp-$1" "$BENCH_RUNS/tunnel-mptcp-$1.json" "$BENCH_TOP/bench/tunnel-mptcp.sh" "$1"
+    scenario_of "tunnel-links-$1" "$BENCH_RUNS/tunnel-links-$1.json" "$BENCH_TOP/bench/tunnel-links.sh" "$1"
     for cc in cubic bbr; do
-        row "beside MPTCP, $2: of both alone ($cc)" "hawser_${cc}_share" % '>=' "$3" 5 "hawser_${cc}_share_worst" \
+        row "two links, $2: of both alone ($cc)" "hawser_${cc}_share" % '>=' "$3" 5 "hawser_${cc}_share_worst" \
             "mptcp_${cc}_share" "hawser_${cc}_both" "hawser_${cc}_first" "hawser_${cc}_second" "hawser_${cc}_nominal" "mptcp_${cc}_nominal"
-        row "beside MPTCP, $2: runs that left one idle ($cc)" "hawser_${cc}_pinned" runs '<=' 0 5 - "mptcp_${cc}_pinned"
+        row "two links, $2: runs that left one idle ($cc)" "hawser_${cc}_pinned" runs '<=' 0 5 - "mptcp_${cc}_pinned"
         if jq -e --arg k "of_mptcp_$cc" '.results | has($k)' "$BENCH_JSON" >/dev/null; then
-            row "beside MPTCP, $2: share of MPTCP's ($cc)" "of_mptcp_$cc" x '>=' .98 5 "of_mptcp_${cc}_worst"
+            row "two links, $2: share of MPTCP's ($cc)" "of_mptcp_$cc" x '>=' .98 5 "of_mptcp_${cc}_worst"
         else
-            row "beside MPTCP, $2: share of MPTCP's ($cc)" "of_mptcp_$cc" x - - 5
+            row "two links, $2: share of MPTCP's ($cc)" "of_mptcp_$cc" x - - 5
         fi
     done
     scenario_end
@@ -148,7 +138,7 @@ bench_tunnel_gap() {
     scenario_end
 }
 
-for part in ${BENCH_PARTS:-seal cost path udp rtt links mptcp unequal gap}; do
+for part in ${BENCH_PARTS:-seal cost path udp rtt links unequal gap}; do
     case $part in
     path)
         bench_tunnel_path full "all offloads" 4
@@ -157,16 +147,10 @@ for part in ${BENCH_PARTS:-seal cost path udp rtt links mptcp unequal gap}; do
         bench_tunnel_path no-offload "no offload" 1.1
         ;;
     links)
-        bench_tunnel_links 15+3.6 "rate=15mbit delay=15ms" "rate=3.6mbit delay=50ms" 96
-        bench_tunnel_links 100+100 "rate=100mbit delay=5ms" "rate=100mbit delay=5ms" 96
-        bench_tunnel_links 100+20 "rate=100mbit delay=5ms" "rate=20mbit delay=5ms" 96
-        bench_tunnel_links 100@10+20@50 "rate=100mbit delay=10ms" "rate=20mbit delay=50ms" 92
-        ;;
-    mptcp)
-        bench_tunnel_mptcp A "15@15+3.6@50" 96
-        bench_tunnel_mptcp B "100+100" 96
-        bench_tunnel_mptcp C "100+20" 96
-        bench_tunnel_mptcp D "100@10+20@50" 92
+        bench_tunnel_links A "15@15+3.6@50" 96
+        bench_tunnel_links B "100+100" 96
+        bench_tunnel_links C "100+20" 96
+        bench_tunnel_links D "100@10+20@50" 92
         ;;
     *) "bench_tunnel_$part" ;;
     esac

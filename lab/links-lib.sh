@@ -15,8 +15,8 @@
 # A flow is hawser-xfer's for so many seconds; its rate is what the receiver read from LINKS_WARM seconds after its first
 # byte until the sender ended, so neither the start nor the emptying of buffers counts.
 
-# shellcheck source-path=SCRIPTDIR source=um3n-lib.sh
-. "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/um3n-lib.sh"
+# shellcheck source-path=SCRIPTDIR source=pair-lib.sh
+. "$LAB_TOP/lab/pair-lib.sh"
 
 LINKS_WARM=${LINKS_WARM:-2}
 LINKS_PINNED=.1 # of what a link could have carried; chosen: far above probes, far below any useful share
@@ -75,48 +75,10 @@ links_set() {
 }
 
 links_config() {
-    local dir=$LAB_DIR/hawser node_key agent_key file
-    mkdir -p "$dir/node" "$dir/agent"
-    node_key=$("$HAWSER" keygen "$dir/node.key") || lab_fail "keygen"
-    agent_key=$("$HAWSER" keygen "$dir/agent.key") || lab_fail "keygen"
-    cat >"$dir/node.conf" <<EOC
-[Interface]
-Name = hawser0
-PrivateKeyFile = node.key
-Routes = 192.0.2.0/24
-StateDir = $dir/node
-Control = $dir/node.sock
-Mode = stripe
-Rule = 192.0.2.11/32 via l1 mode active-standby
-Rule = 192.0.2.12/32 via l2 mode active-standby
-
-[Link l1]
-WifiSignal = off
-
-[Link l2]
-WifiSignal = off
-
-[Peer agent]
-PublicKey = $agent_key
-Endpoint = $LINKS_AGENT:51820
-EOC
-    cat >"$dir/agent.conf" <<EOC
-[Interface]
-Name = hawser0
-PrivateKeyFile = agent.key
-ListenPort = 51820
-Address = 203.0.113.1/24
-NAT = no
-StateDir = $dir/agent
-Control = $dir/agent.sock
-
-[Peer node]
-PublicKey = $node_key
-Address = $LINKS_HOME/32
-EOC
-    for file in node agent; do
-        "$HAWSER" check "$dir/$file.conf" >"$(bg_log check)" 2>&1 || lab_fail "$(<"$(bg_log check)")"
-    done
+    NODE_LINES=('Routes = 192.0.2.0/24' 'Mode = stripe'
+        'Rule = 192.0.2.11/32 via l1 mode active-standby'
+        'Rule = 192.0.2.12/32 via l2 mode active-standby')
+    pair_config node agent $LINKS_AGENT:51820 203.0.113.1/24 $LINKS_HOME/32 l1 l2
 }
 
 # links_start PARAMS1 PARAMS2 [tbf]: everything, until both paths are active.
@@ -125,14 +87,11 @@ links_start() {
     [[ -x $HAWSERD ]] || lab_skip "$HAWSERD is not built"
     links_net "$@"
     links_config
-    bg agent hawserd-agent "$HAWSERD" "$LAB_DIR/hawser/agent.conf"
-    wait_for 5 "the agent answers" um3n_status agent .pid
-    links_daemon
+    pair_start node agent l1 l2
+    links_carry
 }
-links_daemon() {
-    bg node hawserd-node "$HAWSERD" "$LAB_DIR/hawser/node.conf"
-    wait_for 10 "both links of the node are active" um3n_active node l1 l2
-    wait_for 10 "the agent has both paths" um3n_paths 2
+links_carry() {
+    wait_for 10 "the agent has both paths" pair_paths agent 2
     wait_for 5 "the tunnel carries packets" on node ping -n -c 1 -W 1 192.0.2.10
 }
 
@@ -140,7 +99,9 @@ links_daemon() {
 links_fresh() {
     links_restore
     bg_stop hawserd-node
-    links_daemon
+    pair_daemon node
+    wait_for 10 "both links of the node are active" pair_active node l1 l2
+    links_carry
 }
 links_restore() {
     local i
@@ -218,10 +179,10 @@ links_both() {
     links_flow "$1" "$2" both "$3" "$4" flow
     links_flow_end flow
     read -ra after < <(links_bytes "$2")
-    RATE=$(links_steady flow "$4")
-    PINNED=0
+    # shellcheck disable=SC2034 # for those that source this
+    RATE=$(links_steady flow "$4") PINNED=0
     for i in 0 1; do
-        # shellcheck disable=SC2034 # for those that source this
+        # shellcheck disable=SC2034 # the same
         holds "${after[i]} - ${before[i]} >= $LINKS_PINNED * ${LINKS_RATES[i]} * 125000 * $4" || PINNED=1
     done
 }

@@ -24,8 +24,8 @@
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 [[ -n ${LAB_LIB-} ]] || . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-HAWSER=${HAWSER:-$HAWSER_BUILD/src/prog/hawser}
-HAWSERD=${HAWSERD:-$HAWSER_BUILD/src/prog/hawserd}
+# shellcheck source-path=SCRIPTDIR source=pair-lib.sh
+. "$LAB_TOP/lab/pair-lib.sh"
 PROBE=${PROBE:-$HAWSER_BUILD/lab/hawser-probe}
 
 UM3N_WLAN=${UM3N_WLAN:-rate=14.67mbit delay=15ms}
@@ -72,93 +72,17 @@ um3n_net() {
 
 # um3n_config [LINE...]: keys and both files; the lines go to the end of the phone's [Interface] section.
 um3n_config() {
-    local dir=$LAB_DIR/hawser phone_key agent_key
-    mkdir -p "$dir/phone" "$dir/agent"
-    phone_key=$("$HAWSER" keygen "$dir/phone.key") || lab_fail "keygen"
-    agent_key=$("$HAWSER" keygen "$dir/agent.key") || lab_fail "keygen"
-    cat >"$dir/phone.conf" <<EOC
-[Interface]
-Name = hawser0
-PrivateKeyFile = phone.key
-StateDir = $dir/phone
-Control = $dir/phone.sock
-Mode = stripe
-Rule = $UM3N_VIA_WLAN/32 via wlan0 mode active-standby
-Rule = $UM3N_VIA_WWAN/32 via wwan0 mode active-standby
-Rule = $UM3N_REDUNDANT/32 mode redundant
-$(printf '%s\n' "$@")
-
-[Link wlan0]
-WifiSignal = off
-
-[Link wwan0]
-WifiSignal = off
-
-[Peer agent]
-PublicKey = $agent_key
-Endpoint = 198.51.100.10:51820
-EOC
-    cat >"$dir/agent.conf" <<EOC
-[Interface]
-Name = hawser0
-PrivateKeyFile = agent.key
-ListenPort = 51820
-Address = $UM3N_AGENT/24
-Announce = 198.51.100.11:51820
-NAT = no
-StateDir = $dir/agent
-Control = $dir/agent.sock
-
-[Peer phone]
-PublicKey = $phone_key
-Address = $UM3N_HOME/32
-EOC
-    local file
-    for file in phone agent; do
-        "$HAWSER" check "$dir/$file.conf" >"$(bg_log check)" 2>&1 || lab_fail "$(<"$(bg_log check)")"
-    done
-}
-
-# um3n_daemon phone|agent: starts it.
-um3n_daemon() {
-    bg "$1" "hawserd-$1" "$HAWSERD" "$LAB_DIR/hawser/$1.conf"
-}
-
-# um3n_ask phone|agent VERB...: the hawser command.
-um3n_ask() {
-    local host=$1
-    shift
-    HAWSER_CONTROL=$LAB_DIR/hawser/$host.sock on "$host" "$HAWSER" "$@"
-}
-
-# um3n_status phone|agent FILTER: the answer of jq -r over the status.
-um3n_status() {
-    local doc
-    # Code 3 is "degraded", which is an answer.
-    doc=$(um3n_ask "$1" status --json) || [[ $? == 3 ]] || return 1
-    jq -r "$2" <<<"$doc"
-}
-
-# um3n_active phone|agent LINK...: are these paths, and no others, active and not being left? A condition for wait_for.
-um3n_active() {
-    local host=$1 now
-    shift
-    now=$(um3n_status "$host" '[.peers[].paths[] | select(.state == "active" and (.leaving | not)) | .link] | unique | join(" ")') || return 1
-    echo "active: ${now:-none}"
-    [[ $now == "$*" ]]
-}
-
-# um3n_paths N: has the agent N active paths? It does not know the phone's names for them.
-um3n_paths() {
-    local now
-    now=$(um3n_status agent '[.peers[].paths[] | select(.state == "active" and (.leaving | not))] | length') || return 1
-    echo "active: $now"
-    [[ $now == "$1" ]]
+    NODE_LINES=('Mode = stripe'
+        "Rule = $UM3N_VIA_WLAN/32 via wlan0 mode active-standby"
+        "Rule = $UM3N_VIA_WWAN/32 via wwan0 mode active-standby"
+        "Rule = $UM3N_REDUNDANT/32 mode redundant" "$@")
+    AGENT_LINES=('Announce = 198.51.100.11:51820')
+    pair_config phone agent 198.51.100.10:51820 $UM3N_AGENT/24 $UM3N_HOME/32 wlan0 wwan0
 }
 
 um3n_up() {
-    wait_for 10 "both links of the phone are active" um3n_active phone wlan0 wwan0
-    wait_for 10 "the agent has both paths" um3n_paths 2
+    wait_for 10 "both links of the phone are active" pair_active phone wlan0 wwan0
+    wait_for 10 "the agent has both paths" pair_paths agent 2
 }
 
 # shellcheck disable=SC2120
@@ -168,9 +92,9 @@ um3n_start() {
     [[ -x $HAWSERD ]] || lab_skip "$HAWSERD is not built"
     um3n_net
     um3n_config "$@"
-    um3n_daemon agent
-    wait_for 5 "the agent answers" um3n_status agent .pid
-    um3n_daemon phone
+    pair_daemon agent
+    wait_for 5 "the agent answers" pair_status agent .pid
+    pair_daemon phone
     um3n_up
     wait_for 5 "the tunnel carries packets" on phone ping -c 1 -W 1 "$UM3N_STRIPED"
 }
@@ -180,17 +104,17 @@ um3n_away() {
     case $1 in
     carrier) carrier_down phone:wlan0 wifi:in ;;
     blackhole) blackhole phone:wlan0 wifi:in on ;;
-    planned) um3n_ask phone link wlan0 down >/dev/null || lab_fail "hawser link wlan0 down" ;;
+    planned) pair_ask phone link wlan0 down >/dev/null || lab_fail "hawser link wlan0 down" ;;
     esac
 }
 um3n_back() {
     case $1 in
     carrier) carrier_up phone:wlan0 wifi:in ;;
     blackhole) blackhole phone:wlan0 wifi:in off ;;
-    planned) um3n_ask phone link wlan0 up >/dev/null || lab_fail "hawser link wlan0 up" ;;
+    planned) pair_ask phone link wlan0 up >/dev/null || lab_fail "hawser link wlan0 up" ;;
     esac
     # A blackhole looks like nothing until the path is tried again.
-    wait_for 15 "both links are active again" um3n_active phone wlan0 wwan0
+    wait_for 15 "both links are active again" pair_active phone wlan0 wwan0
 }
 
 # um3n_restore: the WiFi as it was, whatever was done to it; nobody waits for anything.
@@ -203,7 +127,7 @@ um3n_restore() {
 um3n_fresh() {
     um3n_restore
     bg_stop hawserd-phone
-    um3n_daemon phone
+    pair_daemon phone
     um3n_up
 }
 

@@ -5,11 +5,11 @@
  *   intact                each byte was the one expected
  *   began                 Unix time of the first byte, to set what the script did beside what came
  *   gaps                  times between two reads, of GAP_MIN and more: when each began (seconds after the first byte)
- *                         and its length in ms; the first GAPS_MAX of those that end --skip seconds after the first
- * byte or later series                bytes of each 100 ms from the first byte on; their sum is `bytes` unless the run
- * was longer `send` writes so many bytes, or for so long, and waits until the receiver has closed; --source is the
- * address that it sends from. The receiver's figure is the only one worth anything: the sender's includes what only
- * filled buffers.
+ *                         and its length in ms; the first GAPS_MAX of those that end after --skip seconds
+ *   series                bytes of each 100 ms from the first byte on; their sum is `bytes` unless the series was full
+ *
+ * `send` writes so many bytes, or for so long, and waits until the receiver has closed; --source is the address that it
+ * sends from. The receiver's figure is the only one worth anything: the sender's includes what only filled buffers.
  *
  * The byte at offset n is the low byte of n / 8 for the first of each eight bytes and so on up the number: a 64-bit
  * little-endian count, so that a lost, doubled or swapped part shows.

@@ -16,7 +16,7 @@ apps_ssh shell
 um3n_stream down "$UM3N_STRIPED" 6 stream
 nap 1.5
 bg_stop hawserd-agent KILL
-um3n_daemon agent
+pair_daemon agent
 bg_wait stream
 nap 1
 bg_stop shell

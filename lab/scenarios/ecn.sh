@@ -23,7 +23,7 @@ pings() {
         sed -n 's/.* \([0-9]*\) received.*/\1/p')
 }
 drops() {
-    um3n_status agent '.drops["inner-ecn"] // 0'
+    pair_status agent '.drops["inner-ecn"] // 0'
 }
 
 on core nft -f - <<EOF

@@ -41,7 +41,7 @@ bg_stop hawserd-phone
 rm -rf "$LAB_DIR/hawser/phone"
 mkdir "$LAB_DIR/hawser/phone"
 began=${EPOCHREALTIME/./}
-um3n_daemon phone
+pair_daemon phone
 wait_for 10 "the node is up" on phone ping -c 1 -W 0.1 "$UM3N_AGENT"
 connect=$(((${EPOCHREALTIME/./} - began) / 1000))
 result connect "$connect" ms

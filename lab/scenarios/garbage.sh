@@ -15,7 +15,7 @@ GARBAGE=$HAWSER_BUILD/lab/hawser-garbage
 um3n_start
 um3n_iperf_servers
 rate=${LAB_ARGS[0]:-20000}
-handshakes=$(um3n_status phone '.peers[0].handshakes')
+handshakes=$(pair_status phone '.peers[0].handshakes')
 
 for way in up down; do
     um3n_iperf "$way" "$UM3N_VIA_WLAN" 4 "calm-$way"
@@ -36,10 +36,10 @@ for way in up down; do
     assert "goodput keeps 90 %" um3n_is "$share" '>=' 90
 done
 for cause in replay auth; do
-    result "$cause" "$(um3n_status agent ".peers[0].drops[\"$cause\"] // 0")"
-    assert "$cause is counted" um3n_is "$(um3n_status agent ".peers[0].drops[\"$cause\"] // 0")" '>' 0
+    result "$cause" "$(pair_status agent ".peers[0].drops[\"$cause\"] // 0")"
+    assert "$cause is counted" um3n_is "$(pair_status agent ".peers[0].drops[\"$cause\"] // 0")" '>' 0
 done
-assert "unknown connections are counted" um3n_is "$(um3n_status agent '.drops["unknown-cid"] // 0')" '>' 0
-assert "no new handshake was needed" um3n_is "$(um3n_status phone '.peers[0].handshakes')" == "$handshakes"
-assert "both paths are active" um3n_active phone wlan0 wwan0
+assert "unknown connections are counted" um3n_is "$(pair_status agent '.drops["unknown-cid"] // 0')" '>' 0
+assert "no new handshake was needed" um3n_is "$(pair_status phone '.peers[0].handshakes')" == "$handshakes"
+assert "both paths are active" pair_active phone wlan0 wwan0
 lab_done

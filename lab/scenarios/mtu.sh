@@ -13,13 +13,13 @@ lab_init mtu "$@"
 . "$LAB_TOP/lab/um3n-apps.sh"
 um3n_start
 apps_start 10000000
-um3n_ask phone link wwan0 down >/dev/null || lab_fail "hawser link wwan0 down"
-wait_for 5 "the WiFi alone is active" um3n_active phone wlan0
-wait_for 5 "the agent has one path" um3n_paths 1
+pair_ask phone link wwan0 down >/dev/null || lab_fail "hawser link wwan0 down"
+wait_for 5 "the WiFi alone is active" pair_active phone wlan0
+wait_for 5 "the agent has one path" pair_paths agent 1
 dir=$LAB_DIR/apps
 
 mtu() { # mtu phone|agent: of its active path
-    um3n_status "$1" '.peers[].paths[] | select(.state == "active" and (.leaving | not)) | .mtu'
+    pair_status "$1" '.peers[].paths[] | select(.state == "active" and (.leaving | not)) | .mtu'
 }
 mtu_is() {
     local now
@@ -51,21 +51,22 @@ goes_on() {
 wait_for 5 "1500 is found" mtu_is phone 1500
 wait_for 5 "1500 is found" mtu_is agent 1500
 # Connected before the link shrinks: a new connection would be told of what the download has found.
-bg phone upload bash -c "{ until test -e $dir/go; do sleep 0.1; done; cat $dir/www/file; } | ssh -F none -q \
+mkfifo "$dir/go"
+bg phone upload bash -c "{ read -r <$dir/go; cat $dir/www/file; } | ssh -F none -q \
     -i $dir/user -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o IdentitiesOnly=yes \
     root@$UM3N_STRIPED 'cat >$dir/upload.out'"
 wait_for 5 "the upload is connected" test -e "$dir/upload.out"
 apps_curl download
 wait_for 5 "the download runs" grown "$dir/download.out" 1000000
 goes_on down 1280
-nap 1
+nap 1 # of a transfer in its stride
 goes_on down 1124
 assert "the download is intact" apps_curl_check download
 result mtu_agent "$(mtu agent)" bytes
 
 # The phone has sent nothing large meanwhile: its direction is still believed to carry 1,500, and does again.
 link_set phone:wlan0 wifi:in mtu=0
-touch "$dir/go"
+echo >"$dir/go"
 wait_for 5 "the upload runs" grown "$dir/upload.out" 1000000
 goes_on up 1280
 nap 1

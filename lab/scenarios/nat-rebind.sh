@@ -12,12 +12,12 @@ lab_init nat-rebind "$@"
 um3n_start
 apps_start 1000
 # Only the WiFi carries: with the other link it would be no feat.
-um3n_ask phone link wwan0 down >/dev/null || lab_fail "hawser link wwan0 down"
+pair_ask phone link wwan0 down >/dev/null || lab_fail "hawser link wwan0 down"
 remote() {
-    um3n_status agent '.peers[].paths[] | select(.state == "active" and (.leaving | not)) | .remote'
+    pair_status agent '.peers[].paths[] | select(.state == "active" and (.leaving | not)) | .remote'
 }
-wait_for 5 "the WiFi alone is active" um3n_active phone wlan0
-wait_for 5 "the agent has one path" um3n_paths 1
+wait_for 5 "the WiFi alone is active" pair_active phone wlan0
+wait_for 5 "the agent has one path" pair_paths agent 1
 before=$(remote)
 move() {
     nat_rebind wifi

@@ -19,16 +19,16 @@ state() {
 um3n_net
 um3n_config
 state >"$LAB_DIR/before"
-um3n_daemon agent
-wait_for 5 "the agent answers" um3n_status agent .pid
-um3n_daemon phone
+pair_daemon agent
+wait_for 5 "the agent answers" pair_status agent .pid
+pair_daemon phone
 um3n_up
 state >"$LAB_DIR/running"
 
 um3n_stream down "$UM3N_STRIPED" 4 stream
 nap 1
 bg_stop hawserd-phone KILL
-um3n_daemon phone
+pair_daemon phone
 bg_wait stream
 result gap "$(um3n_figure stream gap_ms)" ms
 um3n_up

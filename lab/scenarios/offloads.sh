@@ -8,13 +8,14 @@
 #
 # A checksum that one end's device leaves out has to be put in by the other's, or by us when that other has none: hence
 # the pairs. The servers' kernel verifies what reaches it: a wrong checksum stops the transfer.
-# shellcheck source-path=SCRIPTDIR source=../um3n-lib.sh
-. "$(dirname "$(readlink -f "$0")")/../um3n-lib.sh"
+# shellcheck source-path=SCRIPTDIR source=../lib.sh
+. "$(dirname "$0")/../lib.sh"
 lab_init offloads "$@"
+# shellcheck source=../pair-lib.sh
+. "$LAB_TOP/lab/pair-lib.sh"
 [[ -x $HAWSERD ]] || lab_skip "$HAWSERD is not built"
 need jq
 BYTES=20000000
-DIR=$LAB_DIR/hawser
 
 host client
 router agent
@@ -34,45 +35,6 @@ ip -n "$(lab__ns server)" route add default via 2001:db8:2::1 || lab_fail "route
 lab__addr agent eth1 fe80::1/64
 lab__addr server eth0 fe80::10/64
 
-mkdir -p "$DIR/client" "$DIR/agent"
-CLIENT_KEY=$("$HAWSER" keygen "$DIR/client.key") || lab_fail keygen
-AGENT_KEY=$("$HAWSER" keygen "$DIR/agent.key") || lab_fail keygen
-
-# config CLIENT_OFFLOAD AGENT_OFFLOAD ENDPOINT
-config() {
-    cat >"$DIR/client.conf" <<EOC
-[Interface]
-Name = hawser0
-PrivateKeyFile = client.key
-Routes = 192.0.2.0/26, 2001:db8:2::/64
-Offload = $1
-StateDir = $DIR/client
-Control = $DIR/client.sock
-
-[Link eth0]
-WifiSignal = off
-
-[Peer agent]
-PublicKey = $AGENT_KEY
-Endpoint = $3
-EOC
-    cat >"$DIR/agent.conf" <<EOC
-[Interface]
-Name = hawser0
-PrivateKeyFile = agent.key
-ListenPort = 51820
-Address = 203.0.113.1/30, 2001:db8:3::1/64
-NAT = no
-Offload = $2
-StateDir = $DIR/agent
-Control = $DIR/agent.sock
-
-[Peer client]
-PublicKey = $CLIENT_KEY
-Address = 203.0.113.2/32, 2001:db8:3::2/128
-EOC
-}
-
 # transfer FROM TO ADDRESS: TCP; the receiver says whether each byte was the one expected.
 transfer() {
     bg "$2" recv "$LAB_XFER" recv "$3:9000"
@@ -86,11 +48,9 @@ transfer() {
 # through CLIENT_OFFLOAD AGENT_OFFLOAD ENDPOINT
 through() {
     WHAT="node '$1', agent '$2', over $3"
-    config "$@"
-    bg agent hawserd-agent "$HAWSERD" "$DIR/agent.conf"
-    wait_for 5 "the agent answers" um3n_status agent .pid
-    bg client hawserd-client "$HAWSERD" "$DIR/client.conf"
-    wait_for 10 "the path is active" um3n_active client eth0
+    NODE_LINES=('Routes = 192.0.2.0/26, 2001:db8:2::/64' "Offload = $1") AGENT_LINES=("Offload = $2")
+    pair_config client agent "$3" '203.0.113.1/30, 2001:db8:3::1/64' '203.0.113.2/32, 2001:db8:3::2/128' eth0
+    pair_start client agent eth0
     wait_for 5 "the client has its address" on client ping -c 1 -W 1 -I 2001:db8:3::2 2001:db8:2::10
     transfer client server 192.0.2.10
     transfer server client 203.0.113.2

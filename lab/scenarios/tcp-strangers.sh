@@ -31,17 +31,17 @@ if on agent "$HAWSERD" "$LAB_DIR/hawser/named.conf" >"$(bg_log named)" 2>&1; the
 fi
 grep -q "cannot listen on TCP port 443 (ListenTcp): Address already in use" "$(bg_log named)" ||
     lab_fail "no clear error: $(<"$(bg_log named)")"
-um3n_daemon agent
-wait_for 5 "the agent answers" um3n_status agent .pid
+pair_daemon agent
+wait_for 5 "the agent answers" pair_status agent .pid
 grep -q "cannot listen on TCP port 443: Address already in use" "$(bg_log hawserd-agent)" || lab_fail "no warning"
 bg_stop hawserd-agent
 bg_stop web
 
-um3n_daemon agent
+pair_daemon agent
 wait_for 5 "the agent takes TCP" listening agent tcp 443
 # Twenty who say nothing, of one network: 16 are let in.
 # shellcheck disable=SC2016
-bg server1 silent bash -c 'for i in {1..20}; do exec {fd}<>/dev/tcp/198.51.100.10/443; done; exec sleep 60'
+bg server1 silent bash -c 'for i in {1..20}; do exec {fd}<>/dev/tcp/198.51.100.10/443; done; exec sleep 60' # holds them
 strangers() {
     local n
     n=$(on agent ss -Htn state established "sport = :443" "dst 192.0.2.0/26" | wc -l)
@@ -53,10 +53,10 @@ wait_for 5 "sixteen strangers" strangers 16
 # shellcheck disable=SC2016
 on core timeout 5 bash -c 'exec {fd}<>/dev/tcp/198.51.100.10/443; printf "GET / HTTP/1.0\r\n\r\n" >&$fd; cat <&$fd' ||
     lab_fail "a browser is kept waiting"
-um3n_daemon phone
-wait_for 15 "the phone comes by TCP all the same" um3n_active phone wlan0 wwan0
-[[ $(um3n_status phone '[.peers[].paths[] | select(.state == "active") | .transport] | unique | join(" ")') == tcp ]] ||
+pair_daemon phone
+wait_for 15 "the phone comes by TCP all the same" pair_active phone wlan0 wwan0
+[[ $(pair_status phone '[.peers[].paths[] | select(.state == "active") | .transport] | unique | join(" ")') == tcp ]] ||
     lab_fail "not over TCP"
 wait_for 20 "the strangers have to go" strangers 0
-um3n_active phone wlan0 wwan0 >/dev/null || lab_fail "the phone had to go too"
+pair_active phone wlan0 wwan0 >/dev/null || lab_fail "the phone had to go too"
 lab_done

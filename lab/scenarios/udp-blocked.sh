@@ -28,7 +28,7 @@ EOR
 }
 # transports HOST: of its active paths, a word for each; over HOST WORDS: a condition for wait_for.
 transports() {
-    um3n_status "$1" '[.peers[].paths[] | select(.state == "active" and .tier != "never") | .link + ":" + .transport] | sort | join(" ")'
+    pair_status "$1" '[.peers[].paths[] | select(.state == "active" and .tier != "never") | .link + ":" + .transport] | sort | join(" ")'
 }
 over() {
     local now
@@ -46,17 +46,17 @@ since() {
 
 um3n_net
 um3n_config
-um3n_daemon agent
-wait_for 5 "the agent answers" um3n_status agent .pid
+pair_daemon agent
+wait_for 5 "the agent answers" pair_status agent .pid
 um3n_iperf_servers
 udp wifi off
 udp cell off
 begin
-um3n_daemon phone
+pair_daemon phone
 wait_for 15 "both links over TCP" over phone "wlan0:tcp wwan0:tcp"
 result start_over_tcp "$(since)" s
-um3n_ask phone status | grep -q "tcp, degraded: UDP does not pass" || lab_fail "hawser status does not say why"
-[[ $(um3n_status agent '[.peers[].paths[] | select(.degraded)] | length') == 2 ]] || lab_fail "the agent does not say it"
+pair_ask phone status | grep -q "tcp, degraded: UDP does not pass" || lab_fail "hawser status does not say why"
+[[ $(pair_status agent '[.peers[].paths[] | select(.degraded)] | length') == 2 ]] || lab_fail "the agent does not say it"
 wait_for 5 "the tunnel carries packets" on phone ping -c 1 -W 1 "$UM3N_STRIPED"
 
 um3n_iperf down "$UM3N_STRIPED" 5 down
@@ -75,7 +75,7 @@ begin
 wait_for 25 "both links over UDP" over phone "wlan0:udp wwan0:udp"
 result back_over_udp "$(since)" s
 no_tcp() {
-    [[ $(um3n_status agent '[.peers[].paths[] | select(.transport == "tcp")] | length') == 0 ]] &&
+    [[ $(pair_status agent '[.peers[].paths[] | select(.transport == "tcp")] | length') == 0 ]] &&
         [[ -z $(on agent ss -Htn state established "sport = :443") ]]
 }
 wait_for 5 "no TCP is left at the agent" no_tcp

@@ -3,11 +3,13 @@
  * Every data record carries a session sequence number, and the distance to the previous record of its flow, so the
  * receiver of a flow knows exactly which sequence it is missing. A record waits for its predecessor until
  *   - it comes,
- *   - or every path that the flow may be using has already delivered a later sequence: then it is lost, not late;
- *     this does not count for paths whose sender will send again what was lost, and in time,
- *   - or the deadline, from 5 to 200 ms, which the owner gives: how far apart the paths are, and how long it takes
- * until what was lost has been sent again. 200 ms because a thin path's queue comes on top of its delay, and because a
- *     flow that waits for so long has its sender try again anyway (Linux's TCP_RTO_MIN is 200 ms)
+ *   - or every path that the flow may be using has already delivered a later sequence: then it is lost, not late
+ *     (which does not count for paths whose sender will send again what was lost, and in time),
+ *   - or the deadline that the owner gives: how far apart the paths are, and how long sending again takes.
+ *
+ * The deadline is from 5 to 200 ms: a thin path's queue comes on top of its delay, and a flow that waits for longer has
+ * its sender try again anyway (Linux's TCP_RTO_MIN is 200 ms).
+ *
  * One flow never waits for another. A record that comes after its successor was released is passed on at once (late is
  * better than lost); duplicates are not seen here: the session removed them. The first record of a flow, and the first
  * after a second without any, waits for nothing. `now` never goes back from call to call. */
