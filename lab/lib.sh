@@ -371,9 +371,9 @@ figure() {
     awk "BEGIN { printf \"%.$2f\", $1 }"
 }
 
-# holds EXPRESSION: true if it does (awk); for assert.
+# holds EXPRESSION...: true if it does (awk; the words are one expression); for assert.
 holds() {
-    awk "BEGIN { exit !($1) }"
+    awk "BEGIN { exit !($*) }"
 }
 
 # iperf3_received FILE: bits per second that the receiver counted, from `iperf3 -J`.

@@ -208,8 +208,3 @@ um3n_iperf_servers() {
     wait_for 5 "iperf3 listens" listening server1 tcp 5201
     wait_for 5 "iperf3 listens" listening server2 tcp 5201
 }
-
-# um3n_is A OP B: a comparison of decimals.
-um3n_is() {
-    awk "BEGIN { exit !($1 $2 $3) }"
-}

@@ -64,8 +64,8 @@ stream() {
     printf '%s %s %s %s\n' "$2" "$3" "$1" "$4" >>"$DEMO_OUT/streams.txt"
 }
 
-# figure KEY VALUE UNIT TEXT [PAPER]: measured, not promised.
-figure() {
+# measured KEY VALUE UNIT TEXT [PAPER]: measured, not promised.
+measured() {
     demo__row "$1" "$2" "$3" - - "${5--}" "$4"
 }
 # promise KEY VALUE UNIT OP LIMIT TEXT [PAPER]
@@ -76,7 +76,7 @@ demo__row() {
     local kept=-
     if [[ $4 != - ]]; then
         kept=no
-        ! um3n_is "$2" "$4" "$5" || kept=yes
+        ! holds "$2" "$4" "$5" || kept=yes
         [[ $kept == yes ]] || echo "promise not kept: $7: $2 $3, promised $4 $5" >>"$LAB_DIR/failures"
     fi
     printf '%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n' "$1" "$2" "$3" "$4" "$5" "$6" "$kept" "$7" >>"$DEMO_OUT/promises.txt"

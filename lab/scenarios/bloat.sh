@@ -70,8 +70,8 @@ loaded() {
     result "${link}_${side}_added_p95" "$ADDED" ms
     result "${link}_${side}_goodput" "$RATE" Mbit/s
     result "${link}_${side}_share" "$share" %
-    WRONG+=$(um3n_is "$ADDED" '<=' 30 || echo " $link $side: $ADDED ms added;")
-    [[ $link == lte && $made == false ]] || WRONG+=$(um3n_is "$share" '>=' 90 || echo " $link $side: $share %;")
+    WRONG+=$(holds "$ADDED" '<=' 30 || echo " $link $side: $ADDED ms added;")
+    [[ $link == lte && $made == false ]] || WRONG+=$(holds "$share" '>=' 90 || echo " $link $side: $share %;")
 }
 
 WRONG=

@@ -27,6 +27,6 @@ after=$(awk "BEGIN { printf \"%.2f\", $(um3n_figure shell gap_at) - $back }")
 result ssh_after "$after" s
 result ssh_alive "$(um3n_figure shell alive)"
 assert "the ssh session goes on" test "$(um3n_figure shell alive)" = true
-assert "that gap was the dead time" um3n_is "$after" '>' 0
-assert "within 2 s" um3n_is "$after" '<=' 2
+assert "that gap was the dead time" holds "$after" '>' 0
+assert "within 2 s" holds "$after" '<=' 2
 lab_done

@@ -55,23 +55,23 @@ EOF
 
 # DSCP EF with ECT(0).
 pings 0xba
-assert "pings are answered" um3n_is "$ANSWERED" == 10
-assert "the DSCP is seen outside" um3n_is "$(counter core ef)" '>=' 10
-assert "the packets are ECN-capable outside" um3n_is "$(counter core capable)" '>=' 10
-assert "the DSCP comes out" um3n_is "$(counter server1 ef)" == 10
-assert "ECT(0) comes out" um3n_is "$(counter server1 capable)" == 10
-assert "nothing is marked" um3n_is "$(counter server1 ce)" == 0
+assert "pings are answered" holds "$ANSWERED" == 10
+assert "the DSCP is seen outside" holds "$(counter core ef)" '>=' 10
+assert "the packets are ECN-capable outside" holds "$(counter core capable)" '>=' 10
+assert "the DSCP comes out" holds "$(counter server1 ef)" == 10
+assert "ECT(0) comes out" holds "$(counter server1 capable)" == 10
+assert "nothing is marked" holds "$(counter server1 ce)" == 0
 
 on core nft add rule ip hawser_lab congested ip ecn set ce
 pings 0x02
 result marked "$(counter server1 ce)" of_10
-assert "marked pings are answered" um3n_is "$ANSWERED" == 10
-assert "each mark reaches the server" um3n_is "$(counter server1 ce)" == 10
-assert "none is dropped" um3n_is "$(drops)" == 0
+assert "marked pings are answered" holds "$ANSWERED" == 10
+assert "each mark reaches the server" holds "$(counter server1 ce)" == 10
+assert "none is dropped" holds "$(drops)" == 0
 pings 0x00
 result dropped "$(drops)" of_10
-assert "what cannot tell of congestion is dropped" um3n_is "$ANSWERED" == 0
-assert "and counted" um3n_is "$(drops)" == 10
+assert "what cannot tell of congestion is dropped" holds "$ANSWERED" == 0
+assert "and counted" holds "$(drops)" == 10
 on core nft flush chain ip hawser_lab congested
 
 # Our own queue: TCP with ECN, up, by one link, for 5 s.
@@ -86,5 +86,5 @@ marks=$(($(counter server1 ce) - before))
 result goodput "$RATE" Mbit/s
 result marks "$marks"
 result retransmits "$(jq '.end.sum_sent.retransmits' "$(bg_log bulk)")"
-assert "the tunnel's queue marks" um3n_is "$marks" '>' 0
+assert "the tunnel's queue marks" holds "$marks" '>' 0
 lab_done

@@ -56,9 +56,9 @@ declare -A sum
 for way in down up; do
     rate $way "$UM3N_VIA_WLAN" 5 "WiFi $way" "WiFi alone, $way, one TCP flow"
     wlan=$RATE
-    figure "wlan_$way" "$RATE" Mbit/s "WiFi alone, $way (cubic)" "14.67"
+    measured "wlan_$way" "$RATE" Mbit/s "WiFi alone, $way (cubic)" "14.67"
     rate $way "$UM3N_VIA_WWAN" 5 "3G $way" "3G alone, $way, one TCP flow"
-    figure "wwan_$way" "$RATE" Mbit/s "3G alone, $way (cubic)" "3.61"
+    measured "wwan_$way" "$RATE" Mbit/s "3G alone, $way (cubic)" "3.61"
     sum[$way]=$(awk "BEGIN { print $wlan + $RATE }")
 done
 for way in down up; do
@@ -106,7 +106,7 @@ bg_stop shell
 apps_video_stop video
 stream video "$apps_began" "$EPOCHREALTIME" "video 720p30 over RTP"
 stream ssh "$apps_began" "$EPOCHREALTIME" "ssh, typed into ten times a second"
-figure video_frames "$(um3n_figure video frames)" "" "video 720p30, RTP, under 2 Mbit/s: frames sent"
+measured video_frames "$(um3n_figure video frames)" "" "video 720p30, RTP, under 2 Mbit/s: frames sent"
 for kind in planned carrier blackhole; do
     case $kind in
     planned) limit=0 paper="none seen" text="the WiFi is left as planned" ;;
@@ -116,9 +116,9 @@ for kind in planned carrier blackhole; do
     promise "video_$kind" "$(apps_frames_lost video "${away_from[$kind]}" "${away_until[$kind]}")" frames '<=' "$limit" \
         "video: frames lost, $text" "$paper"
 done
-figure video_lost "$(um3n_figure video lost)" frames "video: frames lost in all, faults or not"
+measured video_lost "$(um3n_figure video lost)" frames "video: frames lost in all, faults or not"
 promise ssh "$(um3n_figure shell 'alive | if . then 3 else 0 end')" "of 3" '==' 3 "ssh: goes on through the faults"
-figure ssh_rtt "$(um3n_figure shell rtt_max_ms)" ms "ssh: longest wait for an echo, typed each 100 ms"
+measured ssh_rtt "$(um3n_figure shell rtt_max_ms)" ms "ssh: longest wait for an echo, typed each 100 ms"
 promise download "$intact" "of 3" '==' 3 "download: intact by sha256 (nginx, $APPS_CC)"
 
 # --- 5: gaps --------------------------------------------------------------------------------------------------------
