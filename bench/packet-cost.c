@@ -5,12 +5,15 @@
  *
  * Theory of operation. A node and its agent shake hands; then the node is given TCP super-packets of PIECES packets,
  * one each STEP of virtual time, and each train that it gives is handed to the agent as UDP_GRO would, HALF later; what
- * the agent says comes back after another HALF. The first WARM are for the rates to settle. Of the next COUNT, what
- * runs inside of cost_send      node_on_packet, node_output of the node cost_receive   node_on_datagram, node_pop_inner
- * of the agent cost_ack       node_output of the agent, node_on_datagram of the node is what callgrind counts;
- * --toggle-collect takes nothing else. No clock, no socket, and seeded randomness: the count repeats to the instruction
- * on one machine. Prints one object of JSON: packets measured, and how they came out. Every byte must come out once and
- * in order, or the exit code is 1.
+ * the agent says comes back after another HALF. The first WARM are for the rates to settle. Of the next COUNT,
+ * callgrind counts what runs inside of one of these functions, and nothing else:
+ *
+ *   cost_send      node_on_packet, node_output of the node
+ *   cost_receive   node_on_datagram, node_pop_inner of the agent
+ *   cost_ack       node_output of the agent, node_on_datagram of the node
+ *
+ * No clock, no socket, and seeded randomness: the count repeats to the instruction on one machine. Prints one object of
+ * JSON: packets measured, and how they came out. Every byte must come out once and in order, or the exit code is 1.
  *
  * Limits: what the kernel does is not in it; valgrind knows no AVX-512, so the cipher is OpenSSL's for AVX2. */
 #include "node/node.h"

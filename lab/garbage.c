@@ -65,10 +65,12 @@ static int capture(struct garbage *g, const char *interface)
     instant end = clock_now() + 1 * SEC;
     uint8_t pkt[2048];
 
-    if (fd < 0 || at.sll_ifindex == 0 || bind(fd, (struct sockaddr *)&at, sizeof(at)) < 0) {
+    if (at.sll_ifindex == 0 || fd < 0 || bind(fd, (struct sockaddr *)&at, sizeof(at)) < 0) {
+        int r = at.sll_ifindex == 0 ? -ENODEV : -errno;
+
         if (fd >= 0)
             close(fd);
-        return -1;
+        return r;
     }
     while (g->count < CAPTURE_MAX && clock_now() < end) {
         struct pollfd p = { .fd = fd, .events = POLLIN };
@@ -143,8 +145,9 @@ int main(int argc, char **argv)
     if (o != 0)
         return o;
     g.to = raw.to;
-    if (capture(&g, interface) < 0 || g.count == 0) {
-        fprintf(stderr, "hawser-garbage: %s: %s\n", interface, g.count ? strerror(errno) : "no record came by");
+    o = capture(&g, interface);
+    if (o < 0 || g.count == 0) {
+        fprintf(stderr, "hawser-garbage: %s: %s\n", interface, o < 0 ? strerror(-o) : "no record came by");
         raw_close(&raw);
         return 1;
     }

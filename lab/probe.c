@@ -7,9 +7,9 @@
  *
  * Each prints one line of JSON at its end. Everything runs on one machine, so both ends read one clock. */
 #include "probe.h"
+#include "sys/sockaddr.h"
 
 #include <errno.h>
-#include <netinet/in.h>
 #include <sched.h>
 #include <stdio.h>
 #include <time.h>
@@ -55,29 +55,10 @@ void probe_realtime(void)
     sched_setscheduler(0, SCHED_FIFO, &(struct sched_param){ .sched_priority = RT_PRIORITY });
 }
 
-static socklen_t sockaddr_from(const struct endpoint *e, struct sockaddr_storage *ret)
-{
-    memset(ret, 0, sizeof(*ret));
-    if (e->addr.family == ADDR_V4) {
-        struct sockaddr_in *sa = (struct sockaddr_in *)ret;
-
-        sa->sin_family = AF_INET;
-        sa->sin_port = htons(e->port);
-        memcpy(&sa->sin_addr, e->addr.bytes, 4);
-        return sizeof(*sa);
-    }
-    struct sockaddr_in6 *sa = (struct sockaddr_in6 *)ret;
-
-    sa->sin6_family = AF_INET6;
-    sa->sin6_port = htons(e->port);
-    memcpy(&sa->sin6_addr, e->addr.bytes, 16);
-    return sizeof(*sa);
-}
-
 int probe_udp_bind(const struct endpoint *at)
 {
     struct sockaddr_storage sa;
-    socklen_t len = sockaddr_from(at, &sa);
+    socklen_t len = sockaddr_from_endpoint(at, 0, &sa);
     int size = RECEIVE_BUFFER, fd = socket(sa.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 
     if (fd < 0 || bind(fd, (struct sockaddr *)&sa, len) < 0) {
@@ -96,7 +77,7 @@ int probe_udp_connect(const struct endpoint *to, const struct endpoint *from)
 
     if (fd < 0)
         return -1;
-    len = sockaddr_from(to, &sa);
+    len = sockaddr_from_endpoint(to, 0, &sa);
     if (connect(fd, (struct sockaddr *)&sa, len) < 0) {
         probe_fail("connect");
         close(fd);

@@ -2,10 +2,15 @@
  *
  * Theory of operation. The sender writes one datagram each 1/pps seconds by absolute deadlines, each with its number
  * and the time of sending; then END_COPIES markers, END_EVERY apart, that tell how many there were. The receiver notes
- * the first arrival of each number. It reports: lost, duplicates, reordered   datagrams gap_ms       the longest time
- * between two arrivals of new datagrams: what an application sees as silence gap_at       when that gap ended, seconds
- * of CLOCK_REALTIME outage_ms    the longest run of lost datagrams, as the time in which they were sent delay_*_ms one
- * way, of what arrived The sender reports its own greatest lateness: a gap below that means nothing.
+ * the first arrival of each number. It reports:
+ *
+ *   lost, duplicates, reordered   datagrams
+ *   gap_ms       the longest time between two arrivals of new datagrams: what an application sees as silence
+ *   gap_at       when that gap ended, seconds of CLOCK_REALTIME
+ *   outage_ms    the longest run of lost datagrams, as the time in which they were sent
+ *   delay_*_ms   one way, of what arrived
+ *
+ * The sender reports its own greatest lateness: a gap below that means nothing.
  *
  * Limits: STREAM_MAX datagrams (33 minutes of 500 a second), 16 to 1400 bytes each. */
 #include "probe.h"

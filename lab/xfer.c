@@ -19,6 +19,8 @@
  * Sources: MPTCP sockets, Linux Documentation/networking/mptcp.rst (IPPROTO_MPTCP, RFC 8684). */
 #include "base/addr.h"
 #include "base/instant.h"
+#include "sys/clock.h"
+#include "sys/sockaddr.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -62,43 +64,15 @@ struct seen {
 
 static uint8_t block[BLOCK];
 
-static instant clock_now(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (instant)t.tv_sec * SEC + t.tv_nsec / 1000;
-}
-
 static int fail(const char *what)
 {
     fprintf(stderr, "hawser-xfer: %s: %s\n", what, strerror(errno));
     return 1;
 }
 
-static socklen_t sockaddr_from(const struct endpoint *e, struct sockaddr_storage *ret)
-{
-    memset(ret, 0, sizeof(*ret));
-    if (e->addr.family == ADDR_V4) {
-        struct sockaddr_in *sa = (struct sockaddr_in *)ret;
-
-        sa->sin_family = AF_INET;
-        sa->sin_port = htons(e->port);
-        memcpy(&sa->sin_addr, e->addr.bytes, 4);
-        return sizeof(*sa);
-    }
-    struct sockaddr_in6 *sa = (struct sockaddr_in6 *)ret;
-
-    sa->sin6_family = AF_INET6;
-    sa->sin6_port = htons(e->port);
-    memcpy(&sa->sin6_addr, e->addr.bytes, 16);
-    return sizeof(*sa);
-}
-
 static int socket_open(const struct endpoint *e, const struct options *o)
 {
-    int fd = socket(e->addr.family == ADDR_V4 ? AF_INET : AF_INET6, SOCK_STREAM | SOCK_CLOEXEC,
-                    o->mptcp ? IPPROTO_MPTCP : IPPROTO_TCP);
+    int fd = socket(sockaddr_family(&e->addr), SOCK_STREAM | SOCK_CLOEXEC, o->mptcp ? IPPROTO_MPTCP : IPPROTO_TCP);
     const char *c = o->congestion;
 
     if (fd >= 0 && c && setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, c, (socklen_t)strlen(c)) < 0) {
@@ -176,7 +150,7 @@ static int receive(const struct endpoint *e, const struct options *o)
 {
     static struct seen seen;
     struct sockaddr_storage sa;
-    socklen_t sa_len = sockaddr_from(e, &sa);
+    socklen_t sa_len = sockaddr_from_endpoint(e, 0, &sa);
     bool intact = true;
     ssize_t n;
     int one = 1, fd, listener = socket_open(e, o);
@@ -202,7 +176,7 @@ static int receive(const struct endpoint *e, const struct options *o)
 static int transmit(const struct endpoint *e, const struct options *o)
 {
     struct sockaddr_storage sa;
-    socklen_t sa_len = sockaddr_from(e, &sa);
+    socklen_t sa_len = sockaddr_from_endpoint(e, 0, &sa);
     int fd = socket_open(e, o);
     uint64_t sent = 0;
     instant end;
@@ -211,7 +185,7 @@ static int transmit(const struct endpoint *e, const struct options *o)
         return fail(o->congestion ? o->congestion : "socket");
     if (o->has_source) {
         struct sockaddr_storage from;
-        socklen_t from_len = sockaddr_from(&o->source, &from);
+        socklen_t from_len = sockaddr_from_endpoint(&o->source, 0, &from);
 
         if (bind(fd, (struct sockaddr *)&from, from_len) < 0)
             return fail("source");

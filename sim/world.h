@@ -91,10 +91,9 @@ struct world_uplink {
     span nat_timeout;
     struct world_mapping mappings[WORLD_NAT_MAPPINGS];
     uint16_t next_port;
-    bool send_error; /* sending fails as it does without a route */
-    unsigned
-        udp_lost_percent;   /* of datagrams over UDP, both ways; those over TCP pass, in order if the link keeps it */
-    uint64_t tcp_datagrams; /* sent and received over TCP */
+    bool send_error;           /* sending fails as it does without a route */
+    unsigned udp_lost_percent; /* of datagrams over UDP, both ways; those over TCP pass */
+    uint64_t tcp_datagrams;    /* sent and received over TCP */
     uint64_t tx_datagrams, tx_bytes, rx_datagrams, rx_bytes, nat_drops;
 };
 
@@ -185,9 +184,7 @@ bool world_run_until(struct world *w, bool (*done)(void *ctx), void *ctx, span l
 
 /* An agent at the core, listening on one IPv4 endpoint (and an IPv6 one with v6). */
 struct world_end *world_agent(struct world *w, const char *name, const struct node_options *options, bool v6);
-/* What the agent sends goes through one link of these parameters, which holds so many packets. What comes to it does
- * not.
- */
+/* What the agent sends (not what comes to it) goes through one link of these parameters, of so many packets. */
 void world_agent_access(struct world_end *e, const char *params, size_t packets);
 /* A node of that agent: peers on both sides, uplinks, inner addresses. Does not connect. */
 struct world_end *world_node(struct world *w, const char *name, struct world_end *agent,

@@ -335,9 +335,7 @@ static void test_control_call(void **state)
     control_free(NULL);
 }
 
-/* The status of an agent with 4,096 peers that are away has 1.7 MB; with their sessions and paths it has ten times
- * that.
- */
+/* The status of an agent with 4,096 peers that are away has 1.7 MB; with sessions and paths it has ten times that. */
 static void test_control_long_answer(void **state)
 {
     size_t len = 20u << 20;

@@ -72,10 +72,8 @@ static void expect_progress(struct run *r, const char *what)
     }
     if (r->b.w->failed)
         fail_msg("%s", r->b.w->error);
-    printf("# %-24s 200 kB more up after %lld ms, down %lld ms; silence of steady flows up %lld and %lld ms, down %lld "
-           "and "
-           "%lld ms; "
-           "mtu node %zu %zu, agent %zu %zu\n",
+    printf("# %-24s 200 kB more up after %lld ms, down %lld ms; silence of steady flows up %lld and %lld ms, "
+           "down %lld and %lld ms; mtu node %zu %zu, agent %zu %zu\n",
            what, (long long)up_at / 1000, (long long)down_at / 1000, (long long)traffic_gap(r->steady_up) / 1000,
            (long long)traffic_gap(r->big_up) / 1000, (long long)traffic_gap(r->steady_down) / 1000,
            (long long)traffic_gap(r->big_down) / 1000, mtu_of(&r->b, r->b.node, 0), mtu_of(&r->b, r->b.node, 1),

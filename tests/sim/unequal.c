@@ -112,8 +112,7 @@ static void test_environments(void **state)
     assert_true(product >= LEAST_MEAN);
 }
 
-/* A clean link beside one that loses: the clean one carries what it carries alone, and some of the other comes on top.
- */
+/* A clean link beside one that loses: the clean one carries what it carries alone, and some of the other is added. */
 static void test_loss_on_one_path_slows_no_other(void **state)
 {
     double clean = goodput(PARAMS("rate=50mbit delay=20ms")),
