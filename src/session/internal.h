@@ -23,7 +23,7 @@
 #define EPOCH_RX_MAX (SESSION_SLOTS + LOOKAHEAD + 1)
 #define DUP_MAX 256              /* copies waiting for one path */
 #define DUP_LIFE (200 * MSEC)    /* chosen: a copy later than this helps nobody: resequencing gives up then */
-#define RESEND_LIFE (300 * MSEC) /* chosen: the longest resequencing wait, and the queue before it */
+#define RESEND_LIFE (300 * MSEC) /* from a first sending; chosen: the longest resequencing wait, and the way */
 #define REINJECT_MAX 1024        /* packets of each class */
 #define EVENTS_MAX 64
 #define DELIVER_MAX 512

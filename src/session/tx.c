@@ -358,6 +358,7 @@ static void number(struct session *s, struct flow *f, struct pbuf *b, unsigned s
     f->has_seq = true;
     f->pinned = (uint8_t)(slot + 1);
     b->note = note_make(note_tos(b), f->steer, f->class);
+    b->stamp = now;
     data_header_put(b->data, &h);
     s->info.tx_bytes += b->len - DATA_HEADER_LEN;
     s->info.tx_pkts++;

@@ -38,7 +38,7 @@ struct pico {
 };
 
 /* Known: a new flow's first records race over two paths and the resequencer does not hold the first that comes, so
- * three duplicates end slow start at ten segments (drop_*, backup); on 1 Mbit/s with a queue of two records a path
+ * three duplicates end slow start at ten segments (drop_*); on 1 Mbit/s with a queue of two records a path
  * whose rate is not measured to the end yet is paced too fast, and each second record is lost (sat_plus, break1,
  * break2, back1). */
 static const struct pico cases[] = {
@@ -60,7 +60,7 @@ static const struct pico cases[] = {
     { "back1", { "rate=1mbit delay=10ms queue=20ms", LINK }, 1000000, 3.30, BACK_SILENT, { 0 }, 0, true },
     { "tunnel", { LINK, LINK }, 1000000, 12.0, BOTH_FOR_5_S, { 0 }, 0, false },
     { "abandon", { LINK, LINK }, 1000000, 3.80, ABANDON, { 0 }, 0, false },
-    { "backup", { LINK, LINK }, 1000000, 2.00, NOTHING, { TIER_PRIMARY, TIER_BACKUP }, 50000, true },
+    { "backup", { LINK, LINK }, 1000000, 2.00, NOTHING, { TIER_PRIMARY, TIER_BACKUP }, 50000, false },
     { "standup", { LINK, LINK }, 1000000, 7.20, DROP_FIRST, { TIER_PRIMARY, TIER_BACKUP }, 0, false },
     { "nat", { LINK, LINK }, 1000000, 3.00, REBIND, { 0 }, 0, false },
 };

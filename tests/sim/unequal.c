@@ -122,6 +122,34 @@ static void test_loss_on_one_path_slows_no_other(void **state)
     assert_true(both >= LEAST_OF_BEST * clean);
 }
 
+/* A packet's wait in the queue is not time that the flow has waited for it: what a link loses is sent again all the
+ * same, and only the queue drops. */
+static void test_resent_after_a_long_queue(void **state)
+{
+    struct bench b =
+        bench_make(1, NULL, false, PARAMS("rate=2mbit delay=10ms loss=2%", "rate=2mbit delay=10ms loss=2%"));
+    struct session_path_info first, second;
+    struct session_info info;
+    struct traffic_flow *f;
+
+    bench_begin(&b);
+    f = traffic_steady(b.t, b.node, b.agent, 8000000, 1000, false);
+    world_run_for(b.w, 4 * SEC);
+    traffic_stop(f);
+    world_run_for(b.w, 10 * SEC);
+    session_path_info(node_peer_session(b.node->node, 0), 0, b.w->now, &first);
+    session_path_info(node_peer_session(b.node->node, 0), 1, b.w->now, &second);
+    session_info(node_peer_session(b.node->node, 0), b.w->now, &info);
+    printf("# lost %llu by the links, %llu by the queue, %llu in all; the longest way %lld ms\n",
+           (unsigned long long)(first.metrics.lost_pkts + second.metrics.lost_pkts),
+           (unsigned long long)(info.flowq.dropped_codel + info.flowq.dropped_full),
+           (unsigned long long)traffic_missing(f), (long long)f->delay_max / 1000);
+    assert_true(f->delay_max > 600 * MSEC);
+    assert_true(first.metrics.lost_pkts + second.metrics.lost_pkts > 20);
+    assert_int_equal(traffic_missing(f), info.flowq.dropped_codel + info.flowq.dropped_full);
+    bench_done(&b);
+}
+
 /* What cannot be put in order is left out, says why, and takes over when it is alone. */
 static void test_far_path_is_parked(void **state)
 {
@@ -150,6 +178,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_environments),
         cmocka_unit_test(test_loss_on_one_path_slows_no_other),
+        cmocka_unit_test(test_resent_after_a_long_queue),
         cmocka_unit_test(test_far_path_is_parked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
