@@ -11,6 +11,19 @@
 
 #include "session/internal.h"
 
+uint64_t epoch_rx_cid(const struct session *s, const struct epoch *e, uint32_t path_id)
+{
+    uint64_t cid = schedule_cid(e->master, path_id, e->initiator ? SCHEDULE_TO_INITIATOR : SCHEDULE_TO_RESPONDER);
+
+    return e->peer_features & FEATURE_SHARDS ? shard_cid(s->o.shard, cid) : cid;
+}
+
+uint64_t epoch_tx_cid(const struct epoch *e, uint32_t path_id)
+{
+    return shard_cid(e->peer_shard,
+                     schedule_cid(e->master, path_id, e->initiator ? SCHEDULE_TO_RESPONDER : SCHEDULE_TO_INITIATOR));
+}
+
 static void rx_remove(struct session *s, struct cid_entry *e)
 {
     if (map64_get(s->o.cids, e->cid) == e)
@@ -21,7 +34,7 @@ static void rx_remove(struct session *s, struct cid_entry *e)
 
 static void rx_add(struct session *s, struct epoch *ep, uint32_t path_id)
 {
-    uint64_t cid = schedule_cid(ep->master, path_id, ep->initiator ? SCHEDULE_TO_INITIATOR : SCHEDULE_TO_RESPONDER);
+    uint64_t cid = epoch_rx_cid(s, ep, path_id);
     struct cid_entry *e = NULL;
 
     for (size_t i = 0; i < EPOCH_RX_MAX; i++) {
@@ -123,7 +136,7 @@ struct aead *epoch_tx_key(struct epoch *e, unsigned slot, uint32_t path_id, uint
         schedule_path_key(e->master, path_id, direction, key);
         e->tx[slot].aead = aead_new(e->suite, key);
         e->tx[slot].path_id = path_id;
-        e->tx[slot].cid = schedule_cid(e->master, path_id, direction);
+        e->tx[slot].cid = epoch_tx_cid(e, path_id);
         e->tx[slot].records = 0;
         ident_wipe(key, sizeof(key));
     }

@@ -39,6 +39,7 @@ static int init_make(struct session *s, const uint8_t *cookie, instant now)
         .flags = s->o.opener ? HELLO_FLAG_OPENER : 0,
         .suites = s->o.suites,
         .features = s->o.features,
+        .shard = s->o.shard,
     };
     /* What is not up may be up at the other end still, which would go on where it was. */
     if (!s->up || s->want_fresh)
@@ -173,6 +174,7 @@ int session_on_response(struct session *s, const uint8_t *pkt, size_t len, const
     if (!e)
         return -ENOMEM;
     e->peer_features = hello.features;
+    e->peer_shard = hello.shard;
     /* An acceptor that begins has just started: it has no session to go on with. */
     fresh = (hello.flags & HELLO_FLAG_FRESH) || !s->up || !s->o.opener;
     if (fresh)
@@ -284,6 +286,7 @@ int session_on_init(struct session *s, struct handshake_seen *seen, int64_t cook
         .flags = (uint8_t)((fresh ? HELLO_FLAG_FRESH : 0) | (s->o.opener ? HELLO_FLAG_OPENER : 0)),
         .suites = s->o.suites,
         .features = s->o.features,
+        .shard = s->o.shard,
     };
     n = handshake_response_make(seen, s->o.self, s->o.psk, &hello, s->o.rng, r->body, master);
     if (n < 0)
@@ -295,6 +298,7 @@ int session_on_init(struct session *s, struct handshake_seen *seen, int64_t cook
     e->fresh = fresh;
     e->session_id = seen->hello.session_id;
     e->peer_features = seen->hello.features;
+    e->peer_shard = seen->hello.shard;
     e->cookie_time = cookie_time;
     memcpy(e->digest, seen->digest, 32);
     epoch_free(s, s->next);
@@ -349,7 +353,7 @@ static bool confirm_output(struct session *s, uint8_t *buf, struct session_tx *r
     s->confirm_left--;
     s->confirm_again = now + 200 * MSEC;
     schedule_path_key(e->master, HANDSHAKE_PATH_ID, SCHEDULE_TO_RESPONDER, key);
-    cid = schedule_cid(e->master, HANDSHAKE_PATH_ID, SCHEDULE_TO_RESPONDER);
+    cid = epoch_tx_cid(e, HANDSHAKE_PATH_ID);
     aead = aead_new(e->suite, key);
     ident_wipe(key, sizeof(key));
     if (!aead)

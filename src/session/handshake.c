@@ -17,7 +17,7 @@
 #include "wire/header.h"
 
 #define FIXED_LEN 20 /* type, version, suite, 0, salt */
-#define HELLO_LEN (32 + 64 + 8 + 1 + 1 + 4)
+#define HELLO_LEN (32 + 64 + 8 + 1 + 1 + 4 + 1)
 #define HELLO_MAX 256 /* with what a newer version may add */
 #define PROLOGUE_LEN (4 + COOKIE_LEN + 8)
 
@@ -79,7 +79,16 @@ static size_t hello_write(uint8_t *buf, size_t size, const struct hello *h, cons
     write_u8(&w, h->flags);
     write_u8(&w, h->suites);
     write_u32(&w, h->features);
+    write_u8(&w, (uint8_t)(h->shard.bits << 4 | h->shard.value));
     return writer_len(&w);
+}
+
+static int shard_read(struct reader *r, struct shard *ret)
+{
+    uint8_t both = reader_left(r) > 0 ? read_u8(r) : 0; /* an older end has none */
+
+    *ret = (struct shard){ .bits = both >> 4, .value = both & 0xf };
+    return ret->bits <= SHARD_BITS_MAX && ret->value >> ret->bits == 0 ? 0 : -EBADMSG;
 }
 
 /* What follows the known fields belongs to a newer version and is authenticated but not read. */
@@ -94,7 +103,7 @@ static int hello_read(const uint8_t *buf, size_t len, const uint8_t static_pub[3
     ret->flags = read_u8(&r);
     ret->suites = read_u8(&r);
     ret->features = read_u32(&r);
-    if (r.failed || binding_verify(ret->ed25519, static_pub, sig) < 0)
+    if (shard_read(&r, &ret->shard) < 0 || r.failed || binding_verify(ret->ed25519, static_pub, sig) < 0)
         return -EBADMSG;
     return 0;
 }

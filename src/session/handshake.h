@@ -10,7 +10,8 @@
  * are the Noise prologue: a recorded INIT cannot be given another cookie. A cookie is the responder's time of issue and
  * a MAC over it and the initiator's endpoint.
  *
- * Both Noise payloads are a hello: Ed25519 identity, signature over the X25519 key, session id, features, suites. */
+ * Both Noise payloads are a hello: Ed25519 identity, signature over the X25519 key, session id, features, suites,
+ * shard. */
 #pragma once
 
 #include "base/addr.h"
@@ -35,13 +36,26 @@
 #define FEATURE_STEER_MIRROR 1u
 #define FEATURE_RESET_TOKEN 2u
 #define FEATURE_PIECES 4u /* joins the pieces of a packet */
-#define FEATURES_KNOWN (FEATURE_STEER_MIRROR | FEATURE_RESET_TOKEN | FEATURE_PIECES)
+#define FEATURE_SHARDS 8u /* heeds the shard that a hello names */
+#define FEATURES_KNOWN (FEATURE_STEER_MIRROR | FEATURE_RESET_TOKEN | FEATURE_PIECES | FEATURE_SHARDS)
+
+/* An end of several workers wants the records of a session at one of them, and its kernel sees no more of a record than
+ * the connection id: so many of its last bits, and their value, are what the receiver says in its hello. */
+#define SHARD_BITS_MAX 4
+struct shard {
+    uint8_t bits, value; /* 0 bits: all the same */
+};
+static inline uint64_t shard_cid(struct shard s, uint64_t cid)
+{
+    return (cid & ~((UINT64_C(1) << s.bits) - 1)) | s.value;
+}
 
 struct hello {
     uint8_t ed25519[32];
     uint64_t session_id;
     uint8_t flags, suites;
     uint32_t features;
+    struct shard shard;
 };
 
 /* Keys that depend on one static public key alone, computed once. */

@@ -49,6 +49,7 @@ struct epoch {
     uint8_t digest[32]; /* of the INIT that we answered */
     uint64_t session_id;
     uint32_t peer_features;
+    struct shard peer_shard;
     int64_t cookie_time; /* -1: none */
     instant born;
     uint64_t failed; /* records that did not open */
@@ -269,6 +270,8 @@ struct epoch *epoch_new(struct session *s, const uint8_t master[32], enum suite 
 void epoch_free(struct session *s, struct epoch *e);
 void epoch_sync_rx(struct session *s, struct epoch *e); /* connection ids for the paths there are and may come */
 void epochs_sync_rx(struct session *s);
+uint64_t epoch_rx_cid(const struct session *s, const struct epoch *e, uint32_t path_id);
+uint64_t epoch_tx_cid(const struct epoch *e, uint32_t path_id);
 struct aead *epoch_rx_key(struct cid_entry *e);
 struct aead *epoch_tx_key(struct epoch *e, unsigned slot, uint32_t path_id, uint64_t *ret_cid);
 void epoch_install(struct session *s, struct epoch *e); /* current becomes previous */

@@ -125,8 +125,7 @@ static void add_token(struct session *s, struct writer *w, unsigned slot)
 {
     uint8_t body[8 + RESET_TOKEN_LEN];
     /* The id on which the peer sends to us is the one that we may not know after a restart. */
-    uint64_t cid = schedule_cid(s->cur->master, s->paths[slot].id,
-                                s->cur->initiator ? SCHEDULE_TO_INITIATOR : SCHEDULE_TO_RESPONDER);
+    uint64_t cid = epoch_rx_cid(s, s->cur, s->paths[slot].id);
 
     put_be64(body, cid);
     blake2s_mac16(body + 8, s->o.reset_secret, body, 8);

@@ -28,6 +28,7 @@ enum packet_type {
 #define SEALED_TAG_LEN 16
 #define SEALED_MIN_LEN (SEALED_HEADER_LEN + 4 + SEALED_TAG_LEN)
 #define CID_MASK ((UINT64_C(1) << 56) - 1)
+#define SEALED_CID_LAST 7 /* where the connection id's last byte stands */
 
 #define RESET_TOKEN_LEN 16
 /* Shorter than the shortest sealed record, so two ends cannot reset for ever. */

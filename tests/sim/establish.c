@@ -473,6 +473,7 @@ static size_t newer_init(struct listener *l, const struct identity *id, const ui
     write_u8(&wr, HELLO_FLAG_OPENER | 0x80);
     write_u8(&wr, 0xf0 | suite_supported());
     write_u32(&wr, 0xffffffff);
+    write_u8(&wr, 3 << 4 | 1);
     write_bytes(&wr, (const uint8_t *)"what only a later version knows", 31);
     assert_int_equal(noise_init(&l->h.noise, NOISE_IKPSK2, l->h.suite, true, prologue, sizeof(prologue),
                                 id->x25519_priv, id->x25519, l->agent.x25519, psk),
