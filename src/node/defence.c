@@ -26,8 +26,11 @@
 
 int defence_init(struct node *n, instant now)
 {
-    rng_fill(&n->o.rng, &n->jar, sizeof(n->jar));
-    n->jar_made = now;
+    static const uint8_t none[32];
+
+    if (memcmp(n->o.jar_secret, none, sizeof(none)) == 0)
+        rng_fill(&n->o.rng, n->o.jar_secret, sizeof(n->o.jar_secret));
+    n->jar_period = -1;
     n->budget_us = BUDGET_MAX; /* all nodes come back at once after a restart: none should need a cookie for that */
     n->budget_at = n->source_at = n->reset_at = now;
     n->reset_credit = RESETS_PER_SEC;
@@ -40,6 +43,19 @@ void defence_deinit(struct node *n)
 {
     free(n->seen[0]);
     free(n->seen[1]);
+}
+
+/* The secret of this span of time: the same in all shares. */
+static void renew_jar(struct node *n, instant now)
+{
+    int64_t period = now / JAR_LIFE;
+    uint8_t number[8];
+
+    if (period == n->jar_period)
+        return;
+    put_be64(number, (uint64_t)period);
+    blake2s_keyed(n->jar.secret, n->o.jar_secret, HASH_PARTS({ number, sizeof(number) }));
+    n->jar_period = period;
 }
 
 /* Marks the source; true when it was marked in this span or the one before. */
@@ -65,6 +81,12 @@ static bool seen_before(struct node *n, const struct endpoint *from, instant now
     seen = ((*word | n->seen[1][bit / 64]) & mask) != 0;
     *word |= mask;
     return seen;
+}
+
+static void pump_ready(struct node *n, instant now)
+{
+    LIST_FOREACH (p, &n->ready, struct peer, ready)
+        peer_pump(p, now);
 }
 
 static struct small_out *small_push(struct node *n, const struct locator_pair *at)
@@ -119,6 +141,13 @@ static void answer_cookie(struct node *n, const struct locator_pair *at, const u
     o->len = COOKIE_PACKET_LEN;
 }
 
+static void remember_init(struct node *n, const uint8_t digest[32], const struct peer *p)
+{
+    n->recent_inits[n->recent_inits_next].digest = get_le64(digest);
+    n->recent_inits[n->recent_inits_next].peer = p->index;
+    n->recent_inits_next = (n->recent_inits_next + 1) % RECENT_INITS;
+}
+
 static struct peer *known_init(struct node *n, const uint8_t digest[32])
 {
     for (unsigned i = 0; i < RECENT_INITS; i++)
@@ -127,12 +156,85 @@ static struct peer *known_init(struct node *n, const uint8_t digest[32])
     return NULL;
 }
 
-static void on_init(struct node *n, const struct locator_pair *at, const uint8_t *pkt, size_t len, instant now)
+static void hand_init(const struct peer *p, const struct locator_pair *at, const uint8_t *pkt, size_t len,
+                      int64_t cookie_time)
+{
+    const struct node_handover h = {
+        .kind = NODE_HANDOVER_INIT,
+        .to = handover_share(p),
+        .at = *at,
+        .cookie_time = cookie_time,
+    };
+
+    handover_push(p->node, &h, pkt, len, NULL);
+}
+
+/* A copy of an INIT that we know: no public-key work. False if it is not one. */
+static bool repeat_init(struct node *n, const struct locator_pair *at, const uint8_t *pkt, size_t len,
+                        int64_t cookie_time, instant now)
 {
     uint8_t digest[32];
-    struct handshake_seen seen;
-    int64_t cookie_time;
     struct peer *p;
+
+    if (handshake_digest(&n->self_mask, pkt, len, digest) < 0 || !(p = known_init(n, digest)))
+        return false;
+    if (!handover_is_ours(p)) {
+        hand_init(p, at, pkt, len, cookie_time);
+        return true;
+    }
+    if (!p->session || !session_on_known_init(p->session, digest, at, now))
+        return false;
+    peer_touch(p);
+    n->drops[NODE_DROP_REPLAY_INIT]++;
+    return true;
+}
+
+/* Public-key work. */
+static void take_init(struct node *n, const struct locator_pair *at, const uint8_t *pkt, size_t len,
+                      int64_t cookie_time, instant now)
+{
+    struct handshake_seen seen;
+    struct peer *p;
+    int r;
+
+    if (handshake_init_read(&n->self_mask, n->o.self, n->o.suites, pkt, len, &seen) < 0) {
+        n->drops[NODE_DROP_HANDSHAKE]++;
+        return;
+    }
+    p = map64_get(&n->by_static, siphash13(n->hash_key, seen.static_pub, 32));
+    if (!p || memcmp(p->spec.key.x25519, seen.static_pub, 32) != 0) {
+        n->drops[NODE_DROP_UNKNOWN_PEER]++;
+    } else if (!handover_is_ours(p)) {
+        remember_init(n, seen.digest, p);
+        hand_init(p, at, pkt, len, cookie_time);
+    } else if (peer_session_make(p, now) < 0) {
+        n->drops[NODE_DROP_NO_BUFFER]++;
+    } else {
+        peer_touch(p);
+        r = session_on_init(p->session, &seen, cookie_time, at, now);
+        if (r == 1)
+            answer_cookie(n, at, pkt, len, now);
+        else if (r < 0)
+            n->drops[NODE_DROP_HANDSHAKE]++;
+        else
+            remember_init(n, seen.digest, p);
+    }
+    ident_wipe(&seen, sizeof(seen));
+}
+
+void defence_on_paid_init(struct node *n, const struct locator_pair *at, const uint8_t *pkt, size_t len,
+                          int64_t cookie_time, instant now)
+{
+    renew_jar(n, now);
+    refill(n, now);
+    if (!repeat_init(n, at, pkt, len, cookie_time, now))
+        take_init(n, at, pkt, len, cookie_time, now);
+    pump_ready(n, now);
+}
+
+static void on_init(struct node *n, const struct locator_pair *at, const uint8_t *pkt, size_t len, instant now)
+{
+    int64_t cookie_time;
     int r = handshake_check_mac1(&n->self_mask, pkt, len);
 
     if (r < 0) {
@@ -147,49 +249,27 @@ static void on_init(struct node *n, const struct locator_pair *at, const uint8_t
         answer_cookie(n, at, pkt, len, now);
         return;
     }
-    if (handshake_digest(&n->self_mask, pkt, len, digest) == 0 && (p = known_init(n, digest)) && p->session &&
-        session_on_known_init(p->session, digest, at, now)) {
-        peer_touch(p);
-        n->drops[NODE_DROP_REPLAY_INIT]++;
+    cookie_time = MAX(cookie_time, -1);
+    if (repeat_init(n, at, pkt, len, cookie_time, now))
         return;
-    }
     if (n->budget_us < INIT_COST || (n->wary && !source_allows(n, &at->remote.addr))) {
         n->drops[NODE_DROP_LOAD]++;
         return;
     }
     n->budget_us -= INIT_COST;
-    if (handshake_init_read(&n->self_mask, n->o.self, n->o.suites, pkt, len, &seen) < 0) {
-        n->drops[NODE_DROP_HANDSHAKE]++;
-        return;
-    }
-    p = map64_get(&n->by_static, siphash13(n->hash_key, seen.static_pub, 32));
-    if (!p || memcmp(p->spec.key.x25519, seen.static_pub, 32) != 0) {
-        n->drops[NODE_DROP_UNKNOWN_PEER]++;
-    } else if (peer_session_make(p, now) < 0) {
-        n->drops[NODE_DROP_NO_BUFFER]++;
-    } else {
-        peer_touch(p);
-        r = session_on_init(p->session, &seen, cookie_time < 0 ? -1 : cookie_time, at, now);
-        if (r == 1) {
-            answer_cookie(n, at, pkt, len, now);
-        } else if (r < 0) {
-            n->drops[NODE_DROP_HANDSHAKE]++;
-        } else {
-            n->recent_inits[n->recent_inits_next].digest = get_le64(seen.digest);
-            n->recent_inits[n->recent_inits_next].peer = p->index;
-            n->recent_inits_next = (n->recent_inits_next + 1) % RECENT_INITS;
-        }
-    }
-    ident_wipe(&seen, sizeof(seen));
+    take_init(n, at, pkt, len, cookie_time, now);
 }
 
-static void on_response(struct node *n, const struct locator_pair *at, const uint8_t *pkt, size_t len, instant now)
+/* The following are false for what no session here knows: another share's may, and the last one drops it. */
+
+static bool on_response(struct node *n, const struct locator_pair *at, const uint8_t *pkt, size_t len, bool last,
+                        instant now)
 {
     int r = handshake_check_mac1(&n->self_mask, pkt, len);
 
     if (r < 0) {
         n->drops[r == -EPROTONOSUPPORT ? NODE_DROP_VERSION : NODE_DROP_MAC1]++;
-        return;
+        return true;
     }
     for (size_t i = 0; i < n->peers_count; i++) {
         struct peer *p = n->peers[i];
@@ -197,103 +277,117 @@ static void on_response(struct node *n, const struct locator_pair *at, const uin
         if (p->session && session_is_connecting(p->session) &&
             session_on_response(p->session, pkt, len, at, now) == 0) {
             peer_touch(p);
-            return;
+            return true;
         }
     }
-    n->drops[NODE_DROP_HANDSHAKE]++;
+    n->drops[NODE_DROP_HANDSHAKE] += last;
+    return false;
 }
 
-static void on_cookie(struct node *n, const struct locator_pair *at, const uint8_t *pkt, size_t len, instant now)
+static bool on_cookie(struct node *n, const struct locator_pair *at, const uint8_t *pkt, size_t len, bool last,
+                      instant now)
 {
     for (size_t i = 0; i < n->peers_count; i++)
         if (n->peers[i]->session && session_on_cookie(n->peers[i]->session, pkt, len, at, now) == 0) {
             peer_touch(n->peers[i]);
-            return;
+            return true;
         }
-    n->drops[NODE_DROP_COOKIE]++;
+    n->drops[NODE_DROP_COOKIE] += last;
+    return false;
 }
 
-static bool on_sealed(struct node *n, const struct locator_pair *at, uint8_t *pkt, size_t len, uint8_t tos, instant now)
+static void answer_reset(struct node *n, const struct locator_pair *at, const uint8_t *pkt, instant now)
 {
-    struct cid_entry *e;
     struct small_out *o;
 
-    if (len < SEALED_MIN_LEN) {
-        n->drops[NODE_DROP_SHORT]++;
-        return false;
-    }
-    e = map64_get(&n->cids, get_be64(pkt) & CID_MASK);
-    if (e) {
-        peer_touch(session_owner(e->session));
-        return session_on_sealed(e, pkt, len, tos, at, now);
-    }
-    n->drops[NODE_DROP_UNKNOWN_CID]++;
     refill(n, now);
     if (!n->o.agent || n->reset_credit == 0 || !(o = small_push(n, at)))
-        return false;
+        return;
     n->reset_credit--;
     rng_fill(&n->o.rng, o->data, 8);
     o->data[0] = PACKET_RESET;
     put_be64(o->data + 8, get_be64(pkt) & CID_MASK);
     blake2s_mac16(o->data + 8, n->reset_secret, o->data + 8, 8);
     o->len = RESET_LEN;
+}
+
+/* *opened counts sealed records that opened and were new. */
+static bool on_sealed(struct node *n, const struct locator_pair *at, uint8_t *pkt, size_t len, uint8_t tos, bool last,
+                      unsigned *opened, instant now)
+{
+    struct cid_entry *e;
+
+    if (len < SEALED_MIN_LEN) {
+        n->drops[NODE_DROP_SHORT]++;
+        return true;
+    }
+    e = map64_get(&n->cids, get_be64(pkt) & CID_MASK);
+    if (e) {
+        peer_touch(session_owner(e->session));
+        *opened += session_on_sealed(e, pkt, len, tos, at, now);
+        return true;
+    }
+    if (last) {
+        n->drops[NODE_DROP_UNKNOWN_CID]++;
+        answer_reset(n, at, pkt, now);
+    }
     return false;
 }
 
-static void on_reset(struct node *n, const uint8_t *pkt, size_t len, instant now)
+static bool on_reset(struct node *n, const uint8_t *pkt, size_t len, bool last, instant now)
 {
     for (size_t i = 0; i < n->peers_count && len == RESET_LEN; i++)
         if (n->peers[i]->session && session_on_reset(n->peers[i]->session, pkt + 8, now) == 0) {
             peer_touch(n->peers[i]);
-            return;
+            return true;
         }
-    n->drops[NODE_DROP_UNKNOWN_CID]++;
+    n->drops[NODE_DROP_UNKNOWN_CID] += last;
+    return false;
 }
 
-/* True for a sealed record that opened and was new. */
-static bool on_one(struct node *n, const struct locator_pair *at, uint8_t *pkt, size_t len, uint8_t tos, instant now)
+static bool on_one(struct node *n, const struct locator_pair *at, uint8_t *pkt, size_t len, uint8_t tos, bool last,
+                   unsigned *opened, instant now)
 {
     if (len < RESET_LEN) {
         n->drops[NODE_DROP_SHORT]++;
-        return false;
+        return true;
     }
     switch (pkt[0]) {
     case PACKET_SEALED:
-        return on_sealed(n, at, pkt, len, tos, now);
+        return on_sealed(n, at, pkt, len, tos, last, opened, now);
     case PACKET_INIT:
         on_init(n, at, pkt, len, now);
-        break;
+        return true;
     case PACKET_RESPONSE:
-        on_response(n, at, pkt, len, now);
-        break;
+        return on_response(n, at, pkt, len, last, now);
     case PACKET_COOKIE:
-        on_cookie(n, at, pkt, len, now);
-        break;
+        return on_cookie(n, at, pkt, len, last, now);
     case PACKET_RESET:
-        on_reset(n, pkt, len, now);
-        break;
+        return on_reset(n, pkt, len, last, now);
     default:
         n->drops[NODE_DROP_SHORT]++;
+        return true;
     }
-    return false;
+}
+
+unsigned defence_on_train(struct node *n, const struct locator_pair *at, uint8_t *data, size_t len, size_t segment,
+                          uint8_t tos, uint8_t hops, instant now)
+{
+    bool last = handover_is_last(n, hops);
+    unsigned opened = 0;
+
+    renew_jar(n, now);
+    for (size_t off = 0, one; off < len; off += one) {
+        one = segment ? MIN(segment, len - off) : len - off;
+        if (!on_one(n, at, data + off, one, tos, last, &opened, now) && !last)
+            handover_datagram(n, at, data + off, one, segment, tos, hops);
+    }
+    pump_ready(n, now);
+    return opened;
 }
 
 unsigned node_on_datagram(struct node *n, const struct locator_pair *at, uint8_t *data, size_t len, size_t segment,
                           uint8_t tos, instant now)
 {
-    unsigned opened = 0;
-
-    if (now - n->jar_made > JAR_LIFE) {
-        rng_fill(&n->o.rng, &n->jar, sizeof(n->jar));
-        n->jar_made = now;
-    }
-    for (size_t off = 0; off < len;) {
-        size_t one = segment ? MIN(segment, len - off) : len - off;
-
-        opened += on_one(n, at, data + off, one, tos, now);
-        off += one;
-    }
-    LIST_FOREACH (p, &n->ready, struct peer, ready)
-        peer_pump(p, now);
-    return opened;
+    return defence_on_train(n, at, data, len, segment, tos, 0, now);
 }

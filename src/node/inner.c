@@ -306,7 +306,8 @@ uint8_t *node_inside_buffer(struct node *n)
     return n->block ? n->block->data : n->scratch;
 }
 
-void node_on_packet(struct node *n, const uint8_t *pkt, size_t len, const struct offload *offload, instant now)
+void inner_on_packet(struct node *n, const uint8_t *pkt, size_t len, const struct offload *offload, bool handed,
+                     instant now)
 {
     struct packet_info info;
     struct peer *p;
@@ -320,7 +321,17 @@ void node_on_packet(struct node *n, const uint8_t *pkt, size_t len, const struct
         n->drops[NODE_DROP_NO_ROUTE]++;
         return;
     }
-    to_peer(p, pkt, len, offload, &info, now);
+    if (handover_is_ours(p))
+        to_peer(p, pkt, len, offload, &info, now);
+    else if (!handed)
+        handover_packet(p, pkt, len, offload, NULL);
+    else
+        n->drops[NODE_DROP_NO_SESSION]++;
+}
+
+void node_on_packet(struct node *n, const uint8_t *pkt, size_t len, const struct offload *offload, instant now)
+{
+    inner_on_packet(n, pkt, len, offload, false, now);
 }
 
 /* What the network said of congestion goes on to the inner receiver (RFC 6040 section 4.2). False: drop the packet. */
@@ -374,7 +385,10 @@ static bool accept_inner(struct peer *p, const struct session_packet *pkt, struc
         offload = (struct offload){ .flags = OFFLOAD_NEEDS_CSUM,
                                     .csum_start = info.l4_off,
                                     .csum_offset = (uint16_t)packet_csum_offset(&info) };
-    to_peer(other, pkt->data, pkt->len, &offload, &info, now);
+    if (handover_is_ours(other))
+        to_peer(other, pkt->data, pkt->len, &offload, &info, now);
+    else
+        handover_packet(other, pkt->data, pkt->len, &offload, pkt->owner);
     return false;
 }
 

@@ -3,6 +3,7 @@
  *   node.c      life, peers, events, time, output
  *   defence.c   datagrams in: dispatch, handshake budget, cookies, reset tokens
  *   inner.c     packets of the inside: steering in, routing and merging out
+ *   handover.c  what belongs to another share of the agent
  *   fallback.c  when a link's paths go over TCP, and when they come back
  *   roles.c     what makes a node a node and an agent an agent: uplinks and paths, configuration, flow tables */
 #pragma once
@@ -17,6 +18,8 @@
 #define RECENT_INITS 256
 #define SOURCE_BUCKETS 1024
 #define SEEN_BITS (1u << 20)
+#define HANDOVERS_MAX                                                                                                  \
+    256 /* chosen: four batches of the longest trains of handshakes; one of trains has an entry each */
 
 struct peer {
     struct node *node;
@@ -70,8 +73,8 @@ struct node {
 
     /* defence.c */
     struct cookie_jar jar;
-    instant jar_made;
-    int64_t budget_us; /* credit of public-key work */
+    int64_t jar_period; /* its number: of the jar, and of the INITs that may come with one of its cookies */
+    int64_t budget_us;  /* credit of public-key work */
     instant budget_at;
     bool wary; /* the credit fell below half and is not full again: an INIT must bring a cookie */
     uint32_t source_credit[SOURCE_BUCKETS];
@@ -99,6 +102,16 @@ struct node {
     struct session_packet pending; /* one that merge had no room for; data NULL: none */
     struct packet_info pending_info;
 
+    /* handover.c */
+    struct handover {
+        struct node_handover h;
+        uint8_t *data;
+        size_t len;
+        struct pbuf *owner; /* of the bytes, or NULL: they are the caller's */
+    } handovers[HANDOVERS_MAX];
+    unsigned handovers_head, handovers_count;
+    struct pbuf *handed; /* owner of the bytes that node_pop_handover gave out last */
+
     instant tick;
     struct node_event events[NODE_EVENTS_MAX];
     unsigned events_head, events_count;
@@ -119,8 +132,29 @@ uint64_t node_addr_hash(const struct node *n, const struct addr *a);
 int defence_init(struct node *n, instant now); /* 0 or -ENOMEM */
 void defence_deinit(struct node *n);
 
+/* `hops`: shares that the train has been at before. */
+unsigned defence_on_train(struct node *n, const struct locator_pair *at, uint8_t *data, size_t len, size_t segment,
+                          uint8_t tos, uint8_t hops, instant now);
+/* An INIT that another share has checked and charged for. */
+void defence_on_paid_init(struct node *n, const struct locator_pair *at, const uint8_t *pkt, size_t len,
+                          int64_t cookie_time, instant now);
+
+/* handover.c */
+unsigned handover_shares(const struct node *n);
+uint8_t handover_share(const struct peer *p);
+bool handover_is_ours(const struct peer *p);
+bool handover_is_last(const struct node *n, unsigned hops); /* nobody is left who could know it */
+/* owner: a reference of its own is taken. */
+void handover_push(struct node *n, const struct node_handover *h, const uint8_t *data, size_t len, struct pbuf *owner);
+/* A datagram, or the next one of the train of which the last one was. */
+void handover_datagram(struct node *n, const struct locator_pair *at, uint8_t *data, size_t len, size_t segment,
+                       uint8_t tos, uint8_t hops);
+void handover_packet(struct peer *p, const uint8_t *pkt, size_t len, const struct offload *offload, struct pbuf *owner);
+
 /* inner.c */
 struct peer *inner_route(struct node *n, const struct addr *dst);
+void inner_on_packet(struct node *n, const uint8_t *pkt, size_t len, const struct offload *offload, bool handed,
+                     instant now);
 bool inner_mark(struct pbuf *b); /* congestion, to a packet that waits; false: it cannot hear of it */
 
 /* roles.c */

@@ -82,6 +82,11 @@ void node_free(struct node *n)
         ident_wipe(n->peers[i], sizeof(*n->peers[i]));
         free(n->peers[i]);
     }
+    pbuf_unref(n->handed);
+    for (; n->handovers_count > 0; n->handovers_count--) {
+        pbuf_unref(n->handovers[n->handovers_head].owner);
+        n->handovers_head = (n->handovers_head + 1) % HANDOVERS_MAX;
+    }
     pbuf_unref(n->pending.owner);
     merge_deinit(n->merge);
     block_unref(n->block);
@@ -196,6 +201,7 @@ int peer_session_make(struct peer *p, instant now)
         .opener = !n->o.agent,
         .suites = n->o.suites,
         .features = n->o.features,
+        .shard = n->o.shard,
         .wait = n->o.wait,
         .queue_bytes = n->o.queue_bytes,
         .queue_pkts = n->pool.total / (n->o.agent ? 8 : 2), /* nobody may take what all need */

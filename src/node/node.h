@@ -6,7 +6,9 @@
  *
  * The driver's loop: node_on_datagram / node_on_packet / node_uplink_set / node_on_expiry for what happened, then
  * node_pop_inner until false, node_output until false, node_pop_event until false, then sleep until node_next_expiry.
- */
+ *
+ * An agent may be divided: several nodes of one identity, each with all peers but with the sessions of its own share
+ * only, each driven by a thread of its own. What comes to the wrong one comes out of node_pop_handover. */
 #pragma once
 
 #include "session/session.h"
@@ -19,7 +21,8 @@
 #define NODE_PREFIXES_MAX 16
 #define NODE_NAME_SIZE 32
 #define NODE_MTU_MAX (RECORD_MAX - RECORD_OVERHEAD) /* 1408: fits an outer MTU of 1500 over IPv6 */
-#define NODE_LISTEN_LINK 0                          /* locator_pair.link of an agent's sockets; uplinks count from 1 */
+#define NODE_SHARDS_MAX (1 << SHARD_BITS_MAX)
+#define NODE_LISTEN_LINK 0 /* locator_pair.link of an agent's sockets; uplinks count from 1 */
 
 struct node;
 
@@ -38,6 +41,8 @@ struct node_options {
     bool hide_dscp;                               /* the outer DSCP is 0, not the inner one's */
     struct endpoint announce[NODE_ENDPOINTS_MAX]; /* agent: its other locators */
     size_t announce_count;
+    struct shard shard;     /* agent: which share this is; the peer of index i belongs to i % 2^bits */
+    uint8_t jar_secret[32]; /* agent: the same random bytes for each share; zero: drawn */
 };
 
 struct node_peer_spec {
@@ -180,6 +185,32 @@ void node_on_unreachable(struct node *n, const struct locator_pair *at, instant 
 /* ICMP said that outer packets to this locator pair may have mtu_bytes; 0: the kernel refused one as too large. A hint:
  * the path's size is measured again. */
 void node_on_too_big(struct node *n, const struct locator_pair *at, size_t mtu_bytes, instant now);
+
+/* What another share of this agent must have. */
+enum node_handover_kind {
+    NODE_HANDOVER_INIT,     /* an INIT that has paid; datagram */
+    NODE_HANDOVER_DATAGRAM, /* or train, of a session that is not here */
+    NODE_HANDOVER_PACKET,   /* of the inside, for a peer of another share */
+};
+
+struct node_handover {
+    uint8_t kind;     /* enum node_handover_kind */
+    uint8_t to;       /* the share */
+    uint8_t hops;     /* shares that it has been at */
+    uint8_t tos;      /* of a datagram */
+    uint16_t segment; /* of a train, 0: one datagram */
+    struct locator_pair at;
+    struct offload offload;
+    int64_t cookie_time; /* of an INIT, -1: none */
+};
+
+/* True and what is to be given to node_on_handover of the share ret->to. Ask after each node_on_datagram and
+ * node_on_packet, and after node_pop_inner said false. The bytes are valid until the next call on the node; what came
+ * by node_on_datagram or node_on_packet stays where it was: the bytes passed there must be kept until this says false.
+ */
+bool node_pop_handover(struct node *n, struct node_handover *ret, uint8_t **ret_data, size_t *ret_len);
+/* data is changed in place, and kept as with node_on_datagram. Returns as that does. */
+unsigned node_on_handover(struct node *n, const struct node_handover *h, uint8_t *data, size_t len, instant now);
 
 /* One datagram or train, at most SESSION_OUTPUT_MAX bytes into buf. */
 bool node_output(struct node *n, uint8_t *buf, struct session_tx *ret, instant now);
