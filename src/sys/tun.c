@@ -72,16 +72,17 @@ static int set_offload(struct tun *t, const struct tun_options *o)
 
 static int attach(struct tun *t, const struct tun_options *o)
 {
-    struct ifreq ifr = { .ifr_flags = IFF_TUN | IFF_NO_PI | IFF_VNET_HDR };
+    const short plain = (short)(IFF_TUN | IFF_NO_PI | (o->queues ? IFF_MULTI_QUEUE : 0));
+    struct ifreq ifr = { .ifr_flags = (short)(plain | IFF_VNET_HDR) };
 
     strncpy(ifr.ifr_name, o->name, sizeof(ifr.ifr_name) - 1);
     t->features.vnet_hdr = !o->refuse_vnet_hdr;
     if (o->refuse_vnet_hdr)
-        ifr.ifr_flags = IFF_TUN | IFF_NO_PI;
+        ifr.ifr_flags = plain;
     if (ioctl(t->fd, TUNSETIFF, &ifr) < 0) {
         if (errno != EINVAL || o->refuse_vnet_hdr)
             return -errno;
-        ifr.ifr_flags = IFF_TUN | IFF_NO_PI;
+        ifr.ifr_flags = plain;
         t->features.vnet_hdr = false;
         if (ioctl(t->fd, TUNSETIFF, &ifr) < 0)
             return -errno;
@@ -176,6 +177,28 @@ int tun_open(const struct tun_options *o, struct tun **ret)
         r = attach(t, o);
     if (r == 0)
         r = configure(t, o);
+    if (r < 0) {
+        tun_free(t);
+        return r;
+    }
+    *ret = t;
+    return 0;
+}
+
+int tun_open_queue(const struct tun *first, struct tun **ret)
+{
+    struct ifreq ifr = { .ifr_flags = (short)(IFF_TUN | IFF_NO_PI | IFF_MULTI_QUEUE |
+                                              (first->features.vnet_hdr ? IFF_VNET_HDR : 0)) };
+    struct tun *t = calloc(1, sizeof(*t));
+    int r = 0;
+
+    if (!t)
+        return -ENOMEM;
+    *t = *first; /* offloads are the device's */
+    t->fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
+    memcpy(ifr.ifr_name, first->name, sizeof(ifr.ifr_name));
+    if (t->fd < 0 || ioctl(t->fd, TUNSETIFF, &ifr) < 0)
+        r = -errno;
     if (r < 0) {
         tun_free(t);
         return r;

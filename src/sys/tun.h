@@ -1,9 +1,9 @@
 /* sys/tun.h - the tunnel's device: super-packets in and out.
  *
- * One TUN queue. With the virtio header a read may give, and a write may take, a TCP or UDP super-packet of up to 64
- * KiB that stands for many packets; without it (an old kernel, or refused for tests) every packet stands for itself.
- * Non-blocking: poll tun_fd for reading. The device is not persistent: it goes with the descriptor, so also after
- * kill -9. Needs CAP_NET_ADMIN. */
+ * A queue of a TUN device, mostly its only one. With the virtio header a read may give, and a write may take, a TCP or
+ * UDP super-packet of up to 64 KiB that stands for many packets; without it (an old kernel, or refused for tests) every
+ * packet stands for itself. Non-blocking: poll tun_fd for reading. The device is not persistent: it goes with the
+ * descriptor, so also after kill -9. Needs CAP_NET_ADMIN. */
 #pragma once
 
 #include "base/addr.h"
@@ -26,6 +26,7 @@ struct tun_options {
     uint32_t mtu_bytes; /* 0: leave the kernel's 1500 */
     const struct tun_addr *addrs;
     size_t addrs_count;
+    bool queues; /* more may be opened: a flow comes out of the queue by which the other direction went in last */
     bool refuse_vnet_hdr, refuse_tso, refuse_uso; /* for tests: as on an older kernel */
 };
 
@@ -51,6 +52,9 @@ struct tun_features {
 
 /* 0, -EINVAL (options), -ENOENT or -ENODEV (no /dev/net/tun), -EPERM, -EBUSY (the name is in use), or another errno. */
 MUST_CHECK int tun_open(const struct tun_options *o, struct tun **ret);
+/* One queue more of a device that was opened with `queues`; it has the offloads of the first. 0 or -errno. The device
+ * goes with its last queue. */
+MUST_CHECK int tun_open_queue(const struct tun *first, struct tun **ret);
 /* Accepts NULL. */
 void tun_free(struct tun *t);
 int tun_fd(const struct tun *t);

@@ -12,6 +12,8 @@
  * Path MTU: IP_PMTUDISC_PROBE sets DF and ignores what ICMP made the kernel believe about the path: path/ measures the
  * path MTU itself, and only the interface's own MTU may refuse a probe.
  *
+ * Several sockets on one port (SO_REUSEPORT) are steered by a classic BPF program, which needs no capability.
+ *
  * Limits: 16 buffers of 64 KiB a socket; 64 segments and 65000 bytes a system call, longer trains take several.
  * Sources: udp(7), ip(7), ipv6(7), cmsg(3); RFC 8899 (probing needs DF). */
 #include "sys/udp.h"
@@ -20,6 +22,7 @@
 
 #include <errno.h>
 #include <linux/errqueue.h>
+#include <linux/filter.h>
 #include <linux/sock_diag.h>
 #include <net/if.h>
 #include <netinet/in.h>
@@ -115,6 +118,8 @@ static int bind_socket(struct udp *u, const struct udp_options *o)
         if (setsockopt(u->fd, SOL_SOCKET, SO_BINDTODEVICE, o->interface, (socklen_t)strlen(o->interface)) < 0)
             return -errno;
     }
+    if (o->joins && (r = set_int(u->fd, SOL_SOCKET, SO_REUSEPORT, 1)) < 0)
+        return r;
     if (o->mark && (r = set_int(u->fd, SOL_SOCKET, SO_MARK, (int)o->mark)) < 0)
         return r;
     local.addr.family = (uint8_t)o->family;
@@ -180,6 +185,27 @@ void udp_free(struct udp *u)
         close(u->fd);
     free(u->buffers);
     free(u);
+}
+
+int udp_share(struct udp *u)
+{
+    return set_int(u->fd, SOL_SOCKET, SO_REUSEPORT, 1); /* only now: so a port in use was refused */
+}
+
+int udp_steer(struct udp *u, const struct udp_steering *s)
+{
+    /* The program sees the datagram from its payload on; a load beyond the end gives 0. */
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 0),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, s->first, 0, 3),
+        BPF_STMT(BPF_LD | BPF_B | BPF_ABS, s->at),
+        BPF_STMT(BPF_ALU | BPF_AND | BPF_K, s->mask),
+        BPF_STMT(BPF_RET | BPF_A, 0),
+        BPF_STMT(BPF_RET | BPF_K, 0),
+    };
+    const struct sock_fprog prog = { .len = ARRAY_LEN(code), .filter = code };
+
+    return setsockopt(u->fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &prog, sizeof(prog)) < 0 ? -errno : 0;
 }
 
 int udp_fd(const struct udp *u)

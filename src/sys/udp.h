@@ -25,7 +25,14 @@ struct udp_options {
     const char *interface;          /* SO_BINDTODEVICE; NULL: any interface */
     uint32_t mark;                  /* SO_MARK (CAP_NET_ADMIN); 0: none */
     int rcvbuf_bytes, sndbuf_bytes; /* 0: UDP_SOCKET_BUFFER_BYTES; beyond the system's limit only with CAP_NET_ADMIN */
+    bool joins;                     /* a port that udp_share made common */
     bool refuse_gso, refuse_gro;    /* for tests: behave as on a kernel without the offload */
+};
+
+/* Which of the sockets of a common port gets a datagram: that whose number, in the order of opening, is the byte `at`
+ * masked, if the first byte is `first`; else number 0. */
+struct udp_steering {
+    uint8_t first, at, mask;
 };
 
 /* One datagram, or several of one sender in one buffer. Valid until the next udp_recv. */
@@ -70,6 +77,10 @@ struct udp_stats {
 MUST_CHECK int udp_open(const struct udp_options *o, struct udp **ret);
 /* Accepts NULL. */
 void udp_free(struct udp *u);
+/* Lets more sockets of this process join the port, which nobody else has: 0 or -errno. */
+MUST_CHECK int udp_share(struct udp *u);
+/* After the last has joined; any of them. 0 or -errno: datagrams go to any socket then. */
+MUST_CHECK int udp_steer(struct udp *u, const struct udp_steering *s);
 int udp_fd(const struct udp *u);
 /* The bound port in host order. */
 uint16_t udp_local_port(const struct udp *u);
