@@ -15,22 +15,30 @@ pair_key() {
 }
 
 # pair_config NODE AGENT ENDPOINT AGENT_ADDRESSES NODE_ADDRESSES LINK...: both files. Lines of the arrays NODE_LINES and
-# AGENT_LINES stand in their [Interface] sections.
-NODE_LINES=() AGENT_LINES=()
+# AGENT_LINES stand in their [Interface] sections, those of LINK_LINES in each [Link].
+NODE_LINES=() AGENT_LINES=() LINK_LINES=()
 pair_config() {
-    local node=$1 agent=$2 endpoint=$3 ours=$4 theirs=$5 dir=$LAB_DIR/hawser host link
-    shift 5
-    mkdir -p "$dir/$node" "$dir/$agent"
+    local node=$1 agent=$2 endpoint=$3 ours=$4 dir=$LAB_DIR/hawser
+    shift 4
+    mkdir -p "$dir/$agent"
+    pair__interface "$agent" 'ListenPort = 51820' "Address = $ours" 'NAT = no' "${AGENT_LINES[@]}" >"$dir/$agent.conf"
+    pair_join "$node" "$agent" "$endpoint" "$@"
+}
+
+# pair_join NODE AGENT ENDPOINT NODE_ADDRESSES LINK...: the node's file, and one peer more in the agent's.
+pair_join() {
+    local node=$1 agent=$2 endpoint=$3 theirs=$4 dir=$LAB_DIR/hawser host link
+    shift 4
+    mkdir -p "$dir/$node"
     {
         pair__interface "$node" "${NODE_LINES[@]}"
-        for link; do printf '[Link %s]\nWifiSignal = off\n\n' "$link"; done
+        for link; do
+            printf '[Link %s]\nWifiSignal = off\n' "$link"
+            printf '%s\n' "${LINK_LINES[@]}" ''
+        done
         printf '[Peer %s]\nPublicKey = %s\nEndpoint = %s\n' "$agent" "$(pair_key "$agent")" "$endpoint"
     } >"$dir/$node.conf"
-    {
-        pair__interface "$agent" 'ListenPort = 51820' "Address = $ours" 'NAT = no' "${AGENT_LINES[@]}"
-        printf '[Peer %s]\nPublicKey = %s\nAddress = %s\n' "$node" "$(pair_key "$node")" "$theirs"
-    } >"$dir/$agent.conf"
-    pair_key "$node" >/dev/null
+    printf '[Peer %s]\nPublicKey = %s\nAddress = %s\n' "$node" "$(pair_key "$node")" "$theirs" >>"$dir/$agent.conf"
     for host in "$node" "$agent"; do
         "$HAWSER" check "$dir/$host.conf" >"$(bg_log check)" 2>&1 || lab_fail "$(<"$(bg_log check)")"
     done

@@ -4,8 +4,9 @@
 #   build/        gcc, as shipped       lint, unit, fuzz (replay), sim, lab
 #   build-asan/   gcc, ASan and UBSan   unit, fuzz, sim of few seeds
 #   build-clang/  clang, the same       unit, fuzz, sim of few seeds
+#   build-tsan/   gcc, TSan             what has threads
 #
-# Every test point of the first counts as one; of the other two every program counts as one. A program that ends badly
+# Every test point of the first counts as one; of the others every program counts as one. A program that ends badly
 # without a failed point counts as one failure. Skips are listed with their reasons. The last line is the count.
 set -u
 cd "$(dirname "$0")/.." || exit 1
@@ -115,6 +116,15 @@ for compiler in gcc clang; do
         build_failed "$compiler and sanitisers"
     fi
 done
+
+# A data race ends hawserd with a code that the scenario takes for a failure.
+if CC=gcc set_up build-tsan -Db_sanitize=thread; then
+    if $lab; then
+        suite threads build-tsan threads programs "${as_root[@]}"
+    fi
+else
+    build_failed "gcc and the thread sanitiser"
+fi
 
 line="$passed passed, $failed failed"
 [[ $skipped == 0 ]] || line+=", $skipped skipped"

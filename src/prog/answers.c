@@ -19,7 +19,7 @@ static double ms(span us)
 /* Over TCP a path has more delay and less rate than it could have: why is it there? */
 static const char *degraded_why(struct daemon *d, unsigned peer, const struct session_path_info *i)
 {
-    enum node_fallback f = node_fallback(d->node, peer, i->at.link);
+    enum node_fallback f = node_fallback(daemon_node_of(d, peer), peer, i->at.link);
 
     if (i->at.transport != TRANSPORT_TCP)
         return "";
@@ -73,14 +73,15 @@ static const char *session_name(unsigned i)
 
 static json_t *peer_json(struct daemon *d, unsigned index, instant now)
 {
-    const struct node_peer_spec *spec = node_peer_spec(d->node, index);
-    struct session *s = node_peer_session(d->node, index);
+    struct node *n = daemon_node_of(d, index);
+    const struct node_peer_spec *spec = node_peer_spec(n, index);
+    struct session *s = node_peer_session(n, index);
     struct session_path_info path;
     struct session_info i = { 0 };
     struct config_message config;
     char key[KEY_TEXT_SIZE], buf[PREFIX_STRLEN];
     json_t *o, *paths = json_array(), *addresses = json_array();
-    bool has_config = node_peer_config(d->node, index, &config);
+    bool has_config = node_peer_config(n, index, &config);
     const struct prefix *list = has_config ? config.addresses : spec->addresses;
     size_t count = has_config ? config.addresses_count : spec->addresses_count;
 
@@ -116,9 +117,41 @@ static json_t *peer_json(struct daemon *d, unsigned index, instant now)
     return o;
 }
 
+/* What the workers counted, together; node is not used. */
+static struct worker sum(const struct daemon *d)
+{
+    struct worker all = { 0 };
+
+    for (unsigned i = 0; i < d->workers_count; i++) {
+        const struct worker *w = &d->workers[i];
+
+        all.tun_rx_bytes += w->tun_rx_bytes;
+        all.tun_tx_bytes += w->tun_tx_bytes;
+        all.tun_write_failed += w->tun_write_failed;
+        all.tx_failed += w->tx_failed;
+        all.tx_would_block += w->tx_would_block;
+    }
+    return all;
+}
+
+static json_t *workers_json(struct daemon *d)
+{
+    json_t *list = json_array();
+
+    for (unsigned i = 0; i < d->workers_count; i++) {
+        const struct worker *w = &d->workers[i];
+
+        json_array_append_new(list,
+                              json_pack("{s:I, s:I, s:I}", "rx_bytes", (json_int_t)w->tun_rx_bytes, "tx_bytes",
+                                        (json_int_t)w->tun_tx_bytes, "pool_used", (json_int_t)node_pool_used(w->node)));
+    }
+    return list;
+}
+
 static json_t *tun_json(struct daemon *d)
 {
-    struct tun_features f = tun_features_get(d->tun);
+    struct worker all = sum(d);
+    struct tun_features f = tun_features_get(d->workers[0].tun);
     json_t *offloads = json_array(), *addresses = json_array();
     char buf[ADDR_STRLEN], with_len[ADDR_STRLEN + 5];
     struct config_message m;
@@ -139,32 +172,42 @@ static json_t *tun_json(struct daemon *d)
                  d->config->addresses.items[i].len);
         json_array_append_new(addresses, json_string(with_len));
     }
-    if (d->config->role == CONFIG_NODE && node_peers_count(d->node) > 0 && node_peer_config(d->node, 0, &m)) {
+    if (d->config->role == CONFIG_NODE && node_peers_count(daemon_node(d)) > 0 &&
+        node_peer_config(daemon_node(d), 0, &m)) {
         char prefix[PREFIX_STRLEN];
 
         for (unsigned i = 0; i < m.addresses_count; i++)
             json_array_append_new(addresses, json_string(prefix_format(&m.addresses[i], prefix)));
     }
-    return json_pack("{s:s, s:I, s:o, s:I, s:I, s:I, s:o}", "name", tun_name(d->tun), "mtu",
+    return json_pack("{s:s, s:I, s:o, s:I, s:I, s:I, s:o}", "name", tun_name(d->workers[0].tun), "mtu",
                      (json_int_t)MIN(d->config->mtu, (int64_t)NODE_MTU_MAX), "addresses", addresses, "rx_bytes",
-                     (json_int_t)d->tun_rx_bytes, "tx_bytes", (json_int_t)d->tun_tx_bytes, "write_failed",
-                     (json_int_t)d->tun_write_failed, "offloads", offloads);
+                     (json_int_t)all.tun_rx_bytes, "tx_bytes", (json_int_t)all.tun_tx_bytes, "write_failed",
+                     (json_int_t)all.tun_write_failed, "offloads", offloads);
 }
 
 static json_t *status_json(struct daemon *d, instant now)
 {
-    uint64_t drops[NODE_DROP_COUNT];
+    uint64_t drops[NODE_DROP_COUNT] = { 0 };
+    struct worker all = sum(d);
+    size_t pool_used = 0;
     json_t *peers = json_array();
 
-    for (size_t i = 0; i < node_peers_count(d->node); i++)
+    for (size_t i = 0; i < node_peers_count(daemon_node(d)); i++)
         json_array_append_new(peers, peer_json(d, (unsigned)i, now));
-    node_drops(d->node, drops);
-    return json_pack("{s:b, s:s, s:s, s:s, s:i, s:f, s:o, s:o, s:o, s:{s:I, s:I, s:I}}", "ok", true, "name",
+    for (unsigned w = 0; w < d->workers_count; w++) {
+        uint64_t of_one[NODE_DROP_COUNT];
+
+        node_drops(d->workers[w].node, of_one);
+        for (unsigned i = 0; i < NODE_DROP_COUNT; i++)
+            drops[i] += of_one[i];
+        pool_used += node_pool_used(d->workers[w].node);
+    }
+    return json_pack("{s:b, s:s, s:s, s:s, s:i, s:f, s:o, s:o, s:o, s:o, s:{s:I, s:I, s:I}}", "ok", true, "name",
                      d->config->name, "role", d->config->role == CONFIG_AGENT ? "agent" : "node", "version",
                      HAWSER_VERSION, "pid", (int)getpid(), "uptime_s", (double)(now - d->started) / SEC, "tun",
-                     tun_json(d), "peers", peers, "drops", drops_json(drops, NODE_DROP_COUNT, node_name), "outside",
-                     "tx_failed", (json_int_t)d->tx_failed, "tx_would_block", (json_int_t)d->tx_would_block,
-                     "pool_used", (json_int_t)node_pool_used(d->node));
+                     tun_json(d), "workers", workers_json(d), "peers", peers, "drops",
+                     drops_json(drops, NODE_DROP_COUNT, node_name), "outside", "tx_failed", (json_int_t)all.tx_failed,
+                     "tx_would_block", (json_int_t)all.tx_would_block, "pool_used", (json_int_t)pool_used);
 }
 
 static json_t *failure(const char *text)
@@ -180,6 +223,7 @@ static json_t *why_json(struct daemon *d, const json_t *q, instant now)
     struct node_why w;
     struct session_path_info path;
     struct session *s;
+    struct node *n = daemon_node(d);
     char rule[STEER_TEXT_MAX], reason[160];
     json_t *paths = json_array(), *o;
 
@@ -193,8 +237,11 @@ static json_t *why_json(struct daemon *d, const json_t *q, instant now)
     info.total_len = 1400;
     info.src = info.dst; /* an agent's table is asked mirrored */
     info.sport = info.dport;
-    node_explain(d->node, &info, &w);
-    s = w.peer >= 0 ? node_peer_session(d->node, (unsigned)w.peer) : NULL;
+    node_explain(n, &info, &w);
+    if (w.peer >= 0)
+        n = daemon_node_of(d, (unsigned)w.peer);
+    node_explain(n, &info, &w);
+    s = w.peer >= 0 ? node_peer_session(n, (unsigned)w.peer) : NULL;
     for (unsigned i = 0; s && i < SESSION_SLOTS; i++) {
         if (!(w.slots & 1u << i))
             continue;
@@ -210,13 +257,13 @@ static json_t *why_json(struct daemon *d, const json_t *q, instant now)
              : w.action.links_count > 0 ? ", of the links that the rule names those usable now"
                                         : ", the best usable tier");
     if (w.rule >= 0) /* then there is a table */
-        steer_rule_format(&node_steer(d->node, (unsigned)MAX(w.peer, 0))->rules[w.rule], false, rule);
+        steer_rule_format(&node_steer(n, (unsigned)MAX(w.peer, 0))->rules[w.rule], false, rule);
     o = json_pack("{s:b, s:s, s:i, s:s, s:s, s:o}", "ok", true, "mode", steer_mode_name(w.action.mode), "number",
                   w.rule, "class", steer_class_name(w.klass), "why", reason, "paths", paths);
     if (w.rule >= 0)
         json_object_set_new(o, "rule", json_string(rule));
     if (w.peer >= 0)
-        json_object_set_new(o, "peer", json_string(node_peer_spec(d->node, (unsigned)w.peer)->name));
+        json_object_set_new(o, "peer", json_string(node_peer_spec(n, (unsigned)w.peer)->name));
     return o;
 }
 
@@ -283,8 +330,9 @@ static json_t *answer(struct daemon *d, const char *line, instant now)
     return o;
 }
 
-static void on_control(struct daemon *d, void *arg, instant now)
+static void on_control(struct worker *w, void *arg, instant now)
 {
+    struct daemon *d = w->d;
     struct control_request req;
     int r = control_process(d->control);
 
@@ -292,8 +340,13 @@ static void on_control(struct daemon *d, void *arg, instant now)
         say(LOG_ERR, "control error=%s", strerror(-r));
     while (control_pop_request(d->control, &req)) {
         uint64_t client = req.client;
-        json_t *o = answer(d, req.line, now);
-        char *text = o ? json_dumps(o, JSON_COMPACT) : NULL;
+        json_t *o;
+        char *text;
+
+        workers_pause(d);
+        o = answer(d, req.line, now);
+        workers_resume(d);
+        text = o ? json_dumps(o, JSON_COMPACT) : NULL;
 
         control_reply(d->control, client, text ? text : "{\"ok\":false,\"error\":\"out of memory\"}");
         free(text);
@@ -318,7 +371,7 @@ int answers_start(struct daemon *d)
         say(LOG_ERR, "another hawserd answers on %s", d->config->control);
     else if (r < 0)
         say(LOG_ERR, "cannot listen on %s: %s", d->config->control, strerror(-r));
-    return r < 0 ? r : watch_new(d, control_fd(d->control), on_control, NULL, &d->control_watch);
+    return r < 0 ? r : watch_new(&d->workers[0], control_fd(d->control), on_control, NULL, &d->control_watch);
 }
 
 void answers_stop(struct daemon *d)

@@ -103,6 +103,7 @@ struct config {
     unsigned private_key_file_line;
     int64_t listen_port; /* 0 for a node: any */
     int64_t listen_tcp;  /* agent: 0: CONFIG_TCP_PORT if it is free, -1: none */
+    int64_t workers;     /* agent: 0: as many as there are processors and peers */
     struct config_addresses addresses;
     int64_t mtu;
     struct config_route_set {

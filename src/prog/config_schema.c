@@ -538,6 +538,8 @@ const struct config_field config_schema[] = {
       .help = "UDP port (agent: 51820)" },
     { IN(listen_tcp), .key = "ListenTcp", .type = &type_port, .roles = CONFIG_ONLY_AGENT,
       .help = "TCP port for nodes whose UDP does not pass (443 if it is free), or no" },
+    { IN(workers), .key = "Workers", .type = &type_number, .min = 1, .max = 8, .roles = CONFIG_ONLY_AGENT,
+      .help = "threads: 1, 2, 4 or 8 (as many as there are processors and peers, at most 4)" },
     { IN(addresses), .key = "Address", .type = &type_addresses, .multiple = true, .roles = CONFIG_ONLY_AGENT,
       .help = "the agent's own tunnel addresses; their prefixes are the pool for nodes" },
     { IN(mtu), .key = "MTU", .type = &type_number, .min = 1280, .max = 9000, .fallback = "1400", .unit = "bytes",

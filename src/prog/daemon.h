@@ -1,6 +1,7 @@
 /* prog/daemon.h - what the files of hawserd share.
  *
  *   hawserd.c    start and stop, the loop, logging
+ *   worker.c     threads of an agent, each with a share of its sessions
  *   outside.c    uplinks and sockets: what netlink says becomes the node's uplinks
  *   outside_tcp.c  TCP connections, for paths whose UDP does not pass
  *   inside.c     the TUN device, routes and rules, translation at an agent
@@ -21,17 +22,22 @@
 #include "sys/udp.h"
 #include "sys/wifi.h"
 
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdatomic.h>
 #include <uv.h>
 
 #define UPLINKS_MAX (NODE_UPLINKS_MAX)
+#define WORKERS_MAX 8
 
 struct daemon;
+struct worker;
 
 /* A polled descriptor and what to do when it is readable. */
 struct watch {
     uv_poll_t poll;
-    struct daemon *d;
-    void (*on_readable)(struct daemon *d, void *arg, instant now);
+    struct worker *w;
+    void (*on_readable)(struct worker *w, void *arg, instant now);
     void *arg;
 };
 
@@ -47,7 +53,7 @@ struct uplink {
     bool used;
     struct node_uplink node; /* as the core was told last */
     int ifindex;
-    struct socket_end ends[2]; /* IPv4, IPv6 */
+    struct socket_end ends[2]; /* IPv4, IPv6; a node's */
     struct addr gateway[2];
     bool has_route[2];
     bool said_down;             /* by the command line: a planned handover */
@@ -58,22 +64,34 @@ struct uplink {
     int source_check; /* as found, to be put back; -1: not touched */
 };
 
-struct daemon {
+/* A thread with all that a packet's way needs. The first is the main thread, and a node's only one. */
+struct worker {
+    struct daemon *d;
+    unsigned index;
     uv_loop_t loop;
+    struct node *node; /* a share of the agent */
+    struct tun *tun;   /* a queue of the device */
+    struct watch *tun_watch, *timer_watch;
+    struct socket_end ends[2]; /* an agent's, on its port: IPv4, IPv6 */
+    int timer_fd;
+    instant timer_at;
+    uint8_t *out; /* SESSION_OUTPUT_MAX */
+    uint64_t tun_rx_bytes, tun_tx_bytes, tun_write_failed, tx_failed, tx_would_block;
+    struct mail *mail; /* NULL: the only worker */
+};
+
+struct daemon {
+    struct worker workers[WORKERS_MAX];
+    unsigned workers_count; /* a power of two */
+    unsigned pauses;        /* of the workers, nested */
     uv_signal_t sigint, sigterm, sighup;
     const char *config_path;
     struct config *config;
-    struct node *node;
     instant started;
-    bool stopping;
-    int exit_code;
+    atomic_bool stopping;
+    atomic_int exit_code;
 
-    struct watch *tun_watch, *netlink_watch, *control_watch, *timer_watch;
-    int timer_fd;
-    instant timer_at;
-
-    struct tun *tun;
-    uint64_t tun_rx_bytes, tun_tx_bytes, tun_write_failed;
+    struct watch *netlink_watch, *control_watch;
     struct nlmon *netlink;
     struct route_state *routes;
     bool routes_up, filter_up;
@@ -82,25 +100,52 @@ struct daemon {
     size_t given_count;
     struct control *control;
 
-    struct uplink uplinks[UPLINKS_MAX + 1]; /* by link; 0 is an agent's listening sockets */
+    struct uplink uplinks[UPLINKS_MAX + 1]; /* by link; there is no 0: an agent's sockets are its workers' */
     struct tcp_ends *tcp;
-    uint64_t tx_failed, tx_would_block;
 
     instant next_store, next_slow, next_resolve;
     unsigned resolving; /* requests under way */
-    bool memory_dirty;
+    atomic_bool memory_dirty;
     instant no_path_since;
-    uint8_t *out; /* SESSION_OUTPUT_MAX */
 };
+
+/* The main thread's node. All shares of an agent know all peers. */
+static inline struct node *daemon_node(const struct daemon *d)
+{
+    return d->workers[0].node;
+}
+
+/* The node that has this peer's session. Another worker's may be used only while the workers are paused. */
+static inline struct node *daemon_node_of(const struct daemon *d, unsigned peer)
+{
+    return d->workers[peer % d->workers_count].node;
+}
 
 /* hawserd.c */
 void say(int level, const char *fmt, ...) PRINTF_LIKE(2, 3); /* LOG_* of syslog.h; one `event key=value` line */
-int watch_new(struct daemon *d, int fd, void (*fn)(struct daemon *, void *, instant), void *arg, struct watch **ret);
+int watch_new(struct worker *w, int fd, void (*fn)(struct worker *, void *, instant), void *arg, struct watch **ret);
 void watch_writable(struct watch *w, bool on);   /* call it when the descriptor is writable, too */
 void watch_free(struct watch *w);                /* before its descriptor is closed; accepts NULL */
-void daemon_turn(struct daemon *d, instant now); /* drain the core and arm the timer */
-void daemon_stop(struct daemon *d, int code);
+void daemon_turn(struct worker *w, instant now); /* drain the core and arm the timer */
+void daemon_stop(struct daemon *d, int code);    /* by any thread */
 int daemon_reload(struct daemon *d, struct text *errors);
+
+/* worker.c */
+int workers_make(struct daemon *d); /* before anything else that has a descriptor; says what fails */
+int workers_start(struct daemon *d);
+void workers_stop(struct daemon *d); /* the threads end, what they had is the main thread's */
+void workers_free(struct daemon *d);
+/* The main thread: until workers_resume no other thread runs. They nest. */
+void workers_pause(struct daemon *d);
+void workers_resume(struct daemon *d);
+void worker_wake_main(struct daemon *d);
+/* After the core was given something: gives what belongs to other workers to them. */
+void worker_hand_over(struct worker *w);
+/* A TCP connection is the main thread's. */
+void worker_tcp_send(struct worker *w, const struct session_tx *tx, const uint8_t *data);
+/* What the network said of a locator pair, whoever has a path there. */
+void worker_unreachable(struct worker *w, const struct locator_pair *at, instant now);
+void worker_too_big(struct worker *w, const struct locator_pair *at, size_t mtu_bytes, instant now);
 
 /* outside.c */
 int outside_start(struct daemon *d, instant now);
@@ -108,7 +153,7 @@ void outside_stop(struct daemon *d);
 void outside_refresh(struct daemon *d, instant now); /* netlink's snapshot -> uplinks */
 void outside_slow(struct daemon *d, instant now);    /* each half second: signal strength */
 int outside_link_order(struct daemon *d, const char *name, const char *what, const char *value, instant now);
-void outside_send(struct daemon *d, const struct session_tx *tx, const uint8_t *data, instant now);
+void outside_send(struct worker *w, const struct session_tx *tx, const uint8_t *data, instant now);
 
 /* outside_tcp.c */
 int outside_tcp_start(struct daemon *d);
@@ -117,6 +162,7 @@ void outside_tcp_slow(struct daemon *d, instant now); /* each half second: whose
 void outside_tcp_drop(struct daemon *d,
                       uint32_t link); /* its address is another now: what was connected from it goes */
 void outside_tcp_send(struct daemon *d, const struct session_tx *tx, const uint8_t *data, instant now);
+void outside_tcp_proven(struct daemon *d, const struct locator_pair *at); /* a record that came over it opened */
 
 /* inside.c */
 int inside_start(struct daemon *d);
@@ -124,7 +170,7 @@ void inside_stop(struct daemon *d);
 void inside_config(struct daemon *d, unsigned peer, instant now); /* node: the agent numbered us */
 void inside_routes(struct daemon *d);                             /* makes routes and rules what they should be */
 void inside_marks(struct daemon *d); /* node: rules with a mark: the packet filter says it, the core hears it */
-void inside_write(struct daemon *d, const struct merged *pkt);
+void inside_write(struct worker *w, const struct merged *pkt);
 
 /* memory.c */
 int memory_load(struct daemon *d,

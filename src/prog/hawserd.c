@@ -1,6 +1,7 @@
 /* prog/hawserd.c - the daemon: a node or a home agent around the core.
  *
- * Theory of operation. One thread, one libuv loop. Descriptors (sockets, TUN, netlink, control, a timerfd for the
+ * Theory of operation. A thread is a libuv loop: a node has one, an agent of many peers several (worker.c), of which
+ * the first does all but the packets' way. Descriptors (sockets, TUN, netlink, control, a timerfd for the
  * core's next expiry: libuv's own timers count milliseconds, pacing needs microseconds) wake it; each wake-up reads a
  * bounded batch, gives it to the core with one reading of the clock, then daemon_turn drains what the core has to say:
  * packets for the TUN, datagrams for the sockets, events for the log.
@@ -18,6 +19,7 @@
 #include <syslog.h>
 #include <unistd.h>
 
+#include "ident/hash.h"
 #include "prog/daemon.h"
 
 #define ERRORS_SIZE 16384
@@ -43,23 +45,24 @@ static void on_poll(uv_poll_t *h, int status, int events)
 
     if (status < 0 && status != UV_EBADF) /* that is the end of a TCP connection: reading says why */
         say(LOG_ERR, "poll error=%s", uv_strerror(status));
-    w->on_readable(w->d, w->arg, now);
-    daemon_turn(w->d, now);
+    w->on_readable(w->w, w->arg, now);
+    daemon_turn(w->w, now);
 }
 
-int watch_new(struct daemon *d, int fd, void (*fn)(struct daemon *, void *, instant), void *arg, struct watch **ret)
+int watch_new(struct worker *worker, int fd, void (*fn)(struct worker *, void *, instant), void *arg,
+              struct watch **ret)
 {
     struct watch *w = calloc(1, sizeof(*w));
     int r;
 
     if (!w)
         return -ENOMEM;
-    r = uv_poll_init(&d->loop, &w->poll, fd);
+    r = uv_poll_init(&worker->loop, &w->poll, fd);
     if (r < 0) {
         free(w);
         return r;
     }
-    w->d = d;
+    w->w = worker;
     w->on_readable = fn;
     w->arg = arg;
     *ret = w;
@@ -90,10 +93,11 @@ void watch_free(struct watch *w)
 
 /* --- the turn --- */
 
-static void on_event(struct daemon *d, const struct node_event *ev, instant now)
+static void on_event(struct worker *w, const struct node_event *ev, instant now)
 {
-    const struct node_peer_spec *peer = node_peer_spec(d->node, ev->peer);
-    struct session *s = node_peer_session(d->node, ev->peer);
+    struct daemon *d = w->d;
+    const struct node_peer_spec *peer = node_peer_spec(w->node, ev->peer);
+    struct session *s = node_peer_session(w->node, ev->peer);
     struct session_path_info info;
     char remote[ENDPOINT_STRLEN];
 
@@ -132,7 +136,7 @@ static void on_event(struct daemon *d, const struct node_event *ev, instant now)
     case NODE_FALLBACK:
         if (ev->fresh)
             say(LOG_WARNING, "fallback peer=%s link=%s transport=tcp why=%s", peer->name,
-                d->uplinks[ev->link].node.name, node_fallback_name(node_fallback(d->node, ev->peer, ev->link)));
+                d->uplinks[ev->link].node.name, node_fallback_name(node_fallback(w->node, ev->peer, ev->link)));
         else
             say(LOG_NOTICE, "fallback-over peer=%s link=%s transport=udp", peer->name, d->uplinks[ev->link].node.name);
         break;
@@ -146,40 +150,43 @@ static void on_event(struct daemon *d, const struct node_event *ev, instant now)
     }
 }
 
-static void arm_timer(struct daemon *d, instant now)
+static void arm_timer(struct worker *w, instant now)
 {
-    instant next = node_next_expiry(d->node, now);
+    instant next = node_next_expiry(w->node, now);
     struct itimerspec t = { 0 };
     span wait;
 
-    next = instant_min(next, d->next_slow);
+    if (w->index == 0)
+        next = instant_min(next, w->d->next_slow);
     wait = MAX(next - now, 20 * USEC);
-    if (d->timer_at > now && d->timer_at <= next && d->timer_at + 200 * USEC >= next)
+    if (w->timer_at > now && w->timer_at <= next && w->timer_at + 200 * USEC >= next)
         return; /* armed early enough: a system call saved */
-    d->timer_at = now + wait;
+    w->timer_at = now + wait;
     t.it_value.tv_sec = wait / SEC;
     t.it_value.tv_nsec = wait % SEC * 1000;
-    timerfd_settime(d->timer_fd, 0, &t, NULL);
+    timerfd_settime(w->timer_fd, 0, &t, NULL);
 }
 
-void daemon_turn(struct daemon *d, instant now)
+void daemon_turn(struct worker *w, instant now)
 {
     struct session_tx tx;
     struct node_event ev;
     struct merged pkt;
 
-    while (node_pop_inner(d->node, &pkt, now))
-        inside_write(d, &pkt);
-    for (int i = 0; i < OUTPUT_BURST && node_output(d->node, d->out, &tx, now); i++)
-        outside_send(d, &tx, d->out, now);
-    while (node_pop_event(d->node, &ev))
-        on_event(d, &ev, now);
-    arm_timer(d, now);
+    while (node_pop_inner(w->node, &pkt, now))
+        inside_write(w, &pkt);
+    worker_hand_over(w);
+    for (int i = 0; i < OUTPUT_BURST && node_output(w->node, w->out, &tx, now); i++)
+        outside_send(w, &tx, w->out, now);
+    while (node_pop_event(w->node, &ev))
+        on_event(w, &ev, now);
+    arm_timer(w, now);
 }
 
 static void check_agent_loss(struct daemon *d, instant now)
 {
-    struct session *s = node_peers_count(d->node) > 0 ? node_peer_session(d->node, 0) : NULL;
+    struct node *n = daemon_node(d);
+    struct session *s = node_peers_count(n) > 0 ? node_peer_session(n, 0) : NULL;
     struct session_path_info info;
 
     for (unsigned i = 0; s && i < SESSION_SLOTS; i++) {
@@ -205,25 +212,25 @@ static void slow_work(struct daemon *d, instant now)
     d->next_slow = now + 500 * MSEC;
 }
 
-static void on_timer(struct daemon *d, void *arg, instant now)
+static void on_timer(struct worker *w, void *arg, instant now)
 {
     uint64_t count;
 
-    if (read(d->timer_fd, &count, sizeof(count)) < 0 && errno != EAGAIN)
+    if (read(w->timer_fd, &count, sizeof(count)) < 0 && errno != EAGAIN)
         say(LOG_ERR, "timer error=%s", strerror(errno));
-    d->timer_at = 0;
-    node_on_expiry(d->node, now);
-    if (now >= d->next_slow)
-        slow_work(d, now);
+    w->timer_at = 0;
+    node_on_expiry(w->node, now);
+    if (w->index == 0 && now >= w->d->next_slow)
+        slow_work(w->d, now);
 }
 
 /* --- start and stop --- */
 
 void daemon_stop(struct daemon *d, int code)
 {
-    d->stopping = true;
-    d->exit_code = code;
-    uv_stop(&d->loop);
+    atomic_store(&d->exit_code, code);
+    atomic_store(&d->stopping, true);
+    worker_wake_main(d);
 }
 
 static void on_stop_signal(uv_signal_t *h, int signum)
@@ -278,7 +285,8 @@ int daemon_reload(struct daemon *d, struct text *errors)
     take_peers(d, fresh);
     /* The core's identity points into the old configuration: keep that memory, take over what may change. */
     fresh->steer.version = d->config->steer.version + 1;
-    node_set_steer(d->node, &fresh->steer, now);
+    for (unsigned i = 0; i < d->workers_count; i++)
+        node_set_steer(d->workers[i].node, &fresh->steer, now);
     struct config keep = *d->config;
     d->config->steer = fresh->steer;
     d->config->links = fresh->links;
@@ -306,19 +314,22 @@ static void on_hangup(uv_signal_t *h, int signum)
     if (!buf)
         return;
     text_init(&errors, buf, ERRORS_SIZE);
+    workers_pause(d);
     if (daemon_reload(d, &errors) < 0)
         say(LOG_ERR, "reload-refused, the old configuration stays: %s", buf);
+    workers_resume(d);
     free(buf);
-    daemon_turn(d, clock_now());
+    daemon_turn(&d->workers[0], clock_now());
 }
 
-static int make_node(struct daemon *d)
+static int make_nodes(struct daemon *d)
 {
     const struct config *c = d->config;
-    struct tun_features f = tun_features_get(d->tun);
+    struct tun_features f = tun_features_get(d->workers[0].tun);
     struct node_options o = {
         .self = &c->identity,
         .rng = sys_rng(),
+        .shard = { .bits = (uint8_t)__builtin_ctz(d->workers_count) },
         .agent = c->role == CONFIG_AGENT,
         .mtu = (uint16_t)MIN(c->mtu, (int64_t)NODE_MTU_MAX),
         .wait = c->wait,
@@ -332,10 +343,15 @@ static int make_node(struct daemon *d)
             o.announce[o.announce_count++] = c->announce.items[i].at;
     if (c->mtu > (int64_t)NODE_MTU_MAX)
         say(LOG_WARNING, "mtu=%lld is more than fits a path of 1500 bytes: using %d", (long long)c->mtu, NODE_MTU_MAX);
-    d->node = node_new(&o, clock_now());
-    if (!d->node)
-        return -ENOMEM;
-    node_set_steer(d->node, &c->steer, clock_now());
+    rng_fill(&o.rng, o.jar_secret, sizeof(o.jar_secret));
+    for (unsigned i = 0; i < d->workers_count; i++) {
+        o.shard.value = (uint8_t)i;
+        d->workers[i].node = node_new(&o, clock_now());
+        if (!d->workers[i].node)
+            return -ENOMEM;
+        node_set_steer(d->workers[i].node, &c->steer, clock_now());
+    }
+    ident_wipe(o.jar_secret, sizeof(o.jar_secret));
     if (c->role == CONFIG_NODE)
         inside_marks(d);
     return 0;
@@ -358,10 +374,35 @@ static int start_signals(struct daemon *d)
     for (size_t i = 0; i < ARRAY_LEN(rows) && r == 0; i++) {
         uv_signal_t *h = (uv_signal_t *)(void *)((char *)d + rows[i].at);
 
-        r = uv_signal_init(&d->loop, h);
+        r = uv_signal_init(&d->workers[0].loop, h);
         h->data = d;
         if (r == 0)
             r = uv_signal_start(h, rows[i].fn, rows[i].signum);
+    }
+    return r;
+}
+
+static void stop_signals(struct daemon *d)
+{
+    uv_signal_t *all[] = { &d->sigint, &d->sigterm, &d->sighup };
+
+    for (size_t i = 0; i < ARRAY_LEN(all); i++)
+        if (uv_handle_get_type((uv_handle_t *)all[i]) == UV_SIGNAL)
+            uv_close((uv_handle_t *)all[i], NULL);
+}
+
+static int start_timers(struct daemon *d)
+{
+    int r = 0;
+
+    for (unsigned i = 0; i < d->workers_count && r == 0; i++) {
+        struct worker *w = &d->workers[i];
+
+        w->out = malloc(SESSION_OUTPUT_MAX + RECORD_MAX);
+        w->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+        if (!w->out || w->timer_fd < 0)
+            return -ENOMEM;
+        r = watch_new(w, w->timer_fd, on_timer, NULL, &w->timer_watch);
     }
     return r;
 }
@@ -373,49 +414,46 @@ static int start(struct daemon *d)
 
     d->started = d->no_path_since = now;
     d->next_slow = d->next_store = now;
-    d->out = malloc(SESSION_OUTPUT_MAX + RECORD_MAX);
-    d->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
-    if (!d->out || d->timer_fd < 0)
-        return -ENOMEM;
-    if ((r = start_signals(d)) < 0 || (r = answers_start(d)) < 0 || (r = inside_start(d)) < 0 ||
-        (r = make_node(d)) < 0 || (r = memory_load(d, now)) < 0 || (r = outside_start(d, now)) < 0)
+    if ((r = workers_make(d)) < 0 || (r = start_timers(d)) < 0 || (r = start_signals(d)) < 0 ||
+        (r = answers_start(d)) < 0 || (r = inside_start(d)) < 0 || (r = make_nodes(d)) < 0 ||
+        (r = memory_load(d, now)) < 0 || (r = outside_start(d, now)) < 0)
         return r;
-    r = watch_new(d, d->timer_fd, on_timer, NULL, &d->timer_watch);
-    if (r < 0)
-        return r;
-    say(LOG_NOTICE, "started name=%s role=%s peers=%zu", d->config->name,
-        d->config->role == CONFIG_AGENT ? "agent" : "node", node_peers_count(d->node));
-    daemon_turn(d, now);
-    return 0;
+    say(LOG_NOTICE, "started name=%s role=%s peers=%zu workers=%u", d->config->name,
+        d->config->role == CONFIG_AGENT ? "agent" : "node", node_peers_count(daemon_node(d)), d->workers_count);
+    for (unsigned i = 0; i < d->workers_count; i++)
+        daemon_turn(&d->workers[i], now);
+    return workers_start(d);
+}
+
+/* What the cores have to say at the end, and no more. */
+static void say_goodbye(struct daemon *d)
+{
+    struct session_tx tx;
+
+    for (unsigned i = 0; i < d->workers_count; i++) {
+        struct worker *w = &d->workers[i];
+
+        if (!w->node)
+            continue;
+        node_close(w->node);
+        while (node_output(w->node, w->out, &tx, clock_now()))
+            outside_send(w, &tx, w->out, clock_now());
+    }
 }
 
 static void stop(struct daemon *d)
 {
-    struct session_tx tx;
-
-    if (d->node && d->config->role == CONFIG_AGENT)
-        memory_save(d);
     d->stopping = true;
-    if (d->node) {
-        node_close(d->node);
-        while (node_output(d->node, d->out, &tx, clock_now()))
-            outside_send(d, &tx, d->out, clock_now());
-    }
-    watch_free(d->timer_watch);
+    workers_stop(d);
+    if (daemon_node_of(d, d->workers_count - 1) && d->config->role == CONFIG_AGENT)
+        memory_save(d);
+    say_goodbye(d);
     answers_stop(d);
     outside_stop(d);
     inside_stop(d);
-    node_free(d->node);
-    uv_close((uv_handle_t *)&d->sigint, NULL);
-    uv_close((uv_handle_t *)&d->sigterm, NULL);
-    uv_close((uv_handle_t *)&d->sighup, NULL);
-    if (d->resolving == 0) {              /* a look-up under way cannot be called back: the process ends over it */
-        uv_run(&d->loop, UV_RUN_DEFAULT); /* until every handle is closed */
-        uv_loop_close(&d->loop);
-    }
-    if (d->timer_fd >= 0)
-        close(d->timer_fd);
-    free(d->out);
+    if (d->workers_count > 0)
+        stop_signals(d);
+    workers_free(d);
     config_free(d->config);
     say(LOG_NOTICE, "stopped");
 }
@@ -434,7 +472,7 @@ int main(int argc, char **argv)
         return argc == 2 && strcmp(argv[1], "--help") == 0 ? 0 : 2;
     }
     d->config_path = argv[1];
-    d->timer_fd = d->route_lock = -1;
+    d->route_lock = -1;
     r = config_load(argv[1], &errors, &d->config);
     fputs(errors_buf, stderr);
     if (r < 0) {
@@ -442,10 +480,9 @@ int main(int argc, char **argv)
         return 1;
     }
     setpriority(PRIO_PROCESS, 0, -10); /* where permitted: a delayed daemon is a delayed network */
-    uv_loop_init(&d->loop);
     r = start(d);
     if (r == 0)
-        uv_run(&d->loop, UV_RUN_DEFAULT);
+        uv_run(&d->workers[0].loop, UV_RUN_DEFAULT);
     else
         d->exit_code = 1; /* whoever failed has said why */
     r = d->exit_code;

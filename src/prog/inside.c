@@ -12,7 +12,7 @@
 #define READ_BYTES (256 * 1024) /* chosen: with the trains made of it, a quarter of a second-level cache of 2 MiB */
 #define READ_PKTS 64            /* UDP_MAX_SEGMENTS */
 
-static void on_tun(struct daemon *d, void *arg, instant now)
+static void on_tun(struct worker *w, void *arg, instant now)
 {
     static const uint8_t gso[] = {
         [TUN_GSO_NONE] = OFFLOAD_GSO_NONE,
@@ -23,15 +23,15 @@ static void on_tun(struct daemon *d, void *arg, instant now)
     struct tun_meta meta;
 
     for (size_t i = 0, bytes = 0; i < READ_PKTS && bytes < READ_BYTES; i++) {
-        uint8_t *in = node_inside_buffer(d->node);
-        ssize_t len = tun_read(d->tun, in, BLOCK_CAPACITY, &meta);
+        uint8_t *in = node_inside_buffer(w->node);
+        ssize_t len = tun_read(w->tun, in, BLOCK_CAPACITY, &meta);
 
         if (len == 0)
             return;
         if (len < 0) {
             if (len != -EMSGSIZE && len != -EPROTO) {
-                say(LOG_CRIT, "the device %s is gone: %s", tun_name(d->tun), strerror((int)-len));
-                daemon_stop(d, 1);
+                say(LOG_CRIT, "the device %s is gone: %s", tun_name(w->tun), strerror((int)-len));
+                daemon_stop(w->d, 1);
                 return;
             }
             continue;
@@ -44,13 +44,14 @@ static void on_tun(struct daemon *d, void *arg, instant now)
             .csum_start = meta.csum_start,
             .csum_offset = meta.csum_offset,
         };
-        d->tun_rx_bytes += (uint64_t)len;
+        w->tun_rx_bytes += (uint64_t)len;
         bytes += (size_t)len;
-        node_on_packet(d->node, in, (size_t)len, &o, now);
+        node_on_packet(w->node, in, (size_t)len, &o, now);
+        worker_hand_over(w);
     }
 }
 
-void inside_write(struct daemon *d, const struct merged *pkt)
+void inside_write(struct worker *w, const struct merged *pkt)
 {
     const struct offload *o = &pkt->offload;
     struct iovec iov[MERGE_PKTS_MAX + 1];
@@ -68,10 +69,10 @@ void inside_write(struct daemon *d, const struct merged *pkt)
 
     for (size_t i = 0; i < pkt->count; i++)
         iov[i] = (struct iovec){ .iov_base = (void *)(uintptr_t)pkt->slices[i].data, .iov_len = pkt->slices[i].len };
-    if (tun_write(d->tun, iov, pkt->count, &meta) < 0)
-        d->tun_write_failed++;
+    if (tun_write(w->tun, iov, pkt->count, &meta) < 0)
+        w->tun_write_failed++;
     else
-        d->tun_tx_bytes += pkt->len;
+        w->tun_tx_bytes += pkt->len;
 }
 
 static int say_tun_failure(const struct daemon *d, int r)
@@ -102,7 +103,7 @@ static int start_filter(struct daemon *d)
     const struct config *c = d->config;
     struct prefix prefixes[64];
     struct nft_agent a = { .name = c->name,
-                           .tunnel = tun_name(d->tun),
+                           .tunnel = tun_name(d->workers[0].tun),
                            .prefixes = prefixes,
                            .out = c->nat.interface[0] ? c->nat.interface : NULL };
     char *text_buf = malloc(NFT_RULESET_MAX), err[256];
@@ -156,14 +157,14 @@ void inside_marks(struct daemon *d)
         heard[count] = (struct node_mark){ code[count], t->rules[i].mark };
         count++;
     }
-    node_set_marks(d->node, heard, count);
+    node_set_marks(daemon_node(d), heard, count);
     if (count == 0) { /* also what a killed process left */
         (void)!nft_remove(d->config->name, err, sizeof(err));
         d->filter_up = false;
         return;
     }
     text_init(&text, buf, sizeof(buf));
-    if (nft_marks_ruleset(&text, d->config->name, tun_name(d->tun), marks, count) < 0 ||
+    if (nft_marks_ruleset(&text, d->config->name, tun_name(d->workers[0].tun), marks, count) < 0 ||
         nft_apply(buf, err, sizeof(err)) < 0)
         say(LOG_ERR, "rules with a mark do not work: %s", text.overflow ? "too many" : err);
     else
@@ -178,6 +179,7 @@ int inside_start(struct daemon *d)
         .name = c->name,
         .mtu_bytes = (uint32_t)MIN(c->mtu, (int64_t)NODE_MTU_MAX),
         .addrs = addrs,
+        .queues = d->workers_count > 1,
         .refuse_vnet_hdr = !(c->offload & CONFIG_OFFLOAD_CSUM),
         .refuse_tso = !(c->offload & CONFIG_OFFLOAD_TSO),
         .refuse_uso = !(c->offload & CONFIG_OFFLOAD_USO),
@@ -187,7 +189,9 @@ int inside_start(struct daemon *d)
     for (size_t i = 0; i < c->addresses.count && o.addrs_count < ARRAY_LEN(addrs); i++)
         addrs[o.addrs_count++] =
             (struct tun_addr){ .addr = c->addresses.items[i].addr, .prefix_len = c->addresses.items[i].len };
-    r = tun_open(&o, &d->tun);
+    r = tun_open(&o, &d->workers[0].tun);
+    for (unsigned i = 1; r == 0 && i < d->workers_count; i++)
+        r = tun_open_queue(d->workers[0].tun, &d->workers[i].tun);
     if (r < 0)
         return say_tun_failure(d, r);
     if (c->role == CONFIG_NODE) { /* an agent has no routes, and a node beside it keeps its own */
@@ -206,20 +210,24 @@ int inside_start(struct daemon *d)
     }
     if (c->role == CONFIG_AGENT && (r = start_filter(d)) < 0)
         return r;
-    return watch_new(d, tun_fd(d->tun), on_tun, NULL, &d->tun_watch);
+    for (unsigned i = 0; r == 0 && i < d->workers_count; i++)
+        r = watch_new(&d->workers[i], tun_fd(d->workers[i].tun), on_tun, NULL, &d->workers[i].tun_watch);
+    return r;
 }
 
 void inside_stop(struct daemon *d)
 {
     char err[256];
 
-    watch_free(d->tun_watch);
+    for (unsigned i = 0; i < d->workers_count; i++)
+        watch_free(d->workers[i].tun_watch);
     if (d->routes)
         route_clean_all(d->routes);
     route_free(d->routes);
     if (d->filter_up && nft_remove(d->config->name, err, sizeof(err)) < 0)
         say(LOG_WARNING, "cannot remove translation: %s", err);
-    tun_free(d->tun);
+    for (unsigned i = 0; i < d->workers_count; i++)
+        tun_free(d->workers[i].tun);
     if (d->route_lock >= 0)
         close(d->route_lock);
 }
@@ -233,7 +241,7 @@ static void drop_given(struct daemon *d, const struct config_message *m)
         for (unsigned j = 0; j < m->addresses_count; j++)
             kept |= addr_equal(&d->given[i].addr, &m->addresses[j].addr);
         if (!kept)
-            (void)!tun_del_addr(d->tun, &d->given[i]);
+            (void)!tun_del_addr(d->workers[0].tun, &d->given[i]);
     }
 }
 
@@ -242,14 +250,14 @@ void inside_config(struct daemon *d, unsigned peer, instant now)
     struct config_message m;
     char buf[PREFIX_STRLEN];
 
-    if (!node_peer_config(d->node, peer, &m))
+    if (!node_peer_config(daemon_node(d), peer, &m))
         return;
     drop_given(d, &m);
     d->given_count = 0;
     for (unsigned i = 0; i < m.addresses_count; i++) {
         /* A host address whatever the agent says: what is routed here is this side's decision. */
         struct tun_addr a = { .addr = m.addresses[i].addr, .prefix_len = (uint8_t)addr_bits(&m.addresses[i].addr) };
-        int r = tun_add_addr(d->tun, &a);
+        int r = tun_add_addr(d->workers[0].tun, &a);
 
         if (r < 0)
             say(LOG_ERR, "cannot add the address %s: %s", prefix_format(&m.addresses[i], buf), strerror(-r));
@@ -259,7 +267,7 @@ void inside_config(struct daemon *d, unsigned peer, instant now)
             say(LOG_NOTICE, "address %s mtu=%u", prefix_format(&m.addresses[i], buf), m.mtu);
     }
     if (m.mtu < d->config->mtu)
-        tun_set_mtu(d->tun, m.mtu);
+        tun_set_mtu(d->workers[0].tun, m.mtu);
     d->routes_up = true;
     inside_routes(d);
 }
@@ -268,8 +276,8 @@ static bool agent_gives(struct daemon *d, uint8_t family)
 {
     struct config_message m;
 
-    for (size_t p = 0; p < node_peers_count(d->node); p++) {
-        if (!node_peer_config(d->node, (unsigned)p, &m))
+    for (size_t p = 0; p < node_peers_count(daemon_node(d)); p++) {
+        if (!node_peer_config(daemon_node(d), (unsigned)p, &m))
             continue;
         for (unsigned i = 0; i < m.addresses_count; i++)
             if (m.addresses[i].addr.family == family)
@@ -281,7 +289,7 @@ static bool agent_gives(struct daemon *d, uint8_t family)
 static size_t tunnel_routes(struct daemon *d, struct route_tunnel *out, size_t max)
 {
     const struct config *c = d->config;
-    int ifindex = tun_ifindex(d->tun);
+    int ifindex = tun_ifindex(d->workers[0].tun);
     size_t n = 0;
 
     if (!d->routes_up || c->routes.mode == CONFIG_ROUTES_NONE)

@@ -57,8 +57,8 @@ static bool taken(struct daemon *d, const struct addr *a)
         for (size_t j = 0; j < c->peers[i].addresses.count; j++)
             if (prefix_contains(&c->peers[i].addresses.items[j], a))
                 return true;
-    for (size_t i = 0; i < node_peers_count(d->node); i++) {
-        const struct node_peer_spec *spec = node_peer_spec(d->node, (unsigned)i);
+    for (size_t i = 0; i < node_peers_count(daemon_node(d)); i++) {
+        const struct node_peer_spec *spec = node_peer_spec(daemon_node(d), (unsigned)i);
 
         for (size_t j = 0; j < spec->addresses_count; j++)
             if (prefix_contains(&spec->addresses[j], a))
@@ -146,6 +146,7 @@ static int add_peer(struct daemon *d, const struct config_peer *c, const json_t 
     struct node_peer_spec spec = { .key = c->key, .tcp_port = (uint16_t)MAX(c->tcp_port, 0) };
     size_t i;
     json_t *item;
+    int r = 0;
 
     snprintf(spec.name, sizeof(spec.name), "%s", c->name);
     memcpy(spec.psk, c->psk, sizeof(spec.psk));
@@ -164,7 +165,12 @@ static int add_peer(struct daemon *d, const struct config_peer *c, const json_t 
             endpoint_parse(json_string_value(item), 0, &stored[*stored_count]) == 0)
             ++*stored_count;
     }
-    return node_peer_add(d->node, &spec, clock_now());
+    for (unsigned w = 0; w < d->workers_count && r >= 0; w++) {
+        r = node_peer_add(d->workers[w].node, &spec, clock_now());
+        if (r < 0 && w > 0)
+            daemon_stop(d, 1); /* their numbers must be the same in all */
+    }
+    return r;
 }
 
 int memory_add_peer(struct daemon *d, const struct config_peer *c)
@@ -196,7 +202,7 @@ int memory_load(struct daemon *d, instant now)
         if (r < 0)
             say(LOG_ERR, "peer=%s: %s", d->config->peers[i].name, strerror(-r));
         else if (d->config->role == CONFIG_AGENT && count > 0)
-            node_connect(d->node, (unsigned)r, stored, count, now);
+            node_connect(daemon_node_of(d, (unsigned)r), (unsigned)r, stored, count, now);
     }
     json_decref(root);
     return MIN(r, 0);
@@ -208,10 +214,11 @@ void memory_save(struct daemon *d)
     char path[512], err[256], key[KEY_TEXT_SIZE], buf[PREFIX_STRLEN + ENDPOINT_STRLEN];
     char *text;
 
-    for (size_t i = 0; i < node_peers_count(d->node); i++) {
-        const struct node_peer_spec *spec = node_peer_spec(d->node, (unsigned)i);
+    workers_pause(d);
+    for (size_t i = 0; i < node_peers_count(daemon_node(d)); i++) {
+        const struct node_peer_spec *spec = node_peer_spec(daemon_node(d), (unsigned)i);
         struct endpoint endpoints[NODE_ENDPOINTS_MAX];
-        size_t count = node_peer_endpoints(d->node, (unsigned)i, endpoints, NODE_ENDPOINTS_MAX);
+        size_t count = node_peer_endpoints(daemon_node_of(d, (unsigned)i), (unsigned)i, endpoints, NODE_ENDPOINTS_MAX);
         json_t *peer = json_object(), *list = json_array();
 
         peer_key_encode(&spec->key, key);
@@ -229,6 +236,7 @@ void memory_save(struct daemon *d)
             json_object_set_new(peer, "endpoints", list);
         json_object_set_new(peers, key, peer);
     }
+    workers_resume(d);
     json_object_set_new(root, "peers", peers);
     text = json_dumps(root, JSON_INDENT(2) | JSON_SORT_KEYS);
     json_decref(root);

@@ -10,6 +10,7 @@
 
 #include "ident/hash.h"
 #include "prog/daemon.h"
+#include "wire/header.h"
 
 #define READ_ROUNDS 4 /* batches a wake-up */
 /* Trains are taken a few at a time, so that they are still in the cache when they are opened and when they leave for
@@ -27,7 +28,7 @@ static void close_end(struct socket_end *e)
     *e = (struct socket_end){ 0 };
 }
 
-static void on_socket(struct daemon *d, void *arg, instant now)
+static void on_socket(struct worker *w, void *arg, instant now)
 {
     struct socket_end *e = arg;
     struct udp_rx batch[UDP_BATCH_MAX];
@@ -42,17 +43,20 @@ static void on_socket(struct daemon *d, void *arg, instant now)
         if (n < 0) { /* dead: outside_slow opens another */
             say(LOG_ERR, "socket error=%s link=%u", strerror(-n), e->link);
             close_end(e);
+            if (w->mail)
+                daemon_stop(w->d, 1); /* its place among the sockets of the port cannot be taken again */
             return;
         }
         for (int i = 0; i < n; i++) {
             at.local = batch[i].local;
             at.remote = batch[i].from;
             bytes += batch[i].len;
-            node_on_datagram(d->node, &at, batch[i].data, batch[i].len, batch[i].segment_bytes, batch[i].tos, now);
+            node_on_datagram(w->node, &at, batch[i].data, batch[i].len, batch[i].segment_bytes, batch[i].tos, now);
         }
         /* What was delivered in place lies in the socket's buffers: it must be out before they are read into again. */
-        while (node_pop_inner(d->node, &pkt, now))
-            inside_write(d, &pkt);
+        while (node_pop_inner(w->node, &pkt, now))
+            inside_write(w, &pkt);
+        worker_hand_over(w);
         if (n < (int)want)
             break;
         e->trains = bytes >= (size_t)n * TRAIN_BYTES;
@@ -63,13 +67,13 @@ static void on_socket(struct daemon *d, void *arg, instant now)
         if (err.to.addr.family == ADDR_NONE)
             continue;
         if (err.error == EMSGSIZE)
-            node_on_too_big(d->node, &at, err.mtu_bytes, now);
+            worker_too_big(w, &at, err.mtu_bytes, now);
         else
-            node_on_unreachable(d->node, &at, now);
+            worker_unreachable(w, &at, now);
     }
 }
 
-static int open_end(struct daemon *d, struct socket_end *e, uint32_t link, enum addr_family family,
+static int open_end(struct worker *w, struct socket_end *e, uint32_t link, enum addr_family family,
                     const char *interface, uint16_t port)
 {
     struct udp_options o = {
@@ -77,8 +81,9 @@ static int open_end(struct daemon *d, struct socket_end *e, uint32_t link, enum 
         .interface = interface,
         .port = port,
         .mark = interface ? route_uplink_mark(link) : 0,
-        .refuse_gso = !(d->config->offload & CONFIG_OFFLOAD_GSO),
-        .refuse_gro = !(d->config->offload & CONFIG_OFFLOAD_GRO),
+        .joins = w->index > 0,
+        .refuse_gso = !(w->d->config->offload & CONFIG_OFFLOAD_GSO),
+        .refuse_gro = !(w->d->config->offload & CONFIG_OFFLOAD_GRO),
     };
     int r;
 
@@ -89,14 +94,32 @@ static int open_end(struct daemon *d, struct socket_end *e, uint32_t link, enum 
         return r;
     e->link = link;
     e->family = (uint8_t)family;
-    return watch_new(d, udp_fd(e->udp), on_socket, e, &e->watch);
+    return watch_new(w, udp_fd(e->udp), on_socket, e, &e->watch);
+}
+
+/* The agent's port for a family: a socket for each worker. */
+static int listen_for(struct daemon *d, enum addr_family family, uint16_t port)
+{
+    const struct udp_steering by_cid = { .first = PACKET_SEALED,
+                                         .at = SEALED_CID_LAST,
+                                         .mask = (uint8_t)(d->workers_count - 1) };
+    bool v6 = family == ADDR_V6;
+    int r = open_end(&d->workers[0], &d->workers[0].ends[v6], NODE_LISTEN_LINK, family, NULL, port);
+
+    if (r < 0 || d->workers_count == 1)
+        return r;
+    r = udp_share(d->workers[0].ends[v6].udp);
+    for (unsigned i = 1; i < d->workers_count && r == 0; i++)
+        r = open_end(&d->workers[i], &d->workers[i].ends[v6], NODE_LISTEN_LINK, family, NULL, port);
+    if (r == 0 && udp_steer(d->workers[0].ends[v6].udp, &by_cid) < 0)
+        say(LOG_WARNING, "the kernel does not steer datagrams: workers hand them on");
+    return r;
 }
 
 static int listen_on_port(struct daemon *d)
 {
     uint16_t port = (uint16_t)(d->config->listen_port ? d->config->listen_port : CONFIG_PORT);
-    int r4 = open_end(d, &d->uplinks[0].ends[0], NODE_LISTEN_LINK, ADDR_V4, NULL, port);
-    int r6 = open_end(d, &d->uplinks[0].ends[1], NODE_LISTEN_LINK, ADDR_V6, NULL, port);
+    int r4 = listen_for(d, ADDR_V4, port), r6 = listen_for(d, ADDR_V6, port);
 
     if (r4 < 0 && r6 < 0) {
         say(LOG_ERR, "cannot listen on UDP port %u: %s", port, strerror(-r4));
@@ -105,10 +128,17 @@ static int listen_on_port(struct daemon *d)
     return 0;
 }
 
-void outside_send(struct daemon *d, const struct session_tx *tx, const uint8_t *data, instant now)
+/* NULL: there is no such link. */
+static struct socket_end *end_of(struct worker *w, uint32_t link, bool v6)
 {
-    bool v6 = tx->at.remote.addr.family == ADDR_V6;
-    struct socket_end *e = tx->at.link <= UPLINKS_MAX ? &d->uplinks[tx->at.link].ends[v6] : NULL;
+    if (link == NODE_LISTEN_LINK)
+        return &w->ends[v6];
+    return link <= UPLINKS_MAX ? &w->d->uplinks[link].ends[v6] : NULL;
+}
+
+void outside_send(struct worker *w, const struct session_tx *tx, const uint8_t *data, instant now)
+{
+    struct socket_end *e = end_of(w, tx->at.link, tx->at.remote.addr.family == ADDR_V6);
     struct udp_tx t = {
         .data = data,
         .len = tx->len,
@@ -120,11 +150,14 @@ void outside_send(struct daemon *d, const struct session_tx *tx, const uint8_t *
     int r;
 
     if (tx->at.transport == TRANSPORT_TCP) {
-        outside_tcp_send(d, tx, data, now);
+        if (w->index == 0)
+            outside_tcp_send(w->d, tx, data, now);
+        else
+            worker_tcp_send(w, tx, data);
         return;
     }
     if (!e || !e->udp) {
-        d->tx_failed++;
+        w->tx_failed++;
         return;
     }
     r = udp_send(e->udp, &t);
@@ -133,13 +166,13 @@ void outside_send(struct daemon *d, const struct session_tx *tx, const uint8_t *
         r = udp_send(e->udp, &t);
     }
     if (r == -EAGAIN || r > 0) {
-        d->tx_would_block++;
+        w->tx_would_block++;
     } else if (r == -EMSGSIZE) {
-        d->tx_failed++; /* larger than the interface's MTU */
-        node_on_too_big(d->node, &tx->at, 0, now);
+        w->tx_failed++; /* larger than the interface's MTU */
+        node_on_too_big(w->node, &tx->at, 0, now);
     } else if (r < 0) {
-        d->tx_failed++;
-        node_on_unreachable(d->node, &tx->at, now);
+        w->tx_failed++;
+        node_on_unreachable(w->node, &tx->at, now);
     }
 }
 
@@ -180,7 +213,7 @@ static const struct nlmon_default *default_route(const struct nlmon_link *l, uin
 
 static bool is_candidate(const struct daemon *d, const struct nlmon_link *l)
 {
-    if (l->loopback || strcmp(l->name, tun_name(d->tun)) == 0)
+    if (l->loopback || strcmp(l->name, tun_name(d->workers[0].tun)) == 0)
         return false;
     if (d->config->links_count > 0)
         return config_link_find(d->config, l->name) != NULL;
@@ -231,7 +264,7 @@ static void loosen_source_check(struct uplink *u)
 static void drop_uplink(struct daemon *d, struct uplink *u, instant now)
 {
     say(LOG_INFO, "uplink-gone link=%s", u->node.name);
-    node_uplink_remove(d->node, u->node.link, now);
+    node_uplink_remove(daemon_node(d), u->node.link, now);
     close_end(&u->ends[0]);
     close_end(&u->ends[1]);
     outside_tcp_drop(d, u->node.link);
@@ -248,7 +281,7 @@ static void tell_node(struct daemon *d, struct uplink *u, struct node_uplink fre
     if (fresh.address_hash != u->node.address_hash)
         outside_tcp_drop(d, fresh.link);
     u->node = fresh;
-    node_uplink_set(d->node, &u->node, now);
+    node_uplink_set(daemon_node(d), &u->node, now);
 }
 
 static void refresh_one(struct daemon *d, const struct nlmon_link *l, instant now)
@@ -280,7 +313,7 @@ static void refresh_one(struct daemon *d, const struct nlmon_link *l, instant no
         u->has_route[v6] = has && route;
         if (route)
             u->gateway[v6] = route->gateway;
-        if (has && open_end(d, &u->ends[v6], fresh.link, family, l->name, 0) < 0)
+        if (has && open_end(&d->workers[0], &u->ends[v6], fresh.link, family, l->name, 0) < 0)
             has = false;
         *(v6 ? &fresh.has_v6 : &fresh.has_v4) = has;
     }
@@ -318,8 +351,9 @@ void outside_refresh(struct daemon *d, instant now)
     nlmon_foreach_link(d->netlink, refresh_visit, &r);
 }
 
-static void on_netlink(struct daemon *d, void *arg, instant now)
+static void on_netlink(struct worker *w, void *arg, instant now)
 {
+    struct daemon *d = w->d;
     struct nlmon_event ev;
     bool ours = false;
     int r = nlmon_process(d->netlink);
@@ -365,7 +399,7 @@ void outside_slow(struct daemon *d, instant now)
 {
     outside_tcp_slow(d, now);
     if (d->config->role == CONFIG_AGENT) {
-        if (!d->uplinks[0].ends[0].udp || !d->uplinks[0].ends[1].udp)
+        if (d->workers_count == 1 && (!d->workers[0].ends[0].udp || !d->workers[0].ends[1].udp))
             (void)!listen_on_port(d);
         return;
     }
@@ -417,10 +451,10 @@ int outside_start(struct daemon *d, instant now)
         return r;
     if (d->config->role == CONFIG_AGENT)
         return listen_on_port(d);
-    on_netlink(d, NULL, now);
-    for (size_t i = 0; i < node_peers_count(d->node); i++)
-        node_connect(d->node, (unsigned)i, NULL, 0, now);
-    return watch_new(d, nlmon_fd(d->netlink), on_netlink, NULL, &d->netlink_watch);
+    on_netlink(&d->workers[0], NULL, now);
+    for (size_t i = 0; i < node_peers_count(daemon_node(d)); i++)
+        node_connect(daemon_node(d), (unsigned)i, NULL, 0, now);
+    return watch_new(&d->workers[0], nlmon_fd(d->netlink), on_netlink, NULL, &d->netlink_watch);
 }
 
 void outside_stop(struct daemon *d)
@@ -428,7 +462,11 @@ void outside_stop(struct daemon *d)
     watch_free(d->netlink_watch);
     nlmon_free(d->netlink);
     outside_tcp_stop(d);
-    for (unsigned i = 0; i <= UPLINKS_MAX; i++) {
+    for (unsigned i = 0; i < d->workers_count; i++) {
+        close_end(&d->workers[i].ends[0]);
+        close_end(&d->workers[i].ends[1]);
+    }
+    for (unsigned i = 1; i <= UPLINKS_MAX; i++) {
         struct uplink *u = &d->uplinks[i];
 
         close_end(&u->ends[0]);

@@ -99,7 +99,7 @@ static void lose(struct tcp_end *e, int error, instant now)
     else
         hang_up(e);
     if (known) /* no path is over a stranger's, and looking costs */
-        node_on_unreachable(d->node, &at, now);
+        worker_unreachable(&d->workers[0], &at, now);
 }
 
 static void rearm(struct tcp_end *e)
@@ -112,10 +112,27 @@ static void rearm(struct tcp_end *e)
     watch_writable(e->watch, want);
 }
 
+static void prove(struct tcp_end *e)
+{
+    if (e->proven)
+        return;
+    e->proven = true;
+    e->d->tcp->strangers--;
+}
+
+void outside_tcp_proven(struct daemon *d, const struct locator_pair *at)
+{
+    struct tcp_end *e = find(d, at);
+
+    if (e)
+        prove(e);
+}
+
 /* 0 or negative: the connection is over. */
 static int read_some(struct tcp_end *e, instant now)
 {
     struct daemon *d = e->d;
+    struct worker *w = &d->workers[0];
     struct merged inner;
     uint8_t *pkt;
     size_t len;
@@ -126,18 +143,17 @@ static int read_some(struct tcp_end *e, instant now)
     e->heard = now;
     e->at.local = *tcp_local(e->tcp);
     while ((left = tcp_next(e->tcp, &pkt, &len)) == 1) {
-        if (node_on_datagram(d->node, &e->at, pkt, len, 0, 0, now) == 0 || e->proven)
-            continue;
-        e->proven = true;
-        d->tcp->strangers--;
+        if (node_on_datagram(w->node, &e->at, pkt, len, 0, 0, now) > 0)
+            prove(e);
     }
     /* What was delivered in place lies in the buffer: it must be out before that is read into again. */
-    while (node_pop_inner(d->node, &inner, now))
-        inside_write(d, &inner);
+    while (node_pop_inner(w->node, &inner, now))
+        inside_write(w, &inner);
+    worker_hand_over(w);
     return left < 0 ? left : r;
 }
 
-static void on_stream(struct daemon *d, void *arg, instant now)
+static void on_stream(struct worker *w, void *arg, instant now)
 {
     struct tcp_end *e = arg;
     int r;
@@ -160,7 +176,7 @@ static int take(struct daemon *d, struct tcp_end *e, struct tcp *tcp, instant no
 
     e->tcp = tcp;
     e->since = e->heard = now;
-    r = watch_new(d, tcp_fd(tcp), on_stream, e, &e->watch);
+    r = watch_new(&d->workers[0], tcp_fd(tcp), on_stream, e, &e->watch);
     if (r < 0) {
         hang_up(e);
         return r;
@@ -207,8 +223,9 @@ static bool admits(const struct daemon *d, const struct addr *from)
     return all < NETWORK_MAX && strangers < NETWORK_STRANGERS;
 }
 
-static void on_connection(struct daemon *d, void *arg, instant now)
+static void on_connection(struct worker *w, void *arg, instant now)
 {
+    struct daemon *d = w->d;
     size_t which = (size_t)(uintptr_t)arg;
     struct tcp *tcp;
     int r = 0;
@@ -240,7 +257,8 @@ static void listen_again(struct daemon *d)
 {
     for (size_t i = 0; i < 2; i++)
         if (d->tcp->listen_fd[i] >= 0 && !d->tcp->listen_watch[i] &&
-            watch_new(d, d->tcp->listen_fd[i], on_connection, (void *)(uintptr_t)i, &d->tcp->listen_watch[i]) < 0)
+            watch_new(&d->workers[0], d->tcp->listen_fd[i], on_connection, (void *)(uintptr_t)i,
+                      &d->tcp->listen_watch[i]) < 0)
             say(LOG_WARNING, "cannot watch the TCP port");
 }
 
@@ -298,18 +316,18 @@ void outside_tcp_send(struct daemon *d, const struct session_tx *tx, const uint8
     if (!e || !e->tcp)
         e = reach(d, &tx->at, e, now);
     if (!e) {
-        d->tx_failed++;
+        d->workers[0].tx_failed++;
         if (is_agent(d))
-            node_on_unreachable(d->node, &tx->at, now);
+            worker_unreachable(&d->workers[0], &tx->at, now);
         return;
     }
     r = tcp_send(e->tcp, data, tx->len, tx->segment, now);
     if (r < 0) {
-        d->tx_failed++;
+        d->workers[0].tx_failed++;
         lose(e, r, now);
         return;
     }
-    d->tx_would_block += (uint64_t)r;
+    d->workers[0].tx_would_block += (uint64_t)r;
     rearm(e);
 }
 
@@ -318,8 +336,8 @@ static bool is_wanted(struct daemon *d, const struct locator_pair *at, instant n
 {
     struct session_path_info info;
 
-    for (size_t i = 0; i < node_peers_count(d->node); i++) {
-        struct session *s = node_peer_session(d->node, (unsigned)i);
+    for (size_t i = 0; i < node_peers_count(daemon_node(d)); i++) {
+        struct session *s = node_peer_session(daemon_node(d), (unsigned)i);
 
         for (unsigned slot = 0; s && slot < SESSION_SLOTS; slot++) {
             session_path_info(s, slot, now, &info);

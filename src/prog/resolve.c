@@ -42,12 +42,12 @@ static void on_resolved(uv_getaddrinfo_t *req, int status, struct addrinfo *list
                 ADDR_V6, (const uint8_t *)&((const struct sockaddr_in6 *)(const void *)a->ai_addr)->sin6_addr);
         else
             continue;
-        node_peer_add_endpoint(d->node, r->peer, &e, now);
+        node_peer_add_endpoint(daemon_node(d), r->peer, &e, now);
     }
     uv_freeaddrinfo(list);
     free(r);
     if (!d->stopping)
-        daemon_turn(d, now);
+        daemon_turn(&d->workers[0], now);
 }
 
 static void resolve_one(struct daemon *d, unsigned peer, const struct config_endpoint *e)
@@ -61,7 +61,7 @@ static void resolve_one(struct daemon *d, unsigned peer, const struct config_end
     r->peer = peer;
     r->port = e->at.port;
     snprintf(r->name, sizeof(r->name), "%s", e->name);
-    if (uv_getaddrinfo(&d->loop, &r->req, on_resolved, r->name, NULL, &hints) < 0)
+    if (uv_getaddrinfo(&d->workers[0].loop, &r->req, on_resolved, r->name, NULL, &hints) < 0)
         free(r);
     else
         d->resolving++;
@@ -82,12 +82,12 @@ static bool has_active_path(struct session *s)
 void resolve_names(struct daemon *d)
 {
     d->next_resolve = clock_now() + AGAIN;
-    for (unsigned p = 0; p < node_peers_count(d->node) && d->resolving == 0; p++) {
-        struct session *s = node_peer_session(d->node, p);
+    for (unsigned p = 0; p < node_peers_count(daemon_node(d)) && d->resolving == 0; p++) {
+        struct session *s = node_peer_session(daemon_node(d), p);
         const struct config_peer *c = NULL;
 
         for (size_t i = 0; i < d->config->peers_count; i++)
-            if (peer_key_equal(&d->config->peers[i].key, &node_peer_spec(d->node, p)->key))
+            if (peer_key_equal(&d->config->peers[i].key, &node_peer_spec(daemon_node(d), p)->key))
                 c = &d->config->peers[i];
         if (!c || (s && session_is_up(s) && has_active_path(s)))
             continue;
