@@ -413,6 +413,52 @@ static void test_udp_full_buffer(void **state)
     udp_free(u);
 }
 
+/* Three sockets on one port: the first byte and the last three bits of the eighth say which. Nobody else gets in. */
+static void test_udp_steering(void **state)
+{
+    const struct udp_steering by = { .first = 4, .at = 7, .mask = 3 };
+    struct udp *u[3], *tx = open_udp("127.0.0.1", NULL, false, false), *late = NULL;
+    struct udp_options o = { .family = ADDR_V4 };
+    struct udp_tx t = { .to = ep("127.0.0.1:9") };
+    static const struct {
+        uint8_t bytes[8];
+        size_t len;
+        unsigned to;
+    } rows[] = {
+        { { 4, 0, 0, 0, 0, 0, 0, 0xf0 }, 8, 0 },
+        { { 4, 0, 0, 0, 0, 0, 0, 0xf1 }, 8, 1 },
+        { { 4, 0, 0, 0, 0, 0, 0, 0xf2 }, 8, 2 },
+        { { 1, 0, 0, 0, 0, 0, 0, 2 }, 8, 0 }, /* another type */
+        { { 4, 2, 2, 2, 2, 2, 2 }, 7, 0 },    /* too short */
+        { { 4 }, 1, 0 },
+    };
+
+    assert_int_equal(udp_open(&o, &u[0]), 0);
+    o.port = t.to.port = udp_local_port(u[0]);
+    assert_int_equal(udp_share(u[0]), 0);
+    assert_int_equal(udp_open(&o, &late), -EADDRINUSE);
+    o.joins = true;
+    for (int i = 1; i < 3; i++)
+        assert_int_equal(udp_open(&o, &u[i]), 0);
+    assert_int_equal(udp_steer(u[0], &by), 0);
+    o.joins = false;
+    assert_int_equal(udp_open(&o, &late), -EADDRINUSE);
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct udp_rx rx;
+
+        t.data = rows[i].bytes;
+        t.len = rows[i].len;
+        assert_int_equal(udp_send(tx, &t), 0);
+        assert_true(wait_readable(udp_fd(u[rows[i].to])));
+        assert_int_equal(udp_recv(u[rows[i].to], &rx, 1), 1);
+        assert_int_equal(rx.len, rows[i].len);
+        assert_memory_equal(rx.data, rows[i].bytes, rx.len);
+    }
+    for (int i = 0; i < 3; i++)
+        udp_free(u[i]);
+    udp_free(tx);
+}
+
 static struct tun *open_tun(bool refuse_vnet_hdr, bool refuse_tso, bool refuse_uso)
 {
     struct tun_addr addrs[2] = { { .prefix_len = 24 }, { .prefix_len = 64 } };
@@ -678,6 +724,46 @@ static void test_tun_goes_with_its_descriptor(void **state)
     run(path);
 }
 
+/* What went in by a queue is answered by that queue; the device stays until the last has gone. */
+static void test_tun_queues(void **state)
+{
+    struct tun_addr addr = { .addr = ep("10.8.0.1").addr, .prefix_len = 24 };
+    struct tun_options o = { .name = "hwst%d", .mtu_bytes = 1400, .addrs = &addr, .addrs_count = 1, .queues = true };
+    uint8_t header[28], packet[2048];
+    struct iovec iov = { header, sizeof(header) };
+    struct udp *u = NULL;
+    struct tun *tun[2];
+    struct tun_meta meta;
+    char path[64];
+
+    assert_int_equal(tun_open(&o, &tun[0]), 0);
+    assert_int_equal(tun_open_queue(tun[0], &tun[1]), 0);
+    assert_string_equal(tun_name(tun[1]), tun_name(tun[0]));
+    u = open_udp("10.8.0.1", NULL, false, false);
+    build_udp4(header, udp_local_port(u), 0);
+    put_be16(header + 26, 0); /* no checksum (RFC 768) */
+    for (int i = 0; i < 4; i++) {
+        struct udp_tx t = { .data = header, .len = 10, .to = ep("10.8.0.2:9") };
+        struct udp_rx rx;
+
+        assert_int_equal(tun_write(tun[i % 2], &iov, 1, NULL), 0);
+        assert_true(wait_readable(udp_fd(u)));
+        assert_int_equal(udp_recv(u, &rx, 1), 1);
+        assert_int_equal(udp_send(u, &t), 0);
+        assert_true(wait_readable(tun_fd(tun[i % 2])));
+        assert_int_equal(tun_read(tun[i % 2], packet, sizeof(packet), &meta), 38);
+        assert_int_equal(tun_read(tun[1 - i % 2], packet, sizeof(packet), &meta), 0);
+    }
+    udp_free(u);
+    snprintf(path, sizeof(path), "ip link show dev %s >/dev/null", tun_name(tun[0]));
+    tun_free(tun[0]);
+    run(path);
+    tun_free(tun[1]);
+    snprintf(path + 1, sizeof(path) - 1, " ip link show dev hwst0 2>/dev/null");
+    path[0] = '!';
+    run(path);
+}
+
 static int make_namespace(void)
 {
     if (geteuid() != 0 || unshare(CLONE_NEWNET) < 0)
@@ -703,6 +789,8 @@ int main(void)
         cmocka_unit_test(test_udp_receive_overflow),
         cmocka_unit_test(test_udp_error_under_libuv),
         cmocka_unit_test(test_udp_path_mtu),
+        cmocka_unit_test(test_udp_steering),
+        cmocka_unit_test(test_tun_queues),
         cmocka_unit_test(test_tun_read),
         cmocka_unit_test(test_tun_write),
         cmocka_unit_test(test_tun_plain_write),
