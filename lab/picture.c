@@ -206,8 +206,8 @@ static const char style[] =
 
 static void put_scale(const struct run *r, double top, double axis, double bottom, double scale)
 {
-    for (double v = 0; v <= fmax(r->max_down, r->max_up) + .1; v += 5) {
-        double up = axis - v * scale, down = axis + v * scale;
+    for (int i = 0; 5 * i <= fmax(r->max_down, r->max_up) + .1; i++) {
+        double v = 5 * i, up = axis - v * scale, down = axis + v * scale;
 
         if (up >= top - .5 && v > 0)
             printf("<line class=\"grid\" x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\"/>"

@@ -323,7 +323,7 @@ static int endpoint_value(const char *word, struct config_endpoint *ret)
 
 static bool endpoint_same(const struct config_endpoint *a, const struct config_endpoint *b)
 {
-    return endpoint_equal(&a->at, &b->at) && (!a->name || strcasecmp(a->name, b->name) == 0);
+    return endpoint_equal(&a->at, &b->at) && (!a->name || (b->name && strcasecmp(a->name, b->name) == 0));
 }
 
 static void read_endpoints(struct config_parse *p, const struct config_field *f, const char *value, void *out)

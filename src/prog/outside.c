@@ -128,17 +128,17 @@ static int listen_on_port(struct daemon *d)
     return 0;
 }
 
-/* NULL: there is no such link. */
-static struct socket_end *end_of(struct worker *w, uint32_t link, bool v6)
+/* NULL: there is no such link, or its socket is dead. */
+static struct udp *socket_of(const struct worker *w, uint32_t link, bool v6)
 {
     if (link == NODE_LISTEN_LINK)
-        return &w->ends[v6];
-    return link <= UPLINKS_MAX ? &w->d->uplinks[link].ends[v6] : NULL;
+        return w->ends[v6].udp;
+    return link <= UPLINKS_MAX ? w->d->uplinks[link].ends[v6].udp : NULL;
 }
 
 void outside_send(struct worker *w, const struct session_tx *tx, const uint8_t *data, instant now)
 {
-    struct socket_end *e = end_of(w, tx->at.link, tx->at.remote.addr.family == ADDR_V6);
+    struct udp *u = socket_of(w, tx->at.link, tx->at.remote.addr.family == ADDR_V6);
     struct udp_tx t = {
         .data = data,
         .len = tx->len,
@@ -156,14 +156,14 @@ void outside_send(struct worker *w, const struct session_tx *tx, const uint8_t *
             worker_tcp_send(w, tx, data);
         return;
     }
-    if (!e || !e->udp) {
+    if (!u) {
         w->tx_failed++;
         return;
     }
-    r = udp_send(e->udp, &t);
+    r = udp_send(u, &t);
     if ((r == -EINVAL || r == -EADDRNOTAVAIL) && t.local.family != ADDR_NONE) {
         t.local = (struct addr){ 0 }; /* the address that we were asked at has gone */
-        r = udp_send(e->udp, &t);
+        r = udp_send(u, &t);
     }
     if (r == -EAGAIN || r > 0) {
         w->tx_would_block++;

@@ -424,8 +424,7 @@ int control_call(const char *path, const char *line, char *buf, size_t size, spa
 
     if (len + 1 > sizeof(request) || strchr(line, '\n') || size == 0)
         return -EINVAL;
-    memcpy(request, line, len);
-    request[len++] = '\n';
+    len = (size_t)snprintf(request, sizeof(request), "%s\n", line);
     fd = control_connect(path);
     if (fd < 0)
         return fd;

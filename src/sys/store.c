@@ -116,7 +116,7 @@ int store_read(const char *path, uint8_t **ret, size_t *ret_len, char *err, size
         len += (size_t)n;
     }
     close(fd);
-    if (r < 0) {
+    if (r < 0 || !buf) {
         free(buf);
         return failed(r, path, "read", err, err_size);
     }

@@ -53,7 +53,8 @@ static int on_station(void *ctx, const struct nlmsghdr *h)
         nla_parse_nested(info, NL80211_STA_INFO_MAX, attrs[NL80211_ATTR_STA_INFO], NULL) < 0 ||
         !info[NL80211_STA_INFO_SIGNAL])
         return 0;
-    dbm = (int8_t)nla_get_u8(info[NL80211_STA_INFO_SIGNAL]);
+    dbm = nla_get_u8(info[NL80211_STA_INFO_SIGNAL]);
+    dbm -= dbm >= 128 ? 256 : 0; /* the octet is two's complement */
     if (!a->found || dbm > a->dbm)
         a->dbm = dbm;
     a->found = true;
