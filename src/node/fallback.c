@@ -90,7 +90,7 @@ static void open_tcp(struct peer *p, const struct node_uplink *u, instant now)
         bool v6 = to.addr.family == ADDR_V6;
 
         if (!done[v6])
-            any |= roles_open_path(p, u, &to, TRANSPORT_TCP, now);
+            any |= roles_open_path(p, u, &to, TRANSPORT_TCP, 0, now);
         done[v6] = true;
     }
     if (!any)

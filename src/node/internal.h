@@ -165,7 +165,7 @@ void roles_retarget(struct peer *p);           /* steering rules -> slots */
 void roles_tick(struct peer *p, instant now);
 /* A path of this uplink to that endpoint, unless there is one. True if it was opened. */
 bool roles_open_path(struct peer *p, const struct node_uplink *u, const struct endpoint *to, enum transport transport,
-                     instant now);
+                     uint8_t lane, instant now);
 
 /* fallback.c */
 void fallback_tick(struct peer *p, instant now);     /* each 100 ms */

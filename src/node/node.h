@@ -20,6 +20,7 @@
 #define NODE_ENDPOINTS_MAX 8
 #define NODE_PREFIXES_MAX 16
 #define NODE_NAME_SIZE 32
+#define NODE_LANES_MAX 4                            /* chosen: half of SESSION_SLOTS: a second uplink has as many */
 #define NODE_MTU_MAX (RECORD_MAX - RECORD_OVERHEAD) /* 1408: fits an outer MTU of 1500 over IPv6 */
 #define NODE_SHARDS_MAX (1 << SHARD_BITS_MAX)
 #define NODE_LISTEN_LINK 0 /* locator_pair.link of an agent's sockets; uplinks count from 1 */
@@ -70,7 +71,8 @@ struct node_uplink {
     uint32_t link; /* 1..NODE_UPLINKS_MAX */
     char name[LINK_NAME_MAX + 1];
     uint8_t tier;
-    uint8_t tcp; /* enum node_tcp */
+    uint8_t tcp;   /* enum node_tcp */
+    uint8_t lanes; /* source ports of its UDP paths, to each endpoint one path: 1..NODE_LANES_MAX, 0: 1 */
     uint16_t weight;
     uint64_t rate_cap_bps;
     bool up;               /* carrier, an address and a route: packets can leave */

@@ -1,11 +1,11 @@
 /* node/roles.c - what makes a node a node and an agent an agent.
  *
- * Theory of operation. A node opens one path for each uplink and the first endpoint of its agent in each family that
- * the uplink has; when no path is active, or no session comes up, it tries the agent's other endpoints (configured,
- * resolved or announced) too; of a link with a path that works, those that were dead for 30 s go again. Where UDP does
- * not pass, paths over TCP come beside (fallback.c). It sends its flow table when a session begins or the table
- * changes. An agent answers a new session with the node's addresses, and resolves each node's table, mirrored, against
- * the links that the node named. */
+ * Theory of operation. A node opens one path for each uplink (for each lane of it) and the first endpoint of its agent
+ * in each family that the uplink has; when no path is active, or no session comes up, it tries the agent's other
+ * endpoints (configured, resolved or announced) too; of a link with a path that works, those that were dead for 30 s go
+ * again. Where UDP does not pass, paths over TCP come beside (fallback.c). It sends its flow table when a session
+ * begins or the table changes. An agent answers a new session with the node's addresses, and resolves each node's
+ * table, mirrored, against the links that the node named. */
 #include <errno.h>
 
 #include "node/internal.h"
@@ -220,15 +220,33 @@ int roles_on_message(struct peer *p, const uint8_t *msg, size_t len, instant now
 
 /* --- uplinks and paths --- */
 
-/* remote NULL: any path of the link. */
-static int slot_of(const struct peer *p, uint32_t link, const struct endpoint *remote, enum transport transport)
+static bool same_pair(const struct locator_pair *a, const struct locator_pair *b)
+{
+    return a->link == b->link && a->lane == b->lane && a->transport == b->transport &&
+           endpoint_equal(&a->remote, &b->remote);
+}
+
+/* The path of this pair, whose local address does not count, or -1. */
+static int slot_of(const struct peer *p, const struct locator_pair *at)
 {
     struct session_path_info info;
 
     for (unsigned i = 0; i < SESSION_SLOTS; i++) {
         session_path_info(p->session, i, 0, &info);
-        if (info.used && info.at.link == link &&
-            (!remote || (info.at.transport == transport && endpoint_equal(&info.at.remote, remote))))
+        if (info.used && same_pair(&info.at, at))
+            return (int)i;
+    }
+    return -1;
+}
+
+/* Any path of the link, or -1. */
+static int slot_of_link(const struct peer *p, uint32_t link)
+{
+    struct session_path_info info;
+
+    for (unsigned i = 0; i < SESSION_SLOTS; i++) {
+        session_path_info(p->session, i, 0, &info);
+        if (info.used && info.at.link == link)
             return (int)i;
     }
     return -1;
@@ -273,10 +291,10 @@ static bool drop_double(struct peer *p, instant now)
 }
 
 bool roles_open_path(struct peer *p, const struct node_uplink *u, const struct endpoint *to, enum transport transport,
-                     instant now)
+                     uint8_t lane, instant now)
 {
     struct session_path_spec spec = {
-        .at = { .link = u->link, .remote = *to, .transport = (uint8_t)transport },
+        .at = { .link = u->link, .remote = *to, .transport = (uint8_t)transport, .lane = lane },
         .tier = u->tier,
         .weight = u->weight,
         .rate_cap_bps = u->rate_cap_bps,
@@ -284,12 +302,12 @@ bool roles_open_path(struct peer *p, const struct node_uplink *u, const struct e
     int slot;
 
     if ((to->addr.family == ADDR_V4 && !u->has_v4) || (to->addr.family == ADDR_V6 && !u->has_v6) ||
-        slot_of(p, u->link, to, transport) >= 0)
+        slot_of(p, &spec.at) >= 0)
         return false;
     memcpy(spec.link, u->name, sizeof(spec.link));
     slot = session_path_add(p->session, &spec, now);
     if (slot == -ENOSPC && (drop_dead_spare(p, 0, now) ||
-                            ((transport == TRANSPORT_TCP || slot_of(p, u->link, NULL, 0) < 0) && drop_double(p, now))))
+                            ((transport == TRANSPORT_TCP || slot_of_link(p, u->link) < 0) && drop_double(p, now))))
         slot = session_path_add(p->session, &spec, now);
     if (slot >= 0)
         session_path_set(p->session, (unsigned)slot, u->tier, u->weight, u->leaving, now);
@@ -300,8 +318,8 @@ bool roles_open_path(struct peer *p, const struct node_uplink *u, const struct e
 
 static void open_path(struct peer *p, const struct node_uplink *u, const struct endpoint *to, instant now)
 {
-    if (u->tcp != NODE_TCP_ONLY)
-        roles_open_path(p, u, to, TRANSPORT_UDP, now);
+    for (uint8_t lane = 0; lane < MAX(u->lanes, 1) && u->tcp != NODE_TCP_ONLY; lane++)
+        roles_open_path(p, u, to, TRANSPORT_UDP, lane, now);
 }
 
 /* The first endpoint of each family; with `spares`, all that are known. */
@@ -341,7 +359,7 @@ int node_peer_add_endpoint(struct node *n, unsigned peer, const struct endpoint 
 void roles_paths(struct peer *p, instant now)
 {
     for (size_t i = 0; i < p->node->uplinks_count; i++)
-        if (slot_of(p, p->node->uplinks[i].link, NULL, 0) < 0 || p->node->uplinks[i].up)
+        if (slot_of_link(p, p->node->uplinks[i].link) < 0 || p->node->uplinks[i].up)
             open_paths(p, &p->node->uplinks[i], false, now);
     roles_retarget(p);
 }
@@ -357,6 +375,10 @@ static void uplink_paths(struct peer *p, const struct node_uplink *u, bool moved
         session_path_info(p->session, i, now, &info);
         if (!info.used || info.at.link != u->link)
             continue;
+        if (info.at.lane >= MAX(u->lanes, 1)) {
+            session_path_remove(p->session, i, now);
+            continue;
+        }
         session_path_set(p->session, i, u->tier, u->weight, u->leaving, now);
         session_path_link(p->session, i, u->up, now);
         if (moved && u->up)
@@ -397,7 +419,7 @@ void node_uplink_remove(struct node *n, uint32_t link, instant now)
         struct peer *p = n->peers[i];
         int slot;
 
-        while (p->session && (slot = slot_of(p, link, NULL, 0)) >= 0)
+        while (p->session && (slot = slot_of_link(p, link)) >= 0)
             session_path_remove(p->session, (unsigned)slot, now);
         fallback_forget(p, link);
         roles_retarget(p);
@@ -408,7 +430,7 @@ void node_uplink_remove(struct node *n, uint32_t link, instant now)
 void node_on_unreachable(struct node *n, const struct locator_pair *at, instant now)
 {
     for (size_t i = 0; i < n->peers_count; i++) {
-        int slot = n->peers[i]->session ? slot_of(n->peers[i], at->link, &at->remote, at->transport) : -1;
+        int slot = n->peers[i]->session ? slot_of(n->peers[i], at) : -1;
 
         if (slot >= 0) {
             session_path_error(n->peers[i]->session, (unsigned)slot, now);
@@ -420,7 +442,7 @@ void node_on_unreachable(struct node *n, const struct locator_pair *at, instant 
 void node_on_too_big(struct node *n, const struct locator_pair *at, size_t mtu_bytes, instant now)
 {
     for (size_t i = 0; i < n->peers_count; i++) {
-        int slot = n->peers[i]->session ? slot_of(n->peers[i], at->link, &at->remote, at->transport) : -1;
+        int slot = n->peers[i]->session ? slot_of(n->peers[i], at) : -1;
 
         if (slot >= 0) {
             session_path_size_hint(n->peers[i]->session, (unsigned)slot, mtu_bytes, now);

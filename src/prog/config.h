@@ -78,7 +78,8 @@ struct config_link {
         char *file; /* CONFIG_WIFI_FILE: holds one number, dBm */
     } wifi;
     int64_t signal_low_dbm, signal_high_dbm;
-    int tcp; /* enum config_tcp */
+    int tcp;       /* enum config_tcp */
+    int64_t ports; /* source ports, each a path of its own */
 };
 
 struct config_peer {

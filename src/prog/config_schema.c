@@ -581,6 +581,8 @@ const struct config_field config_schema[] = {
       .unit = "dBm", .help = "leave the link below this" },
     { LK(signal_high_dbm), .key = "SignalHigh", .type = &type_number, .min = -120, .max = 0, .fallback = "-68",
       .unit = "dBm", .help = "come back above this" },
+    { LK(ports), .key = "Ports", .type = &type_number, .min = 1, .max = 4, .fallback = "1",
+      .help = "UDP source ports, each a path of its own" },
     { LK(tcp), .key = "Tcp", .type = &type_choice, .choices = tcp_names, .fallback = "auto",
       .help = "TCP to the agent: auto (while UDP does not pass), no, or only" },
 

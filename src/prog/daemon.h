@@ -46,14 +46,14 @@ struct socket_end {
     struct watch *watch;
     uint32_t link; /* of every datagram here */
     bool trains;   /* the last batch was of long trains */
-    uint8_t family;
+    uint8_t family, lane;
 };
 
 struct uplink {
     bool used;
     struct node_uplink node; /* as the core was told last */
     int ifindex;
-    struct socket_end ends[2]; /* IPv4, IPv6; a node's */
+    struct socket_end ends[NODE_LANES_MAX][2]; /* a node's: by source port; IPv4, IPv6 */
     struct addr gateway[2];
     bool has_route[2];
     bool said_down;             /* by the command line: a planned handover */

@@ -28,12 +28,20 @@ static void close_end(struct socket_end *e)
     *e = (struct socket_end){ 0 };
 }
 
+static void close_uplink(struct uplink *u)
+{
+    for (size_t lane = 0; lane < NODE_LANES_MAX; lane++) {
+        close_end(&u->ends[lane][0]);
+        close_end(&u->ends[lane][1]);
+    }
+}
+
 static void on_socket(struct worker *w, void *arg, instant now)
 {
     struct socket_end *e = arg;
     struct udp_rx batch[UDP_BATCH_MAX];
     struct udp_error err;
-    struct locator_pair at = { .link = e->link };
+    struct locator_pair at = { .link = e->link, .lane = e->lane };
     struct merged pkt;
 
     for (int round = 0; round < READ_ROUNDS; round++) {
@@ -129,16 +137,18 @@ static int listen_on_port(struct daemon *d)
 }
 
 /* NULL: there is no such link, or its socket is dead. */
-static struct udp *socket_of(const struct worker *w, uint32_t link, bool v6)
+static struct udp *socket_of(const struct worker *w, const struct locator_pair *at)
 {
-    if (link == NODE_LISTEN_LINK)
+    bool v6 = at->remote.addr.family == ADDR_V6;
+
+    if (at->link == NODE_LISTEN_LINK)
         return w->ends[v6].udp;
-    return link <= UPLINKS_MAX ? w->d->uplinks[link].ends[v6].udp : NULL;
+    return at->link <= UPLINKS_MAX && at->lane < NODE_LANES_MAX ? w->d->uplinks[at->link].ends[at->lane][v6].udp : NULL;
 }
 
 void outside_send(struct worker *w, const struct session_tx *tx, const uint8_t *data, instant now)
 {
-    struct udp *u = socket_of(w, tx->at.link, tx->at.remote.addr.family == ADDR_V6);
+    struct udp *u = socket_of(w, &tx->at);
     struct udp_tx t = {
         .data = data,
         .len = tx->len,
@@ -265,8 +275,7 @@ static void drop_uplink(struct daemon *d, struct uplink *u, instant now)
 {
     say(LOG_INFO, "uplink-gone link=%s", u->node.name);
     node_uplink_remove(daemon_node(d), u->node.link, now);
-    close_end(&u->ends[0]);
-    close_end(&u->ends[1]);
+    close_uplink(u);
     outside_tcp_drop(d, u->node.link);
     wifi_free(u->wifi);
     *u = (struct uplink){ 0 };
@@ -293,8 +302,7 @@ static void refresh_one(struct daemon *d, const struct nlmon_link *l, instant no
     if (!u && (!l->usable || !is_candidate(d, l) || !(u = make_uplink(d, l))))
         return;
     if (u->ifindex != l->ifindex) { /* new, or the interface was made anew under its name */
-        close_end(&u->ends[0]);
-        close_end(&u->ends[1]);
+        close_uplink(u);
         outside_tcp_drop(d, u->node.link);
         u->ifindex = l->ifindex;
     }
@@ -304,6 +312,7 @@ static void refresh_one(struct daemon *d, const struct nlmon_link *l, instant no
     fresh.weight = (uint16_t)(c ? c->weight : 100);
     fresh.rate_cap_bps = c ? c->rate_up_bps : 0;
     fresh.tcp = (uint8_t)(c ? c->tcp : CONFIG_TCP_AUTO);
+    fresh.lanes = (uint8_t)(c ? c->ports : 1);
     fresh.leaving = u->said_down || u->signal_low;
     for (int v6 = 0; v6 < 2; v6++) {
         uint8_t family = v6 ? ADDR_V6 : ADDR_V4;
@@ -313,8 +322,10 @@ static void refresh_one(struct daemon *d, const struct nlmon_link *l, instant no
         u->has_route[v6] = has && route;
         if (route)
             u->gateway[v6] = route->gateway;
-        if (has && open_end(&d->workers[0], &u->ends[v6], fresh.link, family, l->name, 0) < 0)
-            has = false;
+        for (uint8_t lane = 0; lane < fresh.lanes && has; lane++) {
+            has = open_end(&d->workers[0], &u->ends[lane][v6], fresh.link, family, l->name, 0) == 0;
+            u->ends[lane][v6].lane = lane;
+        }
         *(v6 ? &fresh.has_v6 : &fresh.has_v4) = has;
     }
     fresh.up = l->usable && (fresh.has_v4 || fresh.has_v6);
@@ -469,8 +480,7 @@ void outside_stop(struct daemon *d)
     for (unsigned i = 1; i <= UPLINKS_MAX; i++) {
         struct uplink *u = &d->uplinks[i];
 
-        close_end(&u->ends[0]);
-        close_end(&u->ends[1]);
+        close_uplink(u);
         wifi_free(u->wifi);
         if (u->used && u->source_check >= 0)
             route_source_check_set(u->node.name, u->source_check);

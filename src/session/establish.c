@@ -20,7 +20,8 @@
 
 static bool at_equal(const struct locator_pair *a, const struct locator_pair *b)
 {
-    return a->link == b->link && a->transport == b->transport && endpoint_equal(&a->remote, &b->remote);
+    return a->link == b->link && a->lane == b->lane && a->transport == b->transport &&
+           endpoint_equal(&a->remote, &b->remote);
 }
 
 void establish_stop(struct session *s)

@@ -58,6 +58,7 @@ struct locator_pair {
     uint32_t link;     /* the owner's number of the uplink or socket */
     struct addr local; /* ADDR_NONE: let routing choose */
     uint8_t transport; /* enum transport */
+    uint8_t lane;      /* which of the uplink's source ports, from 0 */
     struct endpoint remote;
 };
 

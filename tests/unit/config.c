@@ -80,6 +80,7 @@ static void test_node(void **state)
                                "RateUp = 1.5mbit\n"
                                "WifiSignal = file:/tmp/signal\n"
                                "SignalLow = -80\n"
+                               "Ports = 2\n"
                                "[Link eth0]\n"
                                "[Peer home]\n"
                                "PublicKey = @A\n"
@@ -114,6 +115,8 @@ static void test_node(void **state)
     assert_int_equal(c->links[0].signal_low_dbm, -80);
     assert_int_equal(c->links[0].signal_high_dbm, -68);
     assert_ptr_equal(config_link_find(c, "eth0"), &c->links[1]);
+    assert_int_equal(c->links[0].ports, 2);
+    assert_int_equal(c->links[1].ports, 1);
     assert_int_equal(c->links[1].tier, CONFIG_PRIMARY);
     assert_int_equal(c->links[1].tcp, CONFIG_TCP_AUTO);
     assert_int_equal(c->peers[0].tcp_port, 443);
@@ -138,6 +141,7 @@ static void test_agent(void **state)
                                "PrivateKeyFile = key\n"
                                "ListenPort = 443\n"
                                "ListenTcp = no\n"
+                               "Workers = 2\n"
                                "Address = 10.77.0.1/24, fd00:77::1/64\n"
                                "NAT = eth1\n"
                                "Announce = 198.51.100.1:443\n"
@@ -157,6 +161,7 @@ static void test_agent(void **state)
     assert_int_equal(c->private_key_file_line, 3);
     assert_int_equal(c->listen_port, 443);
     assert_int_equal(c->listen_tcp, -1);
+    assert_int_equal(c->workers, 2);
     assert_int_equal(c->addresses.count, 2);
     assert_string_equal(addr_format(&c->addresses.items[0].addr, text), "10.77.0.1");
     assert_int_equal(c->addresses.items[0].len, 24);
@@ -283,6 +288,8 @@ static const struct {
     { IF PEER "[Link a]\nWifiSignal = file:x\n", "f:7: found WifiSignal = file:x, expected auto, off or file:/PATH\n" },
     { IF PEER "[Link a]\nSignalLow = -60\n",
       "f:6: found SignalLow -60 and SignalHigh -68, expected SignalLow below SignalHigh\n" },
+    { IF PEER "[Link a]\nPorts = 5\n", "f:7: found Ports = 5, expected a number from 1 to 4\n" },
+    { AGENT "Workers = 9\n", "f:5: found Workers = 9, expected a number from 1 to 8\n" },
     { AGENT "ListenTcp = 0\n", "f:5: found ListenTcp = 0, expected a port of 1 to 65535, or no\n" },
     { IF PEER "TcpPort = 65536\n", "f:6: found TcpPort = 65536, expected a port of 1 to 65535, or no\n" },
     { IF PEER "TcpPort = no\n[Link a]\nTcp = only\n",
@@ -494,7 +501,7 @@ static void test_schema(void **state)
         assert_true(strlen(k.key) > 0 && strlen(k.help) > 0 && strlen(k.type) > 0);
         n++;
     }
-    assert_int_equal(n, 34); /* every key that the file may have, counted by hand */
+    assert_int_equal(n, 36); /* every key that the file may have, counted by hand */
 }
 
 int main(void)
