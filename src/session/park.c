@@ -26,6 +26,7 @@
 #define PARK_AFTER (200 * MSEC)  /* chosen: some round trips of a usable path */
 #define RETURN_AFTER (3 * SEC)   /* chosen: twenty probes */
 #define LOSS_WINDOW (1 * SEC)    /* chosen: a cycle of the path's search for more rate */
+#define SOUGHT_ROUND_TRIPS 2     /* one until the loss shows, one to empty the queue that the search made */
 #define LOSS_RECORDS 200         /* chosen: of fewer a loss of .5 % is chance */
 #define PATIENCE_MIN (10 * SEC)  /* chosen: radios change in some seconds */
 #define PATIENCE_MAX (300 * SEC) /* chosen: a trial each five minutes is not noticed */
@@ -40,14 +41,15 @@ const char *session_park_name(enum session_park p)
     return p < PARK_COUNT ? names[p] : "?";
 }
 
-/* Losses are counted apart from the path's own share: of windows in which it carried data at a known rate. */
+/* Losses are counted apart from the path's own share: of windows in which it carried data at a known rate. Of what was
+ * sent while the rate was sought, losses become known for some time after that. */
 static void count_losses(struct park *k, const struct path_metrics *m, instant now)
 {
     uint64_t sent = m->tx_pkts - k->tx_pkts, lost = m->lost_pkts > k->lost_pkts ? m->lost_pkts - k->lost_pkts : 0;
 
     if (m->rate_is_sought || m->tx_pkts < k->tx_pkts) {
-        k->window_at = now; /* what is lost while the rate is sought says nothing */
-    } else {
+        k->window_at = now + SOUGHT_ROUND_TRIPS * m->srtt;
+    } else if (now > k->window_at) {
         if (now - k->window_at < LOSS_WINDOW)
             return;
         k->window_at = now;
