@@ -140,7 +140,8 @@ static void enter_probe_rtt(struct bbr *b, bool verify, instant now)
 
 static void on_fall(struct bbr *b, instant now)
 {
-    rate_max_set(&b->max, b->round_bps);
+    /* The round in which the rate fell begins with samples of before. */
+    rate_max_set(&b->max, MAX(b->round_last_bps, b->round_bps / 2));
     b->extra_max[0] = b->extra_max[1] = 0;
     b->full = true;
     enter_probe_rtt(b, true, now);
@@ -150,6 +151,33 @@ static bool loss_above(const struct bbr *b, unsigned percent)
 {
     return !b->round_ignore_loss && b->round_lost_pkts >= LOSS_MIN_PKTS &&
            b->round_lost * 100 > (b->round_lost + b->round_acked) * percent;
+}
+
+static void forget_startup(struct bbr *b)
+{
+    b->startup_acked = b->startup_lost = 0;
+    b->startup_lost_pkts = 0;
+}
+
+/* Has STARTUP found the path's rate? `limited`: the round says nothing of how fast the path could be. Its losses count
+ * all the same: on a path of a few records, which loses from each burst that is paced by STARTUP's gain, the flows
+ * shrink until every round is limited, and it would never end. */
+static bool startup_is_over(struct bbr *b, bool limited, bool queue)
+{
+    if (!b->round_ignore_loss) {
+        b->startup_acked += b->round_acked;
+        b->startup_lost += b->round_lost;
+        b->startup_lost_pkts += b->round_lost_pkts;
+    }
+    if (limited)
+        return b->startup_lost_pkts >= LOSS_MIN_PKTS &&
+               b->startup_lost * 100 > (b->startup_lost + b->startup_acked) * FULL_LOSS;
+    if (b->max.bps < b->full_bps / 100 * FULL_GROWTH)
+        return ++b->full_rounds >= FULL_ROUNDS || queue || loss_above(b, FULL_LOSS);
+    b->full_bps = b->max.bps;
+    b->full_rounds = 0;
+    forget_startup(b);
+    return false;
 }
 
 static void on_round_end(struct bbr *b, const struct bbr_ack *a, instant now)
@@ -162,14 +190,8 @@ static void on_round_end(struct bbr *b, const struct bbr_ack *a, instant now)
     lossy = loss_above(b, FALL_LOSS);
     low = !b->round_app_limited && queue && b->round_bps > 0 && b->round_bps < b->max.bps / 100 * FALL &&
           now - b->round_since >= FALL_SPAN;
-    if (!b->full && !limited && b->round_bps > 0) {
-        if (b->max.bps >= b->full_bps / 100 * FULL_GROWTH) {
-            b->full_bps = b->max.bps;
-            b->full_rounds = 0;
-        } else if (++b->full_rounds >= FULL_ROUNDS || queue || loss_above(b, FULL_LOSS)) {
-            b->full = true;
-        }
-    }
+    if (!b->full && b->round_bps > 0)
+        b->full = startup_is_over(b, limited, queue);
     if (b->state != BBR_PROBE_RTT && b->round_bps > 0 && (low || lossy))
         on_fall(b, now);
     else
@@ -181,7 +203,7 @@ static void on_round_end(struct bbr *b, const struct bbr_ack *a, instant now)
     }
     b->rounds++;
     b->round_since = now;
-    b->round_bps = b->round_acked = b->round_lost = 0;
+    b->round_bps = b->round_last_bps = b->round_acked = b->round_lost = 0;
     b->round_lost_pkts = 0;
     b->round_rtt = b->round_rtt_max = 0;
     b->round_app_limited = b->round_ignore_loss = false;
@@ -266,6 +288,7 @@ static void judge_up(struct bbr *b, const struct bbr_ack *a, instant now)
             b->full = false;
             b->full_bps = b->max.bps;
             b->full_rounds = 0;
+            forget_startup(b);
             enter(b, BBR_STARTUP, now);
         }
         b->up_percent = UP_MAX;
@@ -302,6 +325,7 @@ enum bbr_verdict bbr_on_ack(struct bbr *b, const struct bbr_ack *a, instant now,
     if (a->sample.bps > 0) {
         rate_max_add(&b->max, a->sample.bps, a->sample.app_limited);
         b->round_bps = MAX(b->round_bps, a->sample.bps);
+        b->round_last_bps = a->sample.bps;
     }
     b->round_app_limited |= a->sample.app_limited;
     update_extra(b, a, now);

@@ -20,6 +20,8 @@ struct bbr {
     bool was_full; /* once: the first window has done its work */
     uint64_t full_bps;
     unsigned full_rounds;
+    uint64_t startup_acked, startup_lost; /* since it began or found growth */
+    unsigned startup_lost_pkts;
     uint64_t cycle_bps; /* estimate when the last UP began */
     /* how much faster UP goes, in percent, and what it lost */
     unsigned up_percent, up_bad; /* up_bad: so much was too much, 0: none known */
@@ -30,9 +32,9 @@ struct bbr {
     uint64_t rounds;
     /* this round */
     instant round_since;
-    uint64_t round_bps; /* largest sample */
-    span round_rtt;     /* smallest; 0: none */
-    span round_rtt_max; /* largest */
+    uint64_t round_bps, round_last_bps; /* largest and latest sample */
+    span round_rtt;                     /* smallest; 0: none */
+    span round_rtt_max;                 /* largest */
     uint64_t round_acked, round_lost;
     unsigned round_lost_pkts;
     bool round_app_limited, round_ignore_loss;

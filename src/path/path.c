@@ -26,8 +26,7 @@
 #define LOSS_TIME_MAX 16    /* chosen: at most two round trips under reordering (as RFC 8985's bound of one srtt) */
 #define LOSS_TIME_MIN MSEC  /* RFC 9002 6.1.2: kGranularity */
 #define CALM_ROUNDS 16      /* RFC 8985 3.3.2: 16 round trips without reordering end its allowance */
-#define QUANTUM_SPAN MSEC   /* what may go back to back: 1 ms of rate, */
-#define QUANTUM_RECORDS 2   /* but 2 records at least */
+#define QUANTUM_SPAN MSEC   /* what may go back to back: 1 ms of rate, one record at least */
 #define LATE_MAX (2 * MSEC) /* chosen: an owner that wakes up late may make up for this much */
 #define LOSS_SMOOTH 500.0   /* records */
 #define RECORD_BYTES 1500   /* when the owner names none */
@@ -137,14 +136,14 @@ static bool window_open(const struct path *p, size_t wire_bytes)
 
 bool path_may_send(const struct path *p, size_t wire_bytes, instant now)
 {
-    return window_open(p, wire_bytes) && (p->quantum_left > 0 || now >= path_next_send(p));
+    return window_open(p, wire_bytes) && (p->quantum_left >= (int64_t)wire_bytes || now >= path_next_send(p));
 }
 
 instant path_next_send(const struct path *p)
 {
     if (!window_open(p, p->o.record_bytes))
         return INSTANT_NEVER;
-    return p->quantum_left > 0 ? p->sent_at : (p->pace_next_ns + 999) / 1000;
+    return p->quantum_left >= (int64_t)p->o.record_bytes ? p->sent_at : (p->pace_next_ns + 999) / 1000;
 }
 
 uint64_t path_next_counter(const struct path *p)
@@ -159,8 +158,8 @@ static void pace(struct path *p, size_t bytes, instant now)
 
     if (now_ns >= p->pace_next_ns) { /* a new quantum */
         p->pace_next_ns = MAX(p->pace_next_ns, now_ns - LATE_MAX * 1000);
-        p->quantum_left = (int64_t)MAX(p->pacing_bps / 8 * (uint64_t)QUANTUM_SPAN / (uint64_t)SEC,
-                                       QUANTUM_RECORDS * (uint64_t)p->o.record_bytes);
+        p->quantum_left =
+            (int64_t)MAX(p->pacing_bps / 8 * (uint64_t)QUANTUM_SPAN / (uint64_t)SEC, (uint64_t)p->o.record_bytes);
     }
     p->quantum_left -= (int64_t)bytes;
     work = (uint64_t)bytes * 8 * 1000 * (uint64_t)SEC + p->pace_remainder;
