@@ -38,11 +38,11 @@ struct pico {
 };
 
 /* Known: a new flow's first records race over two paths and the resequencer does not hold the first that comes, so
- * three duplicates end slow start at ten segments (drop_*); on 1 Mbit/s with a queue of two records a path
- * whose rate is not measured to the end yet is paced too fast, and each second record is lost (sat_plus, break1,
- * break2, back1). */
+ * three duplicates end slow start at ten segments (drop_second); a queue of 20 ms on 1 Mbit/s holds one record and a
+ * half, so whatever two senders of an inner flow's acknowledgements do at once is lost (sat_plus, break1, break2,
+ * back1). */
 static const struct pico cases[] = {
-    { "drop_first", { LINK, LINK }, 1000000, 1.49, DROP_FIRST, { 0 }, 0, true },
+    { "drop_first", { LINK, LINK }, 1000000, 1.49, DROP_FIRST, { 0 }, 0, false },
     { "drop_second", { LINK, LINK }, 1000000, 1.26, DROP_SECOND, { 0 }, 0, true },
     { "sat_plus",
       { "rate=1mbit delay=10ms queue=20ms", "rate=10mbit delay=300ms queue=20ms" },

@@ -17,7 +17,7 @@
 #define WARM (10 * SEC)
 #define LEAST_OF_BEST .97
 #define LEAST_OF_SUM .85
-#define LEAST_MEAN 1.2 /* so much is reached; 1.35 is wanted */
+#define LEAST_MEAN 1.3 /* so much is reached; 1.35 is wanted */
 
 static double goodput_of(struct bench *b)
 {
@@ -37,7 +37,8 @@ static double goodput_of(struct bench *b)
 
 static double goodput(const char *const params[])
 {
-    struct bench b = bench_make(1, NULL, false, params);
+    const struct node_options as_hawserd = { .pool_pkts = 32768 };
+    struct bench b = bench_make(1, &as_hawserd, false, params);
     double bps = goodput_of(&b);
 
     bench_done(&b);
@@ -71,11 +72,11 @@ static const struct environment {
     { "fibre 300@8, LTE 30@40+-8 .5 %",
       { "rate=300mbit delay=8ms", "rate=30mbit delay=40ms jitter=8ms loss=0.5%" },
       false,
-      true },
+      false },
     { "LTE 40@35+-8, LEO 100@50+-25 1 %",
       { "rate=40mbit delay=35ms jitter=8ms", "rate=100mbit delay=50ms jitter=25ms loss=1%" },
       false,
-      true },
+      false },
     { "LTE 40@35, GEO 20@320+-20 .5 %",
       { "rate=40mbit delay=35ms", "rate=20mbit delay=320ms jitter=20ms loss=0.5%" },
       false,
@@ -83,7 +84,7 @@ static const struct environment {
     { "congested 20@50+-20 and 15@60+-25, 2 %",
       { "rate=20mbit delay=50ms jitter=20ms loss=2%", "rate=15mbit delay=60ms jitter=25ms loss=2%" },
       false,
-      true },
+      false },
 };
 
 static void test_environments(void **state)
