@@ -7,6 +7,8 @@
  * - growth found by UP returns to STARTUP, so a path that became five times faster is filled in a few round trips;
  * - a fall is taken at once: a whole round below 4/5 of the estimate with a standing queue sets the estimate to that
  *   round's rate, where BBR waits for ten rounds to pass, each of them made long by the queue;
+ * - what a round trip is longer than the minimum without a queue of ours (PROBE_RTT finds out, early if a queue stands
+ *   that cruising cannot have made) is the way's own, jitter: the window covers it, and it is no queue;
  * - a fall is followed by PROBE_RTT. If the round trip stays long with the path drained, the route changed and not the
  *   rate, and the minimum is set anew. Without this check a longer route looks like an endless queue.
  * - more than 20 % loss in a round is a fall too: a policer or a short queue;
@@ -50,8 +52,11 @@
 #define FALL_LOSS 20                 /* percent: no random loss of a usable path, but a policer or a short queue */
 #define FULL_LOSS 10                 /* percent: chosen: ends STARTUP when the rate does not grow either */
 #define LOSS_MIN_PKTS 8              /* chosen: fewer are no share */
-#define STARTUP_RTTS 3 /* chosen: STARTUP's own window makes a round trip no longer than this many minima */
-#define EXTRA_ROUNDS 5 /* draft: a window of 10 rounds in two halves */
+#define STARTUP_RTTS 3            /* chosen: STARTUP's own window makes a round trip no longer than this many minima */
+#define JITTER_MAX (100 * MSEC)   /* chosen: a radio's; what is more is somebody's queue */
+#define QUEUE_LIFE (500 * MSEC)   /* chosen: two cycles of 50 ms */
+#define PROBE_RTT_AGAIN (2 * SEC) /* chosen: if it finds nothing */
+#define EXTRA_ROUNDS 5            /* draft: a window of 10 rounds in two halves */
 #define EXTRA_SPAN_MAX (100 * MSEC) /* draft 4.6.4.1: bounded by 100 ms at the estimated rate */
 
 /* chosen: acknowledgements come each millisecond at most, and both ends must be given the processor in between: on a
@@ -107,7 +112,7 @@ uint64_t bbr_window(const struct bbr *b, span min_rtt)
         [BBR_UP] = WINDOW_UP,           [BBR_DOWN] = WINDOW_CRUISE,   [BBR_PROBE_RTT] = 0,
     };
     unsigned percent = b->state == BBR_PROBE_RTT ? b->probe_percent : gain[b->state];
-    uint64_t window = bytes_in(b->max.bps, MAX(min_rtt, WINDOW_SPAN)) * percent / 100, pkts = MIN_RECORDS;
+    uint64_t window = bytes_in(b->max.bps, MAX(min_rtt, WINDOW_SPAN) + b->jitter) * percent / 100, pkts = MIN_RECORDS;
 
     if (b->state != BBR_PROBE_RTT)
         window += extra(b) + 2 * b->record_bytes;
@@ -121,7 +126,7 @@ static span slack(const struct bbr *b, span min_rtt)
 {
     uint64_t records_us = 2 * (uint64_t)b->record_bytes * 8 * (uint64_t)SEC / MAX(b->max.bps, 1u);
 
-    return min_rtt / 4 + QUEUE_SLACK + (span)MIN(records_us, (uint64_t)SLACK_MAX);
+    return min_rtt / 4 + QUEUE_SLACK + b->jitter + (span)MIN(records_us, (uint64_t)SLACK_MAX);
 }
 
 static bool queue_stands(const struct bbr *b, const struct bbr_ack *a)
@@ -133,7 +138,9 @@ static void enter_probe_rtt(struct bbr *b, bool verify, instant now)
 {
     b->drained = false;
     b->verify = verify;
-    b->drained_rtt = b->step_rtt = 0;
+    b->drained_rtt = b->step_rtt = b->drained_sum = 0;
+    b->drained_count = 0;
+    b->queue_since = 0;
     b->probe_percent = WINDOW_PROBE;
     enter(b, BBR_PROBE_RTT, now);
 }
@@ -201,6 +208,8 @@ static void on_round_end(struct bbr *b, const struct bbr_ack *a, instant now)
         b->extra_max[1] = b->extra_max[0];
         b->extra_max[0] = 0;
     }
+    if (b->state == BBR_CRUISE)
+        b->queue_since = !queue ? 0 : b->queue_since > 0 ? b->queue_since : now;
     b->rounds++;
     b->round_since = now;
     b->round_bps = b->round_last_bps = b->round_acked = b->round_lost = 0;
@@ -223,6 +232,17 @@ static void update_extra(struct bbr *b, const struct bbr_ack *a, instant now)
         b->extra_max[0] = MAX(b->extra_max[0], b->extra_acked - expected);
 }
 
+/* The path is drained: what is longer than the smallest round trip is the way's own doing. */
+static void learn_jitter(struct bbr *b, span min_rtt)
+{
+    span mean, base = min_rtt > 0 ? MIN(min_rtt, b->drained_rtt) : b->drained_rtt;
+
+    if (b->drained_count == 0)
+        return;
+    mean = b->drained_sum / b->drained_count;
+    b->jitter = MIN(MAX(mean - base, 0), MIN(2 * base, JITTER_MAX));
+}
+
 static enum bbr_verdict probe_rtt_step(struct bbr *b, const struct bbr_ack *a, instant now, span *ret_min_rtt)
 {
     bool outdated;
@@ -236,8 +256,11 @@ static enum bbr_verdict probe_rtt_step(struct bbr *b, const struct bbr_ack *a, i
         return BBR_NOTHING;
     }
     /* A sample counts when its record left after the queue was gone: from the second round on. */
-    if (b->rounds > b->drained_round && a->rtt > 0)
+    if (b->rounds > b->drained_round && a->rtt > 0) {
         b->drained_rtt = b->drained_rtt ? MIN(b->drained_rtt, a->rtt) : a->rtt;
+        b->drained_sum += a->rtt;
+        b->drained_count++;
+    }
     if (b->rounds < b->drained_round + 2 || now - b->drained_at < (b->verify ? 0 : PROBE_RTT_SPAN))
         return BBR_NOTHING;
     outdated = b->drained_rtt > a->min_rtt + slack(b, a->min_rtt);
@@ -246,9 +269,12 @@ static enum bbr_verdict probe_rtt_step(struct bbr *b, const struct bbr_ack *a, i
         b->step_rtt = b->drained_rtt;
         b->probe_percent /= 2;
         b->drained = false;
-        b->drained_rtt = 0;
+        b->drained_rtt = b->drained_sum = 0;
+        b->drained_count = 0;
         return BBR_NOTHING;
     }
+    learn_jitter(b, a->min_rtt);
+    b->probed_at = now;
     b->cycle_bps = b->max.bps;
     enter(b, b->full ? BBR_CRUISE : BBR_STARTUP, now);
     *ret_min_rtt = b->drained_rtt;
@@ -367,7 +393,9 @@ enum bbr_verdict bbr_on_ack(struct bbr *b, const struct bbr_ack *a, instant now,
     }
     if (b->state >= BBR_CRUISE && b->state <= BBR_DOWN) {
         judge_up(b, a, now);
-        if (a->min_rtt > 0 && now - a->min_rtt_at > PROBE_RTT_INTERVAL)
+        if (a->min_rtt > 0 &&
+            (now - a->min_rtt_at > PROBE_RTT_INTERVAL ||
+             (b->queue_since > 0 && now - b->queue_since > QUEUE_LIFE && now - b->probed_at > PROBE_RTT_AGAIN)))
             enter_probe_rtt(b, false, now);
     }
     return ret;

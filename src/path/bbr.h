@@ -43,6 +43,11 @@ struct bbr {
     instant drained_at;
     uint64_t drained_round;
     span drained_rtt;       /* smallest sample since drained */
+    span drained_sum;       /* of all of them, */
+    unsigned drained_count; /* so many */
+    span jitter;            /* how much longer than the smallest a round trip is on average, without a queue of ours */
+    instant queue_since;    /* all rounds of CRUISE since had a queue, which its window cannot have made; 0: not so */
+    instant probed_at;      /* end of the latest */
     unsigned probe_percent; /* the window, of the bandwidth-delay product */
     span step_rtt;          /* what the step before this one found; 0: none */
     /* acknowledged in excess of the estimate: aggregation on the way back */

@@ -72,6 +72,21 @@ static void test_follows_the_rate(void **state)
     world_free(&w);
 }
 
+/* A way whose round trips are twice as long on average as at best: that is no queue of ours, and the path is filled all
+ * the same. */
+static void test_jitter(void **state)
+{
+    struct world w = { .backlog = true };
+
+    world_init(&w, 50000000, 20 * MSEC, 4 << 20, 1);
+    w.link[0].jitter = w.link[1].jitter = 40 * MSEC;
+    world_run(&w, 5 * SEC);
+    world_reset_stats(&w);
+    world_run(&w, 10 * SEC);
+    assert_true(world_utilisation(&w, 10 * SEC) > .85);
+    world_free(&w);
+}
+
 /* A longer route is not a queue: the rate must survive it. */
 static void test_longer_route(void **state)
 {
@@ -676,6 +691,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_finds_the_rate),
         cmocka_unit_test(test_follows_the_rate),
+        cmocka_unit_test(test_jitter),
         cmocka_unit_test(test_longer_route),
         cmocka_unit_test(test_deep_fall),
         cmocka_unit_test(test_coarse_clock),
