@@ -1,25 +1,23 @@
 /* Inner traffic of a world: see traffic.h.
  *
  * Theory of operation. The text's prefix sums make the checksum of any even piece of it two look-ups. A steady flow
- * keeps its times in nanoseconds so that its rate is exact. The window flow counts in segments: the scoreboard is a
- * ring of flags, `pipe` the segments that are neither acknowledged nor lost; a segment is lost when three above it were
- * selectively acknowledged since it was sent (RFC 6675), and once more by the timer (RFC 6298, 200 ms at least as in
- * Linux). Growth is CUBIC (RFC 9438) with beta .7 and C .4 and no Reno-friendly region below it. There is no handshake
- * and no end: segment 0 is the first.
+ * keeps its times in nanoseconds so that its rate is exact. A window flow carries the segments of sim/tcp.c as packets:
+ * segment n is the bytes from n * TRAFFIC_MSS. Selective acknowledgements are an experimental option of 16-bit
+ * distances in segments, so that more of them find room; RACK's flows have timestamps (RFC 7323) and tell of
+ * duplicates.
  *
  * Limits: 65,536 segments or numbers outstanding. */
 #include "sim/traffic.h"
 
 #include <assert.h>
-#include <math.h>
 
-#define MSS 1340 /* bytes: 1,400 less IPv6 and TCP headers */
-#define RTO_MIN (200 * MSEC)
-#define RTO_MAX (60 * SEC)
-#define ACK_DELAY (20 * MSEC)
-#define CUBIC_C 0.4
-#define CUBIC_BETA 0.7
-#define SACK_KIND 253 /* experimental: pairs of 16-bit distances in segments */
+#define MSS TRAFFIC_MSS
+#define OPTIONS_MAX 40     /* bytes: RFC 9293 3.1 */
+#define SACK_KIND 253      /* experimental (RFC 4727): pairs of 16-bit distances in segments */
+#define DUPLICATE_KIND 254 /* experimental: the sequence number of what came once more */
+#define DUPLICATE_LEN 6
+#define STAMP_KIND 8 /* RFC 7323 3.2 */
+#define STAMP_LEN 10
 
 /* --- packets --- */
 
@@ -186,16 +184,16 @@ static void steady_receive(struct traffic_flow *f, const uint8_t *udp, size_t n)
         t->on_delivered(t->ctx, f, seq);
 }
 
-/* --- window: the receiver --- */
+/* --- window --- */
 
-static void tcp_put(struct traffic_flow *f, uint8_t *tcp, uint64_t seq, uint64_t ack, size_t hdr, uint8_t flags)
+static void tcp_put(struct traffic_flow *f, uint8_t *tcp, uint64_t seq, uint64_t ack, size_t hdr)
 {
     put_be16(tcp, (uint16_t)(TRAFFIC_PORT + f->id));
     put_be16(tcp + 2, (uint16_t)(TRAFFIC_PORT + f->id));
     put_be32(tcp + 4, (uint32_t)(seq * MSS));
     put_be32(tcp + 8, (uint32_t)(ack * MSS));
     tcp[12] = (uint8_t)(hdr / 4 << 4);
-    tcp[13] = flags;
+    tcp[13] = TCP_ACK;
     put_be16(tcp + 14, 0xffff);
     put_be32(tcp + 16, 0);
 }
@@ -206,327 +204,154 @@ static uint64_t tcp_segment(uint32_t wire, uint64_t near)
     return near + (uint64_t)((int64_t)(int32_t)(wire - (uint32_t)(near * MSS)) / MSS);
 }
 
-static bool have(const struct traffic_tcp *c, uint64_t seg)
+static size_t stamp_put(uint8_t *opt, uint32_t stamp, uint32_t echo)
 {
-    return seg < c->got_next || (seg - c->got_next < TRAFFIC_SEQS && c->got[seg % TRAFFIC_SEQS]);
+    opt[0] = STAMP_KIND;
+    opt[1] = STAMP_LEN;
+    put_be32(opt + 2, stamp);
+    put_be32(opt + 6, echo);
+    return STAMP_LEN;
 }
 
-/* The run of received segments around seg, not below the cumulative acknowledgement. */
-static bool run_around(const struct traffic_tcp *c, uint64_t seg, uint64_t *first, uint64_t *end)
+/* The content of an option of this kind and at least this length, or NULL. */
+static const uint8_t *option_find(const uint8_t *tcp, size_t hdr, uint8_t kind, uint8_t len)
 {
-    if (seg < c->got_next || !have(c, seg))
-        return false;
-    for (*first = seg; *first > c->got_next && have(c, *first - 1);)
-        --*first;
-    for (*end = seg + 1; *end <= c->got_highest && have(c, *end);)
-        ++*end;
-    return true;
+    for (size_t at = 20; at + 2 <= hdr && tcp[at] != 0 && tcp[at + 1] >= 2; at += tcp[at + 1])
+        if (tcp[at] == kind)
+            return tcp[at + 1] >= len && at + tcp[at + 1] <= hdr ? tcp + at + 2 : NULL;
+    return NULL;
 }
 
-static void ack_send(struct traffic_flow *f)
+static void ack_send(struct traffic_flow *f, const struct tcp_ack *ack)
 {
-    struct traffic_tcp *c = f->tcp;
-    uint8_t pkt[128], *tcp, *opt;
-    uint64_t sum, first, end, at = c->got_highest;
-    size_t n = 0, hdr, opt_len, ip;
+    uint8_t pkt[128], *tcp, *opt = pkt + PACKET_V4_HDR + 20;
+    size_t n = 0, hdr, ip;
+    uint64_t sum;
 
-    opt = pkt + PACKET_V4_HDR + 20;
-    if (c->got_highest >= c->got_next) {
-        if (run_around(c, c->got_last, &first, &end)) {
-            put_be16(opt + 2, (uint16_t)(first - c->got_next));
-            put_be16(opt + 4, (uint16_t)(end - c->got_next));
-            n++;
-        }
-        /* Downwards from the highest run; the newest first run may stand there twice. */
-        while (n < TRAFFIC_SACKS && at > c->got_next && run_around(c, at, &first, &end)) {
-            put_be16(opt + 2 + 4 * n, (uint16_t)(first - c->got_next));
-            put_be16(opt + 4 + 4 * n, (uint16_t)(end - c->got_next));
-            n++;
-            for (at = first; at > c->got_next && !have(c, at - 1);)
-                at--;
-            if (at <= c->got_next)
-                break;
-            at--;
+    memset(opt, 0, OPTIONS_MAX);
+    if (ack->has_echo)
+        n += stamp_put(opt, 0, ack->echo);
+    if (f->tcp->stamped && ack->duplicate != TCP_NONE) {
+        opt[n] = DUPLICATE_KIND;
+        opt[n + 1] = DUPLICATE_LEN;
+        put_be32(opt + n + 2, (uint32_t)(ack->duplicate * MSS));
+        n += DUPLICATE_LEN;
+    }
+    if (ack->blocks > 0) {
+        opt[n] = SACK_KIND;
+        opt[n + 1] = (uint8_t)(2 + 4 * ack->blocks);
+        n += 2;
+        for (unsigned i = 0; i < ack->blocks; i++, n += 4) {
+            put_be16(opt + n, (uint16_t)(ack->sack[i].first - ack->next));
+            put_be16(opt + n + 2, (uint16_t)(ack->sack[i].end - ack->next));
         }
     }
-    opt_len = n > 0 ? (2 + 4 * n + 3) / 4 * 4 : 0;
-    if (opt_len > 0) {
-        memset(opt + 2 + 4 * n, 0, opt_len - 2 - 4 * n);
-        opt[0] = SACK_KIND;
-        opt[1] = (uint8_t)(2 + 4 * n);
-    }
-    hdr = 20 + opt_len;
+    hdr = 20 + (n + 3) / 4 * 4;
     ip = ip_put(f, false, pkt, PACKET_V4_HDR + hdr, PROTO_TCP, &sum);
     tcp = pkt + ip;
-    tcp_put(f, tcp, 0, c->got_next, hdr, TCP_ACK);
+    tcp_put(f, tcp, 0, ack->next, hdr);
     put_be16(tcp + 16, sum_finish(sum + sum_bytes(tcp, hdr)));
-    c->unacked = 0;
-    c->ack_at = INSTANT_NEVER;
     world_packet_in(f->to, pkt, ip + hdr);
 }
 
-static void tcp_reschedule(struct traffic_flow *f)
+static void segment_send(struct traffic_flow *f, uint64_t seg)
+{
+    struct traffic *t = f->traffic;
+    uint8_t pkt[WORLD_PACKET_MAX], *tcp;
+    size_t hdr = f->tcp->stamped ? 32 : 20, ip;
+    uint64_t sum;
+
+    ip = ip_put(f, true, pkt, PACKET_V4_HDR + hdr + MSS, PROTO_TCP, &sum);
+    tcp = pkt + ip;
+    tcp_put(f, tcp, seg, 0, hdr);
+    if (f->tcp->stamped) {
+        stamp_put(tcp + 20, tcp_timestamp(t->world->now), 0);
+        put_be16(tcp + 20 + STAMP_LEN, 0);
+    }
+    memcpy(tcp + hdr, text_at(t, seg), MSS);
+    put_be16(tcp + 16, sum_finish(sum + sum_bytes(tcp, hdr) + text_sum(t, text_at(t, seg), MSS)));
+    world_packet_in(f->from, pkt, ip + hdr + MSS);
+}
+
+static void window_pump(struct traffic_flow *f)
+{
+    const struct world *w = f->traffic->world;
+    uint64_t seg;
+
+    while (!f->stopped && !w->failed && tcp_sender_output(&f->tcp->tx, w->now, &seg))
+        segment_send(f, seg);
+}
+
+static void ack_pump(struct traffic_flow *f)
+{
+    const unsigned max = f->tcp->stamped ? (OPTIONS_MAX - STAMP_LEN - DUPLICATE_LEN - 2) / 4 : TCP_BLOCKS_MAX;
+    struct tcp_ack ack;
+
+    if (tcp_receiver_output(&f->tcp->rx, max, &ack, f->traffic->world->now))
+        ack_send(f, &ack);
+}
+
+static void window_reschedule(struct traffic_flow *f)
 {
     world_schedule(f->traffic->world, &f->source,
-                   f->stopped ? INSTANT_NEVER : instant_min(f->tcp->rto_at, f->tcp->ack_at));
+                   f->stopped
+                       ? INSTANT_NEVER
+                       : instant_min(tcp_sender_next_expiry(&f->tcp->tx), tcp_receiver_next_expiry(&f->tcp->rx)));
 }
 
 static void segment_receive(struct traffic_flow *f, const uint8_t *tcp, size_t n)
 {
     struct traffic_tcp *c = f->tcp;
     struct world *w = f->traffic->world;
-    uint64_t seg = tcp_segment(get_be32(tcp + 4), c->got_next);
-    bool odd = true;
+    uint64_t seg = tcp_segment(get_be32(tcp + 4), c->rx.next);
+    size_t hdr = (size_t)(tcp[12] >> 4) * 4;
+    const uint8_t *stamp = option_find(tcp, hdr, STAMP_KIND, STAMP_LEN);
+    uint32_t ts = stamp ? get_be32(stamp) : 0;
 
-    if (n != MSS || memcmp(tcp + 20, text_at(f->traffic, seg), n) != 0) {
+    if (n != hdr + MSS || memcmp(tcp + hdr, text_at(f->traffic, seg), MSS) != 0) {
         f->traffic->bad++;
         world_fail(w, "flow %u: wrong content in segment %llu", f->id, (unsigned long long)seg);
         return;
     }
-    c->got_last = seg;
-    if (have(c, seg) || seg - c->got_next >= TRAFFIC_SEQS) {
-        f->duplicates++;
-    } else {
-        arrived(f, n, w->now);
-        if (seg < c->got_highest)
-            c->reordered++;
-        c->got_highest = MAX(c->got_highest, seg);
-        c->got[seg % TRAFFIC_SEQS] = 1;
-        if (seg == c->got_next) {
-            odd = false;
-            while (have(c, c->got_next)) {
-                c->got[c->got_next % TRAFFIC_SEQS] = 0;
-                c->got_next++;
-                odd |= c->got_next <= c->got_highest && !have(c, c->got_next);
-            }
-        }
-    }
-    if (odd || ++c->unacked >= 2)
-        ack_send(f);
+    if (tcp_receiver_on_segment(&c->rx, seg, stamp ? &ts : NULL, w->now))
+        arrived(f, MSS, w->now);
     else
-        c->ack_at = w->now + ACK_DELAY;
-    tcp_reschedule(f);
-}
-
-/* --- window: the sender --- */
-
-static struct tcp_segment *seg_at(struct traffic_tcp *c, uint64_t seg)
-{
-    return &c->segs[seg % TRAFFIC_SEQS];
-}
-
-static void segment_send(struct traffic_flow *f, uint64_t seg, bool again)
-{
-    struct traffic_tcp *c = f->tcp;
-    struct traffic *t = f->traffic;
-    uint8_t pkt[WORLD_PACKET_MAX], *tcp;
-    uint64_t sum;
-    size_t ip = ip_put(f, true, pkt, PACKET_V4_HDR + 20 + MSS, PROTO_TCP, &sum);
-
-    tcp = pkt + ip;
-    tcp_put(f, tcp, seg, 0, 20, TCP_ACK);
-    memcpy(tcp + 20, text_at(t, seg), MSS);
-    put_be16(tcp + 16, sum_finish(sum + sum_bytes(tcp, 20) + text_sum(t, text_at(t, seg), MSS)));
-    *seg_at(c, seg) =
-        (struct tcp_segment){ .sent = t->world->now, .flags = (uint8_t)(TCP_SEG_SENT | (again ? TCP_SEG_AGAIN : 0)) };
-    c->pipe++;
-    c->retransmits += again;
-    world_packet_in(f->from, pkt, ip + 20 + MSS);
-}
-
-static bool more_to_send(const struct traffic_tcp *c)
-{
-    return (c->limit == 0 || c->next < c->limit) && c->next - c->una < TRAFFIC_SEQS / 2;
-}
-
-static void window_pump(struct traffic_flow *f)
-{
-    struct traffic_tcp *c = f->tcp;
-    struct world *w = f->traffic->world;
-
-    while (!f->stopped && (double)c->pipe < c->cwnd && !w->failed) {
-        while (c->lost_from < c->next && !(seg_at(c, c->lost_from)->flags & TCP_SEG_LOST))
-            c->lost_from++;
-        if (c->lost_from < c->next)
-            segment_send(f, c->lost_from, true);
-        else if (more_to_send(c))
-            segment_send(f, c->next++, false);
-        else
-            break;
-    }
-    if (c->una == c->next)
-        c->rto_at = INSTANT_NEVER;
-    else if (c->rto_at == INSTANT_NEVER)
-        c->rto_at = w->now + c->rto;
-    tcp_reschedule(f);
-}
-
-static void rtt_sample(struct traffic_tcp *c, span rtt)
-{
-    if (c->srtt == 0) {
-        c->srtt = rtt;
-        c->rttvar = rtt / 2;
-    } else {
-        span d = rtt > c->srtt ? rtt - c->srtt : c->srtt - rtt;
-
-        c->rttvar += (d - c->rttvar) / 4;
-        c->srtt += (rtt - c->srtt) / 8;
-    }
-    c->rto = CLAMP(c->srtt + MAX(4 * c->rttvar, RTO_MIN), RTO_MIN, RTO_MAX);
-}
-
-static void back_off(struct traffic_tcp *c)
-{
-    c->w_max = c->cwnd;
-    c->ssthresh = MAX(c->cwnd * CUBIC_BETA, 2);
-    c->epoch = 0;
-}
-
-static void grow(struct traffic_tcp *c, double acked, instant now)
-{
-    double t, target;
-
-    if (c->cwnd < c->ssthresh) {
-        c->cwnd += acked;
-        return;
-    }
-    if (c->epoch == 0) {
-        c->epoch = now;
-        c->w_max = MAX(c->w_max, c->cwnd);
-        c->k = cbrt((c->w_max - c->cwnd) / CUBIC_C);
-    }
-    t = (double)(now - c->epoch + c->srtt) / SEC - c->k;
-    target = CLAMP(CUBIC_C * t * t * t + c->w_max, c->cwnd, 1.5 * c->cwnd);
-    c->cwnd += acked * MAX((target - c->cwnd) / c->cwnd, 0.01 / c->cwnd);
-}
-
-static void sack_mark(struct traffic_tcp *c, uint64_t first, uint64_t end, instant now, double *newly)
-{
-    for (uint64_t s = MAX(first, c->una); s < MIN(end, c->next); s++) {
-        struct tcp_segment *seg = seg_at(c, s);
-
-        if (seg->flags & TCP_SEG_SACKED)
-            continue;
-        if (!(seg->flags & TCP_SEG_LOST))
-            c->pipe--;
-        if (!(seg->flags & TCP_SEG_AGAIN))
-            rtt_sample(c, now - seg->sent);
-        seg->flags = TCP_SEG_SACKED;
-        c->highest_sacked = MAX(c->highest_sacked, s);
-        ++*newly;
-    }
-}
-
-/* Three segments above one that was sent no later were acknowledged: it is lost. */
-static bool find_losses(struct traffic_tcp *c)
-{
-    instant sent[3] = { -1, -1, -1 }; /* newest times of acknowledged segments above, descending */
-    bool found = false;
-
-    if (c->highest_sacked < c->una)
-        return false;
-    for (uint64_t s = c->highest_sacked + 1; s-- > c->una;) {
-        struct tcp_segment *seg = seg_at(c, s);
-
-        if (seg->flags & TCP_SEG_SACKED) {
-            instant at = seg->sent;
-            for (unsigned i = 0; i < 3; i++) {
-                if (at > sent[i]) {
-                    instant lower = sent[i];
-                    sent[i] = at;
-                    at = lower;
-                }
-            }
-        } else if (!(seg->flags & TCP_SEG_LOST) && sent[2] >= seg->sent) {
-            seg->flags |= TCP_SEG_LOST;
-            c->pipe--;
-            c->lost_from = MIN(c->lost_from, s);
-            found = true;
-        }
-    }
-    return found;
+        f->duplicates++;
+    ack_pump(f);
+    window_reschedule(f);
 }
 
 static void ack_receive(struct traffic_flow *f, const uint8_t *tcp, size_t hdr)
 {
-    struct traffic_tcp *c = f->tcp;
-    instant now = f->traffic->world->now;
-    uint64_t ack = tcp_segment(get_be32(tcp + 8), c->una);
-    double newly = 0;
+    struct tcp_sender *s = &f->tcp->tx;
+    const uint8_t *sacks = option_find(tcp, hdr, SACK_KIND, 6), *stamp = option_find(tcp, hdr, STAMP_KIND, STAMP_LEN),
+                  *duplicate = option_find(tcp, hdr, DUPLICATE_KIND, DUPLICATE_LEN);
+    struct tcp_ack ack = { .next = tcp_segment(get_be32(tcp + 8), s->una), .duplicate = TCP_NONE };
 
-    if (ack > c->next || ack < c->una)
-        return;
-    for (uint64_t s = c->una; s < ack; s++) {
-        struct tcp_segment *seg = seg_at(c, s);
-
-        if (!(seg->flags & TCP_SEG_SACKED)) {
-            newly++;
-            if (!(seg->flags & TCP_SEG_LOST))
-                c->pipe--;
-            if (!(seg->flags & TCP_SEG_AGAIN))
-                rtt_sample(c, now - seg->sent);
+    if (sacks)
+        for (; ack.blocks < MIN((sacks[-1] - 2u) / 4, (unsigned)TCP_BLOCKS_MAX); ack.blocks++) {
+            ack.sack[ack.blocks].first = ack.next + get_be16(sacks + 4 * ack.blocks);
+            ack.sack[ack.blocks].end = ack.next + get_be16(sacks + 2 + 4 * ack.blocks);
         }
-        seg->flags = 0;
+    if (stamp) {
+        ack.has_echo = true;
+        ack.echo = get_be32(stamp + 4);
     }
-    if (ack > c->una)
-        c->rto_at = INSTANT_NEVER;
-    c->una = ack;
-    c->lost_from = MAX(c->lost_from, ack);
-    if (hdr > 20 && tcp[20] == SACK_KIND)
-        for (size_t i = 2; i + 4 <= tcp[21] && 20 + i + 4 <= hdr; i += 4)
-            sack_mark(c, ack + get_be16(tcp + 20 + i), ack + get_be16(tcp + 22 + i), now, &newly);
-    if (c->recovering && ack >= c->recover)
-        c->recovering = false;
-    if (find_losses(c) && !c->recovering) {
-        c->recovering = true;
-        c->recover = c->next;
-        back_off(c);
-        c->cwnd = c->ssthresh;
-    } else if (!c->recovering && newly > 0 && (double)c->pipe + newly + 1 >= c->cwnd / 2) {
-        grow(c, newly, now);
-    }
+    if (duplicate)
+        ack.duplicate = tcp_segment(get_be32(duplicate), ack.next);
+    tcp_sender_on_ack(s, &ack, f->traffic->world->now);
     window_pump(f);
-}
-
-static void window_timeout(struct traffic_flow *f)
-{
-    struct traffic_tcp *c = f->tcp;
-
-    c->timeouts++;
-    back_off(c);
-    c->cwnd = 2;
-    c->recovering = true;
-    c->recover = c->next;
-    for (uint64_t s = c->una; s < c->next; s++) {
-        struct tcp_segment *seg = seg_at(c, s);
-
-        if (!(seg->flags & (TCP_SEG_SACKED | TCP_SEG_LOST))) {
-            seg->flags |= TCP_SEG_LOST;
-            c->pipe--;
-        }
-    }
-    c->lost_from = c->una;
-    c->rto = MIN(c->rto * 2, RTO_MAX);
-    c->rto_at = INSTANT_NEVER;
-    /* Slow start again. */
-    c->recovering = false;
-    window_pump(f);
+    window_reschedule(f);
 }
 
 static void window_fire(struct world *w, struct world_source *s)
 {
     struct traffic_flow *f = CONTAINER_OF(s, struct traffic_flow, source);
-    struct traffic_tcp *c = f->tcp;
 
-    if (c->next == 0) {
-        c->rto_at = INSTANT_NEVER;
-        window_pump(f);
-    }
-    if (c->ack_at <= w->now)
-        ack_send(f);
-    if (c->rto_at <= w->now)
-        window_timeout(f);
-    tcp_reschedule(f);
+    ack_pump(f);
+    tcp_sender_on_expiry(&f->tcp->tx, w->now);
+    window_pump(f);
+    window_reschedule(f);
 }
 
 /* --- all --- */
@@ -557,7 +382,7 @@ static bool inner(void *ctx, struct world_end *e, const uint8_t *pkt, size_t len
         return true;
     }
     if (e == f->to)
-        segment_receive(f, l4, len - hdr - 20);
+        segment_receive(f, l4, len - hdr);
     else
         ack_receive(f, l4, (size_t)(l4[12] >> 4) * 4);
     return true;
@@ -583,8 +408,8 @@ void traffic_free(struct traffic *t)
         struct traffic_flow *f = t->flows[i];
 
         if (f->tcp) {
-            free(f->tcp->segs);
-            free(f->tcp->got);
+            tcp_sender_deinit(&f->tcp->tx);
+            tcp_receiver_deinit(&f->tcp->rx);
         }
         free(f->tcp);
         free(f->seen);
@@ -622,23 +447,21 @@ struct traffic_flow *traffic_steady(struct traffic *t, struct world_end *from, s
     return f;
 }
 
-struct traffic_flow *traffic_window(struct traffic *t, struct world_end *from, struct world_end *to, uint64_t bytes)
+struct traffic_flow *traffic_window(struct traffic *t, struct world_end *from, struct world_end *to, uint64_t bytes,
+                                    const struct tcp_options *options)
 {
     struct traffic_flow *f = flow_new(t, from, to);
     struct traffic_tcp *c = calloc(1, sizeof(*c));
+    int r;
 
     assert(c);
     f->is_tcp = true;
     f->tcp = c;
-    c->segs = calloc(TRAFFIC_SEQS, sizeof(*c->segs));
-    c->got = calloc(TRAFFIC_SEQS, 1);
-    assert(c->segs && c->got);
-    c->limit = (bytes + MSS - 1) / MSS;
-    c->cwnd = 10;
-    c->ssthresh = 1e9;
-    c->rto = 1 * SEC;
-    c->rto_at = t->world->now;
-    c->ack_at = INSTANT_NEVER;
+    c->stamped = options && options->loss == TCP_LOSS_RACK;
+    r = tcp_sender_init(&c->tx, options, (bytes + MSS - 1) / MSS, t->world->now);
+    assert(r == 0);
+    r = tcp_receiver_init(&c->rx);
+    assert(r == 0);
     world_source_init(t->world, &f->source, window_fire);
     world_schedule(t->world, &f->source, t->world->now);
     return f;
@@ -668,7 +491,7 @@ uint64_t traffic_missing(const struct traffic_flow *f)
 
 bool traffic_done(const struct traffic_flow *f)
 {
-    return f->is_tcp ? f->tcp->limit > 0 && f->tcp->una >= f->tcp->limit : f->stopped;
+    return f->is_tcp ? f->tcp->tx.limit > 0 && f->tcp->tx.una >= f->tcp->tx.limit : f->stopped;
 }
 
 double traffic_bps(uint64_t bytes, span t)

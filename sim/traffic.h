@@ -1,11 +1,12 @@
 /* sim/traffic.h - inner traffic of a world: generators, sinks, and what they found.
  *
- * A steady flow sends numbered UDP packets at a constant rate; a window flow is a TCP sender with CUBIC, selective
- * acknowledgements and the three-duplicates rule, without adapting to reordering. Packets are valid IPv4 or IPv6 with
- * right checksums. Every payload is a piece of one pseudo-random text that holds TRAFFIC_MARKER each 64 bytes, so that
- * whoever sees the marker outside sees plaintext, and no two packets in a row have the same content. */
+ * A steady flow sends numbered UDP packets at a constant rate; a window flow is a TCP sender and its receiver
+ * (sim/tcp.h) with the congestion control and the loss detection that are asked for. Packets are valid IPv4 or IPv6
+ * with right checksums. Every payload is a piece of one pseudo-random text that holds TRAFFIC_MARKER each 64 bytes, so
+ * that whoever sees the marker outside sees plaintext, and no two packets in a row have the same content. */
 #pragma once
 
+#include "sim/tcp.h"
 #include "sim/world.h"
 
 #define TRAFFIC_MARKER UINT64_C(0x77a1e4d3b25c96f1)
@@ -13,32 +14,15 @@
 #define TRAFFIC_PORT 10000 /* both ports are this and the flow's number */
 #define TRAFFIC_SEQS (1u << 16)
 #define TRAFFIC_TEXT 4096
-#define TRAFFIC_HEAD 24 /* marker, sequence, time */
-#define TRAFFIC_SACKS 8
+#define TRAFFIC_HEAD 24  /* marker, sequence, time */
+#define TRAFFIC_MSS 1340 /* bytes: 1,400 less IPv6 and TCP headers */
 
 struct traffic;
 
-enum tcp_seg { TCP_SEG_SENT = 1, TCP_SEG_SACKED = 2, TCP_SEG_LOST = 4, TCP_SEG_AGAIN = 8 };
-
 struct traffic_tcp {
-    /* sender, in segments */
-    uint64_t next, una, recover, limit; /* limit 0: none */
-    double cwnd, ssthresh, w_max, k;
-    instant epoch; /* of CUBIC; 0: none */
-    uint64_t highest_sacked, pipe, retransmits, timeouts, lost_from;
-    bool recovering;
-    span srtt, rttvar, rto;
-    instant rto_at;
-    struct tcp_segment {
-        instant sent;
-        uint8_t flags;
-    } * segs; /* TRAFFIC_SEQS */
-    /* receiver */
-    uint64_t got_next, got_highest, got_last;
-    uint8_t *got; /* TRAFFIC_SEQS */
-    unsigned unacked;
-    instant ack_at;
-    uint64_t reordered; /* arrivals below the highest, first time */
+    struct tcp_sender tx;
+    struct tcp_receiver rx;
+    bool stamped; /* segments carry timestamps */
 };
 
 struct traffic_flow {
@@ -76,8 +60,9 @@ void traffic_free(struct traffic *t);
 /* A constant rate of inner bits from one end to the other, beginning now. */
 struct traffic_flow *traffic_steady(struct traffic *t, struct world_end *from, struct world_end *to, uint64_t bps,
                                     uint16_t len, bool v6);
-/* A window flow of so many bytes (0: until stopped). */
-struct traffic_flow *traffic_window(struct traffic *t, struct world_end *from, struct world_end *to, uint64_t bytes);
+/* A window flow of so many bytes (0: until stopped). options NULL: bare CUBIC with the threshold of three. */
+struct traffic_flow *traffic_window(struct traffic *t, struct world_end *from, struct world_end *to, uint64_t bytes,
+                                    const struct tcp_options *options);
 void traffic_stop(struct traffic_flow *f);
 void traffic_gap_reset(struct traffic_flow *f);
 /* Silence until now counts too. */

@@ -104,7 +104,7 @@ static void test_one_of_two(void **state)
     uint64_t before;
 
     bench_begin(&b);
-    f = traffic_window(b.t, b.agent, b.node, 0);
+    f = traffic_window(b.t, b.agent, b.node, 0, NULL);
     world_run_for(b.w, 3 * SEC);
     assert_int_equal(world_uplink(b.node, 0)->tcp_datagrams, 0);
     set_loss(&b, 0, 100);

@@ -210,8 +210,8 @@ static struct outcome run(enum lie lie)
     world_connect(liar);
     world_run_for(w, 2 * SEC);
     assert_true(world_is_up(honest, 0) && world_is_up(liar, 0));
-    load = traffic_window(t, agent, honest, 0);
-    lying = traffic_window(t, agent, liar, 0);
+    load = traffic_window(t, agent, honest, 0, NULL);
+    lying = traffic_window(t, agent, liar, 0, NULL);
     call = traffic_steady(t, agent, honest, 100000, 200, false);
     traffic_steady(t, liar, agent, 2000000, 1000, false);
     world_run_for(w, 3 * SEC);

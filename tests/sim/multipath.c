@@ -121,7 +121,7 @@ static bool flow_done(void *ctx)
 {
     struct traffic_flow *f = ctx;
 
-    return f->received_bytes >= f->tcp->limit * 1340;
+    return f->received_bytes >= f->tcp->tx.limit * TRAFFIC_MSS;
 }
 
 static double run_case(const struct pico *c)
@@ -139,7 +139,7 @@ static double run_case(const struct pico *c)
     b.v->patience = 60 * SEC;
     world_connect(b.node);
     bench_up(&b, 1 * SEC);
-    f = traffic_window(b.t, b.agent, b.node, 2 * c->bytes);
+    f = traffic_window(b.t, b.agent, b.node, 2 * c->bytes, NULL);
     assert_true(world_run_until(b.w, both_active, &b, 2 * SEC));
     e = b.w->now + E_AFTER;
     world_run(b.w, e);

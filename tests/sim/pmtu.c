@@ -89,8 +89,8 @@ static void shrink(const char *const links[], unsigned count, bool v6)
     struct run r = { .b = bench_make(7, NULL, v6, links) };
 
     bench_begin(&r.b);
-    r.up = traffic_window(r.b.t, r.b.node, r.b.agent, 0);
-    r.down = traffic_window(r.b.t, r.b.agent, r.b.node, 0);
+    r.up = traffic_window(r.b.t, r.b.node, r.b.agent, 0, NULL);
+    r.down = traffic_window(r.b.t, r.b.agent, r.b.node, 0, NULL);
     r.steady_up = traffic_steady(r.b.t, r.b.node, r.b.agent, 500000, 1280, true);
     r.steady_down = traffic_steady(r.b.t, r.b.agent, r.b.node, 500000, 1280, true);
     /* 1,244 bytes on the outside: between the two sizes that the links shrink to */

@@ -21,7 +21,7 @@ static double goodput(const char *const params[], span run, span warm)
     double bps;
 
     bench_begin(&b);
-    f = traffic_window(b.t, b.agent, b.node, 0);
+    f = traffic_window(b.t, b.agent, b.node, 0, NULL);
     world_run_for(b.w, warm);
     at_warm = f->received_bytes;
     world_run_for(b.w, run - warm);
@@ -29,9 +29,9 @@ static double goodput(const char *const params[], span run, span warm)
     if (getenv("HAWSER_SIM_VERBOSE"))
         printf("# %.2f Mbit/s, %llu retransmitted, %llu timeouts, %llu out of order, %llu duplicates, srtt %lld us, "
                "cwnd %.0f\n",
-               bps / 1e6, (unsigned long long)f->tcp->retransmits, (unsigned long long)f->tcp->timeouts,
-               (unsigned long long)f->tcp->reordered, (unsigned long long)f->duplicates, (long long)f->tcp->srtt,
-               f->tcp->cwnd);
+               bps / 1e6, (unsigned long long)f->tcp->tx.retransmits, (unsigned long long)f->tcp->tx.timeouts,
+               (unsigned long long)f->tcp->rx.reordered, (unsigned long long)f->duplicates, (long long)f->tcp->tx.srtt,
+               f->tcp->tx.cwnd);
     traffic_stop(f);
     bench_done(&b);
     return bps;

@@ -26,7 +26,7 @@ static double goodput_of(struct bench *b)
     double bps;
 
     bench_begin(b);
-    f = traffic_window(b->t, b->agent, b->node, 0);
+    f = traffic_window(b->t, b->agent, b->node, 0, NULL);
     world_run_for(b->w, WARM);
     at_warm = f->received_bytes;
     world_run_for(b->w, RUN - WARM);
