@@ -393,7 +393,7 @@ bool tcp_receiver_on_segment(struct tcp_receiver *r, uint64_t seg, const uint32_
         r->highest = MAX(r->highest, seg);
         r->got[seg % TCP_RING] = 1;
         if (seg == r->next) {
-            odd = false;
+            odd = r->highest > seg; /* it fills a gap: RFC 5681 4.2 */
             while (have(r, r->next)) {
                 r->got[r->next % TCP_RING] = 0;
                 r->next++;

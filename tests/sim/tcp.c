@@ -417,7 +417,7 @@ static void test_lost_tail(void **state)
     printf("# a lost tail: RACK-TLP %lld ms", (long long)t / 1000);
     assert_int_equal(timeouts, 0);
     assert_int_equal(probes, 1);
-    assert_true(t <= (20 + 2 * 20 + 20 + 5 + 20 + 20) * MSEC); /* the last acknowledgement is delayed */
+    assert_true(t <= (20 + 2 * 20 + 20 + 5 + 20) * MSEC);
     t = until_done(TCP_LOSS_THRESHOLD, drop_tail, 10, &timeouts, &probes);
     printf(", by timer %lld ms\n", (long long)t / 1000);
     assert_int_equal(timeouts, 1);
