@@ -7,8 +7,9 @@
  * the shortest round trip has not been seen again for ten seconds. Loss moves the window only for the time of the
  * recovery.
  *
- * What Linux has more of: detection of policers, an allowance for acknowledgements that come in heaps, and a random
- * first phase (ours is a fixed one: virtual time repeats).
+ * As in Linux, the window has room for acknowledgements that come in heaps: the most that was acknowledged beyond what
+ * the bandwidth explains, of five to ten rounds. A tunnel that puts order back makes such heaps. What Linux has more
+ * of: detection of policers, and a random first phase (ours is a fixed one: virtual time repeats).
  *
  * Sources: draft-cardwell-iccrg-bbr-congestion-control-00, "draft" below. */
 #include "sim/tcp_cc.h"
@@ -29,6 +30,9 @@
 #define QUANTUM_MAX 48              /* segments, 64 KiB: draft 4.2.2 */
 #define RTT_UNMEASURED (1 * MSEC)   /* draft 4.2.1 */
 #define START_WINDOW 10.0           /* segments: RFC 6928 */
+
+#define EXTRA_ROUNDS 5          /* Linux: of half the filter */
+#define EXTRA_SPAN (100 * MSEC) /* Linux: of the bandwidth at most */
 
 static const double cycle_gain[CYCLE_LEN] = { 1.25, 0.75, 1, 1, 1, 1, 1, 1 };
 
@@ -65,6 +69,29 @@ static void bw_update(struct tcp_bbr *b, const struct tcp_sample *m)
     b->bw = 0;
     for (unsigned i = 0; i < TCP_BBR_ROUNDS; i++)
         b->bw = MAX(b->bw, b->best[i]);
+}
+
+static void extra_update(struct tcp_sender *s, const struct tcp_sample *m, instant now)
+{
+    struct tcp_bbr *b = &s->state.bbr;
+    double expected = b->bw * (double)(now - b->epoch_at) / SEC;
+
+    if (b->round_start && ++b->extra_rounds >= EXTRA_ROUNDS) {
+        b->extra_rounds = 0;
+        b->extra[1] = b->extra[0];
+        b->extra[0] = 0;
+    }
+    if (b->epoch_acked <= expected) {
+        b->epoch_acked = expected = 0;
+        b->epoch_at = now;
+    }
+    b->epoch_acked += m->acked;
+    b->extra[0] = MAX(b->extra[0], MIN(b->epoch_acked - expected, s->cwnd));
+}
+
+static double extra(const struct tcp_bbr *b)
+{
+    return b->filled ? MIN(MAX(b->extra[0], b->extra[1]), b->bw * EXTRA_SPAN / SEC) : 0;
 }
 
 /* --- phases --- */
@@ -186,7 +213,7 @@ static void pacing_update(struct tcp_sender *s)
 static void cwnd_update(struct tcp_sender *s, const struct tcp_sample *m)
 {
     struct tcp_bbr *b = &s->state.bbr;
-    double target = inflight(s, b->cwnd_gain);
+    double target = inflight(s, b->cwnd_gain) + extra(b);
 
     if (m->lost > 0)
         s->cwnd = MAX(s->cwnd - (double)m->lost, 1);
@@ -209,7 +236,7 @@ static void bbr_init(struct tcp_sender *s, instant now)
 
     phase_set(b, TCP_BBR_STARTUP, HIGH_GAIN, HIGH_GAIN);
     b->min_rtt = -1;
-    b->min_rtt_at = now;
+    b->min_rtt_at = b->epoch_at = now;
     s->pacing = HIGH_GAIN * s->cwnd * SEC / RTT_UNMEASURED;
 }
 
@@ -217,6 +244,7 @@ static void bbr_on_ack(struct tcp_sender *s, const struct tcp_sample *m, instant
 {
     round_update(s, m);
     bw_update(&s->state.bbr, m);
+    extra_update(s, m, now);
     cycle_update(s, m, now);
     filled_update(s, now);
     min_rtt_update(s, m, now);

@@ -79,6 +79,10 @@ struct tcp_bbr {
     bool probe_round_done;
     double prior_cwnd;
     bool conserving;
+    /* acknowledgements that come in heaps: more than the bandwidth explains since epoch_at, and the most of it */
+    double epoch_acked, extra[2];
+    instant epoch_at;
+    unsigned extra_rounds;
 };
 
 struct tcp_cc_state {
