@@ -445,7 +445,7 @@ static void stop(struct daemon *d)
 {
     d->stopping = true;
     workers_stop(d);
-    if (daemon_node_of(d, d->workers_count - 1) && d->config->role == CONFIG_AGENT)
+    if (d->config->role == CONFIG_AGENT && d->workers_count > 0 && d->workers[d->workers_count - 1].node)
         memory_save(d);
     say_goodbye(d);
     answers_stop(d);
