@@ -65,6 +65,12 @@ void ring_commit(struct ring *r, size_t len)
     atomic_store_explicit(&r->written, begin + padded(len), memory_order_release);
 }
 
+size_t ring_used(const struct ring *r)
+{
+    return atomic_load_explicit(&r->written, memory_order_relaxed) -
+           atomic_load_explicit(&r->read, memory_order_acquire);
+}
+
 /* The place of the oldest message and its length; false: none. */
 static bool oldest(struct ring *r, size_t *ret_at, uint64_t *ret_len)
 {

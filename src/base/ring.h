@@ -27,6 +27,9 @@ void *ring_reserve(struct ring *r, size_t len);
 /* Gives the reader what was written there; len as reserved. */
 void ring_commit(struct ring *r, size_t len);
 
+/* Bytes that the reader has not released yet. */
+size_t ring_used(const struct ring *r);
+
 /* The reader's. The oldest message, or NULL; it stays until ring_release. */
 void *ring_peek(struct ring *r, size_t *ret_len);
 void ring_release(struct ring *r);

@@ -7,7 +7,7 @@
  * it is below half and until it is full again, an INIT must bring a cookie, and then each source network (/24, /64)
  * gets 20 a second. Above 1,000
  * cookies a second only who asks again within two seconds gets one: a flood from made-up sources costs a MAC and a bit
- * each.
+ * each. All of this is for each share of a divided agent; the program gives INITs to the first.
  *
  * Nothing sent from here is longer than what it answers: COOKIE 60 < INIT, RESET 24 < the shortest record; resets are
  * limited to 100 a second. */
@@ -157,13 +157,14 @@ static struct peer *known_init(struct node *n, const uint8_t digest[32])
 }
 
 static void hand_init(const struct peer *p, const struct locator_pair *at, const uint8_t *pkt, size_t len,
-                      int64_t cookie_time)
+                      int64_t cookie_time, bool paid)
 {
     const struct node_handover h = {
         .kind = NODE_HANDOVER_INIT,
         .to = handover_share(p),
         .at = *at,
         .cookie_time = cookie_time,
+        .paid = paid,
     };
 
     handover_push(p->node, &h, pkt, len, NULL);
@@ -179,7 +180,7 @@ static bool repeat_init(struct node *n, const struct locator_pair *at, const uin
     if (handshake_digest(&n->self_mask, pkt, len, digest) < 0 || !(p = known_init(n, digest)))
         return false;
     if (!handover_is_ours(p)) {
-        hand_init(p, at, pkt, len, cookie_time);
+        hand_init(p, at, pkt, len, cookie_time, false);
         return true;
     }
     if (!p->session || !session_on_known_init(p->session, digest, at, now))
@@ -206,7 +207,7 @@ static void take_init(struct node *n, const struct locator_pair *at, const uint8
         n->drops[NODE_DROP_UNKNOWN_PEER]++;
     } else if (!handover_is_ours(p)) {
         remember_init(n, seen.digest, p);
-        hand_init(p, at, pkt, len, cookie_time);
+        hand_init(p, at, pkt, len, cookie_time, true);
     } else if (peer_session_make(p, now) < 0) {
         n->drops[NODE_DROP_NO_BUFFER]++;
     } else {
@@ -222,12 +223,28 @@ static void take_init(struct node *n, const struct locator_pair *at, const uint8
     ident_wipe(&seen, sizeof(seen));
 }
 
-void defence_on_paid_init(struct node *n, const struct locator_pair *at, const uint8_t *pkt, size_t len,
-                          int64_t cookie_time, instant now)
+/* May this INIT cost public-key work? If so it has paid. */
+static bool charge(struct node *n, const struct locator_pair *at, const uint8_t *pkt, size_t len, int64_t cookie_time,
+                   instant now)
+{
+    if (cookie_time < 0 && n->wary) {
+        answer_cookie(n, at, pkt, len, now);
+        return false;
+    }
+    if (n->budget_us < INIT_COST || (n->wary && !source_allows(n, &at->remote.addr))) {
+        n->drops[NODE_DROP_LOAD]++;
+        return false;
+    }
+    n->budget_us -= INIT_COST;
+    return true;
+}
+
+void defence_on_handed_init(struct node *n, const struct locator_pair *at, const uint8_t *pkt, size_t len,
+                            int64_t cookie_time, bool paid, instant now)
 {
     renew_jar(n, now);
     refill(n, now);
-    if (!repeat_init(n, at, pkt, len, cookie_time, now))
+    if (!repeat_init(n, at, pkt, len, cookie_time, now) && (paid || charge(n, at, pkt, len, cookie_time, now)))
         take_init(n, at, pkt, len, cookie_time, now);
     pump_ready(n, now);
 }
@@ -243,21 +260,13 @@ static void on_init(struct node *n, const struct locator_pair *at, const uint8_t
     }
     refill(n, now);
     cookie_time = handshake_cookie_check(&n->jar, &n->self_mask, pkt, len, &at->remote, now);
-    if (cookie_time < 0 && n->wary) {
-        if (cookie_time == -EBADMSG)
-            n->drops[NODE_DROP_COOKIE]++;
-        answer_cookie(n, at, pkt, len, now);
-        return;
-    }
+    if (cookie_time == -EBADMSG && n->wary)
+        n->drops[NODE_DROP_COOKIE]++;
     cookie_time = MAX(cookie_time, -1);
-    if (repeat_init(n, at, pkt, len, cookie_time, now))
-        return;
-    if (n->budget_us < INIT_COST || (n->wary && !source_allows(n, &at->remote.addr))) {
-        n->drops[NODE_DROP_LOAD]++;
-        return;
-    }
-    n->budget_us -= INIT_COST;
-    take_init(n, at, pkt, len, cookie_time, now);
+    if (cookie_time < 0 && n->wary) /* before the digest, which costs as much as a cookie */
+        answer_cookie(n, at, pkt, len, now);
+    else if (!repeat_init(n, at, pkt, len, cookie_time, now) && charge(n, at, pkt, len, cookie_time, now))
+        take_init(n, at, pkt, len, cookie_time, now);
 }
 
 /* The following are false for what no session here knows: another share's may, and the last one drops it. */

@@ -4,8 +4,9 @@
  * packet of the inside must go, and where an INIT, once it has been read. A sealed record says by its connection id (a
  * hello told the peer what its last bits are to be) where it belongs, and is seldom met elsewhere. Whatever else a
  * share does not know (a record of a peer that does not heed shards, the answer to a handshake) goes round: to the next
- * share, until it has been at all; the last one answers what nobody knows. An INIT is charged for once, where it came
- * in: all share one budget if the program gives all INITs to the first share.
+ * share, until it has been at all; the last one answers what nobody knows. An INIT is charged for where it is read
+ * first, if the program does so at the first share for all; a copy of one that was handed over is handed over too, and
+ * pays at its share unless that knows it.
  *
  * Limits: 16 shares; 256 things wait to be taken by the program, what comes then is dropped. */
 #include "node/internal.h"
@@ -92,7 +93,7 @@ unsigned node_on_handover(struct node *n, const struct node_handover *h, uint8_t
 {
     switch (h->kind) {
     case NODE_HANDOVER_INIT:
-        defence_on_paid_init(n, &h->at, data, len, h->cookie_time, now);
+        defence_on_handed_init(n, &h->at, data, len, h->cookie_time, h->paid, now);
         break;
     case NODE_HANDOVER_DATAGRAM:
         return defence_on_train(n, &h->at, data, len, h->segment, h->tos, h->hops, now);

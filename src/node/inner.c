@@ -405,6 +405,9 @@ static void feed_merge(struct node *n, instant now)
         while (p->session) {
             struct merge_packet in;
 
+            if (n->handovers_count == HANDOVERS_MAX)
+                return; /* what other shares must have is to be taken first */
+
             if (!n->pending.data) {
                 if (!session_pop_delivered(p->session, &n->pending, now))
                     break;

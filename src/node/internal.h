@@ -135,9 +135,9 @@ void defence_deinit(struct node *n);
 /* `hops`: shares that the train has been at before. */
 unsigned defence_on_train(struct node *n, const struct locator_pair *at, uint8_t *data, size_t len, size_t segment,
                           uint8_t tos, uint8_t hops, instant now);
-/* An INIT that another share has checked and charged for. */
-void defence_on_paid_init(struct node *n, const struct locator_pair *at, const uint8_t *pkt, size_t len,
-                          int64_t cookie_time, instant now);
+/* An INIT that another share has checked, and charged for if `paid`. */
+void defence_on_handed_init(struct node *n, const struct locator_pair *at, const uint8_t *pkt, size_t len,
+                            int64_t cookie_time, bool paid, instant now);
 
 /* handover.c */
 unsigned handover_shares(const struct node *n);

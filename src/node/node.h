@@ -190,7 +190,7 @@ void node_on_too_big(struct node *n, const struct locator_pair *at, size_t mtu_b
 
 /* What another share of this agent must have. */
 enum node_handover_kind {
-    NODE_HANDOVER_INIT,     /* an INIT that has paid; datagram */
+    NODE_HANDOVER_INIT,     /* an INIT; datagram */
     NODE_HANDOVER_DATAGRAM, /* or train, of a session that is not here */
     NODE_HANDOVER_PACKET,   /* of the inside, for a peer of another share */
 };
@@ -204,6 +204,7 @@ struct node_handover {
     struct locator_pair at;
     struct offload offload;
     int64_t cookie_time; /* of an INIT, -1: none */
+    bool paid;           /* an INIT that was charged for where it came in; others must be known, or pay */
 };
 
 /* True and what is to be given to node_on_handover of the share ret->to. Ask after each node_on_datagram and
@@ -218,7 +219,7 @@ unsigned node_on_handover(struct node *n, const struct node_handover *h, uint8_t
 bool node_output(struct node *n, uint8_t *buf, struct session_tx *ret, instant now);
 /* True and one packet or super-packet for the inside; valid until the next call on the node. What came by
  * node_on_datagram stays where it was received: the bytes passed there must be kept until this says false. */
-bool node_pop_inner(struct node *n, struct merged *ret, instant now);
+bool node_pop_inner(struct node *n, struct merged *ret, instant now); /* false: ask again after node_pop_handover */
 bool node_pop_event(struct node *n, struct node_event *ret);
 instant node_next_expiry(const struct node *n, instant now);
 void node_on_expiry(struct node *n, instant now);

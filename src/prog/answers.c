@@ -312,11 +312,11 @@ static json_t *answer(struct daemon *d, const char *line, instant now)
 
     if (!verb)
         o = failure("expected {\"verb\": ...}");
-    else if (strcmp(verb, "status") == 0)
-        o = status_json(d, now);
-    else if (strcmp(verb, "why") == 0)
-        o = why_json(d, q, now);
-    else if (strcmp(verb, "link") == 0)
+    else if (strcmp(verb, "status") == 0 || strcmp(verb, "why") == 0) {
+        workers_pause(d);
+        o = strcmp(verb, "why") == 0 ? why_json(d, q, now) : status_json(d, now);
+        workers_resume(d);
+    } else if (strcmp(verb, "link") == 0)
         o = link_json(d, q, now);
     else if (strcmp(verb, "reload") == 0)
         o = reload_json(d);
@@ -340,13 +340,8 @@ static void on_control(struct worker *w, void *arg, instant now)
         say(LOG_ERR, "control error=%s", strerror(-r));
     while (control_pop_request(d->control, &req)) {
         uint64_t client = req.client;
-        json_t *o;
-        char *text;
-
-        workers_pause(d);
-        o = answer(d, req.line, now);
-        workers_resume(d);
-        text = o ? json_dumps(o, JSON_COMPACT) : NULL;
+        json_t *o = answer(d, req.line, now);
+        char *text = o ? json_dumps(o, JSON_COMPACT) : NULL;
 
         control_reply(d->control, client, text ? text : "{\"ok\":false,\"error\":\"out of memory\"}");
         free(text);

@@ -139,8 +139,10 @@ void workers_free(struct daemon *d);
 void workers_pause(struct daemon *d);
 void workers_resume(struct daemon *d);
 void worker_wake_main(struct daemon *d);
-/* After the core was given something: gives what belongs to other workers to them. */
-void worker_hand_over(struct worker *w);
+/* After the core was given something: gives what belongs to other workers to them. True if there was any. */
+bool worker_hand_over(struct worker *w);
+/* What was delivered in place must be out before its bytes are overwritten: to the device and to other workers. */
+void worker_drain(struct worker *w, instant now);
 /* A TCP connection is the main thread's. */
 void worker_tcp_send(struct worker *w, const struct session_tx *tx, const uint8_t *data);
 /* What the network said of a locator pair, whoever has a path there. */

@@ -46,7 +46,7 @@ static void on_poll(uv_poll_t *h, int status, int events)
     if (status < 0 && status != UV_EBADF) /* that is the end of a TCP connection: reading says why */
         say(LOG_ERR, "poll error=%s", uv_strerror(status));
     w->on_readable(w->w, w->arg, now);
-    daemon_turn(w->w, now);
+    daemon_turn(w->w, w->w->mail ? clock_now() : now); /* a worker may have been paused */
 }
 
 int watch_new(struct worker *worker, int fd, void (*fn)(struct worker *, void *, instant), void *arg,
@@ -171,11 +171,8 @@ void daemon_turn(struct worker *w, instant now)
 {
     struct session_tx tx;
     struct node_event ev;
-    struct merged pkt;
 
-    while (node_pop_inner(w->node, &pkt, now))
-        inside_write(w, &pkt);
-    worker_hand_over(w);
+    worker_drain(w, now);
     for (int i = 0; i < OUTPUT_BURST && node_output(w->node, w->out, &tx, now); i++)
         outside_send(w, &tx, w->out, now);
     while (node_pop_event(w->node, &ev))
@@ -205,8 +202,8 @@ static void slow_work(struct daemon *d, instant now)
     if (d->config->role == CONFIG_NODE && now >= d->next_resolve)
         resolve_names(d);
     if (d->memory_dirty && now >= d->next_store) {
+        d->memory_dirty = false; /* before: what changes meanwhile is for the next time */
         memory_save(d);
-        d->memory_dirty = false;
         d->next_store = now + 1 * SEC;
     }
     d->next_slow = now + 500 * MSEC;
@@ -276,12 +273,14 @@ int daemon_reload(struct daemon *d, struct text *errors)
         return r;
     if (strcmp(fresh->name, d->config->name) != 0 || fresh->role != d->config->role ||
         memcmp(&fresh->identity, &d->config->identity, sizeof(fresh->identity)) != 0 ||
-        fresh->listen_port != d->config->listen_port || fresh->listen_tcp != d->config->listen_tcp) {
-        text_add(errors, "%s: Name, Role, PrivateKey, ListenPort and ListenTcp change with a restart only\n",
+        fresh->listen_port != d->config->listen_port || fresh->listen_tcp != d->config->listen_tcp ||
+        fresh->workers != d->config->workers) {
+        text_add(errors, "%s: Name, Role, PrivateKey, ListenPort, ListenTcp and Workers change with a restart only\n",
                  d->config_path);
         config_free(fresh);
         return -EINVAL;
     }
+    workers_pause(d);
     take_peers(d, fresh);
     /* The core's identity points into the old configuration: keep that memory, take over what may change. */
     fresh->steer.version = d->config->steer.version + 1;
@@ -301,6 +300,7 @@ int daemon_reload(struct daemon *d, struct text *errors)
         inside_routes(d);
         inside_marks(d);
     }
+    workers_resume(d);
     say(LOG_NOTICE, "reloaded file=%s", d->config_path);
     return 0;
 }
@@ -314,10 +314,8 @@ static void on_hangup(uv_signal_t *h, int signum)
     if (!buf)
         return;
     text_init(&errors, buf, ERRORS_SIZE);
-    workers_pause(d);
     if (daemon_reload(d, &errors) < 0)
         say(LOG_ERR, "reload-refused, the old configuration stays: %s", buf);
-    workers_resume(d);
     free(buf);
     daemon_turn(&d->workers[0], clock_now());
 }
@@ -400,8 +398,11 @@ static int start_timers(struct daemon *d)
 
         w->out = malloc(SESSION_OUTPUT_MAX + RECORD_MAX);
         w->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
-        if (!w->out || w->timer_fd < 0)
-            return -ENOMEM;
+        if (!w->out || w->timer_fd < 0) {
+            r = w->out ? -errno : -ENOMEM;
+            say(LOG_ERR, "cannot make a timer: %s", strerror(-r));
+            return r;
+        }
         r = watch_new(w, w->timer_fd, on_timer, NULL, &w->timer_watch);
     }
     return r;
@@ -436,8 +437,12 @@ static void say_goodbye(struct daemon *d)
         if (!w->node)
             continue;
         node_close(w->node);
-        while (node_output(w->node, w->out, &tx, clock_now()))
-            outside_send(w, &tx, w->out, clock_now());
+        while (node_output(w->node, w->out, &tx, clock_now())) {
+            if (tx.at.transport == TRANSPORT_TCP) /* nobody reads letters now */
+                outside_tcp_send(d, &tx, w->out, clock_now());
+            else
+                outside_send(w, &tx, w->out, clock_now());
+        }
     }
 }
 

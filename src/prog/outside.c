@@ -42,7 +42,6 @@ static void on_socket(struct worker *w, void *arg, instant now)
     struct udp_rx batch[UDP_BATCH_MAX];
     struct udp_error err;
     struct locator_pair at = { .link = e->link, .lane = e->lane };
-    struct merged pkt;
 
     for (int round = 0; round < READ_ROUNDS; round++) {
         size_t want = e->trains ? TRAIN_BATCH : UDP_BATCH_MAX, bytes = 0;
@@ -60,11 +59,10 @@ static void on_socket(struct worker *w, void *arg, instant now)
             at.remote = batch[i].from;
             bytes += batch[i].len;
             node_on_datagram(w->node, &at, batch[i].data, batch[i].len, batch[i].segment_bytes, batch[i].tos, now);
+            worker_hand_over(w);
         }
         /* What was delivered in place lies in the socket's buffers: it must be out before they are read into again. */
-        while (node_pop_inner(w->node, &pkt, now))
-            inside_write(w, &pkt);
-        worker_hand_over(w);
+        worker_drain(w, now);
         if (n < (int)want)
             break;
         e->trains = bytes >= (size_t)n * TRAIN_BYTES;
@@ -119,8 +117,13 @@ static int listen_for(struct daemon *d, enum addr_family family, uint16_t port)
     r = udp_share(d->workers[0].ends[v6].udp);
     for (unsigned i = 1; i < d->workers_count && r == 0; i++)
         r = open_end(&d->workers[i], &d->workers[i].ends[v6], NODE_LISTEN_LINK, family, NULL, port);
-    if (r == 0 && udp_steer(d->workers[0].ends[v6].udp, &by_cid) < 0)
+    if (r < 0) { /* all or none */
+        say(LOG_ERR, "cannot open %u sockets on UDP port %u: %s", d->workers_count, port, strerror(-r));
+        for (unsigned i = 0; i < d->workers_count; i++)
+            close_end(&d->workers[i].ends[v6]);
+    } else if (udp_steer(d->workers[0].ends[v6].udp, &by_cid) < 0) {
         say(LOG_WARNING, "the kernel does not steer datagrams: workers hand them on");
+    }
     return r;
 }
 
@@ -293,6 +296,25 @@ static void tell_node(struct daemon *d, struct uplink *u, struct node_uplink fre
     node_uplink_set(daemon_node(d), &u->node, now);
 }
 
+/* A socket for each lane; false if not even the first can be had. */
+static bool open_lanes(struct daemon *d, struct uplink *u, bool v6, uint8_t *lanes)
+{
+    for (uint8_t lane = 0; lane < NODE_LANES_MAX; lane++) {
+        struct socket_end *e = &u->ends[lane][v6];
+
+        if (lane >= *lanes) {
+            close_end(e);
+        } else if (open_end(&d->workers[0], e, u->node.link, v6 ? ADDR_V6 : ADDR_V4, u->node.name, 0) < 0) {
+            if (lane == 0)
+                return false;
+            *lanes = lane;
+        } else {
+            e->lane = lane;
+        }
+    }
+    return true;
+}
+
 static void refresh_one(struct daemon *d, const struct nlmon_link *l, instant now)
 {
     const struct config_link *c = config_link_find(d->config, l->name);
@@ -322,10 +344,7 @@ static void refresh_one(struct daemon *d, const struct nlmon_link *l, instant no
         u->has_route[v6] = has && route;
         if (route)
             u->gateway[v6] = route->gateway;
-        for (uint8_t lane = 0; lane < fresh.lanes && has; lane++) {
-            has = open_end(&d->workers[0], &u->ends[lane][v6], fresh.link, family, l->name, 0) == 0;
-            u->ends[lane][v6].lane = lane;
-        }
+        has = has && open_lanes(d, u, v6, &fresh.lanes);
         *(v6 ? &fresh.has_v6 : &fresh.has_v4) = has;
     }
     fresh.up = l->usable && (fresh.has_v4 || fresh.has_v6);

@@ -133,7 +133,6 @@ static int read_some(struct tcp_end *e, instant now)
 {
     struct daemon *d = e->d;
     struct worker *w = &d->workers[0];
-    struct merged inner;
     uint8_t *pkt;
     size_t len;
     int r = tcp_read(e->tcp, d->tcp->buf, sizeof(d->tcp->buf)), left;
@@ -145,11 +144,10 @@ static int read_some(struct tcp_end *e, instant now)
     while ((left = tcp_next(e->tcp, &pkt, &len)) == 1) {
         if (node_on_datagram(w->node, &e->at, pkt, len, 0, 0, now) > 0)
             prove(e);
+        worker_hand_over(w);
     }
     /* What was delivered in place lies in the buffer: it must be out before that is read into again. */
-    while (node_pop_inner(w->node, &inner, now))
-        inside_write(w, &inner);
-    worker_hand_over(w);
+    worker_drain(w, now);
     return left < 0 ? left : r;
 }
 

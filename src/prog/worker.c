@@ -52,6 +52,8 @@ struct mail {
     int fd;                        /* eventfd */
     atomic_bool woken;             /* the descriptor was written and the reader has not come yet */
     struct watch *watch;
+    struct endpoint proven; /* whose TCP connection the main thread was told of last */
+    instant proven_at;
 
     pthread_t thread;
     bool running;
@@ -101,7 +103,10 @@ static void post(struct worker *from, unsigned to, const struct letter *l, const
 {
     struct worker *w = &from->d->workers[to];
     struct ring *r = &w->mail->from[from->index];
-    uint8_t *out = ring_reserve(r, sizeof(*l) + len);
+    /* Datagrams that nobody has opened yet may be anybody's: they leave half of the ring to the rest. */
+    bool strange = l->kind == LETTER_HANDOVER && l->u.handover.kind == NODE_HANDOVER_DATAGRAM &&
+                   l->u.handover.at.transport == TRANSPORT_UDP;
+    uint8_t *out = strange && ring_used(r) > RING_BYTES / 2 ? NULL : ring_reserve(r, sizeof(*l) + len);
 
     if (!out)
         return; /* as in a full queue */
@@ -119,16 +124,28 @@ static void post_others(struct worker *w, const struct letter *l)
             post(w, i, l, NULL, 0);
 }
 
-void worker_hand_over(struct worker *w)
+bool worker_hand_over(struct worker *w)
 {
     struct letter l = { .kind = LETTER_HANDOVER };
+    bool any = false;
     uint8_t *data;
     size_t len;
 
-    if (!w->mail)
-        return;
-    while (node_pop_handover(w->node, &l.u.handover, &data, &len))
+    while (w->mail && node_pop_handover(w->node, &l.u.handover, &data, &len)) {
         post(w, l.u.handover.to, &l, data, len);
+        any = true;
+    }
+    return any;
+}
+
+void worker_drain(struct worker *w, instant now)
+{
+    struct merged pkt;
+
+    do {
+        while (node_pop_inner(w->node, &pkt, now))
+            inside_write(w, &pkt);
+    } while (worker_hand_over(w));
 }
 
 void worker_tcp_send(struct worker *w, const struct session_tx *tx, const uint8_t *data)
@@ -157,17 +174,16 @@ void worker_too_big(struct worker *w, const struct locator_pair *at, size_t mtu_
 static void on_handover(struct worker *w, const struct node_handover *h, uint8_t *data, size_t len, instant now)
 {
     unsigned opened = node_on_handover(w->node, h, data, len, now);
-    struct merged pkt;
 
-    if (opened > 0 && h->kind == NODE_HANDOVER_DATAGRAM && h->at.transport == TRANSPORT_TCP && w->index != 0) {
+    if (opened > 0 && h->at.transport == TRANSPORT_TCP && w->index != 0 &&
+        (!endpoint_equal(&h->at.remote, &w->mail->proven) || now - w->mail->proven_at > 1 * SEC)) {
         const struct letter l = { .kind = LETTER_TCP_PROVEN, .u.said = { h->at, 0 } };
 
+        w->mail->proven = h->at.remote;
+        w->mail->proven_at = now;
         post(w, 0, &l, NULL, 0);
     }
-    /* What was delivered in place lies in the ring, and so does what goes on from here. */
-    while (node_pop_inner(w->node, &pkt, now))
-        inside_write(w, &pkt);
-    worker_hand_over(w);
+    worker_drain(w, now); /* the bytes are in the ring */
 }
 
 static void read_letter(struct worker *w, uint8_t *bytes, size_t len, instant now)
@@ -195,12 +211,15 @@ static void read_letter(struct worker *w, uint8_t *bytes, size_t len, instant no
     }
 }
 
+/* Each sender has its share of a wake-up, so that none keeps the others' letters waiting. */
 static void read_letters(struct worker *w, instant now)
 {
-    unsigned left = LETTERS_MAX;
+    unsigned quota = LETTERS_MAX / (w->d->workers_count - 1);
+    bool more = false;
 
     for (unsigned i = 0; i < w->d->workers_count; i++) {
         struct ring *r = &w->mail->from[i];
+        unsigned left = quota;
         uint8_t *bytes;
         size_t len;
 
@@ -209,9 +228,10 @@ static void read_letters(struct worker *w, instant now)
             ring_release(r);
             left--;
         }
+        more |= left == 0;
     }
-    if (left == 0)
-        wake(w); /* the rest after whatever else there is */
+    if (more)
+        wake(w); /* after whatever else there is */
 }
 
 static void on_mail(struct worker *w, void *arg, instant now)
@@ -226,6 +246,7 @@ static void on_mail(struct worker *w, void *arg, instant now)
         sem_post(&m->paused);
         while (sem_wait(&m->go_on) < 0 && errno == EINTR)
             ;
+        now = clock_now(); /* the main thread was at our node meanwhile, with a later one */
     }
     if (atomic_load(&m->quit) || (w->index == 0 && atomic_load(&w->d->stopping)))
         uv_stop(&w->loop);

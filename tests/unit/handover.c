@@ -3,7 +3,7 @@
  * Node i is at 10.0.0.i and 203.0.113.(i + 2) inside, of share i % 2; node 2 does not know of shards. The datagrams
  * that the nodes send come to the share that `place` says, which stands for the kernel. */
 #include "base/rng.h"
-#include "node/node.h"
+#include "node/internal.h"
 #include "session/internal.h"
 #include "tests/unit/test.h"
 #include "wire/header.h"
@@ -11,6 +11,7 @@
 #define NODES 3
 #define SHARES 2
 #define INNER_LEN 60
+#define BUDGET_FULL 50000 /* us of public-key work: node/defence.c */
 
 struct end {
     struct identity id;
@@ -292,6 +293,51 @@ static void test_agent_calls(void **state)
     close_all(&f);
 }
 
+/* Two recorded INITs of one peer of the other share: the first leaves a handshake open, copies of the second are its
+ * rivals. Each that costs public-key work has paid, at one share or the other. */
+static void test_replayed_inits_pay(void **state)
+{
+    static struct fixture f;
+    static const uint8_t psk[32];
+    struct hello hello = { .flags = HELLO_FLAG_OPENER, .suites = suite_supported(), .features = FEATURES_KNOWN };
+    struct locator_pair at = { .local = agent_at.addr, .remote = { { ADDR_V4, { 10, 0, 0, 7 } }, 4000 } };
+    struct handshake_mask mask;
+    struct peer_key agent;
+    struct rng rng;
+    uint64_t drops[NODE_DROP_COUNT];
+    unsigned cookies = 0;
+
+    open_all(&f, by_cid);
+    rng = prng_rng(&f.prng);
+    identity_peer_key(&f.shares[0].id, suite_supported(), &agent);
+    handshake_mask_init(&mask, agent.x25519);
+    memcpy(hello.ed25519, f.nodes[1].id.ed25519, 32);
+    for (unsigned k = 0; k < 2; k++) {
+        uint8_t init[HANDSHAKE_MAX], mac1[MAC1_LEN];
+        struct handshake_init h;
+        struct session_tx tx;
+
+        assert_int_equal(handshake_init_make(&h, &f.nodes[1].id, &agent, psk,
+                                             suite_choose(suite_supported(), agent.suites), &hello, NULL, &rng),
+                         0);
+        for (unsigned i = 0; i < (k ? 2000 : 1); i++, f.now += 100) {
+            size_t len = handshake_init_write(&h, &mask, &rng, init, mac1);
+
+            node_on_datagram(f.shares[0].node, &at, init, len, 0, 0, f.now);
+            hand_over(&f, 0);
+            for (unsigned s = 0; s < SHARES; s++)
+                while (node_output(f.shares[s].node, datagram, &tx, f.now))
+                    cookies += datagram[0] == PACKET_COOKIE;
+        }
+    }
+    /* 300 us each of 50,000 and 20,000 more in .2 s; a rival gets a cookie or nothing. */
+    node_drops(f.shares[1].node, drops);
+    assert_true(cookies > 0);
+    assert_true(f.shares[1].node->budget_us < BUDGET_FULL - 20 * 300);
+    assert_true(f.shares[1].node->wary);
+    close_all(&f);
+}
+
 /* What nobody knows is answered once, by the last share; a full queue loses what comes. */
 static void test_unknown(void **state)
 {
@@ -335,9 +381,8 @@ static void test_unknown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_steered),
-        cmocka_unit_test(test_not_steered),
-        cmocka_unit_test(test_agent_calls),
+        cmocka_unit_test(test_steered),     cmocka_unit_test(test_not_steered),
+        cmocka_unit_test(test_agent_calls), cmocka_unit_test(test_replayed_inits_pay),
         cmocka_unit_test(test_unknown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
