@@ -52,12 +52,13 @@ enum node_fallback node_fallback(const struct node *n, unsigned peer, uint32_t l
 struct survey {
     bool udp_active, tcp_active, slow;
     uint64_t tx_pkts, lost_pkts;
-    uint64_t tcp_bps;
+    uint64_t tcp_bps, udp_bps;
 };
 
 static void survey(const struct peer *p, const struct fallback *f, uint32_t link, instant now, struct survey *ret)
 {
     struct session_path_info info;
+    bool udp_known = true; /* all that it carries together */
 
     *ret = (struct survey){ 0 };
     for (unsigned i = 0; i < SESSION_SLOTS; i++) {
@@ -76,9 +77,13 @@ static void survey(const struct peer *p, const struct fallback *f, uint32_t link
         ret->udp_active |= active;
         ret->tx_pkts += m->tx_pkts;
         ret->lost_pkts += m->lost_pkts;
-        ret->slow |= active && !m->rate_is_lower_bound && f->why == FALLBACK_NONE && now - f->left_at < TCP_MEMORY &&
-                     m->rate_bps < f->tcp_bps / SLOW_SHARE;
+        if (!active)
+            continue;
+        ret->udp_bps += m->rate_bps;
+        udp_known &= !m->rate_is_lower_bound;
     }
+    ret->slow = ret->udp_active && udp_known && f->why == FALLBACK_NONE && now - f->left_at < TCP_MEMORY &&
+                ret->udp_bps < f->tcp_bps / SLOW_SHARE;
 }
 
 static void open_tcp(struct peer *p, const struct node_uplink *u, instant now)

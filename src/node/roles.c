@@ -274,7 +274,8 @@ static bool drop_dead_spare(struct peer *p, span down_for, instant now)
     return false;
 }
 
-/* Removes a path of a link that has more than one, so that a link without any may have it. */
+/* Removes a path of a link that has more than one, so that a link without any may have it: one that does not work, or
+ * of a lane after the first. */
 static bool drop_double(struct peer *p, instant now)
 {
     struct session_path_info info[SESSION_SLOTS];
@@ -282,8 +283,9 @@ static bool drop_double(struct peer *p, instant now)
     for (unsigned i = 0; i < SESSION_SLOTS; i++)
         session_path_info(p->session, i, now, &info[i]);
     for (unsigned i = SESSION_SLOTS; i-- > 0;)
-        for (unsigned j = 0; j < i && info[i].used && info[i].metrics.state != PATH_ACTIVE; j++)
-            if (info[j].used && info[j].at.link == info[i].at.link && info[j].at.transport == info[i].at.transport) {
+        for (unsigned j = 0; j < SESSION_SLOTS && info[i].used; j++)
+            if (j != i && (info[i].at.lane > 0 || (j < i && info[i].metrics.state != PATH_ACTIVE)) && info[j].used &&
+                info[j].at.link == info[i].at.link && info[j].at.transport == info[i].at.transport) {
                 session_path_remove(p->session, i, now);
                 return true;
             }
@@ -362,6 +364,20 @@ void roles_paths(struct peer *p, instant now)
         if (slot_of_link(p, p->node->uplinks[i].link) < 0 || p->node->uplinks[i].up)
             open_paths(p, &p->node->uplinks[i], false, now);
     roles_retarget(p);
+}
+
+/* An uplink for which there was no slot when it came. */
+static void open_missing(struct peer *p, instant now)
+{
+    for (size_t i = 0; i < p->node->uplinks_count; i++) {
+        const struct node_uplink *u = &p->node->uplinks[i];
+
+        if (!u->up || slot_of_link(p, u->link) >= 0)
+            continue;
+        open_paths(p, u, false, now);
+        roles_retarget(p);
+        peer_touch(p);
+    }
 }
 
 static void uplink_paths(struct peer *p, const struct node_uplink *u, bool moved, instant now)
@@ -466,6 +482,7 @@ void roles_tick(struct peer *p, instant now)
     }
     if (active && drop_dead_spare(p, SPARE_LIFE, now))
         peer_touch(p);
+    open_missing(p, now);
     if (active || !up) {
         p->trouble_since = now;
         return;

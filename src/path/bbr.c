@@ -233,9 +233,10 @@ static void update_extra(struct bbr *b, const struct bbr_ack *a, instant now)
 }
 
 /* The path is drained: what is longer than the smallest round trip is the way's own doing. */
-static void learn_jitter(struct bbr *b, span min_rtt)
+static void learn_jitter(struct bbr *b, span min_rtt, bool outdated)
 {
-    span mean, base = min_rtt > 0 ? MIN(min_rtt, b->drained_rtt) : b->drained_rtt;
+    /* A longer route is no jitter: its smallest is what the minimum will be. */
+    span mean, base = min_rtt > 0 && !outdated ? MIN(min_rtt, b->drained_rtt) : b->drained_rtt;
 
     if (b->drained_count == 0)
         return;
@@ -273,7 +274,7 @@ static enum bbr_verdict probe_rtt_step(struct bbr *b, const struct bbr_ack *a, i
         b->drained_count = 0;
         return BBR_NOTHING;
     }
-    learn_jitter(b, a->min_rtt);
+    learn_jitter(b, a->min_rtt, outdated);
     b->probed_at = now;
     b->cycle_bps = b->max.bps;
     enter(b, b->full ? BBR_CRUISE : BBR_STARTUP, now);

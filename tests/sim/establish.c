@@ -429,6 +429,42 @@ static void test_features_of_others(void **state)
     bench_done(&b);
 }
 
+static unsigned paths_of_link(const struct bench *b, uint32_t link, enum path_state state)
+{
+    struct session_path_info info;
+    unsigned count = 0;
+
+    for (unsigned i = 0; i < SESSION_SLOTS; i++) {
+        session_path_info(node_peer_session(b->node->node, 0), i, b->w->now, &info);
+        count += info.used && info.at.link == link && info.metrics.state == state;
+    }
+    return count;
+}
+
+/* Four lanes to an agent of both families take every slot; an uplink that comes later gets a path all the same. With
+ * fewer lanes, the paths of the others go. */
+static void test_lanes_leave_room(void **state)
+{
+    struct bench b = bench_make(12, NULL, true, PARAMS(LINK, LINK));
+    struct world_uplink *first = world_uplink(b.node, 0), *second = world_uplink(b.node, 1);
+
+    first->spec.lanes = NODE_LANES_MAX;
+    world_uplink_tell(first);
+    node_uplink_remove(b.node->node, second->spec.link, b.w->now);
+    bench_begin(&b);
+    world_run_for(b.w, 2 * SEC);
+    assert_int_equal(paths_of_link(&b, first->spec.link, PATH_ACTIVE), SESSION_SLOTS);
+    world_uplink_tell(second);
+    world_run_for(b.w, 2 * SEC);
+    assert_int_equal(paths_of_link(&b, second->spec.link, PATH_ACTIVE), 1);
+    assert_int_equal(paths_of_link(&b, first->spec.link, PATH_ACTIVE), SESSION_SLOTS - 1);
+    first->spec.lanes = 1;
+    world_uplink_tell(first);
+    world_run_for(b.w, 2 * SEC);
+    assert_int_equal(paths_of_link(&b, first->spec.link, PATH_ACTIVE), 2);
+    bench_done(&b);
+}
+
 struct listener {
     struct handshake_init h;
     struct handshake_mask self_mask;
@@ -533,6 +569,7 @@ int main(void)
         cmocka_unit_test(test_roaming),
         cmocka_unit_test(test_both_ends_move),
         cmocka_unit_test(test_features_of_others),
+        cmocka_unit_test(test_lanes_leave_room),
         cmocka_unit_test(test_hello_of_a_later_version),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
