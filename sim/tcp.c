@@ -11,7 +11,7 @@
  * proportional rate reduction (RFC 6937): the pipe drains to the new window, and then goes on; no limit by the
  * receiver; no segment offload; every segment's round trip is a sample, where Linux takes one an acknowledgement.
  *
- * Limits: 65,536 segments outstanding. */
+ * Limits: 32,768 segments outstanding. */
 #include "sim/tcp.h"
 
 #include <errno.h>

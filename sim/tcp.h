@@ -10,7 +10,7 @@
 #include "base/instant.h"
 #include "sim/tcp_cc.h"
 
-#define TCP_RING (1u << 16) /* segments outstanding */
+#define TCP_RING (1u << 16) /* twice the segments outstanding at most */
 #define TCP_BLOCKS_MAX 8
 #define TCP_NONE UINT64_MAX
 

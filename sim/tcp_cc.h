@@ -42,7 +42,7 @@ extern const struct tcp_cc tcp_cc_cubic_bare;
 extern const struct tcp_cc tcp_cc_cubic;
 /* RFC 5681. */
 extern const struct tcp_cc tcp_cc_reno;
-/* BBR as first published. */
+/* BBR, first version, as in Linux but for what tcp_bbr.c names. */
 extern const struct tcp_cc tcp_cc_bbr;
 
 struct tcp_cubic {

@@ -489,11 +489,6 @@ uint64_t traffic_missing(const struct traffic_flow *f)
     return f->next_seq - f->received;
 }
 
-bool traffic_done(const struct traffic_flow *f)
-{
-    return f->is_tcp ? f->tcp->tx.limit > 0 && f->tcp->tx.una >= f->tcp->tx.limit : f->stopped;
-}
-
 double traffic_bps(uint64_t bytes, span t)
 {
     return (double)bytes * 8 * SEC / (double)t;

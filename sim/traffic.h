@@ -69,6 +69,5 @@ void traffic_gap_reset(struct traffic_flow *f);
 span traffic_gap(const struct traffic_flow *f);
 /* Steady: sent and not yet seen. */
 uint64_t traffic_missing(const struct traffic_flow *f);
-bool traffic_done(const struct traffic_flow *f);
 /* Inner payload bits a second from one figure of received_bytes to another. */
 double traffic_bps(uint64_t bytes, span t);

@@ -134,7 +134,6 @@ struct world {
     struct world_source **heap;
     size_t heap_count, heap_max;
     uint32_t next_source;
-    instant instant_at; /* to see that time goes on */
     unsigned at_instant;
     struct world_end *ends[WORLD_ENDS_MAX];
     size_t ends_count;

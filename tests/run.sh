@@ -103,17 +103,17 @@ if CC=gcc set_up build; then
 else
     build_failed gcc
 fi
-# Sanitised programs run some ten times slower: a few seeds show memory errors as well as many do.
+# Sanitized programs run some ten times slower: a few seeds show memory errors as well as many do.
 export HAWSER_SIM_SEEDS=10
 for compiler in gcc clang; do
     dir=build-asan
     [[ $compiler == gcc ]] || dir=build-clang
     if CC=$compiler set_up "$dir" -Db_sanitize=address,undefined -Db_lundef=false; then
         for s in unit fuzz sim; do
-            suite "sanitised-$compiler-$s" "$dir" "$s" programs
+            suite "sanitized-$compiler-$s" "$dir" "$s" programs
         done
     else
-        build_failed "$compiler and sanitisers"
+        build_failed "$compiler and sanitizers"
     fi
 done
 
@@ -123,7 +123,7 @@ if CC=gcc set_up build-tsan -Db_sanitize=thread; then
         suite threads build-tsan threads programs "${as_root[@]}"
     fi
 else
-    build_failed "gcc and the thread sanitiser"
+    build_failed "gcc and the thread sanitizer"
 fi
 
 line="$passed passed, $failed failed"

@@ -5,8 +5,7 @@
 #   node:eth0 -- left:eth0   left:a0 ==== 10 Mbit/s, 10 ms ==== right:a0   right:eth0 -- agent:eth0
 #   10.0.1.2     10.0.1.1    left:b0 ==== 10 Mbit/s, 10 ms ==== right:b0   10.0.2.1      10.0.2.2
 #
-# Two of four ports may well be of one way, and with one port in sixteen all four in one direction: then the node starts
-# again with others. Promised: more than 1.3 times what one way carries, each way measured by its own counters.
+# In one start of eight all four ports are of one way in a given direction: then the node starts again with others. Promised: more than 1.3 times what one way carries, each way measured by its own counters.
 # shellcheck source-path=SCRIPTDIR source=../lib.sh
 . "$(dirname "$0")/../lib.sh"
 lab_init ports "$@"

@@ -8,7 +8,8 @@
  * first, if the program does so at the first share for all; a copy of one that was handed over is handed over too, and
  * pays at its share unless that knows it.
  *
- * Limits: 16 shares; 256 things wait to be taken by the program, what comes then is dropped. */
+ * Limits: 16 shares (hawserd makes 8 at most); 256 things wait to be taken by the program, what comes then is dropped.
+ */
 #include "node/internal.h"
 
 unsigned handover_shares(const struct node *n)

@@ -160,7 +160,7 @@ bool inner_mark(struct pbuf *b); /* congestion, to a packet that waits; false: i
 /* roles.c */
 void roles_on_up(struct peer *p, bool fresh, instant now);
 int roles_on_message(struct peer *p, const uint8_t *msg, size_t len, instant now);
-void roles_paths(struct peer *p, instant now); /* node: a path per uplink and endpoint */
+void roles_paths(struct peer *p, instant now); /* node: a path per uplink, lane and first endpoint of each family */
 void roles_retarget(struct peer *p);           /* steering rules -> slots */
 void roles_tick(struct peer *p, instant now);
 /* A path of this uplink to that endpoint, unless there is one. True if it was opened. */

@@ -20,10 +20,10 @@
 #define NODE_ENDPOINTS_MAX 8
 #define NODE_PREFIXES_MAX 16
 #define NODE_NAME_SIZE 32
-#define NODE_LANES_MAX 4                            /* chosen: half of SESSION_SLOTS: a second uplink has as many */
+#define NODE_LANES_MAX                                                                                                 \
+    4 /* chosen: half of SESSION_SLOTS; what an uplink without any path needs, it takes from a later lane */
 #define NODE_MTU_MAX (RECORD_MAX - RECORD_OVERHEAD) /* 1408: fits an outer MTU of 1500 over IPv6 */
-#define NODE_SHARDS_MAX (1 << SHARD_BITS_MAX)
-#define NODE_LISTEN_LINK 0 /* locator_pair.link of an agent's sockets; uplinks count from 1 */
+#define NODE_LISTEN_LINK 0                          /* locator_pair.link of an agent's sockets; uplinks count from 1 */
 
 struct node;
 

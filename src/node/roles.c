@@ -220,12 +220,6 @@ int roles_on_message(struct peer *p, const uint8_t *msg, size_t len, instant now
 
 /* --- uplinks and paths --- */
 
-static bool same_pair(const struct locator_pair *a, const struct locator_pair *b)
-{
-    return a->link == b->link && a->lane == b->lane && a->transport == b->transport &&
-           endpoint_equal(&a->remote, &b->remote);
-}
-
 /* The path of this pair, whose local address does not count, or -1. */
 static int slot_of(const struct peer *p, const struct locator_pair *at)
 {
@@ -233,7 +227,7 @@ static int slot_of(const struct peer *p, const struct locator_pair *at)
 
     for (unsigned i = 0; i < SESSION_SLOTS; i++) {
         session_path_info(p->session, i, 0, &info);
-        if (info.used && same_pair(&info.at, at))
+        if (info.used && locator_pair_same(&info.at, at))
             return (int)i;
     }
     return -1;

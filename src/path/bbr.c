@@ -1,12 +1,12 @@
 /* path/bbr.c - see bbr.h.
  *
- * STARTUP doubles the rate each round trip until three rounds bring no quarter more, or one does while a queue builds;
- * DRAIN empties that queue. Then cycles: UP (a quarter faster, one round trip), DOWN (a quarter slower until the queue
- * is gone), CRUISE. What is new against BBR:
- * - the window while cruising is 1.25 bandwidth-delay products plus aggregation, not 2;
+ * STARTUP doubles the rate each round trip until three rounds bring no quarter more, or one does not while a queue
+ * builds or records are lost; DRAIN empties that queue. Then cycles: UP (a quarter faster, one round trip), DOWN (a
+ * quarter slower until the queue is gone), CRUISE. What is new against BBR:
+ * - the window while cruising is 1.05 bandwidth-delay products plus aggregation, not 2;
  * - growth found by UP returns to STARTUP, so a path that became five times faster is filled in a few round trips;
  * - a fall is taken at once: a whole round below 4/5 of the estimate with a standing queue sets the estimate to that
- *   round's rate, where BBR waits for ten rounds to pass, each of them made long by the queue;
+ *   round's latest sample, where BBR waits for ten rounds to pass, each of them made long by the queue;
  * - what a round trip is longer than the minimum without a queue of ours (PROBE_RTT finds out, early if a queue stands
  *   that cruising cannot have made) is the way's own, jitter: the window covers it, and it is no queue;
  * - a fall is followed by PROBE_RTT. If the round trip stays long with the path drained, the route changed and not the
@@ -27,9 +27,9 @@
 #define WINDOW_CRUISE                                                                                                  \
     105               /* chosen: with extra_acked for late acknowledgements the path keeps busy, and no queue stands */
 #define WINDOW_UP 150 /* chosen: room for UP's quarter above that */
-/* chosen: BBR's 50 has to undo a window of 2; ours is at most a quarter too large, and this costs half as much */
+/* chosen: BBR's 50 has to undo a window of 2; ours is hardly too large, and this costs half as much */
 #define WINDOW_PROBE 75
-#define WINDOW_PROBE_MIN 5 /* chosen: halved four times from 75; an estimate is not further off than that */
+#define WINDOW_PROBE_MIN 5 /* chosen: above it one halves again, four times from 75: no estimate is further off */
 
 #define FULL_GROWTH 125         /* percent, draft 4.3.1.2 */
 #define FULL_ROUNDS 3           /* the same */
@@ -50,13 +50,13 @@
 #define PROBE_RTT_INTERVAL (8 * SEC) /* before the minimum's window of 10 s ends */
 #define PROBE_RTT_SPAN (100 * MSEC)  /* chosen: half of BBR's 200 ms: our flows need not meet in an empty queue */
 #define FALL_LOSS 20                 /* percent: no random loss of a usable path, but a policer or a short queue */
-#define FULL_LOSS 10                 /* percent: chosen: ends STARTUP when the rate does not grow either */
-#define LOSS_MIN_PKTS 8              /* chosen: fewer are no share */
-#define STARTUP_RTTS 3            /* chosen: STARTUP's own window makes a round trip no longer than this many minima */
-#define JITTER_MAX (100 * MSEC)   /* chosen: a radio's; what is more is somebody's queue */
-#define QUEUE_LIFE (500 * MSEC)   /* chosen: two cycles of 50 ms */
-#define PROBE_RTT_AGAIN (2 * SEC) /* chosen: if it finds nothing */
-#define EXTRA_ROUNDS 5            /* draft: a window of 10 rounds in two halves */
+#define FULL_LOSS 10            /* percent: chosen: ends STARTUP if the rate does not grow, or its rounds do not tell */
+#define LOSS_MIN_PKTS 8         /* chosen: fewer are no share */
+#define STARTUP_RTTS 3          /* chosen: STARTUP's own window makes a round trip no longer than this many minima */
+#define JITTER_MAX (100 * MSEC) /* chosen: a radio's; what is more is somebody's queue */
+#define QUEUE_LIFE (500 * MSEC) /* chosen: longer than what UP or STARTUP made takes to go */
+#define PROBE_RTT_AGAIN (2 * SEC)   /* chosen: if it finds nothing */
+#define EXTRA_ROUNDS 5              /* draft: a window of 10 rounds in two halves */
 #define EXTRA_SPAN_MAX (100 * MSEC) /* draft 4.6.4.1: bounded by 100 ms at the estimated rate */
 
 /* chosen: acknowledgements come each millisecond at most, and both ends must be given the processor in between: on a
@@ -121,7 +121,8 @@ uint64_t bbr_window(const struct bbr *b, span min_rtt)
     return MAX(window, pkts * b->record_bytes);
 }
 
-/* How much longer than the minimum a round trip may be before it means a queue: a quarter, and two records. */
+/* How much longer than the minimum a round trip may be before it means a queue: a quarter, two records, and what is of
+ * the way and of the machines. */
 static span slack(const struct bbr *b, span min_rtt)
 {
     uint64_t records_us = 2 * (uint64_t)b->record_bytes * 8 * (uint64_t)SEC / MAX(b->max.bps, 1u);

@@ -78,8 +78,8 @@ void path_free(struct path *p);
 /* --- sending --- */
 
 /* True when pacing, the congestion window and the in-flight log allow one more record of wire_bytes (IP and UDP
- * headers included) now. The state is not looked at: whether a path is used is the owner's decision. Pacing lets a
- * quantum of 1 ms of rate goes back to back, or one record. */
+ * headers included) now. The state is not looked at: whether a path is used is the owner's decision. Pacing lets
+ * 1 ms of rate go back to back, one record at least. */
 bool path_may_send(const struct path *p, size_t wire_bytes, instant now);
 /* When pacing will allow the next record: may be in the past; INSTANT_NEVER when the window is closed. */
 instant path_next_send(const struct path *p);

@@ -358,10 +358,3 @@ void pmtu_on_expiry(struct pmtu *m, span timeout, span srtt, instant now)
     searching(m);
     begin_ladder(m, m->max);
 }
-
-const char *pmtu_state_name(enum pmtu_state s)
-{
-    static const char *const names[PMTU_STATE_COUNT] = { "new", "searching", "complete", "doubted", "error" };
-
-    return s < PMTU_STATE_COUNT ? names[s] : "?";
-}

@@ -77,4 +77,3 @@ void pmtu_on_hint(struct pmtu *m, uint16_t bytes, instant now);
 /* timeout: until a probe is overdue; srtt: 0 before the first sample. INSTANT_NEVER: nothing to wait for. */
 instant pmtu_expiry(const struct pmtu *m, span timeout, span srtt);
 void pmtu_on_expiry(struct pmtu *m, span timeout, span srtt, instant now);
-const char *pmtu_state_name(enum pmtu_state s);

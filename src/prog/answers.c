@@ -32,7 +32,7 @@ static json_t *path_json(struct daemon *d, unsigned peer, const struct session_p
     const struct path_metrics *m = &i->metrics;
 
     return json_pack("{s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:b, s:b, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:I, s:I, "
-                     "s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:b, s:s, s:I}",
+                     "s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:b, s:s, s:I, s:i}",
                      "id", (int)i->id, "link", i->link, "local", addr_format(&i->at.local, local), "remote",
                      endpoint_format(&i->at.remote, remote), "state",
                      i->leaving && m->state == PATH_ACTIVE ? "leaving" : path_state_name(m->state), "why",
@@ -48,7 +48,7 @@ static json_t *path_json(struct daemon *d, unsigned peer, const struct session_p
                      (json_int_t)m->lost_pkts, "inflight_bytes", (json_int_t)m->inflight_bytes, "window_bytes",
                      (json_int_t)m->window_bytes, "pacing_bps", (json_int_t)m->pacing_bps, "transport",
                      i->at.transport == TRANSPORT_TCP ? "tcp" : "udp", "degraded", i->at.transport == TRANSPORT_TCP,
-                     "degraded_why", degraded_why(d, peer, i), "mtu", (json_int_t)i->mtu);
+                     "degraded_why", degraded_why(d, peer, i), "mtu", (json_int_t)i->mtu, "lane", (int)i->at.lane);
 }
 
 static json_t *drops_json(const uint64_t *counts, size_t n, const char *(*name)(unsigned))
@@ -142,8 +142,9 @@ static json_t *workers_json(struct daemon *d)
         const struct worker *w = &d->workers[i];
 
         json_array_append_new(list,
-                              json_pack("{s:I, s:I, s:I}", "rx_bytes", (json_int_t)w->tun_rx_bytes, "tx_bytes",
-                                        (json_int_t)w->tun_tx_bytes, "pool_used", (json_int_t)node_pool_used(w->node)));
+                              json_pack("{s:I, s:I, s:I, s:I}", "rx_bytes", (json_int_t)w->tun_rx_bytes, "tx_bytes",
+                                        (json_int_t)w->tun_tx_bytes, "letters_lost", (json_int_t)w->letters_lost,
+                                        "pool_used", (json_int_t)node_pool_used(w->node)));
     }
     return list;
 }
@@ -237,7 +238,7 @@ static json_t *why_json(struct daemon *d, const json_t *q, instant now)
     info.total_len = 1400;
     info.src = info.dst; /* an agent's table is asked mirrored */
     info.sport = info.dport;
-    node_explain(n, &info, &w);
+    node_explain(n, &info, &w); /* finds the peer; again where its session is */
     if (w.peer >= 0)
         n = daemon_node_of(d, (unsigned)w.peer);
     node_explain(n, &info, &w);

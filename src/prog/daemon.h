@@ -77,7 +77,8 @@ struct worker {
     instant timer_at;
     uint8_t *out; /* SESSION_OUTPUT_MAX */
     uint64_t tun_rx_bytes, tun_tx_bytes, tun_write_failed, tx_failed, tx_would_block;
-    struct mail *mail; /* NULL: the only worker */
+    uint64_t letters_lost; /* that it could not send */
+    struct mail *mail;     /* NULL: the only worker */
 };
 
 struct daemon {

@@ -17,7 +17,6 @@
  * the TUN; single datagrams many at a time, so that they leave together. */
 #define TRAIN_BYTES 16384 /* chosen: of a quarter of the longest train on, the call is not what costs */
 #define TRAIN_BATCH 4     /* 256 KB, as READ_BYTES of inside.c */
-#define SIGNAL_HYSTERESIS_ROUNDS 2
 
 /* --- sockets --- */
 
@@ -47,7 +46,7 @@ static void on_socket(struct worker *w, void *arg, instant now)
         size_t want = e->trains ? TRAIN_BATCH : UDP_BATCH_MAX, bytes = 0;
         int n = udp_recv(e->udp, batch, want);
 
-        if (n < 0) { /* dead: outside_slow opens another */
+        if (n < 0) { /* dead: outside_slow opens another, for an only worker */
             say(LOG_ERR, "socket error=%s link=%u", strerror(-n), e->link);
             close_end(e);
             if (w->mail)

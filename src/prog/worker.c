@@ -23,7 +23,7 @@
 #include "base/ring.h"
 #include "prog/daemon.h"
 
-#define RING_BYTES (1 << 20) /* chosen: sixteen of the longest trains */
+#define RING_BYTES (1 << 20) /* chosen: fifteen of the longest trains */
 #define LETTERS_MAX 256      /* a wake-up */
 #define WORKERS_AUTO_MAX 4   /* chosen: as far as it was tried */
 
@@ -108,8 +108,10 @@ static void post(struct worker *from, unsigned to, const struct letter *l, const
                    l->u.handover.at.transport == TRANSPORT_UDP;
     uint8_t *out = strange && ring_used(r) > RING_BYTES / 2 ? NULL : ring_reserve(r, sizeof(*l) + len);
 
-    if (!out)
-        return; /* as in a full queue */
+    if (!out) { /* as in a full queue */
+        from->letters_lost++;
+        return;
+    }
     memcpy(out, l, sizeof(*l));
     if (len > 0)
         memcpy(out + sizeof(*l), data, len);

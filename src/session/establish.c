@@ -18,12 +18,6 @@
 
 #define SIMULTANEOUS (1 * SEC)
 
-static bool at_equal(const struct locator_pair *a, const struct locator_pair *b)
-{
-    return a->link == b->link && a->lane == b->lane && a->transport == b->transport &&
-           endpoint_equal(&a->remote, &b->remote);
-}
-
 void establish_stop(struct session *s)
 {
     ident_wipe(&s->conn, sizeof(s->conn));
@@ -68,7 +62,7 @@ static void copies_from_paths(struct session *s)
         if (!p->used || p->link_down)
             continue;
         for (unsigned j = 0; j < c->copies_count; j++)
-            known |= at_equal(&c->copies[j].at, &p->spec.at);
+            known |= locator_pair_same(&c->copies[j].at, &p->spec.at);
         if (!known && c->copies_count < COPIES_MAX) {
             memset(&c->copies[c->copies_count], 0, sizeof(c->copies[0]));
             c->copies[c->copies_count++].at = p->spec.at;
@@ -208,7 +202,7 @@ int session_on_cookie(struct session *s, const uint8_t *pkt, size_t len, const s
     if (!c->active || c->use_cookie)
         return -ENOENT;
     for (unsigned i = 0; i < c->copies_count; i++) {
-        if (!c->copies[i].sent || !at_equal(&c->copies[i].at, at) ||
+        if (!c->copies[i].sent || !locator_pair_same(&c->copies[i].at, at) ||
             handshake_cookie_read(&s->peer_mask, c->copies[i].mac1, pkt, len, cookie) < 0)
             continue;
         if (init_make(s, cookie, now) < 0)
@@ -242,7 +236,7 @@ static void respond_to(struct session *s, const struct locator_pair *at)
     struct responding *r = &s->resp;
 
     for (unsigned i = 0; i < r->at_count; i++)
-        if (at_equal(&r->at[i], at))
+        if (locator_pair_same(&r->at[i], at))
             return;
     if (r->at_count < COPIES_MAX)
         r->at[r->at_count++] = *at;

@@ -33,7 +33,6 @@
 /* Of a packet's note, before it is numbered, beside SESSION_CSUM_OWED. */
 #define SESSION_PIECE 2
 #define SESSION_PIECE_MORE 4        /* not the first of its packet */
-#define SEQ_WINDOW_BITS 65536       /* duplicates may come this many records late: 1 s at 65,000 packets a second */
 #define ELEPHANT_BYTES (512 * 1024) /* chosen: a run of this size is bulk whose rate matters more than its delay */
 #define TOKEN_TIMES 3
 #define ACCEPTOR_CALLS                                                                                                 \
@@ -217,7 +216,6 @@ void session_path_events(struct session *s, unsigned slot, instant now);
 int session_find_path(const struct session *s, uint32_t path_id); /* slot or -1 */
 bool session_may_open(const struct session *s, uint32_t path_id); /* acceptor: never opened, and near the highest */
 void session_mark_open(struct session *s, uint32_t path_id);
-bool session_path_usable(const struct session *s, unsigned slot);
 void session_break(struct session *s); /* the peer broke the protocol, or said that it ends */
 void session_reinject_path(struct session *s, unsigned slot, instant now);
 void session_resend_lost(struct session *s, unsigned slot, instant now);

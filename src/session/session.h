@@ -62,6 +62,13 @@ struct locator_pair {
     struct endpoint remote;
 };
 
+/* The same way; the local address does not count. */
+static inline bool locator_pair_same(const struct locator_pair *a, const struct locator_pair *b)
+{
+    return a->link == b->link && a->lane == b->lane && a->transport == b->transport &&
+           endpoint_equal(&a->remote, &b->remote);
+}
+
 struct session_tx {
     struct locator_pair at;
     size_t len, segment; /* segment 0: one datagram; else datagrams of that length, the last may be shorter */

@@ -362,16 +362,6 @@ int control_reply(struct control *c, uint64_t client, const char *text)
     return 0;
 }
 
-void control_end(struct control *c, uint64_t client)
-{
-    struct client *k = find_client(c, client);
-
-    if (!k)
-        return;
-    k->ending = true;
-    flush_client(c, k);
-}
-
 int control_connect(const char *path)
 {
     struct sockaddr_un address;

@@ -38,8 +38,6 @@ bool control_pop_request(struct control *c, struct control_request *ret);
 /* Sends text and a newline to the client, now or as it reads. 0, -ENOTCONN (gone meanwhile), -ENOBUFS (it does not
  * read; it is closed) or -ENOMEM. */
 int control_reply(struct control *c, uint64_t client, const char *text);
-/* Closes the client once it has read its answers. */
-void control_end(struct control *c, uint64_t client);
 size_t control_clients_count(const struct control *c);
 
 /* The command's side: connects. A blocking descriptor that the caller closes, or -errno (-ENOENT, -ECONNREFUSED: no

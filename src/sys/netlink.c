@@ -549,13 +549,6 @@ void nlmon_foreach_link(const struct nlmon *m, bool (*fn)(void *ctx, const struc
             return;
 }
 
-const struct nlmon_link *nlmon_link_get(const struct nlmon *m, int ifindex)
-{
-    const struct entry *e = find_entry(m, ifindex);
-
-    return e ? &e->link : NULL;
-}
-
 const struct nlmon_link *nlmon_link_find(const struct nlmon *m, const char *name)
 {
     for (size_t i = 0; i < m->links_count; i++)

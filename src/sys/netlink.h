@@ -81,7 +81,6 @@ bool nlmon_pop_event(struct nlmon *m, struct nlmon_event *ret);
 /* Stops when fn returns false. fn must not process the monitor. */
 void nlmon_foreach_link(const struct nlmon *m, bool (*fn)(void *ctx, const struct nlmon_link *l), void *ctx);
 /* NULL when not known. Valid until the next nlmon_process. */
-const struct nlmon_link *nlmon_link_get(const struct nlmon *m, int ifindex);
 const struct nlmon_link *nlmon_link_find(const struct nlmon *m, const char *name);
 /* Things that a stated maximum kept out of the snapshot. */
 size_t nlmon_ignored(const struct nlmon *m);

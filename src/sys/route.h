@@ -20,9 +20,7 @@
 #define ROUTE_UPLINKS_MAX 64u     /* chosen: 5210 + 63 stays below 5290 */
 #define ROUTE_MARK 0x48570000u    /* chosen: "HW" */
 #define ROUTE_MARK_MASK 0xffff0000u
-#define ROUTE_PRIORITY_FIRST 5200u /* chosen: before main's 32766 and after what users put first */
-#define ROUTE_PRIORITY_LAST 5299u
-#define ROUTE_PRIORITY_MAIN 5200u
+#define ROUTE_PRIORITY_MAIN 5200u /* chosen: 5200 to 5299, before main's 32766 and after what users put first */
 #define ROUTE_PRIORITY_UPLINK 5210u
 #define ROUTE_PRIORITY_TUNNEL 5290u
 #define ROUTE_PREFIXES_MAX 1024u /* chosen: tunnel prefixes of both families */

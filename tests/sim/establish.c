@@ -25,7 +25,7 @@ struct attacker {
         size_t len;
     } recorded[RECORDED_MAX];
     size_t count;
-    uint64_t injected, to_agent_bytes, from_agent_bytes;
+    uint64_t injected;
     bool replay;
 };
 
