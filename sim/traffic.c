@@ -303,7 +303,7 @@ static void segment_receive(struct traffic_flow *f, const uint8_t *tcp, size_t n
 {
     struct traffic_tcp *c = f->tcp;
     struct world *w = f->traffic->world;
-    uint64_t seg = tcp_segment(get_be32(tcp + 4), c->rx.next);
+    uint64_t next = c->rx.next, seg = tcp_segment(get_be32(tcp + 4), next);
     size_t hdr = (size_t)(tcp[12] >> 4) * 4;
     const uint8_t *stamp = option_find(tcp, hdr, STAMP_KIND, STAMP_LEN);
     uint32_t ts = stamp ? get_be32(stamp) : 0;
@@ -315,7 +315,10 @@ static void segment_receive(struct traffic_flow *f, const uint8_t *tcp, size_t n
     }
     if (tcp_receiver_on_segment(&c->rx, seg, stamp ? &ts : NULL, w->now))
         arrived(f, MSS, w->now);
-    else
+    if (c->rx.next > next) {
+        f->stall_max = MAX(f->stall_max, w->now - f->last_read);
+        f->last_read = w->now;
+    } else
         f->duplicates++;
     ack_pump(f);
     window_reschedule(f);
@@ -475,13 +478,18 @@ void traffic_stop(struct traffic_flow *f)
 
 void traffic_gap_reset(struct traffic_flow *f)
 {
-    f->gap_max = f->delay_max = 0;
-    f->last_rx = f->traffic->world->now;
+    f->gap_max = f->stall_max = f->delay_max = 0;
+    f->last_rx = f->last_read = f->traffic->world->now;
 }
 
 span traffic_gap(const struct traffic_flow *f)
 {
     return MAX(f->gap_max, f->traffic->world->now - f->last_rx);
+}
+
+span traffic_stall(const struct traffic_flow *f)
+{
+    return MAX(f->stall_max, f->traffic->world->now - f->last_read);
 }
 
 uint64_t traffic_missing(const struct traffic_flow *f)

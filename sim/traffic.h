@@ -36,8 +36,9 @@ struct traffic_flow {
     uint64_t next_seq;
     /* the sink */
     uint64_t received, received_bytes, duplicates, reordered, highest;
-    instant first_rx, last_rx;
+    instant first_rx, last_rx, last_read;
     span gap_max;   /* between two arrivals, since the last traffic_gap_reset */
+    span stall_max; /* window: between two arrivals that something could be read after, since then */
     span delay_max; /* one way, since then */
     uint8_t *seen;  /* a bit each of the last TRAFFIC_SEQS */
     struct traffic_tcp *tcp;
@@ -67,6 +68,8 @@ void traffic_stop(struct traffic_flow *f);
 void traffic_gap_reset(struct traffic_flow *f);
 /* Silence until now counts too. */
 span traffic_gap(const struct traffic_flow *f);
+/* Window: the same of what was read, which is in order. */
+span traffic_stall(const struct traffic_flow *f);
 /* Steady: sent and not yet seen. */
 uint64_t traffic_missing(const struct traffic_flow *f);
 /* Inner payload bits a second from one figure of received_bytes to another. */

@@ -12,12 +12,18 @@
  * slow path that is a packet or two behind is no standing queue. Where a drop is due and the packet can be marked
  * instead, it is marked and sent (RFC 8290 section 5.2.6): the schedule goes on as if it had been dropped.
  *
+ * CoDel drops one packet and waits for its sender to slow down, which suits a queue that a sender has built. A queue
+ * that stands because a path went is another matter: its senders' windows are twice what fits, one drop does not change
+ * that, and what they send again has to pass all of it, while the reader waits behind the gap. So within a second of
+ * such a fall a drop takes all of the flow's queue with it but what keeps a path busy. What is sent again then finds
+ * the queue empty, and the reader waits for a round trip. A packet that can be marked is never dropped so.
+ *
  * A full queue drops from the head of the longest flow (RFC 8290 section 4.1.3): the oldest packet is the one that the
  * sender learns of first. The longest one is found by a walk over the flows in the rounds.
  *
  * Limits: 1024 flows. A pop takes at most a step for each refused or empty flow and, because a packet is at most 2048
- * bytes and a quantum at least 256, 9 for each other one; usually one in all. A push is O(1) while there is room and
- * O(flows in the rounds) when full. No allocation after flowq_new.
+ * bytes and a quantum at least 256, 9 for each other one, and one for each that it drops; usually one in all. A push is
+ * O(1) while there is room and O(flows in the rounds) when full. No allocation after flowq_new.
  *
  * Sources: RFC 8289, RFC 8290; M. Shreedhar, G. Varghese, Efficient Fair Queuing using Deficit Round Robin (1995). */
 #include "session/flowq.h"
@@ -27,6 +33,9 @@
 #define QUANTUM_MIN 256 /* chosen: bounds the rounds of one walk, see above */
 /* chosen: a keyframe of a video on a thin link takes this long to leave, and is no standing queue */
 #define INTERACTIVE_TARGET (100 * MSEC)
+#define FALL_SPAN (1 * SEC)  /* chosen: the interval, and the round trips in which a sender learns of it, twice */
+#define SHED_AFTER (2 << 20) /* bytes: chosen: a flow that is still looking for its rate loses more than it gains */
+#define SHED_LEFT (2 * MSEC) /* of waiting: chosen: a path is fed in quanta of 1 ms */
 #define CODEL_MEMORY_INTERVALS 16 /* RFC 8289 section 5.5: how long the drop rate of the last episode is remembered */
 
 struct round {
@@ -39,6 +48,7 @@ struct flowq {
     struct flowq_stats stats;
     struct round rounds[FLOW_CLASS_COUNT];
     size_t bytes, pkts;
+    instant fallen_at;             /* the newest flowq_on_fall, or INSTANT_NEVER */
     uint32_t walk;                 /* number of the present walk */
     uint32_t allowed[FLOWQ_FLOWS]; /* the walk in which `may` last allowed the flow */
     struct flow flows[FLOWQ_FLOWS];
@@ -51,6 +61,7 @@ struct flowq *flowq_new(const struct flowq_options *o)
     if (!q)
         return NULL;
     q->options = *o;
+    q->fallen_at = INSTANT_NEVER;
     q->options.quantum = CLAMP(o->quantum, QUANTUM_MIN, INT32_MAX / 2);
     for (unsigned c = 0; c < FLOW_CLASS_COUNT; c++) {
         list_init(&q->rounds[c].new_flows);
@@ -80,6 +91,11 @@ void flowq_free(struct flowq *q)
 void flowq_set_target(struct flowq *q, span target)
 {
     q->options.target = target;
+}
+
+void flowq_on_fall(struct flowq *q, instant now)
+{
+    q->fallen_at = now;
 }
 
 struct flow *flowq_flow(struct flowq *q, uint64_t hash)
@@ -244,6 +260,14 @@ static struct pbuf *codel_pop(struct flowq *q, struct flow *f, instant now)
     return b;
 }
 
+/* Drops what has waited for too long, beginning with b, the next packet of f; returns the one to send instead. */
+static struct pbuf *shed(struct flowq *q, struct flow *f, struct pbuf *b, instant now)
+{
+    while (now - b->stamp > SHED_LEFT && f->bytes > q->options.quantum && !mark_or_drop(q, b))
+        b = take_head(q, f);
+    return b;
+}
+
 /* Ends f's turn: to the tail of the old round, or away. */
 static void turn_over(struct flowq *q, struct flow *f)
 {
@@ -286,6 +310,7 @@ struct pbuf *flowq_pop(struct flowq *q, enum flow_class c, bool (*may)(void *ctx
                        instant now, struct flow **ret_flow)
 {
     struct round *r = &q->rounds[c];
+    uint64_t dropped = q->stats.dropped_codel;
     struct pbuf *b;
     struct flow *f;
 
@@ -301,6 +326,9 @@ struct pbuf *flowq_pop(struct flowq *q, enum flow_class c, bool (*may)(void *ctx
     if (!f)
         return NULL;
     b = codel_pop(q, f, now);
+    if (q->stats.dropped_codel > dropped && c == FLOW_BULK && f->run_bytes > SHED_AFTER &&
+        q->fallen_at != INSTANT_NEVER && now - q->fallen_at < FALL_SPAN)
+        b = shed(q, f, b, now);
     f->deficit -= b->len;
     q->stats.popped++;
     *ret_flow = f;

@@ -418,8 +418,10 @@ void session_path_events(struct session *s, unsigned slot, instant now)
             s->sched_at = 0;
             if (path_state(p->path) == PATH_SUSPECTED || path_state(p->path) == PATH_DOWN)
                 session_reinject_path(s, slot, now);
-            if (path_state(p->path) == PATH_DOWN)
+            if (path_state(p->path) == PATH_DOWN) { /* a suspicion may be an error: losses make some */
+                flowq_on_fall(s->flowq, now);
                 reseq_path_gone(s->reseq, slot);
+            }
             if (path_state(p->path) == PATH_ACTIVE) {
                 s->learning_until = now + LEARNING;
                 for (unsigned i = 0; i < SESSION_SLOTS; i++) /* there was no other path when they fell */

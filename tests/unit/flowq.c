@@ -358,6 +358,64 @@ static void test_codel_spares_small_queues(void **state)
     world_close(&w);
 }
 
+#define LONG (10 << 20) /* bytes that a flow has sent */
+
+/* One packet comes each millisecond and one leaves every second one: number n leaves at 2 n, n ms old. Above 5 ms since
+ * 10, so the first drop is at 110, of number 55. Returns the number that leaves then. */
+static uint32_t first_after_drop(span fall_before, enum flow_class c, uint64_t run_bytes, uint64_t *ret_dropped)
+{
+    static struct gate g;
+    struct flowq_options o = roomy;
+    struct world w;
+    uint32_t note = 0;
+
+    o.quantum = 1000;
+    o.mark = hear;
+    world_open(&w, &o);
+    flowq_on_fall(w.q, SEC + 110 * MSEC - fall_before);
+    for (int ms = 0; ms <= 110; ms++) {
+        struct flow *f;
+        struct pbuf *b;
+
+        put(&w, 1, 1000, c, SEC + ms * MSEC);
+        flowq_flow(w.q, 1)->run_bytes = run_bytes;
+        if (ms % 2 > 0)
+            continue;
+        b = take(&w, &g, c, SEC + ms * MSEC, &f);
+        note = b->note;
+        pbuf_unref(b);
+    }
+    *ret_dropped = flowq_stats(w.q).dropped_codel;
+    world_close(&w);
+    return note;
+}
+
+static void test_codel_sheds_after_a_fall(void **state)
+{
+    uint64_t dropped;
+
+    can_hear = 0;
+    assert_int_equal(first_after_drop(2 * SEC, FLOW_BULK, LONG, &dropped), 56);
+    assert_int_equal(dropped, 1);
+    /* What is 2 ms old may stay. */
+    assert_int_equal(first_after_drop(110 * MSEC, FLOW_BULK, LONG, &dropped), 108);
+    assert_int_equal(dropped, 108 - 55);
+    assert_int_equal(first_after_drop(999 * MSEC, FLOW_BULK, LONG, &dropped), 108);
+    assert_int_equal(first_after_drop(SEC, FLOW_BULK, LONG, &dropped), 56);
+    /* A flow of 2 MiB may still be looking for its rate. */
+    assert_int_equal(first_after_drop(110 * MSEC, FLOW_BULK, 2 << 20, &dropped), 56);
+    /* Interactive flows may stand for longer, and lose nothing. */
+    assert_int_equal(first_after_drop(110 * MSEC, FLOW_INTERACTIVE, LONG, &dropped), 55);
+    assert_int_equal(dropped, 0);
+    /* Number 55 is marked, and that is enough; with 57 markable 55 and 56 go. */
+    can_hear = 1u << 3;
+    assert_int_equal(first_after_drop(110 * MSEC, FLOW_BULK, LONG, &dropped), 55);
+    assert_int_equal(dropped, 0);
+    can_hear = 1u << 1;
+    assert_int_equal(first_after_drop(110 * MSEC, FLOW_BULK, LONG, &dropped), 57);
+    assert_int_equal(dropped, 2);
+}
+
 static void test_full_drops_the_longest(void **state)
 {
     static struct gate g;
@@ -605,6 +663,7 @@ int main(void)
         cmocka_unit_test(test_codel_times),
         cmocka_unit_test(test_codel_marks),
         cmocka_unit_test(test_codel_spares_small_queues),
+        cmocka_unit_test(test_codel_sheds_after_a_fall),
         cmocka_unit_test(test_full_drops_the_longest),
         cmocka_unit_test(test_unpop),
         cmocka_unit_test(test_keep_newest),
