@@ -23,6 +23,9 @@
 #include "prog/daemon.h"
 
 #define ERRORS_SIZE 16384
+/* chosen: twice the weight of others is enough to be given the processor soon beside busy programs; from -5 on it is
+ * taken from whoever writes into the tunnel, after each packet */
+#define PRIORITY (-3)
 #define OUTPUT_BURST 512 /* trains a turn: what is left waits for one loop, so that input is never starved */
 
 void say(int level, const char *fmt, ...)
@@ -484,7 +487,7 @@ int main(int argc, char **argv)
         free(d);
         return 1;
     }
-    setpriority(PRIO_PROCESS, 0, -10); /* where permitted: a delayed daemon is a delayed network */
+    setpriority(PRIO_PROCESS, 0, PRIORITY); /* where permitted: a delayed daemon is a delayed network */
     r = start(d);
     if (r == 0)
         uv_run(&d->workers[0].loop, UV_RUN_DEFAULT);
