@@ -7,10 +7,11 @@
  *
  * Theory of operation. A trial sends for TRIAL_NS at a constant rate, a batch by sendmmsg each TICK_NS, every datagram
  * with the trial's number; then it asks the sink, by the same way, how many of that trial came, until all came or the
- * answer stands still. A tick that comes late is not made up for, so that the generator never bursts; the rate told is
- * what was sent, not what was meant. A rate is carried if at most 1 of 1000 is lost; one that is not gets TRIES
- * trials in all, since a busy machine may spoil some. The rate doubles from LOW until it is not carried, and the gap
- * between is halved (geometrically) STEPS times: to 4 %.
+ * answer stands still. A tick that comes late is made up for as far as BURST goes: a machine whose timers are late by
+ * milliseconds would else measure its timers. The rate told is what was sent, not what was meant. A rate is carried if
+ * at most 1 of 1000 is lost; one that is not gets TRIES trials in all, since a busy machine may spoil some. The rate
+ * doubles from LOW until it is not carried or no more is sent than before, and the gap between is halved
+ * (geometrically) STEPS times: to 4 %.
  *
  * The mix is the classic one: packets of 64, 576 and 1400 bytes, 7:4:1, spread evenly over twelve packets. Sizes are of
  * the inner IP packet. bps counts those.
@@ -34,13 +35,13 @@
 #define HEADERS 28         /* IPv4 and UDP */
 #define MAGIC 0x48574d58u  /* HWMX */
 #define TRIAL_NS 300000000 /* chosen: a full queue of 1000 packets is 3 % of it at 100,000 packets/s */
-#define TICK_NS 250000     /* chosen: 125 packets at 500,000 a second, a quarter of a TUN's queue */
+#define TICK_NS 250000     /* chosen: 125 packets at 500,000 a second */
+#define BURST 256          /* chosen: a quarter of a TUN's queue */
 #define LOSS_PER_MILLE 1   /* what is asked */
 #define STEPS 4            /* 2^(1/16): 4 % */
 #define TRIES 3            /* chosen: two in a row spoilt by other work are rare */
 #define LOW_PPS 20000      /* chosen: about what the slowest carries */
 #define HIGH_PPS 3000000   /* chosen: above what a processor sends */
-#define BATCH 1024         /* the kernel's most for sendmmsg (UIO_MAXIOV) */
 #define ASK_NS 20000000    /* chosen: longer than any queue here takes to drain by one packet */
 #define ASKS 25            /* of no answer: half a second */
 #define PAUSE_NS 1000000   /* chosen: a daemon is asleep again by then */
@@ -188,10 +189,10 @@ static uint32_t ask(struct generator *g, uint32_t sent)
 
 static bool trial(struct generator *g, double pps)
 {
-    static uint8_t data[BATCH][SIZE_MAX_BYTES];
-    static struct mmsghdr m[BATCH];
-    static struct iovec iov[BATCH];
-    int64_t start = now_ns(), at = start;
+    static uint8_t data[BURST][SIZE_MAX_BYTES];
+    static struct mmsghdr m[BURST];
+    static struct iovec iov[BURST];
+    int64_t start = now_ns(), at = start, counted = start - TICK_NS;
     double owed = 0;
     uint32_t sent = 0, came;
     size_t next = 0;
@@ -200,7 +201,9 @@ static bool trial(struct generator *g, double pps)
     while (at < start + TRIAL_NS) {
         unsigned n = 0;
 
-        for (owed += pps * TICK_NS / 1e9; owed >= 1 && n < BATCH; owed--, n++, next++) {
+        owed = MIN(owed + pps * (double)(at - counted) / 1e9, (double)BURST);
+        counted = at;
+        for (; owed >= 1; owed--, n++, next++) {
             struct message x = { .magic = MAGIC, .kind = KIND_DATA, .trial = g->trial };
             size_t size = (size_t)g->sizes[next % g->sizes_count] - HEADERS;
 
@@ -218,7 +221,7 @@ static bool trial(struct generator *g, double pps)
         }
         at += TICK_NS;
         if (at < now_ns())
-            at = now_ns(); /* late: not made up for */
+            at = now_ns();
         else
             sleep_until(at);
     }
@@ -253,7 +256,7 @@ static int search(const char *to, const char *what, double low)
         for (int i = 0; i < TRIES && !carried; i++, trials++)
             carried = trial(&g, pps);
         if (carried) {
-            bool limit = g.pps < pps * 0.9; /* the generator cannot do more */
+            bool limit = g.pps < pps * 0.9 && g.pps < good * 1.04; /* the generator cannot do more */
 
             good = MAX(good, g.pps);
             if (limit)
