@@ -5,9 +5,9 @@
  * (copies and replays of one INIT); the budget of public-key work; a cookie; Noise. The budget is 10 % of a core: a
  * credit of microseconds that grows by 100,000 a second up to half a second's worth, of which one INIT takes 300. Once
  * it is below half and until it is full again, an INIT must bring a cookie, and then each source network (/24, /64)
- * gets 20 a second. Above 1,000
- * cookies a second only who asks again within two seconds gets one: a flood from made-up sources costs a MAC and a bit
- * each. All of this is for each share of a divided agent; the program gives INITs to the first.
+ * gets 20 a second. Above 1,000 cookies a second only who asks again within two seconds gets one: a flood from made-up
+ * sources costs a MAC and a bit each. All of this is for each share of a divided agent; the program gives INITs to the
+ * first.
  *
  * Nothing sent from here is longer than what it answers: COOKIE 60 < INIT, RESET 24 < the shortest record; resets are
  * limited to 100 a second. */

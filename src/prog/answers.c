@@ -117,19 +117,19 @@ static json_t *peer_json(struct daemon *d, unsigned index, instant now)
     return o;
 }
 
-/* What the workers counted, together; node is not used. */
-static struct worker sum(const struct daemon *d)
+/* What the workers counted, together. */
+static struct worker_counts sum(const struct daemon *d)
 {
-    struct worker all = { 0 };
+    struct worker_counts all = { 0 };
 
     for (unsigned i = 0; i < d->workers_count; i++) {
-        const struct worker *w = &d->workers[i];
+        const struct worker_counts *c = &d->workers[i].counts;
 
-        all.tun_rx_bytes += w->tun_rx_bytes;
-        all.tun_tx_bytes += w->tun_tx_bytes;
-        all.tun_write_failed += w->tun_write_failed;
-        all.tx_failed += w->tx_failed;
-        all.tx_would_block += w->tx_would_block;
+        all.tun_rx_bytes += c->tun_rx_bytes;
+        all.tun_tx_bytes += c->tun_tx_bytes;
+        all.tun_write_failed += c->tun_write_failed;
+        all.tx_failed += c->tx_failed;
+        all.tx_would_block += c->tx_would_block;
     }
     return all;
 }
@@ -139,19 +139,19 @@ static json_t *workers_json(struct daemon *d)
     json_t *list = json_array();
 
     for (unsigned i = 0; i < d->workers_count; i++) {
-        const struct worker *w = &d->workers[i];
+        const struct worker_counts *c = &d->workers[i].counts;
 
         json_array_append_new(list,
-                              json_pack("{s:I, s:I, s:I, s:I}", "rx_bytes", (json_int_t)w->tun_rx_bytes, "tx_bytes",
-                                        (json_int_t)w->tun_tx_bytes, "letters_lost", (json_int_t)w->letters_lost,
-                                        "pool_used", (json_int_t)node_pool_used(w->node)));
+                              json_pack("{s:I, s:I, s:I, s:I}", "rx_bytes", (json_int_t)c->tun_rx_bytes, "tx_bytes",
+                                        (json_int_t)c->tun_tx_bytes, "letters_lost", (json_int_t)c->letters_lost,
+                                        "pool_used", (json_int_t)node_pool_used(d->workers[i].node)));
     }
     return list;
 }
 
 static json_t *tun_json(struct daemon *d)
 {
-    struct worker all = sum(d);
+    struct worker_counts all = sum(d);
     struct tun_features f = tun_features_get(d->workers[0].tun);
     json_t *offloads = json_array(), *addresses = json_array();
     char buf[ADDR_STRLEN], with_len[ADDR_STRLEN + 5];
@@ -189,7 +189,7 @@ static json_t *tun_json(struct daemon *d)
 static json_t *status_json(struct daemon *d, instant now)
 {
     uint64_t drops[NODE_DROP_COUNT] = { 0 };
-    struct worker all = sum(d);
+    struct worker_counts all = sum(d);
     size_t pool_used = 0;
     json_t *peers = json_array();
 

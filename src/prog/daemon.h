@@ -64,6 +64,12 @@ struct uplink {
     int source_check; /* as found, to be put back; -1: not touched */
 };
 
+struct worker_counts {
+    uint64_t tun_rx_bytes, tun_tx_bytes, tun_write_failed;
+    uint64_t tx_failed, tx_would_block;
+    uint64_t letters_lost; /* that it could not send */
+};
+
 /* A thread with all that a packet's way needs. The first is the main thread, and a node's only one. */
 struct worker {
     struct daemon *d;
@@ -76,9 +82,8 @@ struct worker {
     int timer_fd;
     instant timer_at;
     uint8_t *out; /* SESSION_OUTPUT_MAX */
-    uint64_t tun_rx_bytes, tun_tx_bytes, tun_write_failed, tx_failed, tx_would_block;
-    uint64_t letters_lost; /* that it could not send */
-    struct mail *mail;     /* NULL: the only worker */
+    struct worker_counts counts;
+    struct mail *mail; /* NULL: the only worker */
 };
 
 struct daemon {

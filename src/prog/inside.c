@@ -44,7 +44,7 @@ static void on_tun(struct worker *w, void *arg, instant now)
             .csum_start = meta.csum_start,
             .csum_offset = meta.csum_offset,
         };
-        w->tun_rx_bytes += (uint64_t)len;
+        w->counts.tun_rx_bytes += (uint64_t)len;
         bytes += (size_t)len;
         node_on_packet(w->node, in, (size_t)len, &o, now);
         worker_hand_over(w);
@@ -70,9 +70,9 @@ void inside_write(struct worker *w, const struct merged *pkt)
     for (size_t i = 0; i < pkt->count; i++)
         iov[i] = (struct iovec){ .iov_base = (void *)(uintptr_t)pkt->slices[i].data, .iov_len = pkt->slices[i].len };
     if (tun_write(w->tun, iov, pkt->count, &meta) < 0)
-        w->tun_write_failed++;
+        w->counts.tun_write_failed++;
     else
-        w->tun_tx_bytes += pkt->len;
+        w->counts.tun_tx_bytes += pkt->len;
 }
 
 static int say_tun_failure(const struct daemon *d, int r)

@@ -1,9 +1,10 @@
 /* prog/outside.c - uplinks and sockets.
  *
  * Theory of operation. A node: every interface that netlink shows with a carrier, an address and a default route (or
- * that the file names) becomes an uplink with a socket of its own for each family, bound to the interface and marked,
- * so that its datagrams leave there whatever the default route is. What netlink says is compared with what the core was
- * told, and only differences are told. An agent: one socket for each family on its port, on all addresses. */
+ * that the file names) becomes an uplink with sockets of its own, one for each lane and family, bound to the interface
+ * and marked, so that its datagrams leave there whatever the default route is. What netlink says is compared with what
+ * the core was told, and only differences are told. An agent: a socket for each worker and family, all on its port and
+ * on all addresses. */
 #include <errno.h>
 #include <stdio.h>
 #include <syslog.h>
@@ -102,27 +103,33 @@ static int open_end(struct worker *w, struct socket_end *e, uint32_t link, enum 
     return watch_new(w, udp_fd(e->udp), on_socket, e, &e->watch);
 }
 
-/* The agent's port for a family: a socket for each worker. */
+/* The agent's port for a family: a socket for each worker, or none. */
 static int listen_for(struct daemon *d, enum addr_family family, uint16_t port)
 {
     const struct udp_steering by_cid = { .first = PACKET_SEALED,
                                          .at = SEALED_CID_LAST,
                                          .mask = (uint8_t)(d->workers_count - 1) };
     bool v6 = family == ADDR_V6;
-    int r = open_end(&d->workers[0], &d->workers[0].ends[v6], NODE_LISTEN_LINK, family, NULL, port);
+    struct socket_end *first = &d->workers[0].ends[v6];
+    int r;
 
+    if (first->udp)
+        return 0;
+    r = open_end(&d->workers[0], first, NODE_LISTEN_LINK, family, NULL, port);
     if (r < 0 || d->workers_count == 1)
         return r;
-    r = udp_share(d->workers[0].ends[v6].udp);
+    workers_pause(d);
+    r = udp_share(first->udp);
     for (unsigned i = 1; i < d->workers_count && r == 0; i++)
         r = open_end(&d->workers[i], &d->workers[i].ends[v6], NODE_LISTEN_LINK, family, NULL, port);
-    if (r < 0) { /* all or none */
+    if (r < 0) {
         say(LOG_ERR, "cannot open %u sockets on UDP port %u: %s", d->workers_count, port, strerror(-r));
         for (unsigned i = 0; i < d->workers_count; i++)
             close_end(&d->workers[i].ends[v6]);
-    } else if (udp_steer(d->workers[0].ends[v6].udp, &by_cid) < 0) {
+    } else if (udp_steer(first->udp, &by_cid) < 0) {
         say(LOG_WARNING, "the kernel does not steer datagrams: workers hand them on");
     }
+    workers_resume(d);
     return r;
 }
 
@@ -169,7 +176,7 @@ void outside_send(struct worker *w, const struct session_tx *tx, const uint8_t *
         return;
     }
     if (!u) {
-        w->tx_failed++;
+        w->counts.tx_failed++;
         return;
     }
     r = udp_send(u, &t);
@@ -178,12 +185,12 @@ void outside_send(struct worker *w, const struct session_tx *tx, const uint8_t *
         r = udp_send(u, &t);
     }
     if (r == -EAGAIN || r > 0) {
-        w->tx_would_block++;
+        w->counts.tx_would_block++;
     } else if (r == -EMSGSIZE) {
-        w->tx_failed++; /* larger than the interface's MTU */
+        w->counts.tx_failed++; /* larger than the interface's MTU */
         node_on_too_big(w->node, &tx->at, 0, now);
     } else if (r < 0) {
-        w->tx_failed++;
+        w->counts.tx_failed++;
         node_on_unreachable(w->node, &tx->at, now);
     }
 }
@@ -428,8 +435,7 @@ void outside_slow(struct daemon *d, instant now)
 {
     outside_tcp_slow(d, now);
     if (d->config->role == CONFIG_AGENT) {
-        if (d->workers_count == 1 && (!d->workers[0].ends[0].udp || !d->workers[0].ends[1].udp))
-            (void)!listen_on_port(d);
+        (void)!listen_on_port(d); /* a family that could not be had may be there now */
         return;
     }
     outside_refresh(d, now); /* opens a socket again that died */

@@ -314,18 +314,18 @@ void outside_tcp_send(struct daemon *d, const struct session_tx *tx, const uint8
     if (!e || !e->tcp)
         e = reach(d, &tx->at, e, now);
     if (!e) {
-        d->workers[0].tx_failed++;
+        d->workers[0].counts.tx_failed++;
         if (is_agent(d))
             worker_unreachable(&d->workers[0], &tx->at, now);
         return;
     }
     r = tcp_send(e->tcp, data, tx->len, tx->segment, now);
     if (r < 0) {
-        d->workers[0].tx_failed++;
+        d->workers[0].counts.tx_failed++;
         lose(e, r, now);
         return;
     }
-    d->workers[0].tx_would_block += (uint64_t)r;
+    d->workers[0].counts.tx_would_block += (uint64_t)r;
     rearm(e);
 }
 

@@ -109,7 +109,7 @@ static void post(struct worker *from, unsigned to, const struct letter *l, const
     uint8_t *out = strange && ring_used(r) > RING_BYTES / 2 ? NULL : ring_reserve(r, sizeof(*l) + len);
 
     if (!out) { /* as in a full queue */
-        from->letters_lost++;
+        from->counts.letters_lost++;
         return;
     }
     memcpy(out, l, sizeof(*l));
