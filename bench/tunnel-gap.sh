@@ -8,8 +8,9 @@
 # Hawser and the kernel's MPTCP (unless left out) take turns. Hawser's node starts anew each time: links that flap are
 # kept away for longer and longer.
 #
-#   SYSTEM_KIND_WAY_gap    the longest time between two reads, of those that end after the fault
-#   SYSTEM_KIND_WAY_calm   the same of the half second before the fault: what the machine and TCP do by themselves
+#   SYSTEM_KIND_WAY_gap    the longest time between two reads, of those that end after the fault and begin within OWN ms
+#                          of it: a later one is not the fault's
+#   SYSTEM_KIND_WAY_calm   the same of as long before the fault: what the machine and TCP do by themselves
 #   SYSTEM_KIND_WAY_back   from the fault to the first of three tenths of a second that each carried 85 % of what a link
 #                          carries alone (chosen: three tenths of a steady flow do); NEVER if none did. Tenths are counted
 #                          from the first byte, so up to 100 ms of it are the grid's
@@ -27,6 +28,7 @@ lab_init tunnel-gap "$@"
 . "$LAB_TOP/lab/links-lib.sh"
 ROUNDS=${LAB_ARGS[0]:-5} RATE_EACH=${LAB_ARGS[1]:-100} ONLY=${LAB_ARGS[2]-}
 NEVER=5000 FLOW=5
+OWN=500 # chosen: what is asked of the goodput, too
 declare -A GAP CALM BACK SUSPECTED DOWN LATE ASKED ALONE
 
 # asker up|down LINK: the state of that link's path at the sender, with the time of asking, until it is stopped.
@@ -92,9 +94,9 @@ strike() {
     FAULT=$EPOCHREALTIME
     links_hit "$2" $busy
     links_flow_end flow
-    gap=$(gap_ms flow '.to > 0' | jq .ms)
+    gap=$(gap_ms flow ".to > 0 and .from < $OWN" | jq .ms)
     GAP[$key]+=" $gap"
-    CALM[$key]+=" $(gap_ms flow '.to <= 0' | jq .ms)"
+    CALM[$key]+=" $(gap_ms flow ".to <= 0 and .from > -$OWN" | jq .ms)"
     BACK[$key]+=" $(back_ms flow "${ALONE[$3]}")"
     if [[ $key == hawser_silent_* ]]; then
         asked_end
