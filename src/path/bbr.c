@@ -7,8 +7,10 @@
  * - growth found by UP returns to STARTUP, so a path that became five times faster is filled in a few round trips;
  * - a fall is taken at once: a whole round below 4/5 of the estimate with a standing queue sets the estimate to that
  *   round's latest sample, where BBR waits for ten rounds to pass, each of them made long by the queue;
- * - what a round trip is longer than the minimum without a queue of ours (PROBE_RTT finds out, early if a queue stands
- *   that cruising cannot have made) is the way's own, jitter: the window covers it, and it is no queue;
+ * - what a round trip is longer than the minimum without a queue of ours is the way's own, jitter: the window covers
+ * it, and it is no queue. Records that were alone in flight tell it before there is any load, PROBE_RTT under load
+ * (early if a queue stands that cruising cannot have made). Without it STARTUP takes the first late record for a queue,
+ * and a radio is used for a few per cent of what it carries;
  * - a fall is followed by PROBE_RTT. If the round trip stays long with the path drained, the route changed and not the
  *   rate, and the minimum is set anew. Without this check a longer route looks like an endless queue.
  * - more than 20 % loss in a round is a fall too: a policer or a short queue;
@@ -54,6 +56,7 @@
 #define LOSS_MIN_PKTS 8         /* chosen: fewer are no share */
 #define STARTUP_RTTS 3          /* chosen: STARTUP's own window makes a round trip no longer than this many minima */
 #define JITTER_MAX (100 * MSEC) /* chosen: a radio's; what is more is somebody's queue */
+#define LONE_SMOOTH 8           /* chosen: the samples of a path that has just been validated */
 #define QUEUE_LIFE (500 * MSEC) /* chosen: longer than what UP or STARTUP made takes to go */
 #define PROBE_RTT_AGAIN (2 * SEC)   /* chosen: if it finds nothing */
 #define EXTRA_ROUNDS 5              /* draft: a window of 10 rounds in two halves */
@@ -105,6 +108,23 @@ static uint64_t extra(const struct bbr *b)
     return MIN(MAX(b->extra_max[0], b->extra_max[1]), bytes_in(b->max.bps, EXTRA_SPAN_MAX));
 }
 
+/* How long two records take: on a slow path those that are full are later than probes. */
+static span two_records(const struct bbr *b)
+{
+    uint64_t us = 2 * (uint64_t)b->record_bytes * 8 * (uint64_t)SEC / MAX(b->max.bps, 1u);
+
+    return (span)MIN(us, (uint64_t)SLACK_MAX);
+}
+
+/* How much longer than the minimum a round trip is without a queue of ours: as PROBE_RTT found, or as records that were
+ * alone tell. */
+static span jitter(const struct bbr *b, span min_rtt)
+{
+    span lone = MIN(b->lone_rtt - min_rtt - two_records(b), JITTER_MAX);
+
+    return MAX(b->jitter, MAX(lone, 0));
+}
+
 uint64_t bbr_window(const struct bbr *b, span min_rtt)
 {
     static const unsigned gain[] = {
@@ -112,7 +132,8 @@ uint64_t bbr_window(const struct bbr *b, span min_rtt)
         [BBR_UP] = WINDOW_UP,           [BBR_DOWN] = WINDOW_CRUISE,   [BBR_PROBE_RTT] = 0,
     };
     unsigned percent = b->state == BBR_PROBE_RTT ? b->probe_percent : gain[b->state];
-    uint64_t window = bytes_in(b->max.bps, MAX(min_rtt, WINDOW_SPAN) + b->jitter) * percent / 100, pkts = MIN_RECORDS;
+    uint64_t window = bytes_in(b->max.bps, MAX(min_rtt, WINDOW_SPAN) + jitter(b, min_rtt)) * percent / 100,
+             pkts = MIN_RECORDS;
 
     if (b->state != BBR_PROBE_RTT)
         window += extra(b) + 2 * b->record_bytes;
@@ -125,9 +146,7 @@ uint64_t bbr_window(const struct bbr *b, span min_rtt)
  * the way and of the machines. */
 static span slack(const struct bbr *b, span min_rtt)
 {
-    uint64_t records_us = 2 * (uint64_t)b->record_bytes * 8 * (uint64_t)SEC / MAX(b->max.bps, 1u);
-
-    return min_rtt / 4 + QUEUE_SLACK + b->jitter + (span)MIN(records_us, (uint64_t)SLACK_MAX);
+    return min_rtt / 4 + QUEUE_SLACK + jitter(b, min_rtt) + two_records(b);
 }
 
 static bool queue_stands(const struct bbr *b, const struct bbr_ack *a)
@@ -193,7 +212,8 @@ static void on_round_end(struct bbr *b, const struct bbr_ack *a, instant now)
     bool queue = queue_stands(b, a), lossy, low;
     /* Traffic that comes in bursts is application-limited in every round, and would keep STARTUP's gain for ever. A
      * burst that queued in the path has met its rate all the same. */
-    bool limited = b->round_app_limited && b->round_rtt_max <= a->min_rtt + slack(b, a->min_rtt);
+    bool limited =
+        b->round_app_limited && b->round_rtt_max <= a->min_rtt + slack(b, a->min_rtt) + 2 * jitter(b, a->min_rtt);
 
     lossy = loss_above(b, FALL_LOSS);
     low = !b->round_app_limited && queue && b->round_bps > 0 && b->round_bps < b->max.bps / 100 * FALL &&
@@ -242,7 +262,13 @@ static void learn_jitter(struct bbr *b, span min_rtt, bool outdated)
     if (b->drained_count == 0)
         return;
     mean = b->drained_sum / b->drained_count;
-    b->jitter = MIN(MAX(mean - base, 0), MIN(2 * base, JITTER_MAX));
+    b->jitter = MIN(MAX(mean - base, 0), JITTER_MAX);
+}
+
+static void learn_lone(struct bbr *b, span rtt)
+{
+    b->lone_count = MIN(b->lone_count + 1, LONE_SMOOTH);
+    b->lone_rtt += (rtt - b->lone_rtt) / b->lone_count;
 }
 
 static enum bbr_verdict probe_rtt_step(struct bbr *b, const struct bbr_ack *a, instant now, span *ret_min_rtt)
@@ -322,7 +348,7 @@ static void judge_up(struct bbr *b, const struct bbr_ack *a, instant now)
         b->up_percent = UP_MAX;
         return;
     }
-    if (b->up_judged || b->state != BBR_CRUISE || now - b->up_at < 3 * a->min_rtt)
+    if (b->up_judged || b->state != BBR_CRUISE || now - b->up_at < 3 * (a->min_rtt + jitter(b, a->min_rtt)))
         return;
     b->up_judged = true;
     lost_permille = b->up_lost * 1000 / MAX(b->up_lost + b->up_acked, 1u);
@@ -346,6 +372,8 @@ enum bbr_verdict bbr_on_ack(struct bbr *b, const struct bbr_ack *a, instant now,
     if (a->rtt > 0)
         b->round_rtt = b->round_rtt ? MIN(b->round_rtt, a->rtt) : a->rtt;
     b->round_rtt_max = MAX(b->round_rtt_max, a->rtt);
+    if (a->lone && a->rtt > 0)
+        learn_lone(b, a->rtt);
     b->round_acked += a->acked_bytes;
     b->round_lost += a->lost_bytes;
     b->round_lost -= MIN(a->spurious_bytes, b->round_lost);
@@ -378,11 +406,11 @@ enum bbr_verdict bbr_on_ack(struct bbr *b, const struct bbr_ack *a, instant now,
         }
         break;
     case BBR_CRUISE:
-        if (now - b->state_since > MIN(CRUISE_RTTS * a->min_rtt, CRUISE_MAX))
+        if (now - b->state_since > MIN(CRUISE_RTTS * (a->min_rtt + jitter(b, a->min_rtt)), CRUISE_MAX))
             start_up(b, now);
         break;
     case BBR_UP:
-        if (now - b->state_since > a->min_rtt)
+        if (now - b->state_since > a->min_rtt + jitter(b, a->min_rtt))
             enter(b, BBR_DOWN, now);
         break;
     case BBR_DOWN:

@@ -46,6 +46,8 @@ struct bbr {
     span drained_sum;       /* of all of them, */
     unsigned drained_count; /* so many */
     span jitter;            /* how much longer than the smallest a round trip is on average, without a queue of ours */
+    span lone_rtt;          /* smoothed round trip of records that were alone in flight; 0: none */
+    int lone_count;
     instant queue_since;    /* all rounds of CRUISE since had a queue, which its window cannot have made; 0: not so */
     instant probed_at;      /* end of the latest */
     unsigned probe_percent; /* the window, of the bandwidth-delay product */
@@ -64,6 +66,7 @@ struct bbr_ack {
     unsigned lost_pkts;
     uint64_t spurious_bytes; /* of the acknowledged: had been reported as lost */
     uint64_t inflight_bytes; /* after it */
+    bool lone;               /* nothing else was in flight when the record of rtt left */
     span rtt;                /* this acknowledgement's sample less its delay, 0: none */
     span min_rtt;            /* 0: none */
     instant min_rtt_at;

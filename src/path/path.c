@@ -274,6 +274,7 @@ static void update_model(struct path *p, const struct ack *a, const struct infli
         .spurious_bytes = acked->spurious_bytes,
         .inflight_bytes = p->inflight.open_bytes,
         .rtt = rtt_sample > 0 ? MAX(rtt_sample - CLAMP((span)a->delay_us, 0, PATH_ACK_DELAY_MAX), USEC) : 0,
+        .lone = newest && acked->marked && acked->mark.idle && a->delay_us <= PATH_ACK_DELAY_MAX,
         .min_rtt = p->rtt.min_rtt,
         .min_rtt_at = p->rtt.min_at,
     };
@@ -539,7 +540,7 @@ void path_get_metrics(const struct path *p, instant now, struct path_metrics *re
         .queue = MAX(p->rtt.srtt - p->rtt.min_rtt, 0),
         .loss = p->loss,
         .rate_bps = p->bbr.max.bps,
-        .rate_is_sought = !p->bbr.full,
+        .rate_is_sought = !p->bbr.full || bbr_is_holding_back(&p->bbr),
         .rate_is_lower_bound = !p->counted,
         .rx_rate_bps = rate_meter_bps(&p->rx_meter, now),
         .inflight_bytes = p->inflight.open_bytes,

@@ -21,6 +21,7 @@ void rate_on_sent(struct rate *r, bool idle, instant now, struct rate_mark *ret)
         .rx_at_us = r->rx_at_us,
         .rx_known = r->rx_known,
         .app_limited = r->app_limited_until > 0,
+        .idle = idle,
     };
 }
 

@@ -15,7 +15,7 @@ struct rate_mark {
     uint64_t delivered;
     instant delivered_at, first_sent_at;
     uint32_t rx_at_us;
-    bool rx_known, app_limited;
+    bool rx_known, app_limited, idle; /* idle: nothing else was in flight */
 };
 
 struct rate {

@@ -44,13 +44,21 @@ void rtt_on_sample(struct rtt *r, span sample, span ack_delay, span ack_delay_ma
     if (!r->sampled) {
         r->sampled = true;
         r->srtt = sample;
-        r->rttvar = sample / 2;
+        r->rttvar = r->deviation = sample / 2;
+        r->round_at = now;
         return;
     }
     adjusted = sample >= r->min_rtt + ack_delay ? sample - ack_delay : sample;
     error = r->srtt > adjusted ? r->srtt - adjusted : adjusted - r->srtt;
-    r->rttvar = (3 * r->rttvar + error) / 4;
+    r->deviation = (3 * r->deviation + error) / 4;
+    r->deviation_max = MAX(r->deviation_max, r->deviation);
+    r->rttvar = MAX(r->rttvar, r->deviation_max);
     r->srtt = (7 * r->srtt + adjusted) / 8;
+    if (now - r->round_at >= r->srtt) {
+        r->rttvar -= (r->rttvar - r->deviation_max) / 4;
+        r->deviation_max = 0;
+        r->round_at = now;
+    }
 }
 
 void rtt_set_min(struct rtt *r, span min_rtt, instant now)

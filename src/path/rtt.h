@@ -1,4 +1,8 @@
-/* path/rtt.h - round-trip time: RFC 9002 section 5, with a minimum over the last 10 s. */
+/* path/rtt.h - round-trip time: RFC 9002 section 5, with a minimum over the last 10 s.
+ *
+ * RFC 9002's variation halves in three samples. With a sample each millisecond it forgets within a few what a path does
+ * each round trip, and the next stall is taken for a fault. So rttvar is the largest of a round trip and falls by a
+ * quarter of the difference in each, as in Linux (tcp_rtt_estimator). */
 #pragma once
 
 #include "base/base.h"
@@ -10,6 +14,8 @@
 struct rtt {
     bool sampled;
     span latest, srtt, rttvar;
+    span deviation, deviation_max; /* RFC 9002's rttvar, and its largest since round_at */
+    instant round_at;
     span initial;
     span bucket[RTT_MIN_BUCKETS]; /* smallest sample of second `n` at [n % 10]; 0: none */
     int64_t newest_second;

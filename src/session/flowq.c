@@ -88,8 +88,9 @@ void flowq_free(struct flowq *q)
     free(q);
 }
 
-void flowq_set_target(struct flowq *q, span target)
+void flowq_set_target(struct flowq *q, span target, span interval)
 {
+    q->options.interval = interval;
     q->options.target = target;
 }
 

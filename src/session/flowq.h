@@ -67,7 +67,8 @@ struct flowq;
 struct flowq *flowq_new(const struct flowq_options *o);
 /* Accepts NULL. Gives up the references of the packets that wait. */
 void flowq_free(struct flowq *q);
-void flowq_set_target(struct flowq *q, span target);
+/* CoDel's: see flowq_options. */
+void flowq_set_target(struct flowq *q, span target, span interval);
 /* What the paths carry together has just become less. */
 void flowq_on_fall(struct flowq *q, instant now);
 /* The bucket of a hash; the owner compares and sets `hash` to see that another flow has taken it over. */

@@ -17,6 +17,7 @@
 #define NO_PATH_LIMIT (100 * MSEC) /* chosen: a handover with a gap is not yet an outage */
 #define STALE_AFTER (1 * SEC)      /* chosen: above the first retransmission timeouts of TCP and QUIC */
 #define PROVE_LIMIT (2 * SEC)      /* chosen: below SESSION_TENTATIVE_LIFE, above the round trip of any path */
+#define CODEL_INTERVAL (100 * MSEC) /* RFC 8289 4.2: of the usual round trip; a longer one is its own */
 #define LEARNING_TARGET                                                                                                \
     (30 * MSEC) /* chosen: to drop what waits for a rate that is not known yet is to keep it from being known */
 #define LEARNING                                                                                                       \
@@ -55,7 +56,7 @@ struct session *session_new(const struct session_options *o, instant now)
         .bytes_max = o->queue_bytes,
         .pkts_max = o->queue_pkts,
         .target = 5 * MSEC,
-        .interval = 100 * MSEC,
+        .interval = CODEL_INTERVAL,
         .quantum = 1514,
         .mark = o->mark,
     };
@@ -592,7 +593,7 @@ static void drop_waiting(struct session *s, instant now)
 static void tune(struct session *s, const struct path_metrics m[SESSION_SLOTS], instant now)
 {
     bool learning = now < s->learning_until;
-    span rto = INSTANT_NEVER, jitter = 0;
+    span rto = INSTANT_NEVER, jitter = 0, round_trip = 0;
     uint8_t slots = 0, resent;
 
     park_refresh(s, m, now);
@@ -602,9 +603,12 @@ static void tune(struct session *s, const struct path_metrics m[SESSION_SLOTS], 
         slots |= (uint8_t)(1u << i);
         rto = MIN(rto, m[i].srtt + 4 * m[i].rttvar);
         jitter = MAX(jitter, m[i].rttvar);
+        round_trip = MAX(round_trip, m[i].srtt);
         learning |= m[i].rate_is_sought;
     }
-    flowq_set_target(s->flowq, learning ? LEARNING_TARGET : 5 * MSEC + sched_spread(s) * 5 / 4 + 2 * jitter);
+    flowq_set_target(s->flowq,
+                     learning ? MAX(LEARNING_TARGET, round_trip / 2) : 5 * MSEC + sched_spread(s) * 5 / 4 + 2 * jitter,
+                     MAX(CODEL_INTERVAL, round_trip + 2 * jitter));
     if (!slots)
         return;
     s->info.reseq_wait = MAX(reordering_span(m, slots), resend_span(m, slots, &resent));

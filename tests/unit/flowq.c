@@ -347,7 +347,7 @@ static void test_codel_spares_small_queues(void **state)
     }
     assert_int_equal(flowq_stats(w.q).dropped_codel, 0);
     /* With a target above the delay nothing is dropped from long queues either. */
-    flowq_set_target(w.q, 10 * SEC);
+    flowq_set_target(w.q, 10 * SEC, 100 * MSEC);
     for (int i = 0; i < 100; i++)
         put(&w, 2, 1400, FLOW_BULK, now);
     for (int i = 0; i < 90; i++) {

@@ -25,16 +25,39 @@ static void test_rtt(void **state)
     assert_int_equal(r.min_rtt, 100000);
     /* 140 - 8: error 32, var (3*50+32)/4 = 45.5, srtt (700+132)/8 = 104 */
     rtt_on_sample(&r, 140000, 8000, 25000, SEC);
-    assert_int_equal(r.rttvar, 45500);
+    assert_int_equal(r.deviation, 45500);
     assert_int_equal(r.srtt, 104000);
     /* A delay that would take it below the minimum is not believed: error 2, (3*45.5+2)/4, (7*104+102)/8 */
     rtt_on_sample(&r, 102000, 8000, 25000, SEC);
-    assert_int_equal(r.rttvar, 34625);
+    assert_int_equal(r.deviation, 34625);
     assert_int_equal(r.srtt, 103750);
     /* No more than 25 ms of it are: 190 - 25 = 165, error 61.25 */
     rtt_on_sample(&r, 190000, 4000000, 25000, SEC);
-    assert_int_equal(r.rttvar, (3 * 34625 + 61250) / 4);
+    assert_int_equal(r.deviation, (3 * 34625 + 61250) / 4);
     assert_int_equal(rtt_timeout(&r, SEC), SEC);
+}
+
+/* The largest deviation of a round trip counts, and is forgotten by quarters. */
+static void test_rtt_variation_lasts(void **state)
+{
+    struct rtt r;
+
+    rtt_init(&r, 0);
+    rtt_on_sample(&r, 100000, 0, 0, SEC);
+    assert_int_equal(r.rttvar, 50000);
+    for (int ms = 1; ms < 100; ms++) /* one round trip of samples without any */
+        rtt_on_sample(&r, 100000, 0, 0, SEC + ms * MSEC);
+    assert_true(r.deviation < 10);
+    assert_int_equal(r.rttvar, 50000);
+    /* Its end: the largest was that of the first sample in it, (3*50+0)/4 = 37.5 */
+    rtt_on_sample(&r, 100000, 0, 0, SEC + 100 * MSEC);
+    assert_int_equal(r.rttvar, 50000 - (50000 - 37500) / 4);
+    /* A stall counts at once: error 100, (3*0+100)/4, no more than is known; error 300 more */
+    rtt_on_sample(&r, 200000, 0, 0, SEC + 101 * MSEC);
+    assert_int_equal(r.rttvar, 46875);
+    rtt_on_sample(&r, 412500, 0, 0, SEC + 102 * MSEC);
+    assert_true(r.deviation > 90000);
+    assert_int_equal(r.rttvar, r.deviation);
 }
 
 static void test_rtt_minimum_is_windowed(void **state)
@@ -435,6 +458,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rtt),
+        cmocka_unit_test(test_rtt_variation_lasts),
         cmocka_unit_test(test_rtt_minimum_is_windowed),
         cmocka_unit_test(test_rate_on_the_receivers_clock),
         cmocka_unit_test(test_rate_limited_by_the_application),
