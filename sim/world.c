@@ -573,6 +573,12 @@ void world_packet_in(struct world_end *e, const uint8_t *pkt, size_t len)
         end_drive(e);
 }
 
+void world_touch(struct world_end *e)
+{
+    if (e->node && !e->driving)
+        end_drive(e);
+}
+
 /* --- life --- */
 
 struct world *world_new(uint64_t seed)

@@ -215,5 +215,7 @@ void world_nat_rebind(struct world_uplink *u);
 /* From the attacker's hand: a datagram at the core. */
 void world_inject(struct world *w, const struct endpoint *src, const struct endpoint *dst, const uint8_t *data,
                   size_t len);
+/* Something was done to the node by hand: what follows from it happens now. */
+void world_touch(struct world_end *e);
 /* An inner packet into an end. */
 void world_packet_in(struct world_end *e, const uint8_t *pkt, size_t len);

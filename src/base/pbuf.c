@@ -51,6 +51,7 @@ struct pbuf *pbuf_take(struct pbuf_pool *p)
     b->block = NULL;
     b->refs = 1;
     b->note = 0;
+    b->tracked = false;
     b->stamp = 0;
     p->used++;
     return b;

@@ -23,6 +23,7 @@ struct pbuf {
     uint32_t note;       /* for whoever holds the buffer */
     uint16_t len, tail_len, tail_off;
     uint16_t refs;
+    bool tracked; /* its fate in flight is told: one holder at a time (path_take_told) */
     _Alignas(64) uint8_t head[PBUF_HEAD];
 };
 

@@ -173,6 +173,16 @@ struct session *node_peer_session(struct node *n, unsigned peer)
     return peer < n->peers_count ? n->peers[peer]->session : NULL;
 }
 
+struct delivery *node_peer_delivery(struct node *n, unsigned peer)
+{
+    struct session *s = node_peer_session(n, peer);
+
+    if (!s)
+        return NULL;
+    peer_touch(n->peers[peer]);
+    return session_delivery(s);
+}
+
 bool node_peer_config(const struct node *n, unsigned peer, struct config_message *ret)
 {
     if (peer >= n->peers_count || !n->peers[peer]->has_config)
@@ -208,6 +218,7 @@ int peer_session_make(struct peer *p, instant now)
         .reseq_pkts = MIN(n->pool.total / 4, 4096u),
         .reset_secret = n->o.agent ? n->reset_secret : NULL,
         .mark = inner_mark,
+        .delivery = n->o.delivery,
     };
 
     if (p->session)

@@ -42,8 +42,9 @@ struct node_options {
     bool hide_dscp;                               /* the outer DSCP is 0, not the inner one's */
     struct endpoint announce[NODE_ENDPOINTS_MAX]; /* agent: its other locators */
     size_t announce_count;
-    struct shard shard;     /* agent: which share this is; the peer of index i belongs to i % 2^bits */
-    uint8_t jar_secret[32]; /* agent: the same random bytes for each share; zero: drawn */
+    const struct delivery_options *delivery; /* of each session, instead of an inside: node_peer_delivery; NULL: none */
+    struct shard shard;                      /* agent: which share this is; the peer of index i belongs to i % 2^bits */
+    uint8_t jar_secret[32];                  /* agent: the same random bytes for each share; zero: drawn */
 };
 
 struct node_peer_spec {
@@ -146,6 +147,8 @@ size_t node_peers_count(const struct node *n);
 const struct node_peer_spec *node_peer_spec(const struct node *n, unsigned peer);
 /* NULL while there is no session. */
 struct session *node_peer_session(struct node *n, unsigned peer);
+/* To write to and to read from; ask node_output afterwards. NULL while there is no session, or without that option. */
+struct delivery *node_peer_delivery(struct node *n, unsigned peer);
 /* Node: what the agent said last; false before. */
 bool node_peer_config(const struct node *n, unsigned peer, struct config_message *ret);
 /* Node: a further endpoint of its agent (a name was resolved). 0, also when it is known; -ENOSPC. */

@@ -124,7 +124,7 @@ static void send_config(struct peer *p, instant now)
 
 void roles_on_up(struct peer *p, bool fresh, instant now)
 {
-    if (!fresh)
+    if (!fresh || p->node->o.delivery) /* applications have no addresses of ours, and no flow table */
         return;
     free(p->table);
     p->table = NULL;

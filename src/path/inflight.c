@@ -21,6 +21,8 @@ int inflight_init(struct inflight *f, uint64_t first_counter)
 {
     *f = (struct inflight){ .capacity = PATH_INFLIGHT_MIN };
     f->base = f->next = f->lowest_open = f->lowest_data = first_counter;
+    list_init(&f->told_acked);
+    list_init(&f->told_lost);
     f->ring = calloc(f->capacity, sizeof(*f->ring));
     return f->ring ? 0 : -ENOMEM;
 }
@@ -28,13 +30,16 @@ int inflight_init(struct inflight *f, uint64_t first_counter)
 void inflight_deinit(struct inflight *f)
 {
     struct pbuf *b;
+    bool acked;
 
+    if (!f->ring)
+        return;
     while ((b = inflight_take_lost(f)))
         pbuf_unref(b);
     while ((b = inflight_take_kept(f)))
         pbuf_unref(b);
-    if (!f->ring)
-        return;
+    while ((b = inflight_take_told(f, &acked)))
+        pbuf_unref(b);
     for (uint64_t c = f->base; c != f->next; c++)
         pbuf_unref(sent_at(f, c)->data);
     free(f->ring);
@@ -65,9 +70,13 @@ static void settle(struct inflight *f, struct sent *s)
     f->open_pkts--;
 }
 
-static void drop_data(struct sent *s)
+/* Nobody needs the data any more, but who tracks it must hear why. */
+static void drop_data(struct sent *s, struct list *told)
 {
-    pbuf_unref(s->data);
+    if (s->data && s->data->tracked)
+        list_append(told, &s->data->link);
+    else
+        pbuf_unref(s->data);
     s->data = NULL;
 }
 
@@ -92,7 +101,7 @@ static void forget_oldest(struct inflight *f, struct inflight_lost *ret)
 
     if (s->state == SENT_OPEN)
         lose(f, s, ret);
-    drop_data(s);
+    drop_data(s, &f->told_lost);
     f->base++;
     find_lowest_open(f);
     f->lowest_data = MAX(f->lowest_data, f->base);
@@ -153,7 +162,7 @@ static void ack_one(struct inflight *f, uint64_t c, struct inflight_acked *ret)
             ret->mark = s->mark;
         }
     }
-    drop_data(s);
+    drop_data(s, &f->told_acked);
     s->state = SENT_ACKED;
     s->run = 1;
 }
@@ -193,8 +202,10 @@ void inflight_ack(struct inflight *f, uint64_t first, uint64_t last, struct infl
 
 static void keep_lost(struct inflight *f, struct sent *s)
 {
-    if (!s->data)
+    if (!s->data || s->data->tracked) {
+        drop_data(s, &f->told_lost);
         return;
+    }
     if (f->lost_count == INFLIGHT_LOST)
         pbuf_unref(inflight_take_lost(f));
     f->lost[(f->lost_head + f->lost_count++) % INFLIGHT_LOST] = s->data;
@@ -211,7 +222,7 @@ void inflight_detect(struct inflight *f, uint64_t threshold_pkts, span threshold
         if (!by_count && now - s->at < threshold_time)
             break;
         if (s->bytes > f->big_least && s->bytes <= f->big_most) {
-            if (s->data) {
+            if (s->data && !s->data->tracked) {
                 struct pbuf **keep = &f->kept[f->kept_next++ % INFLIGHT_KEPT];
 
                 pbuf_unref(*keep);
@@ -258,7 +269,7 @@ void inflight_drop_lost_data(struct inflight *f)
 {
     /* What was taken for another path may stand above: then there is nothing to give back. */
     for (uint64_t c = MAX(f->base, f->lowest_data); c < f->lowest_open; c++)
-        drop_data(sent_at(f, c));
+        drop_data(sent_at(f, c), &f->told_lost);
     f->lowest_data = MAX(f->lowest_data, f->lowest_open);
 }
 
@@ -269,7 +280,7 @@ void inflight_trim(struct inflight *f, instant lost_before)
 
         if (s->state == SENT_OPEN || (s->state == SENT_LOST && (s->data || s->at >= lost_before)))
             break;
-        drop_data(s);
+        drop_data(s, &f->told_lost);
         f->base++;
     }
     f->lowest_open = MAX(f->lowest_open, f->base);
@@ -301,6 +312,19 @@ struct pbuf *inflight_take_kept(struct inflight *f)
     }
     f->kept_next = 0;
     return NULL;
+}
+
+struct pbuf *inflight_take_told(struct inflight *f, bool *ret_acked)
+{
+    struct list *from = list_empty(&f->told_acked) ? &f->told_lost : &f->told_acked;
+    struct pbuf *b;
+
+    if (list_empty(from))
+        return NULL;
+    *ret_acked = from == &f->told_acked;
+    b = LIST_FIRST(from, struct pbuf, link);
+    list_remove(&b->link);
+    return b;
 }
 
 instant inflight_oldest(const struct inflight *f)

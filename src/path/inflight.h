@@ -39,7 +39,8 @@ struct inflight {
     bool any_acked;
     struct pbuf *lost[INFLIGHT_LOST]; /* a ring of references: the data of what was found lost, to be taken */
     unsigned lost_head, lost_count;
-    struct pbuf *kept[INFLIGHT_KEPT]; /* the newest of these: references, or NULL */
+    struct list told_acked, told_lost; /* tracked data whose fate is known, to be taken */
+    struct pbuf *kept[INFLIGHT_KEPT];  /* the newest of these: references, or NULL */
     unsigned kept_next;
     uint32_t big_least, big_most; /* the owner's: losses of records larger than the one, not than the other, are
                                    * counted apart */
@@ -101,5 +102,8 @@ struct pbuf *inflight_take_kept(struct inflight *f);
 /* The data of the oldest lost record that was not taken yet; its reference passes. NULL when none. The newest
  * INFLIGHT_LOST are kept. */
 struct pbuf *inflight_take_lost(struct inflight *f);
+/* Tracked data whose fate is known, and which it is; its reference passes. NULL when there is none. None is forgotten.
+ */
+struct pbuf *inflight_take_told(struct inflight *f, bool *ret_acked);
 /* When the oldest open record was sent; INSTANT_NEVER if none. */
 instant inflight_oldest(const struct inflight *f);

@@ -351,6 +351,11 @@ struct pbuf *path_take_lost(struct path *p)
     return b;
 }
 
+struct pbuf *path_take_told(struct path *p, bool *ret_acked)
+{
+    return inflight_take_told(&p->inflight, ret_acked);
+}
+
 struct pbuf *path_take_inflight(struct path *p)
 {
     return inflight_take(&p->inflight);

@@ -103,6 +103,11 @@ struct pbuf *path_take_inflight(struct path *p);
  * it. */
 struct pbuf *path_take_lost(struct path *p);
 
+/* Tracked data (pbuf.tracked) of a record that was acknowledged or found lost, whatever the path loses; its reference
+ * passes. NULL when there is none. Ask after path_on_ack, path_on_sent and path_on_expiry. What path_take_inflight gave
+ * is not told of. */
+struct pbuf *path_take_told(struct path *p, bool *ret_acked);
+
 /* --- size --- */
 
 /* Bytes of the largest record that the path carries, as far as is known, IP and UDP included (path/pmtu.h). */

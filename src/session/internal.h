@@ -7,7 +7,8 @@
  *   tx.c         datagrams out
  *   sched.c      which path a flow may use now
  *   park.c       which paths a striped flow is better without
- *   size.c       what is larger than paths carry */
+ *   size.c       what is larger than paths carry
+ *   carry.c      between paths and delivery */
 #pragma once
 
 #include "ident/aead.h"
@@ -174,6 +175,8 @@ struct session {
 
     struct flowq *flowq;
     struct reseq *reseq;
+    struct delivery *delivery; /* or NULL */
+    uint64_t limit_unsaid;     /* 0: none */
     struct replay_seq seqs;
     struct stream *stream;
     uint64_t tx_seq, rx_seq_high;
@@ -245,6 +248,17 @@ int session_pump_messages(struct session *s, instant now);
 /* Each tick; m: of each slot that has a path. */
 void park_refresh(struct session *s, const struct path_metrics m[SESSION_SLOTS], instant now);
 
+/* carry.c: of no effect without a delivery. Buffers are tracked ones. */
+bool carry_wants_send(const struct session *s);
+struct pbuf *carry_pull(struct session *s, unsigned slot, instant now); /* NULL: nothing for this path now */
+void carry_gather(const struct session *s, const struct pbuf *b, uint8_t *out);
+void carry_lost(struct session *s, struct pbuf *b); /* takes the reference */
+void carry_told(struct session *s, unsigned slot);  /* what the path has told */
+int carry_on_chunk(struct session *s, const uint8_t *plain, size_t len, instant now);
+int carry_on_limit(struct session *s, struct reader *r);
+void carry_say_limit(struct session *s, instant now);
+void carry_restart(struct session *s);
+
 /* tx.c */
 instant tx_next_expiry(const struct session *s);
 size_t tx_outer_overhead(const struct spath *p);
@@ -287,6 +301,7 @@ uint8_t sched_best(const struct session *s); /* usable slots of the best rank an
 uint8_t sched_candidates(const struct session *s, const struct session_target *t);
 bool sched_may(const struct session *s, const struct session_target *t, const struct flow *f, unsigned slot,
                instant now);
+bool sched_may_carry(const struct session *s, unsigned slot);
 int sched_fastest(const struct session *s, uint8_t slots);
 /* Slots in the order in which they are offered packets: fastest first. Returns their number. */
 unsigned sched_order(const struct session *s, uint8_t order[SESSION_SLOTS]);

@@ -89,6 +89,19 @@ static void on_data(struct session *s, unsigned slot, uint8_t *plain, size_t len
     reseq_push(s->reseq, h.flow, seq, prev, h.paths, b, now);
 }
 
+static void on_chunk(struct session *s, const uint8_t *plain, size_t len, instant now)
+{
+    int r = carry_on_chunk(s, plain, len, now);
+
+    if (r == 0)
+        return;
+    drop(s, DROP_MALFORMED);
+    if (s->delivery) { /* the path has acknowledged it: the peer will not send it again */
+        delivery_break(s->delivery, r);
+        session_close(s);
+    }
+}
+
 static void on_path_status(struct session *s, unsigned slot, const struct path_open *o, instant now)
 {
     struct spath *p = &s->paths[slot];
@@ -212,6 +225,8 @@ static int on_message(struct session *s, const uint8_t *msg, size_t len, instant
             session_event(s, SESSION_PATH_OPENED, (unsigned)slot, false, 0);
         }
         return 0;
+    case MESSAGE_LIMIT:
+        return carry_on_limit(s, &r);
     default:
         session_event(s, SESSION_MESSAGE, 0, false, 0);
         return 1;
@@ -361,6 +376,8 @@ static int record_path(struct session *s, uint32_t id, uint64_t counter, const u
 static size_t least_data(uint8_t content)
 {
     switch (content & CONTENT_TYPE_MASK) {
+    case CONTENT_CHUNK:
+        return DATA_HEADER_LEN;
     case CONTENT_DATA:
         return DATA_HEADER_LEN + 20;
     case CONTENT_PIECE:
@@ -414,7 +431,9 @@ bool session_on_sealed(struct cid_entry *e, uint8_t *pkt, size_t len, uint8_t to
     path_on_received(s->paths[slot].path, counter, len + 28, data || (plain[1] & CONTROL_FLAG_ELICITING),
                      get_be16(plain + (data ? 10 : 2)), now);
     session_path_events(s, (unsigned)slot, now);
-    if (data)
+    if ((plain[0] & CONTENT_TYPE_MASK) == CONTENT_CHUNK)
+        on_chunk(s, plain, plain_len, now);
+    else if (data)
         on_data(s, (unsigned)slot, plain, plain_len, tos, now);
     else
         on_control(s, (unsigned)slot, plain, plain_len, now);

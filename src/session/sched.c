@@ -272,6 +272,21 @@ bool sched_may(const struct session *s, const struct session_target *t, const st
     }
 }
 
+/* A chunk may come in any order, so a path is left out only when the fastest would deliver all that waits before it. */
+bool sched_may_carry(const struct session *s, unsigned slot)
+{
+    uint8_t candidates = best_of(s, 0xff);
+    int fastest = sched_fastest(s, candidates);
+    uint64_t wait;
+
+    if (!(candidates & 1u << slot))
+        return false;
+    if (fastest == (int)slot)
+        return true;
+    wait = delivery_waiting(s->delivery) * 8 * 1000000 / rate_of(s, (unsigned)fastest);
+    return delay(s, slot) <= delay(s, (unsigned)fastest) + (span)wait;
+}
+
 uint8_t session_explain(const struct session *s, uint16_t target, int *first)
 {
     const struct session_target *t = &s->targets[target < SESSION_TARGETS ? target : 0];

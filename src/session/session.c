@@ -14,9 +14,9 @@
 #include "session/internal.h"
 
 #define TICK (50 * MSEC)
-#define NO_PATH_LIMIT (100 * MSEC) /* chosen: a handover with a gap is not yet an outage */
-#define STALE_AFTER (1 * SEC)      /* chosen: above the first retransmission timeouts of TCP and QUIC */
-#define PROVE_LIMIT (2 * SEC)      /* chosen: below SESSION_TENTATIVE_LIFE, above the round trip of any path */
+#define NO_PATH_LIMIT (100 * MSEC)  /* chosen: a handover with a gap is not yet an outage */
+#define STALE_AFTER (1 * SEC)       /* chosen: above the first retransmission timeouts of TCP and QUIC */
+#define PROVE_LIMIT (2 * SEC)       /* chosen: below SESSION_TENTATIVE_LIFE, above the round trip of any path */
 #define CODEL_INTERVAL (100 * MSEC) /* RFC 8289 4.2: of the usual round trip; a longer one is its own */
 #define LEARNING_TARGET                                                                                                \
     (30 * MSEC) /* chosen: to drop what waits for a rate that is not known yet is to keep it from being known */
@@ -69,6 +69,7 @@ struct session *session_new(const struct session_options *o, instant now)
     s->flowq = flowq_new(&fq);
     s->reseq = reseq_new(o->reseq_pkts);
     s->stream = stream_new();
+    s->delivery = o->delivery ? delivery_new(o->delivery) : NULL;
     replay_seq_init(&s->seqs);
     s->id = rng_u64(o->rng);
     s->rekey_at = INSTANT_NEVER;
@@ -76,7 +77,8 @@ struct session *session_new(const struct session_options *o, instant now)
     s->no_path_since = now;
     s->alive_until = now + o->wait;
     s->last_reset = now - 10 * SEC;
-    if (!s->flowq || !s->reseq || !s->stream) {
+    s->o.delivery = NULL; /* the caller's */
+    if (!s->flowq || !s->reseq || !s->stream || (o->delivery && !s->delivery)) {
         session_free(s);
         return NULL;
     }
@@ -102,6 +104,7 @@ void session_free(struct session *s)
     flowq_free(s->flowq);
     reseq_free(s->reseq);
     stream_free(s->stream);
+    delivery_free(s->delivery);
     ident_wipe(s, sizeof(*s));
     free(s);
 }
@@ -121,6 +124,8 @@ void session_break(struct session *s)
     if (!s->up)
         return;
     s->up = false;
+    if (s->delivery)
+        delivery_break(s->delivery, -ECONNRESET);
     session_event(s, SESSION_CLOSED, 0, false, 0);
 }
 
@@ -200,16 +205,41 @@ void session_mark_open(struct session *s, uint32_t path_id)
     }
 }
 
+/* Takes the reference of a packet or chunk that this path will not bring. Chunks go by another; of packets nobody waits
+ * for one that is so late. */
+static void give_up(struct session *s, struct pbuf *b)
+{
+    if (b->tracked)
+        carry_lost(s, b);
+    else
+        pbuf_unref(b);
+}
+
+/* Nobody took over what was in flight on a path that has been dead for long, or that goes: whoever sent it has sent it
+ * again since. */
+static void drop_inflight(struct session *s, struct spath *p)
+{
+    struct pbuf *b;
+
+    while ((b = path_take_inflight(p->path)))
+        give_up(s, b);
+    if (p->stash)
+        give_up(s, p->stash);
+    p->stash = NULL;
+}
+
 /* Everything of a path that belongs to this session, not its specification. */
 static void path_unstart(struct session *s, unsigned slot)
 {
     struct spath *p = &s->paths[slot];
 
+    if (p->path) {
+        carry_told(s, slot);
+        drop_inflight(s, p);
+    }
     path_free(p->path);
     p->path = NULL;
     p->id = 0;
-    pbuf_unref(p->stash);
-    p->stash = NULL;
     for (; p->dup_count > 0; p->dup_count--) {
         pbuf_unref(p->dup[p->dup_head].b);
         p->dup_head = (p->dup_head + 1) % DUP_MAX;
@@ -373,6 +403,14 @@ static bool other_path_active(const struct session *s, unsigned slot)
     return false;
 }
 
+static void go_again(struct session *s, struct pbuf *b, unsigned from)
+{
+    if (b->tracked)
+        carry_lost(s, b);
+    else
+        reinject_push(s, b, from);
+}
+
 /* What is in flight on a path that is in doubt goes again over the others. */
 void session_reinject_path(struct session *s, unsigned slot, instant now)
 {
@@ -382,10 +420,10 @@ void session_reinject_path(struct session *s, unsigned slot, instant now)
     if (!p->path || !other_path_active(s, slot))
         return;
     if (p->stash)
-        reinject_push(s, p->stash, slot);
+        go_again(s, p->stash, slot);
     p->stash = NULL;
     while ((b = path_take_inflight(p->path)))
-        reinject_push(s, b, slot);
+        go_again(s, b, slot);
 }
 
 /* A record that a working path has lost goes again over whatever path is offered it first, while its flow can still
@@ -394,6 +432,7 @@ void session_resend_lost(struct session *s, unsigned slot, instant now)
 {
     struct pbuf *b;
 
+    carry_told(s, slot);
     while ((b = path_take_lost(s->paths[slot].path))) {
         if (now - b->stamp < RESEND_LIFE)
             reinject_push(s, b, SESSION_SLOTS);
@@ -454,6 +493,7 @@ void session_restart(struct session *s, uint64_t id, instant now)
     }
     reinject_clear(s);
     size_clear(s);
+    carry_restart(s);
     stream_reset(s->stream);
     replay_seq_init(&s->seqs);
     s->tx_seq = 0;
@@ -560,18 +600,6 @@ static span resend_span(const struct path_metrics m[SESSION_SLOTS], uint8_t slot
     return longest;
 }
 
-/* Nobody took over what was in flight on a path that has been dead for long: whoever sent it has sent it again since.
- */
-static void drop_inflight(struct spath *p)
-{
-    struct pbuf *b;
-
-    while ((b = path_take_inflight(p->path)))
-        pbuf_unref(b);
-    pbuf_unref(p->stash);
-    p->stash = NULL;
-}
-
 static bool any_flow(void *ctx, const struct flow *f)
 {
     return true;
@@ -635,7 +663,8 @@ static void slow_work(struct session *s, instant now)
         session_path_events(s, i, now);
         path_get_metrics(p->path, now, &m[i]);
         if (m[i].state == PATH_DOWN && now - m[i].state_since > STALE_AFTER)
-            drop_inflight(p);
+            drop_inflight(s, p);
+        carry_told(s, i);
     }
     tune(s, m, now);
     if (any_path(s)) {
@@ -655,6 +684,8 @@ static void slow_work(struct session *s, instant now)
         s->rekey_at = MIN(s->rekey_at, now);
     if (s->cur && now - s->cur->born > SESSION_REJECT_AFTER && s->up && now > s->alive_until) {
         s->up = false;
+        if (s->delivery)
+            delivery_break(s->delivery, -ETIMEDOUT);
         session_event(s, SESSION_DOWN, 0, false, 0);
     }
     if (!s->up)
@@ -666,7 +697,7 @@ static void slow_work(struct session *s, instant now)
 static bool has_data(const struct session *s)
 {
     return s->reinject[FLOW_INTERACTIVE].count > 0 || s->reinject[FLOW_BULK].count > 0 ||
-           !flowq_empty(s->flowq, FLOW_INTERACTIVE) || !flowq_empty(s->flowq, FLOW_BULK);
+           !flowq_empty(s->flowq, FLOW_INTERACTIVE) || !flowq_empty(s->flowq, FLOW_BULK) || carry_wants_send(s);
 }
 
 instant session_next_expiry(const struct session *s, instant now)

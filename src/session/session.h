@@ -12,6 +12,7 @@
 #include "base/instant.h"
 #include "base/rng.h"
 #include "path/path.h"
+#include "session/delivery.h"
 #include "session/flowq.h"
 #include "session/handshake.h"
 #include "session/reseq.h"
@@ -149,6 +150,7 @@ struct session_options {
     size_t reseq_pkts;
     const uint8_t *reset_secret;  /* 32 bytes, or NULL: give no reset tokens */
     bool (*mark)(struct pbuf *b); /* as flowq_options.mark, of a packet as session_enqueue takes it; or NULL */
+    const struct delivery_options *delivery; /* NULL: it carries packets alone */
 };
 
 struct session;
@@ -158,6 +160,10 @@ struct session *session_new(const struct session_options *o, instant now);
 void session_free(struct session *s);
 
 void *session_owner(const struct session *s);
+/* To write to and to read from; ask session_output afterwards. NULL unless it was asked for. It breaks with -ECONNRESET
+ * when the peer ends the session or has lost its state, -ETIMEDOUT when there was no path for too long, -EPROTO when
+ * the peer breaks its rules. */
+struct delivery *session_delivery(struct session *s);
 
 /* --- establishing --- */
 

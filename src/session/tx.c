@@ -67,9 +67,12 @@ static int seal(struct session *s, unsigned slot, const uint8_t *plain, size_t l
  * just read from cold memory it then finds in the cache. */
 static int seal_data(struct session *s, unsigned slot, struct pbuf *b, uint8_t *out, instant now)
 {
-    if (b->tail_len == 0)
+    if (b->tracked)
+        carry_gather(s, b, out + SEALED_HEADER_LEN);
+    else if (b->tail_len > 0)
+        pbuf_gather(b, out + SEALED_HEADER_LEN);
+    else
         return seal(s, slot, b->data, b->len, out, now);
-    pbuf_gather(b, out + SEALED_HEADER_LEN);
     return seal(s, slot, out + SEALED_HEADER_LEN, b->len, out, now);
 }
 
@@ -389,6 +392,10 @@ static bool may(void *ctx, const struct flow *f)
 
 static struct pbuf *drop_too_big(struct session *s, struct pbuf *b)
 {
+    if (b->tracked) {
+        carry_lost(s, b); /* cut anew it will fit */
+        return NULL;
+    }
     s->info.drops[DROP_TOO_BIG]++;
     pbuf_unref(b);
     return NULL;
@@ -456,14 +463,14 @@ static struct pbuf *pull(struct session *s, unsigned slot, instant now)
         if (b)
             number(s, f, b, slot, now);
     }
-    return b;
+    return b ? b : carry_pull(s, slot, now);
 }
 
 static bool has_more(const struct session *s, unsigned slot)
 {
     return s->paths[slot].stash || s->paths[slot].dup_count > 0 || s->reinject[FLOW_INTERACTIVE].count > 0 ||
            s->reinject[FLOW_BULK].count > 0 || !flowq_empty(s->flowq, FLOW_INTERACTIVE) ||
-           !flowq_empty(s->flowq, FLOW_BULK);
+           !flowq_empty(s->flowq, FLOW_BULK) || carry_wants_send(s);
 }
 
 static bool data_output(struct session *s, unsigned slot, uint8_t *buf, struct session_tx *ret, instant now)
@@ -492,7 +499,10 @@ static bool data_output(struct session *s, unsigned slot, uint8_t *buf, struct s
         tos = note_tos(b);
         put_be16(b->data + 10, time64_from(now));
         if (seal_data(s, slot, b, buf + used, now) < 0) {
-            pbuf_unref(b);
+            if (b->tracked)
+                carry_lost(s, b);
+            else
+                pbuf_unref(b);
             break;
         }
         sent(s, slot, len, b, true, has_more(s, slot), now);
@@ -519,6 +529,7 @@ bool session_output(struct session *s, uint8_t *buf, struct session_tx *ret, ins
         return true;
     if (!s->up || !s->cur || now - s->cur->born > SESSION_REJECT_AFTER)
         return false;
+    carry_say_limit(s, now);
     sched_refresh(s, now);
     for (unsigned i = 0; i < SESSION_SLOTS; i++)
         if (control_output(s, i, buf, ret, now))

@@ -6,6 +6,7 @@
  *     data:    u8 1 or 0x81 | u8 paths | u16 flow | u32 sequence | u16 back | u16 time | one IP packet
  *     piece:   as data, with u8 3 or 0x83 and u16 packet | u16 offset, bit 15: the last, before bytes of the IP packet
  *     control: u8 2 | u8 flags | u16 time | frames (wire/frame.h)
+ *     chunk:   u8 4 or 0x84, the last | u8 0 | u48 place | u16 0 | u16 time | bytes of a stream from that place on
  * `sequence` numbers the session's data records (low 32 bits), `back` is the distance to the previous record of the
  * same flow (0: it need not be waited for), `paths` the slots that the flow used lately, a bit each; `time` is the
  * sender's clock in units of 64 us. Duplicates of a data record differ in `time` alone. */
@@ -34,13 +35,14 @@ enum packet_type {
 /* Shorter than the shortest sealed record, so two ends cannot reset for ever. */
 #define RESET_LEN (8 + RESET_TOKEN_LEN)
 
-enum content_type { CONTENT_DATA = 1, CONTENT_CONTROL = 2, CONTENT_PIECE = 3 };
+enum content_type { CONTENT_DATA = 1, CONTENT_CONTROL = 2, CONTENT_PIECE = 3, CONTENT_CHUNK = 4 };
 #define CONTENT_TYPE_MASK 0x0f
 /* Beside CONTENT_DATA and CONTENT_PIECE: the packet's TCP or UDP checksum was not computed, since the seal protects the
  * bytes; who takes the packet out of the tunnel computes it. */
 #define DATA_CSUM_OWED 0x80
+#define CHUNK_LAST 0x80 /* beside CONTENT_CHUNK: the stream ends with it */
 
-#define DATA_HEADER_LEN 12
+#define DATA_HEADER_LEN 12 /* of a chunk, too */
 #define PIECE_HEADER_LEN 4 /* after the data header */
 #define PIECE_LAST 0x8000
 #define PIECE_OFFSET_MASK 0x7fff
@@ -91,4 +93,19 @@ static inline void data_header_get(const uint8_t *p, struct data_header *h)
     h->seq = get_be32(p + 4);
     h->back = get_be16(p + 8);
     h->time64 = get_be16(p + 10);
+}
+
+/* place: below 2^48. */
+static inline void chunk_header_put(uint8_t *p, uint64_t place, bool last)
+{
+    put_be64(p, (uint64_t)(CONTENT_CHUNK | (last ? CHUNK_LAST : 0)) << 56 | place);
+    put_be32(p + 8, 0);
+}
+
+/* False: what must be 0 is not. */
+static inline bool chunk_header_get(const uint8_t *p, uint64_t *ret_place, bool *ret_last)
+{
+    *ret_last = (p[0] & CHUNK_LAST) != 0;
+    *ret_place = get_be64(p) & ((UINT64_C(1) << 48) - 1);
+    return p[1] == 0 && get_be16(p + 8) == 0;
 }

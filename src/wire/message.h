@@ -10,6 +10,7 @@ enum message_type {
     MESSAGE_STEER_DONE = 3,  /* agent -> node: u32 version | u8 0 applied, else refused */
     MESSAGE_PATH_STATUS = 4, /* either: u32 path id | struct path_open */
     MESSAGE_PATH_GONE = 5,   /* either: u32 path id: abandoned, never used again */
+    MESSAGE_LIMIT = 6,       /* either: u64, what of its stream the peer may send (session/delivery.h) */
     MESSAGE_SKIPPABLE = 0x40,
 };
 

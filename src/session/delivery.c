@@ -1,0 +1,407 @@
+/* session/delivery.c - see delivery.h.
+ *
+ * Theory of operation. Each direction is a ring of bytes, indexed by their place in the stream, that doubles when more
+ * must be kept and goes when nothing is.
+ *
+ * Sending: `acked` <= what was cut <= `written`. Places that were acknowledged above `acked` are in acked_above, places
+ * to be cut again in `lost`. A chunk that was taken for lost and arrives after all has its fate told once, as lost, and
+ * its bytes are cut again: that costs bytes, no more. A place is acknowledged by whichever of its chunks is.
+ *
+ * Receiving: `read` <= `received` without a hole. `unread` are the ranges that are there and were not given to the
+ * reader. An unordered reader takes the lowest of them; what he took above `read` is in taken_above, and `read` follows
+ * when the hole below is filled and read.
+ *
+ * Limits: places of 48 bits; RANGES_MAX holes. Sources: as delivery.h; the window is RFC 9000 section 4.1's. */
+#include "session/delivery.h"
+
+#include "base/ranges.h"
+
+#include <errno.h>
+
+#define RING_MIN 16384 /* chosen: a dozen records */
+
+struct bytes {
+    uint8_t *data;
+    size_t capacity, capacity_max; /* powers of two */
+};
+
+struct delivery {
+    bool unordered;
+    int error;
+
+    struct bytes out;
+    uint64_t written, cut, acked, limit;
+    bool finished, last_due, last_acked; /* last_due: the end is to be said, again perhaps */
+    struct ranges acked_above, lost;
+    uint64_t lost_bytes, resent;
+
+    struct bytes in;
+    uint64_t read, limit_said;
+    bool has_end;
+    uint64_t end;
+    struct ranges unread, taken_above;
+};
+
+/* --- rings --- */
+
+static size_t lower_power_of_two(size_t n)
+{
+    size_t p = 1;
+
+    while (p <= n / 2)
+        p *= 2;
+    return p;
+}
+
+static void copy_in(struct bytes *b, uint64_t at, const uint8_t *data, size_t len)
+{
+    size_t from = at & (b->capacity - 1), first = MIN(len, b->capacity - from);
+
+    memcpy(b->data + from, data, first);
+    memcpy(b->data, data + first, len - first);
+}
+
+static void copy_out(const struct bytes *b, uint64_t at, uint8_t *data, size_t len)
+{
+    size_t from = at & (b->capacity - 1), first = MIN(len, b->capacity - from);
+
+    memcpy(data, b->data + from, first);
+    memcpy(data + first, b->data, len - first);
+}
+
+/* Room for the places from..to, of which those below `used` hold something. 0 or -ENOMEM. */
+static int hold(struct bytes *b, uint64_t from, uint64_t used, uint64_t to)
+{
+    struct bytes bigger = *b;
+
+    if (b->capacity >= to - from)
+        return 0;
+    for (bigger.capacity = MAX(b->capacity, (size_t)RING_MIN); bigger.capacity < to - from;)
+        bigger.capacity *= 2;
+    bigger.data = malloc(bigger.capacity);
+    if (!bigger.data)
+        return -ENOMEM;
+    /* What is kept stands in one piece or two in the old ring, and so it does in the new one. */
+    for (uint64_t at = from, n; at < used; at += n) {
+        n = MIN(used - at, b->capacity - (at & (b->capacity - 1)));
+        copy_in(&bigger, at, b->data + (at & (b->capacity - 1)), (size_t)n);
+    }
+    free(b->data);
+    *b = bigger;
+    return 0;
+}
+
+static void let_go(struct bytes *b)
+{
+    if (b->capacity <= RING_MIN)
+        return;
+    free(b->data);
+    b->data = NULL;
+    b->capacity = 0;
+}
+
+/* --- life --- */
+
+static size_t buffer_size(size_t wanted)
+{
+    return lower_power_of_two(
+        CLAMP(wanted ? wanted : DELIVERY_BUFFER_DEFAULT, (size_t)DELIVERY_WINDOW_INITIAL, (size_t)DELIVERY_BUFFER_MAX));
+}
+
+struct delivery *delivery_new(const struct delivery_options *o)
+{
+    struct delivery *d = calloc(1, sizeof(*d));
+
+    if (!d)
+        return NULL;
+    d->unordered = o->unordered;
+    d->out.capacity_max = buffer_size(o->send_bytes);
+    d->in.capacity_max = buffer_size(o->receive_bytes);
+    d->limit = DELIVERY_WINDOW_INITIAL;
+    d->limit_said = DELIVERY_WINDOW_INITIAL;
+    return d;
+}
+
+void delivery_free(struct delivery *d)
+{
+    if (!d)
+        return;
+    free(d->out.data);
+    free(d->in.data);
+    ranges_deinit(&d->acked_above);
+    ranges_deinit(&d->lost);
+    ranges_deinit(&d->unread);
+    ranges_deinit(&d->taken_above);
+    free(d);
+}
+
+bool delivery_has_begun(const struct delivery *d)
+{
+    return d->cut > 0 || d->last_acked || d->limit_said != DELIVERY_WINDOW_INITIAL || d->read > 0 ||
+           d->unread.count > 0;
+}
+
+void delivery_break(struct delivery *d, int error)
+{
+    if (d->error == 0)
+        d->error = error;
+}
+
+int delivery_error(const struct delivery *d)
+{
+    return d->error;
+}
+
+/* --- the application --- */
+
+size_t delivery_room(const struct delivery *d)
+{
+    uint64_t room = d->out.capacity_max - (d->written - d->acked);
+
+    return d->finished || d->error ? 0 : (size_t)MIN(room, DELIVERY_END_MAX - d->written);
+}
+
+int64_t delivery_write(struct delivery *d, const uint8_t *data, size_t len)
+{
+    size_t n = MIN(len, delivery_room(d));
+    int r;
+
+    if (d->error || d->finished)
+        return d->error ? d->error : -EPIPE;
+    if (n == 0)
+        return 0;
+    r = hold(&d->out, d->acked, d->written, d->written + n);
+    if (r < 0)
+        return r;
+    copy_in(&d->out, d->written, data, n);
+    d->written += n;
+    return (int64_t)n;
+}
+
+void delivery_finish(struct delivery *d)
+{
+    d->last_due |= !d->finished;
+    d->finished = true;
+}
+
+bool delivery_flushed(const struct delivery *d)
+{
+    return d->acked == d->written && (!d->finished || d->last_acked);
+}
+
+bool delivery_at_end(const struct delivery *d)
+{
+    return d->has_end && d->read == d->end;
+}
+
+static bool has_bytes(const struct delivery *d)
+{
+    return d->unread.count > 0 && (d->unordered || d->unread.items[0].from == d->read);
+}
+
+bool delivery_readable(const struct delivery *d)
+{
+    return has_bytes(d) || delivery_at_end(d) || d->error;
+}
+
+/* The reader has taken from..to. */
+static void take(struct delivery *d, uint64_t from, uint64_t to)
+{
+    /* Neither can fail but when an unordered reader leaves thousands of holes: then the bytes are given again, with
+     * their place. */
+    if (from > d->read && ranges_add(&d->taken_above, from, to) < 0)
+        return;
+    (void)!ranges_remove(&d->unread, from, to); /* from the start of a range: never in two */
+    if (from > d->read)
+        return;
+    d->read = to;
+    if (d->taken_above.count > 0 && d->taken_above.items[0].from <= d->read) {
+        d->read = d->taken_above.items[0].to;
+        ranges_remove_below(&d->taken_above, d->read);
+    }
+    if (d->unread.count == 0 && d->taken_above.count == 0)
+        let_go(&d->in);
+}
+
+int64_t delivery_read(struct delivery *d, uint8_t *buf, size_t max, uint64_t *ret_at)
+{
+    struct range r;
+    size_t n;
+
+    if (!has_bytes(d))
+        return delivery_at_end(d) ? 0 : d->error;
+    r = d->unread.items[0];
+    n = (size_t)MIN((uint64_t)max, r.to - r.from);
+    copy_out(&d->in, r.from, buf, n);
+    if (ret_at)
+        *ret_at = r.from;
+    take(d, r.from, r.from + n);
+    return (int64_t)n;
+}
+
+/* --- out --- */
+
+static uint64_t sendable(const struct delivery *d)
+{
+    uint64_t most = MIN(d->written, d->limit);
+
+    return most > d->cut ? most - d->cut : 0;
+}
+
+bool delivery_wants_send(const struct delivery *d)
+{
+    return !d->error && (d->lost.count > 0 || sendable(d) > 0 || (d->last_due && d->cut == d->written));
+}
+
+uint64_t delivery_waiting(const struct delivery *d)
+{
+    return d->lost.count > 0 ? d->lost_bytes : sendable(d);
+}
+
+static bool is_last(const struct delivery *d, uint64_t to)
+{
+    return d->finished && to == d->written;
+}
+
+bool delivery_cut(struct delivery *d, size_t max, struct chunk *ret)
+{
+    uint64_t n;
+
+    if (!delivery_wants_send(d) || max == 0)
+        return false;
+    if (d->lost.count > 0) {
+        struct range r = d->lost.items[0];
+
+        n = MIN(r.to - r.from, (uint64_t)max);
+        ranges_remove_below(&d->lost, r.from + n);
+        d->lost_bytes -= n;
+        d->resent += n;
+        *ret = (struct chunk){ .at = r.from, .len = (uint32_t)n, .last = is_last(d, r.from + n) };
+    } else {
+        n = MIN(sendable(d), (uint64_t)max);
+        *ret = (struct chunk){ .at = d->cut, .len = (uint32_t)n, .last = is_last(d, d->cut + n) };
+        d->cut += n;
+    }
+    d->last_due &= !ret->last;
+    return true;
+}
+
+void delivery_copy(const struct delivery *d, const struct chunk *c, uint8_t *out)
+{
+    if (d->out.capacity >= c->len && c->len > 0)
+        copy_out(&d->out, c->at, out, c->len);
+    else
+        memset(out, 0, c->len); /* all of it was acknowledged, and the ring is gone */
+}
+
+void delivery_on_acked(struct delivery *d, const struct chunk *c)
+{
+    uint64_t to = c->at + c->len;
+
+    d->last_acked |= c->last;
+    d->last_due &= !d->last_acked;
+    if (to <= d->acked)
+        return;
+    if (d->lost.count > 0 && ranges_remove(&d->lost, c->at, to) == 0)
+        d->lost_bytes = ranges_sum(&d->lost);
+    if (c->at > d->acked) {
+        /* If it cannot be remembered, it is as if it had been lost. */
+        if (ranges_add(&d->acked_above, c->at, to) < 0)
+            delivery_on_lost(d, c);
+        return;
+    }
+    d->acked = to;
+    if (d->acked_above.count > 0 && d->acked_above.items[0].from <= to)
+        d->acked = MAX(to, d->acked_above.items[0].to);
+    ranges_remove_below(&d->acked_above, d->acked);
+    if (d->lost.count > 0) {
+        ranges_remove_below(&d->lost, d->acked);
+        d->lost_bytes = ranges_sum(&d->lost);
+    }
+    if (d->acked == d->written)
+        let_go(&d->out);
+}
+
+void delivery_on_lost(struct delivery *d, const struct chunk *c)
+{
+    uint64_t from = MAX(c->at, d->acked), to = c->at + c->len;
+
+    d->last_due |= c->last && !d->last_acked;
+    /* What is in between may have come by other chunks. */
+    for (size_t i = ranges_find(&d->acked_above, from); from < to; i++) {
+        uint64_t end = i < d->acked_above.count ? MIN(to, MAX(from, d->acked_above.items[i].from)) : to;
+
+        if (ranges_add(&d->lost, from, end) < 0) {
+            delivery_break(d, -ENOMEM);
+            return;
+        }
+        if (i == d->acked_above.count)
+            break;
+        from = MAX(from, d->acked_above.items[i].to);
+    }
+    d->lost_bytes = ranges_sum(&d->lost);
+}
+
+void delivery_on_limit(struct delivery *d, uint64_t limit)
+{
+    d->limit = MAX(d->limit, limit);
+}
+
+/* --- in --- */
+
+int delivery_on_chunk(struct delivery *d, const struct chunk *c, const uint8_t *bytes)
+{
+    uint64_t from = c->at, to = c->at + c->len;
+    uint64_t used = d->unread.count > 0 ? d->unread.items[d->unread.count - 1].to : d->read;
+    int r;
+
+    if (to > d->limit_said || (d->has_end && (to > d->end || (c->last && to != d->end))))
+        return -EPROTO;
+    if (c->last && !d->has_end) {
+        if (used > to || d->read > to ||
+            (d->taken_above.count > 0 && d->taken_above.items[d->taken_above.count - 1].to > to))
+            return -EPROTO;
+        d->has_end = true;
+        d->end = to;
+    }
+    from = MAX(from, d->read);
+    if (from >= to || d->error)
+        return 0;
+    r = hold(&d->in, d->read, used, to);
+    if (r == 0)
+        r = ranges_add(&d->unread, from, to);
+    /* An unordered reader has some of it already. */
+    for (size_t i = ranges_find(&d->taken_above, from);
+         r == 0 && i < d->taken_above.count && d->taken_above.items[i].from < to; i++)
+        r = ranges_remove(&d->unread, d->taken_above.items[i].from, d->taken_above.items[i].to);
+    if (r == 0)
+        copy_in(&d->in, from, bytes + (from - c->at), (size_t)(to - from));
+    return r;
+}
+
+bool delivery_pop_limit(struct delivery *d, uint64_t *ret)
+{
+    uint64_t limit = MIN(d->read + d->in.capacity_max, DELIVERY_END_MAX);
+
+    /* Each quarter of the window: the peer hears of it a round trip before it has to stop. */
+    if (d->has_end || limit - d->limit_said < (d->limit_said == DELIVERY_WINDOW_INITIAL ? 1 : d->in.capacity_max / 4))
+        return false;
+    d->limit_said = limit;
+    *ret = limit;
+    return true;
+}
+
+void delivery_info(const struct delivery *d, struct delivery_info *ret)
+{
+    *ret = (struct delivery_info){
+        .written = d->written,
+        .acked = d->acked,
+        .read = d->read,
+        .received = d->unread.count > 0 && d->unread.items[0].from == d->read ? d->unread.items[0].to : d->read,
+        .resent = d->resent,
+        .holes = d->unread.count,
+        .send_limit = d->limit,
+        .buffered_tx = d->out.capacity,
+        .buffered_rx = d->in.capacity,
+    };
+}

@@ -1,0 +1,95 @@
+/* session/delivery.h - bytes from one application to another, without loss.
+ *
+ * A delivery carries a stream of bytes each way. What was written is cut into chunks, each for the path that asks for
+ * it and as large as that path carries; a chunk names the place of its first byte, so paths need no order among
+ * themselves. What a path loses is told here and cut anew, for whichever path is offered it. The receiver gives the
+ * bytes in order, or (unordered) as they come with their places. Semantics 4 and 2 of Habib, Christin, Chuang: Taking
+ * advantage of multihoming with session layer striping.
+ *
+ * One window for the whole session bounds what the receiver must keep: the sender may send what lies below the limit
+ * that the receiver said last, DELIVERY_WINDOW_INITIAL before it said any.
+ *
+ * Pure: no clock, no socket. session.c moves chunks and limits; the application writes and reads. */
+#pragma once
+
+#include "base/base.h"
+
+#define DELIVERY_WINDOW_INITIAL 65536
+#define DELIVERY_BUFFER_DEFAULT (8u << 20) /* chosen: 100 Mbit/s for 600 ms */
+#define DELIVERY_BUFFER_MAX (64u << 20)
+#define DELIVERY_END_MAX ((UINT64_C(1) << 48) - 1) /* the place is 48 bits on the wire */
+
+struct delivery;
+
+struct delivery_options {
+    size_t send_bytes, receive_bytes; /* at most that much is kept; rounded down to a power of two; 0: the default */
+    bool unordered;                   /* the reader takes bytes as they come */
+};
+
+struct chunk {
+    uint64_t at; /* of its first byte */
+    uint32_t len;
+    bool last; /* nothing follows */
+};
+
+/* NULL when out of memory. Memory for bytes is taken when there are any. */
+struct delivery *delivery_new(const struct delivery_options *o);
+/* Accepts NULL. */
+void delivery_free(struct delivery *d);
+
+/* --- the application --- */
+
+/* Copies as much as fits: that many bytes; 0: full. -EPIPE after delivery_finish; -ENOMEM; what broke it. */
+int64_t delivery_write(struct delivery *d, const uint8_t *data, size_t len);
+/* Bytes that delivery_write would take now. */
+size_t delivery_room(const struct delivery *d);
+/* Nothing more will be written: the peer reads an end after the last byte. */
+void delivery_finish(struct delivery *d);
+/* Everything that was written, and the end if it was said, has reached the peer. */
+bool delivery_flushed(const struct delivery *d);
+
+/* Bytes into buf, in one piece; *ret_at (may be NULL) is the place of the first. 0: none now, or the end
+ * (delivery_at_end). What broke it, when all has been read that came before. */
+int64_t delivery_read(struct delivery *d, uint8_t *buf, size_t max, uint64_t *ret_at);
+/* delivery_read would give bytes, the end, or an error. */
+bool delivery_readable(const struct delivery *d);
+bool delivery_at_end(const struct delivery *d);
+
+/* Some of it, or of its limits, has been told to the peer. */
+bool delivery_has_begun(const struct delivery *d);
+/* Nothing goes on: error is a negative errno that reads and writes return from now on. The first one stays. */
+void delivery_break(struct delivery *d, int error);
+int delivery_error(const struct delivery *d);
+
+/* --- the session: out --- */
+
+/* Something may be cut now. */
+bool delivery_wants_send(const struct delivery *d);
+/* Bytes of it: for who decides whether a slow path is worth waiting for. */
+uint64_t delivery_waiting(const struct delivery *d);
+/* The next chunk of at most max bytes; what was lost goes first. False: none. */
+bool delivery_cut(struct delivery *d, size_t max, struct chunk *ret);
+/* Its bytes. What reached the peer by another chunk meanwhile may be anything: the peer does not look at it. */
+void delivery_copy(const struct delivery *d, const struct chunk *c, uint8_t *out);
+/* Each chunk that was cut meets its fate once. */
+void delivery_on_acked(struct delivery *d, const struct chunk *c);
+void delivery_on_lost(struct delivery *d, const struct chunk *c);
+/* The peer's limit; one that is lower than before says nothing new. */
+void delivery_on_limit(struct delivery *d, uint64_t limit);
+
+/* --- the session: in --- */
+
+/* 0, also for what is there already; -EPROTO: beyond the limit or the end; -ENOMEM, -ENOSPC: it cannot be kept, and
+ * who sent it believes that it was. */
+MUST_CHECK int delivery_on_chunk(struct delivery *d, const struct chunk *c, const uint8_t *bytes);
+/* True when the peer should hear a new limit, which is then taken for said. */
+bool delivery_pop_limit(struct delivery *d, uint64_t *ret);
+
+struct delivery_info {
+    uint64_t written, acked, read, received; /* bytes; received: of all that came, how much is without a hole */
+    uint64_t resent;                         /* bytes that were cut again */
+    size_t holes;                            /* pieces that wait for an earlier one */
+    uint64_t send_limit;
+    size_t buffered_tx, buffered_rx; /* bytes of memory */
+};
+void delivery_info(const struct delivery *d, struct delivery_info *ret);

@@ -1,0 +1,246 @@
+/* Unit tests of src/session/delivery.c: two of them over a network that loses, repeats and reorders chunks. */
+#include "session/delivery.h"
+#include "base/rng.h"
+#include "tests/unit/test.h"
+
+#include <errno.h>
+
+#define FLIGHT_MAX 64
+
+static uint8_t text_at(uint64_t at)
+{
+    return (uint8_t)(at * 131 + (at >> 8) * 7 + (at >> 16));
+}
+
+/* --- the network: chunks in flight, in no order --- */
+
+struct net {
+    struct delivery *from, *to;
+    struct rng *rng;
+    unsigned lost_percent, twice_percent, late_percent;
+    struct {
+        struct chunk c;
+        uint8_t bytes[1500];
+    } flight[FLIGHT_MAX];
+    size_t count;
+};
+
+static bool chance(struct rng *g, unsigned percent)
+{
+    return rng_u64(g) % 100 < percent;
+}
+
+static void send_some(struct net *n)
+{
+    while (n->count < FLIGHT_MAX) {
+        struct chunk c;
+
+        /* Paths carry different sizes. */
+        if (!delivery_cut(n->from, 1 + rng_u64(n->rng) % 1500, &c))
+            return;
+        n->flight[n->count].c = c;
+        delivery_copy(n->from, &c, n->flight[n->count].bytes);
+        n->count++;
+    }
+}
+
+static void arrive(struct net *n)
+{
+    size_t i;
+
+    if (n->count == 0)
+        return;
+    i = rng_u64(n->rng) % n->count;
+    if (chance(n->rng, n->lost_percent)) {
+        delivery_on_lost(n->from, &n->flight[i].c);
+        if (chance(n->rng, n->late_percent)) /* it was taken for lost, and comes after all */
+            assert_int_equal(delivery_on_chunk(n->to, &n->flight[i].c, n->flight[i].bytes), 0);
+    } else {
+        assert_int_equal(delivery_on_chunk(n->to, &n->flight[i].c, n->flight[i].bytes), 0);
+        if (chance(n->rng, n->twice_percent))
+            assert_int_equal(delivery_on_chunk(n->to, &n->flight[i].c, n->flight[i].bytes), 0);
+        delivery_on_acked(n->from, &n->flight[i].c);
+    }
+    n->flight[i] = n->flight[--n->count];
+}
+
+static void say_limit(struct net *n)
+{
+    uint64_t limit;
+
+    if (delivery_pop_limit(n->to, &limit))
+        delivery_on_limit(n->from, limit);
+}
+
+static void transfer(const struct delivery_options *o, uint64_t seed, uint64_t total)
+{
+    struct prng p;
+    struct rng g;
+    struct net n = { .lost_percent = 10, .twice_percent = 5, .late_percent = 50 };
+    uint8_t *seen = calloc(total, 1), buf[4000];
+    uint64_t written = 0, got = 0, at;
+    struct delivery_info info;
+
+    prng_init(&p, seed);
+    g = prng_rng(&p);
+    n.rng = &g;
+    n.from = delivery_new(o);
+    n.to = delivery_new(o);
+    assert_true(seen && n.from && n.to);
+    while (!delivery_at_end(n.to)) {
+        int64_t r;
+        size_t len = rng_u64(&g) % sizeof(buf);
+
+        len = (size_t)MIN(len, total - written);
+        for (size_t i = 0; i < len; i++)
+            buf[i] = text_at(written + i);
+        if (len > 0) {
+            r = delivery_write(n.from, buf, len);
+            assert_true(r >= 0 && r <= (int64_t)len);
+            written += (uint64_t)r;
+        }
+        if (written == total)
+            delivery_finish(n.from);
+        send_some(&n);
+        for (int i = 0; i < 4; i++)
+            arrive(&n);
+        while (chance(&g, 70) && (r = delivery_read(n.to, buf, 1 + rng_u64(&g) % sizeof(buf), &at)) > 0) {
+            assert_true(o->unordered || at == got);
+            for (int64_t i = 0; i < r; i++) {
+                assert_int_equal(buf[i], text_at(at + (uint64_t)i));
+                assert_int_equal(seen[at + (uint64_t)i]++, 0);
+            }
+            got += (uint64_t)r;
+        }
+        say_limit(&n);
+    }
+    assert_int_equal(got, total);
+    assert_int_equal(delivery_read(n.to, buf, sizeof(buf), NULL), 0);
+    while (!delivery_flushed(n.from)) {
+        send_some(&n);
+        arrive(&n);
+    }
+    assert_false(delivery_wants_send(n.from));
+    assert_int_equal(delivery_write(n.from, buf, 1), -EPIPE);
+    delivery_info(n.from, &info);
+    assert_int_equal(info.acked, total);
+    assert_true(info.resent > 0);
+    delivery_free(n.from);
+    delivery_free(n.to);
+    free(seen);
+}
+
+static void test_ordered(void **state)
+{
+    for (uint64_t seed = 1; seed <= 10; seed++)
+        transfer(&(struct delivery_options){ .send_bytes = 65536, .receive_bytes = 65536 << (seed % 3) }, seed, 400000);
+}
+
+static void test_unordered(void **state)
+{
+    for (uint64_t seed = 1; seed <= 10; seed++)
+        transfer(&(struct delivery_options){ .send_bytes = 65536, .receive_bytes = 65536, .unordered = true }, seed,
+                 400000);
+}
+
+static void test_nothing_but_an_end(void **state)
+{
+    const struct delivery_options o = { 0 };
+    struct delivery *d = delivery_new(&o), *e = delivery_new(&o);
+    struct chunk c;
+
+    assert_false(delivery_cut(d, 1000, &c));
+    delivery_finish(d);
+    assert_false(delivery_flushed(d));
+    assert_true(delivery_cut(d, 1000, &c) && c.last && c.len == 0);
+    assert_false(delivery_cut(d, 1000, &c));
+    delivery_on_lost(d, &c);
+    assert_true(delivery_cut(d, 1000, &c) && c.last && c.len == 0);
+    assert_false(delivery_readable(e));
+    assert_int_equal(delivery_on_chunk(e, &c, NULL), 0);
+    assert_true(delivery_readable(e) && delivery_at_end(e));
+    delivery_on_acked(d, &c);
+    assert_true(delivery_flushed(d));
+    delivery_free(d);
+    delivery_free(e);
+}
+
+static void test_window(void **state)
+{
+    const struct delivery_options o = { .send_bytes = 1 << 20, .receive_bytes = 1 << 17 };
+    struct delivery *d = delivery_new(&o), *e = delivery_new(&o);
+    static uint8_t data[1 << 20];
+    uint64_t limit, sent = 0;
+    struct chunk c;
+
+    assert_int_equal(delivery_write(d, data, sizeof(data)), sizeof(data));
+    assert_int_equal(delivery_write(d, data, 1), 0); /* full */
+    while (delivery_cut(d, 1000, &c))
+        sent += c.len;
+    assert_int_equal(sent, DELIVERY_WINDOW_INITIAL);
+    assert_int_equal(delivery_waiting(d), 0);
+    assert_true(delivery_pop_limit(e, &limit));
+    assert_int_equal(limit, 1 << 17);
+    assert_false(delivery_pop_limit(e, &limit));
+    delivery_on_limit(d, limit);
+    delivery_on_limit(d, 5); /* says nothing new */
+    assert_int_equal(delivery_waiting(d), (1 << 17) - DELIVERY_WINDOW_INITIAL);
+    delivery_free(d);
+    delivery_free(e);
+}
+
+/* A peer that breaks the rules is refused, and nothing of it is kept. */
+static void test_lies(void **state)
+{
+    const struct delivery_options o = { .receive_bytes = 1 << 17 };
+    struct delivery *d = delivery_new(&o);
+    static const uint8_t data[1000];
+    struct delivery_info info;
+    struct chunk c = { .at = DELIVERY_WINDOW_INITIAL - 999, .len = 1000 };
+
+    assert_int_equal(delivery_on_chunk(d, &c, data), -EPROTO); /* beyond the limit */
+    c = (struct chunk){ .at = DELIVERY_END_MAX, .len = 1000 };
+    assert_int_equal(delivery_on_chunk(d, &c, data), -EPROTO);
+    c = (struct chunk){ .at = 5000, .len = 1000 };
+    assert_int_equal(delivery_on_chunk(d, &c, data), 0);
+    c = (struct chunk){ .at = 0, .len = 100, .last = true };
+    assert_int_equal(delivery_on_chunk(d, &c, data), -EPROTO); /* there is more behind */
+    c = (struct chunk){ .at = 6000, .len = 100, .last = true };
+    assert_int_equal(delivery_on_chunk(d, &c, data), 0);
+    c = (struct chunk){ .at = 6050, .len = 100 };
+    assert_int_equal(delivery_on_chunk(d, &c, data), -EPROTO); /* after the end */
+    c = (struct chunk){ .at = 6000, .len = 99, .last = true };
+    assert_int_equal(delivery_on_chunk(d, &c, data), -EPROTO); /* another end */
+    delivery_info(d, &info);
+    assert_int_equal(info.holes, 1);
+    assert_int_equal(info.received, 0);
+    assert_false(delivery_readable(d));
+    delivery_free(d);
+}
+
+static void test_broken(void **state)
+{
+    const struct delivery_options o = { 0 };
+    struct delivery *d = delivery_new(&o);
+    uint8_t buf[100] = { 1 };
+    struct chunk c = { .at = 0, .len = 100 };
+
+    assert_int_equal(delivery_on_chunk(d, &c, buf), 0);
+    delivery_break(d, -ECONNRESET);
+    delivery_break(d, -ETIMEDOUT);
+    assert_int_equal(delivery_error(d), -ECONNRESET);
+    assert_int_equal(delivery_write(d, buf, 1), -ECONNRESET);
+    assert_int_equal(delivery_read(d, buf, sizeof(buf), NULL), 100); /* what came before is not lost */
+    assert_int_equal(delivery_read(d, buf, sizeof(buf), NULL), -ECONNRESET);
+    delivery_free(d);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_ordered), cmocka_unit_test(test_unordered), cmocka_unit_test(test_nothing_but_an_end),
+        cmocka_unit_test(test_window),  cmocka_unit_test(test_lies),      cmocka_unit_test(test_broken),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
