@@ -19,7 +19,7 @@
 #   hawser_silent_WAY_late runs in which suspicion was first told after the end of the fault's own gap: the longest that
 #                          began within 200 ms of the fault
 #
-# All in ms. A fault's time is that before the emulator is told. Medians, with worst and best.
+# A flow of MPTCP's that does not end within 25 s counts as NEVER. All in ms. A fault's time is that before the emulator is told. Medians, with worst and best.
 
 # shellcheck source-path=SCRIPTDIR source=tunnel-lib.sh
 . "$(dirname "$(readlink -f "$0")")/tunnel-lib.sh"
@@ -93,7 +93,16 @@ strike() {
     nap 0.2
     FAULT=$EPOCHREALTIME
     links_hit "$2" $busy
-    links_flow_end flow
+    if [[ $1 == hawser ]]; then
+        links_flow_end flow
+    elif bg_wait flow-from; then
+        bg_wait flow || lab_fail "receive flow: $(<"$(bg_log flow)")"
+    else
+        bg_stop flow
+        GAP[$key]+=" $NEVER" BACK[$key]+=" $NEVER"
+        echo "  round $((i + 1)), $key: l$busy hit, and the flow never ended"
+        return
+    fi
     gap=$(gap_ms flow ".to > 0 and .from < $OWN" | jq .ms)
     GAP[$key]+=" $gap"
     CALM[$key]+=" $(gap_ms flow ".to <= 0 and .from > -$OWN" | jq .ms)"
