@@ -197,46 +197,13 @@ void outside_send(struct worker *w, const struct session_tx *tx, const uint8_t *
 
 /* --- uplinks --- */
 
-static uint32_t hash_addresses(const struct nlmon_link *l)
-{
-    uint32_t h = 2166136261u; /* FNV-1a: only compared with itself */
-
-    for (size_t i = 0; i < l->addrs_count; i++) {
-        if (l->addrs[i].tentative || addr_is_link_local(&l->addrs[i].addr))
-            continue;
-        for (size_t j = 0; j < 16; j++)
-            h = (h ^ l->addrs[i].addr.bytes[j]) * 16777619u;
-    }
-    return h;
-}
-
-static bool has_address(const struct nlmon_link *l, uint8_t family)
-{
-    for (size_t i = 0; i < l->addrs_count; i++)
-        if (l->addrs[i].addr.family == family && !l->addrs[i].tentative && addr_is_unicast(&l->addrs[i].addr) &&
-            !addr_is_link_local(&l->addrs[i].addr))
-            return true;
-    return false;
-}
-
-static const struct nlmon_default *default_route(const struct nlmon_link *l, uint8_t family)
-{
-    const struct nlmon_default *best = NULL;
-
-    for (size_t i = 0; i < l->defaults_count; i++)
-        if (l->defaults[i].family == family && l->defaults[i].table < ROUTE_TABLE_TUNNEL &&
-            (!best || l->defaults[i].metric < best->metric))
-            best = &l->defaults[i];
-    return best;
-}
-
 static bool is_candidate(const struct daemon *d, const struct nlmon_link *l)
 {
     if (l->loopback || strcmp(l->name, tun_name(d->workers[0].tun)) == 0)
         return false;
     if (d->config->links_count > 0)
         return config_link_find(d->config, l->name) != NULL;
-    return default_route(l, ADDR_V4) || default_route(l, ADDR_V6);
+    return nlmon_link_default(l, ADDR_V4) || nlmon_link_default(l, ADDR_V6);
 }
 
 static struct uplink *find_uplink(struct daemon *d, const char *name)
@@ -344,8 +311,8 @@ static void refresh_one(struct daemon *d, const struct nlmon_link *l, instant no
     fresh.leaving = u->said_down || u->signal_low;
     for (int v6 = 0; v6 < 2; v6++) {
         uint8_t family = v6 ? ADDR_V6 : ADDR_V4;
-        const struct nlmon_default *route = default_route(l, family);
-        bool has = l->usable && has_address(l, family);
+        const struct nlmon_default *route = nlmon_link_default(l, family);
+        bool has = l->usable && nlmon_link_has_address(l, family);
 
         u->has_route[v6] = has && route;
         if (route)
@@ -355,7 +322,7 @@ static void refresh_one(struct daemon *d, const struct nlmon_link *l, instant no
     }
     fresh.up = l->usable && (fresh.has_v4 || fresh.has_v6);
     if (fresh.up) {
-        fresh.address_hash = hash_addresses(l);
+        fresh.address_hash = nlmon_link_address_hash(l);
         loosen_source_check(u);
     } else { /* its families are as they were: the paths stay, down, until it returns */
         fresh.has_v4 = u->node.has_v4;

@@ -561,3 +561,38 @@ size_t nlmon_ignored(const struct nlmon *m)
 {
     return m->ignored;
 }
+
+/* --- what a link is good for --- */
+
+uint32_t nlmon_link_address_hash(const struct nlmon_link *l)
+{
+    uint32_t h = 2166136261u; /* FNV-1a: only compared with itself */
+
+    for (size_t i = 0; i < l->addrs_count; i++) {
+        if (l->addrs[i].tentative || addr_is_link_local(&l->addrs[i].addr))
+            continue;
+        for (size_t j = 0; j < 16; j++)
+            h = (h ^ l->addrs[i].addr.bytes[j]) * 16777619u;
+    }
+    return h;
+}
+
+bool nlmon_link_has_address(const struct nlmon_link *l, uint8_t family)
+{
+    for (size_t i = 0; i < l->addrs_count; i++)
+        if (l->addrs[i].addr.family == family && !l->addrs[i].tentative && addr_is_unicast(&l->addrs[i].addr) &&
+            !addr_is_link_local(&l->addrs[i].addr))
+            return true;
+    return false;
+}
+
+const struct nlmon_default *nlmon_link_default(const struct nlmon_link *l, uint8_t family)
+{
+    const struct nlmon_default *best = NULL;
+
+    for (size_t i = 0; i < l->defaults_count; i++)
+        if (l->defaults[i].family == family && l->defaults[i].table < ROUTE_TABLE_TUNNEL &&
+            (!best || l->defaults[i].metric < best->metric))
+            best = &l->defaults[i];
+    return best;
+}

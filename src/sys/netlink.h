@@ -82,5 +82,11 @@ bool nlmon_pop_event(struct nlmon *m, struct nlmon_event *ret);
 void nlmon_foreach_link(const struct nlmon *m, bool (*fn)(void *ctx, const struct nlmon_link *l), void *ctx);
 /* NULL when not known. Valid until the next nlmon_process. */
 const struct nlmon_link *nlmon_link_find(const struct nlmon *m, const char *name);
+/* An address of this family (enum addr_family) that datagrams can be sent from to anywhere. */
+bool nlmon_link_has_address(const struct nlmon_link *l, uint8_t family);
+/* The default route of the family by way of the link that the kernel prefers, our own left out; NULL: there is none. */
+const struct nlmon_default *nlmon_link_default(const struct nlmon_link *l, uint8_t family);
+/* Changes when the link's addresses do; 0 is a value like any other. */
+uint32_t nlmon_link_address_hash(const struct nlmon_link *l);
 /* Things that a stated maximum kept out of the snapshot. */
 size_t nlmon_ignored(const struct nlmon *m);
