@@ -190,6 +190,19 @@ static bool repeat_init(struct node *n, const struct locator_pair *at, const uin
     return true;
 }
 
+/* A peer for a key that nobody told of; its hello, signed, says the rest. */
+static struct peer *make_acquaintance(struct node *n, const struct handshake_seen *seen, instant now)
+{
+    struct node_peer_spec spec = { .name = "" };
+    int index;
+
+    memcpy(spec.key.x25519, seen->static_pub, sizeof(spec.key.x25519));
+    memcpy(spec.key.ed25519, seen->hello.ed25519, sizeof(spec.key.ed25519));
+    spec.key.suites = seen->hello.suites;
+    index = node_peer_add(n, &spec, now);
+    return index < 0 ? NULL : n->peers[index];
+}
+
 /* Public-key work. */
 static void take_init(struct node *n, const struct locator_pair *at, const uint8_t *pkt, size_t len,
                       int64_t cookie_time, instant now)
@@ -203,6 +216,8 @@ static void take_init(struct node *n, const struct locator_pair *at, const uint8
         return;
     }
     p = map64_get(&n->by_static, siphash13(n->hash_key, seen.static_pub, 32));
+    if (!p && n->o.strangers)
+        p = make_acquaintance(n, &seen, now);
     if (!p || memcmp(p->spec.key.x25519, seen.static_pub, 32) != 0) {
         n->drops[NODE_DROP_UNKNOWN_PEER]++;
     } else if (!handover_is_ours(p)) {

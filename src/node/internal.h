@@ -24,6 +24,7 @@
 struct peer {
     struct node *node;
     unsigned index;
+    bool forgotten; /* its place is free */
     struct node_peer_spec spec;
     struct handshake_mask mask;
     struct session *session;   /* NULL until there is something to say */
@@ -64,7 +65,7 @@ struct node {
     struct peer **wide; /* those with a prefix shorter than a host's: the others are in by_addr */
     size_t wide_count;
     struct list ready;
-    size_t peers_count;
+    size_t peers_count, forgotten_count;
     struct node_uplink uplinks[NODE_UPLINKS_MAX];
     size_t uplinks_count;
     struct steer_table *steer;

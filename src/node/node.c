@@ -8,6 +8,7 @@
  * Limits: 4,096 peers, 32 uplinks, 512 events (the oldest is dropped when the program does not ask). */
 #include "node/node.h"
 
+#include <assert.h>
 #include <errno.h>
 
 #include "node/internal.h"
@@ -120,23 +121,58 @@ static bool is_wide(const struct node_peer_spec *spec)
     return spec->allowed_count > 0;
 }
 
+/* An unused place among the peers, or NULL. */
+static struct peer *place_for_peer(struct node *n)
+{
+    struct peer *p;
+    size_t i = 0;
+
+    if (n->forgotten_count > 0) {
+        while (!n->peers[i]->forgotten)
+            i++;
+        p = n->peers[i];
+        n->forgotten_count--;
+    } else {
+        i = n->peers_count;
+        if (i == NODE_PEERS_MAX || !(p = malloc(sizeof(*p))))
+            return NULL;
+        n->peers[n->peers_count++] = p;
+    }
+    *p = (struct peer){ .node = n, .next_expiry = INSTANT_NEVER, .index = (unsigned)i };
+    list_init(&p->ready);
+    return p;
+}
+
+void node_peer_forget(struct node *n, unsigned peer)
+{
+    struct peer *p = n->peers[peer];
+
+    if (p->forgotten)
+        return;
+    assert(p->spec.addresses_count == 0 && p->spec.allowed_count == 0);
+    list_remove(&p->ready);
+    map64_remove(&n->by_static, siphash13(n->hash_key, p->spec.key.x25519, 32));
+    session_free(p->session);
+    free(p->steer);
+    free(p->table);
+    free(p->fallback);
+    ident_wipe(p, sizeof(*p));
+    *p = (struct peer){ .node = n, .next_expiry = INSTANT_NEVER, .index = peer, .forgotten = true };
+    list_init(&p->ready);
+    n->forgotten_count++;
+}
+
 int node_peer_add(struct node *n, const struct node_peer_spec *spec, instant now)
 {
     uint64_t key = siphash13(n->hash_key, spec->key.x25519, 32);
     struct peer *p;
     int r;
 
-    if (n->peers_count == NODE_PEERS_MAX)
-        return -ENOSPC;
     if (map64_get(&n->by_static, key))
         return -EEXIST;
-    p = calloc(1, sizeof(*p));
+    p = place_for_peer(n);
     if (!p)
-        return -ENOMEM;
-    p->node = n;
-    p->next_expiry = INSTANT_NEVER;
-    list_init(&p->ready);
-    p->index = (unsigned)n->peers_count;
+        return n->peers_count == NODE_PEERS_MAX ? -ENOSPC : -ENOMEM;
     p->spec = *spec;
     handshake_mask_init(&p->mask, spec->key.x25519);
     r = map64_put(&n->by_static, key, p);
@@ -148,10 +184,10 @@ int node_peer_add(struct node *n, const struct node_peer_spec *spec, instant now
         for (size_t i = 0; i < spec->addresses_count; i++)
             if (map64_get(&n->by_addr, node_addr_hash(n, &spec->addresses[i].addr)) == p)
                 map64_remove(&n->by_addr, node_addr_hash(n, &spec->addresses[i].addr));
-        free(p);
+        p->forgotten = true;
+        n->forgotten_count++;
         return r;
     }
-    n->peers[n->peers_count++] = p;
     n->routed.valid = false;
     if (is_wide(spec))
         n->wide[n->wide_count++] = p;
@@ -310,7 +346,7 @@ void peer_pump(struct peer *p, instant now)
             break;
         case SESSION_CLOSED:
             node_event(n, NODE_PEER_DOWN, p, 0, true, 0);
-            if (!n->o.agent)
+            if (!n->o.agent && !n->o.delivery) /* a stream that broke does not go on */
                 session_connect(p->session, NULL, 0, now);
             break;
         case SESSION_PATH_STATE:
@@ -396,6 +432,14 @@ void node_close(struct node *n)
             session_close(n->peers[i]->session);
             peer_touch(n->peers[i]);
         }
+}
+
+void node_peer_close(struct node *n, unsigned peer)
+{
+    if (!n->peers[peer]->session)
+        return;
+    session_close(n->peers[peer]->session);
+    peer_touch(n->peers[peer]);
 }
 
 size_t node_pool_used(const struct node *n)

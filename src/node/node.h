@@ -43,6 +43,7 @@ struct node_options {
     struct endpoint announce[NODE_ENDPOINTS_MAX]; /* agent: its other locators */
     size_t announce_count;
     const struct delivery_options *delivery; /* of each session, instead of an inside: node_peer_delivery; NULL: none */
+    bool strangers;                          /* agent: whoever knows its key may have a session; see node_peer_forget */
     struct shard shard;                      /* agent: which share this is; the peer of index i belongs to i % 2^bits */
     uint8_t jar_secret[32];                  /* agent: the same random bytes for each share; zero: drawn */
 };
@@ -143,7 +144,9 @@ void node_free(struct node *n);
 
 /* The peer's index, -ENOSPC, -EEXIST (the key is there), -ENOMEM. */
 MUST_CHECK int node_peer_add(struct node *n, const struct node_peer_spec *spec, instant now);
-size_t node_peers_count(const struct node *n);
+/* Forgets a peer and its session at once; the index is given to another. Not for peers with addresses. */
+void node_peer_forget(struct node *n, unsigned peer);
+size_t node_peers_count(const struct node *n); /* forgotten ones that have no successor yet among them */
 const struct node_peer_spec *node_peer_spec(const struct node *n, unsigned peer);
 /* NULL while there is no session. */
 struct session *node_peer_session(struct node *n, unsigned peer);
@@ -240,5 +243,7 @@ void node_explain(struct node *n, const struct packet_info *info, struct node_wh
 
 /* The end: a node tells its agents, by what node_output gives next. (An agent that stops is about to come back.) */
 void node_close(struct node *n);
+/* The same of one peer, by either side. */
+void node_peer_close(struct node *n, unsigned peer);
 void node_drops(const struct node *n, uint64_t ret[NODE_DROP_COUNT]);
 size_t node_pool_used(const struct node *n);
