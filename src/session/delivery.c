@@ -399,6 +399,8 @@ void delivery_info(const struct delivery *d, struct delivery_info *ret)
         .read = d->read,
         .received = d->unread.count > 0 && d->unread.items[0].from == d->read ? d->unread.items[0].to : d->read,
         .resent = d->resent,
+        .finished = d->finished,
+        .send_max = d->out.capacity_max,
         .holes = d->unread.count,
         .send_limit = d->limit,
         .buffered_tx = d->out.capacity,

@@ -88,7 +88,9 @@ bool delivery_pop_limit(struct delivery *d, uint64_t *ret);
 struct delivery_info {
     uint64_t written, acked, read, received; /* bytes; received: of all that came, how much is without a hole */
     uint64_t resent;                         /* bytes that were cut again */
-    size_t holes;                            /* pieces that wait for an earlier one */
+    bool finished;
+    size_t send_max;
+    size_t holes; /* pieces that wait for an earlier one */
     uint64_t send_limit;
     size_t buffered_tx, buffered_rx; /* bytes of memory */
 };

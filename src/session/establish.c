@@ -23,6 +23,11 @@ void establish_stop(struct session *s)
     ident_wipe(&s->conn, sizeof(s->conn));
 }
 
+static uint8_t flags_of(const struct session *s)
+{
+    return (uint8_t)((s->o.opener ? HELLO_FLAG_OPENER : 0) | (s->delivery ? HELLO_FLAG_STREAM : 0));
+}
+
 /* Builds a new INIT; copies keep their destinations. */
 static int init_make(struct session *s, const uint8_t *cookie, instant now)
 {
@@ -31,7 +36,7 @@ static int init_make(struct session *s, const uint8_t *cookie, instant now)
 
     c->hello = (struct hello){
         .session_id = s->id,
-        .flags = s->o.opener ? HELLO_FLAG_OPENER : 0,
+        .flags = flags_of(s),
         .suites = s->o.suites,
         .features = s->o.features,
         .shard = s->o.shard,
@@ -267,7 +272,8 @@ int session_on_init(struct session *s, struct handshake_seen *seen, int64_t cook
     if (session_on_known_init(s, seen->digest, at, now))
         return 0;
     if (!ident_equal(seen->hello.ed25519, s->o.peer.ed25519, 32) ||
-        !!(seen->hello.flags & HELLO_FLAG_OPENER) == s->o.opener)
+        !!(seen->hello.flags & HELLO_FLAG_OPENER) == s->o.opener ||
+        !!(seen->hello.flags & HELLO_FLAG_STREAM) != (s->delivery != NULL))
         return -EBADMSG;
     if (s->o.opener && s->conn.active && now - s->conn.started < SIMULTANEOUS)
         return -EALREADY;
@@ -278,7 +284,7 @@ int session_on_init(struct session *s, struct handshake_seen *seen, int64_t cook
     fresh = !s->up || seen->hello.session_id != s->id;
     hello = (struct hello){
         .session_id = seen->hello.session_id,
-        .flags = (uint8_t)((fresh ? HELLO_FLAG_FRESH : 0) | (s->o.opener ? HELLO_FLAG_OPENER : 0)),
+        .flags = (uint8_t)((fresh ? HELLO_FLAG_FRESH : 0) | flags_of(s)),
         .suites = s->o.suites,
         .features = s->o.features,
         .shard = s->o.shard,

@@ -238,6 +238,25 @@ static void test_the_peer_begins_anew(void **state)
     transfer_free(t);
 }
 
+/* An end that carries packets and one that carries a stream have nothing to say to each other. */
+static void test_other_kinds_are_refused(void **state)
+{
+    for (unsigned which = 0; which < 2; which++) {
+        const struct node_options stream = { .delivery = &bytes_options }, packets = { .pool_pkts = 0 };
+        struct world *w = world_new(1);
+        struct world_end *agent = world_agent(w, "agent", which ? &stream : &packets, false);
+        const struct world_node_spec spec = { .uplinks = 1,
+                                              .params = { "rate=20mbit delay=10ms" },
+                                              .options = which ? packets : stream };
+        struct world_end *node = world_node(w, "node", agent, &spec);
+
+        world_connect(node);
+        world_run_for(w, 3 * SEC);
+        assert_false(w->failed || world_is_up(node, 0) || world_is_up(agent, 0));
+        world_free(w);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -249,6 +268,7 @@ int main(void)
         cmocka_unit_test(test_a_path_becomes_narrow),
         cmocka_unit_test(test_without_any_path_for_a_while),
         cmocka_unit_test(test_the_peer_begins_anew),
+        cmocka_unit_test(test_other_kinds_are_refused),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
