@@ -1,9 +1,9 @@
 #!/bin/bash
 # Every test, from build to count: what `make test` runs.
 #
-#   build/        gcc, as shipped       lint, unit, fuzz (replay), sim, lab
-#   build-asan/   gcc, ASan and UBSan   unit, fuzz, sim of few seeds
-#   build-clang/  clang, the same       unit, fuzz, sim of few seeds
+#   build/        gcc, as shipped       lint, unit, api, fuzz (replay), sim, lab
+#   build-asan/   gcc, ASan and UBSan   unit, api, fuzz, sim of few seeds
+#   build-clang/  clang, the same       unit, api, fuzz, sim of few seeds
 #   build-tsan/   gcc, TSan             what has threads
 #
 # Every test point of the first counts as one; of the others every program counts as one. A program that ends badly
@@ -91,7 +91,7 @@ if [[ $EUID != 0 ]]; then
 fi
 
 if CC=gcc set_up build; then
-    for s in lint unit fuzz sim; do
+    for s in lint unit api fuzz sim; do
         suite "$s" build "$s" points
     done
     if $lab; then
@@ -109,7 +109,7 @@ for compiler in gcc clang; do
     dir=build-asan
     [[ $compiler == gcc ]] || dir=build-clang
     if CC=$compiler set_up "$dir" -Db_sanitize=address,undefined -Db_lundef=false; then
-        for s in unit fuzz sim; do
+        for s in unit api fuzz sim; do
             suite "sanitized-$compiler-$s" "$dir" "$s" programs
         done
     else

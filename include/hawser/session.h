@@ -1,0 +1,125 @@
+/* hawser/session.h - sessions over every way that two hosts have to each other.
+ *
+ * A session is a stream of bytes each way between two programs, each named by its key. It opens a path over every
+ * uplink of this host to every address that is given of the other, uses all of them at once, and goes on while any of
+ * them works, or comes back within the session's timeout. All that is sent is sealed.
+ *
+ * Calls return 0 or a number of bytes, or a negative errno; hws_strerror names the ones with a meaning of their own. No
+ * call starts a thread, and nothing happens between calls: a program that waits elsewhere polls hws_session_fd for
+ * reading and calls hws_session_process when it is readable (it also becomes so when a timer of the session has run
+ * out). A session may be used by one thread at a time, and not after fork by the child.
+ *
+ *   listener                                      client
+ *   hws_session_socket(&o, &l)                    hws_session_socket(&o, &s)
+ *   hws_session_bind(l, NULL, 5201)               hws_session_connect(s, key, addresses, count)
+ *   hws_session_listen(l)                         hws_session_write(s, ...)
+ *   hws_session_accept(l, &s)                     hws_session_read(s, ...)
+ *   hws_session_read(s, ...)                      hws_session_close(s)
+ */
+#ifndef HAWSER_SESSION_H
+#define HAWSER_SESSION_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define HWS_KEY_SIZE 89 /* characters of a key as text, secret or public, and the NUL */
+
+struct hws_session;
+
+enum hws_flags {
+    HWS_NONBLOCK = 1, /* calls that would wait return -EAGAIN */
+    HWS_UNORDERED =
+        2, /* bytes are read as they come, each with its place (hws_session_read_at); both ends must say so */
+};
+
+/* All zero is good. `size` is sizeof(struct hws_options): the structure grows at its end. */
+struct hws_options {
+    size_t size;
+    uint32_t flags;         /* enum hws_flags */
+    const char *secret;     /* key as `hawser keygen` makes it; NULL: one for this session alone */
+    uint32_t send_bytes;    /* kept until they have arrived; 0: 8 MiB */
+    uint32_t receive_bytes; /* kept until they are read; 0: 8 MiB */
+    uint32_t timeout_ms;    /* how long a session lives without any path; 0: 600 s */
+    uint32_t linger_ms;     /* how long a blocking close waits until all has arrived; 0: 10 s */
+};
+
+/* 0, -EINVAL (an option), -EBADMSG (the secret is none), -ENOMEM or another errno. */
+int hws_session_socket(const struct hws_options *o, struct hws_session **ret);
+/* A listener's UDP port, and its address (NULL: all, of both families). 0, -EINVAL (the session is in use),
+ * -EAFNOSUPPORT. */
+int hws_session_bind(struct hws_session *s, const struct sockaddr *address, uint16_t port);
+/* 0, -EINVAL (the session is in use), -EADDRINUSE, -EACCES. */
+int hws_session_listen(struct hws_session *s);
+/* The next session that a peer has opened. 0, -EAGAIN, -EINVAL (not a listener). It lives on when the listener is
+ * closed. */
+int hws_session_accept(struct hws_session *s, struct hws_session **ret);
+/* key: the peer's public one. addresses: where it may be, with ports; 1 to 8 of them. Waits until the session is up
+ * unless it does not block: then hws_session_events tells. 0, -EINVAL, -EBADMSG (the key is none), -ETIMEDOUT (10 s).
+ */
+int hws_session_connect(struct hws_session *s, const char *key, const struct sockaddr *const *addresses, size_t count);
+
+/* At least one byte, or waits: so many were taken. -EPIPE after hws_session_finish; -ECONNRESET: the peer ended the
+ * session or lost its state; -ETIMEDOUT: no path for too long; -EPROTO: the peer broke the rules; -ENOTCONN; -EAGAIN.
+ */
+ssize_t hws_session_write(struct hws_session *s, const void *data, size_t len);
+/* At least one byte, or waits; 0: the peer has finished. Errors as for hws_session_write. */
+ssize_t hws_session_read(struct hws_session *s, void *data, size_t len);
+/* The same, and the place in the stream of the first byte. */
+ssize_t hws_session_read_at(struct hws_session *s, void *data, size_t len, uint64_t *ret_place);
+/* Nothing more will be written; reading goes on. 0 or -ENOTCONN. */
+int hws_session_finish(struct hws_session *s);
+/* Ends the session and frees it, whatever is returned. A blocking session that was not finished is, and waits until all
+ * has arrived: -ETIMEDOUT if it did not within linger_ms. One that does not block drops what has not arrived: finish
+ * it, and wait for HWS_FLUSHED. Accepts NULL. */
+int hws_session_close(struct hws_session *s);
+
+enum hws_events {
+    HWS_READABLE = 1,  /* bytes, an end or an error; a listener: a session to accept */
+    HWS_WRITABLE = 2,  /* room for a quarter of what is kept, or an error */
+    HWS_CONNECTED = 4, /* it has been up */
+    HWS_FLUSHED = 8,   /* all that was written has arrived, and so has the end if it was said */
+    HWS_ENDED = 16,    /* nothing will come and nothing can be sent */
+};
+
+/* What is so now: enum hws_events. */
+unsigned hws_session_events(struct hws_session *s);
+/* Poll it for reading. Sessions of one listener have the same. */
+int hws_session_fd(const struct hws_session *s);
+/* Reads what has come and sends what is due; does not wait. 0 or -errno: the session is of no more use. */
+int hws_session_process(struct hws_session *s);
+/* Milliseconds until hws_session_process has something to do, rounded up; -1: only when the descriptor is readable. */
+int hws_session_timeout(const struct hws_session *s);
+
+enum hws_path_state { HWS_PATH_PROBING, HWS_PATH_ACTIVE, HWS_PATH_SUSPECTED, HWS_PATH_DOWN };
+
+struct hws_path {
+    char link[16]; /* the uplink's name, of the side that opened the path */
+    struct sockaddr_storage remote;
+    enum hws_path_state state;
+    uint32_t rtt_us, jitter_us; /* 0: not measured yet */
+    uint64_t rate_bps;          /* measured, for sending */
+    double loss;                /* share */
+    uint64_t sent_bytes, received_bytes;
+};
+
+/* The paths of a session, at most max of them into ret (of size bytes each: sizeof(struct hws_path)). How many. */
+size_t hws_session_paths(struct hws_session *s, struct hws_path *ret, size_t size, size_t max);
+
+/* The public key of this end, or of the other: as text. 0 or -ENOTCONN. */
+int hws_session_key(const struct hws_session *s, char ret[HWS_KEY_SIZE]);
+int hws_session_peer_key(const struct hws_session *s, char ret[HWS_KEY_SIZE]);
+
+/* What a negative return value means here. Never NULL. */
+const char *hws_strerror(int error);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,566 @@
+/* api/engine.c - see engine.h.
+ *
+ * Theory of operation. The epoll descriptor holds the sockets, netlink and a timerfd that is armed for the node's next
+ * expiry, so who polls it wakes for timers too. engine_process reads a bounded batch of each, then lets the node say
+ * what is to be sent.
+ *
+ * A client has a socket for each uplink and family, bound to the interface, so that its datagrams leave there whatever
+ * the default route is. An uplink is an interface with an address and a default route. Where there is none (a host
+ * alone, or addresses of this very host) one pair of sockets that are bound to nothing serves as the only uplink.
+ *
+ * Limits: 8 uplinks, as a session has 8 paths; 64 sessions that nobody has accepted: further ones are turned away. */
+#include "api/engine.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <sys/epoll.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include "sys/clock.h"
+#include "sys/netlink.h"
+#include "sys/udp.h"
+
+#define UPLINKS_MAX SESSION_SLOTS
+#define ARRIVALS_MAX 64
+#define READ_ROUNDS 8     /* batches of a socket a call */
+#define OUTPUTS_MAX 512   /* trains a call: as hawserd */
+#define POOL_PKTS 16384   /* chosen: 22 MB in flight; a header each, what is not used is not touched */
+#define TICK MSEC         /* chosen: later acknowledgements look like a longer way */
+#define WHOLE_HOST "host" /* the name of the uplink that is bound to nothing */
+
+struct end {
+    struct engine *engine;
+    struct udp *udp;
+    uint32_t link;
+    bool dead;
+};
+
+struct uplink {
+    struct node_uplink node;
+    int ifindex;
+    struct end ends[2]; /* IPv4, IPv6 */
+};
+
+struct engine {
+    unsigned refs;
+    struct identity self;
+    struct delivery_options delivery;
+    struct node *node;
+    bool listens, been_up;
+    int epoll_fd, timer_fd;
+    instant armed; /* the timer; INSTANT_NEVER: not armed */
+    struct nlmon *netlink;
+    struct uplink uplinks[UPLINKS_MAX]; /* by link - 1 */
+    struct end listening[2];
+    bool wanted[2]; /* a client: families in which it was given endpoints */
+    unsigned arrivals[ARRIVALS_MAX];
+    unsigned arrivals_head, arrivals_count;
+    uint8_t taken[NODE_PEERS_MAX / 8]; /* a bit each: somebody holds the peer's session */
+    instant processed_at;
+    uint8_t *out;
+};
+
+static int watch(struct engine *e, int fd, void *what)
+{
+    struct epoll_event ev = { .events = EPOLLIN | EPOLLPRI, .data.ptr = what };
+
+    return epoll_ctl(e->epoll_fd, EPOLL_CTL_ADD, fd, &ev) < 0 ? -errno : 0;
+}
+
+int engine_new(const struct engine_options *o, struct engine **ret)
+{
+    struct engine *e = calloc(1, sizeof(*e));
+    struct node_options n = { .agent = o->listens, .strangers = o->listens, .pool_pkts = POOL_PKTS, .wait = o->wait };
+    int r = -ENOMEM;
+
+    if (!e)
+        return -ENOMEM;
+    e->refs = 1;
+    e->self = *o->self;
+    e->listens = o->listens;
+    e->delivery = o->delivery;
+    e->armed = INSTANT_NEVER;
+    e->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    e->timer_fd = timerfd_create(CLOCK_BOOTTIME, TFD_NONBLOCK | TFD_CLOEXEC);
+    if (e->epoll_fd < 0 || e->timer_fd < 0) {
+        r = -errno;
+    } else {
+        n.self = &e->self;
+        n.rng = sys_rng();
+        n.delivery = &e->delivery;
+        e->node = node_new(&n, clock_now());
+        e->out = malloc(SESSION_OUTPUT_MAX);
+        if (e->node && e->out)
+            r = watch(e, e->timer_fd, &e->timer_fd);
+    }
+    if (r < 0) {
+        engine_unref(e);
+        return r;
+    }
+    *ret = e;
+    return 0;
+}
+
+struct engine *engine_ref(struct engine *e)
+{
+    e->refs++;
+    return e;
+}
+
+static void close_end(struct end *d)
+{
+    udp_free(d->udp); /* epoll forgets it */
+    *d = (struct end){ 0 };
+}
+
+void engine_unref(struct engine *e)
+{
+    if (!e || --e->refs > 0)
+        return;
+    node_free(e->node);
+    for (unsigned i = 0; i < 2; i++) {
+        close_end(&e->listening[i]);
+        for (unsigned u = 0; u < UPLINKS_MAX; u++)
+            close_end(&e->uplinks[u].ends[i]);
+    }
+    nlmon_free(e->netlink);
+    if (e->timer_fd >= 0)
+        close(e->timer_fd);
+    if (e->epoll_fd >= 0)
+        close(e->epoll_fd);
+    free(e->out);
+    identity_wipe(&e->self);
+    free(e);
+}
+
+struct node *engine_node(struct engine *e)
+{
+    return e->node;
+}
+
+int engine_fd(const struct engine *e)
+{
+    return e->epoll_fd;
+}
+
+static int open_end(struct engine *e, struct end *d, uint32_t link, const struct udp_options *o)
+{
+    int r;
+
+    if (d->udp)
+        return 0;
+    r = udp_open(o, &d->udp);
+    if (r < 0)
+        return r;
+    d->engine = e;
+    d->link = link;
+    r = watch(e, udp_fd(d->udp), d);
+    if (r < 0)
+        close_end(d);
+    return r;
+}
+
+int engine_listen(struct engine *e, const struct addr *local, uint16_t port)
+{
+    int r[2] = { -EAFNOSUPPORT, -EAFNOSUPPORT };
+
+    for (unsigned v6 = 0; v6 < 2; v6++) {
+        struct udp_options o = { .family = v6 ? ADDR_V6 : ADDR_V4, .local = *local, .port = port };
+
+        if (local->family == ADDR_NONE || local->family == o.family)
+            r[v6] = open_end(e, &e->listening[v6], NODE_LISTEN_LINK, &o);
+    }
+    return r[0] < 0 && r[1] < 0 ? (r[0] == -EAFNOSUPPORT ? r[1] : r[0]) : 0;
+}
+
+/* --- uplinks --- */
+
+static void tell(struct engine *e, struct uplink *u, const struct node_uplink *fresh, instant now)
+{
+    if (memcmp(fresh, &u->node, sizeof(*fresh)) == 0)
+        return;
+    u->node = *fresh;
+    node_uplink_set(e->node, fresh, now);
+}
+
+static struct uplink *find_uplink(struct engine *e, const char *name)
+{
+    struct uplink *free_one = NULL;
+
+    for (unsigned i = 0; i < UPLINKS_MAX; i++) {
+        if (strcmp(e->uplinks[i].node.name, name) == 0)
+            return &e->uplinks[i];
+        if (!free_one && e->uplinks[i].node.link == 0)
+            free_one = &e->uplinks[i];
+    }
+    return free_one;
+}
+
+static void drop_uplink(struct engine *e, struct uplink *u, instant now)
+{
+    node_uplink_remove(e->node, u->node.link, now);
+    close_end(&u->ends[0]);
+    close_end(&u->ends[1]);
+    memset(u, 0, sizeof(*u));
+}
+
+struct refresh {
+    struct engine *e;
+    instant now;
+    unsigned seen; /* by link - 1 */
+};
+
+static bool refresh_link(void *ctx, const struct nlmon_link *l)
+{
+    struct refresh *x = ctx;
+    struct engine *e = x->e;
+    struct node_uplink fresh;
+    struct uplink *u;
+    bool has[2];
+
+    for (unsigned v6 = 0; v6 < 2; v6++) {
+        uint8_t family = v6 ? ADDR_V6 : ADDR_V4;
+
+        has[v6] = e->wanted[v6] && nlmon_link_default(l, family) && nlmon_link_has_address(l, family);
+    }
+    u = find_uplink(e, l->name);
+    if (l->loopback || !u || (u->node.link == 0 && !(l->usable && (has[0] || has[1]))))
+        return true;
+    if (u->ifindex != l->ifindex) { /* new, or made anew under its name */
+        close_end(&u->ends[0]);
+        close_end(&u->ends[1]);
+        u->ifindex = l->ifindex;
+    }
+    memset(&fresh, 0, sizeof(fresh));
+    fresh.link = (uint32_t)(u - e->uplinks) + 1;
+    memcpy(fresh.name, l->name, sizeof(fresh.name));
+    fresh.weight = 100;
+    fresh.tcp = NODE_TCP_NO;
+    fresh.address_hash = nlmon_link_address_hash(l);
+    for (unsigned v6 = 0; v6 < 2; v6++) {
+        struct udp_options o = { .family = v6 ? ADDR_V6 : ADDR_V4, .interface = l->name };
+
+        if (has[v6] && l->usable && open_end(e, &u->ends[v6], fresh.link, &o) < 0)
+            has[v6] = false;
+    }
+    fresh.has_v4 = has[0];
+    fresh.has_v6 = has[1];
+    fresh.up = l->usable && (has[0] || has[1]);
+    if (!fresh.up) { /* which families it had is what it will have again */
+        fresh.has_v4 = u->node.has_v4;
+        fresh.has_v6 = u->node.has_v6;
+    }
+    x->seen |= 1u << (fresh.link - 1);
+    tell(e, u, &fresh, x->now);
+    return true;
+}
+
+static void refresh(struct engine *e, instant now)
+{
+    struct refresh x = { .e = e, .now = now };
+
+    nlmon_foreach_link(e->netlink, refresh_link, &x);
+    for (unsigned i = 0; i < UPLINKS_MAX; i++)
+        if (e->uplinks[i].ifindex > 0 && !(x.seen & 1u << i))
+            drop_uplink(e, &e->uplinks[i], now);
+}
+
+/* No interface leads there, or the addresses are this host's: the kernel knows the way. */
+static int use_whole_host(struct engine *e, instant now)
+{
+    struct uplink *u = &e->uplinks[0];
+    struct node_uplink fresh;
+    int r = -ENETUNREACH;
+
+    memset(&fresh, 0, sizeof(fresh));
+    fresh.link = 1;
+    snprintf(fresh.name, sizeof(fresh.name), WHOLE_HOST);
+    fresh.weight = 100;
+    fresh.tcp = NODE_TCP_NO;
+    for (unsigned v6 = 0; v6 < 2; v6++) {
+        struct udp_options o = { .family = v6 ? ADDR_V6 : ADDR_V4 };
+        int opened = e->wanted[v6] ? open_end(e, &u->ends[v6], fresh.link, &o) : -EAFNOSUPPORT;
+
+        *(v6 ? &fresh.has_v6 : &fresh.has_v4) = opened == 0;
+        r = opened == 0 ? 0 : r;
+    }
+    fresh.up = r == 0;
+    if (r == 0)
+        tell(e, u, &fresh, now);
+    return r;
+}
+
+static bool is_loopback(const struct addr *a)
+{
+    static const uint8_t v6[16] = { [15] = 1 };
+
+    return a->family == ADDR_V4 ? a->bytes[0] == 127 : memcmp(a->bytes, v6, 16) == 0;
+}
+
+int engine_connect(struct engine *e, const struct peer_key *peer, const struct endpoint *at, size_t count)
+{
+    struct node_peer_spec spec = { .name = "peer", .key = *peer, .endpoints_count = count };
+    instant now = clock_now();
+    bool local = false, any = false;
+    int r;
+
+    for (size_t i = 0; i < count; i++) {
+        spec.endpoints[i] = at[i];
+        e->wanted[at[i].addr.family == ADDR_V6] = true;
+        local |= is_loopback(&at[i].addr);
+    }
+    r = node_peer_add(e->node, &spec, now);
+    if (r < 0)
+        return r;
+    if (!local) {
+        r = nlmon_open(&e->netlink);
+        if (r == 0)
+            r = watch(e, nlmon_fd(e->netlink), e->netlink);
+        if (r < 0)
+            return r;
+        refresh(e, now);
+        for (unsigned i = 0; i < UPLINKS_MAX; i++)
+            any |= e->uplinks[i].node.up;
+    }
+    if (!any) {
+        if (e->netlink) {
+            nlmon_free(e->netlink);
+            e->netlink = NULL;
+        }
+        r = use_whole_host(e, now);
+        if (r < 0)
+            return r;
+    }
+    node_connect(e->node, 0, NULL, 0, now);
+    engine_flush(e);
+    return 0;
+}
+
+/* --- work --- */
+
+static struct udp *socket_of(const struct engine *e, const struct locator_pair *at)
+{
+    bool v6 = at->remote.addr.family == ADDR_V6;
+
+    if (at->link == NODE_LISTEN_LINK)
+        return e->listening[v6].udp;
+    return at->link <= UPLINKS_MAX ? e->uplinks[at->link - 1].ends[v6].udp : NULL;
+}
+
+static void send_one(struct engine *e, const struct session_tx *tx, instant now)
+{
+    struct udp *u = socket_of(e, &tx->at);
+    struct udp_tx t = {
+        .data = e->out,
+        .len = tx->len,
+        .segment_bytes = (uint16_t)tx->segment,
+        .to = tx->at.remote,
+        .local = tx->at.local,
+        .tos = tx->tos,
+    };
+    int r;
+
+    if (!u)
+        return;
+    r = udp_send(u, &t);
+    if ((r == -EINVAL || r == -EADDRNOTAVAIL) && t.local.family != ADDR_NONE) {
+        t.local = (struct addr){ 0 }; /* the address that we were asked at has gone */
+        r = udp_send(u, &t);
+    }
+    if (r == -EMSGSIZE)
+        node_on_too_big(e->node, &tx->at, 0, now);
+    else if (r < 0 && r != -EAGAIN)
+        node_on_unreachable(e->node, &tx->at, now);
+}
+
+static void take_events(struct engine *e)
+{
+    struct node_event ev;
+
+    while (node_pop_event(e->node, &ev)) {
+        if (ev.type != NODE_PEER_UP || !ev.fresh)
+            continue;
+        e->been_up = true;
+        if (!e->listens)
+            continue;
+        if (e->taken[ev.peer / 8] & 1u << ev.peer % 8) {
+            node_peer_close(e->node, ev.peer); /* it has begun anew while its former session is still held */
+            continue;
+        }
+        if (e->arrivals_count == ARRIVALS_MAX)
+            node_peer_forget(e->node, ev.peer); /* nobody accepts: it will ask again, and then give up */
+        else
+            e->arrivals[(e->arrivals_head + e->arrivals_count++) % ARRIVALS_MAX] = ev.peer;
+    }
+}
+
+static void arm(struct engine *e, instant now)
+{
+    instant at = node_next_expiry(e->node, now);
+    struct itimerspec t = { 0 };
+
+    if (at == e->armed && at > now)
+        return;
+    e->armed = at;
+    if (at != INSTANT_NEVER) {
+        at = MAX(at, 1); /* 0 disarms */
+        t.it_value.tv_sec = at / SEC;
+        t.it_value.tv_nsec = at % SEC * 1000;
+    }
+    timerfd_settime(e->timer_fd, TFD_TIMER_ABSTIME, &t, NULL);
+}
+
+static void turn(struct engine *e, instant now)
+{
+    struct session_tx tx;
+
+    for (unsigned i = 0; i < OUTPUTS_MAX && node_output(e->node, e->out, &tx, now); i++)
+        send_one(e, &tx, now);
+    take_events(e);
+    arm(e, now);
+}
+
+void engine_flush(struct engine *e)
+{
+    turn(e, clock_now());
+}
+
+static void read_end(struct end *d, instant now)
+{
+    struct engine *e = d->engine;
+    struct locator_pair at = { .link = d->link };
+    struct udp_rx batch[UDP_BATCH_MAX];
+    struct udp_error err;
+
+    for (unsigned round = 0; round < READ_ROUNDS; round++) {
+        int n = udp_recv(d->udp, batch, UDP_BATCH_MAX);
+
+        if (n < 0) {
+            d->dead = true;
+            return;
+        }
+        for (int i = 0; i < n; i++) {
+            at.local = batch[i].local;
+            at.remote = batch[i].from;
+            node_on_datagram(e->node, &at, batch[i].data, batch[i].len, batch[i].segment_bytes, batch[i].tos, now);
+        }
+        if (n < UDP_BATCH_MAX)
+            break;
+        turn(e, now); /* acknowledgements do not wait for the last of many */
+    }
+    while (udp_pop_error(d->udp, &err) == 1) {
+        at.local = (struct addr){ 0 };
+        at.remote = err.to;
+        if (err.to.addr.family == ADDR_NONE)
+            continue;
+        if (err.error == EMSGSIZE)
+            node_on_too_big(e->node, &at, err.mtu_bytes, now);
+        else
+            node_on_unreachable(e->node, &at, now);
+    }
+}
+
+static int read_netlink(struct engine *e, instant now)
+{
+    struct nlmon_event ev;
+    int r = nlmon_process(e->netlink);
+
+    while (nlmon_pop_event(e->netlink, &ev))
+        ;
+    refresh(e, now);
+    return r;
+}
+
+int engine_process(struct engine *e)
+{
+    struct epoll_event ready[2 * UPLINKS_MAX + 4];
+    uint64_t count;
+    instant now = clock_now();
+    int r = 0, n = epoll_wait(e->epoll_fd, ready, (int)ARRAY_LEN(ready), 0);
+
+    e->processed_at = now;
+    for (int i = 0; i < n && r == 0; i++) {
+        if (ready[i].data.ptr == &e->timer_fd) {
+            (void)!read(e->timer_fd, &count, sizeof(count));
+            e->armed = INSTANT_NEVER;
+        } else if (ready[i].data.ptr == e->netlink) {
+            r = read_netlink(e, now);
+        } else {
+            struct end *d = ready[i].data.ptr;
+
+            if (d->udp)
+                read_end(d, now);
+            if (d->dead) { /* netlink's next word, or nobody, opens another */
+                bool listening = d->link == NODE_LISTEN_LINK;
+
+                close_end(d);
+                if (listening || !e->netlink)
+                    r = -EIO;
+                else
+                    refresh(e, now);
+            }
+        }
+    }
+    if (node_next_expiry(e->node, now) <= now)
+        node_on_expiry(e->node, now);
+    turn(e, now);
+    return r;
+}
+
+instant engine_next_expiry(const struct engine *e)
+{
+    return node_next_expiry(e->node, clock_now());
+}
+
+int engine_wait(struct engine *e, instant limit)
+{
+    struct pollfd p = { .fd = e->epoll_fd, .events = POLLIN };
+    instant now = clock_now();
+    int ms = limit == INSTANT_NEVER ? -1 : (int)MIN((MAX(limit - now, 0) + MSEC - 1) / MSEC, 3600000);
+
+    if (limit <= now)
+        return -ETIMEDOUT;
+    if (poll(&p, 1, ms) < 0 && errno != EINTR)
+        return -errno;
+    return engine_process(e);
+}
+
+int engine_pop_arrival(struct engine *e)
+{
+    unsigned peer;
+
+    if (e->arrivals_count == 0)
+        return -1;
+    peer = e->arrivals[e->arrivals_head];
+    e->arrivals_head = (e->arrivals_head + 1) % ARRIVALS_MAX;
+    e->arrivals_count--;
+    e->taken[peer / 8] |= (uint8_t)(1u << peer % 8);
+    return (int)peer;
+}
+
+void engine_give_back(struct engine *e, unsigned peer)
+{
+    engine_flush(e); /* what it has still to say */
+    e->taken[peer / 8] &= (uint8_t) ~(1u << peer % 8);
+    node_peer_forget(e->node, peer);
+}
+
+int engine_tick(struct engine *e)
+{
+    if (clock_now() - e->processed_at >= TICK)
+        return engine_process(e);
+    engine_flush(e);
+    return 0;
+}
+
+bool engine_has_arrival(const struct engine *e)
+{
+    return e->arrivals_count > 0;
+}
+
+bool engine_has_been_up(const struct engine *e)
+{
+    return e->been_up;
+}

@@ -1,0 +1,47 @@
+/* api/engine.h - what turns the wheels of a session: a node, its sockets, the links of this host, and a timer.
+ *
+ * One engine serves a client's session, or a listener and all that it accepted. It has one descriptor, an epoll of its
+ * own, and does its work in engine_process. */
+#pragma once
+
+#include "node/node.h"
+
+struct engine;
+
+struct engine_options {
+    const struct identity *self; /* copied */
+    bool listens;
+    struct delivery_options delivery;
+    span wait;
+};
+
+/* 0 or -errno. The caller has one reference. */
+MUST_CHECK int engine_new(const struct engine_options *o, struct engine **ret);
+struct engine *engine_ref(struct engine *e);
+/* Accepts NULL. */
+void engine_unref(struct engine *e);
+/* A listener's sockets, on this address (ADDR_NONE: all). 0 or -errno. */
+MUST_CHECK int engine_listen(struct engine *e, const struct addr *local, uint16_t port);
+/* A client's way to these endpoints: every uplink, or the whole host if none leads there. 0 or -errno. */
+MUST_CHECK int engine_connect(struct engine *e, const struct peer_key *peer, const struct endpoint *at, size_t count);
+
+struct node *engine_node(struct engine *e);
+int engine_fd(const struct engine *e);
+/* Reads what has come, does what is due, sends. 0 or -errno. */
+int engine_process(struct engine *e);
+/* Something was done to the node: sends what follows from it. */
+void engine_flush(struct engine *e);
+/* When engine_process is due, by clock_now; INSTANT_NEVER. */
+instant engine_next_expiry(const struct engine *e);
+/* Waits for the descriptor, `limit` at most, and processes. 0, -ETIMEDOUT, or -errno. */
+int engine_wait(struct engine *e, instant limit);
+/* A peer whose session came up and that nobody has taken yet: its index, or -1. */
+int engine_pop_arrival(struct engine *e);
+/* The session of such a peer is over. */
+void engine_give_back(struct engine *e, unsigned peer);
+/* Between calls of a program that may be busy with its own: as engine_process, but at most each millisecond. Sends in
+ * any case. */
+int engine_tick(struct engine *e);
+bool engine_has_arrival(const struct engine *e);
+/* Since the engine was made, of any peer. */
+bool engine_has_been_up(const struct engine *e);

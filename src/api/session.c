@@ -1,0 +1,397 @@
+/* api/session.c - the calls of hawser/session.h. */
+#include "hawser/session.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+
+#include "api/engine.h"
+#include "sys/clock.h"
+#include "sys/sockaddr.h"
+
+#define PUBLIC __attribute__((visibility("default")))
+#define CONNECT_LIMIT (10 * SEC)
+#define LINGER_DEFAULT 10000
+
+enum kind { KIND_NEW, KIND_CLIENT, KIND_LISTENER, KIND_ACCEPTED };
+
+struct hws_session {
+    enum kind kind;
+    uint32_t flags, linger_ms;
+    struct engine_options o;
+    struct identity identity;
+    struct engine *engine; /* NULL before connect or listen */
+    unsigned peer;
+    struct addr local;
+    uint16_t port;
+};
+
+/* --- life --- */
+
+static bool known_options(const struct hws_options *o)
+{
+    const uint8_t *bytes = (const uint8_t *)o;
+
+    if (o->size < sizeof(o->size) + sizeof(o->flags) || (o->flags & ~(uint32_t)(HWS_NONBLOCK | HWS_UNORDERED)))
+        return false;
+    for (size_t i = sizeof(*o); i < o->size; i++) /* a later program may say what we do not know, if it is nothing */
+        if (bytes[i] != 0)
+            return false;
+    return true;
+}
+
+PUBLIC int hws_session_socket(const struct hws_options *options, struct hws_session **ret)
+{
+    struct hws_options o = { 0 };
+    struct rng rng = sys_rng();
+    struct hws_session *s;
+    int r;
+
+    if (!ret || (options && !known_options(options)))
+        return -EINVAL;
+    if (options)
+        memcpy(&o, options, MIN(options->size, sizeof(o)));
+    s = calloc(1, sizeof(*s));
+    if (!s)
+        return -ENOMEM;
+    r = o.secret ? identity_secret_decode(o.secret, &s->identity) : identity_generate(&s->identity, &rng);
+    if (r < 0) {
+        free(s);
+        return r == -EINVAL ? -EBADMSG : r;
+    }
+    s->flags = o.flags;
+    s->linger_ms = o.linger_ms ? o.linger_ms : LINGER_DEFAULT;
+    s->o = (struct engine_options){
+        .delivery = { .send_bytes = o.send_bytes,
+                      .receive_bytes = o.receive_bytes,
+                      .unordered = o.flags & HWS_UNORDERED },
+        .wait = (span)o.timeout_ms * MSEC,
+    };
+    *ret = s;
+    return 0;
+}
+
+static int make_engine(struct hws_session *s, bool listens)
+{
+    s->o.self = &s->identity;
+    s->o.listens = listens;
+    return engine_new(&s->o, &s->engine);
+}
+
+PUBLIC int hws_session_bind(struct hws_session *s, const struct sockaddr *address, uint16_t port)
+{
+    struct endpoint e = { 0 };
+
+    if (!s || s->kind != KIND_NEW)
+        return -EINVAL;
+    if (address && sockaddr_to_endpoint(address, &e) < 0)
+        return -EAFNOSUPPORT;
+    s->local = e.addr;
+    s->port = port;
+    return 0;
+}
+
+PUBLIC int hws_session_listen(struct hws_session *s)
+{
+    int r;
+
+    if (!s || s->kind != KIND_NEW)
+        return -EINVAL;
+    r = make_engine(s, true);
+    if (r == 0)
+        r = engine_listen(s->engine, &s->local, s->port);
+    if (r < 0) {
+        engine_unref(s->engine);
+        s->engine = NULL;
+        return r;
+    }
+    s->kind = KIND_LISTENER;
+    return 0;
+}
+
+PUBLIC int hws_session_accept(struct hws_session *s, struct hws_session **ret)
+{
+    struct hws_session *a;
+    int r;
+
+    if (!s || !ret || s->kind != KIND_LISTENER)
+        return -EINVAL;
+    r = engine_process(s->engine);
+    while (r == 0 && !engine_has_arrival(s->engine)) {
+        if (s->flags & HWS_NONBLOCK)
+            return -EAGAIN;
+        r = engine_wait(s->engine, INSTANT_NEVER);
+    }
+    if (r < 0)
+        return r;
+    a = calloc(1, sizeof(*a));
+    if (!a)
+        return -ENOMEM; /* it can be accepted later */
+    *a = *s;
+    a->kind = KIND_ACCEPTED;
+    a->engine = engine_ref(s->engine);
+    a->peer = (unsigned)engine_pop_arrival(s->engine);
+    *ret = a;
+    return 0;
+}
+
+static struct delivery *delivery_of(const struct hws_session *s)
+{
+    return s->kind == KIND_CLIENT || s->kind == KIND_ACCEPTED ? node_peer_delivery(engine_node(s->engine), s->peer)
+                                                              : NULL;
+}
+
+PUBLIC int hws_session_connect(struct hws_session *s, const char *key, const struct sockaddr *const *addresses,
+                               size_t count)
+{
+    struct endpoint at[NODE_ENDPOINTS_MAX];
+    instant limit = clock_now() + CONNECT_LIMIT;
+    struct peer_key peer;
+    int r;
+
+    if (!s || s->kind != KIND_NEW || !key || count == 0 || count > NODE_ENDPOINTS_MAX)
+        return -EINVAL;
+    if (peer_key_decode(key, &peer) < 0)
+        return -EBADMSG;
+    for (size_t i = 0; i < count; i++)
+        if (!addresses[i] || sockaddr_to_endpoint(addresses[i], &at[i]) < 0 || at[i].port == 0)
+            return -EINVAL;
+    r = make_engine(s, false);
+    if (r == 0)
+        r = engine_connect(s->engine, &peer, at, count);
+    if (r == 0)
+        s->kind = KIND_CLIENT;
+    while (r == 0 && !(s->flags & HWS_NONBLOCK) && !engine_has_been_up(s->engine))
+        r = engine_wait(s->engine, limit);
+    if (r < 0) {
+        engine_unref(s->engine);
+        s->engine = NULL;
+        s->kind = KIND_NEW;
+    }
+    return r;
+}
+
+/* --- bytes --- */
+
+PUBLIC ssize_t hws_session_write(struct hws_session *s, const void *data, size_t len)
+{
+    struct delivery *d = s ? delivery_of(s) : NULL;
+    int64_t n = 0;
+    int r;
+
+    if (!d)
+        return s ? -ENOTCONN : -EINVAL;
+    if (len == 0)
+        return 0;
+    r = engine_tick(s->engine);
+    while (r == 0) {
+        n = delivery_write(d, data, len);
+        if (n != 0 || (s->flags & HWS_NONBLOCK))
+            break;
+        r = engine_wait(s->engine, INSTANT_NEVER);
+        r = r == -ETIMEDOUT ? 0 : r;
+    }
+    if (r < 0)
+        return r;
+    engine_flush(s->engine);
+    return n != 0 ? (ssize_t)n : -EAGAIN;
+}
+
+PUBLIC ssize_t hws_session_read_at(struct hws_session *s, void *data, size_t len, uint64_t *ret_place)
+{
+    struct delivery *d = s ? delivery_of(s) : NULL;
+    int64_t n;
+    int r;
+
+    if (!d)
+        return s ? -ENOTCONN : -EINVAL;
+    if (len == 0)
+        return 0;
+    r = engine_tick(s->engine);
+    while (r == 0 && !delivery_readable(d)) {
+        if (s->flags & HWS_NONBLOCK)
+            return -EAGAIN;
+        r = engine_wait(s->engine, INSTANT_NEVER);
+        r = r == -ETIMEDOUT ? 0 : r;
+    }
+    if (r < 0)
+        return r;
+    n = delivery_read(d, data, len, ret_place);
+    engine_flush(s->engine);
+    return (ssize_t)n;
+}
+
+PUBLIC ssize_t hws_session_read(struct hws_session *s, void *data, size_t len)
+{
+    return hws_session_read_at(s, data, len, NULL);
+}
+
+PUBLIC int hws_session_finish(struct hws_session *s)
+{
+    struct delivery *d = s ? delivery_of(s) : NULL;
+
+    if (!d)
+        return s ? -ENOTCONN : -EINVAL;
+    delivery_finish(d);
+    engine_flush(s->engine);
+    return 0;
+}
+
+/* Until all has arrived. */
+static int linger(struct hws_session *s)
+{
+    struct delivery *d = delivery_of(s);
+    instant limit = clock_now() + (span)s->linger_ms * MSEC;
+    int r = 0;
+
+    if (!d || delivery_error(d) || !engine_has_been_up(s->engine))
+        return 0;
+    delivery_finish(d);
+    engine_flush(s->engine);
+    while (r == 0 && !delivery_flushed(d) && !delivery_error(d))
+        r = engine_wait(s->engine, limit);
+    return r == 0 && !delivery_flushed(d) ? delivery_error(d) : r;
+}
+
+PUBLIC int hws_session_close(struct hws_session *s)
+{
+    int r = 0;
+
+    if (!s)
+        return 0;
+    if (s->engine && s->kind != KIND_LISTENER) {
+        if (!(s->flags & HWS_NONBLOCK))
+            r = linger(s);
+        node_peer_close(engine_node(s->engine), s->peer);
+        if (s->kind == KIND_ACCEPTED)
+            engine_give_back(s->engine, s->peer);
+        else
+            engine_flush(s->engine);
+    }
+    engine_unref(s->engine);
+    identity_wipe(&s->identity);
+    free(s);
+    return r;
+}
+
+/* --- waiting --- */
+
+PUBLIC unsigned hws_session_events(struct hws_session *s)
+{
+    struct delivery *d = s ? delivery_of(s) : NULL;
+    struct delivery_info info;
+    unsigned events = 0;
+
+    if (!s || !s->engine)
+        return 0;
+    if (s->kind == KIND_LISTENER)
+        return engine_has_arrival(s->engine) ? HWS_READABLE : 0;
+    if (!d)
+        return 0;
+    delivery_info(d, &info);
+    if (delivery_readable(d))
+        events |= HWS_READABLE;
+    if (delivery_error(d) || delivery_room(d) > 0)
+        events |= delivery_error(d) || delivery_room(d) >= info.send_max / 4 ? HWS_WRITABLE : 0;
+    if (s->kind == KIND_ACCEPTED || engine_has_been_up(s->engine))
+        events |= HWS_CONNECTED;
+    if (delivery_flushed(d))
+        events |= HWS_FLUSHED;
+    if (delivery_error(d) || (delivery_at_end(d) && info.finished && delivery_flushed(d)))
+        events |= HWS_ENDED;
+    return events;
+}
+
+PUBLIC int hws_session_fd(const struct hws_session *s)
+{
+    return s && s->engine ? engine_fd(s->engine) : -ENOTCONN;
+}
+
+PUBLIC int hws_session_process(struct hws_session *s)
+{
+    return s && s->engine ? engine_process(s->engine) : -ENOTCONN;
+}
+
+PUBLIC int hws_session_timeout(const struct hws_session *s)
+{
+    instant at = s && s->engine ? engine_next_expiry(s->engine) : INSTANT_NEVER;
+
+    return at == INSTANT_NEVER ? -1 : (int)MIN((MAX(at - clock_now(), 0) + MSEC - 1) / MSEC, 3600000);
+}
+
+/* --- what is known --- */
+
+static struct session *session_of(struct hws_session *s)
+{
+    return s && s->engine && s->kind != KIND_LISTENER ? node_peer_session(engine_node(s->engine), s->peer) : NULL;
+}
+
+PUBLIC size_t hws_session_paths(struct hws_session *s, struct hws_path *ret, size_t size, size_t max)
+{
+    static const enum hws_path_state states[PATH_STATE_COUNT] = {
+        [PATH_PROBING] = HWS_PATH_PROBING,
+        [PATH_ACTIVE] = HWS_PATH_ACTIVE,
+        [PATH_SUSPECTED] = HWS_PATH_SUSPECTED,
+        [PATH_DOWN] = HWS_PATH_DOWN,
+    };
+    struct session *session = session_of(s);
+    struct session_path_info i;
+    size_t count = 0;
+
+    for (unsigned slot = 0; session && slot < SESSION_SLOTS && count < max; slot++) {
+        struct hws_path p = { .rtt_us = 0 };
+
+        session_path_info(session, slot, clock_now(), &i);
+        if (!i.used)
+            continue;
+        memcpy(p.link, i.link, sizeof(p.link));
+        sockaddr_from_endpoint(&i.at.remote, 0, &p.remote);
+        p.state = i.link_down ? HWS_PATH_DOWN : states[i.metrics.state];
+        p.rtt_us = (uint32_t)i.metrics.srtt;
+        p.jitter_us = (uint32_t)i.metrics.rx_jitter;
+        p.rate_bps = i.metrics.rate_bps;
+        p.loss = i.metrics.loss;
+        p.sent_bytes = i.metrics.tx_bytes;
+        p.received_bytes = i.metrics.rx_bytes;
+        memcpy((uint8_t *)ret + size * count++, &p, MIN(size, sizeof(p)));
+    }
+    return count;
+}
+
+PUBLIC int hws_session_key(const struct hws_session *s, char ret[HWS_KEY_SIZE])
+{
+    struct peer_key k;
+
+    if (!s)
+        return -EINVAL;
+    identity_peer_key(&s->identity, suite_supported(), &k);
+    peer_key_encode(&k, ret);
+    return 0;
+}
+
+PUBLIC int hws_session_peer_key(const struct hws_session *s, char ret[HWS_KEY_SIZE])
+{
+    if (!s || (s->kind != KIND_CLIENT && s->kind != KIND_ACCEPTED))
+        return -ENOTCONN;
+    peer_key_encode(&node_peer_spec(engine_node(s->engine), s->peer)->key, ret);
+    return 0;
+}
+
+PUBLIC const char *hws_strerror(int error)
+{
+    switch (-error) {
+    case EBADMSG:
+        return "not a key";
+    case ENOTCONN:
+        return "the session is not connected";
+    case ECONNRESET:
+        return "the peer ended the session, or began anew";
+    case ETIMEDOUT:
+        return "no path worked for too long";
+    case EPROTO:
+        return "the peer broke the protocol";
+    case EPIPE:
+        return "this end has finished";
+    default:
+        return strerror(error < 0 ? -error : error);
+    }
+}

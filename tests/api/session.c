@@ -1,0 +1,237 @@
+/* libhawser over this host's loopback: both ends in one process, which polls them as a program would. */
+#include "hawser/session.h"
+#include "tests/unit/test.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <stdbool.h>
+#include <unistd.h>
+
+struct pair {
+    struct hws_session *listener, *client, *server;
+};
+
+static struct sockaddr_in loopback(uint16_t port)
+{
+    return (struct sockaddr_in){
+        .sin_family = AF_INET,
+        .sin_port = htons(port),
+        .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+    };
+}
+
+/* Waits for either, as poll and timers allow, and lets both work. */
+static void turn(struct pair *p)
+{
+    struct hws_session *s[] = { p->listener, p->client };
+    struct pollfd fds[2];
+    int ms = 1000;
+
+    for (int i = 0; i < 2; i++) {
+        int t = hws_session_timeout(s[i]);
+
+        fds[i] = (struct pollfd){ .fd = hws_session_fd(s[i]), .events = POLLIN };
+        if (t >= 0 && t < ms)
+            ms = t;
+    }
+    poll(fds, 2, ms);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(hws_session_process(s[i]), 0);
+}
+
+static uint16_t listen_somewhere(struct hws_session *l)
+{
+    struct sockaddr_in at = loopback(0);
+
+    for (uint16_t port = 20000 + (uint16_t)(getpid() % 20000); port < 60000; port++) {
+        int r;
+
+        assert_int_equal(hws_session_bind(l, (struct sockaddr *)&at, port), 0);
+        r = hws_session_listen(l);
+        if (r == 0)
+            return port;
+        assert_int_equal(r, -EADDRINUSE);
+    }
+    fail_msg("no port is free");
+    return 0;
+}
+
+static struct pair connect_pair(uint32_t flags)
+{
+    const struct hws_options o = { .size = sizeof(o), .flags = HWS_NONBLOCK | flags };
+    struct sockaddr_in at;
+    const struct sockaddr *addresses[] = { (struct sockaddr *)&at };
+    char key[HWS_KEY_SIZE], other[HWS_KEY_SIZE];
+    struct pair p = { 0 };
+
+    assert_int_equal(hws_session_socket(&o, &p.listener), 0);
+    at = loopback(listen_somewhere(p.listener));
+    assert_int_equal(hws_session_accept(p.listener, &p.server), -EAGAIN);
+    assert_int_equal(hws_session_socket(&o, &p.client), 0);
+    assert_int_equal(hws_session_key(p.listener, key), 0);
+    assert_int_equal(hws_session_connect(p.client, key, addresses, 1), 0);
+    for (int i = 0; i < 1000 && hws_session_accept(p.listener, &p.server) == -EAGAIN; i++)
+        turn(&p);
+    assert_non_null(p.server);
+    while (!(hws_session_events(p.client) & HWS_CONNECTED))
+        turn(&p);
+    assert_int_equal(hws_session_peer_key(p.client, other), 0);
+    assert_string_equal(other, key);
+    assert_int_equal(hws_session_key(p.client, key), 0);
+    assert_int_equal(hws_session_peer_key(p.server, other), 0);
+    assert_string_equal(other, key);
+    return p;
+}
+
+static void close_pair(struct pair *p)
+{
+    hws_session_close(p->client);
+    hws_session_close(p->server);
+    hws_session_close(p->listener);
+}
+
+static uint8_t byte_at(uint64_t at)
+{
+    return (uint8_t)(at * 131 + (at >> 9));
+}
+
+/* Sends total bytes each way at once, and reads both ends. */
+static void exchange(struct pair *p, uint64_t total)
+{
+    struct hws_session *s[] = { p->client, p->server };
+    static uint8_t buf[100000];
+    uint64_t sent[2] = { 0 }, got[2] = { 0 };
+    bool ended[2] = { false };
+
+    while (!ended[0] || !ended[1]) {
+        for (int i = 0; i < 2; i++) {
+            ssize_t n = 1;
+
+            while (sent[i] < total && n > 0) {
+                size_t len = sizeof(buf) < total - sent[i] ? sizeof(buf) : (size_t)(total - sent[i]);
+
+                for (size_t k = 0; k < len; k++)
+                    buf[k] = byte_at(sent[i] + k);
+                n = hws_session_write(s[i], buf, len);
+                assert_true(n > 0 || n == -EAGAIN);
+                sent[i] += n > 0 ? (uint64_t)n : 0;
+            }
+            if (sent[i] == total)
+                assert_int_equal(hws_session_finish(s[i]), 0); /* saying it again changes nothing */
+            while ((n = hws_session_read(s[i], buf, sizeof(buf))) > 0) {
+                for (ssize_t k = 0; k < n; k++)
+                    assert_int_equal(buf[k], byte_at(got[i] + (uint64_t)k));
+                got[i] += (uint64_t)n;
+            }
+            assert_true(n == 0 || n == -EAGAIN);
+            ended[i] |= n == 0;
+        }
+        turn(p);
+    }
+    assert_int_equal(got[0], total);
+    assert_int_equal(got[1], total);
+    while (!(hws_session_events(p->client) & HWS_ENDED) || !(hws_session_events(p->server) & HWS_ENDED))
+        turn(p);
+}
+
+static void test_both_ways(void **state)
+{
+    struct pair p = connect_pair(0);
+    struct hws_path path;
+
+    exchange(&p, 20000000);
+    assert_int_equal(hws_session_paths(p.client, &path, sizeof(path), 1), 1);
+    assert_int_equal(path.state, HWS_PATH_ACTIVE);
+    assert_true(path.sent_bytes > 20000000 && path.received_bytes > 20000000);
+    assert_int_equal(hws_session_write(p.client, "x", 1), -EPIPE);
+    close_pair(&p);
+}
+
+static void test_only_an_end(void **state)
+{
+    struct pair p = connect_pair(0);
+
+    exchange(&p, 0);
+    close_pair(&p);
+}
+
+static void test_the_peer_closes(void **state)
+{
+    struct pair p = connect_pair(0);
+    char buf[10];
+    ssize_t n;
+
+    assert_int_equal(hws_session_write(p.server, "last", 4), 4);
+    while (!(hws_session_events(p.server) & HWS_FLUSHED))
+        turn(&p);
+    hws_session_close(p.server);
+    p.server = NULL;
+    while ((n = hws_session_write(p.client, "x", 1)) == 1)
+        turn(&p);
+    assert_int_equal(n, -ECONNRESET);
+    assert_int_equal(hws_session_read(p.client, buf, sizeof(buf)), 4); /* what came before */
+    assert_int_equal(hws_session_read(p.client, buf, sizeof(buf)), -ECONNRESET);
+    assert_true(hws_session_events(p.client) & HWS_ENDED);
+    close_pair(&p);
+}
+
+/* The listener goes, what it accepted goes on; another client cannot come. */
+static void test_the_listener_closes(void **state)
+{
+    struct pair p = connect_pair(0);
+
+    hws_session_close(p.listener);
+    p.listener = p.server; /* the same descriptor */
+    exchange(&p, 1000000);
+    p.listener = NULL;
+    close_pair(&p);
+}
+
+static void test_misuse(void **state)
+{
+    struct hws_options o = { .size = sizeof(o) };
+    struct sockaddr_in at = loopback(1);
+    const struct sockaddr *addresses[] = { (struct sockaddr *)&at };
+    struct hws_session *s, *t;
+    char key[HWS_KEY_SIZE], buf[1];
+
+    assert_int_equal(hws_session_socket(NULL, NULL), -EINVAL);
+    o.flags = 1u << 30;
+    assert_int_equal(hws_session_socket(&o, &s), -EINVAL);
+    o.flags = HWS_NONBLOCK;
+    o.secret = "not a key";
+    assert_int_equal(hws_session_socket(&o, &s), -EBADMSG);
+    o.secret = NULL;
+    o.size = 4;
+    assert_int_equal(hws_session_socket(&o, &s), -EINVAL);
+    assert_int_equal(hws_session_socket(NULL, &s), 0);
+    assert_int_equal(hws_session_write(s, "x", 1), -ENOTCONN);
+    assert_int_equal(hws_session_read(s, buf, 1), -ENOTCONN);
+    assert_int_equal(hws_session_finish(s), -ENOTCONN);
+    assert_int_equal(hws_session_process(s), -ENOTCONN);
+    assert_int_equal(hws_session_fd(s), -ENOTCONN);
+    assert_int_equal(hws_session_timeout(s), -1);
+    assert_int_equal(hws_session_events(s), 0);
+    assert_int_equal(hws_session_accept(s, &t), -EINVAL);
+    assert_int_equal(hws_session_connect(s, "no key", addresses, 1), -EBADMSG);
+    assert_int_equal(hws_session_key(s, key), 0);
+    assert_int_equal(hws_session_connect(s, key, addresses, 0), -EINVAL);
+    assert_int_equal(hws_session_peer_key(s, key), -ENOTCONN);
+    assert_int_equal(hws_session_close(s), 0);
+    assert_int_equal(hws_session_close(NULL), 0);
+    assert_int_equal(hws_session_write(NULL, "x", 1), -EINVAL);
+    assert_string_equal(hws_strerror(-EPIPE), "this end has finished");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_both_ways),       cmocka_unit_test(test_only_an_end),
+        cmocka_unit_test(test_the_peer_closes), cmocka_unit_test(test_the_listener_closes),
+        cmocka_unit_test(test_misuse),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
