@@ -30,15 +30,17 @@ static const struct verb verbs[] = {
       verb_why, false },
     { "link", "LINK tier TIER|up|down|signal DBM [--name NAME]", "prefer or leave a link while the tunnel runs",
       verb_link, false },
+    { "pipe", "KEY HOST:PORT... | --listen PORT [--secret FILE] [--verbose]",
+      "standard input and output over every way to another host", verb_pipe, false },
     { "doctor", "[--json]", "what this machine has, and what it lacks", verb_doctor, false },
     { "lab", "list [--json] | run NAME [--seed N] [--json FILE]", "scenarios in network namespaces of this machine",
       verb_lab, false },
 };
 
 /* Kept for later versions. */
-static const char *const planned[] = { "agent", "forward", "portal", "top",   "run",      "send",    "recv",
-                                       "pipe",  "ping",    "id",     "realm", "slice",    "resolve", "publish",
-                                       "get",   "dmux",    "bench",  "sim",   "bugreport" };
+static const char *const planned[] = { "agent",   "forward", "portal", "top",   "run",   "send",
+                                       "recv",    "ping",    "id",     "realm", "slice", "resolve",
+                                       "publish", "get",     "dmux",   "bench", "sim",   "bugreport" };
 
 int verb_fail(const struct verb *v, const char *fmt, ...)
 {

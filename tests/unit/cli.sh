@@ -58,17 +58,23 @@ wait_for() {
 ok "no verb is a usage error" try 2 "$hawser"
 ok "help" try 0 "$hawser" help
 cp "$dir/out" "$dir/help"
-for verb in help version keygen pubkey check up down status why link doctor lab; do
+for verb in help version keygen pubkey check up down status why link pipe doctor lab; do
     ok "help lists $verb" grep -q "^  $verb " "$dir/help"
     ok "$verb --help" try 0 "$hawser" "$verb" --help
     ok "$verb --help gives its usage" says "usage: hawser $verb"
     ok "the manual has $verb" grep -q "^\.B $verb" "$source/man/hawser.1"
 done
-for verb in agent forward portal top run send recv pipe ping id realm slice resolve publish get dmux bench sim bugreport; do
+for verb in agent forward portal top run send recv ping id realm slice resolve publish get dmux bench sim bugreport; do
     ok "$verb is a usage error" try 2 "$hawser" "$verb"
     ok "$verb says why" complains "hawser $verb: not built in this version"
     ok "help does not promise $verb" test -z "$(grep "^  $verb " "$dir/help")"
 done
+ok "pipe without arguments" try 2 "$hawser" pipe
+ok "pipe: not a key" try 2 "$hawser" pipe nonsense 127.0.0.1:1
+ok "pipe: says so" complains "nonsense: expected the peer's public key"
+ok "pipe: no port" try 2 "$hawser" pipe "$(printf 'A%.0s' {1..88})" 127.0.0.1
+ok "pipe: says so" complains "127.0.0.1: expected HOST:PORT"
+ok "pipe: a secret that is not there" try 1 "$hawser" pipe --listen 1 --secret "$dir/none"
 ok "unknown verb" try 2 "$hawser" stauts
 ok "unknown verb: a suggestion" complains "did you mean status?"
 ok "unknown option" try 2 "$hawser" status --jsno
