@@ -194,13 +194,33 @@ static bool repeat_init(struct node *n, const struct locator_pair *at, const uin
 static struct peer *make_acquaintance(struct node *n, const struct handshake_seen *seen, instant now)
 {
     struct node_peer_spec spec = { .name = "" };
+    struct peer *oldest = NULL;
+    size_t pending = 0;
     int index;
+
+    if (!!(seen->hello.flags & HELLO_FLAG_STREAM) != (n->o.delivery != NULL))
+        return NULL;
+    for (size_t i = 0; i < n->peers_count; i++) {
+        struct peer *p = n->peers[i];
+
+        if (!p->pending)
+            continue;
+        pending++;
+        if (!oldest || p->met < oldest->met)
+            oldest = p;
+    }
+    if (pending >= PENDING_MAX) /* who is there confirms within a round trip */
+        node_peer_forget(n, oldest->index);
 
     memcpy(spec.key.x25519, seen->static_pub, sizeof(spec.key.x25519));
     memcpy(spec.key.ed25519, seen->hello.ed25519, sizeof(spec.key.ed25519));
     spec.key.suites = seen->hello.suites;
     index = node_peer_add(n, &spec, now);
-    return index < 0 ? NULL : n->peers[index];
+    if (index < 0)
+        return NULL;
+    n->peers[index]->pending = true;
+    n->peers[index]->met = now;
+    return n->peers[index];
 }
 
 /* Public-key work. */

@@ -18,6 +18,8 @@
 #define RECENT_INITS 256
 #define SOURCE_BUCKETS 1024
 #define SEEN_BITS (1u << 20)
+#define PENDING_MAX 64 /* chosen: of the handshakes that a flood may cost a second, each is kept for a fifth of one */
+#define PENDING_LIFE (2 * SESSION_TENTATIVE_LIFE)
 #define HANDOVERS_MAX                                                                                                  \
     256 /* chosen: four batches of the longest trains of handshakes; one of trains has an entry each */
 
@@ -25,6 +27,8 @@ struct peer {
     struct node *node;
     unsigned index;
     bool forgotten; /* its place is free */
+    bool pending;   /* a stranger whose session has not been up yet, since `met` */
+    instant met;
     struct node_peer_spec spec;
     struct handshake_mask mask;
     struct session *session;   /* NULL until there is something to say */

@@ -338,6 +338,7 @@ void peer_pump(struct peer *p, instant now)
         switch (ev.type) {
         case SESSION_UP:
         case SESSION_REKEYED:
+            p->pending = false;
             roles_on_up(p, ev.fresh, now);
             node_event(n, ev.type == SESSION_UP ? NODE_PEER_UP : NODE_PEER_REKEYED, p, 0, ev.fresh, 0);
             break;
@@ -415,6 +416,8 @@ void node_on_expiry(struct node *n, instant now)
         }
         if (tick)
             roles_tick(p, now);
+        if (tick && p->pending && now - p->met > PENDING_LIFE)
+            node_peer_forget(n, p->index);
     }
     if (tick)
         n->tick = now + TICK;

@@ -89,6 +89,47 @@ static void test_flood_of_made_up_sources(void **state)
     node_free(f.agent);
 }
 
+/* Strangers that begin a handshake and never end it take no more than some places, for some seconds. */
+static void test_strangers_that_never_confirm(void **state)
+{
+    static const uint8_t psk[32];
+    static const struct delivery_options stream = { 0 };
+    static struct fixture f;
+    struct node_options o = {
+        .self = &f.agent_id, .agent = true, .strangers = true, .delivery = &stream, .pool_pkts = 64
+    };
+    struct hello hello = { .flags = HELLO_FLAG_OPENER, .suites = SUITES_KNOWN };
+    uint8_t pkt[HANDSHAKE_MAX], mac1[MAC1_LEN];
+    instant now = 2 * SEC;
+    size_t sessions = 0;
+
+    fixture_open(&f);
+    node_free(f.agent);
+    o.rng = f.rng;
+    f.agent = node_new(&o, SEC);
+    for (uint32_t i = 0; i < 200; i++, now += 20 * MSEC) {
+        struct handshake_init h;
+        struct identity id;
+
+        assert_int_equal(identity_generate(&id, &f.rng), 0);
+        memcpy(hello.ed25519, id.ed25519, 32);
+        hello.flags = HELLO_FLAG_OPENER | (i % 10 ? HELLO_FLAG_STREAM : 0); /* the others want a tunnel */
+        assert_int_equal(handshake_init_make(&h, &id, &f.agent_key, psk, SUITE_CHACHA20_POLY1305, &hello, NULL, &f.rng),
+                         0);
+        feed(&f, pkt, handshake_init_write(&h, &f.mask, &f.rng, pkt, mac1), 0x0a000000u + i, now);
+    }
+    assert_int_equal(f.others, 180); /* each was answered */
+    for (unsigned i = 0; i < node_peers_count(f.agent); i++)
+        sessions += node_peer_session(f.agent, i) != NULL;
+    assert_int_equal(sessions, 64);
+    assert_int_equal(node_peers_count(f.agent), 64);
+    for (int i = 0; i < 110; i++, now += 100 * MSEC)
+        node_on_expiry(f.agent, now);
+    for (unsigned i = 0; i < node_peers_count(f.agent); i++)
+        assert_null(node_peer_session(f.agent, i));
+    node_free(f.agent);
+}
+
 static void test_resets_are_few_and_short(void **state)
 {
     static struct fixture f;
@@ -132,6 +173,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_flood_of_made_up_sources),
+        cmocka_unit_test(test_strangers_that_never_confirm),
         cmocka_unit_test(test_resets_are_few_and_short),
         cmocka_unit_test(test_silence_for_the_rest),
     };
