@@ -45,7 +45,7 @@ struct hws_options {
     const char *secret;     /* key as `hawser keygen` makes it; NULL: one for this session alone */
     uint32_t send_bytes;    /* kept until they have arrived; 0: 8 MiB */
     uint32_t receive_bytes; /* kept until they are read; 0: 8 MiB */
-    uint32_t timeout_ms;    /* how long a session lives without any path; 0: 600 s */
+    uint32_t timeout_ms;    /* how long a session lives without any path, at least 15 s; 0: 600 s */
     uint32_t linger_ms;     /* how long a blocking close waits until all has arrived; 0: 10 s */
 };
 
@@ -54,13 +54,14 @@ int hws_session_socket(const struct hws_options *o, struct hws_session **ret);
 /* A listener's UDP port, and its address (NULL: all, of both families). 0, -EINVAL (the session is in use),
  * -EAFNOSUPPORT. */
 int hws_session_bind(struct hws_session *s, const struct sockaddr *address, uint16_t port);
-/* 0, -EINVAL (the session is in use), -EADDRINUSE, -EACCES. */
+/* 0, -EINVAL (the session is in use, or has no port), -EADDRINUSE, -EACCES. */
 int hws_session_listen(struct hws_session *s);
 /* The next session that a peer has opened. 0, -EAGAIN, -EINVAL (not a listener). It lives on when the listener is
  * closed. */
 int hws_session_accept(struct hws_session *s, struct hws_session **ret);
 /* key: the peer's public one. addresses: where it may be, with ports; 1 to 8 of them. Waits until the session is up
- * unless it does not block: then hws_session_events tells. 0, -EINVAL, -EBADMSG (the key is none), -ETIMEDOUT (10 s).
+ * unless it does not block: then hws_session_events tells, and -ETIMEDOUT comes of reading after 30 s. 0, -EINVAL,
+ * -EBADMSG (the key is none), -ETIMEDOUT (10 s).
  */
 int hws_session_connect(struct hws_session *s, const char *key, const struct sockaddr *const *addresses, size_t count);
 

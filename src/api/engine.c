@@ -48,7 +48,7 @@ struct engine {
     struct identity self;
     struct delivery_options delivery;
     struct node *node;
-    bool listens, been_up;
+    bool listens, listens_on, been_up;
     int epoll_fd, timer_fd;
     instant armed; /* the timer; INSTANT_NEVER: not armed */
     struct nlmon *netlink;
@@ -57,7 +57,8 @@ struct engine {
     bool wanted[2]; /* a client: families in which it was given endpoints */
     unsigned arrivals[ARRIVALS_MAX];
     unsigned arrivals_head, arrivals_count;
-    uint8_t taken[NODE_PEERS_MAX / 8]; /* a bit each: somebody holds the peer's session */
+    uint8_t taken[NODE_PEERS_MAX / 8];  /* a bit each: somebody holds the peer's session, */
+    uint8_t queued[NODE_PEERS_MAX / 8]; /* or it is among the arrivals */
     instant processed_at;
     uint8_t *out;
 };
@@ -79,7 +80,7 @@ int engine_new(const struct engine_options *o, struct engine **ret)
         return -ENOMEM;
     e->refs = 1;
     e->self = *o->self;
-    e->listens = o->listens;
+    e->listens = e->listens_on = o->listens;
     e->delivery = o->delivery;
     e->armed = INSTANT_NEVER;
     e->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
@@ -172,7 +173,14 @@ int engine_listen(struct engine *e, const struct addr *local, uint16_t port)
         if (local->family == ADDR_NONE || local->family == o.family)
             r[v6] = open_end(e, &e->listening[v6], NODE_LISTEN_LINK, &o);
     }
-    return r[0] < 0 && r[1] < 0 ? (r[0] == -EAFNOSUPPORT ? r[1] : r[0]) : 0;
+    /* A family that this host does not have is none to listen on; a port that somebody has is. */
+    for (unsigned v6 = 0; v6 < 2; v6++)
+        if (r[v6] < 0 && r[v6] != -EAFNOSUPPORT && r[v6] != -EADDRNOTAVAIL) {
+            close_end(&e->listening[0]);
+            close_end(&e->listening[1]);
+            return r[v6];
+        }
+    return r[0] < 0 && r[1] < 0 ? (local->family == ADDR_V6 ? r[1] : r[0]) : 0;
 }
 
 /* --- uplinks --- */
@@ -375,6 +383,25 @@ static void send_one(struct engine *e, const struct session_tx *tx, instant now)
         node_on_unreachable(e->node, &tx->at, now);
 }
 
+static bool bit(const uint8_t *bits, unsigned i)
+{
+    return bits[i / 8] >> i % 8 & 1;
+}
+
+static void set_bit(uint8_t *bits, unsigned i, bool on)
+{
+    bits[i / 8] = (uint8_t)((bits[i / 8] & ~(1u << i % 8)) | (unsigned)on << i % 8);
+}
+
+static void engine_send(struct engine *e)
+{
+    struct session_tx tx;
+    instant now = clock_now();
+
+    for (unsigned i = 0; i < OUTPUTS_MAX && node_output(e->node, e->out, &tx, now); i++)
+        send_one(e, &tx, now);
+}
+
 static void take_events(struct engine *e)
 {
     struct node_event ev;
@@ -385,14 +412,18 @@ static void take_events(struct engine *e)
         e->been_up = true;
         if (!e->listens)
             continue;
-        if (e->taken[ev.peer / 8] & 1u << ev.peer % 8) {
+        if (bit(e->taken, ev.peer)) {
             node_peer_close(e->node, ev.peer); /* it has begun anew while its former session is still held */
-            continue;
-        }
-        if (e->arrivals_count == ARRIVALS_MAX)
-            node_peer_forget(e->node, ev.peer); /* nobody accepts: it will ask again, and then give up */
-        else
+        } else if (bit(e->queued, ev.peer)) {
+            continue; /* begun anew before anybody looked */
+        } else if (!e->listens_on || e->arrivals_count == ARRIVALS_MAX) {
+            node_peer_close(e->node, ev.peer);
+            engine_send(e);
+            node_peer_forget(e->node, ev.peer);
+        } else {
             e->arrivals[(e->arrivals_head + e->arrivals_count++) % ARRIVALS_MAX] = ev.peer;
+            set_bit(e->queued, ev.peer, true);
+        }
     }
 }
 
@@ -414,10 +445,7 @@ static void arm(struct engine *e, instant now)
 
 static void turn(struct engine *e, instant now)
 {
-    struct session_tx tx;
-
-    for (unsigned i = 0; i < OUTPUTS_MAX && node_output(e->node, e->out, &tx, now); i++)
-        send_one(e, &tx, now);
+    engine_send(e);
     take_events(e);
     arm(e, now);
 }
@@ -536,14 +564,26 @@ int engine_pop_arrival(struct engine *e)
     peer = e->arrivals[e->arrivals_head];
     e->arrivals_head = (e->arrivals_head + 1) % ARRIVALS_MAX;
     e->arrivals_count--;
-    e->taken[peer / 8] |= (uint8_t)(1u << peer % 8);
+    set_bit(e->queued, peer, false);
+    set_bit(e->taken, peer, true);
     return (int)peer;
+}
+
+void engine_stop_listening(struct engine *e)
+{
+    e->listens_on = false;
+    node_refuse_strangers(e->node);
+    for (unsigned i = 0; i < e->arrivals_count; i++)
+        node_peer_close(e->node, e->arrivals[(e->arrivals_head + i) % ARRIVALS_MAX]);
+    engine_flush(e);
+    for (int peer; (peer = engine_pop_arrival(e)) >= 0;)
+        engine_give_back(e, (unsigned)peer);
 }
 
 void engine_give_back(struct engine *e, unsigned peer)
 {
     engine_flush(e); /* what it has still to say */
-    e->taken[peer / 8] &= (uint8_t) ~(1u << peer % 8);
+    set_bit(e->taken, peer, false);
     node_peer_forget(e->node, peer);
 }
 

@@ -37,6 +37,8 @@ instant engine_next_expiry(const struct engine *e);
 int engine_wait(struct engine *e, instant limit);
 /* A peer whose session came up and that nobody has taken yet: its index, or -1. */
 int engine_pop_arrival(struct engine *e);
+/* Nobody accepts any more: those who wait are turned away, and so is whoever calls. */
+void engine_stop_listening(struct engine *e);
 /* The session of such a peer is over. */
 void engine_give_back(struct engine *e, unsigned peer);
 /* Between calls of a program that may be busy with its own: as engine_process, but at most each millisecond. Sends in

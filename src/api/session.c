@@ -11,6 +11,7 @@
 #define PUBLIC __attribute__((visibility("default")))
 #define CONNECT_LIMIT (10 * SEC)
 #define LINGER_DEFAULT 10000
+#define TIMEOUT_MIN (3 * PATH_PROBE_IDLE) /* an idle path is heard of that often */
 
 enum kind { KIND_NEW, KIND_CLIENT, KIND_LISTENER, KIND_ACCEPTED };
 
@@ -64,7 +65,7 @@ PUBLIC int hws_session_socket(const struct hws_options *options, struct hws_sess
         .delivery = { .send_bytes = o.send_bytes,
                       .receive_bytes = o.receive_bytes,
                       .unordered = o.flags & HWS_UNORDERED },
-        .wait = (span)o.timeout_ms * MSEC,
+        .wait = o.timeout_ms ? MAX((span)o.timeout_ms * MSEC, TIMEOUT_MIN) : 0,
     };
     *ret = s;
     return 0;
@@ -81,7 +82,7 @@ PUBLIC int hws_session_bind(struct hws_session *s, const struct sockaddr *addres
 {
     struct endpoint e = { 0 };
 
-    if (!s || s->kind != KIND_NEW)
+    if (!s || s->kind != KIND_NEW || port == 0)
         return -EINVAL;
     if (address && sockaddr_to_endpoint(address, &e) < 0)
         return -EAFNOSUPPORT;
@@ -94,7 +95,7 @@ PUBLIC int hws_session_listen(struct hws_session *s)
 {
     int r;
 
-    if (!s || s->kind != KIND_NEW)
+    if (!s || s->kind != KIND_NEW || s->port == 0)
         return -EINVAL;
     r = make_engine(s, true);
     if (r == 0)
@@ -172,6 +173,13 @@ PUBLIC int hws_session_connect(struct hws_session *s, const char *key, const str
 
 /* --- bytes --- */
 
+/* Something was written to the stream or read from it: what follows is sent. */
+static void wake(struct hws_session *s)
+{
+    node_peer_wake(engine_node(s->engine), s->peer);
+    engine_flush(s->engine);
+}
+
 PUBLIC ssize_t hws_session_write(struct hws_session *s, const void *data, size_t len)
 {
     struct delivery *d = s ? delivery_of(s) : NULL;
@@ -188,11 +196,10 @@ PUBLIC ssize_t hws_session_write(struct hws_session *s, const void *data, size_t
         if (n != 0 || (s->flags & HWS_NONBLOCK))
             break;
         r = engine_wait(s->engine, INSTANT_NEVER);
-        r = r == -ETIMEDOUT ? 0 : r;
     }
     if (r < 0)
         return r;
-    engine_flush(s->engine);
+    wake(s);
     return n != 0 ? (ssize_t)n : -EAGAIN;
 }
 
@@ -211,12 +218,11 @@ PUBLIC ssize_t hws_session_read_at(struct hws_session *s, void *data, size_t len
         if (s->flags & HWS_NONBLOCK)
             return -EAGAIN;
         r = engine_wait(s->engine, INSTANT_NEVER);
-        r = r == -ETIMEDOUT ? 0 : r;
     }
     if (r < 0)
         return r;
     n = delivery_read(d, data, len, ret_place);
-    engine_flush(s->engine);
+    wake(s);
     return (ssize_t)n;
 }
 
@@ -232,7 +238,7 @@ PUBLIC int hws_session_finish(struct hws_session *s)
     if (!d)
         return s ? -ENOTCONN : -EINVAL;
     delivery_finish(d);
-    engine_flush(s->engine);
+    wake(s);
     return 0;
 }
 
@@ -243,10 +249,12 @@ static int linger(struct hws_session *s)
     instant limit = clock_now() + (span)s->linger_ms * MSEC;
     int r = 0;
 
-    if (!d || delivery_error(d) || !engine_has_been_up(s->engine))
+    if (!d || !engine_has_been_up(s->engine))
         return 0;
+    if (delivery_error(d))
+        return delivery_flushed(d) ? 0 : delivery_error(d);
     delivery_finish(d);
-    engine_flush(s->engine);
+    wake(s);
     while (r == 0 && !delivery_flushed(d) && !delivery_error(d))
         r = engine_wait(s->engine, limit);
     return r == 0 && !delivery_flushed(d) ? delivery_error(d) : r;
@@ -258,6 +266,8 @@ PUBLIC int hws_session_close(struct hws_session *s)
 
     if (!s)
         return 0;
+    if (s->engine && s->kind == KIND_LISTENER)
+        engine_stop_listening(s->engine);
     if (s->engine && s->kind != KIND_LISTENER) {
         if (!(s->flags & HWS_NONBLOCK))
             r = linger(s);

@@ -213,10 +213,20 @@ struct delivery *node_peer_delivery(struct node *n, unsigned peer)
 {
     struct session *s = node_peer_session(n, peer);
 
-    if (!s)
-        return NULL;
+    return s ? session_delivery(s) : NULL;
+}
+
+void node_peer_wake(struct node *n, unsigned peer)
+{
     peer_touch(n->peers[peer]);
-    return session_delivery(s);
+}
+
+void node_refuse_strangers(struct node *n)
+{
+    n->o.strangers = false;
+    for (size_t i = 0; i < n->peers_count; i++)
+        if (n->peers[i]->pending)
+            node_peer_forget(n, (unsigned)i);
 }
 
 bool node_peer_config(const struct node *n, unsigned peer, struct config_message *ret)

@@ -150,8 +150,12 @@ size_t node_peers_count(const struct node *n); /* forgotten ones that have no su
 const struct node_peer_spec *node_peer_spec(const struct node *n, unsigned peer);
 /* NULL while there is no session. */
 struct session *node_peer_session(struct node *n, unsigned peer);
-/* To write to and to read from; ask node_output afterwards. NULL while there is no session, or without that option. */
+/* NULL while there is no session, or without that option. After writing, reading or finishing: node_peer_wake, and
+ * node_output. */
 struct delivery *node_peer_delivery(struct node *n, unsigned peer);
+void node_peer_wake(struct node *n, unsigned peer);
+/* From now on whoever is not known is turned away. */
+void node_refuse_strangers(struct node *n);
 /* Node: what the agent said last; false before. */
 bool node_peer_config(const struct node *n, unsigned peer, struct config_message *ret);
 /* Node: a further endpoint of its agent (a name was resolved). 0, also when it is known; -ENOSPC. */

@@ -193,6 +193,8 @@ int roles_on_message(struct peer *p, const uint8_t *msg, size_t len, instant now
     struct config_message config;
     bool ok;
 
+    if (p->node->o.delivery) /* these are a tunnel's */
+        return msg[0] >= MESSAGE_SKIPPABLE ? 0 : -EPROTO;
     switch (msg[0]) {
     case MESSAGE_CONFIG:
         config_message_read(&r, &config);

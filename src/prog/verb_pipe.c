@@ -154,6 +154,8 @@ static int run(struct hws_session *s)
         struct pollfd from = { .fd = room ? STDIN_FILENO : -1, .events = POLLIN };
         struct pollfd to = { .fd = out.from < out.to ? STDOUT_FILENO : -1, .events = POLLOUT };
 
+        if (in.ended && out.ended && out.from == out.to && (events & HWS_ENDED))
+            return -ECONNRESET; /* and it did not say that it had all */
         r = wait_for(s, &from, &to);
         if (r == 0)
             r = pump_in(s, &in, from.revents != 0);
@@ -241,6 +243,9 @@ int verb_pipe(const struct verb *v, int argc, char **argv)
     if (secret_file && !read_secret(v, secret_file, secret))
         return EXIT_FAILED;
     o.secret = secret_file ? secret : NULL;
+    for (int fd = 0; fd <= 2; fd++) /* else the session's own descriptors take their places */
+        if (fcntl(fd, F_GETFD) < 0 && errno == EBADF && open("/dev/null", O_RDWR) < 0)
+            return EXIT_FAILED;
     signal(SIGPIPE, SIG_IGN);
     r = hws_session_socket(&o, &s);
     explicit_bzero(secret, sizeof(secret));

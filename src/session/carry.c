@@ -131,3 +131,12 @@ void carry_restart(struct session *s)
     if (s->delivery && delivery_has_begun(s->delivery))
         delivery_break(s->delivery, -ECONNRESET); /* the peer has lost what it had of it */
 }
+
+void carry_end(struct session *s, int error)
+{
+    if (!s->delivery)
+        return;
+    delivery_break(s->delivery, error);
+    s->rekey_at = INSTANT_NEVER;
+    establish_stop(s);
+}

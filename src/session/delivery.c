@@ -137,8 +137,8 @@ void delivery_free(struct delivery *d)
 
 bool delivery_has_begun(const struct delivery *d)
 {
-    return d->cut > 0 || d->last_acked || d->limit_said != DELIVERY_WINDOW_INITIAL || d->read > 0 ||
-           d->unread.count > 0;
+    return d->cut > 0 || d->last_acked || d->limit_said != DELIVERY_WINDOW_INITIAL || d->read > 0 || d->has_end ||
+           d->limit != DELIVERY_WINDOW_INITIAL || d->unread.count > 0;
 }
 
 void delivery_break(struct delivery *d, int error)

@@ -79,7 +79,7 @@ void session_connect(struct session *s, const struct locator_pair *at, size_t co
 {
     struct connecting *c = &s->conn;
 
-    if (c->active)
+    if (c->active || (s->delivery && delivery_error(s->delivery)))
         return;
     establish_stop(s);
     for (size_t i = 0; i < count && i < COPIES_MAX; i++)

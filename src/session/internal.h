@@ -36,6 +36,7 @@
 #define SESSION_PIECE_MORE 4        /* not the first of its packet */
 #define ELEPHANT_BYTES (512 * 1024) /* chosen: a run of this size is bulk whose rate matters more than its delay */
 #define TOKEN_TIMES 3
+#define CLOSE_TIMES 3
 #define ACCEPTOR_CALLS                                                                                                 \
     (60 * SEC) /* chosen: a node that is there answers in seconds, and its endpoint may be another's by then */
 #define HANDSHAKE_PATH_ID 0 /* keys of its own, for CONFIRM */
@@ -91,7 +92,8 @@ struct spath {
     uint16_t revision;
     bool leaving, link_down, open;
     /* control that waits for a record */
-    bool want_ack, want_open, want_challenge, want_response, want_close;
+    bool want_ack, want_open, want_challenge, want_response;
+    unsigned want_close; /* times that the end is still to be said: a record may be lost */
     unsigned want_probe;
     unsigned want_token; /* times that the reset token is still to be said: a record may be lost */
     uint8_t challenge[8], response[8];
@@ -258,6 +260,7 @@ int carry_on_chunk(struct session *s, const uint8_t *plain, size_t len, instant 
 int carry_on_limit(struct session *s, struct reader *r);
 void carry_say_limit(struct session *s, instant now);
 void carry_restart(struct session *s);
+void carry_end(struct session *s, int error); /* the stream breaks, and nobody is called for its sake any more */
 
 /* tx.c */
 instant tx_next_expiry(const struct session *s);

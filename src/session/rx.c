@@ -96,10 +96,8 @@ static void on_chunk(struct session *s, const uint8_t *plain, size_t len, instan
     if (r == 0)
         return;
     drop(s, DROP_MALFORMED);
-    if (s->delivery) { /* the path has acknowledged it: the peer will not send it again */
-        delivery_break(s->delivery, r);
-        session_close(s);
-    }
+    carry_end(s, r); /* the path has acknowledged it: the peer will not send it again */
+    session_close(s);
 }
 
 static void on_path_status(struct session *s, unsigned slot, const struct path_open *o, instant now)
@@ -396,7 +394,7 @@ bool session_on_sealed(struct cid_entry *e, uint8_t *pkt, size_t len, uint8_t to
     size_t plain_len = len - SEALED_HEADER_LEN - SEALED_TAG_LEN;
     uint64_t counter;
     uint32_t id = e->path_id;
-    bool data;
+    bool data, chunk;
     int slot;
 
     if (len < SEALED_MIN_LEN) {
@@ -424,6 +422,15 @@ bool session_on_sealed(struct cid_entry *e, uint8_t *pkt, size_t len, uint8_t to
         drop(s, DROP_MALFORMED);
         return false;
     }
+    chunk = (plain[0] & CONTENT_TYPE_MASK) == CONTENT_CHUNK;
+    if (data && chunk != (s->delivery != NULL)) { /* nobody would take it out */
+        drop(s, DROP_MALFORMED);
+        return false;
+    }
+    if (chunk && delivery_error(s->delivery)) { /* what is acknowledged must be kept */
+        session_close(s);
+        return false;
+    }
     slot = record_path(s, id, counter, plain, plain_len, len, at, now);
     if (slot < 0)
         return false;
@@ -431,7 +438,7 @@ bool session_on_sealed(struct cid_entry *e, uint8_t *pkt, size_t len, uint8_t to
     path_on_received(s->paths[slot].path, counter, len + 28, data || (plain[1] & CONTROL_FLAG_ELICITING),
                      get_be16(plain + (data ? 10 : 2)), now);
     session_path_events(s, (unsigned)slot, now);
-    if ((plain[0] & CONTENT_TYPE_MASK) == CONTENT_CHUNK)
+    if (chunk)
         on_chunk(s, plain, plain_len, now);
     else if (data)
         on_data(s, (unsigned)slot, plain, plain_len, tos, now);

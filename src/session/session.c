@@ -16,6 +16,7 @@
 #define TICK (50 * MSEC)
 #define NO_PATH_LIMIT (100 * MSEC)  /* chosen: a handover with a gap is not yet an outage */
 #define STALE_AFTER (1 * SEC)       /* chosen: above the first retransmission timeouts of TCP and QUIC */
+#define CALL_LIMIT (30 * SEC)       /* chosen: six handshakes */
 #define PROVE_LIMIT (2 * SEC)       /* chosen: below SESSION_TENTATIVE_LIFE, above the round trip of any path */
 #define CODEL_INTERVAL (100 * MSEC) /* RFC 8289 4.2: of the usual round trip; a longer one is its own */
 #define LEARNING_TARGET                                                                                                \
@@ -124,15 +125,14 @@ void session_break(struct session *s)
     if (!s->up)
         return;
     s->up = false;
-    if (s->delivery)
-        delivery_break(s->delivery, -ECONNRESET);
+    carry_end(s, -ECONNRESET);
     session_event(s, SESSION_CLOSED, 0, false, 0);
 }
 
 void session_close(struct session *s)
 {
     for (unsigned i = 0; i < SESSION_SLOTS && s->up; i++)
-        s->paths[i].want_close = s->paths[i].path != NULL;
+        s->paths[i].want_close = s->paths[i].path ? CLOSE_TIMES : 0;
 }
 
 /* --- events --- */
@@ -276,7 +276,8 @@ int session_path_start(struct session *s, unsigned slot, uint32_t id, instant no
     p->migrating = false;
     p->open = false;
     p->want_open = s->o.opener;
-    p->want_ack = p->want_challenge = p->want_response = p->want_close = false;
+    p->want_ack = p->want_challenge = p->want_response = false;
+    p->want_close = 0;
     p->want_token = 0;
     p->want_probe = 0;
     p->rank = 4;
@@ -682,10 +683,13 @@ static void slow_work(struct session *s, instant now)
     if (s->o.opener && s->cur && s->cur->initiator && !s->cur->proven && now - s->cur->born > PROVE_LIMIT &&
         !s->conn.active)
         s->rekey_at = MIN(s->rekey_at, now);
-    if (s->cur && now - s->cur->born > SESSION_REJECT_AFTER && s->up && now > s->alive_until) {
+    if (s->delivery && !s->cur && s->conn.active && now - s->conn.begun > CALL_LIMIT)
+        carry_end(s, -ETIMEDOUT);
+    /* A tunnel's packets may still come under keys of which the peer has not heard the end; a stream waits as it was
+     * told. */
+    if (s->cur && s->up && now > s->alive_until && (s->delivery || now - s->cur->born > SESSION_REJECT_AFTER)) {
         s->up = false;
-        if (s->delivery)
-            delivery_break(s->delivery, -ETIMEDOUT);
+        carry_end(s, -ETIMEDOUT);
         session_event(s, SESSION_DOWN, 0, false, 0);
     }
     if (!s->up)

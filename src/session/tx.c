@@ -201,7 +201,7 @@ static bool wants_control(const struct session *s, unsigned slot, instant now)
     if (!p->used || !p->path || p->link_down)
         return false;
     return p->want_ack || p->want_probe > 0 || p->want_open || p->want_response ||
-           (p->want_challenge && now >= p->challenge_again) || p->want_close || wants_stream(s, slot, now);
+           (p->want_challenge && now >= p->challenge_again) || p->want_close > 0 || wants_stream(s, slot, now);
 }
 
 /* When a control record that waits for its time may leave: what no path can carry now waits for an event instead. */
@@ -255,9 +255,15 @@ static bool control_output(struct session *s, unsigned slot, uint8_t *buf, struc
     }
     if (room >= RECORD_MAX && wants_stream(s, slot, now))
         add_stream(s, &w, &eliciting, now);
-    if (p->want_close && writer_left(&w) > FRAME_HEADER_LEN)
-        add_bytes(&w, FRAME_CLOSE, (const uint8_t[]){ 0 }, 1);
-    p->want_close = false;
+    if (p->want_close > 0) {
+        /* The last word: what has come by any path is acknowledged in it. */
+        for (unsigned i = 0; i < SESSION_SLOTS; i++)
+            if (s->paths[i].path && writer_left(&w) >= ACK_ROOM + FRAME_HEADER_LEN + 1)
+                add_ack(s, &w, i, now);
+        if (writer_left(&w) > FRAME_HEADER_LEN)
+            add_bytes(&w, FRAME_CLOSE, (const uint8_t[]){ 0 }, 1);
+        p->want_close--;
+    }
     if (writer_len(&w) == CONTROL_HEADER_LEN)
         return false; /* what waits does not fit into what may go there */
     p->want_open = p->want_response = false;

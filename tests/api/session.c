@@ -7,10 +7,14 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <stdbool.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
 #include <unistd.h>
 
 struct pair {
     struct hws_session *listener, *client, *server;
+    uint16_t port;
 };
 
 static struct sockaddr_in loopback(uint16_t port)
@@ -58,20 +62,32 @@ static uint16_t listen_somewhere(struct hws_session *l)
     return 0;
 }
 
-static struct pair connect_pair(uint32_t flags)
+/* A client of that listener, which begins to call. */
+static struct hws_session *call(struct hws_session *listener, uint16_t port, const char *secret)
 {
-    const struct hws_options o = { .size = sizeof(o), .flags = HWS_NONBLOCK | flags };
-    struct sockaddr_in at;
+    const struct hws_options o = { .size = sizeof(o), .flags = HWS_NONBLOCK, .secret = secret };
+    struct sockaddr_in at = loopback(port);
     const struct sockaddr *addresses[] = { (struct sockaddr *)&at };
+    char key[HWS_KEY_SIZE];
+    struct hws_session *s;
+
+    assert_int_equal(hws_session_key(listener, key), 0);
+    assert_int_equal(hws_session_socket(&o, &s), 0);
+    assert_int_equal(hws_session_connect(s, key, addresses, 1), 0);
+    return s;
+}
+
+static struct pair connect_pair(void)
+{
+    const struct hws_options o = { .size = sizeof(o), .flags = HWS_NONBLOCK };
     char key[HWS_KEY_SIZE], other[HWS_KEY_SIZE];
     struct pair p = { 0 };
 
     assert_int_equal(hws_session_socket(&o, &p.listener), 0);
-    at = loopback(listen_somewhere(p.listener));
+    p.port = listen_somewhere(p.listener);
     assert_int_equal(hws_session_accept(p.listener, &p.server), -EAGAIN);
-    assert_int_equal(hws_session_socket(&o, &p.client), 0);
+    p.client = call(p.listener, p.port, NULL);
     assert_int_equal(hws_session_key(p.listener, key), 0);
-    assert_int_equal(hws_session_connect(p.client, key, addresses, 1), 0);
     for (int i = 0; i < 1000 && hws_session_accept(p.listener, &p.server) == -EAGAIN; i++)
         turn(&p);
     assert_non_null(p.server);
@@ -138,7 +154,7 @@ static void exchange(struct pair *p, uint64_t total)
 
 static void test_both_ways(void **state)
 {
-    struct pair p = connect_pair(0);
+    struct pair p = connect_pair();
     struct hws_path path;
 
     exchange(&p, 20000000);
@@ -151,7 +167,7 @@ static void test_both_ways(void **state)
 
 static void test_only_an_end(void **state)
 {
-    struct pair p = connect_pair(0);
+    struct pair p = connect_pair();
 
     exchange(&p, 0);
     close_pair(&p);
@@ -159,7 +175,7 @@ static void test_only_an_end(void **state)
 
 static void test_the_peer_closes(void **state)
 {
-    struct pair p = connect_pair(0);
+    struct pair p = connect_pair();
     char buf[10];
     ssize_t n;
 
@@ -177,15 +193,99 @@ static void test_the_peer_closes(void **state)
     close_pair(&p);
 }
 
-/* The listener goes, what it accepted goes on; another client cannot come. */
+/* Lets both work for so long, ms. */
+static void spend(struct pair *p, int ms)
+{
+    struct timespec now, end;
+
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    end.tv_sec += (end.tv_nsec / 1000000 + ms) / 1000;
+    end.tv_nsec = (end.tv_nsec / 1000000 + ms) % 1000 * 1000000;
+    do {
+        turn(p);
+        clock_gettime(CLOCK_MONOTONIC, &now);
+    } while (now.tv_sec < end.tv_sec || (now.tv_sec == end.tv_sec && now.tv_nsec < end.tv_nsec));
+}
+
+/* The listener goes: what it accepted goes on, and nobody else gets an answer. */
 static void test_the_listener_closes(void **state)
 {
-    struct pair p = connect_pair(0);
+    struct pair p = connect_pair(), q = { 0 };
 
+    q.client = call(p.listener, p.port, NULL);
     hws_session_close(p.listener);
-    p.listener = p.server; /* the same descriptor */
+    p.listener = q.listener = p.server; /* the same descriptor */
     exchange(&p, 1000000);
+    spend(&q, 600); /* two INITs at least */
+    assert_false(hws_session_events(q.client) & HWS_CONNECTED);
+    hws_session_close(q.client);
     p.listener = NULL;
+    close_pair(&p);
+}
+
+/* 64 random bytes as `hawser keygen` would write them: base64 (RFC 4648 section 4). */
+static void make_secret(char ret[HWS_KEY_SIZE])
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    uint8_t bytes[66] = { 0 };
+
+    assert_int_equal(getrandom(bytes, 64, 0), 64);
+    for (int i = 0; i < 22; i++) {
+        uint32_t three = (uint32_t)bytes[3 * i] << 16 | (uint32_t)bytes[3 * i + 1] << 8 | bytes[3 * i + 2];
+
+        for (int k = 0; k < 4; k++)
+            ret[4 * i + k] = digits[three >> (18 - 6 * k) & 63];
+    }
+    memcpy(ret + 86, "==", 3);
+}
+
+/* One key, two sessions: whatever is written is read, or the writer is told. */
+static void test_one_key_twice(void **state)
+{
+    struct pair p = connect_pair(), q = { .listener = p.listener };
+    struct hws_session *first, *second;
+    char buf[10], key[HWS_KEY_SIZE], secret[HWS_KEY_SIZE];
+    ssize_t n;
+
+    make_secret(secret);
+    first = call(p.listener, p.port, secret);
+    q.client = first;
+    while (!(hws_session_events(first) & HWS_CONNECTED))
+        turn(&q);
+    second = call(p.listener, p.port, secret); /* before anybody has accepted the first */
+    q.client = second;
+    while (!(hws_session_events(second) & HWS_CONNECTED))
+        turn(&q);
+    while (hws_session_accept(p.listener, &q.server) == -EAGAIN)
+        turn(&q);
+    assert_int_equal(hws_session_accept(p.listener, &q.server), -EAGAIN); /* it is one */
+    assert_int_equal(hws_session_peer_key(q.server, key), 0);
+    n = hws_session_write(second, "hello", 5);
+    for (int i = 0; i < 200 && n == 5 && !(hws_session_events(q.server) & HWS_READABLE) &&
+                    !(hws_session_events(second) & HWS_ENDED);
+         i++)
+        turn(&q);
+    n = hws_session_read(q.server, buf, sizeof(buf));
+    if (n != 5) { /* it was the first one's, and both have ended */
+        assert_int_equal(n, -ECONNRESET);
+        while (!(hws_session_events(second) & HWS_ENDED))
+            turn(&q);
+        assert_false(hws_session_events(second) & HWS_FLUSHED);
+    }
+    hws_session_close(first);
+    hws_session_close(second);
+    hws_session_close(q.server);
+    close_pair(&p);
+}
+
+static void test_no_answer(void **state)
+{
+    struct pair p = connect_pair();
+    struct hws_session *s;
+
+    s = call(p.listener, 9, NULL); /* nobody is there */
+    assert_int_equal(hws_session_events(s) & (HWS_CONNECTED | HWS_ENDED), 0);
+    assert_int_equal(hws_session_close(s), 0);
     close_pair(&p);
 }
 
@@ -230,6 +330,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_both_ways),       cmocka_unit_test(test_only_an_end),
         cmocka_unit_test(test_the_peer_closes), cmocka_unit_test(test_the_listener_closes),
+        cmocka_unit_test(test_one_key_twice),   cmocka_unit_test(test_no_answer),
         cmocka_unit_test(test_misuse),
     };
 
