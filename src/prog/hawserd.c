@@ -1,10 +1,10 @@
 /* prog/hawserd.c - the daemon: a node or a home agent around the core.
  *
- * Theory of operation. A thread is a libuv loop: a node has one, an agent of many peers several (worker.c), of which the
- * first does all but the packets' way. Descriptors (sockets, TUN, netlink, control, a timerfd for the core's next
- * expiry: libuv's own timers count milliseconds, pacing needs microseconds) wake it; each wake-up reads a bounded batch,
- * gives it to the core with one reading of the clock, then daemon_turn drains what the core has to say: packets for the
- * TUN, datagrams for the sockets, events for the log.
+ * Theory of operation. A thread is a libuv loop: a node has one, an agent of many peers several (worker.c), of which
+ * the first does all but the packets' way. Descriptors (sockets, TUN, netlink, control, a timerfd for the core's next
+ * expiry: libuv's own timers count milliseconds, pacing needs microseconds) wake it; each wake-up reads a bounded
+ * batch, gives it to the core with one reading of the clock, then daemon_turn drains what the core has to say: packets
+ * for the TUN, datagrams for the sockets, events for the log.
  *
  * A fault at start is fatal and told in one line; a bad reload is told and the old configuration stays. At the end, and
  * at the start after a kill, every route and rule that carries our protocol number goes; the TUN device goes with its
