@@ -372,11 +372,7 @@ static void send_one(struct engine *e, const struct session_tx *tx, instant now)
 
     if (!u)
         return;
-    r = udp_send(u, &t);
-    if ((r == -EINVAL || r == -EADDRNOTAVAIL) && t.local.family != ADDR_NONE) {
-        t.local = (struct addr){ 0 }; /* the address that we were asked at has gone */
-        r = udp_send(u, &t);
-    }
+    r = udp_reply(u, &t);
     if (r == -EMSGSIZE)
         node_on_too_big(e->node, &tx->at, 0, now);
     else if (r < 0 && r != -EAGAIN)
@@ -393,16 +389,15 @@ static void set_bit(uint8_t *bits, unsigned i, bool on)
     bits[i / 8] = (uint8_t)((bits[i / 8] & ~(1u << i % 8)) | (unsigned)on << i % 8);
 }
 
-static void engine_send(struct engine *e)
+static void send_all(struct engine *e, instant now)
 {
     struct session_tx tx;
-    instant now = clock_now();
 
     for (unsigned i = 0; i < OUTPUTS_MAX && node_output(e->node, e->out, &tx, now); i++)
         send_one(e, &tx, now);
 }
 
-static void take_events(struct engine *e)
+static void take_events(struct engine *e, instant now)
 {
     struct node_event ev;
 
@@ -418,7 +413,7 @@ static void take_events(struct engine *e)
             continue; /* begun anew before anybody looked */
         } else if (!e->listens_on || e->arrivals_count == ARRIVALS_MAX) {
             node_peer_close(e->node, ev.peer);
-            engine_send(e);
+            send_all(e, now);
             node_peer_forget(e->node, ev.peer);
         } else {
             e->arrivals[(e->arrivals_head + e->arrivals_count++) % ARRIVALS_MAX] = ev.peer;
@@ -445,8 +440,8 @@ static void arm(struct engine *e, instant now)
 
 static void turn(struct engine *e, instant now)
 {
-    engine_send(e);
-    take_events(e);
+    send_all(e, now);
+    take_events(e, now);
     arm(e, now);
 }
 
@@ -589,10 +584,7 @@ void engine_give_back(struct engine *e, unsigned peer)
 
 int engine_tick(struct engine *e)
 {
-    if (clock_now() - e->processed_at >= TICK)
-        return engine_process(e);
-    engine_flush(e);
-    return 0;
+    return clock_now() - e->processed_at >= TICK ? engine_process(e) : 0;
 }
 
 bool engine_has_arrival(const struct engine *e)

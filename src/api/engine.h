@@ -41,8 +41,7 @@ int engine_pop_arrival(struct engine *e);
 void engine_stop_listening(struct engine *e);
 /* The session of such a peer is over. */
 void engine_give_back(struct engine *e, unsigned peer);
-/* Between calls of a program that may be busy with its own: as engine_process, but at most each millisecond. Sends in
- * any case. */
+/* Between calls of a program that may be busy with its own: as engine_process, but at most each millisecond. */
 int engine_tick(struct engine *e);
 bool engine_has_arrival(const struct engine *e);
 /* Since the engine was made, of any peer. */

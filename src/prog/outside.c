@@ -179,11 +179,7 @@ void outside_send(struct worker *w, const struct session_tx *tx, const uint8_t *
         w->counts.tx_failed++;
         return;
     }
-    r = udp_send(u, &t);
-    if ((r == -EINVAL || r == -EADDRNOTAVAIL) && t.local.family != ADDR_NONE) {
-        t.local = (struct addr){ 0 }; /* the address that we were asked at has gone */
-        r = udp_send(u, &t);
-    }
+    r = udp_reply(u, &t);
     if (r == -EAGAIN || r > 0) {
         w->counts.tx_would_block++;
     } else if (r == -EMSGSIZE) {

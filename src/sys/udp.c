@@ -459,6 +459,17 @@ int udp_send(struct udp *u, const struct udp_tx *tx)
     return r == -EAGAIN && sent > 0 ? (int)sent : r;
 }
 
+int udp_reply(struct udp *u, const struct udp_tx *tx)
+{
+    struct udp_tx anywhere = *tx;
+    int r = udp_send(u, tx);
+
+    if ((r != -EINVAL && r != -EADDRNOTAVAIL) || tx->local.family == ADDR_NONE)
+        return r;
+    anywhere.local = (struct addr){ 0 };
+    return udp_send(u, &anywhere);
+}
+
 int udp_pop_error(struct udp *u, struct udp_error *ret)
 {
     while (u->maybe_errors) {

@@ -98,6 +98,10 @@ int udp_recv(struct udp *u, struct udp_rx *batch, size_t max);
  * like anything that a queue further on drops, and counted in udp_stats: waiting for POLLOUT would not help. */
 int udp_send(struct udp *u, const struct udp_tx *tx);
 
+/* As udp_send, but a source address that is not ours any more is left to the kernel: for an answer to whoever asked at
+ * an address that has gone since. */
+int udp_reply(struct udp *u, const struct udp_tx *tx);
+
 /* 1: *ret is filled; 0: no more. Ask after each udp_recv and after each failed udp_send, until 0; costs no system call
  * when nothing hints at an error. */
 int udp_pop_error(struct udp *u, struct udp_error *ret);
