@@ -43,6 +43,7 @@ static int insert(struct ranges *r, size_t i, struct range x)
     memmove(&r->items[i + 1], &r->items[i], (r->count - i) * sizeof(*r->items));
     r->items[i] = x;
     r->count++;
+    r->sum += x.to - x.from;
     return 0;
 }
 
@@ -50,8 +51,16 @@ static void erase(struct ranges *r, size_t i, size_t n)
 {
     if (n == 0)
         return;
+    for (size_t k = i; k < i + n; k++)
+        r->sum -= r->items[k].to - r->items[k].from;
     memmove(&r->items[i], &r->items[i + n], (r->count - i - n) * sizeof(*r->items));
     r->count -= n;
+}
+
+static void resize(struct ranges *r, size_t i, uint64_t from, uint64_t to)
+{
+    r->sum += (to - from) - (r->items[i].to - r->items[i].from);
+    r->items[i] = (struct range){ from, to };
 }
 
 int ranges_add(struct ranges *r, uint64_t from, uint64_t to)
@@ -63,11 +72,12 @@ int ranges_add(struct ranges *r, uint64_t from, uint64_t to)
     i = from > 0 ? ranges_find(r, from - 1) : 0; /* one that ends just here is continued */
     if (i == r->count || r->items[i].from > to)
         return insert(r, i, (struct range){ from, to });
-    r->items[i].from = MIN(r->items[i].from, from);
     for (end = i; end + 1 < r->count && r->items[end + 1].from <= to;)
         end++;
-    r->items[i].to = MAX(r->items[end].to, to);
+    from = MIN(r->items[i].from, from);
+    to = MAX(r->items[end].to, to);
     erase(r, i + 1, end - i);
+    resize(r, i, from, to);
     return 0;
 }
 
@@ -81,15 +91,17 @@ int ranges_remove(struct ranges *r, uint64_t from, uint64_t to)
         int result = insert(r, i, (struct range){ r->items[i].from, from });
 
         if (result == 0)
-            r->items[i + 1].from = to;
+            resize(r, i + 1, to, r->items[i + 1].to);
         return result;
     }
-    if (r->items[i].from < from)
-        r->items[i++].to = from;
+    if (r->items[i].from < from) {
+        resize(r, i, r->items[i].from, from);
+        i++;
+    }
     for (end = i; end < r->count && r->items[end].to <= to;)
         end++;
     if (end < r->count && r->items[end].from < to)
-        r->items[end].from = to;
+        resize(r, end, to, r->items[end].to);
     erase(r, i, end - i);
     return 0;
 }
@@ -100,21 +112,5 @@ void ranges_remove_below(struct ranges *r, uint64_t to)
 
     erase(r, 0, i);
     if (r->count > 0 && r->items[0].from < to)
-        r->items[0].from = to;
-}
-
-bool ranges_cover(const struct ranges *r, uint64_t from, uint64_t to)
-{
-    size_t i = ranges_find(r, from);
-
-    return from >= to || (i < r->count && r->items[i].from <= from && r->items[i].to >= to);
-}
-
-uint64_t ranges_sum(const struct ranges *r)
-{
-    uint64_t sum = 0;
-
-    for (size_t i = 0; i < r->count; i++)
-        sum += r->items[i].to - r->items[i].from;
-    return sum;
+        resize(r, 0, to, r->items[0].to);
 }

@@ -16,6 +16,7 @@ struct range {
 struct ranges {
     struct range *items;
     size_t count, capacity;
+    uint64_t sum; /* how many numbers are in it */
 };
 
 void ranges_deinit(struct ranges *r);
@@ -27,7 +28,3 @@ MUST_CHECK int ranges_remove(struct ranges *r, uint64_t from, uint64_t to);
 void ranges_remove_below(struct ranges *r, uint64_t to);
 /* The index of the first range that ends above `at`; count when there is none. */
 size_t ranges_find(const struct ranges *r, uint64_t at);
-/* True when every number from <= x < to is in it. */
-bool ranges_cover(const struct ranges *r, uint64_t from, uint64_t to);
-/* How many numbers are in it. */
-uint64_t ranges_sum(const struct ranges *r);

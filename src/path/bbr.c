@@ -8,9 +8,9 @@
  * - a fall is taken at once: a whole round below 4/5 of the estimate with a standing queue sets the estimate to that
  *   round's latest sample, where BBR waits for ten rounds to pass, each of them made long by the queue;
  * - what a round trip is longer than the minimum without a queue of ours is the way's own, jitter: the window covers
- * it, and it is no queue. Records that were alone in flight tell it before there is any load, PROBE_RTT under load
- * (early if a queue stands that cruising cannot have made). Without it STARTUP takes the first late record for a queue,
- * and a radio is used for a few per cent of what it carries;
+ *   it, and it is no queue. Records that were alone in flight tell it before there is any load, PROBE_RTT under load
+ *   (early if a queue stands that cruising cannot have made). Without it STARTUP takes the first late record for a
+ *   queue, and a radio is used for a few per cent of what it carries;
  * - a fall is followed by PROBE_RTT. If the round trip stays long with the path drained, the route changed and not the
  *   rate, and the minimum is set anew. Without this check a longer route looks like an endless queue.
  * - more than 20 % loss in a round is a fall too: a policer or a short queue;

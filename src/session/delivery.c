@@ -33,7 +33,7 @@ struct delivery {
     uint64_t written, cut, acked, limit;
     bool finished, last_due, last_acked; /* last_due: the end is to be said, again perhaps */
     struct ranges acked_above, lost;
-    uint64_t lost_bytes, resent;
+    uint64_t resent;
 
     struct bytes in;
     uint64_t read, limit_said;
@@ -98,6 +98,16 @@ static void let_go(struct bytes *b)
     free(b->data);
     b->data = NULL;
     b->capacity = 0;
+}
+
+/* Everything below `to` is done: with it what of `above` goes on from there. How far that is. */
+static uint64_t follow(struct ranges *above, uint64_t to)
+{
+    ranges_remove_below(above, to);
+    if (above->count > 0 && above->items[0].from == to)
+        to = above->items[0].to;
+    ranges_remove_below(above, to);
+    return to;
 }
 
 /* --- life --- */
@@ -214,11 +224,7 @@ static void take(struct delivery *d, uint64_t from, uint64_t to)
     (void)!ranges_remove(&d->unread, from, to); /* from the start of a range: never in two */
     if (from > d->read)
         return;
-    d->read = to;
-    if (d->taken_above.count > 0 && d->taken_above.items[0].from <= d->read) {
-        d->read = d->taken_above.items[0].to;
-        ranges_remove_below(&d->taken_above, d->read);
-    }
+    d->read = follow(&d->taken_above, to);
     if (d->unread.count == 0 && d->taken_above.count == 0)
         let_go(&d->in);
 }
@@ -255,7 +261,7 @@ bool delivery_wants_send(const struct delivery *d)
 
 uint64_t delivery_waiting(const struct delivery *d)
 {
-    return d->lost.count > 0 ? d->lost_bytes : sendable(d);
+    return d->lost.count > 0 ? d->lost.sum : sendable(d);
 }
 
 static bool is_last(const struct delivery *d, uint64_t to)
@@ -274,7 +280,6 @@ bool delivery_cut(struct delivery *d, size_t max, struct chunk *ret)
 
         n = MIN(r.to - r.from, (uint64_t)max);
         ranges_remove_below(&d->lost, r.from + n);
-        d->lost_bytes -= n;
         d->resent += n;
         *ret = (struct chunk){ .at = r.from, .len = (uint32_t)n, .last = is_last(d, r.from + n) };
     } else {
@@ -302,22 +307,15 @@ void delivery_on_acked(struct delivery *d, const struct chunk *c)
     d->last_due &= !d->last_acked;
     if (to <= d->acked)
         return;
-    if (d->lost.count > 0 && ranges_remove(&d->lost, c->at, to) == 0)
-        d->lost_bytes = ranges_sum(&d->lost);
+    (void)!ranges_remove(&d->lost, c->at, to); /* what stays goes once more than it had to */
     if (c->at > d->acked) {
         /* If it cannot be remembered, it is as if it had been lost. */
         if (ranges_add(&d->acked_above, c->at, to) < 0)
             delivery_on_lost(d, c);
         return;
     }
-    d->acked = to;
-    if (d->acked_above.count > 0 && d->acked_above.items[0].from <= to)
-        d->acked = MAX(to, d->acked_above.items[0].to);
-    ranges_remove_below(&d->acked_above, d->acked);
-    if (d->lost.count > 0) {
-        ranges_remove_below(&d->lost, d->acked);
-        d->lost_bytes = ranges_sum(&d->lost);
-    }
+    d->acked = follow(&d->acked_above, to);
+    ranges_remove_below(&d->lost, d->acked);
     if (d->acked == d->written)
         let_go(&d->out);
 }
@@ -339,7 +337,6 @@ void delivery_on_lost(struct delivery *d, const struct chunk *c)
             break;
         from = MAX(from, d->acked_above.items[i].to);
     }
-    d->lost_bytes = ranges_sum(&d->lost);
 }
 
 void delivery_on_limit(struct delivery *d, uint64_t limit)

@@ -243,6 +243,11 @@ static inline enum flow_class note_class(const struct pbuf *b)
     return (enum flow_class)(b->note >> 16 & 0xff);
 }
 
+/* Takes the reference of a packet or chunk that a path will not bring. Chunks go by another; of packets nobody waits
+ * for one that is so late. */
+void session_give_up(struct session *s, struct pbuf *b);
+bool session_has_data(const struct session *s); /* that waits for a path, whichever */
+
 /* rx.c */
 int session_pump_messages(struct session *s, instant now);
 

@@ -178,19 +178,21 @@ static uint64_t rate_of(const struct session *s, unsigned slot)
     return s->paths[slot].rate_bps;
 }
 
+/* What leaves now by this path arrives before all that waits would have left by the fastest (ECF). */
+static bool is_earlier(const struct session *s, unsigned slot, unsigned fastest, uint64_t waiting_bytes)
+{
+    return delay(s, slot) <= delay(s, fastest) + (span)(waiting_bytes * 8 * 1000000 / rate_of(s, fastest));
+}
+
 static bool stripe_may(const struct session *s, const struct flow *f, unsigned slot, uint8_t candidates)
 {
     int fastest = sched_fastest(s, candidates);
-    uint64_t wait;
 
     if (fastest == (int)slot)
         return true;
     if (f->class == FLOW_INTERACTIVE)
         return false;
-    if (f->run_bytes > ELEPHANT_BYTES)
-        return true;
-    wait = flowq_bytes(s->flowq) * 8 * 1000000 / rate_of(s, (unsigned)fastest);
-    return delay(s, slot) <= delay(s, (unsigned)fastest) + (span)wait;
+    return f->run_bytes > ELEPHANT_BYTES || is_earlier(s, slot, (unsigned)fastest, flowq_bytes(s->flowq));
 }
 
 static int pin(const struct session *s, const struct flow *f, uint8_t candidates)
@@ -277,14 +279,10 @@ bool sched_may_carry(const struct session *s, unsigned slot)
 {
     uint8_t candidates = best_of(s, 0xff);
     int fastest = sched_fastest(s, candidates);
-    uint64_t wait;
 
     if (!(candidates & 1u << slot))
         return false;
-    if (fastest == (int)slot)
-        return true;
-    wait = delivery_waiting(s->delivery) * 8 * 1000000 / rate_of(s, (unsigned)fastest);
-    return delay(s, slot) <= delay(s, (unsigned)fastest) + (span)wait;
+    return fastest == (int)slot || is_earlier(s, slot, (unsigned)fastest, delivery_waiting(s->delivery));
 }
 
 uint8_t session_explain(const struct session *s, uint16_t target, int *first)

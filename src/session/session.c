@@ -205,9 +205,7 @@ void session_mark_open(struct session *s, uint32_t path_id)
     }
 }
 
-/* Takes the reference of a packet or chunk that this path will not bring. Chunks go by another; of packets nobody waits
- * for one that is so late. */
-static void give_up(struct session *s, struct pbuf *b)
+void session_give_up(struct session *s, struct pbuf *b)
 {
     if (b->tracked)
         carry_lost(s, b);
@@ -222,9 +220,9 @@ static void drop_inflight(struct session *s, struct spath *p)
     struct pbuf *b;
 
     while ((b = path_take_inflight(p->path)))
-        give_up(s, b);
+        session_give_up(s, b);
     if (p->stash)
-        give_up(s, p->stash);
+        session_give_up(s, p->stash);
     p->stash = NULL;
 }
 
@@ -685,8 +683,7 @@ static void slow_work(struct session *s, instant now)
         s->rekey_at = MIN(s->rekey_at, now);
     if (s->delivery && !s->cur && s->conn.active && now - s->conn.begun > CALL_LIMIT)
         carry_end(s, -ETIMEDOUT);
-    /* A tunnel's packets may still come under keys of which the peer has not heard the end; a stream waits as it was
-     * told. */
+    /* A tunnel's session is kept while its keys are good, a stream for as long as its owner said. */
     if (s->cur && s->up && now > s->alive_until && (s->delivery || now - s->cur->born > SESSION_REJECT_AFTER)) {
         s->up = false;
         carry_end(s, -ETIMEDOUT);
@@ -698,7 +695,7 @@ static void slow_work(struct session *s, instant now)
     (void)!session_pump_messages(s, now);
 }
 
-static bool has_data(const struct session *s)
+bool session_has_data(const struct session *s)
 {
     return s->reinject[FLOW_INTERACTIVE].count > 0 || s->reinject[FLOW_BULK].count > 0 ||
            !flowq_empty(s->flowq, FLOW_INTERACTIVE) || !flowq_empty(s->flowq, FLOW_BULK) || carry_wants_send(s);
@@ -707,7 +704,7 @@ static bool has_data(const struct session *s)
 instant session_next_expiry(const struct session *s, instant now)
 {
     instant next = establish_next_expiry(s);
-    bool data = has_data(s);
+    bool data = session_has_data(s);
 
     next = instant_min(next, s->tick);
     if (!s->up)

@@ -474,9 +474,7 @@ static struct pbuf *pull(struct session *s, unsigned slot, instant now)
 
 static bool has_more(const struct session *s, unsigned slot)
 {
-    return s->paths[slot].stash || s->paths[slot].dup_count > 0 || s->reinject[FLOW_INTERACTIVE].count > 0 ||
-           s->reinject[FLOW_BULK].count > 0 || !flowq_empty(s->flowq, FLOW_INTERACTIVE) ||
-           !flowq_empty(s->flowq, FLOW_BULK) || carry_wants_send(s);
+    return s->paths[slot].stash || s->paths[slot].dup_count > 0 || session_has_data(s);
 }
 
 static bool data_output(struct session *s, unsigned slot, uint8_t *buf, struct session_tx *ret, instant now)
@@ -505,10 +503,7 @@ static bool data_output(struct session *s, unsigned slot, uint8_t *buf, struct s
         tos = note_tos(b);
         put_be16(b->data + 10, time64_from(now));
         if (seal_data(s, slot, b, buf + used, now) < 0) {
-            if (b->tracked)
-                carry_lost(s, b);
-            else
-                pbuf_unref(b);
+            session_give_up(s, b);
             break;
         }
         sent(s, slot, len, b, true, has_more(s, slot), now);
