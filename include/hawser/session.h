@@ -33,9 +33,8 @@ extern "C" {
 struct hws_session;
 
 enum hws_flags {
-    HWS_NONBLOCK = 1, /* calls that would wait return -EAGAIN */
-    HWS_UNORDERED =
-        2, /* bytes are read as they come, each with its place (hws_session_read_at); both ends must say so */
+    HWS_NONBLOCK = 1,  /* calls that would wait return -EAGAIN */
+    HWS_UNORDERED = 2, /* bytes are read as they come, with their place (hws_session_read_at); both ends must say so */
 };
 
 /* All zero is good. `size` is sizeof(struct hws_options): the structure grows at its end. */

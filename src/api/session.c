@@ -32,7 +32,7 @@ static bool known_options(const struct hws_options *o)
 {
     const uint8_t *bytes = (const uint8_t *)o;
 
-    if (o->size < sizeof(o->size) + sizeof(o->flags) || (o->flags & ~(uint32_t)(HWS_NONBLOCK | HWS_UNORDERED)))
+    if (o->size < sizeof(*o) || (o->flags & ~(uint32_t)(HWS_NONBLOCK | HWS_UNORDERED)))
         return false;
     for (size_t i = sizeof(*o); i < o->size; i++) /* a later program may say what we do not know, if it is nothing */
         if (bytes[i] != 0)
@@ -50,7 +50,7 @@ PUBLIC int hws_session_socket(const struct hws_options *options, struct hws_sess
     if (!ret || (options && !known_options(options)))
         return -EINVAL;
     if (options)
-        memcpy(&o, options, MIN(options->size, sizeof(o)));
+        o = *options;
     s = calloc(1, sizeof(*s));
     if (!s)
         return -ENOMEM;

@@ -7,7 +7,6 @@
  *
  * A descriptor that poll says is writable takes PIPE_BUF bytes without blocking (pipe(7)); more are not written at
  * once. */
-#include "base/addr.h"
 #include "hawser/session.h"
 #include "prog/verb.h"
 
