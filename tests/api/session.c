@@ -278,17 +278,6 @@ static void test_one_key_twice(void **state)
     close_pair(&p);
 }
 
-static void test_no_answer(void **state)
-{
-    struct pair p = connect_pair();
-    struct hws_session *s;
-
-    s = call(p.listener, 9, NULL); /* nobody is there */
-    assert_int_equal(hws_session_events(s) & (HWS_CONNECTED | HWS_ENDED), 0);
-    assert_int_equal(hws_session_close(s), 0);
-    close_pair(&p);
-}
-
 static void test_misuse(void **state)
 {
     struct hws_options o = { .size = sizeof(o) };
@@ -330,8 +319,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_both_ways),       cmocka_unit_test(test_only_an_end),
         cmocka_unit_test(test_the_peer_closes), cmocka_unit_test(test_the_listener_closes),
-        cmocka_unit_test(test_one_key_twice),   cmocka_unit_test(test_no_answer),
-        cmocka_unit_test(test_misuse),
+        cmocka_unit_test(test_one_key_twice),   cmocka_unit_test(test_misuse),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

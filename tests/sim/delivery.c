@@ -250,6 +250,64 @@ static void test_the_peer_begins_anew(void **state)
     transfer_free(t);
 }
 
+/* Nobody answers: the stream ends by itself, and nothing is sent after that. */
+static void test_no_answer(void **state)
+{
+    const struct node_options o = { .delivery = &bytes_options };
+    struct bench b = bench_make(1, &o, false, PARAMS("rate=20mbit delay=10ms"));
+    const struct delivery *d;
+    uint64_t sent;
+
+    world_stop(b.agent);
+    world_connect(b.node);
+    d = node_peer_delivery(b.node->node, 0);
+    world_run_for(b.w, 29 * SEC);
+    assert_int_equal(delivery_error(d), 0);
+    world_run_for(b.w, 2 * SEC);
+    assert_int_equal(delivery_error(d), -ETIMEDOUT);
+    sent = world_uplink(b.node, 0)->tx_datagrams;
+    world_run_for(b.w, 60 * SEC);
+    assert_int_equal(world_uplink(b.node, 0)->tx_datagrams, sent);
+    bench_done(&b);
+}
+
+/* Without a path for as long as its owner said, and no longer; keys are good for longer than that. */
+static void test_its_time_is_over(void **state)
+{
+    const struct node_options o = { .delivery = &bytes_options, .wait = 20 * SEC };
+    struct bench b = bench_make(1, &o, false, PARAMS("rate=20mbit delay=10ms"));
+    const struct delivery *d;
+
+    bench_begin(&b);
+    d = node_peer_delivery(b.node->node, 0);
+    world_run_for(b.w, 60 * SEC); /* idle, which is no reason */
+    assert_int_equal(delivery_error(d), 0);
+    world_link(world_uplink(b.node, 0), "blackhole=1");
+    world_run_for(b.w, 14 * SEC); /* the last was heard of at most 5 s before */
+    assert_int_equal(delivery_error(d), 0);
+    world_run_for(b.w, 7 * SEC);
+    assert_int_equal(delivery_error(d), -ETIMEDOUT);
+    bench_done(&b);
+}
+
+/* Packets in a session of a stream, which nobody would take out: they are refused, and the stream is none the worse. */
+static void test_packets_in_a_stream(void **state)
+{
+    struct bench b = make(1, &bytes_options, PARAMS("rate=20mbit delay=10ms"));
+    struct traffic_flow *f = traffic_steady(b.t, b.node, b.agent, 1000000, 1000, false);
+    struct session_info info;
+
+    b.v->patience = 600 * SEC;
+    world_run_for(b.w, 2 * SEC);
+    traffic_stop(f);
+    session_info(node_peer_session(b.agent->node, 0), b.w->now, &info);
+    assert_true(info.drops[DROP_MALFORMED] > 100);
+    world_run_for(b.w, 1 * SEC);
+    assert_true(node_pool_used(b.agent->node) < 16);
+    assert_true(node_next_expiry(b.agent->node, b.w->now) > b.w->now); /* it sleeps */
+    finish(&b, transfer_new(b.agent, 0, b.node, 0, 1000000, false), 10 * SEC);
+}
+
 /* An end that carries packets and one that carries a stream have nothing to say to each other. */
 static void test_other_kinds_are_refused(void **state)
 {
@@ -280,6 +338,9 @@ int main(void)
         cmocka_unit_test(test_a_path_becomes_narrow),
         cmocka_unit_test(test_without_any_path_for_a_while),
         cmocka_unit_test(test_the_peer_begins_anew),
+        cmocka_unit_test(test_no_answer),
+        cmocka_unit_test(test_its_time_is_over),
+        cmocka_unit_test(test_packets_in_a_stream),
         cmocka_unit_test(test_other_kinds_are_refused),
     };
 
