@@ -265,6 +265,7 @@ int peer_session_make(struct peer *p, instant now)
         .reset_secret = n->o.agent ? n->reset_secret : NULL,
         .mark = inner_mark,
         .delivery = n->o.delivery,
+        .preferences = n->o.preferences,
     };
 
     if (p->session)

@@ -43,6 +43,7 @@ struct node_options {
     struct endpoint announce[NODE_ENDPOINTS_MAX]; /* agent: its other locators */
     size_t announce_count;
     const struct delivery_options *delivery; /* of each session, instead of an inside: node_peer_delivery; NULL: none */
+    struct session_preferences preferences;  /* of what is delivered */
     bool strangers;                          /* agent: whoever knows its key may have a session; see node_peer_forget */
     struct shard shard;                      /* agent: which share this is; the peer of index i belongs to i % 2^bits */
     uint8_t jar_secret[32];                  /* agent: the same random bytes for each share; zero: drawn */

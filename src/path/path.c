@@ -174,6 +174,11 @@ static void count_losses(struct path *p, const struct inflight_lost *lost)
         p->loss += (1 - p->loss) / LOSS_SMOOTH;
 }
 
+void path_on_app_limited(struct path *p)
+{
+    rate_on_app_limited(&p->rate, p->inflight.open_bytes);
+}
+
 void path_on_sent(struct path *p, size_t wire_bytes, struct pbuf *data, bool eliciting, bool more, instant now)
 {
     struct inflight_lost lost = { 0 };
@@ -193,7 +198,7 @@ void path_on_sent(struct path *p, size_t wire_bytes, struct pbuf *data, bool eli
     /* A cap below the estimate, or a window that is small on purpose, limits as an application does. */
     if ((!more && window_open(p, p->o.record_bytes)) || bbr_is_holding_back(&p->bbr) ||
         (p->o.rate_cap_bps > 0 && p->pacing_bps == p->o.rate_cap_bps))
-        rate_on_app_limited(&p->rate, p->inflight.open_bytes);
+        path_on_app_limited(p);
 }
 
 void path_skip_counter(struct path *p, instant now)

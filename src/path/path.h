@@ -89,6 +89,8 @@ uint64_t path_next_counter(const struct path *p);
  * acknowledged, lost or taken. `eliciting`: the peer will acknowledge it. `more`: the owner had more to send on this
  * path than it allowed: false marks the delivery-rate sample as application-limited. */
 void path_on_sent(struct path *p, size_t wire_bytes, struct pbuf *data, bool eliciting, bool more, instant now);
+/* It may send, and the owner has nothing for it now: what is delivered meanwhile says little about its rate. */
+void path_on_app_limited(struct path *p);
 /* Leaves the next counter out: no record will have it, and who acknowledges it acknowledges what it did not get (RFC
  * 9000 section 21.4). The last 32 are remembered. */
 void path_skip_counter(struct path *p, instant now);

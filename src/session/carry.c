@@ -1,12 +1,15 @@
-/* session/carry.c - between the paths of a session and its delivery.
+/* session/carry.c - between the paths of a session and what its application writes: a stream (delivery.c) and
+ * application data units (adu.c).
  *
- * Theory of operation. A path that may send asks for a chunk as large as it carries. What then waits in the path's log
- * is a buffer with the chunk's header alone, `tracked`, so that the path tells what became of it; the bytes stay where
- * the application's were copied to, and are fetched when the record is sealed. A chunk that is lost, or in flight on a
- * path that is in doubt, is cut again for whichever path asks next. Nothing gives up: a session without a path keeps
- * everything until it ends.
+ * Theory of operation. A path that may send asks for a piece of a unit, or a chunk of the stream, as large as it
+ * carries. What then waits in the path's log is a buffer with the record's header alone, `tracked`, so that the path
+ * tells what became of it; the bytes stay where the application's were copied to, and are fetched when the record is
+ * sealed. What is lost, or in flight on a path that is in doubt, is cut again for whichever path asks next. Nothing
+ * gives up but a unit whose time is over: a session without a path keeps everything until it ends.
  *
- * Limits are said in the control stream, which does not lose them. */
+ * Units go before the stream. They are made when the first one is sent or comes.
+ *
+ * Limits, and that a unit will not come, are said in the control stream, which does not lose them. */
 #include <errno.h>
 
 #include "session/internal.h"
@@ -16,9 +19,60 @@ struct delivery *session_delivery(struct session *s)
     return s->delivery;
 }
 
+struct adus *session_adus(const struct session *s)
+{
+    return s->adus;
+}
+
+static struct adus *make_adus(struct session *s)
+{
+    if (s->delivery && !s->adus) {
+        s->adus = adus_new(&s->adu_options);
+        if (s->adus && delivery_error(s->delivery))
+            adus_break(s->adus, delivery_error(s->delivery));
+    }
+    return s->adus;
+}
+
+struct adus *session_adus_for_sending(struct session *s)
+{
+    return make_adus(s);
+}
+
+static void end_stream(struct session *s)
+{
+    if (!s->finishing || (s->adus && !adus_flushed(s->adus)))
+        return;
+    s->finishing = false;
+    delivery_finish(s->delivery);
+}
+
+void session_finish(struct session *s)
+{
+    if (!s->delivery)
+        return;
+    s->finishing = true;
+    end_stream(s);
+}
+
+bool session_flushed(const struct session *s)
+{
+    return s->delivery && !s->finishing && delivery_flushed(s->delivery) && (!s->adus || adus_flushed(s->adus));
+}
+
 bool carry_wants_send(const struct session *s)
 {
-    return s->delivery && delivery_wants_send(s->delivery);
+    return s->delivery && (delivery_wants_send(s->delivery) || (s->adus && adus_wants_send(s->adus)));
+}
+
+bool carry_has_begun(const struct session *s)
+{
+    return s->delivery && (delivery_has_begun(s->delivery) || (s->adus && adus_has_begun(s->adus)));
+}
+
+static bool is_unit(const uint8_t *header)
+{
+    return (header[0] & CONTENT_TYPE_MASK) == CONTENT_UNIT;
 }
 
 static struct chunk chunk_of(const struct pbuf *b)
@@ -30,46 +84,177 @@ static struct chunk chunk_of(const struct pbuf *b)
     return c;
 }
 
-struct pbuf *carry_pull(struct session *s, unsigned slot, instant now)
+/* len: of the record. False: what must be 0 is not. */
+static bool piece_get(const uint8_t *data, size_t len, struct piece *ret)
 {
-    size_t most = s->paths[slot].mtu - RECORD_OVERHEAD;
-    struct pbuf *b;
+    struct unit_header h;
+    bool ok = unit_header_get(data, &h);
+
+    *ret = (struct piece){ .number = h.number,
+                           .offset = h.offset,
+                           .len = (uint32_t)(len - UNIT_HEADER_LEN),
+                           .unit_len = h.unit_len,
+                           .left_ms = h.left_ms,
+                           .unordered = h.unordered };
+    return ok;
+}
+
+static struct piece piece_of(const struct pbuf *b)
+{
+    struct piece p;
+
+    (void)!piece_get(b->data, b->len, &p);
+    return p;
+}
+
+/* --- out --- */
+
+/* What the peer would take beyond what is in flight. */
+static uint64_t window_of(const struct session *s)
+{
+    struct delivery_info i;
+
+    delivery_info(s->delivery, &i);
+    return i.send_limit > i.acked ? i.send_limit - i.acked : 0;
+}
+
+/* The next way after the fastest one; 0: there is none. */
+static span other_way(const struct session *s, uint8_t slots, unsigned fastest)
+{
+    int other = sched_fastest(s, (uint8_t)(slots & ~(1u << fastest)));
+
+    return other >= 0 ? MAX(s->paths[other].delay, 1) : 0;
+}
+
+static bool cut_piece(struct session *s, unsigned slot, struct pbuf *b, instant now)
+{
+    uint8_t best = sched_best(s);
+    int fastest = sched_fastest(s, best);
+    struct adu_offer o = { .slot = slot,
+                           .most = s->paths[slot].mtu - RECORD_OVERHEAD - (UNIT_HEADER_LEN - DATA_HEADER_LEN),
+                           .way = s->paths[slot].delay,
+                           .answer = 2 * s->paths[slot].delay + 4 * s->paths[slot].rttvar + PATH_ACK_DELAY_MAX };
+    bool known = true;
+    struct piece p;
+
+    if (!s->adus || !adus_wants_send(s->adus) || !(best & 1u << slot))
+        return false;
+    o.least = s->paths[slot].least_delay;
+    for (unsigned left = best; left; left &= left - 1) {
+        const struct spath *by = &s->paths[__builtin_ctz(left)];
+
+        known &= !by->rate_is_sought;
+        o.least = MIN(o.least, by->least_delay);
+        o.bps += by->rate_bps;
+    }
+    o.bps = known ? o.bps : 0;
+    o.other = other_way(s, best, (unsigned)fastest);
+    o.only_copies = !sched_may_carry(s, slot, adus_waiting(s->adus), UINT32_MAX, now);
+    if (!adus_cut(s->adus, &o, &p, now))
+        return false;
+    unit_header_put(b->data, &(struct unit_header){ .unordered = p.unordered,
+                                                    .number = p.number,
+                                                    .left_ms = p.left_ms,
+                                                    .offset = p.offset,
+                                                    .unit_len = p.unit_len });
+    b->len = (uint16_t)(UNIT_HEADER_LEN + p.len);
+    s->info.tx_bytes += p.len;
+    return true;
+}
+
+static bool cut_chunk(struct session *s, unsigned slot, struct pbuf *b, instant now)
+{
+    uint64_t waiting = delivery_waiting(s->delivery) + (s->adus ? adus_waiting(s->adus) : 0);
     struct chunk c;
 
-    if (!carry_wants_send(s) || !sched_may_carry(s, slot))
-        return NULL;
-    b = pbuf_take(s->o.pool);
-    if (!b)
-        return NULL; /* what is in flight gives some back */
-    if (!delivery_cut(s->delivery, most, &c)) {
-        pbuf_unref(b);
-        return NULL;
-    }
-    pbuf_use_head(b);
-    b->tracked = true;
-    b->stamp = now;
+    if (!delivery_wants_send(s->delivery) || !sched_may_carry(s, slot, waiting, window_of(s), now) ||
+        !delivery_cut(s->delivery, s->paths[slot].mtu - RECORD_OVERHEAD, &c))
+        return false;
     chunk_header_put(b->data, c.at, c.last);
     b->len = (uint16_t)(DATA_HEADER_LEN + c.len);
     s->info.tx_bytes += c.len;
+    return true;
+}
+
+static struct pbuf *take(struct session *s, instant now)
+{
+    struct pbuf *b = pbuf_take(s->o.pool);
+
+    if (!b)
+        return NULL; /* what is in flight gives some back */
+    pbuf_use_head(b);
+    b->tracked = true;
+    b->stamp = now;
+    return b;
+}
+
+/* One for each other candidate; each meets a fate of its own. */
+static void copy(struct session *s, unsigned slot, const struct pbuf *b, instant now)
+{
+    for (unsigned left = sched_best(s) & ~(1u << slot); left; left &= left - 1) {
+        struct pbuf *c = take(s, now);
+
+        if (!c)
+            return;
+        memcpy(c->data, b->data, UNIT_HEADER_LEN);
+        c->len = b->len;
+        tx_copy(&s->paths[__builtin_ctz(left)], c, now);
+        pbuf_unref(c);
+        s->info.duplicated++;
+    }
+}
+
+struct pbuf *carry_pull(struct session *s, unsigned slot, instant now)
+{
+    struct pbuf *b = carry_wants_send(s) ? take(s, now) : NULL;
+
+    if (!b)
+        return NULL;
+    if (!cut_piece(s, slot, b, now) && !cut_chunk(s, slot, b, now)) {
+        pbuf_unref(b);
+        return NULL;
+    }
+    if (sched_of(s)->carried)
+        sched_of(s)->carried(s, slot, b->len);
+    if (sched_of(s)->copies)
+        copy(s, slot, b, now);
     s->info.tx_pkts++;
     s->last_data = now;
     return b;
 }
 
-void carry_gather(const struct session *s, const struct pbuf *b, uint8_t *out)
+int carry_gather(const struct session *s, const struct pbuf *b, uint8_t *out)
 {
+    if (is_unit(b->data)) {
+        const struct piece p = piece_of(b);
+
+        memcpy(out, b->data, UNIT_HEADER_LEN);
+        return adus_copy(s->adus, &p, out + UNIT_HEADER_LEN) ? 0 : -ECANCELED;
+    }
     const struct chunk c = chunk_of(b);
 
     memcpy(out, b->data, DATA_HEADER_LEN);
     delivery_copy(s->delivery, &c, out + DATA_HEADER_LEN);
+    return 0;
+}
+
+static void met_fate(struct session *s, struct pbuf *b, bool acked)
+{
+    if (is_unit(b->data)) {
+        const struct piece p = piece_of(b);
+
+        (acked ? adus_on_acked : adus_on_lost)(s->adus, &p);
+    } else {
+        const struct chunk c = chunk_of(b);
+
+        (acked ? delivery_on_acked : delivery_on_lost)(s->delivery, &c);
+    }
+    pbuf_unref(b);
 }
 
 void carry_lost(struct session *s, struct pbuf *b)
 {
-    const struct chunk c = chunk_of(b);
-
-    delivery_on_lost(s->delivery, &c);
-    pbuf_unref(b);
+    met_fate(s, b, false);
 }
 
 void carry_told(struct session *s, unsigned slot)
@@ -77,66 +262,162 @@ void carry_told(struct session *s, unsigned slot)
     struct pbuf *b;
     bool acked;
 
-    while ((b = path_take_told(s->paths[slot].path, &acked))) {
-        const struct chunk c = chunk_of(b);
-
-        if (acked)
-            delivery_on_acked(s->delivery, &c);
-        else
-            delivery_on_lost(s->delivery, &c);
-        pbuf_unref(b);
-    }
+    while ((b = path_take_told(s->paths[slot].path, &acked)))
+        met_fate(s, b, acked);
+    if (s->delivery)
+        end_stream(s);
 }
 
-int carry_on_chunk(struct session *s, const uint8_t *plain, size_t len, instant now)
+/* --- in --- */
+
+int carry_on_record(struct session *s, const uint8_t *plain, size_t len, instant now)
 {
     struct chunk c;
-    int r;
+    struct piece p;
+    size_t bytes;
+    int r = -EPROTO;
 
-    if (!chunk_header_get(plain, &c.at, &c.last) || !s->delivery)
-        return -EPROTO;
-    c.len = (uint32_t)(len - DATA_HEADER_LEN);
-    r = delivery_on_chunk(s->delivery, &c, plain + DATA_HEADER_LEN);
-    s->info.rx_bytes += c.len;
+    if (is_unit(plain)) {
+        bytes = len - UNIT_HEADER_LEN;
+        if (piece_get(plain, len, &p))
+            r = make_adus(s) ? adus_on_piece(s->adus, &p, plain + UNIT_HEADER_LEN, now) : -ENOMEM;
+    } else {
+        bytes = c.len = (uint32_t)(len - DATA_HEADER_LEN);
+        if (chunk_header_get(plain, &c.at, &c.last))
+            r = delivery_on_chunk(s->delivery, &c, plain + DATA_HEADER_LEN);
+    }
+    s->info.rx_bytes += bytes;
     s->info.rx_pkts++;
     s->last_data = now;
     return r;
 }
 
-int carry_on_limit(struct session *s, struct reader *r)
+static int on_limit(struct session *s, struct reader *r)
 {
     uint64_t limit = read_u64(r);
 
-    if (!reader_done(r) || !s->delivery || limit > DELIVERY_END_MAX)
+    if (!reader_done(r) || limit > DELIVERY_END_MAX)
         return -EPROTO;
     delivery_on_limit(s->delivery, limit);
     return 0;
 }
 
-void carry_say_limit(struct session *s, instant now)
+static int on_unit_limit(struct session *s, struct reader *r)
+{
+    uint64_t bytes = read_u64(r), number = read_u64(r);
+
+    if (!reader_done(r) || !make_adus(s))
+        return -EPROTO;
+    adus_on_limit(s->adus, bytes, number);
+    return 0;
+}
+
+static int on_unit_gone(struct session *s, struct reader *r)
+{
+    uint64_t number = read_u64(r);
+    uint32_t count = read_u32(r), bytes = read_u32(r);
+
+    if (!reader_done(r) || !make_adus(s))
+        return -EPROTO;
+    return adus_on_dropped(s->adus, number, count, bytes);
+}
+
+int carry_on_message(struct session *s, uint8_t type, struct reader *r)
+{
+    if (!s->delivery)
+        return -EPROTO;
+    switch (type) {
+    case MESSAGE_UNIT_LIMIT:
+        return on_unit_limit(s, r);
+    case MESSAGE_UNIT_GONE:
+        return on_unit_gone(s, r);
+    default:
+        return on_limit(s, r);
+    }
+}
+
+/* --- what the other end must know --- */
+
+static void say_limit(struct session *s, instant now)
 {
     uint8_t msg[9] = { MESSAGE_LIMIT };
 
+    (void)delivery_pop_limit(s->delivery, &s->unsaid.limit);
+    put_be64(msg + 1, s->unsaid.limit);
+    if (s->unsaid.limit > 0 && session_send_message(s, msg, sizeof(msg), now) == 0)
+        s->unsaid.limit = 0; /* else the queue is full: later */
+}
+
+static void say_unit_limit(struct session *s, instant now)
+{
+    uint8_t msg[17] = { MESSAGE_UNIT_LIMIT };
+
+    (void)adus_pop_limit(s->adus, &s->unsaid.unit_bytes, &s->unsaid.unit_number);
+    put_be64(msg + 1, s->unsaid.unit_bytes);
+    put_be64(msg + 9, s->unsaid.unit_number);
+    if (s->unsaid.unit_bytes > 0 && session_send_message(s, msg, sizeof(msg), now) == 0)
+        s->unsaid.unit_bytes = 0;
+}
+
+static void say_gone(struct session *s, instant now)
+{
+    struct unsaid *u = &s->unsaid;
+    uint8_t msg[17] = { MESSAGE_UNIT_GONE };
+
+    while (u->gone_count > 0 || adus_pop_dropped(s->adus, &u->gone_number, &u->gone_count, &u->gone_bytes)) {
+        put_be64(msg + 1, u->gone_number);
+        put_be32(msg + 9, u->gone_count);
+        put_be32(msg + 13, u->gone_bytes);
+        if (session_send_message(s, msg, sizeof(msg), now) < 0)
+            return;
+        u->gone_count = 0;
+    }
+    end_stream(s);
+}
+
+void carry_say(struct session *s, instant now)
+{
     if (!s->delivery || !s->up)
         return;
-    (void)delivery_pop_limit(s->delivery, &s->limit_unsaid);
-    put_be64(msg + 1, s->limit_unsaid);
-    if (s->limit_unsaid > 0 && session_send_message(s, msg, sizeof(msg), now) == 0)
-        s->limit_unsaid = 0; /* else the queue is full: later */
+    say_limit(s, now);
+    if (!s->adus)
+        return;
+    say_unit_limit(s, now);
+    say_gone(s, now);
+}
+
+/* --- time, and the end --- */
+
+instant carry_next_expiry(const struct session *s)
+{
+    return s->adus ? adus_next_expiry(s->adus) : INSTANT_NEVER;
+}
+
+void carry_on_expiry(struct session *s, instant now)
+{
+    if (s->adus)
+        adus_on_expiry(s->adus, now);
+}
+
+static void stop(struct session *s, int error)
+{
+    delivery_break(s->delivery, error);
+    if (s->adus)
+        adus_break(s->adus, error);
 }
 
 void carry_restart(struct session *s)
 {
-    s->limit_unsaid = 0;
-    if (s->delivery && delivery_has_begun(s->delivery))
-        delivery_break(s->delivery, -ECONNRESET); /* the peer has lost what it had of it */
+    s->unsaid = (struct unsaid){ 0 };
+    if (carry_has_begun(s))
+        stop(s, -ECONNRESET); /* the peer has lost what it had of it */
 }
 
 void carry_end(struct session *s, int error)
 {
     if (!s->delivery)
         return;
-    delivery_break(s->delivery, error);
+    stop(s, error);
     s->rekey_at = INSTANT_NEVER;
     establish_stop(s);
 }

@@ -228,8 +228,8 @@ int session_on_reset(struct session *s, const uint8_t token[RESET_TOKEN_LEN], in
         if (now - s->last_reset < 1 * SEC)
             return 0;
         s->last_reset = now;
-        if (s->delivery && delivery_has_begun(s->delivery))
-            session_break(s); /* what the peer had of the stream is gone with its keys */
+        if (carry_has_begun(s))
+            session_break(s); /* what the peer had of it is gone with its keys */
         else
             session_connect(s, NULL, 0, now);
         return 0;

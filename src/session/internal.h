@@ -8,7 +8,8 @@
  *   sched.c      which path a flow may use now
  *   park.c       which paths a striped flow is better without
  *   size.c       what is larger than paths carry
- *   carry.c      between paths and delivery */
+ *   carry.c      between paths and what applications write
+ *   carry_sched.c  which path that may use now */
 #pragma once
 
 #include "ident/aead.h"
@@ -85,8 +86,10 @@ struct spath {
         instant window_at;
         uint64_t tx_pkts, lost_pkts; /* at its beginning */
     } park;
-    span delay;
+    span delay, least_delay, rttvar;
     uint64_t rate_bps;
+    bool rate_is_sought;
+    double loss;
     uint16_t mtu; /* the largest record that it carries */
     struct session_path_spec spec;
     uint16_t revision;
@@ -178,7 +181,16 @@ struct session {
     struct flowq *flowq;
     struct reseq *reseq;
     struct delivery *delivery; /* or NULL */
-    uint64_t limit_unsaid;     /* 0: none */
+    struct adus *adus;         /* or NULL: no unit was sent or came yet */
+    struct adu_options adu_options;
+    bool finishing; /* the stream ends when all units are done with */
+    struct unsaid { /* of the delivery and the units, what the control stream had no room for; 0: nothing */
+        uint64_t limit, unit_bytes, unit_number;
+        uint64_t gone_number;
+        uint32_t gone_count, gone_bytes;
+    } unsaid;
+    bool ecf_waits; /* carry_sched.c */
+    int64_t drr_deficit[SESSION_SLOTS];
     struct replay_seq seqs;
     struct stream *stream;
     uint64_t tx_seq, rx_seq_high;
@@ -257,19 +269,24 @@ void park_refresh(struct session *s, const struct path_metrics m[SESSION_SLOTS],
 
 /* carry.c: of no effect without a delivery. Buffers are tracked ones. */
 bool carry_wants_send(const struct session *s);
+bool carry_has_begun(const struct session *s);                          /* the peer knows something of it */
 struct pbuf *carry_pull(struct session *s, unsigned slot, instant now); /* NULL: nothing for this path now */
-void carry_gather(const struct session *s, const struct pbuf *b, uint8_t *out);
+MUST_CHECK int carry_gather(const struct session *s, const struct pbuf *b,
+                            uint8_t *out);          /* -ECANCELED: not wanted any more */
 void carry_lost(struct session *s, struct pbuf *b); /* takes the reference */
 void carry_told(struct session *s, unsigned slot);  /* what the path has told */
-int carry_on_chunk(struct session *s, const uint8_t *plain, size_t len, instant now);
-int carry_on_limit(struct session *s, struct reader *r);
-void carry_say_limit(struct session *s, instant now);
+int carry_on_record(struct session *s, const uint8_t *plain, size_t len, instant now); /* a chunk or a unit's piece */
+int carry_on_message(struct session *s, uint8_t type, struct reader *r);
+void carry_say(struct session *s, instant now); /* limits, and what will not come */
+instant carry_next_expiry(const struct session *s);
+void carry_on_expiry(struct session *s, instant now);
 void carry_restart(struct session *s);
 void carry_end(struct session *s, int error); /* the stream breaks, and nobody is called for its sake any more */
 
 /* tx.c */
 instant tx_next_expiry(const struct session *s);
 size_t tx_outer_overhead(const struct spath *p);
+void tx_copy(struct spath *p, struct pbuf *b, instant now); /* to be sent by this path, too, unless it waits too long */
 
 /* size.c */
 void size_refresh(struct session *s); /* after the ranks */
@@ -309,8 +326,25 @@ uint8_t sched_best(const struct session *s); /* usable slots of the best rank an
 uint8_t sched_candidates(const struct session *s, const struct session_target *t);
 bool sched_may(const struct session *s, const struct session_target *t, const struct flow *f, unsigned slot,
                instant now);
-bool sched_may_carry(const struct session *s, unsigned slot);
+/* What leaves now by this path arrives before all that waits would have left by the fastest (ECF). */
+bool sched_is_earlier(const struct session *s, unsigned slot, unsigned fastest, uint64_t waiting_bytes);
 int sched_fastest(const struct session *s, uint8_t slots);
 /* Slots in the order in which they are offered packets: fastest first. Returns their number. */
 unsigned sched_order(const struct session *s, uint8_t order[SESSION_SLOTS]);
 span sched_spread(const struct session *s);
+
+/* carry_sched.c */
+struct sched_offer {
+    unsigned slot, fastest;
+    uint8_t slots;            /* candidates */
+    uint64_t waiting, window; /* bytes that wait; that the peer would take */
+    instant now;
+};
+struct scheduler {
+    const char *name;
+    bool copies; /* every candidate carries a copy */
+    bool (*may)(struct session *s, const struct sched_offer *o);
+    void (*carried)(struct session *s, unsigned slot, size_t bytes); /* or NULL */
+};
+const struct scheduler *sched_of(const struct session *s);
+bool sched_may_carry(struct session *s, unsigned slot, uint64_t waiting, uint64_t window, instant now);

@@ -89,9 +89,9 @@ static void on_data(struct session *s, unsigned slot, uint8_t *plain, size_t len
     reseq_push(s->reseq, h.flow, seq, prev, h.paths, b, now);
 }
 
-static void on_chunk(struct session *s, const uint8_t *plain, size_t len, instant now)
+static void on_carried(struct session *s, const uint8_t *plain, size_t len, instant now)
 {
-    int r = carry_on_chunk(s, plain, len, now);
+    int r = carry_on_record(s, plain, len, now);
 
     if (r == 0)
         return;
@@ -224,7 +224,9 @@ static int on_message(struct session *s, const uint8_t *msg, size_t len, instant
         }
         return 0;
     case MESSAGE_LIMIT:
-        return carry_on_limit(s, &r);
+    case MESSAGE_UNIT_LIMIT:
+    case MESSAGE_UNIT_GONE:
+        return carry_on_message(s, msg[0], &r);
     default:
         session_event(s, SESSION_MESSAGE, 0, false, 0);
         return 1;
@@ -376,6 +378,8 @@ static size_t least_data(uint8_t content)
     switch (content & CONTENT_TYPE_MASK) {
     case CONTENT_CHUNK:
         return DATA_HEADER_LEN;
+    case CONTENT_UNIT:
+        return UNIT_HEADER_LEN;
     case CONTENT_DATA:
         return DATA_HEADER_LEN + 20;
     case CONTENT_PIECE:
@@ -394,7 +398,7 @@ bool session_on_sealed(struct cid_entry *e, uint8_t *pkt, size_t len, uint8_t to
     size_t plain_len = len - SEALED_HEADER_LEN - SEALED_TAG_LEN;
     uint64_t counter;
     uint32_t id = e->path_id;
-    bool data, chunk;
+    bool data, carried;
     int slot;
 
     if (len < SEALED_MIN_LEN) {
@@ -422,12 +426,12 @@ bool session_on_sealed(struct cid_entry *e, uint8_t *pkt, size_t len, uint8_t to
         drop(s, DROP_MALFORMED);
         return false;
     }
-    chunk = (plain[0] & CONTENT_TYPE_MASK) == CONTENT_CHUNK;
-    if (data && chunk != (s->delivery != NULL)) { /* nobody would take it out */
+    carried = (plain[0] & CONTENT_TYPE_MASK) >= CONTENT_CHUNK;
+    if (data && carried != (s->delivery != NULL)) { /* nobody would take it out */
         drop(s, DROP_MALFORMED);
         return false;
     }
-    if (chunk && delivery_error(s->delivery)) { /* what is acknowledged must be kept */
+    if (carried && delivery_error(s->delivery)) { /* what is acknowledged must be kept */
         session_close(s);
         return false;
     }
@@ -438,8 +442,8 @@ bool session_on_sealed(struct cid_entry *e, uint8_t *pkt, size_t len, uint8_t to
     path_on_received(s->paths[slot].path, counter, len + 28, data || (plain[1] & CONTROL_FLAG_ELICITING),
                      get_be16(plain + (data ? 10 : 2)), now);
     session_path_events(s, (unsigned)slot, now);
-    if (chunk)
-        on_chunk(s, plain, plain_len, now);
+    if (carried)
+        on_carried(s, plain, plain_len, now);
     else if (data)
         on_data(s, (unsigned)slot, plain, plain_len, tos, now);
     else

@@ -124,6 +124,10 @@ void sched_refresh(struct session *s, instant now)
             continue;
         path_get_metrics(p->path, now, &m);
         p->delay = m.srtt / 2;
+        p->least_delay = m.min_rtt / 2;
+        p->rttvar = m.rttvar;
+        p->rate_is_sought = m.rate_is_sought;
+        p->loss = m.loss;
         p->rate_bps = MAX(m.pacing_bps, 1000u);
     }
     size_refresh(s);
@@ -178,8 +182,7 @@ static uint64_t rate_of(const struct session *s, unsigned slot)
     return s->paths[slot].rate_bps;
 }
 
-/* What leaves now by this path arrives before all that waits would have left by the fastest (ECF). */
-static bool is_earlier(const struct session *s, unsigned slot, unsigned fastest, uint64_t waiting_bytes)
+bool sched_is_earlier(const struct session *s, unsigned slot, unsigned fastest, uint64_t waiting_bytes)
 {
     return delay(s, slot) <= delay(s, fastest) + (span)(waiting_bytes * 8 * 1000000 / rate_of(s, fastest));
 }
@@ -192,7 +195,7 @@ static bool stripe_may(const struct session *s, const struct flow *f, unsigned s
         return true;
     if (f->class == FLOW_INTERACTIVE)
         return false;
-    return f->run_bytes > ELEPHANT_BYTES || is_earlier(s, slot, (unsigned)fastest, flowq_bytes(s->flowq));
+    return f->run_bytes > ELEPHANT_BYTES || sched_is_earlier(s, slot, (unsigned)fastest, flowq_bytes(s->flowq));
 }
 
 static int pin(const struct session *s, const struct flow *f, uint8_t candidates)
@@ -272,17 +275,6 @@ bool sched_may(const struct session *s, const struct session_target *t, const st
     default:
         return stripe_may(s, f, slot, candidates);
     }
-}
-
-/* A chunk may come in any order, so a path is left out only when the fastest would deliver all that waits before it. */
-bool sched_may_carry(const struct session *s, unsigned slot)
-{
-    uint8_t candidates = best_of(s, 0xff);
-    int fastest = sched_fastest(s, candidates);
-
-    if (!(candidates & 1u << slot))
-        return false;
-    return fastest == (int)slot || is_earlier(s, slot, (unsigned)fastest, delivery_waiting(s->delivery));
 }
 
 uint8_t session_explain(const struct session *s, uint16_t target, int *first)

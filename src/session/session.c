@@ -78,6 +78,9 @@ struct session *session_new(const struct session_options *o, instant now)
     s->no_path_since = now;
     s->alive_until = now + o->wait;
     s->last_reset = now - 10 * SEC;
+    if (o->delivery)
+        s->adu_options =
+            (struct adu_options){ .send_bytes = o->delivery->send_bytes, .receive_bytes = o->delivery->receive_bytes };
     s->o.delivery = NULL; /* the caller's */
     if (!s->flowq || !s->reseq || !s->stream || (o->delivery && !s->delivery)) {
         session_free(s);
@@ -106,6 +109,7 @@ void session_free(struct session *s)
     reseq_free(s->reseq);
     stream_free(s->stream);
     delivery_free(s->delivery);
+    adus_free(s->adus);
     ident_wipe(s, sizeof(*s));
     free(s);
 }
@@ -713,6 +717,7 @@ instant session_next_expiry(const struct session *s, instant now)
     if (s->cur && now - s->cur->born <= SESSION_REJECT_AFTER)
         next = instant_min(next, tx_next_expiry(s));
     next = instant_min(next, reseq_next_expiry(s->reseq));
+    next = instant_min(next, carry_next_expiry(s));
     for (unsigned i = 0; i < SESSION_SLOTS; i++) {
         const struct spath *p = &s->paths[i];
 
@@ -751,6 +756,7 @@ void session_on_expiry(struct session *s, instant now)
             p->want_challenge = !p->validated;
         }
     }
+    carry_on_expiry(s, now);
     if (now >= s->tick) {
         slow_work(s, now);
         s->tick = now + TICK;

@@ -12,6 +12,7 @@
 #include "base/instant.h"
 #include "base/rng.h"
 #include "path/path.h"
+#include "session/adu.h"
 #include "session/delivery.h"
 #include "session/flowq.h"
 #include "session/handshake.h"
@@ -121,6 +122,31 @@ enum session_drop {
 };
 const char *session_drop_name(enum session_drop d);
 
+/* What an application wants of a path (Habib, Christin, Chuang, section 3), in its order of importance. */
+enum objective {
+    OBJECTIVE_NONE,
+    OBJECTIVE_THROUGHPUT,
+    OBJECTIVE_LATENCY,
+    OBJECTIVE_JITTER,
+    OBJECTIVE_LOSS,
+    OBJECTIVE_COUNT,
+};
+#define OBJECTIVES_MAX (OBJECTIVE_COUNT - 1)
+
+struct scheduler;
+
+/* Of what applications write; all zero is good. */
+struct session_preferences {
+    uint8_t objectives[OBJECTIVES_MAX];       /* enum objective, most important first, then OBJECTIVE_NONE */
+    span latency_tolerance, jitter_tolerance; /* so much worse than the best path is as good; 0: 5 ms */
+    double loss_tolerance;                    /* share of records; 0: .005 */
+    const struct scheduler *scheduler;        /* NULL: "earliest" */
+};
+
+/* The scheduler of that name, or NULL; the name of the i-th, NULL behind the last. */
+const struct scheduler *scheduler_find(const char *name);
+const char *scheduler_name(size_t i);
+
 /* What a connection id leads to; owned by an epoch of a session. */
 struct cid_entry {
     struct session *session;
@@ -151,6 +177,7 @@ struct session_options {
     const uint8_t *reset_secret;  /* 32 bytes, or NULL: give no reset tokens */
     bool (*mark)(struct pbuf *b); /* as flowq_options.mark, of a packet as session_enqueue takes it; or NULL */
     const struct delivery_options *delivery; /* NULL: it carries packets alone */
+    struct session_preferences preferences;  /* of what it delivers */
 };
 
 struct session;
@@ -164,6 +191,14 @@ void *session_owner(const struct session *s);
  * when the peer ends the session or has lost its state, -ETIMEDOUT when there was no path for too long, -EPROTO when
  * the peer breaks its rules. */
 struct delivery *session_delivery(struct session *s);
+/* The same for application data units: NULL, too, until one was received, or the first is to be sent: then they are
+ * made, or memory is out. */
+struct adus *session_adus(const struct session *s);
+struct adus *session_adus_for_sending(struct session *s);
+/* Nothing more will be written or sent: the peer reads the end of the stream after all that was. */
+void session_finish(struct session *s);
+/* All that was written or sent has arrived or was dropped, and so has the end if it was said. */
+bool session_flushed(const struct session *s);
 
 /* --- establishing --- */
 

@@ -67,9 +67,13 @@ static int seal(struct session *s, unsigned slot, const uint8_t *plain, size_t l
  * just read from cold memory it then finds in the cache. */
 static int seal_data(struct session *s, unsigned slot, struct pbuf *b, uint8_t *out, instant now)
 {
+    int r = b->tracked ? carry_gather(s, b, out + SEALED_HEADER_LEN) : 0;
+
+    if (r < 0)
+        return r;
     if (b->tracked)
-        carry_gather(s, b, out + SEALED_HEADER_LEN);
-    else if (b->tail_len > 0)
+        return seal(s, slot, out + SEALED_HEADER_LEN, b->len, out, now);
+    if (b->tail_len > 0)
         pbuf_gather(b, out + SEALED_HEADER_LEN);
     else
         return seal(s, slot, b->data, b->len, out, now);
@@ -311,7 +315,7 @@ static bool probe_output(struct session *s, unsigned slot, uint8_t *buf, struct 
 
 /* --- data --- */
 
-static void dup_push(struct spath *p, struct pbuf *b, instant now)
+void tx_copy(struct spath *p, struct pbuf *b, instant now)
 {
     if (p->dup_count == DUP_MAX) {
         pbuf_unref(p->dup[p->dup_head].b);
@@ -379,7 +383,7 @@ static void number(struct session *s, struct flow *f, struct pbuf *b, unsigned s
         if (s->paths[__builtin_ctz(others)].rank == 1)
             copies |= (uint8_t)(others & -others);
     for (unsigned left = copies & ~(1u << slot); left; left &= left - 1) {
-        dup_push(&s->paths[__builtin_ctz(left)], b, now);
+        tx_copy(&s->paths[__builtin_ctz(left)], b, now);
         s->info.duplicated++;
     }
 }
@@ -493,8 +497,11 @@ static bool data_output(struct session *s, unsigned slot, uint8_t *buf, struct s
         if (!path_may_send(p->path, segment ? segment : RECORD_MAX, now) || amplification_room(p) < RECORD_MAX)
             break;
         b = pull(s, slot, now);
-        if (!b)
+        if (!b) {
+            if (carry_wants_send(s)) /* and what waits is better off on another */
+                path_on_app_limited(p->path);
             break;
+        }
         len = SEALED_HEADER_LEN + b->len + SEALED_TAG_LEN;
         if (segment > 0 && (len > segment || note_tos(b) != tos)) { /* the kernel gives a train one TOS */
             p->stash = b;
@@ -530,7 +537,7 @@ bool session_output(struct session *s, uint8_t *buf, struct session_tx *ret, ins
         return true;
     if (!s->up || !s->cur || now - s->cur->born > SESSION_REJECT_AFTER)
         return false;
-    carry_say_limit(s, now);
+    carry_say(s, now);
     sched_refresh(s, now);
     for (unsigned i = 0; i < SESSION_SLOTS; i++)
         if (control_output(s, i, buf, ret, now))

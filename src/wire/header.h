@@ -7,8 +7,10 @@
  *     piece:   as data, with u8 3 or 0x83 and u16 packet | u16 offset, bit 15: the last, before bytes of the IP packet
  *     control: u8 2 | u8 flags | u16 time | frames (wire/frame.h)
  *     chunk:   u8 4 or 0x84, the last | u8 0 | u48 place | u16 0 | u16 time | bytes of a stream from that place on
- * `sequence` numbers the session's data records (low 32 bits), `back` is the distance to the previous record of the
- * same flow (0: it need not be waited for), `paths` the slots that the flow used lately, a bit each; `time` is the
+ *     unit:    u8 5 or 0x85, unordered | u8 0 | u48 number | u16 left | u16 time | u32 offset | u32 length | bytes of
+ *              an application data unit of that length, from offset on, which are of use for so many ms (0xffff:
+ * always) `sequence` numbers the session's data records (low 32 bits), `back` is the distance to the previous record of
+ * the same flow (0: it need not be waited for), `paths` the slots that the flow used lately, a bit each; `time` is the
  * sender's clock in units of 64 us. Duplicates of a data record differ in `time` alone. */
 #pragma once
 
@@ -35,14 +37,16 @@ enum packet_type {
 /* Shorter than the shortest sealed record, so two ends cannot reset for ever. */
 #define RESET_LEN (8 + RESET_TOKEN_LEN)
 
-enum content_type { CONTENT_DATA = 1, CONTENT_CONTROL = 2, CONTENT_PIECE = 3, CONTENT_CHUNK = 4 };
+enum content_type { CONTENT_DATA = 1, CONTENT_CONTROL = 2, CONTENT_PIECE = 3, CONTENT_CHUNK = 4, CONTENT_UNIT = 5 };
 #define CONTENT_TYPE_MASK 0x0f
 /* Beside CONTENT_DATA and CONTENT_PIECE: the packet's TCP or UDP checksum was not computed, since the seal protects the
  * bytes; who takes the packet out of the tunnel computes it. */
 #define DATA_CSUM_OWED 0x80
-#define CHUNK_LAST 0x80 /* beside CONTENT_CHUNK: the stream ends with it */
+#define CHUNK_LAST 0x80     /* beside CONTENT_CHUNK: the stream ends with it */
+#define UNIT_UNORDERED 0x80 /* beside CONTENT_UNIT */
 
 #define DATA_HEADER_LEN 12 /* of a chunk, too */
+#define UNIT_HEADER_LEN 20
 #define PIECE_HEADER_LEN 4 /* after the data header */
 #define PIECE_LAST 0x8000
 #define PIECE_OFFSET_MASK 0x7fff
@@ -108,4 +112,31 @@ static inline bool chunk_header_get(const uint8_t *p, uint64_t *ret_place, bool 
     *ret_last = (p[0] & CHUNK_LAST) != 0;
     *ret_place = get_be64(p) & ((UINT64_C(1) << 48) - 1);
     return p[1] == 0 && get_be16(p + 8) == 0;
+}
+
+struct unit_header {
+    bool unordered;
+    uint64_t number; /* below 2^48 */
+    uint16_t left_ms;
+    uint32_t offset, unit_len;
+};
+
+static inline void unit_header_put(uint8_t *p, const struct unit_header *h)
+{
+    put_be64(p, (uint64_t)(CONTENT_UNIT | (h->unordered ? UNIT_UNORDERED : 0)) << 56 | h->number);
+    put_be16(p + 8, h->left_ms);
+    put_be16(p + 10, 0);
+    put_be32(p + 12, h->offset);
+    put_be32(p + 16, h->unit_len);
+}
+
+/* False: what must be 0 is not. */
+static inline bool unit_header_get(const uint8_t *p, struct unit_header *ret)
+{
+    ret->unordered = (p[0] & UNIT_UNORDERED) != 0;
+    ret->number = get_be64(p) & ((UINT64_C(1) << 48) - 1);
+    ret->left_ms = get_be16(p + 8);
+    ret->offset = get_be32(p + 12);
+    ret->unit_len = get_be32(p + 16);
+    return p[1] == 0;
 }

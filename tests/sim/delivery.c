@@ -14,19 +14,25 @@
 static const struct delivery_options bytes_options = { 0 };
 static const struct delivery_options unordered_options = { .unordered = true };
 
-static struct bench make(uint64_t seed, const struct delivery_options *d, const char *const params[])
+static struct bench make_with(uint64_t seed, const struct delivery_options *d, const struct scheduler *scheduler,
+                              const char *const params[])
 {
-    const struct node_options o = { .delivery = d, .pool_pkts = 16384 };
+    const struct node_options o = { .delivery = d, .preferences.scheduler = scheduler, .pool_pkts = 16384 };
     struct bench b = bench_make(seed, &o, false, params);
 
     bench_begin(&b);
     return b;
 }
 
-/* Bits a second of the last two thirds. */
-static double goodput(const char *const params[], span run)
+static struct bench make(uint64_t seed, const struct delivery_options *d, const char *const params[])
 {
-    struct bench b = make(1, &bytes_options, params);
+    return make_with(seed, d, NULL, params);
+}
+
+/* Bits a second of the last two thirds. */
+static double goodput_with(const struct scheduler *scheduler, const char *const params[], span run)
+{
+    struct bench b = make_with(1, &bytes_options, scheduler, params);
     struct transfer *t = transfer_new(b.agent, 0, b.node, 0, UINT64_MAX, false);
     uint64_t before;
 
@@ -38,6 +44,11 @@ static double goodput(const char *const params[], span run)
     bench_done(&b);
     transfer_free(t);
     return (double)before * 8 * SEC / (double)(run - run / 3);
+}
+
+static double goodput(const char *const params[], span run)
+{
+    return goodput_with(NULL, params, run);
 }
 
 /* --- unequal paths --- */
@@ -91,6 +102,29 @@ static void test_unequal(void **state)
         missed += miss;
     }
     assert_int_equal(missed, 0);
+}
+
+/* Whatever the scheduler, both paths carry; but one that sends everything twice. */
+static void test_schedulers(void **state)
+{
+    static const char *const pairs[][3] = {
+        { "rate=20mbit delay=10ms", "rate=10mbit delay=40ms" },
+        { "rate=20mbit delay=20ms", "rate=20mbit delay=120ms" },
+    };
+
+    assert_null(scheduler_find("none such"));
+    for (size_t k = 0; k < ARRAY_LEN(pairs); k++) {
+        double first = goodput(PARAMS(pairs[k][0]), 15 * SEC), second = goodput(PARAMS(pairs[k][1]), 15 * SEC);
+
+        for (size_t i = 0; scheduler_name(i); i++) {
+            bool twice = strcmp(scheduler_name(i), "redundant") == 0;
+            double both = goodput_with(scheduler_find(scheduler_name(i)), pairs[k], 15 * SEC);
+
+            printf("# %s, %s + %s: %.2f of the better, %.2f of the sum\n", scheduler_name(i), pairs[k][0], pairs[k][1],
+                   both / MAX(first, second), both / (first + second));
+            assert_true(twice ? both > .9 * MAX(first, second) : both > 1.05 * MAX(first, second));
+        }
+    }
 }
 
 /* --- a path goes --- */
@@ -331,6 +365,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_unequal),
+        cmocka_unit_test(test_schedulers),
         cmocka_unit_test(test_a_path_goes),
         cmocka_unit_test(test_hostile_links),
         cmocka_unit_test(test_unordered),
