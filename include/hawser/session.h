@@ -1,6 +1,7 @@
 /* hawser/session.h - sessions over every way that two hosts have to each other.
  *
- * A session is a stream of bytes each way between two programs, each named by its key. It opens a path over every
+ * A session is a stream of bytes each way between two programs, each named by its key, and beside it messages, each
+ * with what it asks for: an order, a lifetime, a priority. It opens a path over every
  * uplink of this host to every address that is given of the other, uses all of them at once, and goes on while any of
  * them works, or comes back within the session's timeout. All that is sent is sealed.
  *
@@ -37,6 +38,10 @@ enum hws_flags {
     HWS_UNORDERED = 2, /* bytes are read as they come, with their place (hws_session_read_at); both ends must say so */
 };
 
+/* What a session wants of its paths (Habib, Christin, Chuang: Taking advantage of multihoming with session layer
+ * striping). */
+enum hws_objective { HWS_NONE, HWS_THROUGHPUT, HWS_LATENCY, HWS_JITTER, HWS_LOSS };
+
 /* All zero is good. `size` is sizeof(struct hws_options): the structure grows at its end. */
 struct hws_options {
     size_t size;
@@ -46,6 +51,13 @@ struct hws_options {
     uint32_t receive_bytes; /* kept until they are read; 0: 8 MiB */
     uint32_t timeout_ms;    /* how long a session lives without any path, at least 15 s; 0: 600 s */
     uint32_t linger_ms;     /* how long a blocking close waits until all has arrived; 0: 10 s */
+    /* Of what this end sends. Each objective, the most important first, leaves of the paths those that are as good as
+     * the best within its tolerance; the others help when these cannot keep up. None: all paths, for throughput. */
+    uint8_t objectives[4];         /* enum hws_objective, then HWS_NONE */
+    uint32_t latency_tolerance_us; /* 0: 5 ms */
+    uint32_t jitter_tolerance_us;  /* 0: 5 ms */
+    double loss_tolerance;         /* share of what is sent; 0: .005 */
+    const char *scheduler; /* earliest (NULL), minrtt, ecf, blest, drr, jitter, redundant: src/session/carry_sched.c */
 };
 
 /* 0, -EINVAL (an option), -EBADMSG (the secret is none), -ENOMEM or another errno. */
@@ -72,7 +84,39 @@ ssize_t hws_session_write(struct hws_session *s, const void *data, size_t len);
 ssize_t hws_session_read(struct hws_session *s, void *data, size_t len);
 /* The same, and the place in the stream of the first byte. */
 ssize_t hws_session_read_at(struct hws_session *s, void *data, size_t len, uint64_t *ret_place);
-/* Nothing more will be written; reading goes on. 0 or -ENOTCONN. */
+
+enum hws_message_flags {
+    HWS_MESSAGE_UNORDERED = 1,  /* may overtake others and be overtaken */
+    HWS_MESSAGE_UNRELIABLE = 2, /* what is lost of it is not sent again, and all of it is dropped */
+};
+
+#define HWS_MESSAGE_MAX (1u << 20)
+
+/* All zero: ordered, lossless. Words as in RFC 9622 section 9.1.3. */
+struct hws_message {
+    uint32_t flags;       /* enum hws_message_flags */
+    int32_t priority;     /* -128 to 127: lower ones go first */
+    uint32_t lifetime_ms; /* from hws_session_send until it is received; then it is dropped; 0: for ever; to 60,000 */
+};
+
+/* A message: it arrives whole, or not at all. m: of m_size bytes; NULL: all zero. Ordered messages keep their order
+ * among themselves; the stream of bytes is apart from them. 0; -EMSGSIZE: beyond HWS_MESSAGE_MAX; -EINVAL; -EPIPE,
+ * -EAGAIN and the others as of hws_session_write. */
+int hws_session_send(struct hws_session *s, const void *data, size_t len, const struct hws_message *m, size_t m_size);
+
+struct hws_received {
+    uint64_t number; /* of the other end's messages, from 0, in the order in which they were sent */
+    size_t len;
+    uint32_t flags;
+    int32_t left_ms; /* of its lifetime; negative: it came late; INT32_MAX: it has none */
+};
+
+/* The next message: its length. What was sent before and is not there yet is waited for until the lifetime of this one
+ * ends; what was dropped is not. ret (of ret_size bytes) may be NULL. -EMSGSIZE: ret->len is beyond len, and it stays.
+ * -ENODATA: the other end has finished, and nothing more will come; the others as of hws_session_read. */
+ssize_t hws_session_receive(struct hws_session *s, void *data, size_t len, struct hws_received *ret, size_t ret_size);
+
+/* Nothing more will be written or sent; reading goes on. 0 or -ENOTCONN. */
 int hws_session_finish(struct hws_session *s);
 /* Ends the session and frees it, whatever is returned. A blocking session that was not finished is, and waits until all
  * has arrived: -ETIMEDOUT if it did not within linger_ms. One that does not block drops what has not arrived: finish
@@ -83,8 +127,10 @@ enum hws_events {
     HWS_READABLE = 1,  /* bytes, an end or an error; a listener: a session to accept */
     HWS_WRITABLE = 2,  /* room for a quarter of what is kept, or an error */
     HWS_CONNECTED = 4, /* it has been up */
-    HWS_FLUSHED = 8,   /* all that was written has arrived, and so has the end if it was said */
+    HWS_FLUSHED = 8,   /* all that was written or sent has arrived or was dropped, and the end if it was said */
     HWS_ENDED = 16,    /* nothing will come and nothing can be sent */
+    HWS_MESSAGE = 32,  /* a message, the end or an error */
+    HWS_SENDABLE = 64, /* room for messages of a quarter of what is kept, or an error */
 };
 
 /* What is so now: enum hws_events. */

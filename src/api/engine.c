@@ -73,7 +73,11 @@ static int watch(struct engine *e, int fd, void *what)
 int engine_new(const struct engine_options *o, struct engine **ret)
 {
     struct engine *e = calloc(1, sizeof(*e));
-    struct node_options n = { .agent = o->listens, .strangers = o->listens, .pool_pkts = POOL_PKTS, .wait = o->wait };
+    struct node_options n = { .agent = o->listens,
+                              .strangers = o->listens,
+                              .pool_pkts = POOL_PKTS,
+                              .wait = o->wait,
+                              .preferences = o->preferences };
     int r = -ENOMEM;
 
     if (!e)

@@ -12,6 +12,7 @@ struct engine_options {
     const struct identity *self; /* copied */
     bool listens;
     struct delivery_options delivery;
+    struct session_preferences preferences;
     span wait;
 };
 

@@ -22,6 +22,7 @@ struct hws_session {
     struct identity identity;
     struct engine *engine; /* NULL before connect or listen */
     unsigned peer;
+    bool finished;
     struct addr local;
     uint16_t port;
 };
@@ -37,7 +38,25 @@ static bool known_options(const struct hws_options *o)
     for (size_t i = sizeof(*o); i < o->size; i++) /* a later program may say what we do not know, if it is nothing */
         if (bytes[i] != 0)
             return false;
-    return true;
+    for (size_t i = 0; i < ARRAY_LEN(o->objectives); i++)
+        if (o->objectives[i] > HWS_LOSS)
+            return false;
+    return o->loss_tolerance >= 0 && o->loss_tolerance <= 1 && (!o->scheduler || scheduler_find(o->scheduler));
+}
+
+static struct session_preferences preferences_of(const struct hws_options *o)
+{
+    struct session_preferences p = { .latency_tolerance = o->latency_tolerance_us,
+                                     .jitter_tolerance = o->jitter_tolerance_us,
+                                     .loss_tolerance = o->loss_tolerance,
+                                     .scheduler = o->scheduler ? scheduler_find(o->scheduler) : NULL };
+
+    _Static_assert((int)HWS_THROUGHPUT == (int)OBJECTIVE_THROUGHPUT && (int)HWS_LATENCY == (int)OBJECTIVE_LATENCY &&
+                       (int)HWS_JITTER == (int)OBJECTIVE_JITTER && (int)HWS_LOSS == (int)OBJECTIVE_LOSS,
+                   "objectives have the same numbers inside");
+    _Static_assert(sizeof(o->objectives) == sizeof(p.objectives), "and there are as many");
+    memcpy(p.objectives, o->objectives, sizeof(p.objectives));
+    return p;
 }
 
 PUBLIC int hws_session_socket(const struct hws_options *options, struct hws_session **ret)
@@ -65,6 +84,7 @@ PUBLIC int hws_session_socket(const struct hws_options *options, struct hws_sess
         .delivery = { .send_bytes = o.send_bytes,
                       .receive_bytes = o.receive_bytes,
                       .unordered = o.flags & HWS_UNORDERED },
+        .preferences = preferences_of(&o),
         .wait = o.timeout_ms ? MAX((span)o.timeout_ms * MSEC, TIMEOUT_MIN) : 0,
     };
     *ret = s;
@@ -191,6 +211,8 @@ PUBLIC ssize_t hws_session_write(struct hws_session *s, const void *data, size_t
     if (len == 0)
         return 0;
     r = engine_tick(s->engine);
+    if (r == 0 && s->finished && !delivery_error(d))
+        return -EPIPE;
     while (r == 0) {
         n = delivery_write(d, data, len);
         if (n != 0 || (s->flags & HWS_NONBLOCK))
@@ -231,15 +253,122 @@ PUBLIC ssize_t hws_session_read(struct hws_session *s, void *data, size_t len)
     return hws_session_read_at(s, data, len, NULL);
 }
 
-PUBLIC int hws_session_finish(struct hws_session *s)
+/* --- messages --- */
+
+/* NULL: none was sent or has come. */
+static struct adus *adus_of(const struct hws_session *s)
+{
+    return session_adus(node_peer_session(engine_node(s->engine), s->peer));
+}
+
+static bool spec_of(const struct hws_message *m, size_t m_size, struct adu_spec *ret)
+{
+    struct hws_message known = { 0 };
+
+    if (m && m_size < sizeof(known))
+        return false;
+    if (m)
+        known = *m;
+    for (size_t i = sizeof(known); m && i < m_size; i++) /* as in options */
+        if (((const uint8_t *)m)[i] != 0)
+            return false;
+    *ret = (struct adu_spec){ .unordered = known.flags & HWS_MESSAGE_UNORDERED,
+                              .unreliable = known.flags & HWS_MESSAGE_UNRELIABLE,
+                              .priority = (int8_t)known.priority,
+                              .lifetime = (span)known.lifetime_ms * MSEC };
+    return !(known.flags & ~(uint32_t)(HWS_MESSAGE_UNORDERED | HWS_MESSAGE_UNRELIABLE)) &&
+           known.priority == ret->priority;
+}
+
+PUBLIC int hws_session_send(struct hws_session *s, const void *data, size_t len, const struct hws_message *m,
+                            size_t m_size)
 {
     struct delivery *d = s ? delivery_of(s) : NULL;
+    struct adu_spec spec;
+    struct adus *a;
+    int r;
 
     if (!d)
         return s ? -ENOTCONN : -EINVAL;
-    delivery_finish(d);
+    if (!spec_of(m, m_size, &spec) || (!data && len > 0))
+        return -EINVAL;
+    a = session_adus_for_sending(node_peer_session(engine_node(s->engine), s->peer));
+    if (!a)
+        return -ENOMEM;
+    r = engine_tick(s->engine);
+    if (r == 0 && s->finished && !adus_error(a))
+        return -EPIPE;
+    while (r == 0) {
+        r = adus_send(a, data, len, &spec, clock_now());
+        if (r != -EAGAIN || (s->flags & HWS_NONBLOCK))
+            break;
+        r = engine_wait(s->engine, INSTANT_NEVER);
+    }
+    wake(s);
+    return r;
+}
+
+static bool has_message(const struct hws_session *s)
+{
+    const struct adus *a = adus_of(s);
+
+    return a && adus_receivable(a) ? true : delivery_at_end(delivery_of(s)) || delivery_error(delivery_of(s));
+}
+
+PUBLIC ssize_t hws_session_receive(struct hws_session *s, void *data, size_t len, struct hws_received *ret,
+                                   size_t ret_size)
+{
+    struct delivery *d = s ? delivery_of(s) : NULL;
+    struct hws_received received;
+    struct adu_received u;
+    int64_t n = -EAGAIN;
+    int r;
+
+    if (!d)
+        return s ? -ENOTCONN : -EINVAL;
+    if (!data && len > 0)
+        return -EINVAL;
+    r = engine_tick(s->engine);
+    while (r == 0 && !has_message(s)) {
+        if (s->flags & HWS_NONBLOCK)
+            return -EAGAIN;
+        r = engine_wait(s->engine, INSTANT_NEVER);
+    }
+    if (r < 0)
+        return r;
+    if (adus_of(s))
+        n = adus_receive(adus_of(s), data, len, &u, clock_now());
+    if (n == -EAGAIN)
+        return delivery_error(d) ? delivery_error(d) : -ENODATA;
+    if (ret && (n >= 0 || n == -EMSGSIZE)) {
+        received = (struct hws_received){
+            .number = u.number,
+            .len = u.len,
+            .flags = u.unordered ? HWS_MESSAGE_UNORDERED : 0,
+            .left_ms = u.left == INSTANT_NEVER ? INT32_MAX : (int32_t)(u.left / MSEC),
+        };
+        memset(ret, 0, ret_size);
+        memcpy(ret, &received, MIN(ret_size, sizeof(received)));
+    }
+    wake(s);
+    return (ssize_t)n;
+}
+
+PUBLIC int hws_session_finish(struct hws_session *s)
+{
+    if (!s || !delivery_of(s))
+        return s ? -ENOTCONN : -EINVAL;
+    s->finished = true;
+    session_finish(node_peer_session(engine_node(s->engine), s->peer));
     wake(s);
     return 0;
+}
+
+static bool flushed(const struct hws_session *s)
+{
+    const struct session *session = node_peer_session(engine_node(s->engine), s->peer);
+
+    return session && session_flushed(session);
 }
 
 /* Until all has arrived. */
@@ -252,12 +381,11 @@ static int linger(struct hws_session *s)
     if (!d || !engine_has_been_up(s->engine))
         return 0;
     if (delivery_error(d))
-        return delivery_flushed(d) ? 0 : delivery_error(d);
-    delivery_finish(d);
-    wake(s);
-    while (r == 0 && !delivery_flushed(d) && !delivery_error(d))
+        return flushed(s) ? 0 : delivery_error(d);
+    (void)hws_session_finish(s);
+    while (r == 0 && !flushed(s) && !delivery_error(d))
         r = engine_wait(s->engine, limit);
-    return r == 0 && !delivery_flushed(d) ? delivery_error(d) : r;
+    return r == 0 && !flushed(s) ? delivery_error(d) : r;
 }
 
 PUBLIC int hws_session_close(struct hws_session *s)
@@ -289,6 +417,7 @@ PUBLIC unsigned hws_session_events(struct hws_session *s)
 {
     struct delivery *d = s ? delivery_of(s) : NULL;
     struct delivery_info info;
+    const struct adus *a;
     unsigned events = 0;
 
     if (!s || !s->engine)
@@ -304,10 +433,15 @@ PUBLIC unsigned hws_session_events(struct hws_session *s)
         events |= delivery_error(d) || delivery_room(d) >= info.send_max / 4 ? HWS_WRITABLE : 0;
     if (s->kind == KIND_ACCEPTED || engine_has_been_up(s->engine))
         events |= HWS_CONNECTED;
-    if (delivery_flushed(d))
+    if (flushed(s))
         events |= HWS_FLUSHED;
-    if (delivery_error(d) || (delivery_at_end(d) && info.finished && delivery_flushed(d)))
+    if (delivery_error(d) || (delivery_at_end(d) && info.finished && flushed(s)))
         events |= HWS_ENDED;
+    a = adus_of(s);
+    if (has_message(s))
+        events |= HWS_MESSAGE;
+    if (!a || adus_error(a) || adus_has_room(a, info.send_max / 4))
+        events |= HWS_SENDABLE;
     return events;
 }
 
@@ -401,6 +535,8 @@ PUBLIC const char *hws_strerror(int error)
         return "the peer broke the protocol";
     case EPIPE:
         return "this end has finished";
+    case ENODATA:
+        return "the other end has finished";
     default:
         return strerror(error < 0 ? -error : error);
     }

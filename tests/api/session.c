@@ -165,6 +165,81 @@ static void test_both_ways(void **state)
     close_pair(&p);
 }
 
+/* Messages each way beside the stream; then the end. */
+static void test_messages(void **state)
+{
+    static const size_t sizes[] = { 0, 1, 1400, 65536, HWS_MESSAGE_MAX, 5 };
+    static uint8_t buf[HWS_MESSAGE_MAX];
+    const struct hws_message timed = { .lifetime_ms = 60000 };
+    struct pair p = connect_pair();
+    struct hws_session *s[] = { p.client, p.server };
+    struct hws_received m;
+    size_t sent[2] = { 0 }, got[2] = { 0 };
+    ssize_t n = 0;
+
+    assert_int_equal(hws_session_receive(p.client, buf, sizeof(buf), &m, sizeof(m)), -EAGAIN);
+    while (got[0] < 6 || got[1] < 6) {
+        for (int i = 0; i < 2; i++) {
+            if (sent[i] < 6) {
+                for (size_t k = 0; k < sizes[sent[i]]; k++)
+                    buf[k] = byte_at(k + sent[i]);
+                assert_int_equal(hws_session_send(s[i], buf, sizes[sent[i]], i ? &timed : NULL, sizeof(timed)), 0);
+                sent[i]++;
+            }
+            while ((n = hws_session_receive(s[i], buf, sizeof(buf), &m, sizeof(m))) >= 0) {
+                assert_int_equal(m.number, got[i]);
+                assert_int_equal(n, sizes[got[i]]);
+                assert_true(i ? m.left_ms == INT32_MAX : m.left_ms <= 60000 && m.left_ms > 0);
+                for (size_t k = 0; k < (size_t)n; k++)
+                    assert_int_equal(buf[k], byte_at(k + got[i]));
+                got[i]++;
+            }
+            assert_int_equal(n, -EAGAIN);
+        }
+        turn(&p);
+    }
+    assert_int_equal(hws_session_send(p.client, buf, 100, NULL, 0), 0);
+    assert_int_equal(hws_session_finish(p.client), 0);
+    assert_int_equal(hws_session_send(p.client, buf, 1, NULL, 0), -EPIPE);
+    assert_int_equal(hws_session_write(p.client, buf, 1), -EPIPE);
+    while (!(hws_session_events(p.server) & HWS_MESSAGE))
+        turn(&p);
+    assert_int_equal(hws_session_receive(p.server, buf, 10, &m, sizeof(m)), -EMSGSIZE);
+    assert_int_equal(m.len, 100);
+    assert_int_equal(hws_session_receive(p.server, buf, sizeof(buf), NULL, 0), 100);
+    while ((n = hws_session_receive(p.server, buf, sizeof(buf), NULL, 0)) == -EAGAIN)
+        turn(&p);
+    assert_int_equal(n, -ENODATA);
+    assert_int_equal(hws_session_read(p.server, buf, sizeof(buf)), 0);
+    while (!(hws_session_events(p.client) & HWS_FLUSHED))
+        turn(&p);
+    close_pair(&p);
+}
+
+static void test_bad_messages(void **state)
+{
+    static uint8_t buf[HWS_MESSAGE_MAX + 1];
+    struct pair p = connect_pair();
+    struct hws_message m = { .flags = 4 };
+
+    assert_int_equal(hws_session_send(p.client, buf, sizeof(buf), NULL, 0), -EMSGSIZE);
+    assert_int_equal(hws_session_send(p.client, buf, 1, &m, sizeof(m)), -EINVAL);
+    m = (struct hws_message){ .priority = 128 };
+    assert_int_equal(hws_session_send(p.client, buf, 1, &m, sizeof(m)), -EINVAL);
+    m = (struct hws_message){ .lifetime_ms = 60001 };
+    assert_int_equal(hws_session_send(p.client, buf, 1, &m, sizeof(m)), -EINVAL);
+    m = (struct hws_message){ .lifetime_ms = 1 };
+    assert_int_equal(hws_session_send(p.client, buf, 1, &m, sizeof(m) - 1), -EINVAL);
+    assert_int_equal(hws_session_send(p.client, NULL, 1, NULL, 0), -EINVAL);
+    for (int i = 0; i < 1000 && hws_session_send(p.client, buf, HWS_MESSAGE_MAX, NULL, 0) == 0; i++)
+        ; /* until it is full */
+    assert_int_equal(hws_session_send(p.client, buf, HWS_MESSAGE_MAX, NULL, 0), -EAGAIN);
+    assert_false(hws_session_events(p.client) & HWS_SENDABLE);
+    while (!(hws_session_events(p.client) & HWS_SENDABLE))
+        turn(&p);
+    close_pair(&p);
+}
+
 static void test_only_an_end(void **state)
 {
     struct pair p = connect_pair();
@@ -295,7 +370,15 @@ static void test_misuse(void **state)
     o.secret = NULL;
     o.size = 4;
     assert_int_equal(hws_session_socket(&o, &s), -EINVAL);
+    o.size = sizeof(o);
+    o.scheduler = "none such";
+    assert_int_equal(hws_session_socket(&o, &s), -EINVAL);
+    o.scheduler = NULL;
+    o.objectives[1] = HWS_LOSS + 1;
+    assert_int_equal(hws_session_socket(&o, &s), -EINVAL);
     assert_int_equal(hws_session_socket(NULL, &s), 0);
+    assert_int_equal(hws_session_send(s, "x", 1, NULL, 0), -ENOTCONN);
+    assert_int_equal(hws_session_receive(s, buf, 1, NULL, 0), -ENOTCONN);
     assert_int_equal(hws_session_write(s, "x", 1), -ENOTCONN);
     assert_int_equal(hws_session_read(s, buf, 1), -ENOTCONN);
     assert_int_equal(hws_session_finish(s), -ENOTCONN);
@@ -311,12 +394,15 @@ static void test_misuse(void **state)
     assert_int_equal(hws_session_close(s), 0);
     assert_int_equal(hws_session_close(NULL), 0);
     assert_int_equal(hws_session_write(NULL, "x", 1), -EINVAL);
+    assert_int_equal(hws_session_send(NULL, "x", 1, NULL, 0), -EINVAL);
+    assert_int_equal(hws_session_receive(NULL, buf, 1, NULL, 0), -EINVAL);
     assert_string_equal(hws_strerror(-EPIPE), "this end has finished");
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_messages),        cmocka_unit_test(test_bad_messages),
         cmocka_unit_test(test_both_ways),       cmocka_unit_test(test_only_an_end),
         cmocka_unit_test(test_the_peer_closes), cmocka_unit_test(test_the_listener_closes),
         cmocka_unit_test(test_one_key_twice),   cmocka_unit_test(test_misuse),
