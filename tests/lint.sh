@@ -36,6 +36,7 @@ found "shellcheck is content" shellcheck shellcheck -x "${scripts[@]}"
 found "cppcheck is content" cppcheck cppcheck --quiet --error-exitcode=1 --std=c11 --enable=warning,performance,portability \
     --inline-suppr --suppressions-list=tests/cppcheck-suppressions -j "$(nproc)" \
     -Isrc -Iinclude -I. -D_GNU_SOURCE '-DHAWSER_VERSION=""' '-DHAWSER_LAB_SOURCE=""' '-DHAWSER_LAB_INSTALLED=""' \
+    '-DHAWSER_BENCH_BUILT=""' '-DHAWSER_BENCH_INSTALLED=""' \
     -D__BYTE_ORDER__=1 -D__ORDER_LITTLE_ENDIAN__=1 "${programs[@]}"
 if [[ $all == all ]]; then
     tidy() {

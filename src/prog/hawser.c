@@ -35,12 +35,14 @@ static const struct verb verbs[] = {
     { "doctor", "[--json]", "what this machine has, and what it lacks", verb_doctor, false },
     { "lab", "list [--json] | run NAME [--seed N] [--json FILE]", "scenarios in network namespaces of this machine",
       verb_lab, false },
+    { "bench", "list [--json] | discordance --data DIR [--out DIR] [--hosts N] [--seed N] [--json]",
+      "measurements of the design, by data and in virtual time", verb_bench, false },
 };
 
 /* Kept for later versions. */
-static const char *const planned[] = { "agent",   "forward", "portal", "top",   "run",   "send",
-                                       "recv",    "ping",    "id",     "realm", "slice", "resolve",
-                                       "publish", "get",     "dmux",   "bench", "sim",   "bugreport" };
+static const char *const planned[] = { "agent",   "forward", "portal", "top",   "run",      "send",
+                                       "recv",    "ping",    "id",     "realm", "slice",    "resolve",
+                                       "publish", "get",     "dmux",   "sim",   "bugreport" };
 
 int verb_fail(const struct verb *v, const char *fmt, ...)
 {

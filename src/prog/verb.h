@@ -30,6 +30,7 @@ int verb_status(const struct verb *v, int argc, char **argv);
 int verb_why(const struct verb *v, int argc, char **argv);
 int verb_link(const struct verb *v, int argc, char **argv);
 int verb_pipe(const struct verb *v, int argc, char **argv);
+int verb_bench(const struct verb *v, int argc, char **argv);
 int verb_lab(const struct verb *v, int argc, char **argv);
 int verb_doctor(const struct verb *v, int argc, char **argv);
 

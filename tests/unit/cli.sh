@@ -58,13 +58,13 @@ wait_for() {
 ok "no verb is a usage error" try 2 "$hawser"
 ok "help" try 0 "$hawser" help
 cp "$dir/out" "$dir/help"
-for verb in help version keygen pubkey check up down status why link pipe doctor lab; do
+for verb in help version keygen pubkey check up down status why link pipe doctor lab bench; do
     ok "help lists $verb" grep -q "^  $verb " "$dir/help"
     ok "$verb --help" try 0 "$hawser" "$verb" --help
     ok "$verb --help gives its usage" says "usage: hawser $verb"
     ok "the manual has $verb" grep -q "^\.B $verb" "$source/man/hawser.1"
 done
-for verb in agent forward portal top run send recv ping id realm slice resolve publish get dmux bench sim bugreport; do
+for verb in agent forward portal top run send recv ping id realm slice resolve publish get dmux sim bugreport; do
     ok "$verb is a usage error" try 2 "$hawser" "$verb"
     ok "$verb says why" complains "hawser $verb: not built in this version"
     ok "help does not promise $verb" test -z "$(grep "^  $verb " "$dir/help")"
@@ -195,6 +195,80 @@ ok "lab run hands on its options" says "got --seed 7 --json /x"
 ok "lab run of an unknown scenario" try 2 env HAWSER_LAB="$dir/lab" "$hawser" lab run dmeo
 ok "lab run: a suggestion" complains "did you mean demo?"
 ok "lab without a folder" try 1 env HAWSER_LAB="$dir/none" "$hawser" lab list
+
+# --- bench ---
+ok "bench list" try 0 "$hawser" bench list
+ok "bench list: name and what it is" grep -q "^discordance *how often " "$dir/out"
+ok "bench list --json" try 0 "$hawser" bench list --json
+ok "bench list --json is an array" says '[{"name":"discordance",'
+ok "bench list of something" try 2 "$hawser" bench list all
+ok "bench without a name" try 2 "$hawser" bench
+ok "bench of an unknown one" try 2 "$hawser" bench discordanec
+ok "bench: a suggestion" complains "did you mean discordance?"
+mkdir "$dir/bench"
+printf '#!/bin/sh\necho "got $*"\nexit 5\n' >"$dir/bench/hawser-discordance"
+chmod 0755 "$dir/bench/hawser-discordance"
+ok "bench gives the program's exit code" try 5 env HAWSER_BENCH="$dir/bench" "$hawser" bench discordance --data x --json
+ok "bench hands on its options" says "got --data x --json"
+ok "bench without its folder" try 1 env HAWSER_BENCH="$dir/none" "$hawser" bench discordance
+ok "bench says which file it wants" complains "$dir/none/hawser-discordance: No such file"
+
+# discordance CODE ARGUMENT...: the program itself, of the same build.
+discordance() {
+    local code=$1
+    shift
+    try "$code" "$hawser" bench discordance "$@"
+}
+# complains_of TEXT: on standard error, and standard output has nothing.
+complains_of() { silent && complains "hawser bench discordance: $1"; }
+ok "discordance without data" discordance 2
+ok "discordance: says what it wants" complains_of "found no --data, expected the folder of planetlab-24pairs.csv.gz"
+ok "discordance: the usage line" complains "usage: hawser bench discordance --data DIR"
+ok "discordance: unknown option" discordance 2 --data "$dir" --fast
+ok "discordance: names it" complains_of "found --fast, which is no option"
+ok "discordance: no value" discordance 2 --data
+ok "discordance: says so" complains_of "found --data without a value"
+ok "discordance: no host" discordance 2 --data "$dir" --hosts 0
+ok "discordance: says how many" complains_of "found --hosts 0, expected a number from 1 to 100000"
+ok "discordance: no number" discordance 2 --data "$dir" --seed x1
+ok "discordance: says so" complains_of "found --seed x1, expected a number from 0"
+ok "discordance: a word too many" discordance 2 --data "$dir" fast
+ok "discordance: names it" complains_of "found fast, expected options alone"
+mkdir "$dir/data"
+csv=$dir/data/planetlab-24pairs.csv
+ok "discordance: an empty folder" discordance 1 --data "$dir/data"
+ok "discordance: the file it wants" complains_of "$dir/data: No such file or directory; expected planetlab-24pairs.csv.gz or planetlab-24pairs.csv in it"
+ok "discordance: and its format" complains "pair,nodeA,nodeB,host,slice,rttA_ms,rttB_ms"
+# bad LINE FOUND EXPECTED TEXT: a file of this content is refused at this line, packed or not.
+bad() {
+    local line=$1 found=$2 expected=$3
+    printf '%b' "$4" >"$csv"
+    ok "discordance: found $found" discordance 1 --data "$dir/data" --out "$dir/data"
+    ok "discordance: line $line" complains_of "$csv:$line: found $found, expected $expected"
+    gzip -f "$csv"
+    ok "discordance: found $found, packed" discordance 1 --data "$dir/data" --out "$dir/data"
+    ok "discordance: line $line, packed" complains_of "$csv.gz:$line: found $found, expected $expected"
+    rm -f "$csv.gz"
+}
+head=pair,nodeA,nodeB,host,slice,rttA_ms,rttB_ms
+bad 0 "no series" "a line for each slice" ""
+bad 1 "no series" "a line for each slice" "$head\\n"
+bad 1 "pair,host" "$head" "pair,host\\n"
+bad 2 "0,1,2,3,1,9.5" "seven fields" "$head\\n0,1,2,3,1,9.5\\n"
+bad 3 "0,1,2,3,2,9.5,8.5,7" "seven fields" "$head\\n0,1,2,3,1,9.5,8.5\\n0,1,2,3,2,9.5,8.5,7\\n"
+bad 2 "-1" "a whole number" "$head\\n0,1,2,-1,1,9.5,8.5\\n"
+bad 2 "nothing" "a round trip in ms" "$head\\n0,1,2,3,1,9.5,\\n"
+bad 2 "inf" "a round trip in ms" "$head\\n0,1,2,3,1,9.5,inf\\n"
+bad 2 "9.5ms" "a round trip in ms" "$head\\n0,1,2,3,1,9.5ms,8\\n"
+bad 3 "a slice that is not later than the one before" "the slices of a series in order" "$head\\n0,1,2,3,4,9.5,8\\n0,1,2,3,4,9.5,8\\n"
+bad 2 "no line of text" "less than 256 characters" "$head\\n$(printf '1%.0s' {1..300})\\n"
+echo "no gzip" >"$csv.gz"
+ok "discordance: not a gzip file" discordance 1 --data "$dir/data"
+ok "discordance: says so" complains_of "$csv.gz: gzip cannot unpack it, expected a whole gzip file"
+printf '%b' "$head\\n0,1,2,3,1,9.5,0\\n0,1,2,3,2,9.5,-1\\n" >"$csv"
+rm "$csv.gz"
+ok "discordance: one node's round trips are missing" discordance 1 --data "$dir/data" --hosts 1
+ok "discordance: says so" complains_of "$dir/data: no series has round trips of both nodes"
 
 # --- up and down: a copy of the command beside a daemon that is the stub ---
 mkdir "$dir/bin"

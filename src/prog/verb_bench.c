@@ -1,0 +1,73 @@
+/* prog/verb_bench.c - the measurements that are programs of their own, listed and run.
+ *
+ * They are linked with the simulator and so are not part of this command. A program is looked for in $HAWSER_BENCH,
+ * else in the build that this program is of, else where the package puts it. It takes over from us: its options are its
+ * own, and its exit code is ours. */
+#include "base/text.h"
+#include "prog/json_client.h"
+#include "prog/verb.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <unistd.h>
+
+static const struct measurement {
+    const char *name, *about;
+} measurements[] = {
+    { "discordance", "how often two objectives of a host with two uplinks choose different paths" },
+};
+
+static int list(bool as_json)
+{
+    CLEANUP(cleanup_json) json_t *array = json_array();
+
+    for (size_t i = 0; i < ARRAY_LEN(measurements); i++) {
+        const struct measurement *m = &measurements[i];
+
+        if (as_json)
+            json_array_append_new(array, json_pack("{s:s, s:s}", "name", m->name, "about", m->about));
+        else
+            printf("%-20s %s\n", m->name, m->about);
+    }
+    if (as_json)
+        json_print(array);
+    return EXIT_DONE;
+}
+
+static int run(const struct verb *v, const char *name, char **argv)
+{
+    const char *env = getenv("HAWSER_BENCH");
+    const char *places[] = { env && *env ? env : HAWSER_BENCH_BUILT, env && *env ? env : HAWSER_BENCH_INSTALLED };
+    char path[512];
+
+    for (size_t i = 0; i < ARRAY_LEN(places); i++) {
+        snprintf(path, sizeof(path), "%s/hawser-%s", places[i], name);
+        execv(path, argv);
+        if (errno != ENOENT)
+            break;
+    }
+    return verb_fail(v, "%s: %s (HAWSER_BENCH names the folder of the measurements)", path, strerror(errno));
+}
+
+int verb_bench(const struct verb *v, int argc, char **argv)
+{
+    const char *what = argc > 1 ? argv[1] : "", *names[ARRAY_LEN(measurements)], *near;
+    bool as_json = false;
+    const struct verb_option options[] = { { "json", NULL, &as_json }, { NULL, NULL, NULL } };
+
+    if (strcmp(what, "list") == 0) {
+        int n = verb_options(v, argc - 1, argv + 1, options);
+
+        if (n > 0)
+            return verb_misused(v, "found %s, expected nothing after list", argv[2]);
+        return n < 0 ? EXIT_USAGE : list(as_json);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(measurements); i++) {
+        names[i] = measurements[i].name;
+        if (strcmp(what, names[i]) == 0)
+            return run(v, what, argv + 1);
+    }
+    near = text_nearest(what, names, ARRAY_LEN(names));
+    return verb_misused(v, "found %s, expected list or a measurement%s%s%s", *what ? what : "nothing",
+                        near ? " (did you mean " : "", near ? near : "", near ? "?)" : "");
+}
