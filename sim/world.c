@@ -874,6 +874,15 @@ void world_link_dir(struct world_link *l, const char *text)
     link_reschedule(w, l);
 }
 
+void world_link_trace(struct world_link *l, const struct link_trace *t)
+{
+    struct link_params p = l->dir.params;
+
+    p.trace = t;
+    link_configure(&l->dir, &p, l->uplink->end->world->now);
+    link_reschedule(l->uplink->end->world, l);
+}
+
 void world_link(struct world_uplink *u, const char *text)
 {
     world_link_dir(&u->up, text);

@@ -203,6 +203,8 @@ struct world_uplink *world_uplink(struct world_end *e, unsigned i);
 /* Both directions; text for link_params_parse. */
 void world_link(struct world_uplink *u, const char *text);
 void world_link_dir(struct world_link *l, const char *text);
+/* A trace in place of a rate, from its beginning; it outlives the world. */
+void world_link_trace(struct world_link *l, const struct link_trace *t);
 /* Carrier with notice to the node, links and all. */
 void world_carrier(struct world_uplink *u, bool up);
 /* A new address with notice (address_hash). */

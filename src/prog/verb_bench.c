@@ -15,6 +15,7 @@ static const struct measurement {
     const char *name, *about;
 } measurements[] = {
     { "discordance", "how often two objectives of a host with two uplinks choose different paths" },
+    { "media", "frames late or lost over recorded cellular links: each alone, both by a session" },
 };
 
 static int list(bool as_json)

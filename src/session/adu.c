@@ -395,7 +395,7 @@ static bool cut_if(struct adus *a, struct out_unit *u, const struct adu_offer *o
                    instant now)
 {
     if (!may_go(a, u, held) || u->avoid == o->slot || (o->only_copies && u->avoid == NO_SLOT) ||
-        !is_in_time(u, o->way, now))
+        (o->only_timed && u->expires == INSTANT_NEVER) || !is_in_time(u, o->way, now))
         return false;
     u->answer_at = now + o->answer;
     cut_from(a, u, o, ret);

@@ -87,6 +87,7 @@ struct adu_offer {
     span other;       /* by the second fastest path; 0: there is none */
     span answer;      /* until it should have been acknowledged, by this path */
     bool only_copies; /* a faster path will bring everything else earlier */
+    bool only_timed;  /* the path may fail: nothing for it that has no lifetime */
 };
 
 bool adus_wants_send(const struct adus *a);

@@ -137,10 +137,15 @@ static bool cut_piece(struct session *s, unsigned slot, struct pbuf *b, instant 
     bool known = true;
     struct piece p;
 
-    if (!s->adus || !adus_wants_send(s->adus) || !(best & 1u << slot))
+    if (!s->adus || fastest < 0 || !adus_wants_send(s->adus))
         return false;
+    if (!(best & 1u << slot)) {
+        if (!sched_may_help(s, slot, adus_waiting(s->adus)))
+            return false;
+        o.only_timed = true;
+    }
     o.least = s->paths[slot].least_delay;
-    for (unsigned left = best; left; left &= left - 1) {
+    for (unsigned left = best | sched_helpers(s); left; left &= left - 1) {
         const struct spath *by = &s->paths[__builtin_ctz(left)];
 
         known &= !by->rate_is_sought;
@@ -149,7 +154,7 @@ static bool cut_piece(struct session *s, unsigned slot, struct pbuf *b, instant 
     }
     o.bps = known ? o.bps : 0;
     o.other = other_way(s, best, (unsigned)fastest);
-    o.only_copies = !sched_may_carry(s, slot, adus_waiting(s->adus), UINT32_MAX, now);
+    o.only_copies = !o.only_timed && !sched_may_carry(s, slot, adus_waiting(s->adus), UINT32_MAX, now);
     if (!adus_cut(s->adus, &o, &p, now))
         return false;
     unit_header_put(b->data, &(struct unit_header){ .unordered = p.unordered,

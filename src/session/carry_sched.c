@@ -8,7 +8,10 @@
  * with tolerances of Habib, Christin, Chuang, section 4). Throughput keeps all. A path that was left out helps when
  * what waits would take the others longer than OVERFLOW_WAIT.
  *
- * Of these the scheduler says whether the one that asks may carry:
+ * Beyond them, a path in doubt, or on probation after it was, helps with what has a lifetime when the others cannot
+ * keep up: cellular links stall and come back, and what is lost by that would have been late.
+ *
+ * Of the candidates the scheduler says whether the one that asks may carry:
  *
  * - earliest: if it is the fastest, or what leaves now by it arrives before the fastest would have sent all that waits.
  *
@@ -204,6 +207,25 @@ const char *scheduler_name(size_t i)
 const struct scheduler *sched_of(const struct session *s)
 {
     return s->o.preferences.scheduler ? s->o.preferences.scheduler : &schedulers[0];
+}
+
+uint8_t sched_helpers(const struct session *s)
+{
+    uint8_t best = sched_best(s), slots = 0;
+
+    for (unsigned i = 0; best && i < SESSION_SLOTS; i++) {
+        const struct spath *p = &s->paths[i];
+
+        if (!(best & 1u << i) && p->rank < 4 && p->validated && p->delay > 0 &&
+            p->spec.tier <= s->paths[__builtin_ctz(best)].spec.tier)
+            slots |= (uint8_t)(1u << i);
+    }
+    return slots;
+}
+
+bool sched_may_help(const struct session *s, unsigned slot, uint64_t waiting)
+{
+    return (sched_helpers(s) & 1u << slot) && overflows(s, sched_best(s), waiting);
 }
 
 bool sched_may_carry(struct session *s, unsigned slot, uint64_t waiting, uint64_t window, instant now)

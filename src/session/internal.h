@@ -348,3 +348,6 @@ struct scheduler {
 };
 const struct scheduler *sched_of(const struct session *s);
 bool sched_may_carry(struct session *s, unsigned slot, uint64_t waiting, uint64_t window, instant now);
+/* Paths that are no candidates, and may carry what has a lifetime when those cannot keep up. */
+uint8_t sched_helpers(const struct session *s);
+bool sched_may_help(const struct session *s, unsigned slot, uint64_t waiting);

@@ -201,6 +201,16 @@ ok "bench list" try 0 "$hawser" bench list
 ok "bench list: name and what it is" grep -q "^discordance *how often " "$dir/out"
 ok "bench list --json" try 0 "$hawser" bench list --json
 ok "bench list --json is an array" says '[{"name":"discordance",'
+ok "media without data" try 2 "$hawser" bench media
+ok "media: says what it wants" complains "found no --data, expected the folder of the traces NAME.down and NAME.up"
+ok "media: unknown scheduler" try 2 "$hawser" bench media --data "$dir" --scheduler fast
+ok "media: names them" complains "found fast, expected a scheduler: earliest, minrtt"
+ok "media without traces" try 1 "$hawser" bench media --data "$dir"
+ok "media: names the folder" complains "$dir: no two traces"
+printf '1\nx\n' >"$dir/bad.down"
+ok "media: a bad trace" try 1 "$hawser" bench media --data "$dir"
+ok "media: names file and line" complains "$dir/bad.down"
+rm "$dir/bad.down"
 ok "bench list of something" try 2 "$hawser" bench list all
 ok "bench without a name" try 2 "$hawser" bench
 ok "bench of an unknown one" try 2 "$hawser" bench discordanec
