@@ -1,4 +1,7 @@
-/* path/bbr.c - see bbr.h.
+/* path/bbr.c - congestion control: a model of the path (rate and round trip) gives a pacing rate and a window.
+ *
+ * After BBR (draft-cardwell-iccrg-bbr), bounded in delay: inside a tunnel the inner flows have their own congestion
+ * control, and their queue must stand at our end, where they can be told apart, not in the path's bottleneck.
  *
  * STARTUP doubles the rate each round trip until three rounds bring no quarter more, or one does not while a queue
  * builds or records are lost; DRAIN empties that queue. Then cycles: UP (a quarter faster, one round trip), DOWN (a
@@ -18,7 +21,7 @@
  *
  * Limits: rates to 2^53 bit/s; windows to 2^53 bytes. Sources: draft-cardwell-iccrg-bbr-congestion-control (gains,
  * cycles, PROBE_RTT, extra_acked). */
-#include "path/bbr.h"
+#include "path/cc.h"
 
 /* Gains in percent. */
 #define GAIN_STARTUP 277   /* 4 ln 2, draft 2.4 */
@@ -66,6 +69,55 @@
  * path of less, a window of one round trip is a pause in each */
 #define WINDOW_SPAN (1 * MSEC)
 
+enum bbr_state { BBR_STARTUP, BBR_DRAIN, BBR_CRUISE, BBR_UP, BBR_DOWN, BBR_PROBE_RTT };
+
+struct bbr {
+    enum bbr_state state;
+    size_t record_bytes;
+    span initial_rtt;
+    struct rate_max max;
+    instant state_since;
+    bool full;     /* the path's rate was found: STARTUP is over */
+    bool was_full; /* once: the first window has done its work */
+    uint64_t full_bps;
+    unsigned full_rounds;
+    uint64_t startup_acked, startup_lost; /* since it began or found growth */
+    unsigned startup_lost_pkts;
+    uint64_t cycle_bps; /* estimate when the last UP began */
+    /* how much faster UP goes, in percent, and what it lost */
+    unsigned up_percent, up_bad; /* up_bad: so much was too much, 0: none known */
+    instant up_bad_at, up_at;
+    bool up_judged;
+    uint64_t up_lost, up_acked, calm_lost, calm_acked;
+    /* this round */
+    instant round_since;
+    uint64_t round_bps, round_last_bps; /* largest and latest sample */
+    span round_rtt;                     /* smallest; 0: none */
+    span round_rtt_max;                 /* largest */
+    uint64_t round_acked, round_lost;
+    unsigned round_lost_pkts;
+    bool round_app_limited, round_ignore_loss;
+    /* PROBE_RTT */
+    bool drained, verify;
+    instant drained_at;
+    uint64_t drained_round;
+    span drained_rtt;       /* smallest sample since drained */
+    span drained_sum;       /* of all of them, */
+    unsigned drained_count; /* so many */
+    span jitter;            /* how much longer than the smallest a round trip is on average, without a queue of ours */
+    span lone_rtt;          /* smoothed round trip of records that were alone in flight; 0: none */
+    int lone_count;
+    instant queue_since;    /* all rounds of CRUISE since had a queue, which its window cannot have made; 0: not so */
+    instant probed_at;      /* end of the latest */
+    unsigned probe_percent; /* the window, of the bandwidth-delay product */
+    span step_rtt;          /* what the step before this one found; 0: none */
+    /* acknowledged in excess of the estimate: aggregation on the way back */
+    instant extra_since;
+    uint64_t extra_acked;
+    uint64_t extra_max[2]; /* of the current and the previous span of rounds */
+    uint64_t extra_rounds;
+};
+
 static uint64_t bytes_in(uint64_t bps, span t)
 {
     return (uint64_t)((unsigned __int128)bps * (uint64_t)t / (8 * (uint64_t)SEC));
@@ -77,17 +129,28 @@ static void enter(struct bbr *b, enum bbr_state state, instant now)
     b->state_since = now;
 }
 
-void bbr_init(struct bbr *b, size_t record_bytes, span initial_rtt, instant now)
+static void init(void *state, const struct cc_start *start, instant now)
 {
-    *b = (struct bbr){ .record_bytes = record_bytes,
-                       .initial_rtt = initial_rtt,
+    struct bbr *b = state;
+
+    *b = (struct bbr){ .record_bytes = start->record_bytes,
+                       .initial_rtt = start->initial_rtt,
                        .up_percent = UP_MAX,
                        .state_since = now,
                        .round_since = now,
                        .extra_since = now };
+    if (start->rate_bps == 0)
+        return;
+    rate_max_set(&b->max, start->rate_bps);
+    b->was_full = true;
+    b->full_bps = b->cycle_bps = b->max.bps;
+    if (start->sought)
+        return;
+    b->full = true;
+    enter(b, BBR_CRUISE, now);
 }
 
-uint64_t bbr_pacing_bps(const struct bbr *b, span srtt)
+static uint64_t pacing_bps(const struct bbr *b, span srtt)
 {
     static const unsigned gain[] = {
         [BBR_STARTUP] = GAIN_STARTUP, [BBR_DRAIN] = GAIN_DRAIN, [BBR_CRUISE] = GAIN_CRUISE, [BBR_UP] = 100,
@@ -125,7 +188,7 @@ static span jitter(const struct bbr *b, span min_rtt)
     return MAX(b->jitter, MAX(lone, 0));
 }
 
-uint64_t bbr_window(const struct bbr *b, span min_rtt)
+static uint64_t window_bytes(const struct bbr *b, span min_rtt)
 {
     static const unsigned gain[] = {
         [BBR_STARTUP] = WINDOW_STARTUP, [BBR_DRAIN] = WINDOW_STARTUP, [BBR_CRUISE] = WINDOW_CRUISE,
@@ -149,7 +212,7 @@ static span slack(const struct bbr *b, span min_rtt)
     return min_rtt / 4 + QUEUE_SLACK + jitter(b, min_rtt) + two_records(b);
 }
 
-static bool queue_stands(const struct bbr *b, const struct bbr_ack *a)
+static bool queue_stands(const struct bbr *b, const struct cc_ack *a)
 {
     return b->round_rtt > 0 && a->min_rtt > 0 && b->round_rtt > a->min_rtt + slack(b, a->min_rtt);
 }
@@ -207,7 +270,7 @@ static bool startup_is_over(struct bbr *b, bool limited, bool queue)
     return false;
 }
 
-static void on_round_end(struct bbr *b, const struct bbr_ack *a, instant now)
+static void on_round_end(struct bbr *b, const struct cc_ack *a, instant now)
 {
     bool queue = queue_stands(b, a), lossy, low;
     /* Traffic that comes in bursts is application-limited in every round, and would keep STARTUP's gain for ever. A
@@ -231,7 +294,6 @@ static void on_round_end(struct bbr *b, const struct bbr_ack *a, instant now)
     }
     if (b->state == BBR_CRUISE)
         b->queue_since = !queue ? 0 : b->queue_since > 0 ? b->queue_since : now;
-    b->rounds++;
     b->round_since = now;
     b->round_bps = b->round_last_bps = b->round_acked = b->round_lost = 0;
     b->round_lost_pkts = 0;
@@ -239,7 +301,7 @@ static void on_round_end(struct bbr *b, const struct bbr_ack *a, instant now)
     b->round_app_limited = b->round_ignore_loss = false;
 }
 
-static void update_extra(struct bbr *b, const struct bbr_ack *a, instant now)
+static void update_extra(struct bbr *b, const struct cc_ack *a, instant now)
 {
     uint64_t expected = bytes_in(b->max.bps, now - b->extra_since);
 
@@ -271,26 +333,26 @@ static void learn_lone(struct bbr *b, span rtt)
     b->lone_rtt += (rtt - b->lone_rtt) / b->lone_count;
 }
 
-static enum bbr_verdict probe_rtt_step(struct bbr *b, const struct bbr_ack *a, instant now, span *ret_min_rtt)
+static enum cc_verdict probe_rtt_step(struct bbr *b, const struct cc_ack *a, instant now, span *ret_min_rtt)
 {
     bool outdated;
 
     if (!b->drained) {
-        if (a->inflight_bytes > bbr_window(b, a->min_rtt))
-            return BBR_NOTHING;
+        if (a->inflight_bytes > window_bytes(b, a->min_rtt))
+            return CC_NOTHING;
         b->drained = true;
         b->drained_at = now;
-        b->drained_round = b->rounds;
-        return BBR_NOTHING;
+        b->drained_round = a->rounds;
+        return CC_NOTHING;
     }
     /* A sample counts when its record left after the queue was gone: from the second round on. */
-    if (b->rounds > b->drained_round && a->rtt > 0) {
+    if (a->rounds > b->drained_round && a->rtt > 0) {
         b->drained_rtt = b->drained_rtt ? MIN(b->drained_rtt, a->rtt) : a->rtt;
         b->drained_sum += a->rtt;
         b->drained_count++;
     }
-    if (b->rounds < b->drained_round + 2 || now - b->drained_at < (b->verify ? 0 : PROBE_RTT_SPAN))
-        return BBR_NOTHING;
+    if (a->rounds < b->drained_round + 2 || now - b->drained_at < (b->verify ? 0 : PROBE_RTT_SPAN))
+        return CC_NOTHING;
     outdated = b->drained_rtt > a->min_rtt + slack(b, a->min_rtt);
     if (outdated && b->probe_percent > WINDOW_PROBE_MIN && (!b->step_rtt || b->drained_rtt < b->step_rtt / 8 * 7)) {
         /* The estimate that gives the window may be too high itself: a queue gets shorter with a smaller one. */
@@ -299,14 +361,14 @@ static enum bbr_verdict probe_rtt_step(struct bbr *b, const struct bbr_ack *a, i
         b->drained = false;
         b->drained_rtt = b->drained_sum = 0;
         b->drained_count = 0;
-        return BBR_NOTHING;
+        return CC_NOTHING;
     }
     learn_jitter(b, a->min_rtt, outdated);
     b->probed_at = now;
     b->cycle_bps = b->max.bps;
     enter(b, b->full ? BBR_CRUISE : BBR_STARTUP, now);
     *ret_min_rtt = b->drained_rtt;
-    return outdated ? BBR_MIN_OUTDATED : BBR_MIN_RIGHT;
+    return outdated ? CC_MIN_OUTDATED : CC_MIN_RIGHT;
 }
 
 static void start_up(struct bbr *b, instant now)
@@ -323,7 +385,7 @@ static void start_up(struct bbr *b, instant now)
 }
 
 /* UP showed growth: look for all of it. It lost more than cruising does: go slower next time. */
-static void judge_up(struct bbr *b, const struct bbr_ack *a, instant now)
+static void judge_up(struct bbr *b, const struct cc_ack *a, instant now)
 {
     uint64_t lost_permille, calm_permille;
 
@@ -364,9 +426,10 @@ static void judge_up(struct bbr *b, const struct bbr_ack *a, instant now)
     }
 }
 
-enum bbr_verdict bbr_on_ack(struct bbr *b, const struct bbr_ack *a, instant now, span *ret_min_rtt)
+static enum cc_verdict on_ack(void *state, const struct cc_ack *a, instant now, span *ret_min_rtt)
 {
-    enum bbr_verdict ret = BBR_NOTHING;
+    struct bbr *b = state;
+    enum cc_verdict ret = CC_NOTHING;
     uint64_t bdp;
 
     if (a->rtt > 0)
@@ -384,11 +447,10 @@ enum bbr_verdict bbr_on_ack(struct bbr *b, const struct bbr_ack *a, instant now,
         b->round_last_bps = a->sample.bps;
     }
     b->round_app_limited |= a->sample.app_limited;
+    b->round_ignore_loss |= a->silent;
     update_extra(b, a, now);
-    if (a->acked_bytes > 0 && a->sample.prior_delivered >= b->next_round_delivered) {
-        b->next_round_delivered = a->delivered;
+    if (a->round_ended)
         on_round_end(b, a, now);
-    }
     bdp = bytes_in(b->max.bps, a->min_rtt);
     b->was_full |= b->full;
     switch (b->state) {
@@ -431,7 +493,27 @@ enum bbr_verdict bbr_on_ack(struct bbr *b, const struct bbr_ack *a, instant now,
     return ret;
 }
 
-void bbr_ignore_losses(struct bbr *b)
+static struct cc_speed speed(const void *state, span srtt, span min_rtt)
 {
-    b->round_ignore_loss = true;
+    const struct bbr *b = state;
+
+    return (struct cc_speed){ .pacing_bps = pacing_bps(b, srtt),
+                              .window_bytes = window_bytes(b, min_rtt),
+                              .holding_back = b->state == BBR_PROBE_RTT };
 }
+
+static struct cc_info info(const void *state)
+{
+    const struct bbr *b = state;
+
+    return (struct cc_info){ .rate_bps = b->max.bps, .sought = !b->full || b->state == BBR_PROBE_RTT };
+}
+
+const struct cc_ops cc_bbr = {
+    .name = "bbr",
+    .state_bytes = sizeof(struct bbr),
+    .init = init,
+    .on_ack = on_ack,
+    .speed = speed,
+    .info = info,
+};

@@ -1,7 +1,8 @@
 /* path/path.c - see path.h: puts the rooms of src/path together.
  *
  * Sending: the log (inflight) marks each record with the state of delivery (rate); an acknowledgement settles records,
- * gives a sample of the round trip (rtt) and of the rate, which drive the model (bbr) that sets window and pacing.
+ * gives a sample of the round trip (rtt) and of the rate, which drive the congestion control (cc) that sets window and
+ * pacing.
  * Pacing: `pace_next_ns` is when all that was sent would have left at the pacing rate, kept to the nanosecond with the
  * remainder, so nothing is lost to rounding. When that time has come a quantum may leave back to back, so that the
  * owner can hand it to the kernel in one call.
@@ -14,7 +15,7 @@
 #include <errno.h>
 
 #include "path/ackset.h"
-#include "path/bbr.h"
+#include "path/cc.h"
 #include "path/inflight.h"
 #include "path/liveness.h"
 #include "path/owd.h"
@@ -37,17 +38,19 @@ struct path {
     struct rtt rtt;
     struct rate rate;
     struct rate_meter rx_meter;
-    struct bbr bbr;
+    const struct cc_ops *cc;
+    uint64_t rounds, next_round_delivered; /* round trips since the control began; when this one ends */
     struct inflight inflight;
     struct ackset ackset;
     struct owd owd;
     struct liveness liveness;
     struct pmtu pmtu;
-    struct inflight_lost timer_lost; /* found by the timer: the model hears of it with the next acknowledgement */
+    struct inflight_lost timer_lost; /* found by the timer: the control hears of it with the next acknowledgement, */
+    bool silent;                     /* as of this: the path was not active when losses were looked for */
     bool reordering;                 /* seen: RFC 9002's count of 3 records means nothing on this path */
     unsigned loss_eighths;           /* of a round trip */
-    uint64_t reordered_round;        /* bbr round of the newest reordering */
-    uint64_t pacing_bps, window;
+    uint64_t reordered_round;        /* round of the newest reordering */
+    struct cc_speed speed;           /* with the owner's cap */
     int64_t pace_next_ns;
     uint64_t pace_remainder; /* of the division by pacing_bps */
     int64_t quantum_left;    /* bytes that may leave before pace_next_ns */
@@ -57,13 +60,23 @@ struct path {
     bool counted; /* a sample that was not application-limited came */
     uint64_t skipped[SKIPPED_MAX];
     unsigned skipped_count;
+    _Alignas(max_align_t) unsigned char control[]; /* the state of cc */
 };
+
+static void start_control(struct path *p, instant now)
+{
+    struct cc_start start = { .record_bytes = p->o.record_bytes, .initial_rtt = p->rtt.initial };
+
+    p->cc->init(p->control, &start, now);
+    p->rounds = p->next_round_delivered = 0;
+    p->silent = false;
+}
 
 static void start_measuring(struct path *p, instant now)
 {
     rtt_init(&p->rtt, p->o.initial_rtt);
     rate_init(&p->rate, now);
-    bbr_init(&p->bbr, p->o.record_bytes, p->rtt.initial, now);
+    start_control(p, now);
     p->reordering = p->counted = false;
     p->loss_eighths = LOSS_TIME_EIGHTHS;
     p->reordered_round = 0;
@@ -72,27 +85,28 @@ static void start_measuring(struct path *p, instant now)
 
 static void set_speed(struct path *p)
 {
-    uint64_t bps = bbr_pacing_bps(&p->bbr, p->rtt.sampled ? p->rtt.srtt : 0);
+    struct cc_speed speed = p->cc->speed(p->control, p->rtt.sampled ? p->rtt.srtt : 0, p->rtt.min_rtt);
+    uint64_t was_bps = p->speed.pacing_bps;
 
     if (p->o.rate_cap_bps > 0)
-        bps = MIN(bps, p->o.rate_cap_bps);
-    if (bps != p->pacing_bps)
+        speed.pacing_bps = MIN(speed.pacing_bps, p->o.rate_cap_bps);
+    if (speed.pacing_bps != was_bps)
         p->pace_remainder = 0;
     /* What was sent at a lower rate is waited for at the new one, or one bad estimate would hold the path for long. */
-    if (bps > p->pacing_bps && p->pace_next_ns > p->sent_at * 1000)
+    if (speed.pacing_bps > was_bps && p->pace_next_ns > p->sent_at * 1000)
         p->pace_next_ns = p->sent_at * 1000 + (int64_t)((double)(p->pace_next_ns - p->sent_at * 1000) *
-                                                        (double)p->pacing_bps / (double)bps);
-    p->pacing_bps = bps;
-    p->window = bbr_window(&p->bbr, p->rtt.min_rtt);
+                                                        (double)was_bps / (double)speed.pacing_bps);
+    p->speed = speed;
 }
 
 struct path *path_new(const struct path_options *o, instant now)
 {
-    struct path *p = calloc(1, sizeof(*p));
+    struct path *p = calloc(1, sizeof(*p) + cc_state_bytes());
 
     if (!p)
         return NULL;
     p->o = *o;
+    p->cc = cc_get(CC_BBR);
     if (p->o.record_bytes == 0)
         p->o.record_bytes = RECORD_BYTES;
     if (inflight_init(&p->inflight, o->first_counter) < 0) {
@@ -131,7 +145,7 @@ static span loss_time(const struct path *p)
 
 static bool window_open(const struct path *p, size_t wire_bytes)
 {
-    return p->inflight.open_bytes + wire_bytes <= p->window && inflight_has_room(&p->inflight);
+    return p->inflight.open_bytes + wire_bytes <= p->speed.window_bytes && inflight_has_room(&p->inflight);
 }
 
 bool path_may_send(const struct path *p, size_t wire_bytes, instant now)
@@ -159,12 +173,12 @@ static void pace(struct path *p, size_t bytes, instant now)
     if (now_ns >= p->pace_next_ns) { /* a new quantum */
         p->pace_next_ns = MAX(p->pace_next_ns, now_ns - LATE_MAX * 1000);
         p->quantum_left =
-            (int64_t)MAX(p->pacing_bps / 8 * (uint64_t)QUANTUM_SPAN / (uint64_t)SEC, (uint64_t)p->o.record_bytes);
+            (int64_t)MAX(p->speed.pacing_bps / 8 * (uint64_t)QUANTUM_SPAN / (uint64_t)SEC, (uint64_t)p->o.record_bytes);
     }
     p->quantum_left -= (int64_t)bytes;
     work = (uint64_t)bytes * 8 * 1000 * (uint64_t)SEC + p->pace_remainder;
-    p->pace_next_ns += (int64_t)(work / p->pacing_bps);
-    p->pace_remainder = work % p->pacing_bps;
+    p->pace_next_ns += (int64_t)(work / p->speed.pacing_bps);
+    p->pace_remainder = work % p->speed.pacing_bps;
 }
 
 static void count_losses(struct path *p, const struct inflight_lost *lost)
@@ -196,8 +210,8 @@ void path_on_sent(struct path *p, size_t wire_bytes, struct pbuf *data, bool eli
         return;
     liveness_on_eliciting(&p->liveness, now);
     /* A cap below the estimate, or a window that is small on purpose, limits as an application does. */
-    if ((!more && window_open(p, p->o.record_bytes)) || bbr_is_holding_back(&p->bbr) ||
-        (p->o.rate_cap_bps > 0 && p->pacing_bps == p->o.rate_cap_bps))
+    if ((!more && window_open(p, p->o.record_bytes)) || p->speed.holding_back ||
+        (p->o.rate_cap_bps > 0 && p->speed.pacing_bps == p->o.rate_cap_bps))
         path_on_app_limited(p);
 }
 
@@ -242,10 +256,10 @@ static void on_reordering(struct path *p, unsigned pkts)
 {
     p->lost_pkts -= MIN(pkts, p->lost_pkts);
     p->loss = MAX(p->loss - pkts / LOSS_SMOOTH, 0.0);
-    if (p->reordering && p->bbr.rounds > p->reordered_round)
+    if (p->reordering && p->rounds > p->reordered_round)
         p->loss_eighths = MIN(p->loss_eighths + 1, LOSS_TIME_MAX);
     p->reordering = true;
-    p->reordered_round = p->bbr.rounds;
+    p->reordered_round = p->rounds;
 }
 
 /* Adds to lost. */
@@ -253,7 +267,7 @@ static void detect_losses(struct path *p, instant now, struct inflight_lost *los
 {
     struct inflight_lost found = { 0 };
 
-    if (p->reordering && p->bbr.rounds > p->reordered_round + CALM_ROUNDS) {
+    if (p->reordering && p->rounds > p->reordered_round + CALM_ROUNDS) {
         p->reordering = false;
         p->loss_eighths = LOSS_TIME_EIGHTHS;
     }
@@ -265,14 +279,13 @@ static void detect_losses(struct path *p, instant now, struct inflight_lost *los
     pmtu_on_lost(&p->pmtu, found.big_pkts, (uint16_t)found.big_max, found.big_newest, now);
     lost->pkts += found.pkts;
     lost->bytes += found.bytes;
-    if (p->liveness.state != PATH_ACTIVE)
-        bbr_ignore_losses(&p->bbr);
+    p->silent |= p->liveness.state != PATH_ACTIVE;
 }
 
-static void update_model(struct path *p, const struct ack *a, const struct inflight_acked *acked,
-                         const struct inflight_lost *lost, span rtt_sample, bool newest, instant now)
+static void update_control(struct path *p, const struct ack *a, const struct inflight_acked *acked,
+                           const struct inflight_lost *lost, span rtt_sample, bool newest, instant now)
 {
-    struct bbr_ack b = {
+    struct cc_ack c = {
         .acked_bytes = acked->bytes,
         .lost_bytes = lost->bytes + p->timer_lost.bytes,
         .lost_pkts = lost->pkts + p->timer_lost.pkts,
@@ -280,23 +293,30 @@ static void update_model(struct path *p, const struct ack *a, const struct infli
         .inflight_bytes = p->inflight.open_bytes,
         .rtt = rtt_sample > 0 ? MAX(rtt_sample - CLAMP((span)a->delay_us, 0, PATH_ACK_DELAY_MAX), USEC) : 0,
         .lone = newest && acked->marked && acked->mark.idle && a->delay_us <= PATH_ACK_DELAY_MAX,
+        .silent = p->silent,
         .min_rtt = p->rtt.min_rtt,
         .min_rtt_at = p->rtt.min_at,
     };
     span min_rtt = 0;
 
     p->timer_lost = (struct inflight_lost){ 0 };
+    p->silent = false;
     if (acked->marked) {
         rate_on_acked(&p->rate, acked->bytes, &acked->mark, acked->mark_at, newest ? &a->rx_time_us : NULL,
-                      p->rtt.min_rtt, now, &b.sample);
-        p->counted |= b.sample.bps > 0 && !b.sample.app_limited;
+                      p->rtt.min_rtt, now, &c.sample);
+        p->counted |= c.sample.bps > 0 && !c.sample.app_limited;
     }
-    b.delivered = p->rate.delivered;
-    switch (bbr_on_ack(&p->bbr, &b, now, &min_rtt)) {
-    case BBR_MIN_OUTDATED:
+    c.round_ended = acked->bytes > 0 && c.sample.prior_delivered >= p->next_round_delivered;
+    if (c.round_ended) {
+        p->next_round_delivered = p->rate.delivered;
+        p->rounds++;
+    }
+    c.rounds = p->rounds;
+    switch (p->cc->on_ack(p->control, &c, now, &min_rtt)) {
+    case CC_MIN_OUTDATED:
         rtt_set_min(&p->rtt, min_rtt, now);
         break;
-    case BBR_MIN_RIGHT:
+    case CC_MIN_RIGHT:
         rtt_settle_min(&p->rtt, now);
         break;
     default:
@@ -334,7 +354,7 @@ int path_on_ack(struct path *p, const struct ack *a, instant now, struct path_ac
         for (unsigned i = acked.spurious_pkts; i < acked.pkts; i++)
             p->loss -= p->loss / LOSS_SMOOTH;
         detect_losses(p, now, &lost);
-        update_model(p, a, &acked, &lost, sample, newest, now);
+        update_control(p, a, &acked, &lost, sample, newest, now);
         liveness_on_acked(&p->liveness, acked.pkts, now);
     }
     if (p->liveness.state == PATH_ACTIVE)
@@ -410,7 +430,7 @@ static void after_change(struct path *p, enum path_state old, instant now)
     if (p->liveness.state != PATH_DOWN || old == PATH_DOWN)
         return;
     abandon(p);
-    bbr_init(&p->bbr, p->o.record_bytes, p->rtt.initial, now);
+    start_control(p, now);
     set_speed(p);
     pmtu_restart(&p->pmtu, now); /* it may come back over another route */
 }
@@ -537,6 +557,8 @@ span path_owd_difference(span a, span b)
 
 void path_get_metrics(const struct path *p, instant now, struct path_metrics *ret)
 {
+    struct cc_info control = p->cc->info(p->control);
+
     *ret = (struct path_metrics){
         .state = p->liveness.state,
         .why = p->liveness.why,
@@ -549,13 +571,13 @@ void path_get_metrics(const struct path *p, instant now, struct path_metrics *re
         .rx_owd_peak = owd_peak(&p->owd, now),
         .queue = MAX(p->rtt.srtt - p->rtt.min_rtt, 0),
         .loss = p->loss,
-        .rate_bps = p->bbr.max.bps,
-        .rate_is_sought = !p->bbr.full || bbr_is_holding_back(&p->bbr),
+        .rate_bps = control.rate_bps,
+        .rate_is_sought = control.sought,
         .rate_is_lower_bound = !p->counted,
         .rx_rate_bps = rate_meter_bps(&p->rx_meter, now),
         .inflight_bytes = p->inflight.open_bytes,
-        .window_bytes = p->window,
-        .pacing_bps = p->pacing_bps,
+        .window_bytes = p->speed.window_bytes,
+        .pacing_bps = p->speed.pacing_bps,
         .tx_pkts = p->tx_pkts,
         .tx_bytes = p->tx_bytes,
         .rx_pkts = p->rx_pkts,

@@ -1,0 +1,72 @@
+/* path/cc.h - congestion control as a table: what a control is told of a path, and what it says.
+ *
+ * A control keeps its state in memory that the path gives it. It is told what each acknowledgement brought, and says
+ * how much may be in flight and how fast it is to leave. A new one is a file with a struct cc_ops of its name, and a
+ * line in CC_TABLE. */
+#pragma once
+
+#include "base/base.h"
+#include "base/instant.h"
+#include "path/rate.h"
+
+#define CC_TABLE(X) X(BBR, bbr) /* the default */
+
+#define CC_ENUM(NAME, name) CC_##NAME,
+enum cc { CC_TABLE(CC_ENUM) CC_COUNT };
+#undef CC_ENUM
+
+/* What a control begins with. */
+struct cc_start {
+    size_t record_bytes; /* of a full record: the congestion unit */
+    span initial_rtt;    /* until one is measured */
+    /* of the control before this one, which the path is not to notice: */
+    uint64_t window_bytes; /* 0: there was none */
+    uint64_t rate_bps;     /* 0: not measured */
+    bool sought;           /* it looked for the path's rate still */
+};
+
+/* What one acknowledgement brought, and what was found lost since the one before. */
+struct cc_ack {
+    struct rate_sample sample;
+    uint64_t acked_bytes, lost_bytes;
+    unsigned lost_pkts;
+    uint64_t spurious_bytes; /* of the acknowledged: had been reported as lost */
+    uint64_t inflight_bytes; /* after it */
+    uint64_t rounds;         /* round trips that have ended */
+    bool round_ended;        /* by this one */
+    bool lone;               /* nothing else was in flight when the record of rtt left */
+    bool silent;             /* the path was not active: what it lost need not have met congestion */
+    span rtt;                /* this acknowledgement's sample less its delay, 0: none */
+    span min_rtt;            /* 0: none */
+    instant min_rtt_at;
+};
+
+enum cc_verdict {
+    CC_NOTHING,
+    CC_MIN_RIGHT,   /* the path was drained: the minimum round trip that is known is right */
+    CC_MIN_OUTDATED /* drained, it stayed longer than that: *ret_min_rtt is the new minimum */
+};
+
+struct cc_speed {
+    uint64_t pacing_bps, window_bytes; /* never 0 */
+    bool holding_back;                 /* the window is small on purpose: what is delivered says nothing of the path */
+};
+
+struct cc_info {
+    uint64_t rate_bps; /* of the path, as far as it is known; 0: not yet */
+    bool sought;       /* it is being looked for */
+};
+
+struct cc_ops {
+    const char *name;
+    size_t state_bytes;
+    void (*init)(void *state, const struct cc_start *start, instant now);
+    enum cc_verdict (*on_ack)(void *state, const struct cc_ack *a, instant now, span *ret_min_rtt);
+    /* srtt, min_rtt: 0 before the first sample. */
+    struct cc_speed (*speed)(const void *state, span srtt, span min_rtt);
+    struct cc_info (*info)(const void *state);
+};
+
+const struct cc_ops *cc_get(enum cc kind);
+/* The largest state_bytes. */
+size_t cc_state_bytes(void);
