@@ -266,6 +266,7 @@ int peer_session_make(struct peer *p, instant now)
         .mark = inner_mark,
         .delivery = n->o.delivery,
         .preferences = n->o.preferences,
+        .fairness = n->o.fairness,
     };
 
     if (p->session)

@@ -46,6 +46,7 @@ struct node_options {
     struct session_preferences preferences;  /* of what is delivered */
     bool strangers;                          /* agent: whoever knows its key may have a session; see node_peer_forget */
     struct shard shard;                      /* agent: which share this is; the peer of index i belongs to i % 2^bits */
+    struct fairness_options fairness;        /* of each session */
     uint8_t jar_secret[32];                  /* agent: the same random bytes for each share; zero: drawn */
 };
 

@@ -1,15 +1,16 @@
 /* path/cc.h - congestion control as a table: what a control is told of a path, and what it says.
  *
  * A control keeps its state in memory that the path gives it. It is told what each acknowledgement brought, and says
- * how much may be in flight and how fast it is to leave. A new one is a file with a struct cc_ops of its name, and a
- * line in CC_TABLE. */
+ * how much may be in flight and how fast it is to leave. A new one is a file with a struct cc_ops of its name, and an
+ * entry in CC_TABLE. */
 #pragma once
 
 #include "base/base.h"
 #include "base/instant.h"
 #include "path/rate.h"
 
-#define CC_TABLE(X) X(BBR, bbr) /* the default */
+/* The first is the default. */
+#define CC_TABLE(X) X(BBR, bbr) X(CUBIC, cubic) X(OLIA, olia) X(LIA, lia)
 
 #define CC_ENUM(NAME, name) CC_##NAME,
 enum cc { CC_TABLE(CC_ENUM) CC_COUNT };
@@ -25,19 +26,37 @@ struct cc_start {
     bool sought;           /* it looked for the path's rate still */
 };
 
+/* Of the paths that are to take together what one flow takes, this one among them: windows in bytes, round trips in
+ * seconds. */
+struct cc_coupling {
+    unsigned paths; /* 0: it is alone */
+    double rate;    /* the sum of window / round trip */
+    double peak;    /* the largest window / round trip^2 */
+    double shift; /* from paths whose window is too large for what they are to better ones: OLIA's alpha of this one */
+};
+
+/* What a path says of itself for that. */
+struct cc_share {
+    double window_bytes, rtt;
+    double unharmed_bytes; /* acknowledged between its latest two cuts or since, whichever is more */
+};
+
 /* What one acknowledgement brought, and what was found lost since the one before. */
 struct cc_ack {
     struct rate_sample sample;
     uint64_t acked_bytes, lost_bytes;
     unsigned lost_pkts;
-    uint64_t spurious_bytes; /* of the acknowledged: had been reported as lost */
-    uint64_t inflight_bytes; /* after it */
-    uint64_t rounds;         /* round trips that have ended */
-    bool round_ended;        /* by this one */
-    bool lone;               /* nothing else was in flight when the record of rtt left */
-    bool silent;             /* the path was not active: what it lost need not have met congestion */
-    span rtt;                /* this acknowledgement's sample less its delay, 0: none */
-    span min_rtt;            /* 0: none */
+    instant sent_at, lost_at; /* when the newest of these left; of the acknowledged, of the lost */
+    bool persistent;          /* all was lost for so long that congestion is persistent (RFC 9002 7.6) */
+    uint64_t spurious_bytes;  /* of the acknowledged: had been reported as lost */
+    uint64_t inflight_bytes;  /* after it */
+    uint64_t rounds;          /* round trips that have ended */
+    bool round_ended;         /* by this one */
+    bool lone;                /* nothing else was in flight when the record of rtt left */
+    bool silent;              /* the path was not active: what it lost need not have met congestion */
+    span rtt;                 /* this acknowledgement's sample less its delay, 0: none */
+    const struct cc_coupling *coupling;
+    span srtt, min_rtt; /* 0: none */
     instant min_rtt_at;
 };
 
@@ -53,13 +72,15 @@ struct cc_speed {
 };
 
 struct cc_info {
-    uint64_t rate_bps; /* of the path, as far as it is known; 0: not yet */
-    bool sought;       /* it is being looked for */
+    uint64_t rate_bps;       /* of the path, as far as it is known; 0: not yet */
+    bool sought;             /* it is being looked for */
+    uint64_t unharmed_bytes; /* as cc_share; of controls that are coupled */
 };
 
 struct cc_ops {
     const char *name;
     size_t state_bytes;
+    bool coupled; /* it heeds cc_ack.coupling */
     void (*init)(void *state, const struct cc_start *start, instant now);
     enum cc_verdict (*on_ack)(void *state, const struct cc_ack *a, instant now, span *ret_min_rtt);
     /* srtt, min_rtt: 0 before the first sample. */

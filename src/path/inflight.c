@@ -212,9 +212,21 @@ static void keep_lost(struct inflight *f, struct sent *s)
     s->data = NULL;
 }
 
+/* Has any of these records, all below the lowest open one, been acknowledged? */
+static bool any_acked(const struct inflight *f, uint64_t first, uint64_t end)
+{
+    for (uint64_t c = first; c < end; c++)
+        if (sent_at(f, c)->state == SENT_ACKED)
+            return true;
+    return false;
+}
+
 void inflight_detect(struct inflight *f, uint64_t threshold_pkts, span threshold_time, instant now,
                      struct inflight_lost *ret)
 {
+    uint64_t before = 0; /* the counter after the latest lost one */
+    instant run_at = 0;
+
     while (f->any_acked && f->lowest_open != f->next && f->lowest_open < f->largest_acked) {
         struct sent *s = sent_at(f, f->lowest_open);
         bool by_count = threshold_pkts > 0 && f->largest_acked - f->lowest_open >= threshold_pkts;
@@ -232,6 +244,11 @@ void inflight_detect(struct inflight *f, uint64_t threshold_pkts, span threshold
             ret->big_max = MAX(ret->big_max, s->bytes);
             ret->big_newest = f->lowest_open;
         }
+        if (before == 0 || any_acked(f, before, f->lowest_open))
+            run_at = s->at;
+        ret->newest_at = s->at;
+        ret->run = MAX(ret->run, s->at - run_at);
+        before = f->lowest_open + 1;
         lose(f, s, ret);
         keep_lost(f, s);
         find_lowest_open(f);

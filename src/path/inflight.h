@@ -67,7 +67,10 @@ struct inflight_acked {
 struct inflight_lost {
     unsigned pkts;
     uint64_t bytes;
-    unsigned big_pkts;   /* of those that inflight_detect found: of sizes from big_least to big_most, */
+    /* of those that inflight_detect found: */
+    instant newest_at;   /* when the newest was sent */
+    span run;            /* longest from one to another without an acknowledged record between */
+    unsigned big_pkts;   /* of sizes from big_least to big_most, */
     uint32_t big_max;    /* the largest of these, */
     uint64_t big_newest; /* and the newest */
 };

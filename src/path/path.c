@@ -22,16 +22,17 @@
 #include "path/pmtu.h"
 #include "path/rtt.h"
 
-#define LOSS_PKTS 3         /* RFC 9002 6.1.1 */
-#define LOSS_TIME_EIGHTHS 9 /* RFC 9002 6.1.2: 9/8 round trip */
-#define LOSS_TIME_MAX 16    /* chosen: at most two round trips under reordering (as RFC 8985's bound of one srtt) */
-#define LOSS_TIME_MIN MSEC  /* RFC 9002 6.1.2: kGranularity */
-#define CALM_ROUNDS 16      /* RFC 8985 3.3.2: 16 round trips without reordering end its allowance */
-#define QUANTUM_SPAN MSEC   /* what may go back to back: 1 ms of rate, one record at least */
-#define LATE_MAX (2 * MSEC) /* chosen: an owner that wakes up late may make up for this much */
-#define LOSS_SMOOTH 500.0   /* records */
-#define RECORD_BYTES 1500   /* when the owner names none */
-#define SKIPPED_MAX 32u     /* chosen: of thousands of records, more than a round trip of 100 Mbit/s and 300 ms has */
+#define LOSS_PKTS 3           /* RFC 9002 6.1.1 */
+#define LOSS_TIME_EIGHTHS 9   /* RFC 9002 6.1.2: 9/8 round trip */
+#define LOSS_TIME_MAX 16      /* chosen: at most two round trips under reordering (as RFC 8985's bound of one srtt) */
+#define LOSS_TIME_MIN MSEC    /* RFC 9002 6.1.2: kGranularity */
+#define PERSISTENT_TIMEOUTS 3 /* RFC 9002 7.6.1 */
+#define CALM_ROUNDS 16        /* RFC 8985 3.3.2: 16 round trips without reordering end its allowance */
+#define QUANTUM_SPAN MSEC     /* what may go back to back: 1 ms of rate, one record at least */
+#define LATE_MAX (2 * MSEC)   /* chosen: an owner that wakes up late may make up for this much */
+#define LOSS_SMOOTH 500.0     /* records */
+#define RECORD_BYTES 1500     /* when the owner names none */
+#define SKIPPED_MAX 32u       /* chosen: of thousands of records, more than a round trip of 100 Mbit/s and 300 ms has */
 
 struct path {
     struct path_options o;
@@ -39,6 +40,7 @@ struct path {
     struct rate rate;
     struct rate_meter rx_meter;
     const struct cc_ops *cc;
+    struct cc_coupling coupling;
     uint64_t rounds, next_round_delivered; /* round trips since the control began; when this one ends */
     struct inflight inflight;
     struct ackset ackset;
@@ -106,7 +108,7 @@ struct path *path_new(const struct path_options *o, instant now)
     if (!p)
         return NULL;
     p->o = *o;
-    p->cc = cc_get(CC_BBR);
+    p->cc = cc_get(o->congestion);
     if (p->o.record_bytes == 0)
         p->o.record_bytes = RECORD_BYTES;
     if (inflight_init(&p->inflight, o->first_counter) < 0) {
@@ -279,7 +281,15 @@ static void detect_losses(struct path *p, instant now, struct inflight_lost *los
     pmtu_on_lost(&p->pmtu, found.big_pkts, (uint16_t)found.big_max, found.big_newest, now);
     lost->pkts += found.pkts;
     lost->bytes += found.bytes;
+    lost->newest_at = MAX(lost->newest_at, found.newest_at);
+    lost->run = MAX(lost->run, found.run);
     p->silent |= p->liveness.state != PATH_ACTIVE;
+}
+
+/* RFC 9002 7.6: of the records of so long a time none came. */
+static bool is_persistent(const struct path *p, span run)
+{
+    return run > PERSISTENT_TIMEOUTS * (rtt_timeout(&p->rtt, 0) + PATH_ACK_DELAY_MAX);
 }
 
 static void update_control(struct path *p, const struct ack *a, const struct inflight_acked *acked,
@@ -289,11 +299,16 @@ static void update_control(struct path *p, const struct ack *a, const struct inf
         .acked_bytes = acked->bytes,
         .lost_bytes = lost->bytes + p->timer_lost.bytes,
         .lost_pkts = lost->pkts + p->timer_lost.pkts,
+        .sent_at = acked->mark_at,
+        .lost_at = MAX(lost->newest_at, p->timer_lost.newest_at),
+        .persistent = is_persistent(p, MAX(lost->run, p->timer_lost.run)),
         .spurious_bytes = acked->spurious_bytes,
         .inflight_bytes = p->inflight.open_bytes,
         .rtt = rtt_sample > 0 ? MAX(rtt_sample - CLAMP((span)a->delay_us, 0, PATH_ACK_DELAY_MAX), USEC) : 0,
         .lone = newest && acked->marked && acked->mark.idle && a->delay_us <= PATH_ACK_DELAY_MAX,
         .silent = p->silent,
+        .coupling = &p->coupling,
+        .srtt = p->rtt.srtt,
         .min_rtt = p->rtt.min_rtt,
         .min_rtt_at = p->rtt.min_at,
     };
@@ -462,6 +477,54 @@ void path_set_rate_cap(struct path *p, uint64_t bps)
 {
     p->o.rate_cap_bps = bps;
     set_speed(p);
+}
+
+void path_set_congestion(struct path *p, enum cc kind, instant now)
+{
+    const struct cc_info was = p->cc->info(p->control);
+    struct cc_start start = {
+        .record_bytes = p->o.record_bytes,
+        .initial_rtt = p->rtt.initial,
+        .window_bytes = p->speed.window_bytes,
+        .rate_bps = was.rate_bps,
+        .sought = was.sought && !p->speed.holding_back,
+    };
+
+    if (p->cc == cc_get(kind))
+        return;
+    if (was.rate_bps > 0) { /* what is carried in a round trip now, so that no burst follows */
+        double carried = (double)was.rate_bps / 8 * (double)rtt_get(&p->rtt) / SEC;
+
+        start.window_bytes = (uint64_t)CLAMP(carried, 1, p->speed.holding_back ? 1e15 : (double)start.window_bytes);
+    }
+    p->o.congestion = kind;
+    p->cc = cc_get(kind);
+    p->cc->init(p->control, &start, now);
+    set_speed(p);
+}
+
+enum cc path_congestion(const struct path *p)
+{
+    return p->o.congestion;
+}
+
+void path_get_share(const struct path *p, struct cc_share *ret)
+{
+    *ret = (struct cc_share){
+        .window_bytes = (double)p->speed.window_bytes,
+        .rtt = (double)rtt_get(&p->rtt) / SEC,
+        .unharmed_bytes = (double)p->cc->info(p->control).unharmed_bytes,
+    };
+}
+
+bool path_is_carrying(const struct path *p)
+{
+    return p->inflight.open_pkts > 0 && p->rtt.sampled;
+}
+
+void path_set_coupling(struct path *p, const struct cc_coupling *c)
+{
+    p->coupling = *c;
 }
 
 void path_on_migrated(struct path *p, instant now)

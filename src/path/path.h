@@ -11,6 +11,7 @@
 
 #include "base/instant.h"
 #include "base/pbuf.h"
+#include "path/cc.h"
 #include "wire/ack.h"
 
 /* Shortest suspicion: RFC 9002's granularity is 1 ms; 30 ms keeps a scheduler's hiccup from looking like a fault. */
@@ -61,6 +62,7 @@ struct path_options {
     uint64_t rate_cap_bps;  /* the owner's ceiling for sending, 0: none */
     size_t record_bytes;    /* bytes of a full record on the wire, IP and UDP included: the congestion unit */
     uint64_t first_counter; /* of the first record; nothing below is ever acknowledged */
+    enum cc congestion;     /* the control */
 };
 
 /* What the delivery of one acknowledgement means to the owner. */
@@ -144,6 +146,14 @@ void path_set_busy(struct path *p, bool busy, instant now);
  * path is active; may be called again at any time. */
 void path_hurry(struct path *p, instant now);
 void path_set_rate_cap(struct path *p, uint64_t bps);
+/* Another congestion control, in the middle of whatever goes on: it begins with what the one before knew. */
+void path_set_congestion(struct path *p, enum cc kind, instant now);
+enum cc path_congestion(const struct path *p);
+/* For controls that are coupled: what this path brings, and what all of them are, for its next acknowledgement. */
+void path_get_share(const struct path *p, struct cc_share *ret);
+void path_set_coupling(struct path *p, const struct cc_coupling *c);
+/* Something is in flight, and the round trip is known. */
+bool path_is_carrying(const struct path *p);
 /* The address changed under it (NAT rebinding, roaming): measurements start again, the state stays. */
 void path_on_migrated(struct path *p, instant now);
 instant path_next_expiry(const struct path *p);

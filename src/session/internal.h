@@ -7,6 +7,7 @@
  *   tx.c         datagrams out
  *   sched.c      which path a flow may use now
  *   park.c       which paths a striped flow is better without
+ *   fairness.c   what paths take together
  *   size.c       what is larger than paths carry
  *   carry.c      between paths and what applications write
  *   carry_sched.c  which path that may use now */
@@ -93,6 +94,7 @@ struct spath {
     uint16_t mtu; /* the largest record that it carries */
     struct session_path_spec spec;
     uint16_t revision;
+    unsigned group; /* of paths that share a bottleneck; 0: none */
     bool leaving, link_down, open;
     /* control that waits for a record */
     bool want_ack, want_open, want_challenge, want_response;
@@ -266,6 +268,10 @@ int session_pump_messages(struct session *s, instant now);
 /* park.c */
 /* Each tick; m: of each slot that has a path. */
 void park_refresh(struct session *s, const struct path_metrics m[SESSION_SLOTS], instant now);
+
+/* fairness.c */
+enum cc fairness_control(const struct session *s, unsigned slot); /* that this path is to have */
+void fairness_refresh(struct session *s, unsigned slot);          /* before its path takes in an acknowledgement */
 
 /* carry.c: of no effect without a delivery. Buffers are tracked ones. */
 bool carry_wants_send(const struct session *s);

@@ -179,6 +179,7 @@ static int on_ack(struct session *s, const struct frame *f, instant now)
     slot = session_find_path(s, a.path_id);
     if (slot < 0)
         return 0; /* a path that has gone */
+    fairness_refresh(s, (unsigned)slot);
     if (path_on_ack(s->paths[slot].path, &a, now, &result) < 0) {
         session_break(s); /* it says that it has what nobody sent: nothing that it says can be believed */
         return -EPROTO;

@@ -241,6 +241,7 @@ static void path_unstart(struct session *s, unsigned slot)
     }
     path_free(p->path);
     p->path = NULL;
+    p->group = 0;
     p->id = 0;
     for (; p->dup_count > 0; p->dup_count--) {
         pbuf_unref(p->dup[p->dup_head].b);
@@ -266,6 +267,7 @@ int session_path_start(struct session *s, unsigned slot, uint32_t id, instant no
     struct path_options o = {
         .rate_cap_bps = p->spec.rate_cap_bps,
         .record_bytes = RECORD_MAX + 48,
+        .congestion = fairness_control(s, slot),
     };
 
     p->path = path_new(&o, now);
@@ -792,6 +794,8 @@ void session_path_info(const struct session *s, unsigned slot, instant now, stru
     ret->link_down = p->link_down;
     ret->validated = p->validated;
     ret->open = p->open;
+    ret->group = p->group;
+    ret->congestion = cc_get(fairness_control(s, slot))->name;
     ret->metrics.state = PATH_PROBING;
     if (!p->path)
         return;

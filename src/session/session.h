@@ -14,6 +14,7 @@
 #include "path/path.h"
 #include "session/adu.h"
 #include "session/delivery.h"
+#include "session/fairness.h"
 #include "session/flowq.h"
 #include "session/handshake.h"
 #include "session/reseq.h"
@@ -178,6 +179,7 @@ struct session_options {
     bool (*mark)(struct pbuf *b); /* as flowq_options.mark, of a packet as session_enqueue takes it; or NULL */
     const struct delivery_options *delivery; /* NULL: it carries packets alone */
     struct session_preferences preferences;  /* of what it delivers */
+    struct fairness_options fairness;        /* of what we send */
 };
 
 struct session;
@@ -266,6 +268,10 @@ void session_path_error(struct session *s, unsigned slot, instant now);
 /* ICMP says that outer packets of this size fit, or the kernel (0) that the last one did not. */
 void session_path_size_hint(struct session *s, unsigned slot, size_t outer_bytes, instant now);
 
+/* What we send by paths of the same group meets one bottleneck; 0: nobody else's. Heeded under FAIRNESS_AUTO, at any
+ * time; a path that begins is in none. */
+void session_set_group(struct session *s, unsigned slot, unsigned group, instant now);
+
 enum session_park { PARK_NOT, PARK_FAR, PARK_LOSSY, PARK_COUNT };
 /* Why striping leaves a path out: words; empty for PARK_NOT. */
 const char *session_park_name(enum session_park p);
@@ -279,6 +285,8 @@ struct session_path_info {
     uint16_t weight;
     bool leaving, link_down, validated, open;
     uint8_t parked; /* enum session_park */
+    unsigned group;
+    const char *congestion; /* the control's name */
     struct path_metrics metrics;
     size_t mtu;    /* bytes of the outer packet that it carries, as far as is known; 0: no path yet */
     span owd_diff; /* against the fastest path */

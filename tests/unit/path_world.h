@@ -48,8 +48,9 @@ struct world {
     span tick;     /* both owners look only at multiples of it; 0: at once */
     instant next_app;
     size_t record;
-    uint8_t *seen[2]; /* replay window: bit per counter less first */
-    uint64_t first_counter;
+    uint8_t *seen[2];       /* replay window: bit per counter less first */
+    uint64_t first_counter; /* to be set before world_init, as: */
+    enum cc congestion;     /* of side 0 */
     uint64_t eliciting_sent, acked, lost, acks_sent;
     unsigned states[PATH_STATE_COUNT];
     instant state_at[PATH_STATE_COUNT]; /* newest entry into each state, side 0 */
