@@ -42,6 +42,21 @@ enum hws_flags {
  * striping). */
 enum hws_objective { HWS_NONE, HWS_THROUGHPUT, HWS_LATENCY, HWS_JITTER, HWS_LOSS };
 
+/* What a session takes where its paths meet others' traffic in one bottleneck; of what this end sends. */
+enum hws_fairness {
+    HWS_FAIR_INDEPENDENT, /* each path as much as a flow of its own: all together the most */
+    HWS_FAIR_COUPLED,     /* all paths together as much as one flow on the best of them */
+    HWS_FAIR_AUTO,        /* paths that share a bottleneck together as much as one flow, others as flows of their own */
+};
+
+/* The congestion control of a path. */
+enum hws_congestion {
+    HWS_CC_BBR,   /* a model of rate and round trip: short queues, and random losses do not matter */
+    HWS_CC_CUBIC, /* as most TCP senders: fills queues, shares with them as they do */
+    HWS_CC_OLIA,  /* couples; alone it is Reno. Paths that are coupled have it unless the option says LIA */
+    HWS_CC_LIA,   /* RFC 6356; likewise */
+};
+
 /* All zero is good. `size` is sizeof(struct hws_options): the structure grows at its end. */
 struct hws_options {
     size_t size;
@@ -58,6 +73,9 @@ struct hws_options {
     uint32_t jitter_tolerance_us;  /* 0: 5 ms */
     double loss_tolerance;         /* share of what is sent; 0: .005 */
     const char *scheduler; /* earliest (NULL), minrtt, ecf, blest, drr, jitter, redundant: src/session/carry_sched.c */
+
+    uint32_t fairness;      /* enum hws_fairness */
+    uint32_t congestion;    /* enum hws_congestion, of paths that are not coupled */
 };
 
 /* 0, -EINVAL (an option), -EBADMSG (the secret is none), -ENOMEM or another errno. */
@@ -152,6 +170,7 @@ struct hws_path {
     uint64_t rate_bps;          /* measured, for sending */
     double loss;                /* share */
     uint64_t sent_bytes, received_bytes;
+    enum hws_congestion congestion;
 };
 
 /* The paths of a session, at most max of them into ret (of size bytes each: sizeof(struct hws_path)). How many. */

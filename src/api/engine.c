@@ -77,7 +77,8 @@ int engine_new(const struct engine_options *o, struct engine **ret)
                               .strangers = o->listens,
                               .pool_pkts = POOL_PKTS,
                               .wait = o->wait,
-                              .preferences = o->preferences };
+                              .preferences = o->preferences,
+                              .fairness = o->fairness };
     int r = -ENOMEM;
 
     if (!e)

@@ -14,6 +14,7 @@ struct engine_options {
     struct delivery_options delivery;
     struct session_preferences preferences;
     span wait;
+    struct fairness_options fairness;
 };
 
 /* 0 or -errno. The caller has one reference. */

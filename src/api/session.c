@@ -27,13 +27,27 @@ struct hws_session {
     uint16_t port;
 };
 
+/* Of the program's numbers ours, which may change. */
+static const enum fairness fairnesses[] = {
+    [HWS_FAIR_INDEPENDENT] = FAIRNESS_INDEPENDENT,
+    [HWS_FAIR_COUPLED] = FAIRNESS_COUPLED,
+    [HWS_FAIR_AUTO] = FAIRNESS_AUTO,
+};
+static const enum cc controls[] = {
+    [HWS_CC_BBR] = CC_BBR,
+    [HWS_CC_CUBIC] = CC_CUBIC,
+    [HWS_CC_OLIA] = CC_OLIA,
+    [HWS_CC_LIA] = CC_LIA,
+};
+
 /* --- life --- */
 
 static bool known_options(const struct hws_options *o)
 {
     const uint8_t *bytes = (const uint8_t *)o;
 
-    if (o->size < sizeof(*o) || (o->flags & ~(uint32_t)(HWS_NONBLOCK | HWS_UNORDERED)))
+    if (o->size < sizeof(*o) || (o->flags & ~(uint32_t)(HWS_NONBLOCK | HWS_UNORDERED)) || o->fairness > HWS_FAIR_AUTO ||
+        o->congestion > HWS_CC_LIA)
         return false;
     for (size_t i = sizeof(*o); i < o->size; i++) /* a later program may say what we do not know, if it is nothing */
         if (bytes[i] != 0)
@@ -86,6 +100,7 @@ PUBLIC int hws_session_socket(const struct hws_options *options, struct hws_sess
                       .unordered = o.flags & HWS_UNORDERED },
         .preferences = preferences_of(&o),
         .wait = o.timeout_ms ? MAX((span)o.timeout_ms * MSEC, TIMEOUT_MIN) : 0,
+        .fairness = { .mode = fairnesses[o.fairness], .congestion = controls[o.congestion] },
     };
     *ret = s;
     return 0;
@@ -469,6 +484,14 @@ static struct session *session_of(struct hws_session *s)
     return s && s->engine && s->kind != KIND_LISTENER ? node_peer_session(engine_node(s->engine), s->peer) : NULL;
 }
 
+static enum hws_congestion congestion_of(enum cc control)
+{
+    for (size_t i = 0; i < ARRAY_LEN(controls); i++)
+        if (controls[i] == control)
+            return (enum hws_congestion)i;
+    return HWS_CC_BBR;
+}
+
 PUBLIC size_t hws_session_paths(struct hws_session *s, struct hws_path *ret, size_t size, size_t max)
 {
     static const enum hws_path_state states[PATH_STATE_COUNT] = {
@@ -496,6 +519,7 @@ PUBLIC size_t hws_session_paths(struct hws_session *s, struct hws_path *ret, siz
         p.loss = i.metrics.loss;
         p.sent_bytes = i.metrics.tx_bytes;
         p.received_bytes = i.metrics.rx_bytes;
+        p.congestion = congestion_of(i.congestion);
         memcpy((uint8_t *)ret + size * count++, &p, MIN(size, sizeof(p)));
     }
     return count;

@@ -795,12 +795,12 @@ void session_path_info(const struct session *s, unsigned slot, instant now, stru
     ret->validated = p->validated;
     ret->open = p->open;
     ret->group = p->group;
-    ret->congestion = cc_get(fairness_control(s, slot))->name;
     ret->metrics.state = PATH_PROBING;
     if (!p->path)
         return;
     path_get_metrics(p->path, now, &ret->metrics);
     ret->mtu = path_mtu(p->path);
+    ret->congestion = path_congestion(p->path);
     for (unsigned i = 0; i < SESSION_SLOTS; i++) {
         if (!s->paths[i].path)
             continue;

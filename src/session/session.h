@@ -286,7 +286,7 @@ struct session_path_info {
     bool leaving, link_down, validated, open;
     uint8_t parked; /* enum session_park */
     unsigned group;
-    const char *congestion; /* the control's name */
+    enum cc congestion; /* its control, if there is a path yet */
     struct path_metrics metrics;
     size_t mtu;    /* bytes of the outer packet that it carries, as far as is known; 0: no path yet */
     span owd_diff; /* against the fastest path */

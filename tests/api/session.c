@@ -77,9 +77,11 @@ static struct hws_session *call(struct hws_session *listener, uint16_t port, con
     return s;
 }
 
-static struct pair connect_pair(void)
+static struct pair connect_pair(uint32_t fairness, uint32_t congestion)
 {
-    const struct hws_options o = { .size = sizeof(o), .flags = HWS_NONBLOCK };
+    const struct hws_options o = {
+        .size = sizeof(o), .flags = HWS_NONBLOCK, .fairness = fairness, .congestion = congestion
+    };
     char key[HWS_KEY_SIZE], other[HWS_KEY_SIZE];
     struct pair p = { 0 };
 
@@ -154,7 +156,7 @@ static void exchange(struct pair *p, uint64_t total)
 
 static void test_both_ways(void **state)
 {
-    struct pair p = connect_pair();
+    struct pair p = connect_pair(0, 0);
     struct hws_path path;
 
     exchange(&p, 20000000);
@@ -242,7 +244,7 @@ static void test_bad_messages(void **state)
 
 static void test_only_an_end(void **state)
 {
-    struct pair p = connect_pair();
+    struct pair p = connect_pair(0, 0);
 
     exchange(&p, 0);
     close_pair(&p);
@@ -250,7 +252,7 @@ static void test_only_an_end(void **state)
 
 static void test_the_peer_closes(void **state)
 {
-    struct pair p = connect_pair();
+    struct pair p = connect_pair(0, 0);
     char buf[10];
     ssize_t n;
 
@@ -285,7 +287,7 @@ static void spend(struct pair *p, int ms)
 /* The listener goes: what it accepted goes on, and nobody else gets an answer. */
 static void test_the_listener_closes(void **state)
 {
-    struct pair p = connect_pair(), q = { 0 };
+    struct pair p = connect_pair(0, 0), q = { 0 };
 
     q.client = call(p.listener, p.port, NULL);
     hws_session_close(p.listener);
@@ -317,7 +319,7 @@ static void make_secret(char ret[HWS_KEY_SIZE])
 /* One key, two sessions: whatever is written is read, or the writer is told. */
 static void test_one_key_twice(void **state)
 {
-    struct pair p = connect_pair(), q = { .listener = p.listener };
+    struct pair p = connect_pair(0, 0), q = { .listener = p.listener };
     struct hws_session *first, *second;
     char buf[10], key[HWS_KEY_SIZE], secret[HWS_KEY_SIZE];
     ssize_t n;
@@ -353,6 +355,31 @@ static void test_one_key_twice(void **state)
     close_pair(&p);
 }
 
+/* Of what the listener sends: it was made with these options, the client was not. */
+static void test_fairness(void **state)
+{
+    static const struct {
+        uint32_t fairness, congestion;
+        enum hws_congestion expected;
+    } c[] = {
+        { HWS_FAIR_INDEPENDENT, HWS_CC_CUBIC, HWS_CC_CUBIC }, { HWS_FAIR_INDEPENDENT, HWS_CC_OLIA, HWS_CC_OLIA },
+        { HWS_FAIR_COUPLED, HWS_CC_BBR, HWS_CC_OLIA },        { HWS_FAIR_COUPLED, HWS_CC_CUBIC, HWS_CC_OLIA },
+        { HWS_FAIR_COUPLED, HWS_CC_LIA, HWS_CC_LIA },         { HWS_FAIR_AUTO, HWS_CC_CUBIC, HWS_CC_CUBIC },
+    };
+
+    for (size_t i = 0; i < sizeof(c) / sizeof(c[0]); i++) {
+        struct pair p = connect_pair(c[i].fairness, c[i].congestion);
+        struct hws_path path;
+
+        exchange(&p, 300000);
+        assert_int_equal(hws_session_paths(p.server, &path, sizeof(path), 1), 1);
+        assert_int_equal(path.congestion, c[i].expected);
+        assert_int_equal(hws_session_paths(p.client, &path, sizeof(path), 1), 1);
+        assert_int_equal(path.congestion, HWS_CC_BBR);
+        close_pair(&p);
+    }
+}
+
 static void test_misuse(void **state)
 {
     struct hws_options o = { .size = sizeof(o) };
@@ -365,6 +392,12 @@ static void test_misuse(void **state)
     o.flags = 1u << 30;
     assert_int_equal(hws_session_socket(&o, &s), -EINVAL);
     o.flags = HWS_NONBLOCK;
+    o.fairness = HWS_FAIR_AUTO + 1;
+    assert_int_equal(hws_session_socket(&o, &s), -EINVAL);
+    o.fairness = 0;
+    o.congestion = HWS_CC_LIA + 1;
+    assert_int_equal(hws_session_socket(&o, &s), -EINVAL);
+    o.congestion = 0;
     o.secret = "not a key";
     assert_int_equal(hws_session_socket(&o, &s), -EBADMSG);
     o.secret = NULL;
@@ -405,7 +438,8 @@ int main(void)
         cmocka_unit_test(test_messages),        cmocka_unit_test(test_bad_messages),
         cmocka_unit_test(test_both_ways),       cmocka_unit_test(test_only_an_end),
         cmocka_unit_test(test_the_peer_closes), cmocka_unit_test(test_the_listener_closes),
-        cmocka_unit_test(test_one_key_twice),   cmocka_unit_test(test_misuse),
+        cmocka_unit_test(test_one_key_twice),   cmocka_unit_test(test_fairness),
+        cmocka_unit_test(test_misuse),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
