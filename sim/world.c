@@ -920,8 +920,8 @@ void world_uplink_move(struct world_uplink *u)
     world_uplink_tell(u);
 }
 
-void world_inject(struct world *w, const struct endpoint *src, const struct endpoint *dst, const uint8_t *data,
-                  size_t len)
+static struct world_packet *packet_make(struct world *w, const struct endpoint *src, const struct endpoint *dst,
+                                        const uint8_t *data, size_t len)
 {
     struct world_packet *p = packet_take(w);
 
@@ -932,7 +932,24 @@ void world_inject(struct world *w, const struct endpoint *src, const struct endp
     p->tos = 0;
     p->transport = TRANSPORT_UDP;
     memcpy(p->data, data, len);
-    core_route(w, p);
+    return p;
+}
+
+void world_inject(struct world *w, const struct endpoint *src, const struct endpoint *dst, const uint8_t *data,
+                  size_t len)
+{
+    core_route(w, packet_make(w, src, dst, data, len));
+}
+
+void world_agent_cross(struct world_end *e, const struct endpoint *src, const struct endpoint *dst, const uint8_t *data,
+                       size_t len)
+{
+    link_send(e->world, e->access, packet_make(e->world, src, dst, data, len));
+}
+
+struct endpoint world_endpoint(struct world *w)
+{
+    return fresh_endpoint(w, ADDR_V4, AGENT_PORT);
 }
 
 /* --- time --- */

@@ -185,6 +185,11 @@ bool world_run_until(struct world *w, bool (*done)(void *ctx), void *ctx, span l
 struct world_end *world_agent(struct world *w, const char *name, const struct node_options *options, bool v6);
 /* What the agent sends (not what comes to it) goes through one link of these parameters, of so many packets. */
 void world_agent_access(struct world_end *e, const char *params, size_t packets);
+/* A datagram of somebody else's through that link; whoever watches the core takes it out. */
+void world_agent_cross(struct world_end *e, const struct endpoint *src, const struct endpoint *dst, const uint8_t *data,
+                       size_t len);
+/* An address that nobody has. */
+struct endpoint world_endpoint(struct world *w);
 /* A node of that agent: peers on both sides, uplinks, inner addresses. Does not connect. */
 struct world_end *world_node(struct world *w, const char *name, struct world_end *agent,
                              const struct world_node_spec *spec);
