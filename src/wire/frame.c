@@ -65,6 +65,35 @@ void path_open_read(struct reader *r, struct path_open *ret)
         *ret = p;
 }
 
+void path_summary_write(struct writer *w, const struct path_summary *s)
+{
+    write_u32(w, s->path_id);
+    write_u16(w, s->number);
+    write_u16(w, (uint16_t)s->skew);
+    write_u16(w, s->freq);
+    write_u16(w, s->loss);
+    write_u32(w, s->var_us);
+    write_u32(w, s->mean_us);
+}
+
+void path_summary_read(struct reader *r, struct path_summary *ret)
+{
+    struct path_summary s;
+
+    s.path_id = read_u32(r);
+    s.number = read_u16(r);
+    s.skew = (int16_t)read_u16(r);
+    s.freq = read_u16(r);
+    s.loss = read_u16(r);
+    s.var_us = read_u32(r);
+    s.mean_us = read_u32(r);
+    if (s.skew < -SUMMARY_ONE || s.skew > SUMMARY_ONE || s.freq > SUMMARY_ONE || s.loss > SUMMARY_ONE ||
+        s.var_us > SUMMARY_VAR_MAX || s.mean_us >= SUMMARY_TIME_WRAP)
+        r->failed = true;
+    if (!r->failed)
+        *ret = s;
+}
+
 static void addr_write(struct writer *w, const struct addr *a)
 {
     write_bytes(w, a->bytes, addr_bytes_len(a));

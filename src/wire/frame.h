@@ -22,8 +22,9 @@ enum frame_type {
     FRAME_CLOSE = 9,      /* u8 reason: the session ends */
     FRAME_SKIPPABLE = 0x40,
     FRAME_RESET_TOKEN =
-        0x40,           /* u56 connection id in 8 bytes | 16-byte token that a peer without keys would answer with */
-    FRAME_REKEY = 0x41, /* empty: the side that begins no handshakes says that its keys are near their limit */
+        0x40,             /* u56 connection id in 8 bytes | 16-byte token that a peer without keys would answer with */
+    FRAME_REKEY = 0x41,   /* empty: the side that begins no handshakes says that its keys are near their limit */
+    FRAME_SUMMARY = 0x42, /* struct path_summary */
 };
 
 #define FRAME_HEADER_LEN 3
@@ -44,6 +45,21 @@ struct path_open {
 
 enum link_tier { TIER_PRIMARY, TIER_SECONDARY, TIER_BACKUP, TIER_NEVER, TIER_COUNT };
 
+#define SUMMARY_LEN 20
+#define SUMMARY_ONE 16384            /* of its shares */
+#define SUMMARY_VAR_MAX (1u << 21)   /* half of this: */
+#define SUMMARY_TIME_WRAP (1u << 22) /* what a time of 16 bits of 64 us spans */
+
+/* What the receiver of a path has measured of the delays and losses there (path/sbd.h). */
+struct path_summary {
+    uint32_t path_id;
+    uint16_t number;     /* of the interval, the same on all paths, wraps: the newer wins */
+    int16_t skew;        /* -SUMMARY_ONE..SUMMARY_ONE */
+    uint16_t freq, loss; /* 0..SUMMARY_ONE */
+    uint32_t var_us;     /* mean absolute deviation, at most SUMMARY_VAR_MAX */
+    uint32_t mean_us;    /* of the interval, with an offset that all paths share: below SUMMARY_TIME_WRAP */
+};
+
 struct frame {
     uint8_t type;
     uint16_t len;
@@ -59,6 +75,9 @@ void frame_end(struct writer *w, uint8_t *mark);
 void path_open_write(struct writer *w, const struct path_open *p);
 /* Fails the cursor on slot > 7, an unknown tier, weight 0, or a name that is not 1..15 printable characters. */
 void path_open_read(struct reader *r, struct path_open *ret);
+void path_summary_write(struct writer *w, const struct path_summary *s);
+/* Fails the cursor on what is out of its range. */
+void path_summary_read(struct reader *r, struct path_summary *ret);
 
 /* u8 family 4|6 | 4 or 16 bytes | u16 port. */
 void endpoint_write(struct writer *w, const struct endpoint *e);

@@ -1,5 +1,6 @@
 /* Fuzz target of wire/frame: frames are found inside the record, one after the other; and what is accepted of a path's
- * opening, an endpoint or a prefix has values that its type allows and writes back to the bytes that were read. */
+ * opening, a summary, an endpoint or a prefix has values that its type allows and writes back to the bytes that were
+ * read. */
 #include "wire/frame.h"
 
 #include <assert.h>
@@ -24,6 +25,23 @@ static void check_path_open(const uint8_t *data, size_t size)
     assert(p.slot < 8 && p.tier < TIER_COUNT && p.weight > 0);
     assert(strlen(p.link) >= 1 && strlen(p.link) <= LINK_NAME_MAX);
     path_open_write(&w, &p);
+    check_same(&w, &r, data);
+}
+
+static void check_path_summary(const uint8_t *data, size_t size)
+{
+    uint8_t buf[SUMMARY_LEN];
+    struct reader r = reader_init(data, size);
+    struct writer w = writer_init(buf, sizeof(buf));
+    struct path_summary s;
+
+    path_summary_read(&r, &s);
+    if (r.failed)
+        return;
+    assert(s.skew >= -SUMMARY_ONE && s.skew <= SUMMARY_ONE && s.freq <= SUMMARY_ONE && s.loss <= SUMMARY_ONE);
+    assert(s.var_us <= SUMMARY_VAR_MAX && s.mean_us < SUMMARY_TIME_WRAP);
+    path_summary_write(&w, &s);
+    assert(writer_len(&w) == SUMMARY_LEN);
     check_same(&w, &r, data);
 }
 
@@ -67,6 +85,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         assert(f.body == at + FRAME_HEADER_LEN && f.body + f.len <= data + size);
         at = f.body + f.len;
         check_path_open(f.body, f.len);
+        check_path_summary(f.body, f.len);
         check_endpoint(f.body, f.len);
         check_prefix(f.body, f.len);
     }
