@@ -27,6 +27,11 @@ struct ackset {
 void ackset_init(struct ackset *s, instant now);
 /* False for a duplicate or a counter too old to be told of. */
 bool ackset_add(struct ackset *s, uint64_t counter, size_t bytes, bool eliciting, instant now);
+/* Records that there were, up to the newest that came. */
+static inline uint64_t ackset_expected(const struct ackset *s)
+{
+    return s->count > 0 ? s->ranges[0].r.last + 1 : 0;
+}
 /* When an acknowledgement is due: may be past. */
 static inline instant ackset_due(const struct ackset *s)
 {

@@ -2,12 +2,6 @@
  * s between records. Sources: RFC 3550 6.4.1, A.8 (jitter); smoothing 1/8 as RFC 9002's srtt. */
 #include "path/owd.h"
 
-span owd_wrap(span d)
-{
-    d &= OWD_MODULUS - 1;
-    return d >= OWD_MODULUS / 2 ? d - OWD_MODULUS : d;
-}
-
 #define PEAK_SPAN (500 * MSEC) /* chosen: a few round trips, so that a queue that comes and goes is remembered */
 
 void owd_on_sample(struct owd *o, uint16_t ts64, instant now)

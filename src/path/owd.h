@@ -26,4 +26,7 @@ span owd_get(const struct owd *o);
 span owd_peak(const struct owd *o, instant now);
 span owd_jitter(const struct owd *o);
 /* Into [-2^21, 2^21). */
-span owd_wrap(span d);
+static inline span owd_wrap(span d)
+{
+    return ((d + OWD_MODULUS / 2) & (OWD_MODULUS - 1)) - OWD_MODULUS / 2;
+}

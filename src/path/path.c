@@ -21,6 +21,7 @@
 #include "path/owd.h"
 #include "path/pmtu.h"
 #include "path/rtt.h"
+#include "path/sbd.h"
 
 #define LOSS_PKTS 3           /* RFC 9002 6.1.1 */
 #define LOSS_TIME_EIGHTHS 9   /* RFC 9002 6.1.2: 9/8 round trip */
@@ -45,6 +46,7 @@ struct path {
     struct inflight inflight;
     struct ackset ackset;
     struct owd owd;
+    struct sbd sbd;
     struct liveness liveness;
     struct pmtu pmtu;
     struct inflight_lost timer_lost; /* found by the timer: the control hears of it with the next acknowledgement, */
@@ -117,6 +119,7 @@ struct path *path_new(const struct path_options *o, instant now)
     }
     start_measuring(p, now);
     ackset_init(&p->ackset, now);
+    sbd_init(&p->sbd);
     liveness_init(&p->liveness, now);
     pmtu_init(&p->pmtu, (uint16_t)CLAMP(p->o.record_bytes, PMTU_BASE, UINT16_MAX), now);
     p->pace_next_ns = now * 1000;
@@ -409,8 +412,17 @@ static void announce_ack(struct path *p, instant now)
     liveness_push(&p->liveness, (struct path_event){ .type = PATH_EVENT_ACK });
 }
 
+static void sample_delay(struct path *p, span owd, instant now)
+{
+    if (now >= p->sbd.ends)
+        sbd_turn(&p->sbd, owd, ackset_expected(&p->ackset), p->rx_pkts, now);
+    sbd_on_sample(&p->sbd, owd);
+}
+
 void path_on_received(struct path *p, uint64_t counter, size_t wire_bytes, bool eliciting, uint16_t ts64, instant now)
 {
+    if (eliciting) /* acknowledgements are sent when data comes, not when it goes */
+        sample_delay(p, now - ((span)ts64 << 6), now);
     p->rx_pkts++;
     p->rx_bytes += wire_bytes;
     rate_meter_add(&p->rx_meter, wire_bytes, now);
@@ -428,6 +440,12 @@ bool path_ack_pending(const struct path *p)
 bool path_make_ack(struct path *p, instant now, struct ack *ret)
 {
     return ackset_make(&p->ackset, now, ret);
+}
+
+bool path_take_summary(struct path *p, instant now, struct path_summary *ret)
+{
+    sbd_on_expiry(&p->sbd, ackset_expected(&p->ackset), p->rx_pkts, now);
+    return sbd_take(&p->sbd, ret);
 }
 
 /* Nothing in flight will be acknowledged. An outage says nothing about the share that is lost while the path works. */
@@ -531,6 +549,7 @@ void path_on_migrated(struct path *p, instant now)
 {
     start_measuring(p, now);
     p->owd.sampled = false;
+    sbd_init(&p->sbd);
     set_speed(p);
     pmtu_restart(&p->pmtu, now);
 }

@@ -13,6 +13,7 @@
 #include "base/pbuf.h"
 #include "path/cc.h"
 #include "wire/ack.h"
+#include "wire/frame.h"
 
 /* Shortest suspicion: RFC 9002's granularity is 1 ms; 30 ms keeps a scheduler's hiccup from looking like a fault. */
 #define PATH_SUSPECT_MIN (30 * MSEC)
@@ -135,6 +136,9 @@ void path_on_received(struct path *p, uint64_t counter, size_t wire_bytes, bool 
 bool path_ack_pending(const struct path *p);
 /* Fills everything but path_id and marks it as sent. False when nothing was received yet. */
 bool path_make_ack(struct path *p, instant now, struct ack *ret);
+/* True and what was measured of what arrives, all but path_id, once each SBD_T while data does (path/sbd.h). Ask it a
+ * few times as often. */
+bool path_take_summary(struct path *p, instant now, struct path_summary *ret);
 
 /* --- liveness --- */
 
