@@ -26,7 +26,7 @@ static bool write_some(struct transfer *t)
 
     if (d)
         note_error(t, delivery_error(d));
-    while (d && r > 0 && t->written < t->total && delivery_room(d) > 0) {
+    while (d && r > 0 && !t->paused && t->written < t->total && delivery_room(d) > 0) {
         size_t len = (size_t)MIN(t->total - t->written, (uint64_t)sizeof(buf));
 
         for (size_t i = 0; i < len; i++)

@@ -15,6 +15,7 @@ struct transfer {
     bool unordered;
     int error; /* of a write or a read: a negative errno */
     bool ended, stopped;
+    bool paused; /* to be set: there is nothing to write now */
     instant last_read, done_at;
     span stall_max; /* between two reads that gave something, since the first */
 };

@@ -5,8 +5,8 @@
  * whatever it touched is driven until it has nothing more to say, and its new time goes into the heap. Equal times are
  * taken in order of the sources' making, so that a run depends on nothing but its seed.
  *
- * Limits: 512 ends, 8 uplinks each; 1,000 events at one instant are taken for a loop. Datagrams are copied once from
- * node_output into a buffer of a free list, and opened in place there. */
+ * Limits: 512 ends, 8 uplinks each, 8 trunks; 1,000 events at one instant are taken for a loop. Datagrams are copied
+ * once from node_output into a buffer of a free list, and opened in place there. */
 #include "sim/world.h"
 
 #include <assert.h>
@@ -127,6 +127,8 @@ static struct world_packet *packet_take(struct world *w)
     }
     p = w->free;
     w->free = p->next;
+    p->uplink = NULL;
+    p->crossing = NULL;
     return p;
 }
 
@@ -311,9 +313,47 @@ static void core_route(struct world *w, struct world_packet *p)
     }
     if (udp_lost(to->uplink, p))
         goto drop;
-    link_send(w, &to->uplink->down, p);
+    p->uplink = to->uplink;
+    link_send(w, to->uplink->trunk ? &to->uplink->trunk->down : &to->uplink->down, p);
     return;
 drop:
+    packet_give(w, p);
+}
+
+static void onward_core(struct world *w, struct world_link *l, struct world_packet *p)
+{
+    core_route(w, p);
+}
+
+static void onward_up(struct world *w, struct world_link *l, struct world_packet *p)
+{
+    if (l->uplink->trunk)
+        link_send(w, &l->uplink->trunk->up, p);
+    else
+        core_route(w, p);
+}
+
+static void onward_down(struct world *w, struct world_link *l, struct world_packet *p)
+{
+    link_send(w, &p->uplink->down, p);
+}
+
+static void onward_end(struct world *w, struct world_link *l, struct world_packet *p)
+{
+    l->uplink->rx_datagrams++;
+    l->uplink->rx_bytes += wire_len(p);
+    if (endpoint_equal(&p->dst, &l->uplink->inside[p->dst.addr.family == ADDR_V6]))
+        end_arrive(l->uplink->end, l->uplink, p);
+    packet_give(w, p);
+}
+
+static void packet_leave(struct world *w, struct world_link *l, struct world_packet *p)
+{
+    if (!p->crossing) {
+        l->onward(w, l, p);
+        return;
+    }
+    p->crossing->arrived(w, p->crossing, p->data);
     packet_give(w, p);
 }
 
@@ -338,20 +378,14 @@ static void link_fire(struct world *w, struct world_source *s)
             } else {
                 copy->src = p->src;
                 copy->dst = p->dst;
+                copy->uplink = p->uplink;
+                copy->crossing = p->crossing;
                 copy->len = p->len;
                 copy->tos = p->tos;
                 copy->transport = p->transport;
                 memcpy(copy->data, p->data, p->len);
             }
-            if (l->is_up) {
-                core_route(w, copy);
-            } else {
-                l->uplink->rx_datagrams++;
-                l->uplink->rx_bytes += wire_len(copy);
-                if (endpoint_equal(&copy->dst, &l->uplink->inside[copy->dst.addr.family == ADDR_V6]))
-                    end_arrive(l->uplink->end, l->uplink, copy);
-                packet_give(w, copy);
-            }
+            packet_leave(w, l, copy);
         }
         if (p)
             packet_give(w, p);
@@ -625,6 +659,15 @@ void world_free(struct world *w)
         free(e->steer);
         free(e);
     }
+    for (size_t i = 0; i < w->trunks_count; i++) {
+        struct world_trunk *t = w->trunks[i];
+
+        while ((p = link_drain(&t->up.dir)) || (p = link_drain(&t->down.dir)))
+            packet_give(w, p);
+        link_deinit(&t->up.dir);
+        link_deinit(&t->down.dir);
+        free(t);
+    }
     for (size_t i = 0; i < w->slabs_count; i++)
         free(w->slabs[i]);
     free(w->slabs);
@@ -706,7 +749,7 @@ void world_agent_access(struct world_end *e, const char *params, size_t packets)
     if (link_params_parse(params, &p, error) < 0)
         world_fail(e->world, "link: %s", error);
     link_configure(&l->dir, &p, e->world->now);
-    l->is_up = true;
+    l->onward = onward_core;
     world_source_init(e->world, &l->source, link_fire);
     e->access = l;
 }
@@ -739,7 +782,8 @@ static void uplink_add(struct world_end *e, unsigned i, const struct world_node_
         link_init(&u->down.dir, packets, prng_u64(&w->prng)) < 0)
         abort();
     u->up.uplink = u->down.uplink = u;
-    u->up.is_up = true;
+    u->up.onward = onward_up;
+    u->down.onward = onward_end;
     world_source_init(w, &u->up.source, link_fire);
     world_source_init(w, &u->down.source, link_fire);
     e->uplinks[e->uplinks_count++] = u;
@@ -860,6 +904,46 @@ struct world_uplink *world_uplink(struct world_end *e, unsigned i)
     return e->uplinks[i];
 }
 
+struct world_trunk *world_trunk(struct world *w, const char *params, size_t packets)
+{
+    struct world_trunk *t = calloc(1, sizeof(*t));
+    struct link_params p = { 0 };
+    char error[LINK_ERROR_MAX];
+
+    assert(t && w->trunks_count < WORLD_TRUNKS_MAX);
+    if (link_init(&t->up.dir, packets, prng_u64(&w->prng)) < 0 ||
+        link_init(&t->down.dir, packets, prng_u64(&w->prng)) < 0)
+        abort();
+    if (link_params_parse(params, &p, error) < 0)
+        world_fail(w, "link: %s", error);
+    link_configure(&t->up.dir, &p, w->now);
+    link_configure(&t->down.dir, &p, w->now);
+    t->up.onward = onward_core;
+    t->down.onward = onward_down;
+    world_source_init(w, &t->up.source, link_fire);
+    world_source_init(w, &t->down.source, link_fire);
+    w->trunks[w->trunks_count++] = t;
+    return t;
+}
+
+void world_uplink_behind(struct world_uplink *u, struct world_trunk *t)
+{
+    u->trunk = t;
+}
+
+void world_cross(struct world *w, struct world_link *l, struct world_crossing *c, const void *data, size_t size,
+                 uint16_t len)
+{
+    struct world_packet *p = packet_take(w);
+
+    assert(size <= sizeof(p->data) && len > 28);
+    p->crossing = c;
+    p->dst = (struct endpoint){ .addr = { .family = ADDR_V4 } };
+    p->len = (uint16_t)(len - 28);
+    memcpy(p->data, data, size);
+    link_send(w, l, p);
+}
+
 void world_link_dir(struct world_link *l, const char *text)
 {
     struct world *w = l->uplink->end->world;
@@ -939,17 +1023,6 @@ void world_inject(struct world *w, const struct endpoint *src, const struct endp
                   size_t len)
 {
     core_route(w, packet_make(w, src, dst, data, len));
-}
-
-void world_agent_cross(struct world_end *e, const struct endpoint *src, const struct endpoint *dst, const uint8_t *data,
-                       size_t len)
-{
-    link_send(e->world, e->access, packet_make(e->world, src, dst, data, len));
-}
-
-struct endpoint world_endpoint(struct world *w)
-{
-    return fresh_endpoint(w, ADDR_V4, AGENT_PORT);
 }
 
 /* --- time --- */

@@ -7,6 +7,9 @@
  *            --uplink 2 (up, down, NAT)--+-- core -- agent (one or more endpoints)
  *     node B --uplink 1 (up, down)-------+
  *
+ * Between uplinks and core there may be a trunk, which any uplinks share: two links more, behind theirs. Whoever wants
+ * to crosses a link with packets of his own (sim/cross.h).
+ *
  * Nothing happens but in world_run: whatever is next in virtual time is done, until the given instant. The same seed
  * and the same calls give the same trace (world->trace_hash). Watchers see every datagram and inner packet; whoever
  * finds the world wrong calls world_fail, and world_run returns at once from then on. */
@@ -20,6 +23,7 @@
 #define WORLD_UPLINKS_MAX 8 /* of one end */
 #define WORLD_LISTEN_MAX 4
 #define WORLD_WATCHES_MAX 8
+#define WORLD_TRUNKS_MAX 8
 #define WORLD_NAT_MAPPINGS 64
 #define WORLD_PACKET_MAX 2048 /* bytes of a datagram */
 #define WORLD_START (1000 * SEC)
@@ -37,11 +41,18 @@ struct world_source {
     void (*fire)(struct world *w, struct world_source *s);
 };
 
+/* Somebody's packets on a link, which nobody routes: at its end he has them back, and then they are gone. */
+struct world_crossing {
+    void (*arrived)(struct world *w, struct world_crossing *c, const uint8_t *data);
+};
+
 struct world_packet {
     struct world_packet *next;
     struct endpoint src, dst;
-    uint16_t len; /* UDP payload */
-    uint8_t tos;  /* DSCP and ECN: a `core` watcher may change them as a router does */
+    struct world_uplink *uplink;     /* by which it comes down, once it was routed */
+    struct world_crossing *crossing; /* NULL: a datagram */
+    uint16_t len;                    /* UDP payload */
+    uint8_t tos;                     /* DSCP and ECN: a `core` watcher may change them as a router does */
     uint8_t transport;
     uint8_t data[WORLD_PACKET_MAX];
 };
@@ -63,8 +74,14 @@ struct world_watch {
 struct world_link {
     struct link_dir dir;
     struct world_source source;
-    struct world_uplink *uplink;
-    bool is_up; /* away from the end */
+    struct world_uplink *uplink; /* NULL: of a trunk, or an agent's */
+    /* What comes out at its end, to be taken. */
+    void (*onward)(struct world *w, struct world_link *l, struct world_packet *p);
+};
+
+/* up: from the uplinks to the core. */
+struct world_trunk {
+    struct world_link up, down;
 };
 
 struct world_mapping {
@@ -87,6 +104,7 @@ struct world_uplink {
     struct endpoint inside[2], public_at[2]; /* IPv4, IPv6 */
     struct world_place place[2];
     struct world_link up, down;
+    struct world_trunk *trunk; /* or NULL */
     bool nat, symmetric;
     span nat_timeout;
     struct world_mapping mappings[WORLD_NAT_MAPPINGS];
@@ -146,6 +164,8 @@ struct world {
     size_t slabs_count;
     const struct world_watch *watches[WORLD_WATCHES_MAX];
     size_t watches_count;
+    struct world_trunk *trunks[WORLD_TRUNKS_MAX];
+    size_t trunks_count;
     uint64_t trace_hash, delivered, lost_at_core;
     unsigned outputs_max; /* most calls of node_output for one event */
     bool failed;
@@ -185,11 +205,6 @@ bool world_run_until(struct world *w, bool (*done)(void *ctx), void *ctx, span l
 struct world_end *world_agent(struct world *w, const char *name, const struct node_options *options, bool v6);
 /* What the agent sends (not what comes to it) goes through one link of these parameters, of so many packets. */
 void world_agent_access(struct world_end *e, const char *params, size_t packets);
-/* A datagram of somebody else's through that link; whoever watches the core takes it out. */
-void world_agent_cross(struct world_end *e, const struct endpoint *src, const struct endpoint *dst, const uint8_t *data,
-                       size_t len);
-/* An address that nobody has. */
-struct endpoint world_endpoint(struct world *w);
 /* A node of that agent: peers on both sides, uplinks, inner addresses. Does not connect. */
 struct world_end *world_node(struct world *w, const char *name, struct world_end *agent,
                              const struct world_node_spec *spec);
@@ -205,6 +220,12 @@ void world_steer(struct world_end *e, const char *text);
 void world_agent_move(struct world_end *e, unsigned i);
 
 struct world_uplink *world_uplink(struct world_end *e, unsigned i);
+/* A trunk of these parameters, the same in both directions, of so many packets in each. */
+struct world_trunk *world_trunk(struct world *w, const char *params, size_t packets);
+void world_uplink_behind(struct world_uplink *u, struct world_trunk *t);
+/* A packet of len IP bytes onto a link. size: of data, which comes out at its end if the packet does. */
+void world_cross(struct world *w, struct world_link *l, struct world_crossing *c, const void *data, size_t size,
+                 uint16_t len);
 /* Both directions; text for link_params_parse. */
 void world_link(struct world_uplink *u, const char *text);
 void world_link_dir(struct world_link *l, const char *text);

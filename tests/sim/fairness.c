@@ -35,6 +35,7 @@ static struct race race_begin(const struct setting *s, unsigned paths, const str
 {
     const struct node_options o = { .delivery = &bytes_options, .pool_pkts = 16384, .fairness = *f };
     unsigned rtt_ms = 2 * s->delay_ms[0];
+    const struct cross_options tcp = { .tcp = { .cc = cc, .loss = TCP_LOSS_RACK }, .rest = rtt_ms * MSEC };
     struct race r = { .paths = paths };
     char links[2][32], access[64];
 
@@ -46,24 +47,21 @@ static struct race race_begin(const struct setting *s, unsigned paths, const str
     bench_begin(&r.b);
     r.t = transfer_new(r.b.agent, 0, r.b.node, 0, UINT64_MAX, false);
     world_run_for(r.b.w, (span)(seed * 137 % 1000) * MSEC);
-    r.c = cc ? cross_new(r.b.agent, cc, rtt_ms * MSEC) : NULL;
+    r.c = cc ? cross_new(r.b.w, r.b.agent->access, &tcp, seed) : NULL;
     return r;
 }
 
 static void race_end(struct race *r)
 {
     transfer_stop(r->t);
-    if (r->c)
-        cross_stop(r->c);
     bench_done(&r->b);
     transfer_free(r->t);
-    if (r->c)
-        cross_free(r->c);
+    cross_free(r->c);
 }
 
 static struct outcome carried(const struct race *r)
 {
-    struct outcome o = { .tcp = r->c ? (double)cross_bytes(r->c) : 0 };
+    struct outcome o = { .tcp = r->c ? (double)r->c->wire_bytes : 0 };
 
     for (unsigned i = 0; i < r->paths; i++)
         o.session += (double)world_uplink(r->b.node, i)->rx_bytes;
