@@ -171,6 +171,7 @@ struct hws_path {
     double loss;                /* share */
     uint64_t sent_bytes, received_bytes;
     enum hws_congestion congestion;
+    uint32_t group; /* paths of one group share a bottleneck for what is sent; 0: none is known */
 };
 
 /* The paths of a session, at most max of them into ret (of size bytes each: sizeof(struct hws_path)). How many. */

@@ -520,6 +520,7 @@ PUBLIC size_t hws_session_paths(struct hws_session *s, struct hws_path *ret, siz
         p.sent_bytes = i.metrics.tx_bytes;
         p.received_bytes = i.metrics.rx_bytes;
         p.congestion = congestion_of(i.congestion);
+        p.group = i.group;
         memcpy((uint8_t *)ret + size * count++, &p, MIN(size, sizeof(p)));
     }
     return count;

@@ -7,8 +7,9 @@
  * either is set; a control that takes over while data flows begins with the window and rate of the one before it, so
  * entering or leaving a group is no burst and no gap.
  *
- * A group of one path is a flow of its own under the coupled control, which is Reno then. Over TCP the kernel's control
- * decides, and ours can only do less.
+ * Found groups (auto) couple only paths that shared a bottleneck most of the time that is remembered; a path alone in
+ * its own stays a flow of its own. Where the owner says the groups, a group of one path runs the coupled control too,
+ * which is Reno then. Over TCP the kernel's control decides, and ours can only do less.
  *
  * Limits: 8 paths. Sources: RFC 6356; draft-khalili-mptcp-congestion-control-05 section 3: M are the paths of the
  * largest window, B those of the largest l / rtt^2, and alpha is 1 / (n |B less M|) for those of B that are not in M,
@@ -17,7 +18,8 @@
 
 #include "session/internal.h"
 
-#define GROUP_ALL 1 /* of mode coupled */
+#define GROUP_ALL 1       /* of mode coupled */
+#define COUPLE_OVERLAP .5 /* chosen: a group that comes and goes is none */
 
 struct cc_coupling fairness_couple(const struct cc_share shares[], unsigned count, unsigned self)
 {
@@ -58,6 +60,7 @@ static unsigned group_of(const struct session *s, unsigned slot)
     case FAIRNESS_COUPLED:
         return GROUP_ALL;
     case FAIRNESS_AUTO:
+    case FAIRNESS_GROUPED:
         return s->paths[slot].group;
     default:
         return 0;
@@ -71,14 +74,39 @@ enum cc fairness_control(const struct session *s, unsigned slot)
     return group_of(s, slot) == 0 || cc_get(congestion)->coupled ? congestion : CC_OLIA;
 }
 
-void session_set_group(struct session *s, unsigned slot, unsigned group, instant now)
+static void set_group(struct session *s, unsigned slot, unsigned group, instant now)
 {
     struct spath *p = &s->paths[slot];
 
-    if (slot >= SESSION_SLOTS || !p->path)
+    if (!p->path || p->group == group)
         return;
     p->group = group;
     path_set_congestion(p->path, fairness_control(s, slot), now);
+}
+
+void session_set_group(struct session *s, unsigned slot, unsigned group, instant now)
+{
+    if (slot < SESSION_SLOTS && s->o.fairness.mode == FAIRNESS_GROUPED)
+        set_group(s, slot, group, now);
+}
+
+/* Another path shares its bottleneck, and did for most of what is remembered. */
+static bool shares_bottleneck(const struct session *s, unsigned slot)
+{
+    for (unsigned i = 0; i < SESSION_SLOTS; i++)
+        if (i != slot && s->groups.group[i] == s->groups.group[slot] &&
+            sbd_groups_overlap(&s->groups, i, slot) >= COUPLE_OVERLAP)
+            return true;
+    return false;
+}
+
+void fairness_regroup(struct session *s, instant now)
+{
+    for (unsigned i = 0; i < SESSION_SLOTS && s->o.fairness.mode == FAIRNESS_AUTO; i++) {
+        unsigned group = s->groups.group[i];
+
+        set_group(s, i, group > 0 && shares_bottleneck(s, i) ? group : 0, now);
+    }
 }
 
 void fairness_refresh(struct session *s, unsigned slot)

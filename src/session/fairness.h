@@ -6,7 +6,8 @@
 enum fairness {
     FAIRNESS_INDEPENDENT, /* each path as a flow of its own */
     FAIRNESS_COUPLED,     /* all of them together as one flow */
-    FAIRNESS_AUTO,        /* those of one group as one flow: session_set_group */
+    FAIRNESS_AUTO,        /* those that are found to share a bottleneck (path/sbd.h) as one flow */
+    FAIRNESS_GROUPED,     /* those of one group as one flow, as the owner says: session_set_group */
 };
 
 struct fairness_options {

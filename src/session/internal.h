@@ -16,6 +16,7 @@
 #include "ident/aead.h"
 #include "ident/hash.h"
 #include "ident/schedule.h"
+#include "path/sbd.h"
 #include "session/replay.h"
 #include "session/session.h"
 #include "session/stream.h"
@@ -94,12 +95,14 @@ struct spath {
     uint16_t mtu; /* the largest record that it carries */
     struct session_path_spec spec;
     uint16_t revision;
-    unsigned group; /* of paths that share a bottleneck; 0: none */
+    unsigned group; /* of paths that are coupled; 0: none */
     bool leaving, link_down, open;
     /* control that waits for a record */
     bool want_ack, want_open, want_challenge, want_response;
     unsigned want_close; /* times that the end is still to be said: a record may be lost */
     unsigned want_probe;
+    bool want_summary; /* beside an acknowledgement */
+    struct path_summary summary;
     unsigned want_token; /* times that the reset token is still to be said: a record may be lost */
     uint8_t challenge[8], response[8];
     instant challenge_again;
@@ -204,6 +207,7 @@ struct session {
     unsigned too_big_count;
     uint16_t piece_id; /* of the next packet that is cut */
     struct joining joining[JOINING_MAX];
+    struct sbd_groups groups;
     uint8_t fastest; /* slot, for smallest-delay with hysteresis */
 
     struct session_packet deliver[DELIVER_MAX]; /* none has an owner */
@@ -272,6 +276,7 @@ void park_refresh(struct session *s, const struct path_metrics m[SESSION_SLOTS],
 /* fairness.c */
 enum cc fairness_control(const struct session *s, unsigned slot); /* that this path is to have */
 void fairness_refresh(struct session *s, unsigned slot);          /* before its path takes in an acknowledgement */
+void fairness_regroup(struct session *s, instant now); /* as bottlenecks are found to be shared */
 
 /* carry.c: of no effect without a delivery. Buffers are tracked ones. */
 bool carry_wants_send(const struct session *s);

@@ -193,6 +193,21 @@ static int on_ack(struct session *s, const struct frame *f, instant now)
     return 0;
 }
 
+static int on_summary(struct session *s, const struct frame *f, instant now)
+{
+    struct reader r = reader_init(f->body, f->len);
+    struct path_summary summary;
+    int slot;
+
+    path_summary_read(&r, &summary);
+    if (!reader_done(&r))
+        return -EPROTO;
+    slot = session_find_path(s, summary.path_id);
+    if (slot >= 0)
+        sbd_groups_on_summary(&s->groups, (unsigned)slot, &summary, now);
+    return 0;
+}
+
 static int on_message(struct session *s, const uint8_t *msg, size_t len, instant now)
 {
     struct reader r = reader_init(msg + 1, len - 1);
@@ -317,6 +332,8 @@ static int on_frame(struct session *s, unsigned slot, const struct frame *f, ins
         memcpy(s->tokens[slot], f->body + 8, RESET_TOKEN_LEN);
         s->has_token[slot] = true;
         return 0;
+    case FRAME_SUMMARY:
+        return on_summary(s, f, now);
     default:
         return f->type >= FRAME_SKIPPABLE ? 0 : -EPROTO;
     }

@@ -72,6 +72,7 @@ struct session *session_new(const struct session_options *o, instant now)
     s->stream = stream_new();
     s->delivery = o->delivery ? delivery_new(o->delivery) : NULL;
     replay_seq_init(&s->seqs);
+    sbd_groups_init(&s->groups);
     s->id = rng_u64(o->rng);
     s->rekey_at = INSTANT_NEVER;
     s->tick = now;
@@ -247,7 +248,8 @@ static void path_unstart(struct session *s, unsigned slot)
         pbuf_unref(p->dup[p->dup_head].b);
         p->dup_head = (p->dup_head + 1) % DUP_MAX;
     }
-    p->open = false;
+    p->open = p->want_summary = false;
+    sbd_groups_forget(&s->groups, slot);
     s->has_token[slot] = false;
     p->rank = 4;
 }
@@ -667,11 +669,14 @@ static void slow_work(struct session *s, instant now)
             path_hurry(p->path, now);
         session_path_events(s, i, now);
         path_get_metrics(p->path, now, &m[i]);
+        p->want_summary |= path_take_summary(p->path, now, &p->summary);
         if (m[i].state == PATH_DOWN && now - m[i].state_since > STALE_AFTER)
             drop_inflight(s, p);
         carry_told(s, i);
     }
     tune(s, m, now);
+    sbd_groups_on_expiry(&s->groups, now);
+    fairness_regroup(s, now);
     if (any_path(s)) {
         s->no_path_since = now;
     } else if (now - s->no_path_since > NO_PATH_LIMIT) {
@@ -794,13 +799,13 @@ void session_path_info(const struct session *s, unsigned slot, instant now, stru
     ret->link_down = p->link_down;
     ret->validated = p->validated;
     ret->open = p->open;
-    ret->group = p->group;
     ret->metrics.state = PATH_PROBING;
     if (!p->path)
         return;
     path_get_metrics(p->path, now, &ret->metrics);
     ret->mtu = path_mtu(p->path);
     ret->congestion = path_congestion(p->path);
+    ret->group = s->groups.group[slot];
     for (unsigned i = 0; i < SESSION_SLOTS; i++) {
         if (!s->paths[i].path)
             continue;
@@ -808,6 +813,11 @@ void session_path_info(const struct session *s, unsigned slot, instant now, stru
         if (m.srtt > 0)
             ret->owd_diff = MAX(ret->owd_diff, path_owd_difference(ret->metrics.rx_owd, m.rx_owd));
     }
+}
+
+double session_path_overlap(const struct session *s, unsigned slot_a, unsigned slot_b)
+{
+    return slot_a < SESSION_SLOTS && slot_b < SESSION_SLOTS ? sbd_groups_overlap(&s->groups, slot_a, slot_b) : 0;
 }
 
 void session_info(const struct session *s, instant now, struct session_info *ret)

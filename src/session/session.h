@@ -268,7 +268,7 @@ void session_path_error(struct session *s, unsigned slot, instant now);
 /* ICMP says that outer packets of this size fit, or the kernel (0) that the last one did not. */
 void session_path_size_hint(struct session *s, unsigned slot, size_t outer_bytes, instant now);
 
-/* What we send by paths of the same group meets one bottleneck; 0: nobody else's. Heeded under FAIRNESS_AUTO, at any
+/* Under FAIRNESS_GROUPED: what we send by paths of the same group is to be as one flow; 0: of none. At any
  * time; a path that begins is in none. */
 void session_set_group(struct session *s, unsigned slot, unsigned group, instant now);
 
@@ -285,13 +285,15 @@ struct session_path_info {
     uint16_t weight;
     bool leaving, link_down, validated, open;
     uint8_t parked; /* enum session_park */
-    unsigned group;
     enum cc congestion; /* its control, if there is a path yet */
     struct path_metrics metrics;
     size_t mtu;    /* bytes of the outer packet that it carries, as far as is known; 0: no path yet */
     span owd_diff; /* against the fastest path */
+    uint8_t group; /* paths of one number, from 1 on, share a bottleneck for what is sent; 0: none is known */
 };
 void session_path_info(const struct session *s, unsigned slot, instant now, struct session_path_info *ret);
+/* The share of the last 50 intervals of .35 s with data on both in which both were in one group. */
+double session_path_overlap(const struct session *s, unsigned slot_a, unsigned slot_b);
 /* Slots by which a packet of this target would leave now, a bit each, and the first choice (or -1). */
 uint8_t session_explain(const struct session *s, uint16_t target, int *first);
 

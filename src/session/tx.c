@@ -177,6 +177,17 @@ static void add_ack(struct session *s, struct writer *w, unsigned slot, instant 
     frame_end(w, mark);
 }
 
+static void add_summary(struct session *s, struct writer *w, unsigned slot)
+{
+    struct spath *p = &s->paths[slot];
+    uint8_t *mark = frame_begin(w, FRAME_SUMMARY);
+
+    p->want_summary = false;
+    p->summary.path_id = p->id;
+    path_summary_write(w, &p->summary);
+    frame_end(w, mark);
+}
+
 /* The path on which stream frames leave: the fastest that is alive, any before one is. */
 static int stream_slot(const struct session *s)
 {
@@ -248,6 +259,8 @@ static bool control_output(struct session *s, unsigned slot, uint8_t *buf, struc
         add_bytes(&w, FRAME_RESPONSE, p->response, sizeof(p->response));
     if ((p->want_ack || path_ack_pending(p->path)) && writer_left(&w) >= ACK_ROOM)
         add_ack(s, &w, slot, now);
+    if (p->want_summary && writer_left(&w) >= FRAME_HEADER_LEN + SUMMARY_LEN)
+        add_summary(s, &w, slot);
     if (s->o.opener && (p->want_open || !p->open))
         add_path_open(s, &w, slot);
     if (p->want_probe > 0 && writer_left(&w) >= FRAME_HEADER_LEN)

@@ -163,6 +163,10 @@ static void test_both_ways(void **state)
     assert_int_equal(hws_session_paths(p.client, &path, sizeof(path), 1), 1);
     assert_int_equal(path.state, HWS_PATH_ACTIVE);
     assert_true(path.sent_bytes > 20000000 && path.received_bytes > 20000000);
+    /* A program of the first version, whose structure ended earlier. */
+    path.group = 12345;
+    assert_int_equal(hws_session_paths(p.client, &path, offsetof(struct hws_path, group), 1), 1);
+    assert_int_equal(path.group, 12345);
     assert_int_equal(hws_session_write(p.client, "x", 1), -EPIPE);
     close_pair(&p);
 }

@@ -211,7 +211,7 @@ static void test_paths_enter_and_leave_a_group(void **state)
         enum cc expected;
     } steps[] = { { { 1, 1 }, CC_OLIA }, { { 0, 0 }, CC_BBR }, { { 3, 3 }, CC_OLIA },
                   { { 1, 2 }, CC_OLIA }, { { 0, 0 }, CC_BBR }, { { 5, 5 }, CC_OLIA } };
-    const struct fairness_options o = { FAIRNESS_AUTO, CC_BBR };
+    const struct fairness_options o = { FAIRNESS_GROUPED, CC_BBR };
     const struct setting s = { 20, { 20, 20 } };
     struct race r = race_begin(&s, 2, &o, NULL, 1);
 
@@ -237,7 +237,7 @@ static void test_paths_enter_and_leave_a_group(void **state)
 /* In one group as one flow; each in one of its own, as two. */
 static void test_groups_are_what_counts(void **state)
 {
-    const struct fairness_options o = { FAIRNESS_AUTO, CC_BBR };
+    const struct fairness_options o = { FAIRNESS_GROUPED, CC_BBR };
     double together = 0, apart = 0;
 
     for (uint64_t seed = 1; seed <= SEEDS; seed++)
@@ -254,6 +254,34 @@ static void test_groups_are_what_counts(void **state)
     assert_true(apart >= .9 * 2 / 3);
 }
 
+/* Nobody says the groups: they are found. */
+static void test_bottlenecks_are_found(void **state)
+{
+    const struct fairness_options o = { FAIRNESS_AUTO, CC_BBR };
+    const struct setting s = { 20, { 20, 20 } };
+    struct race r = race_begin(&s, 2, &o, &tcp_cc_reno, 1);
+    struct bench b;
+    struct transfer *t;
+    double together;
+
+    world_run_for(r.b.w, 60 * SEC);
+    together = share(&r, &s, 60 * SEC).session;
+    printf("# one bottleneck, found: %.2f of the link\n", together);
+    assert_true(together <= 1.2 * .5);
+    race_end(&r);
+
+    b = bench_make(1, &(struct node_options){ .delivery = &bytes_options, .pool_pkts = 16384, .fairness = o }, false,
+                   PARAMS("rate=20mbit delay=20ms queue=40ms", "rate=10mbit delay=20ms queue=40ms"));
+    bench_begin(&b);
+    t = transfer_new(b.agent, 0, b.node, 0, UINT64_MAX, false);
+    world_run_for(b.w, 60 * SEC);
+    r = (struct race){ .b = b };
+    expect_control(&r, CC_BBR);
+    transfer_stop(t);
+    bench_done(&b);
+    transfer_free(t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -263,6 +291,7 @@ int main(void)
         cmocka_unit_test(test_separate_bottlenecks_are_filled),
         cmocka_unit_test(test_paths_enter_and_leave_a_group),
         cmocka_unit_test(test_groups_are_what_counts),
+        cmocka_unit_test(test_bottlenecks_are_found),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
