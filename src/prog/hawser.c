@@ -30,7 +30,7 @@ static const struct verb verbs[] = {
       verb_why, false },
     { "link", "LINK tier TIER|up|down|signal DBM [--name NAME]", "prefer or leave a link while the tunnel runs",
       verb_link, false },
-    { "pipe", "KEY HOST:PORT... | --listen PORT [--secret FILE] [--verbose]",
+    { "pipe", "KEY HOST:PORT... | --listen PORT [--key FILE] [--verbose]",
       "standard input and output over every way to another host", verb_pipe, false },
     { "doctor", "[--json]", "what this machine has, and what it lacks", verb_doctor, false },
     { "lab", "list [--json] | run NAME [--seed N] [--json FILE]", "scenarios in network namespaces of this machine",

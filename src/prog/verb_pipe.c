@@ -7,82 +7,23 @@
  *
  * A descriptor that poll says is writable takes PIPE_BUF bytes without blocking (pipe(7)); more are not written at
  * once. */
-#include "hawser/session.h"
-#include "prog/verb.h"
+#include "prog/peer_args.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
-#include <netdb.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <unistd.h>
 
 #define BUFFER 65536
-#define ADDRESSES_MAX 8
 
 struct stream {
     uint8_t data[BUFFER];
     size_t from, to; /* what waits */
     bool ended;
+    int error; /* errno: of the stream, not of the session */
 };
-
-/* --- arguments --- */
-
-/* The secret in the file; false after telling what is wrong. */
-static bool read_secret(const struct verb *v, const char *path, char secret[HWS_KEY_SIZE])
-{
-    FILE *f = fopen(path, "re");
-    bool ok = f && fgets(secret, HWS_KEY_SIZE, f);
-
-    if (!f)
-        verb_fail(v, "%s: %s", path, strerror(errno));
-    else if (!ok)
-        verb_fail(v, "%s: empty, expected a secret key", path);
-    if (f)
-        fclose(f);
-    if (ok)
-        secret[strcspn(secret, "\n")] = '\0';
-    return ok;
-}
-
-static int read_port(const char *text)
-{
-    char *end;
-    unsigned long port = strtoul(text, &end, 10);
-
-    return *text >= '0' && *text <= '9' && *end == '\0' && port >= 1 && port <= 65535 ? (int)port : -1;
-}
-
-/* Appends what HOST:PORT or [HOST]:PORT resolves to. EXIT_DONE, or another after telling what is wrong. */
-static int resolve(const struct verb *v, const char *text, struct sockaddr_storage *ret, size_t *count)
-{
-    const struct addrinfo hints = { .ai_socktype = SOCK_DGRAM, .ai_flags = AI_ADDRCONFIG };
-    const char *colon = strrchr(text, ':');
-    struct addrinfo *list;
-    char host[256];
-    size_t len = colon ? (size_t)(colon - text) : 0;
-    int r;
-
-    if (!colon || len == 0 || len >= sizeof(host) || read_port(colon + 1) < 0)
-        return verb_misused(v, "%s: expected HOST:PORT", text);
-    if (text[0] == '[' && text[len - 1] == ']') {
-        text++;
-        len -= 2;
-    }
-    memcpy(host, text, len);
-    host[len] = '\0';
-    r = getaddrinfo(host, colon + 1, &hints, &list);
-    if (r != 0)
-        return verb_fail(v, "%s: %s", host, r == EAI_SYSTEM ? strerror(errno) : gai_strerror(r));
-    for (const struct addrinfo *a = list; a && *count < ADDRESSES_MAX; a = a->ai_next)
-        memcpy(&ret[(*count)++], a->ai_addr, a->ai_addrlen);
-    freeaddrinfo(list);
-    return EXIT_DONE;
-}
-
-/* --- the loop --- */
 
 /* Waits until the session or (if wanted) a stream is ready. 0 or -errno. */
 static int wait_for(struct hws_session *s, struct pollfd *in, struct pollfd *out)
@@ -103,7 +44,7 @@ static int pump_in(struct hws_session *s, struct stream *in, bool ready)
     if (in->from == in->to && ready && !in->ended) {
         n = read(STDIN_FILENO, in->data, sizeof(in->data));
         if (n < 0 && errno != EINTR && errno != EAGAIN)
-            return -errno;
+            return -(in->error = errno);
         in->from = 0;
         in->to = n > 0 ? (size_t)n : 0;
         in->ended = n == 0;
@@ -136,13 +77,14 @@ static int pump_out(struct hws_session *s, struct stream *out, bool ready)
     if (out->from < out->to && ready) {
         n = write(STDOUT_FILENO, out->data + out->from, MIN(out->to - out->from, (size_t)PIPE_BUF));
         if (n < 0 && errno != EINTR && errno != EAGAIN)
-            return -errno;
+            return -(out->error = errno);
         out->from += n > 0 ? (size_t)n : 0;
     }
     return 0;
 }
 
-static int run(struct hws_session *s)
+/* An exit code. */
+static int run(const struct verb *v, struct hws_session *s)
 {
     static struct stream in, out;
     int r = 0;
@@ -154,42 +96,37 @@ static int run(struct hws_session *s)
         struct pollfd to = { .fd = out.from < out.to ? STDOUT_FILENO : -1, .events = POLLOUT };
 
         if (in.ended && out.ended && out.from == out.to && (events & HWS_ENDED))
-            return -ECONNRESET; /* and it did not say that it had all */
-        r = wait_for(s, &from, &to);
+            r = -ECONNRESET; /* and it did not say that it had all */
+        if (r == 0)
+            r = wait_for(s, &from, &to);
         if (r == 0)
             r = pump_in(s, &in, from.revents != 0);
         if (r == 0)
             r = pump_out(s, &out, to.revents != 0);
     }
-    return r;
+    if (in.error || out.error)
+        return verb_fail(v, "standard %s: %s", in.error ? "input" : "output", strerror(in.error | out.error));
+    return r < 0 ? verb_fail(v, "%s", hws_strerror(r)) : EXIT_DONE;
 }
 
 static void tell_paths(struct hws_session *s)
 {
-    static const char *const states[] = { "probing", "active", "suspected", "down" };
     struct hws_path p[8];
     size_t n = hws_session_paths(s, p, sizeof(p[0]), ARRAY_LEN(p));
 
     for (size_t i = 0; i < n; i++)
-        fprintf(stderr, "%-15s %-9s rtt %.1f ms, sent %llu, received %llu bytes\n", p[i].link, states[p[i].state],
-                p[i].rtt_us / 1000., (unsigned long long)p[i].sent_bytes, (unsigned long long)p[i].received_bytes);
+        fprintf(stderr, "%-15s %-9s rtt %.1f ms, sent %llu, received %llu bytes\n", p[i].link,
+                peer_path_state(p[i].state), p[i].rtt_us / 1000., (unsigned long long)p[i].sent_bytes,
+                (unsigned long long)p[i].received_bytes);
 }
 
-static int accept_one(const struct verb *v, struct hws_session **s, const char *port)
+static int accept_one(const struct verb *v, struct hws_session **s, int port)
 {
     struct hws_session *accepted;
-    char key[HWS_KEY_SIZE];
-    int number = read_port(port), r;
+    int r = peer_listen(v, *s, port);
 
-    if (number < 0)
-        return verb_misused(v, "found --listen %s, expected a port", port);
-    r = hws_session_bind(*s, NULL, (uint16_t)number);
-    if (r == 0)
-        r = hws_session_listen(*s);
-    if (r < 0)
-        return verb_fail(v, "UDP port %d: %s", number, hws_strerror(r));
-    hws_session_key(*s, key);
-    fprintf(stderr, "listening on UDP port %d as %s\n", number, key);
+    if (r != EXIT_DONE)
+        return r;
     while ((r = hws_session_accept(*s, &accepted)) == -EAGAIN) {
         struct pollfd none = { .fd = -1 };
 
@@ -204,34 +141,16 @@ static int accept_one(const struct verb *v, struct hws_session **s, const char *
     return EXIT_DONE;
 }
 
-static int call(const struct verb *v, struct hws_session *s, int argc, char **argv)
-{
-    struct sockaddr_storage at[ADDRESSES_MAX];
-    const struct sockaddr *pointers[ADDRESSES_MAX];
-    size_t count = 0;
-    int r = EXIT_DONE;
-
-    for (int i = 2; i <= argc && r == EXIT_DONE; i++)
-        r = resolve(v, argv[i], at, &count);
-    for (size_t i = 0; i < count; i++)
-        pointers[i] = (struct sockaddr *)&at[i];
-    if (r != EXIT_DONE)
-        return r;
-    r = hws_session_connect(s, argv[1], pointers, count);
-    if (r == -EBADMSG)
-        return verb_misused(v, "%s: expected the peer's public key", argv[1]);
-    return r < 0 ? verb_fail(v, "%s: %s", argv[2], hws_strerror(r)) : EXIT_DONE;
-}
-
 int verb_pipe(const struct verb *v, int argc, char **argv)
 {
-    const char *port = NULL, *secret_file = NULL;
+    const char *port = NULL, *key_file = NULL;
     bool verbose = false;
-    const struct verb_option options[] = {
-        { "listen", &port, NULL }, { "secret", &secret_file, NULL }, { "verbose", NULL, &verbose }, { NULL, NULL, NULL }
-    };
+    const struct verb_option options[] = { { "listen", &port, NULL },
+                                           { "key", &key_file, NULL },
+                                           { "secret", &key_file, NULL }, /* its first name */
+                                           { "verbose", NULL, &verbose },
+                                           { NULL, NULL, NULL } };
     struct hws_options o = { .size = sizeof(o), .flags = HWS_NONBLOCK };
-    char secret[HWS_KEY_SIZE];
     struct hws_session *s;
     int n = verb_options(v, argc, argv, options), r;
 
@@ -239,25 +158,19 @@ int verb_pipe(const struct verb *v, int argc, char **argv)
         return EXIT_USAGE;
     if (port ? n != 0 : n < 2)
         return verb_misused(v, port ? "found arguments beside --listen" : "expected a key and addresses");
-    if (secret_file && !read_secret(v, secret_file, secret))
+    if (port && peer_port(port) < 0)
+        return verb_misused(v, "found --listen %s, expected a port", port);
+    if (!peer_descriptors())
         return EXIT_FAILED;
-    o.secret = secret_file ? secret : NULL;
-    for (int fd = 0; fd <= 2; fd++) /* else the session's own descriptors take their places */
-        if (fcntl(fd, F_GETFD) < 0 && errno == EBADF && open("/dev/null", O_RDWR) < 0)
-            return EXIT_FAILED;
     signal(SIGPIPE, SIG_IGN);
-    r = hws_session_socket(&o, &s);
-    explicit_bzero(secret, sizeof(secret));
-    if (r < 0)
-        return verb_fail(v, "%s: %s", secret_file ? secret_file : "session", hws_strerror(r));
-    r = port ? accept_one(v, &s, port) : call(v, s, n, argv);
+    r = peer_session(v, key_file, &o, &s);
+    if (r != EXIT_DONE)
+        return r;
+    r = port ? accept_one(v, &s, peer_port(port)) : peer_call(v, s, argv[1], argv + 2, n - 1);
     if (r == EXIT_DONE) {
-        int error = run(s);
-
+        r = run(v, s);
         if (verbose)
             tell_paths(s);
-        if (error < 0)
-            r = verb_fail(v, "%s", hws_strerror(error));
     }
     hws_session_close(s);
     return r;

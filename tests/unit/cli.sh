@@ -102,6 +102,20 @@ ok "keygen prints both" try 0 "$hawser" keygen
 ok "the secret is printed" says "PrivateKey = "
 ok "the public key is printed" says "PublicKey = "
 
+# --- pipe: standard output that nobody reads ---
+mkfifo "$dir/fifo"
+port=$((20000 + RANDOM % 20000))
+exec 7<>"$dir/fifo" 8>"$dir/fifo" 7>&-
+"$hawser" pipe --listen $port --key "$dir/key" </dev/null >&8 2>"$dir/listener" &
+listener=$!
+pids+=("$listener")
+exec 8>&-
+ok "pipe listens" wait_for grep -q "listening on UDP port $port as $(cat "$dir/public")" "$dir/listener"
+head -c 100000 /dev/zero | timeout 20 "$hawser" pipe "$(cat "$dir/public")" 127.0.0.1:$port >/dev/null 2>"$dir/caller"
+wait "$listener"
+ok "pipe: a closed standard output is an error" test $? = 1
+ok "pipe: and is what it says" grep -qx "hawser pipe: standard output: Broken pipe" "$dir/listener"
+
 # --- check ---
 "$hawser" keygen "$dir/peer" >"$dir/peer.public"
 control=$dir/hawser0.sock

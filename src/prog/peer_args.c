@@ -1,0 +1,129 @@
+/* prog/peer_args.c - see peer_args.h.
+ *
+ * A name is resolved once, when the verb begins: a session follows its paths by itself from then on.
+ *
+ * Limits: 8 addresses; further ones that a name has are left out. */
+#include "prog/peer_args.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <stdio.h>
+
+static int read_secret(const struct verb *v, const char *path, char secret[HWS_KEY_SIZE])
+{
+    FILE *f = fopen(path, "re");
+    bool ok = f && fgets(secret, HWS_KEY_SIZE, f);
+
+    if (!f)
+        verb_fail(v, "%s: %s", path, strerror(errno));
+    else if (!ok)
+        verb_fail(v, "%s: empty, expected a secret key", path);
+    if (f)
+        fclose(f);
+    if (ok)
+        secret[strcspn(secret, "\n")] = '\0';
+    return ok ? EXIT_DONE : EXIT_FAILED;
+}
+
+int peer_port(const char *text)
+{
+    char *end;
+    unsigned long port = strtoul(text, &end, 10);
+
+    return *text >= '0' && *text <= '9' && *end == '\0' && port >= 1 && port <= 65535 ? (int)port : -1;
+}
+
+int peer_session(const struct verb *v, const char *key_file, struct hws_options *o, struct hws_session **ret)
+{
+    char secret[HWS_KEY_SIZE] = "";
+    int r;
+
+    if (key_file && read_secret(v, key_file, secret) != EXIT_DONE)
+        return EXIT_FAILED;
+    o->secret = key_file ? secret : NULL;
+    r = hws_session_socket(o, ret);
+    o->secret = NULL;
+    explicit_bzero(secret, sizeof(secret));
+    return r < 0 ? verb_fail(v, "%s: %s", key_file ? key_file : "session", hws_strerror(r)) : EXIT_DONE;
+}
+
+int peer_listen(const struct verb *v, struct hws_session *s, int port)
+{
+    char key[HWS_KEY_SIZE];
+    int r = hws_session_bind(s, NULL, (uint16_t)port);
+
+    if (r == 0)
+        r = hws_session_listen(s);
+    if (r < 0)
+        return verb_fail(v, "UDP port %d: %s", port, hws_strerror(r));
+    hws_session_key(s, key);
+    fprintf(stderr, "listening on UDP port %d as %s\n", port, key);
+    return EXIT_DONE;
+}
+
+/* Appends what HOST:PORT or [HOST]:PORT resolves to. An exit code. */
+static int resolve(const struct verb *v, const char *text, struct sockaddr_storage *ret, size_t *count)
+{
+    const struct addrinfo hints = { .ai_socktype = SOCK_DGRAM, .ai_flags = AI_ADDRCONFIG };
+    const char *colon = strrchr(text, ':');
+    struct addrinfo *list;
+    char host[256];
+    size_t len = colon ? (size_t)(colon - text) : 0;
+    int r;
+
+    if (!colon || len == 0 || len >= sizeof(host) || peer_port(colon + 1) < 0)
+        return verb_misused(v, "%s: expected HOST:PORT", text);
+    if (text[0] == '[' && text[len - 1] == ']') {
+        text++;
+        len -= 2;
+    }
+    memcpy(host, text, len);
+    host[len] = '\0';
+    r = getaddrinfo(host, colon + 1, &hints, &list);
+    if (r != 0)
+        return verb_fail(v, "%s: %s", host, r == EAI_SYSTEM ? strerror(errno) : gai_strerror(r));
+    for (const struct addrinfo *a = list; a && *count < PEER_ADDRESSES_MAX; a = a->ai_next)
+        memcpy(&ret[(*count)++], a->ai_addr, a->ai_addrlen);
+    freeaddrinfo(list);
+    return EXIT_DONE;
+}
+
+int peer_call(const struct verb *v, struct hws_session *s, const char *key, char *const *argv, int count)
+{
+    struct sockaddr_storage at[PEER_ADDRESSES_MAX];
+    const struct sockaddr *pointers[PEER_ADDRESSES_MAX];
+    size_t found = 0;
+    int r = EXIT_DONE;
+
+    for (int i = 0; i < count && r == EXIT_DONE; i++)
+        r = resolve(v, argv[i], at, &found);
+    for (size_t i = 0; i < found; i++)
+        pointers[i] = (struct sockaddr *)&at[i];
+    if (r != EXIT_DONE)
+        return r;
+    r = hws_session_connect(s, key, pointers, found);
+    if (r == -EBADMSG)
+        return verb_misused(v, "%s: expected the peer's public key", key);
+    return r < 0 ? verb_fail(v, "%s: %s", argv[0], hws_strerror(r)) : EXIT_DONE;
+}
+
+bool peer_descriptors(void)
+{
+    for (int fd = 0; fd <= 2; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && errno == EBADF && open("/dev/null", O_RDWR) < 0)
+            return false;
+    return true;
+}
+
+const char *peer_path_state(enum hws_path_state s)
+{
+    static const char *const names[] = {
+        [HWS_PATH_PROBING] = "probing",
+        [HWS_PATH_ACTIVE] = "active",
+        [HWS_PATH_SUSPECTED] = "suspected",
+        [HWS_PATH_DOWN] = "down",
+    };
+
+    return s <= HWS_PATH_DOWN ? names[s] : "?";
+}

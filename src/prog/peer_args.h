@@ -1,0 +1,24 @@
+/* prog/peer_args.h - what the verbs that use a session (pipe, send, recv, ping) take from their command line.
+ *
+ * Each function that gives an exit code has told what is wrong when it is not EXIT_DONE. */
+#pragma once
+
+#include "hawser/session.h"
+#include "prog/verb.h"
+
+#define PEER_ADDRESSES_MAX 8 /* as hws_session_connect */
+
+/* 1..65535, or -1. */
+int peer_port(const char *text);
+/* A session with the key in that file (NULL: with one of its own that nobody saw before), and else as the options say.
+ * An exit code. */
+MUST_CHECK int peer_session(const struct verb *v, const char *key_file, struct hws_options *o,
+                            struct hws_session **ret);
+/* Listens on that UDP port, and tells so, with its key, on standard error. An exit code. */
+MUST_CHECK int peer_listen(const struct verb *v, struct hws_session *s, int port);
+/* Begins to call the peer of that public key at argv[0..count), each HOST:PORT or [HOST]:PORT. An exit code. */
+MUST_CHECK int peer_call(const struct verb *v, struct hws_session *s, const char *key, char *const *argv, int count);
+/* Descriptors 0 to 2 are there, if only as /dev/null: else those of a session take their places. False: not so. */
+bool peer_descriptors(void);
+/* One word. */
+const char *peer_path_state(enum hws_path_state s);
