@@ -172,10 +172,16 @@ struct hws_path {
     uint64_t sent_bytes, received_bytes;
     enum hws_congestion congestion;
     uint32_t group; /* paths of one group share a bottleneck for what is sent; 0: none is known */
+    uint32_t probe_rtt_us;                 /* of the newest probe that was answered, less what the peer waited */
+    uint64_t probes_sent, probes_answered; /* hws_session_probe */
 };
 
 /* The paths of a session, at most max of them into ret (of size bytes each: sizeof(struct hws_path)). How many. */
 size_t hws_session_paths(struct hws_session *s, struct hws_path *ret, size_t size, size_t max);
+
+/* Measures every path now: each is sent a record that the peer answers at once. hws_path tells when it has: one probe
+ * a path is waited for, the newest. Else an idle path is heard of every 5 s. 0 or -ENOTCONN. */
+int hws_session_probe(struct hws_session *s);
 
 /* The public key of this end, or of the other: as text. 0 or -ENOTCONN. */
 int hws_session_key(const struct hws_session *s, char ret[HWS_KEY_SIZE]);

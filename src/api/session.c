@@ -521,9 +521,22 @@ PUBLIC size_t hws_session_paths(struct hws_session *s, struct hws_path *ret, siz
         p.received_bytes = i.metrics.rx_bytes;
         p.congestion = congestion_of(i.congestion);
         p.group = i.group;
+        p.probe_rtt_us = (uint32_t)i.metrics.probe_rtt;
+        p.probes_sent = i.metrics.probes_sent;
+        p.probes_answered = i.metrics.probes_answered;
         memcpy((uint8_t *)ret + size * count++, &p, MIN(size, sizeof(p)));
     }
     return count;
+}
+
+PUBLIC int hws_session_probe(struct hws_session *s)
+{
+    int r = s && s->engine && s->kind != KIND_LISTENER ? node_peer_probe(engine_node(s->engine), s->peer, clock_now())
+                                                       : -ENOTCONN;
+
+    if (r == 0)
+        engine_flush(s->engine);
+    return r;
 }
 
 PUBLIC int hws_session_key(const struct hws_session *s, char ret[HWS_KEY_SIZE])

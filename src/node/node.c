@@ -221,6 +221,17 @@ void node_peer_wake(struct node *n, unsigned peer)
     peer_touch(n->peers[peer]);
 }
 
+int node_peer_probe(struct node *n, unsigned peer, instant now)
+{
+    struct session *s = node_peer_session(n, peer);
+
+    if (!s)
+        return -ENOTCONN;
+    session_probe(s, now);
+    peer_touch(n->peers[peer]);
+    return 0;
+}
+
 void node_refuse_strangers(struct node *n)
 {
     n->o.strangers = false;

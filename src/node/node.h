@@ -156,6 +156,8 @@ struct session *node_peer_session(struct node *n, unsigned peer);
  * node_output. */
 struct delivery *node_peer_delivery(struct node *n, unsigned peer);
 void node_peer_wake(struct node *n, unsigned peer);
+/* As session_probe, of the peer's session if there is one. 0 or -ENOTCONN. */
+int node_peer_probe(struct node *n, unsigned peer, instant now);
 /* From now on whoever is not known is turned away. */
 void node_refuse_strangers(struct node *n);
 /* Node: what the agent said last; false before. */

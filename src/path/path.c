@@ -64,6 +64,13 @@ struct path {
     bool counted; /* a sample that was not application-limited came */
     uint64_t skipped[SKIPPED_MAX];
     unsigned skipped_count;
+    struct {
+        bool wanted, waiting;
+        uint64_t counter; /* of the record */
+        instant sent_at;
+        uint64_t sent, answered;
+        span rtt;
+    } probe; /* of the owner's: path_probe */
     _Alignas(max_align_t) unsigned char control[]; /* the state of cc */
 };
 
@@ -213,6 +220,13 @@ void path_on_sent(struct path *p, size_t wire_bytes, struct pbuf *data, bool eli
     p->tx_bytes += wire_bytes;
     if (!eliciting)
         return;
+    if (p->probe.wanted) {
+        p->probe.wanted = false;
+        p->probe.waiting = true;
+        p->probe.counter = p->inflight.next - 1;
+        p->probe.sent_at = now;
+        p->probe.sent++;
+    }
     liveness_on_eliciting(&p->liveness, now);
     /* A cap below the estimate, or a window that is small on purpose, limits as an application does. */
     if ((!more && window_open(p, p->o.record_bytes)) || p->speed.holding_back ||
@@ -343,6 +357,22 @@ static void update_control(struct path *p, const struct ack *a, const struct inf
     set_speed(p);
 }
 
+static void probe_on_ack(struct path *p, const struct ack *a, instant now)
+{
+    bool covered = false;
+
+    for (unsigned i = 0; p->probe.waiting && i < a->ranges_count; i++)
+        covered |= p->probe.counter >= a->ranges[i].first && p->probe.counter <= a->ranges[i].last;
+    if (!covered)
+        return;
+    p->probe.waiting = false;
+    p->probe.answered++;
+    p->probe.rtt = now - p->probe.sent_at;
+    if (p->probe.counter == a->largest)
+        p->probe.rtt -= CLAMP((span)a->delay_us, 0, PATH_ACK_DELAY_MAX);
+    p->probe.rtt = MAX(p->probe.rtt, USEC);
+}
+
 int path_on_ack(struct path *p, const struct ack *a, instant now, struct path_ack_result *ret)
 {
     struct inflight_acked acked = { 0 };
@@ -355,6 +385,7 @@ int path_on_ack(struct path *p, const struct ack *a, instant now, struct path_ac
     if (r < 0)
         return r;
     *ret = (struct path_ack_result){ .newest_acked = a->largest };
+    probe_on_ack(p, a, now);
     for (unsigned i = 0; i < a->ranges_count; i++)
         inflight_ack(&p->inflight, a->ranges[i].first, a->ranges[i].last, &acked);
     newest = acked.any && acked.newest == a->largest;
@@ -489,6 +520,12 @@ void path_set_busy(struct path *p, bool busy, instant now)
 void path_hurry(struct path *p, instant now)
 {
     liveness_hurry(&p->liveness, now);
+}
+
+void path_probe(struct path *p)
+{
+    p->probe.wanted = true;
+    liveness_push(&p->liveness, (struct path_event){ .type = PATH_EVENT_PROBE, .train = 1 });
 }
 
 void path_set_rate_cap(struct path *p, uint64_t bps)
@@ -665,6 +702,9 @@ void path_get_metrics(const struct path *p, instant now, struct path_metrics *re
         .rx_pkts = p->rx_pkts,
         .rx_bytes = p->rx_bytes,
         .lost_pkts = p->lost_pkts,
+        .probes_sent = p->probe.sent,
+        .probes_answered = p->probe.answered,
+        .probe_rtt = p->probe.rtt,
     };
 }
 

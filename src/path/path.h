@@ -149,6 +149,9 @@ void path_set_busy(struct path *p, bool busy, instant now);
 /* No other path is active: come back on the first reply, without the hold, and probe often while down. Holds until the
  * path is active; may be called again at any time. */
 void path_hurry(struct path *p, instant now);
+/* The owner wants to know now: the next eliciting record, which PATH_EVENT_PROBE asks for, is waited for by itself. One
+ * that is still waited for is given up. */
+void path_probe(struct path *p);
 void path_set_rate_cap(struct path *p, uint64_t bps);
 /* Another congestion control, in the middle of whatever goes on: it begins with what the one before knew. */
 void path_set_congestion(struct path *p, enum cc kind, instant now);
@@ -185,6 +188,8 @@ struct path_metrics {
     size_t inflight_bytes, window_bytes;
     uint64_t pacing_bps;
     uint64_t tx_pkts, tx_bytes, rx_pkts, rx_bytes, lost_pkts;
+    uint64_t probes_sent, probes_answered; /* of path_probe */
+    span probe_rtt;                        /* of the newest that was answered, less what the peer waited */
 };
 
 /* a - b of two rx_owd, right across their wrap of 2^22 us. */

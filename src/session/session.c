@@ -481,6 +481,15 @@ void session_path_events(struct session *s, unsigned slot, instant now)
     }
 }
 
+void session_probe(struct session *s, instant now)
+{
+    for (unsigned i = 0; i < SESSION_SLOTS; i++)
+        if (s->paths[i].path) {
+            path_probe(s->paths[i].path);
+            session_path_events(s, i, now);
+        }
+}
+
 /* --- inside --- */
 
 void session_restart(struct session *s, uint64_t id, instant now)

@@ -272,6 +272,10 @@ void session_path_size_hint(struct session *s, unsigned slot, size_t outer_bytes
  * time; a path that begins is in none. */
 void session_set_group(struct session *s, unsigned slot, unsigned group, instant now);
 
+/* A record on every path now, whatever it carries: path_metrics.probe_rtt and its neighbours tell what came of it. Ask
+ * session_output afterwards. */
+void session_probe(struct session *s, instant now);
+
 enum session_park { PARK_NOT, PARK_FAR, PARK_LOSSY, PARK_COUNT };
 /* Why striping leaves a path out: words; empty for PARK_NOT. */
 const char *session_park_name(enum session_park p);

@@ -246,6 +246,26 @@ static void test_bad_messages(void **state)
     close_pair(&p);
 }
 
+/* Each probe is a measurement of its own, of a path that carries nothing else. */
+static void test_probe(void **state)
+{
+    struct pair p = connect_pair(0, 0);
+    struct hws_path path;
+
+    for (uint64_t round = 1; round <= 3; round++) {
+        assert_int_equal(hws_session_probe(p.client), 0);
+        do {
+            assert_int_equal(hws_session_paths(p.client, &path, sizeof(path), 1), 1);
+            turn(&p);
+        } while (path.probes_answered < round);
+        assert_int_equal(path.probes_answered, round);
+        assert_int_equal(path.probes_sent, round);
+        assert_true(path.probe_rtt_us > 0);
+    }
+    assert_int_equal(hws_session_probe(p.listener), -ENOTCONN);
+    close_pair(&p);
+}
+
 static void test_only_an_end(void **state)
 {
     struct pair p = connect_pair(0, 0);
@@ -423,6 +443,8 @@ static void test_misuse(void **state)
     assert_int_equal(hws_session_fd(s), -ENOTCONN);
     assert_int_equal(hws_session_timeout(s), -1);
     assert_int_equal(hws_session_events(s), 0);
+    assert_int_equal(hws_session_probe(s), -ENOTCONN);
+    assert_int_equal(hws_session_probe(NULL), -ENOTCONN);
     assert_int_equal(hws_session_accept(s, &t), -EINVAL);
     assert_int_equal(hws_session_connect(s, "no key", addresses, 1), -EBADMSG);
     assert_int_equal(hws_session_key(s, key), 0);
@@ -443,7 +465,7 @@ int main(void)
         cmocka_unit_test(test_both_ways),       cmocka_unit_test(test_only_an_end),
         cmocka_unit_test(test_the_peer_closes), cmocka_unit_test(test_the_listener_closes),
         cmocka_unit_test(test_one_key_twice),   cmocka_unit_test(test_fairness),
-        cmocka_unit_test(test_misuse),
+        cmocka_unit_test(test_probe),           cmocka_unit_test(test_misuse),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

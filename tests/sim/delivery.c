@@ -361,6 +361,53 @@ static void test_other_kinds_are_refused(void **state)
     }
 }
 
+/* --- a probe of every path --- */
+
+static struct path_metrics metrics_of(const struct bench *b, uint32_t link)
+{
+    struct session *s = node_peer_session(b->node->node, 0);
+    struct session_path_info info;
+
+    for (unsigned i = 0; i < SESSION_SLOTS; i++) {
+        session_path_info(s, i, b->w->now, &info);
+        if (info.used && info.at.link == link)
+            return info.metrics;
+    }
+    fail_msg("no path of link %u", link);
+    return (struct path_metrics){ 0 };
+}
+
+/* Of links of 10 and 40 ms that carry nothing: a probe takes twice that and a record's time, on each by itself. */
+static void test_probe(void **state)
+{
+    struct bench b = make(1, &bytes_options, PARAMS("rate=10mbit delay=10ms", "rate=10mbit delay=40ms"));
+    uint32_t first = world_uplink(b.node, 0)->spec.link, second = world_uplink(b.node, 1)->spec.link;
+    struct path_metrics m;
+
+    assert_int_equal(node_peer_probe(b.node->node, 1, b.w->now), -ENOTCONN);
+    for (uint64_t round = 1; round <= 3; round++) {
+        if (round == 3)
+            world_link(world_uplink(b.node, 1), "blackhole=1");
+        world_run_for(b.w, 2 * PATH_PROBE_IDLE + 1234);
+        assert_int_equal(metrics_of(&b, first).probes_answered, round - 1);
+        assert_int_equal(node_peer_probe(b.node->node, 0, b.w->now), 0);
+        world_touch(b.node);
+        world_run_for(b.w, 19 * MSEC);
+        assert_int_equal(metrics_of(&b, first).probes_answered, round - 1);
+        world_run_for(b.w, 2 * MSEC);
+        m = metrics_of(&b, first);
+        assert_int_equal(m.probes_answered, round);
+        assert_in_range(m.probe_rtt, 20 * MSEC, 20 * MSEC + 500);
+        assert_int_equal(metrics_of(&b, second).probes_answered, round - 1);
+        world_run_for(b.w, 60 * MSEC);
+        m = metrics_of(&b, second);
+        assert_int_equal(m.probes_sent, round);
+        assert_int_equal(m.probes_answered, MIN(round, 2));
+        assert_in_range(m.probe_rtt, 80 * MSEC, 80 * MSEC + 500);
+    }
+    bench_done(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -377,6 +424,7 @@ int main(void)
         cmocka_unit_test(test_its_time_is_over),
         cmocka_unit_test(test_packets_in_a_stream),
         cmocka_unit_test(test_other_kinds_are_refused),
+        cmocka_unit_test(test_probe),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
