@@ -25,12 +25,13 @@ struct stream {
     int error; /* errno: of the stream, not of the session */
 };
 
-/* Waits until the session or (if wanted) a stream is ready. 0 or -errno. */
-static int wait_for(struct hws_session *s, struct pollfd *in, struct pollfd *out)
+/* Waits until the session or (if wanted) a stream is ready; not at all when the session has something already. 0 or
+ * -errno. */
+static int wait_for(struct hws_session *s, struct pollfd *in, struct pollfd *out, bool ready)
 {
     struct pollfd fds[3] = { { .fd = hws_session_fd(s), .events = POLLIN }, *in, *out };
 
-    if (poll(fds, 3, hws_session_timeout(s)) < 0 && errno != EINTR)
+    if (poll(fds, 3, ready ? 0 : hws_session_timeout(s)) < 0 && errno != EINTR)
         return -errno;
     in->revents = fds[1].revents;
     out->revents = fds[2].revents;
@@ -98,7 +99,7 @@ static int run(const struct verb *v, struct hws_session *s)
         if (in.ended && out.ended && out.from == out.to && (events & HWS_ENDED))
             r = -ECONNRESET; /* and it did not say that it had all */
         if (r == 0)
-            r = wait_for(s, &from, &to);
+            r = wait_for(s, &from, &to, (events & HWS_READABLE) && out.from == out.to && !out.ended);
         if (r == 0)
             r = pump_in(s, &in, from.revents != 0);
         if (r == 0)
@@ -130,7 +131,7 @@ static int accept_one(const struct verb *v, struct hws_session **s, int port)
     while ((r = hws_session_accept(*s, &accepted)) == -EAGAIN) {
         struct pollfd none = { .fd = -1 };
 
-        r = wait_for(*s, &none, &none);
+        r = wait_for(*s, &none, &none, false);
         if (r < 0)
             break;
     }
