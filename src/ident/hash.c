@@ -211,6 +211,47 @@ void noise_hkdf(const uint8_t chaining_key[32], const void *input, size_t input_
     ident_wipe(o2, sizeof(o2));
 }
 
+/* An EVP_MD_CTX under a name of ours: nobody else need know libcrypto. */
+static EVP_MD_CTX *context(const struct sha256 *s)
+{
+    return (EVP_MD_CTX *)(uintptr_t)s;
+}
+
+struct sha256 *sha256_new(void)
+{
+    struct sha256 *s = (struct sha256 *)EVP_MD_CTX_new();
+
+    if (s && sha256_restart(s) < 0) {
+        sha256_free(s);
+        s = NULL;
+    }
+    return s;
+}
+
+void sha256_free(struct sha256 *s)
+{
+    EVP_MD_CTX_free(context(s));
+}
+
+int sha256_restart(struct sha256 *s)
+{
+    return EVP_DigestInit_ex(context(s), EVP_sha256(), NULL) == 1 ? 0 : -ENOMEM;
+}
+
+int sha256_update(struct sha256 *s, const void *data, size_t len)
+{
+    return EVP_DigestUpdate(context(s), data, len) == 1 ? 0 : -ENOMEM;
+}
+
+int sha256_get(const struct sha256 *s, uint8_t out[32])
+{
+    EVP_MD_CTX *copy = EVP_MD_CTX_new();
+    bool ok = copy && EVP_MD_CTX_copy_ex(copy, context(s)) == 1 && EVP_DigestFinal_ex(copy, out, NULL) == 1;
+
+    EVP_MD_CTX_free(copy);
+    return ok ? 0 : -ENOMEM;
+}
+
 #define KECCAK128_RATE 168 /* bytes: 1600 - 2 * 128 bits */
 
 /* left_encode of SP 800-185 section 2.3.1; returns its length, at most 9. */

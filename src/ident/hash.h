@@ -1,4 +1,4 @@
-/* ident/hash.h - BLAKE2s and what is built on it, cSHAKE128, constant-time comparison, wiping.
+/* ident/hash.h - BLAKE2s and what is built on it, SHA-256, cSHAKE128, constant-time comparison, wiping.
  *
  * Messages are given in parts so that nobody has to join them first: blake2s(out, HASH_PARTS({ a, 32 }, { b, n })). */
 #pragma once
@@ -47,6 +47,18 @@ void hmac_blake2s(uint8_t out[BLAKE2S_LEN], const void *key, size_t key_len, con
 /* Noise's HKDF (revision 34 section 4.3): count is 2 or 3. An output may be the chaining key or the input. */
 void noise_hkdf(const uint8_t chaining_key[32], const void *input, size_t input_len, uint8_t *out1, uint8_t *out2,
                 uint8_t *out3);
+
+/* An unfinished SHA-256 (FIPS 180-4), of libcrypto: several times as fast as BLAKE2s where the processor knows it,
+ * which is what whole files want. NULL when out of memory. */
+struct sha256;
+struct sha256 *sha256_new(void);
+/* Accepts NULL. */
+void sha256_free(struct sha256 *s);
+/* All return 0, or -ENOMEM. */
+MUST_CHECK int sha256_restart(struct sha256 *s);
+MUST_CHECK int sha256_update(struct sha256 *s, const void *data, size_t len);
+/* Of what was given so far; more may follow. */
+MUST_CHECK int sha256_get(const struct sha256 *s, uint8_t out[32]);
 
 /* cSHAKE128 (NIST SP 800-185) with an empty function name; without a custom string that is SHAKE128.
  * 0, or -ENOMEM if libcrypto has no memory or no such digest. */

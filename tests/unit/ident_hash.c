@@ -200,13 +200,41 @@ static void test_schedule(void **state)
     }
 }
 
+/* FIPS 180-4's "abc" and the empty message, of NIST's example values; and that asking changes nothing. */
+static void test_sha256(void **state)
+{
+    static const uint8_t empty[32] = { 0xe3, 0xb0, 0xc4, 0x42, 0x98, 0xfc, 0x1c, 0x14, 0x9a, 0xfb, 0xf4,
+                                       0xc8, 0x99, 0x6f, 0xb9, 0x24, 0x27, 0xae, 0x41, 0xe4, 0x64, 0x9b,
+                                       0x93, 0x4c, 0xa4, 0x95, 0x99, 0x1b, 0x78, 0x52, 0xb8, 0x55 };
+    static const uint8_t abc[32] = { 0xba, 0x78, 0x16, 0xbf, 0x8f, 0x01, 0xcf, 0xea, 0x41, 0x41, 0x40,
+                                     0xde, 0x5d, 0xae, 0x22, 0x23, 0xb0, 0x03, 0x61, 0xa3, 0x96, 0x17,
+                                     0x7a, 0x9c, 0xb4, 0x10, 0xff, 0x61, 0xf2, 0x00, 0x15, 0xad };
+    struct sha256 *s = sha256_new();
+    uint8_t out[32];
+
+    assert_non_null(s);
+    for (int round = 0; round < 2; round++) {
+        assert_int_equal(sha256_get(s, out), 0);
+        assert_memory_equal(out, empty, 32);
+        assert_int_equal(sha256_update(s, "a", 1), 0);
+        assert_int_equal(sha256_get(s, out), 0);
+        assert_int_equal(sha256_update(s, "bc", 2), 0);
+        assert_int_equal(sha256_get(s, out), 0);
+        assert_memory_equal(out, abc, 32);
+        assert_int_equal(sha256_restart(s), 0);
+    }
+    sha256_free(s);
+    sha256_free(NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_blake2s_abc),   cmocka_unit_test(test_blake2s_grand),
-        cmocka_unit_test(test_blake2s_parts), cmocka_unit_test(test_mac16),
-        cmocka_unit_test(test_hmac_hkdf),     cmocka_unit_test(test_cshake),
-        cmocka_unit_test(test_schedule),      cmocka_unit_test(test_compare_and_wipe),
+        cmocka_unit_test(test_blake2s_abc),      cmocka_unit_test(test_blake2s_grand),
+        cmocka_unit_test(test_blake2s_parts),    cmocka_unit_test(test_mac16),
+        cmocka_unit_test(test_hmac_hkdf),        cmocka_unit_test(test_cshake),
+        cmocka_unit_test(test_sha256),           cmocka_unit_test(test_schedule),
+        cmocka_unit_test(test_compare_and_wipe),
     };
     return cmocka_run_group_tests_name("ident_hash", tests, NULL, NULL);
 }
