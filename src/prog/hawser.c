@@ -32,6 +32,11 @@ static const struct verb verbs[] = {
       verb_link, false },
     { "pipe", "KEY HOST:PORT... | --listen PORT [--key FILE] [--verbose]",
       "standard input and output over every way to another host", verb_pipe, false },
+    { "send", "[--key FILE] [--force] [--timeout S] [--quiet] [--json] FILE... PEER-KEY HOST:PORT...",
+      "send files over every way to another host", verb_send, false },
+    { "recv",
+      "[--key FILE] [--port N] {--allow KEY... | --anyone} [--force] [--once] [--timeout S] [--quiet] [--json] DIR",
+      "receive files into a folder", verb_recv, false },
     { "doctor", "[--json]", "what this machine has, and what it lacks", verb_doctor, false },
     { "lab", "list [--json] | run NAME [--seed N] [--json FILE]", "scenarios in network namespaces of this machine",
       verb_lab, false },
@@ -40,9 +45,8 @@ static const struct verb verbs[] = {
 };
 
 /* Kept for later versions. */
-static const char *const planned[] = { "agent",   "forward", "portal", "top",   "run",      "send",
-                                       "recv",    "ping",    "id",     "realm", "slice",    "resolve",
-                                       "publish", "get",     "dmux",   "sim",   "bugreport" };
+static const char *const planned[] = { "agent", "forward", "portal",  "top", "run",  "ping", "id",       "realm",
+                                       "slice", "resolve", "publish", "get", "dmux", "sim",  "bugreport" };
 
 int verb_fail(const struct verb *v, const char *fmt, ...)
 {
@@ -85,11 +89,16 @@ bool verb_has_capability(unsigned capability)
 
 static const struct verb_option *find_option(const struct verb_option *options, const char *name, size_t len)
 {
+    const struct verb_option *found = NULL;
+
     for (; options->name; options++) {
-        if (strlen(options->name) == len && memcmp(options->name, name, len) == 0)
-            return options;
+        if (strlen(options->name) == len && memcmp(options->name, name, len) == 0) {
+            found = options;
+            if (options->flag || !*options->value)
+                break;
+        }
     }
-    return NULL;
+    return found;
 }
 
 int verb_options(const struct verb *v, int argc, char **argv, const struct verb_option *options)

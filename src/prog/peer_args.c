@@ -8,7 +8,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
+#include <sys/signalfd.h>
+
+#include "ident/keys.h"
+#include "sys/clock.h"
 
 static int read_secret(const struct verb *v, const char *path, char secret[HWS_KEY_SIZE])
 {
@@ -126,4 +132,56 @@ const char *peer_path_state(enum hws_path_state s)
     };
 
     return s <= HWS_PATH_DOWN ? names[s] : "?";
+}
+
+int peer_signals(const struct verb *v)
+{
+    sigset_t set;
+    int fd;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGTERM);
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* EFBIG says it */
+    fd = sigprocmask(SIG_BLOCK, &set, NULL) < 0 ? -1 : signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    if (fd < 0)
+        verb_fail(v, "signals: %s", strerror(errno));
+    return fd;
+}
+
+int peer_wait(struct hws_session *s, int signals, instant until)
+{
+    struct pollfd fds[2] = { { .fd = hws_session_fd(s), .events = POLLIN }, { .fd = signals, .events = POLLIN } };
+    span left = until == INSTANT_NEVER ? 3600 * SEC : MAX(until - clock_now(), 0);
+    int ms = (int)MIN((left + MSEC - 1) / MSEC, 3600000), due = hws_session_timeout(s);
+
+    if (due >= 0)
+        ms = MIN(ms, due);
+    if (poll(fds, 2, ms) < 0 && errno != EINTR)
+        return -errno;
+    if (fds[1].revents & POLLIN)
+        return 1;
+    return hws_session_process(s);
+}
+
+bool peer_seconds(const char *text, double least, double most, double *ret)
+{
+    char *end;
+    double n = strtod(text, &end);
+
+    if (strspn(text, ".0123456789") == 0 || *end != '\0' || !(n >= least && n <= most))
+        return false;
+    *ret = n;
+    return true;
+}
+
+int peer_find_key(char *const *argv, int count)
+{
+    struct peer_key k;
+
+    for (int i = 1; i <= count; i++)
+        if (peer_key_decode(argv[i], &k) == 0)
+            return i;
+    return 0;
 }

@@ -3,6 +3,7 @@
  * Each function that gives an exit code has told what is wrong when it is not EXIT_DONE. */
 #pragma once
 
+#include "base/instant.h"
 #include "hawser/session.h"
 #include "prog/verb.h"
 
@@ -22,3 +23,12 @@ MUST_CHECK int peer_call(const struct verb *v, struct hws_session *s, const char
 bool peer_descriptors(void);
 /* One word. */
 const char *peer_path_state(enum hws_path_state s);
+/* SIGINT and SIGTERM come as something to read from the descriptor that is given, SIGPIPE and SIGXFSZ not at all. -1
+ * after telling what is wrong. */
+int peer_signals(const struct verb *v);
+/* Waits for the session, a signal or `until`: 1 when a signal has come, 0, or -errno of the session. */
+MUST_CHECK int peer_wait(struct hws_session *s, int signals, instant until);
+/* Seconds as a decimal number: false if it is none, or not within both. */
+bool peer_seconds(const char *text, double least, double most, double *ret);
+/* Index in argv[1..count] of the first that is a public key, or 0. */
+int peer_find_key(char *const *argv, int count);

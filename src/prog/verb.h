@@ -31,6 +31,8 @@ int verb_why(const struct verb *v, int argc, char **argv);
 int verb_link(const struct verb *v, int argc, char **argv);
 int verb_pipe(const struct verb *v, int argc, char **argv);
 int verb_bench(const struct verb *v, int argc, char **argv);
+int verb_send(const struct verb *v, int argc, char **argv);
+int verb_recv(const struct verb *v, int argc, char **argv);
 int verb_lab(const struct verb *v, int argc, char **argv);
 int verb_doctor(const struct verb *v, int argc, char **argv);
 
@@ -43,7 +45,8 @@ bool verb_has_capability(unsigned capability);
 
 /* --- options --- */
 
-/* One option of a verb; a table ends with a NULL name. An option without a place for its value is a flag. */
+/* One option of a verb; a table ends with a NULL name. An option without a place for its value is a flag. One that may
+ * be given several times stands in several rows: each value takes the first that is NULL still, or the last. */
 struct verb_option {
     const char *name; /* without the dashes */
     const char **value;

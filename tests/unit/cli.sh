@@ -58,13 +58,13 @@ wait_for() {
 ok "no verb is a usage error" try 2 "$hawser"
 ok "help" try 0 "$hawser" help
 cp "$dir/out" "$dir/help"
-for verb in help version keygen pubkey check up down status why link pipe doctor lab bench; do
+for verb in help version keygen pubkey check up down status why link pipe send recv doctor lab bench; do
     ok "help lists $verb" grep -q "^  $verb " "$dir/help"
     ok "$verb --help" try 0 "$hawser" "$verb" --help
     ok "$verb --help gives its usage" says "usage: hawser $verb"
     ok "the manual has $verb" grep -q "^\.B $verb" "$source/man/hawser.1"
 done
-for verb in agent forward portal top run send recv ping id realm slice resolve publish get dmux sim bugreport; do
+for verb in agent forward portal top run ping id realm slice resolve publish get dmux sim bugreport; do
     ok "$verb is a usage error" try 2 "$hawser" "$verb"
     ok "$verb says why" complains "hawser $verb: not built in this version"
     ok "help does not promise $verb" test -z "$(grep "^  $verb " "$dir/help")"
@@ -75,6 +75,16 @@ ok "pipe: says so" complains "nonsense: expected the peer's public key"
 ok "pipe: no port" try 2 "$hawser" pipe "$(printf 'A%.0s' {1..88})" 127.0.0.1
 ok "pipe: says so" complains "127.0.0.1: expected HOST:PORT"
 ok "pipe: a secret that is not there" try 1 "$hawser" pipe --listen 1 --secret "$dir/none"
+ok "send without a key" try 2 "$hawser" send "$0" 127.0.0.1:1
+ok "send: says so" complains "expected the peer's public key among the arguments"
+many=()
+for ((i = 0; i < 65; i++)); do many+=(--allow nonsense); done
+ok "recv for nobody" try 2 "$hawser" recv "$dir"
+ok "recv: says who may send" complains "nobody may send: name the keys of those who may by --allow, or say --anyone"
+ok "recv: not a key" try 2 "$hawser" recv --allow nonsense "$dir"
+ok "recv: too many keys" try 2 "$hawser" recv "${many[@]}" "$dir"
+ok "recv: says so" complains "found more than 64 keys"
+ok "recv: not a folder" try 1 "$hawser" recv --anyone "$0"
 ok "unknown verb" try 2 "$hawser" stauts
 ok "unknown verb: a suggestion" complains "did you mean status?"
 ok "unknown option" try 2 "$hawser" status --jsno
@@ -105,6 +115,7 @@ ok "the public key is printed" says "PublicKey = "
 # --- pipe: standard output that nobody reads ---
 mkfifo "$dir/fifo"
 port=$((20000 + RANDOM % 20000))
+# shellcheck disable=SC2094 # it is no file: its reader goes before anything is written
 exec 7<>"$dir/fifo" 8>"$dir/fifo" 7>&-
 "$hawser" pipe --listen $port --key "$dir/key" </dev/null >&8 2>"$dir/listener" &
 listener=$!
@@ -145,6 +156,94 @@ cp "$dir/out" "$dir/config"
 while read -r key; do
     ok "the manual has the key $key" grep -q "^\.BR* \"*$key" "$source/man/hawser.conf.5"
 done < <(sed -n 's/^  \([A-Z][A-Za-z0-9]*\) .*/\1/p' "$dir/config" | sort -u)
+
+# --- send, recv, ping ---
+mkdir "$dir/to" "$dir/from"
+from=$dir/from to=$dir/to at=127.0.0.1:$((port += 1)) here=$(cat "$dir/public")
+"$hawser" keygen "$dir/third" >"$dir/third.public"
+"$hawser" recv --key "$dir/key" --port $port --allow "$(cat "$dir/peer.public")" --allow "$(cat "$dir/third.public")" \
+    --json "$to" >"$dir/received" 2>"$dir/listener" &
+receiver=$!
+pids+=("$receiver")
+send() { timeout 60 "$hawser" send --key "$dir/peer" "$@" "$here" "$at"; }
+same() { cmp -s "$from/$1" "$to/$1"; }
+ok "recv listens" wait_for grep -q "listening on UDP port $port" "$dir/listener"
+head -c 3000000 /dev/urandom >"$from/large"
+printf x >"$from/-one"
+: >"$from/empty"
+chmod 4751 "$from/large"
+touch -d "2001-02-03 04:05:06.789" "$from/large"
+ok "send of no file" try 1 send "$from/large" "$from/none"
+ok "send: says which" complains "$from/none: No such file or directory"
+ok "send of a folder" try 1 send "$from"
+ok "nothing was sent" test -z "$(ls -A "$to")"
+ok "send of a key that is not allowed" try 1 timeout 60 "$hawser" send "$from/large" "$here" "$at"
+ok "send: says so" complains "$from/large: this key may not send here"
+ok "send of three files" try 0 send "$from/large" "$from/empty" "$from/-one"
+ok "send: says what it did" says "sent 3 files, 2.9 MiB in "
+ok "the large one" same large
+ok "the empty one" same empty
+ok "the small one" same -one
+ok "mode but no setuid, and time" test "$(stat -c '%a %.3Y' "$to/large")" = "751 $(stat -c %.3Y "$from/large")"
+ok "no parts are left" test -z "$(find "$to" -name '*.part')"
+ok "send by the other key" try 0 timeout 60 "$hawser" send --key "$dir/third" "$from/large" "$here" "$at"
+ok "send: there already" says "large: there already, not sent again"
+ok "send --quiet" try 0 send --quiet "$from/large"
+ok "send --quiet says nothing" silent
+printf y >"$from/-one"
+ok "send of another file of that name" try 1 send "$from/-one" "$from/large"
+ok "send: says so" complains "$from/-one: refused: another file of that name is there"
+ok "send: the other file is not troubled" says "large: there already"
+ok "the old one stays" grep -qx x "$to/-one"
+ok "send --force" try 0 send --force "$from/-one"
+ok "it was replaced" same -one
+printf z >"$from/c"$'\033'"x"
+printf z >"$from/y.part"
+ok "send of bad names" try 1 send "$from/c"$'\033'"x" "$from/y.part"
+ok "send: a control character" complains "refused: its name has a control character in it"
+ok "send: a part" complains "y.part: refused: its name ends in .part"
+ok "bad names are not there" test "$(find "$to" -mindepth 1 -printf x)" = xxx
+head -c 1000000 "$from/large" >"$to/again.part"
+ln "$from/large" "$from/again"
+ok "send goes on where it was" try 0 send --json "$from/again"
+ok "send: had so much" says '"bytes":3000000,"had_bytes":1000000,"done_bytes":3000000'
+ok "and it is the file" same again
+head -c 1000000 /dev/zero >"$to/anew.part"
+ln "$from/large" "$from/anew"
+ok "send over other bytes" try 0 send --json "$from/anew"
+ok "send: had none of it" says '"had_bytes":0,"done_bytes":3000000'
+ok "and it is the file" same anew
+ln -s "$dir/elsewhere" "$to/via"
+printf v >"$from/via"
+ok "send does not follow a link" try 1 send --force "$from/via"
+ok "nothing is where the link points" test ! -e "$dir/elsewhere"
+truncate -s 40000000 "$from/sparse"
+printf end >>"$from/sparse"
+ok "send of a sparse file" try 0 send --json "$from/sparse"
+ok "the sparse one" same sparse
+ok "its zeros were not sent" grep -qE '"sent_bytes":[0-9]{1,5}[}]' "$dir/out"
+kill -INT "$receiver"
+wait "$receiver"
+ok "recv ends by SIGINT" test $? = 0
+ok "recv told of each" test "$(grep -c '"outcome":"received"' "$dir/received")" = 7
+ok "recv told of what was there" test "$(grep -c '"outcome":"same"' "$dir/received")" = 3
+ok "recv told of failures" test "$(grep -c '"outcome":"failed"' "$dir/received")" = 4
+"$hawser" recv --key "$dir/key" --port $port --anyone --once "$to" >"$dir/received" 2>"$dir/listener" &
+receiver=$!
+pids+=("$receiver")
+ok "recv --once listens" wait_for grep -q "listening on UDP port $port" "$dir/listener"
+ok "recv --anyone is said clearly" wait_for grep -q "anyone who knows that key may send files into $to" "$dir/listener"
+ok "send to anyone" try 1 timeout 60 "$hawser" send --force "$from/-one" "$from/via" "$here" "$at"
+wait "$receiver"
+ok "recv --once ends, and says that a file failed" test $? = 1
+printf z >"$from/-one"
+"$hawser" recv --key "$dir/key" --port $port --anyone --once "$to" >"$dir/received" 2>"$dir/listener" &
+receiver=$!
+pids+=("$receiver")
+ok "recv --once listens" wait_for grep -q "listening on UDP port $port" "$dir/listener"
+ok "anyone's --force" try 1 timeout 60 "$hawser" send --force "$from/-one" "$here" "$at"
+ok "means nothing" complains "refused: another file of that name is there"
+wait "$receiver"
 
 # --- no daemon ---
 ok "status without a daemon" try 1 "$hawser" status "$control"
