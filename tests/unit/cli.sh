@@ -58,13 +58,13 @@ wait_for() {
 ok "no verb is a usage error" try 2 "$hawser"
 ok "help" try 0 "$hawser" help
 cp "$dir/out" "$dir/help"
-for verb in help version keygen pubkey check up down status why link pipe send recv doctor lab bench; do
+for verb in help version keygen pubkey check up down status why link pipe send recv ping doctor lab bench; do
     ok "help lists $verb" grep -q "^  $verb " "$dir/help"
     ok "$verb --help" try 0 "$hawser" "$verb" --help
     ok "$verb --help gives its usage" says "usage: hawser $verb"
     ok "the manual has $verb" grep -q "^\.B $verb" "$source/man/hawser.1"
 done
-for verb in agent forward portal top run ping id realm slice resolve publish get dmux sim bugreport; do
+for verb in agent forward portal top run id realm slice resolve publish get dmux sim bugreport; do
     ok "$verb is a usage error" try 2 "$hawser" "$verb"
     ok "$verb says why" complains "hawser $verb: not built in this version"
     ok "help does not promise $verb" test -z "$(grep "^  $verb " "$dir/help")"
@@ -85,6 +85,9 @@ ok "recv: not a key" try 2 "$hawser" recv --allow nonsense "$dir"
 ok "recv: too many keys" try 2 "$hawser" recv "${many[@]}" "$dir"
 ok "recv: says so" complains "found more than 64 keys"
 ok "recv: not a folder" try 1 "$hawser" recv --anyone "$0"
+ok "ping without addresses" try 2 "$hawser" ping nonsense
+ok "ping: not a key" try 2 "$hawser" ping nonsense 127.0.0.1:1
+ok "ping: not a number" try 2 "$hawser" ping --count 1.5 nonsense 127.0.0.1:1
 ok "unknown verb" try 2 "$hawser" stauts
 ok "unknown verb: a suggestion" complains "did you mean status?"
 ok "unknown option" try 2 "$hawser" status --jsno
@@ -222,6 +225,11 @@ printf end >>"$from/sparse"
 ok "send of a sparse file" try 0 send --json "$from/sparse"
 ok "the sparse one" same sparse
 ok "its zeros were not sent" grep -qE '"sent_bytes":[0-9]{1,5}[}]' "$dir/out"
+ok "ping" try 0 timeout 60 "$hawser" ping --key "$dir/peer" --count 2 --interval .1 "$here" "$at"
+ok "ping: a path" grep -qE "^2  host +$at +active +[0-9.]+ ms  jitter [0-9.]+ ms  loss 0 %  rate " "$dir/out"
+ok "ping: a summary" says "host $at: 2 sent, 2 answered, 0 % lost, rtt min/avg/max/mdev "
+ok "ping --json" try 0 timeout 60 "$hawser" ping --key "$dir/peer" --count 1 --json "$here" "$at"
+ok "ping --json is an object" says '{"ok":true,"paths":[{"link":"host","remote":"'"$at"'","state":"active","sent":1,"answered":1,'
 kill -INT "$receiver"
 wait "$receiver"
 ok "recv ends by SIGINT" test $? = 0
@@ -233,6 +241,7 @@ receiver=$!
 pids+=("$receiver")
 ok "recv --once listens" wait_for grep -q "listening on UDP port $port" "$dir/listener"
 ok "recv --anyone is said clearly" wait_for grep -q "anyone who knows that key may send files into $to" "$dir/listener"
+ok "recv --once does not end by a ping" try 0 timeout 60 "$hawser" ping --count 1 "$here" "$at"
 ok "send to anyone" try 1 timeout 60 "$hawser" send --force "$from/-one" "$from/via" "$here" "$at"
 wait "$receiver"
 ok "recv --once ends, and says that a file failed" test $? = 1
