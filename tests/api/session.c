@@ -1,114 +1,10 @@
-/* libhawser over this host's loopback: both ends in one process, which polls them as a program would. */
-#include "hawser/session.h"
-#include "tests/unit/test.h"
+/* libhawser over this host's loopback: both ends in one process. */
+#include "tests/api/pair.h"
 
-#include <arpa/inet.h>
-#include <errno.h>
-#include <netinet/in.h>
-#include <poll.h>
 #include <stdbool.h>
 #include <string.h>
 #include <sys/random.h>
 #include <time.h>
-#include <unistd.h>
-
-struct pair {
-    struct hws_session *listener, *client, *server;
-    uint16_t port;
-};
-
-static struct sockaddr_in loopback(uint16_t port)
-{
-    return (struct sockaddr_in){
-        .sin_family = AF_INET,
-        .sin_port = htons(port),
-        .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
-    };
-}
-
-/* Waits for either, as poll and timers allow, and lets both work. */
-static void turn(struct pair *p)
-{
-    struct hws_session *s[] = { p->listener, p->client };
-    struct pollfd fds[2];
-    int ms = 1000;
-
-    for (int i = 0; i < 2; i++) {
-        int t = hws_session_timeout(s[i]);
-
-        fds[i] = (struct pollfd){ .fd = hws_session_fd(s[i]), .events = POLLIN };
-        if (t >= 0 && t < ms)
-            ms = t;
-    }
-    poll(fds, 2, ms);
-    for (int i = 0; i < 2; i++)
-        assert_int_equal(hws_session_process(s[i]), 0);
-}
-
-static uint16_t listen_somewhere(struct hws_session *l)
-{
-    struct sockaddr_in at = loopback(0);
-
-    for (uint16_t port = 20000 + (uint16_t)(getpid() % 20000); port < 60000; port++) {
-        int r;
-
-        assert_int_equal(hws_session_bind(l, (struct sockaddr *)&at, port), 0);
-        r = hws_session_listen(l);
-        if (r == 0)
-            return port;
-        assert_int_equal(r, -EADDRINUSE);
-    }
-    fail_msg("no port is free");
-    return 0;
-}
-
-/* A client of that listener, which begins to call. */
-static struct hws_session *call(struct hws_session *listener, uint16_t port, const char *secret)
-{
-    const struct hws_options o = { .size = sizeof(o), .flags = HWS_NONBLOCK, .secret = secret };
-    struct sockaddr_in at = loopback(port);
-    const struct sockaddr *addresses[] = { (struct sockaddr *)&at };
-    char key[HWS_KEY_SIZE];
-    struct hws_session *s;
-
-    assert_int_equal(hws_session_key(listener, key), 0);
-    assert_int_equal(hws_session_socket(&o, &s), 0);
-    assert_int_equal(hws_session_connect(s, key, addresses, 1), 0);
-    return s;
-}
-
-static struct pair connect_pair(uint32_t fairness, uint32_t congestion)
-{
-    const struct hws_options o = {
-        .size = sizeof(o), .flags = HWS_NONBLOCK, .fairness = fairness, .congestion = congestion
-    };
-    char key[HWS_KEY_SIZE], other[HWS_KEY_SIZE];
-    struct pair p = { 0 };
-
-    assert_int_equal(hws_session_socket(&o, &p.listener), 0);
-    p.port = listen_somewhere(p.listener);
-    assert_int_equal(hws_session_accept(p.listener, &p.server), -EAGAIN);
-    p.client = call(p.listener, p.port, NULL);
-    assert_int_equal(hws_session_key(p.listener, key), 0);
-    for (int i = 0; i < 1000 && hws_session_accept(p.listener, &p.server) == -EAGAIN; i++)
-        turn(&p);
-    assert_non_null(p.server);
-    while (!(hws_session_events(p.client) & HWS_CONNECTED))
-        turn(&p);
-    assert_int_equal(hws_session_peer_key(p.client, other), 0);
-    assert_string_equal(other, key);
-    assert_int_equal(hws_session_key(p.client, key), 0);
-    assert_int_equal(hws_session_peer_key(p.server, other), 0);
-    assert_string_equal(other, key);
-    return p;
-}
-
-static void close_pair(struct pair *p)
-{
-    hws_session_close(p->client);
-    hws_session_close(p->server);
-    hws_session_close(p->listener);
-}
 
 static uint8_t byte_at(uint64_t at)
 {
@@ -156,7 +52,7 @@ static void exchange(struct pair *p, uint64_t total)
 
 static void test_both_ways(void **state)
 {
-    struct pair p = connect_pair(0, 0);
+    struct pair p = connect_pair();
     struct hws_path path;
 
     exchange(&p, 20000000);
@@ -177,7 +73,7 @@ static void test_messages(void **state)
     static const size_t sizes[] = { 0, 1, 1400, 65536, HWS_MESSAGE_MAX, 5 };
     static uint8_t buf[HWS_MESSAGE_MAX];
     const struct hws_message timed = { .lifetime_ms = 60000 };
-    struct pair p = connect_pair(0, 0);
+    struct pair p = connect_pair();
     struct hws_session *s[] = { p.client, p.server };
     struct hws_received m;
     size_t sent[2] = { 0 }, got[2] = { 0 };
@@ -225,7 +121,7 @@ static void test_messages(void **state)
 static void test_bad_messages(void **state)
 {
     static uint8_t buf[HWS_MESSAGE_MAX + 1];
-    struct pair p = connect_pair(0, 0);
+    struct pair p = connect_pair();
     struct hws_message m = { .flags = 4 };
 
     assert_int_equal(hws_session_send(p.client, buf, sizeof(buf), NULL, 0), -EMSGSIZE);
@@ -249,7 +145,7 @@ static void test_bad_messages(void **state)
 /* Each probe is a measurement of its own, of a path that carries nothing else. */
 static void test_probe(void **state)
 {
-    struct pair p = connect_pair(0, 0);
+    struct pair p = connect_pair();
     struct hws_path path;
 
     for (uint64_t round = 1; round <= 3; round++) {
@@ -268,7 +164,7 @@ static void test_probe(void **state)
 
 static void test_only_an_end(void **state)
 {
-    struct pair p = connect_pair(0, 0);
+    struct pair p = connect_pair();
 
     exchange(&p, 0);
     close_pair(&p);
@@ -276,7 +172,7 @@ static void test_only_an_end(void **state)
 
 static void test_the_peer_closes(void **state)
 {
-    struct pair p = connect_pair(0, 0);
+    struct pair p = connect_pair();
     char buf[10];
     ssize_t n;
 
@@ -311,7 +207,7 @@ static void spend(struct pair *p, int ms)
 /* The listener goes: what it accepted goes on, and nobody else gets an answer. */
 static void test_the_listener_closes(void **state)
 {
-    struct pair p = connect_pair(0, 0), q = { 0 };
+    struct pair p = connect_pair(), q = { 0 };
 
     q.client = call(p.listener, p.port, NULL);
     hws_session_close(p.listener);
@@ -343,7 +239,7 @@ static void make_secret(char ret[HWS_KEY_SIZE])
 /* One key, two sessions: whatever is written is read, or the writer is told. */
 static void test_one_key_twice(void **state)
 {
-    struct pair p = connect_pair(0, 0), q = { .listener = p.listener };
+    struct pair p = connect_pair(), q = { .listener = p.listener };
     struct hws_session *first, *second;
     char buf[10], key[HWS_KEY_SIZE], secret[HWS_KEY_SIZE];
     ssize_t n;
@@ -392,7 +288,7 @@ static void test_fairness(void **state)
     };
 
     for (size_t i = 0; i < sizeof(c) / sizeof(c[0]); i++) {
-        struct pair p = connect_pair(c[i].fairness, c[i].congestion);
+        struct pair p = connect_fairly(c[i].fairness, c[i].congestion);
         struct hws_path path;
 
         exchange(&p, 300000);

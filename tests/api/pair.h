@@ -1,0 +1,116 @@
+/* tests/api/pair.h - a listener and a client over this host's loopback, in one process, which polls them as a program
+ * would. */
+#pragma once
+
+#include "hawser/session.h"
+#include "tests/unit/test.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <unistd.h>
+
+struct pair {
+    struct hws_session *listener, *client, *server;
+    uint16_t port;
+};
+
+static inline struct sockaddr_in loopback(uint16_t port)
+{
+    return (struct sockaddr_in){
+        .sin_family = AF_INET,
+        .sin_port = htons(port),
+        .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+    };
+}
+
+/* Waits for either, as poll and timers allow, and lets both work. */
+static inline void turn(struct pair *p)
+{
+    struct hws_session *s[] = { p->listener, p->client };
+    struct pollfd fds[2];
+    int ms = 1000;
+
+    for (int i = 0; i < 2; i++) {
+        int t = hws_session_timeout(s[i]);
+
+        fds[i] = (struct pollfd){ .fd = hws_session_fd(s[i]), .events = POLLIN };
+        if (t >= 0 && t < ms)
+            ms = t;
+    }
+    poll(fds, 2, ms);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(hws_session_process(s[i]), 0);
+}
+
+static inline uint16_t listen_somewhere(struct hws_session *l)
+{
+    struct sockaddr_in at = loopback(0);
+
+    for (uint16_t port = 20000 + (uint16_t)(getpid() % 20000); port < 60000; port++) {
+        int r;
+
+        assert_int_equal(hws_session_bind(l, (struct sockaddr *)&at, port), 0);
+        r = hws_session_listen(l);
+        if (r == 0)
+            return port;
+        assert_int_equal(r, -EADDRINUSE);
+    }
+    fail_msg("no port is free");
+    return 0;
+}
+
+/* A client of that listener, which begins to call. */
+static inline struct hws_session *call(struct hws_session *listener, uint16_t port, const char *secret)
+{
+    const struct hws_options o = { .size = sizeof(o), .flags = HWS_NONBLOCK, .secret = secret };
+    struct sockaddr_in at = loopback(port);
+    const struct sockaddr *addresses[] = { (struct sockaddr *)&at };
+    char key[HWS_KEY_SIZE];
+    struct hws_session *s;
+
+    assert_int_equal(hws_session_key(listener, key), 0);
+    assert_int_equal(hws_session_socket(&o, &s), 0);
+    assert_int_equal(hws_session_connect(s, key, addresses, 1), 0);
+    return s;
+}
+
+/* The listener's end sends by that fairness and congestion control. */
+static inline struct pair connect_fairly(uint32_t fairness, uint32_t congestion)
+{
+    const struct hws_options o = {
+        .size = sizeof(o), .flags = HWS_NONBLOCK, .fairness = fairness, .congestion = congestion
+    };
+    char key[HWS_KEY_SIZE], other[HWS_KEY_SIZE];
+    struct pair p = { 0 };
+
+    assert_int_equal(hws_session_socket(&o, &p.listener), 0);
+    p.port = listen_somewhere(p.listener);
+    assert_int_equal(hws_session_accept(p.listener, &p.server), -EAGAIN);
+    p.client = call(p.listener, p.port, NULL);
+    assert_int_equal(hws_session_key(p.listener, key), 0);
+    for (int i = 0; i < 1000 && hws_session_accept(p.listener, &p.server) == -EAGAIN; i++)
+        turn(&p);
+    assert_non_null(p.server);
+    while (!(hws_session_events(p.client) & HWS_CONNECTED))
+        turn(&p);
+    assert_int_equal(hws_session_peer_key(p.client, other), 0);
+    assert_string_equal(other, key);
+    assert_int_equal(hws_session_key(p.client, key), 0);
+    assert_int_equal(hws_session_peer_key(p.server, other), 0);
+    assert_string_equal(other, key);
+    return p;
+}
+
+static inline struct pair connect_pair(void)
+{
+    return connect_fairly(HWS_FAIR_INDEPENDENT, HWS_CC_BBR);
+}
+
+static inline void close_pair(struct pair *p)
+{
+    hws_session_close(p->client);
+    hws_session_close(p->server);
+    hws_session_close(p->listener);
+}
