@@ -19,8 +19,8 @@
 #define V6_MTU_MIN 1280
 #define V4_MTU_MIN 68
 
-enum { ICMP_UNREACHABLE = 3, ICMP_NET = 0, ICMP_FRAG_NEEDED = 4, ICMP_PROHIBITED = 13 };
-enum { ICMPV6_UNREACHABLE = 1, ICMPV6_TOO_BIG = 2, ICMPV6_NO_ROUTE = 0, ICMPV6_PROHIBITED = 1 };
+enum { ICMP_UNREACHABLE = 3, ICMP_NET = 0, ICMP_HOST = 1, ICMP_FRAG_NEEDED = 4, ICMP_PROHIBITED = 13 };
+enum { ICMPV6_UNREACHABLE = 1, ICMPV6_TOO_BIG = 2, ICMPV6_NO_ROUTE = 0, ICMPV6_PROHIBITED = 1, ICMPV6_ADDRESS = 3 };
 
 /* True for messages that ask or answer; every other type, known or not, counts as an error. */
 static bool icmp_is_query(uint8_t family, uint8_t type)
@@ -128,7 +128,10 @@ int ptb_make(uint8_t *out, size_t size, const uint8_t *pkt, const struct packet_
 int unreachable_make(uint8_t *out, size_t size, const uint8_t *pkt, const struct packet_info *info,
                      const struct addr *src, enum unreachable_reason reason)
 {
-    bool prohibited = reason == UNREACHABLE_PROHIBITED;
+    static const uint8_t codes[UNREACHABLE_COUNT][2] = { [UNREACHABLE_NET] = { ICMP_NET, ICMPV6_NO_ROUTE },
+                                                         [UNREACHABLE_HOST] = { ICMP_HOST, ICMPV6_ADDRESS },
+                                                         [UNREACHABLE_PROHIBITED] = { ICMP_PROHIBITED,
+                                                                                      ICMPV6_PROHIBITED } };
 
     assert((unsigned)reason < UNREACHABLE_COUNT);
     if (src->family != info->family)
@@ -136,9 +139,8 @@ int unreachable_make(uint8_t *out, size_t size, const uint8_t *pkt, const struct
     if (!error_is_due(pkt, info, false))
         return 0;
     if (info->family == ADDR_V6)
-        return make_v6(out, size, pkt, info, src, ICMPV6_UNREACHABLE, prohibited ? ICMPV6_PROHIBITED : ICMPV6_NO_ROUTE,
-                       0);
-    return make_v4(out, size, pkt, info, src, prohibited ? ICMP_PROHIBITED : ICMP_NET, 0);
+        return make_v6(out, size, pkt, info, src, ICMPV6_UNREACHABLE, codes[reason][1], 0);
+    return make_v4(out, size, pkt, info, src, codes[reason][0], 0);
 }
 
 int ipv4_fragment_init(struct ipv4_fragment *f, const uint8_t *pkt, const struct packet_info *info, uint16_t mtu)

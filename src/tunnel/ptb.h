@@ -12,7 +12,7 @@
 #define PTB_V6_MAX 1280 /* bytes: of an ICMPv6 error (RFC 4443 2.4 c) */
 #define PTB_MAX PTB_V6_MAX
 
-enum unreachable_reason { UNREACHABLE_NET, UNREACHABLE_PROHIBITED, UNREACHABLE_COUNT };
+enum unreachable_reason { UNREACHABLE_NET, UNREACHABLE_HOST, UNREACHABLE_PROHIBITED, UNREACHABLE_COUNT };
 
 /* ICMPv4 fragmentation needed or ICMPv6 packet too big, from src (of the packet's family) to the packet's source, into
  * out (PTB_MAX bytes). mtu: 68.. for IPv4, 1280.. for IPv6 (RFC 8201: smaller ones are ignored by hosts).

@@ -70,6 +70,9 @@ static void test_unreachable(void **state)
     assert_int_equal(unreachable_make(out, sizeof(out), pkt, &info, &router4, UNREACHABLE_NET), 28 + 128);
     judge_packet(out, 28 + 128);
     assert_int_equal(get_be16(out + 20), 0x0300);
+    assert_int_equal(unreachable_make(out, sizeof(out), pkt, &info, &router4, UNREACHABLE_HOST), 28 + 128);
+    judge_packet(out, 28 + 128);
+    assert_int_equal(get_be16(out + 20), 0x0301);
     assert_int_equal(unreachable_make(out, sizeof(out), pkt, &info, &router4, UNREACHABLE_PROHIBITED), 28 + 128);
     assert_int_equal(get_be16(out + 20), 0x030d);
     assert_int_equal(get_be32(out + 24), 0);
@@ -77,6 +80,9 @@ static void test_unreachable(void **state)
     assert_int_equal(unreachable_make(out, sizeof(out), pkt, &info, &router6, UNREACHABLE_NET), 48 + 148);
     judge_packet(out, 48 + 148);
     assert_int_equal(get_be16(out + 40), 0x0100);
+    assert_int_equal(unreachable_make(out, sizeof(out), pkt, &info, &router6, UNREACHABLE_HOST), 48 + 148);
+    judge_packet(out, 48 + 148);
+    assert_int_equal(get_be16(out + 40), 0x0103);
     assert_int_equal(unreachable_make(out, sizeof(out), pkt, &info, &router6, UNREACHABLE_PROHIBITED), 48 + 148);
     assert_int_equal(get_be16(out + 40), 0x0101);
 }
