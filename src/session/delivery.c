@@ -14,16 +14,10 @@
  * Limits: places of 48 bits; RANGES_MAX holes. Sources: as delivery.h; the window is RFC 9000 section 4.1's. */
 #include "session/delivery.h"
 
+#include "base/bytes.h"
 #include "base/ranges.h"
 
 #include <errno.h>
-
-#define RING_MIN 16384 /* chosen: a dozen records */
-
-struct bytes {
-    uint8_t *data;
-    size_t capacity, capacity_max; /* powers of two */
-};
 
 struct delivery {
     bool unordered;
@@ -44,60 +38,11 @@ struct delivery {
 
 /* --- rings --- */
 
-static size_t lower_power_of_two(size_t n)
-{
-    size_t p = 1;
-
-    while (p <= n / 2)
-        p *= 2;
-    return p;
-}
-
-static void copy_in(struct bytes *b, uint64_t at, const uint8_t *data, size_t len)
-{
-    size_t from = at & (b->capacity - 1), first = MIN(len, b->capacity - from);
-
-    memcpy(b->data + from, data, first);
-    memcpy(b->data, data + first, len - first);
-}
-
-static void copy_out(const struct bytes *b, uint64_t at, uint8_t *data, size_t len)
-{
-    size_t from = at & (b->capacity - 1), first = MIN(len, b->capacity - from);
-
-    memcpy(data, b->data + from, first);
-    memcpy(data + first, b->data, len - first);
-}
-
-/* Room for the places from..to, of which those below `used` hold something. 0 or -ENOMEM. */
-static int hold(struct bytes *b, uint64_t from, uint64_t used, uint64_t to)
-{
-    struct bytes bigger = *b;
-
-    if (b->capacity >= to - from)
-        return 0;
-    for (bigger.capacity = MAX(b->capacity, (size_t)RING_MIN); bigger.capacity < to - from;)
-        bigger.capacity *= 2;
-    bigger.data = malloc(bigger.capacity);
-    if (!bigger.data)
-        return -ENOMEM;
-    /* What is kept stands in one piece or two in the old ring, and so it does in the new one. */
-    for (uint64_t at = from, n; at < used; at += n) {
-        n = MIN(used - at, b->capacity - (at & (b->capacity - 1)));
-        copy_in(&bigger, at, b->data + (at & (b->capacity - 1)), (size_t)n);
-    }
-    free(b->data);
-    *b = bigger;
-    return 0;
-}
-
+/* Small ones stay: they come and go with every message. */
 static void let_go(struct bytes *b)
 {
-    if (b->capacity <= RING_MIN)
-        return;
-    free(b->data);
-    b->data = NULL;
-    b->capacity = 0;
+    if (b->capacity > BYTES_MIN)
+        bytes_let_go(b);
 }
 
 /* Everything below `to` is done: with it what of `above` goes on from there. How far that is. */
@@ -114,7 +59,7 @@ static uint64_t follow(struct ranges *above, uint64_t to)
 
 static size_t buffer_size(size_t wanted)
 {
-    return lower_power_of_two(
+    return bytes_round_down(
         CLAMP(wanted ? wanted : DELIVERY_BUFFER_DEFAULT, (size_t)DELIVERY_WINDOW_INITIAL, (size_t)DELIVERY_BUFFER_MAX));
 }
 
@@ -136,8 +81,8 @@ void delivery_free(struct delivery *d)
 {
     if (!d)
         return;
-    free(d->out.data);
-    free(d->in.data);
+    bytes_let_go(&d->out);
+    bytes_let_go(&d->in);
     ranges_deinit(&d->acked_above);
     ranges_deinit(&d->lost);
     ranges_deinit(&d->unread);
@@ -180,10 +125,10 @@ int64_t delivery_write(struct delivery *d, const uint8_t *data, size_t len)
         return d->error ? d->error : -EPIPE;
     if (n == 0)
         return 0;
-    r = hold(&d->out, d->acked, d->written, d->written + n);
+    r = bytes_hold(&d->out, d->acked, d->written, d->written + n);
     if (r < 0)
         return r;
-    copy_in(&d->out, d->written, data, n);
+    bytes_put(&d->out, d->written, data, n);
     d->written += n;
     return (int64_t)n;
 }
@@ -238,7 +183,7 @@ int64_t delivery_read(struct delivery *d, uint8_t *buf, size_t max, uint64_t *re
         return delivery_at_end(d) ? 0 : d->error;
     r = d->unread.items[0];
     n = (size_t)MIN((uint64_t)max, r.to - r.from);
-    copy_out(&d->in, r.from, buf, n);
+    bytes_get(&d->in, r.from, buf, n);
     if (ret_at)
         *ret_at = r.from;
     take(d, r.from, r.from + n);
@@ -294,7 +239,7 @@ bool delivery_cut(struct delivery *d, size_t max, struct chunk *ret)
 void delivery_copy(const struct delivery *d, const struct chunk *c, uint8_t *out)
 {
     if (d->out.capacity >= c->len && c->len > 0)
-        copy_out(&d->out, c->at, out, c->len);
+        bytes_get(&d->out, c->at, out, c->len);
     else
         memset(out, 0, c->len); /* all of it was acknowledged, and the ring is gone */
 }
@@ -364,7 +309,7 @@ int delivery_on_chunk(struct delivery *d, const struct chunk *c, const uint8_t *
     from = MAX(from, d->read);
     if (from >= to || d->error)
         return 0;
-    r = hold(&d->in, d->read, used, to);
+    r = bytes_hold(&d->in, d->read, used, to);
     if (r == 0)
         r = ranges_add(&d->unread, from, to);
     /* An unordered reader has some of it already. */
@@ -372,7 +317,7 @@ int delivery_on_chunk(struct delivery *d, const struct chunk *c, const uint8_t *
          r == 0 && i < d->taken_above.count && d->taken_above.items[i].from < to; i++)
         r = ranges_remove(&d->unread, d->taken_above.items[i].from, d->taken_above.items[i].to);
     if (r == 0)
-        copy_in(&d->in, from, bytes + (from - c->at), (size_t)(to - from));
+        bytes_put(&d->in, from, bytes + (from - c->at), (size_t)(to - from));
     return r;
 }
 
