@@ -243,17 +243,10 @@ static struct verdicts run_all(bool others, unsigned step, uint64_t seeds)
     return all;
 }
 
-static bool few_seeds(void)
-{
-    const char *seeds = getenv("HAWSER_SIM_SEEDS"); /* few are asked for under sanitizers */
-
-    return seeds && strtoul(seeds, NULL, 10) <= 10;
-}
-
 /* With all of them 1.000 and .989 are reached. */
 static void test_groups(void **state)
 {
-    struct verdicts v = run_all(true, few_seeds() ? 7 : 1, few_seeds() ? 1 : SEEDS);
+    struct verdicts v = run_all(true, sim_brief() ? 7 : 1, sim_brief() ? 1 : SEEDS);
 
     assert_true(of(v.right, v.wrong) >= .98);
     assert_true(of(v.right, v.missed) >= .95);
@@ -263,7 +256,7 @@ static void test_groups(void **state)
  * is for the reader. */
 static void test_without_others(void **state)
 {
-    struct verdicts v = run_all(false, few_seeds() ? 13 : 3, 1);
+    struct verdicts v = run_all(false, sim_brief() ? 13 : 3, 1);
 
     assert_true(of(v.right, v.wrong) >= .9);
 }

@@ -153,8 +153,7 @@ static const char *remark(bool missed, bool known)
 static void environments_of(enum kind kind)
 {
     /* Where a few seeds are asked for (under sanitizers) a few environments do, and no mean. */
-    const char *seeds = getenv("HAWSER_SIM_SEEDS");
-    bool few = seeds && strtoul(seeds, NULL, 10) <= 10;
+    bool few = sim_brief();
     size_t step = !few ? 1 : kind == BARE ? 5 : 10, count = 0, reached = 0, failed = 0;
     const struct kind_spec *k = &kinds[kind];
     double product = 0;
