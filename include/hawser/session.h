@@ -74,8 +74,8 @@ struct hws_options {
     double loss_tolerance;         /* share of what is sent; 0: .005 */
     const char *scheduler; /* earliest (NULL), minrtt, ecf, blest, drr, jitter, redundant: src/session/carry_sched.c */
 
-    uint32_t fairness;      /* enum hws_fairness */
-    uint32_t congestion;    /* enum hws_congestion, of paths that are not coupled */
+    uint32_t fairness;   /* enum hws_fairness */
+    uint32_t congestion; /* enum hws_congestion, of paths that are not coupled */
 };
 
 /* 0, -EINVAL (an option), -EBADMSG (the secret is none), -ENOMEM or another errno. */
@@ -137,8 +137,8 @@ ssize_t hws_session_receive(struct hws_session *s, void *data, size_t len, struc
 /* Nothing more will be written or sent; reading goes on. 0 or -ENOTCONN. */
 int hws_session_finish(struct hws_session *s);
 /* Ends the session and frees it, whatever is returned. A blocking session that was not finished is, and waits until all
- * has arrived: -ETIMEDOUT if it did not within linger_ms. One that does not block drops what has not arrived: finish
- * it, and wait for HWS_FLUSHED. Accepts NULL. */
+ * has arrived: -ETIMEDOUT if it did not within linger_ms, -ECONNRESET if the peer closed before. One that does not
+ * block drops what has not arrived: finish it, and wait for HWS_FLUSHED. Accepts NULL. */
 int hws_session_close(struct hws_session *s);
 
 enum hws_events {
@@ -171,8 +171,8 @@ struct hws_path {
     double loss;                /* share */
     uint64_t sent_bytes, received_bytes;
     enum hws_congestion congestion;
-    uint32_t group; /* paths of one group share a bottleneck for what is sent; 0: none is known */
-    uint32_t probe_rtt_us;                 /* of the newest probe that was answered, less what the peer waited */
+    uint32_t group;        /* paths of one group share a bottleneck for what is sent; 0: none is known */
+    uint32_t probe_rtt_us; /* of the newest probe that was answered, less what the peer waited */
     uint64_t probes_sent, probes_answered; /* hws_session_probe */
 };
 

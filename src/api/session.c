@@ -353,8 +353,8 @@ PUBLIC ssize_t hws_session_receive(struct hws_session *s, void *data, size_t len
         return r;
     if (adus_of(s))
         n = adus_receive(adus_of(s), data, len, &u, clock_now());
-    if (n == -EAGAIN)
-        return delivery_error(d) ? delivery_error(d) : -ENODATA;
+    if (n < 0 && n != -EMSGSIZE) /* the end came after all messages, whatever happened to the session since */
+        return delivery_at_end(d) ? -ENODATA : delivery_error(d);
     if (ret && (n >= 0 || n == -EMSGSIZE)) {
         received = (struct hws_received){
             .number = u.number,
@@ -386,6 +386,15 @@ static bool flushed(const struct hws_session *s)
     return session && session_flushed(session);
 }
 
+/* All but the end, which is of no interest to a peer that has closed. */
+static bool has_arrived(const struct hws_session *s)
+{
+    struct delivery_info info;
+
+    delivery_info(delivery_of(s), &info);
+    return info.acked == info.written && (!adus_of(s) || adus_flushed(adus_of(s)));
+}
+
 /* Until all has arrived. */
 static int linger(struct hws_session *s)
 {
@@ -395,12 +404,11 @@ static int linger(struct hws_session *s)
 
     if (!d || !engine_has_been_up(s->engine))
         return 0;
-    if (delivery_error(d))
-        return flushed(s) ? 0 : delivery_error(d);
-    (void)hws_session_finish(s);
+    if (!delivery_error(d))
+        (void)hws_session_finish(s);
     while (r == 0 && !flushed(s) && !delivery_error(d))
         r = engine_wait(s->engine, limit);
-    return r == 0 && !flushed(s) ? delivery_error(d) : r;
+    return r == 0 && !has_arrived(s) ? delivery_error(d) : r;
 }
 
 PUBLIC int hws_session_close(struct hws_session *s)

@@ -113,8 +113,12 @@ static void test_messages(void **state)
         turn(&p);
     assert_int_equal(n, -ENODATA);
     assert_int_equal(hws_session_read(p.server, buf, sizeof(buf)), 0);
-    while (!(hws_session_events(p.client) & HWS_FLUSHED))
+    hws_session_close(p.client);
+    p.client = p.server; /* which works on, and has been told the end */
+    while (!(hws_session_events(p.server) & HWS_ENDED))
         turn(&p);
+    assert_int_equal(hws_session_receive(p.server, buf, sizeof(buf), NULL, 0), -ENODATA);
+    p.client = NULL;
     close_pair(&p);
 }
 
