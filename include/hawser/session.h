@@ -183,6 +183,34 @@ size_t hws_session_paths(struct hws_session *s, struct hws_path *ret, size_t siz
  * a path is waited for, the newest. Else an idle path is heard of every 5 s. 0 or -ENOTCONN. */
 int hws_session_probe(struct hws_session *s);
 
+enum hws_event_type {
+    HWS_EVENT_PATH = 1,    /* a path changed its state */
+    HWS_EVENT_REKEYED = 2, /* new keys are in use */
+};
+
+struct hws_event {
+    uint32_t type; /* enum hws_event_type; the rest is of HWS_EVENT_PATH */
+    enum hws_path_state old_state, state;
+    const char *why; /* words for the newest change, which live as long as the library */
+    char link[16];
+    struct sockaddr_storage remote;
+};
+
+/* 1 and the next thing that happened to the session, or 0: nothing more. ret: of size bytes. At most 64 are kept (of
+ * all sessions of a listener), the newest: what is so now, hws_session_paths and hws_session_events tell. */
+int hws_session_pop_event(struct hws_session *s, struct hws_event *ret, size_t size);
+
+enum hws_link_use {
+    HWS_LINK_PRIMARY,
+    HWS_LINK_SECONDARY, /* when no primary one works */
+    HWS_LINK_BACKUP,    /* when no other works */
+    HWS_LINK_NEVER,
+};
+
+/* What a client's uplink of that name is for, from now on, whether it is there or not; all are primary. 0, -EINVAL,
+ * -ENOTCONN (not a client that calls or called), -ENOSPC (8 names were said). */
+int hws_session_use_link(struct hws_session *s, const char *link, enum hws_link_use use);
+
 /* The public key of this end, or of the other: as text. 0 or -ENOTCONN. */
 int hws_session_key(const struct hws_session *s, char ret[HWS_KEY_SIZE]);
 int hws_session_peer_key(const struct hws_session *s, char ret[HWS_KEY_SIZE]);

@@ -24,6 +24,7 @@
 
 #define UPLINKS_MAX SESSION_SLOTS
 #define ARRIVALS_MAX 64
+#define EVENTS_MAX 64
 #define READ_ROUNDS 8     /* batches of a socket a call */
 #define OUTPUTS_MAX 512   /* trains a call: as hawserd */
 #define POOL_PKTS 16384   /* chosen: 22 MB in flight; a header each, what is not used is not touched */
@@ -59,6 +60,13 @@ struct engine {
     unsigned arrivals_head, arrivals_count;
     uint8_t taken[NODE_PEERS_MAX / 8];  /* a bit each: somebody holds the peer's session, */
     uint8_t queued[NODE_PEERS_MAX / 8]; /* or it is among the arrivals */
+    struct link_use {
+        char name[LINK_NAME_MAX + 1];
+        uint8_t tier;
+    } uses[UPLINKS_MAX];
+    unsigned uses_count;
+    struct engine_event events[EVENTS_MAX]; /* the oldest first */
+    unsigned events_count;
     instant processed_at;
     uint8_t *out;
 };
@@ -219,6 +227,45 @@ static void drop_uplink(struct engine *e, struct uplink *u, instant now)
     memset(u, 0, sizeof(*u));
 }
 
+static struct link_use *find_use(struct engine *e, const char *name)
+{
+    for (unsigned i = 0; i < e->uses_count; i++)
+        if (strcmp(e->uses[i].name, name) == 0)
+            return &e->uses[i];
+    return NULL;
+}
+
+static uint8_t tier_of(struct engine *e, const char *name)
+{
+    const struct link_use *use = find_use(e, name);
+
+    return use ? use->tier : TIER_PRIMARY;
+}
+
+int engine_set_tier(struct engine *e, const char *link, enum link_tier tier)
+{
+    struct link_use *use = find_use(e, link);
+    instant now = clock_now();
+
+    if (!use && e->uses_count == ARRAY_LEN(e->uses))
+        return -ENOSPC;
+    if (!use) {
+        use = &e->uses[e->uses_count++];
+        snprintf(use->name, sizeof(use->name), "%s", link);
+    }
+    use->tier = (uint8_t)tier;
+    for (unsigned i = 0; i < UPLINKS_MAX; i++) {
+        struct uplink *u = &e->uplinks[i];
+        struct node_uplink fresh = u->node;
+
+        fresh.tier = (uint8_t)tier;
+        if (fresh.link > 0 && strcmp(fresh.name, link) == 0)
+            tell(e, u, &fresh, now);
+    }
+    engine_flush(e);
+    return 0;
+}
+
 struct refresh {
     struct engine *e;
     instant now;
@@ -251,6 +298,7 @@ static bool refresh_link(void *ctx, const struct nlmon_link *l)
     memcpy(fresh.name, l->name, sizeof(fresh.name));
     fresh.weight = 100;
     fresh.tcp = NODE_TCP_NO;
+    fresh.tier = tier_of(e, l->name);
     fresh.address_hash = nlmon_link_address_hash(l);
     for (unsigned v6 = 0; v6 < 2; v6++) {
         struct udp_options o = { .family = v6 ? ADDR_V6 : ADDR_V4, .interface = l->name };
@@ -290,6 +338,7 @@ static int use_whole_host(struct engine *e, instant now)
     memset(&fresh, 0, sizeof(fresh));
     fresh.link = 1;
     snprintf(fresh.name, sizeof(fresh.name), WHOLE_HOST);
+    fresh.tier = tier_of(e, WHOLE_HOST);
     fresh.weight = 100;
     fresh.tcp = NODE_TCP_NO;
     for (unsigned v6 = 0; v6 < 2; v6++) {
@@ -402,11 +451,54 @@ static void send_all(struct engine *e, instant now)
         send_one(e, &tx, now);
 }
 
+static void drop_event(struct engine *e, unsigned i)
+{
+    e->events_count--;
+    memmove(&e->events[i], &e->events[i + 1], (e->events_count - i) * sizeof(e->events[0]));
+}
+
+static void keep_event(struct engine *e, const struct node_event *ev, instant now)
+{
+    const struct session *s = node_peer_session(e->node, ev->peer);
+    struct engine_event *kept;
+
+    if (!s || (ev->type != NODE_PATH_STATE && ev->type != NODE_PEER_REKEYED))
+        return;
+    if (e->events_count == EVENTS_MAX)
+        drop_event(e, 0);
+    kept = &e->events[e->events_count++];
+    *kept = (struct engine_event){ .node = *ev };
+    if (ev->type == NODE_PATH_STATE)
+        session_path_info(s, ev->slot, now, &kept->path);
+}
+
+bool engine_pop_event(struct engine *e, unsigned peer, struct engine_event *ret)
+{
+    for (unsigned i = 0; i < e->events_count; i++) {
+        if (e->events[i].node.peer != peer)
+            continue;
+        *ret = e->events[i];
+        drop_event(e, i);
+        return true;
+    }
+    return false;
+}
+
+/* Of a session that is over, so that the next one in its place has none of them. */
+static void drop_events(struct engine *e, unsigned peer)
+{
+    struct engine_event ev;
+
+    while (engine_pop_event(e, peer, &ev))
+        ;
+}
+
 static void take_events(struct engine *e, instant now)
 {
     struct node_event ev;
 
     while (node_pop_event(e->node, &ev)) {
+        keep_event(e, &ev, now);
         if (ev.type != NODE_PEER_UP || !ev.fresh)
             continue;
         e->been_up = true;
@@ -420,6 +512,7 @@ static void take_events(struct engine *e, instant now)
             node_peer_close(e->node, ev.peer);
             send_all(e, now);
             node_peer_forget(e->node, ev.peer);
+            drop_events(e, ev.peer);
         } else {
             e->arrivals[(e->arrivals_head + e->arrivals_count++) % ARRIVALS_MAX] = ev.peer;
             set_bit(e->queued, ev.peer, true);
@@ -585,6 +678,7 @@ void engine_give_back(struct engine *e, unsigned peer)
     engine_flush(e); /* what it has still to say */
     set_bit(e->taken, peer, false);
     node_peer_forget(e->node, peer);
+    drop_events(e, peer);
 }
 
 int engine_tick(struct engine *e)

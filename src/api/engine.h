@@ -27,6 +27,17 @@ MUST_CHECK int engine_listen(struct engine *e, const struct addr *local, uint16_
 /* A client's way to these endpoints: every uplink, or the whole host if none leads there. 0 or -errno. */
 MUST_CHECK int engine_connect(struct engine *e, const struct peer_key *peer, const struct endpoint *at, size_t count);
 
+/* A client's: what the uplink of that name is for, now and whenever it comes. 0, or -ENOSPC: that of 8 others was said.
+ */
+MUST_CHECK int engine_set_tier(struct engine *e, const char *link, enum link_tier tier);
+/* What happened to a path of this peer's session, or to its keys, when it did. */
+struct engine_event {
+    struct node_event node; /* NODE_PATH_STATE or NODE_PEER_REKEYED */
+    struct session_path_info path;
+};
+/* True and the oldest of this peer. At most 64 wait, of all peers; the oldest goes when there are more. */
+bool engine_pop_event(struct engine *e, unsigned peer, struct engine_event *ret);
+
 struct node *engine_node(struct engine *e);
 int engine_fd(const struct engine *e);
 /* Reads what has come, does what is due, sends. 0 or -errno. */

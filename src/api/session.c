@@ -500,14 +500,15 @@ static enum hws_congestion congestion_of(enum cc control)
     return HWS_CC_BBR;
 }
 
+static const enum hws_path_state states[PATH_STATE_COUNT] = {
+    [PATH_PROBING] = HWS_PATH_PROBING,
+    [PATH_ACTIVE] = HWS_PATH_ACTIVE,
+    [PATH_SUSPECTED] = HWS_PATH_SUSPECTED,
+    [PATH_DOWN] = HWS_PATH_DOWN,
+};
+
 PUBLIC size_t hws_session_paths(struct hws_session *s, struct hws_path *ret, size_t size, size_t max)
 {
-    static const enum hws_path_state states[PATH_STATE_COUNT] = {
-        [PATH_PROBING] = HWS_PATH_PROBING,
-        [PATH_ACTIVE] = HWS_PATH_ACTIVE,
-        [PATH_SUSPECTED] = HWS_PATH_SUSPECTED,
-        [PATH_DOWN] = HWS_PATH_DOWN,
-    };
     struct session *session = session_of(s);
     struct session_path_info i;
     size_t count = 0;
@@ -545,6 +546,40 @@ PUBLIC int hws_session_probe(struct hws_session *s)
     if (r == 0)
         engine_flush(s->engine);
     return r;
+}
+
+PUBLIC int hws_session_pop_event(struct hws_session *s, struct hws_event *ret, size_t size)
+{
+    struct hws_event known = { .type = HWS_EVENT_REKEYED };
+    struct engine_event ev;
+
+    if (!s || !ret || !session_of(s) || !engine_pop_event(s->engine, s->peer, &ev))
+        return 0;
+    if (ev.node.type == NODE_PATH_STATE) {
+        known.type = HWS_EVENT_PATH;
+        known.old_state = states[ev.node.old_state];
+        known.state = ev.path.link_down ? HWS_PATH_DOWN : states[ev.path.metrics.state];
+        known.why = path_why_name(ev.path.metrics.why);
+        memcpy(known.link, ev.path.link, sizeof(known.link));
+        sockaddr_from_endpoint(&ev.path.at.remote, 0, &known.remote);
+    }
+    memset(ret, 0, size);
+    memcpy(ret, &known, MIN(size, sizeof(known)));
+    return 1;
+}
+
+PUBLIC int hws_session_use_link(struct hws_session *s, const char *link, enum hws_link_use use)
+{
+    static const enum link_tier tiers[] = {
+        [HWS_LINK_PRIMARY] = TIER_PRIMARY,
+        [HWS_LINK_SECONDARY] = TIER_SECONDARY,
+        [HWS_LINK_BACKUP] = TIER_BACKUP,
+        [HWS_LINK_NEVER] = TIER_NEVER,
+    };
+
+    if (!s || !link || *link == '\0' || strlen(link) > LINK_NAME_MAX || (unsigned)use >= ARRAY_LEN(tiers))
+        return -EINVAL;
+    return s->kind == KIND_CLIENT ? engine_set_tier(s->engine, link, tiers[use]) : -ENOTCONN;
 }
 
 PUBLIC int hws_session_key(const struct hws_session *s, char ret[HWS_KEY_SIZE])

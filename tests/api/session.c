@@ -166,6 +166,53 @@ static void test_probe(void **state)
     close_pair(&p);
 }
 
+/* Lets both work for so long, ms. */
+static void spend(struct pair *p, int ms)
+{
+    struct timespec now, end;
+
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    end.tv_sec += (end.tv_nsec / 1000000 + ms) / 1000;
+    end.tv_nsec = (end.tv_nsec / 1000000 + ms) % 1000 * 1000000;
+    do {
+        turn(p);
+        clock_gettime(CLOCK_MONOTONIC, &now);
+    } while (now.tv_sec < end.tv_sec || (now.tv_sec == end.tv_sec && now.tv_nsec < end.tv_nsec));
+}
+
+/* A path that is measured, and a link that is not to be used. */
+static void test_events_and_links(void **state)
+{
+    struct pair p = connect_pair();
+    struct hws_event ev = { 0 };
+    struct hws_path path;
+
+    do
+        turn(&p);
+    while (!hws_session_pop_event(p.client, &ev, sizeof(ev)) || ev.type != HWS_EVENT_PATH ||
+           ev.state != HWS_PATH_ACTIVE);
+    assert_int_equal(ev.old_state, HWS_PATH_PROBING);
+    assert_string_equal(ev.link, "host");
+    assert_true(ev.why && *ev.why);
+    assert_int_equal(hws_session_use_link(p.client, "host", HWS_LINK_NEVER), 0);
+    assert_int_equal(hws_session_use_link(p.client, "not there", HWS_LINK_BACKUP), 0);
+    assert_int_equal(hws_session_write(p.client, "x", 1), 1);
+    spend(&p, 300);
+    assert_false(hws_session_events(p.server) & HWS_READABLE); /* it waits */
+    assert_int_equal(hws_session_use_link(p.client, "host", HWS_LINK_BACKUP), 0);
+    while (!(hws_session_events(p.server) & HWS_READABLE))
+        turn(&p);
+    assert_int_equal(hws_session_paths(p.client, &path, sizeof(path), 1), 1);
+    assert_int_equal(hws_session_use_link(p.client, "a name that is too long", HWS_LINK_NEVER), -EINVAL);
+    assert_int_equal(hws_session_use_link(p.client, "host", (enum hws_link_use)4), -EINVAL);
+    assert_int_equal(hws_session_use_link(p.server, "host", HWS_LINK_NEVER), -ENOTCONN);
+    for (int i = 0; i < 6; i++)
+        assert_int_equal(hws_session_use_link(p.client, (char[]){ 'a', (char)('0' + i), '\0' }, HWS_LINK_NEVER), 0);
+    assert_int_equal(hws_session_use_link(p.client, "ninth", HWS_LINK_NEVER), -ENOSPC);
+    assert_int_equal(hws_session_pop_event(p.listener, &ev, sizeof(ev)), 0);
+    close_pair(&p);
+}
+
 static void test_only_an_end(void **state)
 {
     struct pair p = connect_pair();
@@ -192,20 +239,6 @@ static void test_the_peer_closes(void **state)
     assert_int_equal(hws_session_read(p.client, buf, sizeof(buf)), -ECONNRESET);
     assert_true(hws_session_events(p.client) & HWS_ENDED);
     close_pair(&p);
-}
-
-/* Lets both work for so long, ms. */
-static void spend(struct pair *p, int ms)
-{
-    struct timespec now, end;
-
-    clock_gettime(CLOCK_MONOTONIC, &end);
-    end.tv_sec += (end.tv_nsec / 1000000 + ms) / 1000;
-    end.tv_nsec = (end.tv_nsec / 1000000 + ms) % 1000 * 1000000;
-    do {
-        turn(p);
-        clock_gettime(CLOCK_MONOTONIC, &now);
-    } while (now.tv_sec < end.tv_sec || (now.tv_sec == end.tv_sec && now.tv_nsec < end.tv_nsec));
 }
 
 /* The listener goes: what it accepted goes on, and nobody else gets an answer. */
@@ -361,11 +394,17 @@ static void test_misuse(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_messages),        cmocka_unit_test(test_bad_messages),
-        cmocka_unit_test(test_both_ways),       cmocka_unit_test(test_only_an_end),
-        cmocka_unit_test(test_the_peer_closes), cmocka_unit_test(test_the_listener_closes),
-        cmocka_unit_test(test_one_key_twice),   cmocka_unit_test(test_fairness),
-        cmocka_unit_test(test_probe),           cmocka_unit_test(test_misuse),
+        cmocka_unit_test(test_messages),
+        cmocka_unit_test(test_bad_messages),
+        cmocka_unit_test(test_events_and_links),
+        cmocka_unit_test(test_both_ways),
+        cmocka_unit_test(test_only_an_end),
+        cmocka_unit_test(test_the_peer_closes),
+        cmocka_unit_test(test_the_listener_closes),
+        cmocka_unit_test(test_one_key_twice),
+        cmocka_unit_test(test_fairness),
+        cmocka_unit_test(test_probe),
+        cmocka_unit_test(test_misuse),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
