@@ -9,7 +9,7 @@
 #include "base/pbuf.h"
 #include "path/rate.h"
 
-#define PATH_INFLIGHT_MIN 256
+#define PATH_INFLIGHT_MIN 32    /* chosen: probes and acknowledgements of an idle path; it grows within a round trip */
 #define PATH_INFLIGHT_MAX 65536 /* chosen: 10 Gbit/s x 73 ms of 1400-byte records; 6 MB */
 
 #define INFLIGHT_KEPT 8 /* chosen: about as many flows hear at once that they are too large */

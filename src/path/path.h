@@ -73,7 +73,7 @@ struct path_ack_result {
     uint64_t newest_acked; /* counter */
 };
 
-/* NULL when out of memory. The in-flight log starts at 256 records and grows by doubling to PATH_INFLIGHT_MAX. */
+/* NULL when out of memory. The in-flight log starts at 32 records and grows by doubling to PATH_INFLIGHT_MAX. */
 struct path *path_new(const struct path_options *o, instant now);
 /* Accepts NULL; gives back every packet buffer it holds. */
 void path_free(struct path *p);

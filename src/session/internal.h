@@ -114,7 +114,7 @@ struct spath {
     struct locator_pair old_at;
     instant migrate_deadline;
     struct pbuf *stash; /* numbered, popped, and did not fit the datagram before */
-    struct dup dup[DUP_MAX];
+    struct dup *dup;    /* DUP_MAX; NULL: there never was one */
     unsigned dup_head, dup_count;
 };
 
@@ -161,6 +161,16 @@ struct reinjection {
     unsigned head, count;
 };
 
+/* What a session of packets has, and one of an application does not need. */
+struct packets {
+    struct flowq *flowq;
+    struct reseq *reseq;
+    struct replay_seq seqs;
+    struct reinjection reinject[FLOW_CLASS_COUNT];
+    struct session_packet deliver[DELIVER_MAX]; /* none has an owner */
+    unsigned deliver_head, deliver_count;
+};
+
 struct session {
     struct session_options o;
     struct handshake_mask peer_mask;
@@ -183,8 +193,7 @@ struct session {
     uint8_t tokens[SESSION_SLOTS][RESET_TOKEN_LEN];
     bool has_token[SESSION_SLOTS];
 
-    struct flowq *flowq;
-    struct reseq *reseq;
+    struct packets *packets;   /* or NULL: it has a delivery */
     struct delivery *delivery; /* or NULL */
     struct adus *adus;         /* or NULL: no unit was sent or came yet */
     struct adu_options adu_options;
@@ -196,11 +205,9 @@ struct session {
     } unsaid;
     bool ecf_waits; /* carry_sched.c */
     int64_t drr_deficit[SESSION_SLOTS];
-    struct replay_seq seqs;
     struct stream *stream;
     uint64_t tx_seq, rx_seq_high;
     struct session_target targets[SESSION_TARGETS];
-    struct reinjection reinject[FLOW_CLASS_COUNT];
     uint8_t parked; /* slots that stripes are better without */
     bool narrow;    /* some path carries less than RECORD_MAX */
     struct pbuf *too_big[TOO_BIG_MAX];
@@ -209,9 +216,6 @@ struct session {
     struct joining joining[JOINING_MAX];
     struct sbd_groups groups;
     uint8_t fastest; /* slot, for smallest-delay with hysteresis */
-
-    struct session_packet deliver[DELIVER_MAX]; /* none has an owner */
-    unsigned deliver_head, deliver_count;
 
     struct session_event events[EVENTS_MAX];
     unsigned events_head, events_count;
@@ -276,7 +280,7 @@ void park_refresh(struct session *s, const struct path_metrics m[SESSION_SLOTS],
 /* fairness.c */
 enum cc fairness_control(const struct session *s, unsigned slot); /* that this path is to have */
 void fairness_refresh(struct session *s, unsigned slot);          /* before its path takes in an acknowledgement */
-void fairness_regroup(struct session *s, instant now); /* as bottlenecks are found to be shared */
+void fairness_regroup(struct session *s, instant now);            /* as bottlenecks are found to be shared */
 
 /* carry.c: of no effect without a delivery. Buffers are tracked ones. */
 bool carry_wants_send(const struct session *s);

@@ -61,8 +61,8 @@ static void on_data(struct session *s, unsigned slot, uint8_t *plain, size_t len
         drop(s, DROP_MALFORMED); /* below zero */
         return;
     }
-    reseq_on_path(s->reseq, slot, seq);
-    if (!replay_check_and_set(&s->seqs.window, seq)) {
+    reseq_on_path(s->packets->reseq, slot, seq);
+    if (!replay_check_and_set(&s->packets->seqs.window, seq)) {
         drop(s, DROP_DUPLICATE);
         return;
     }
@@ -71,10 +71,11 @@ static void on_data(struct session *s, unsigned slot, uint8_t *plain, size_t len
     s->info.rx_bytes += len - DATA_HEADER_LEN;
     s->info.rx_pkts++;
     s->last_data = now;
-    if (s->deliver_count < DELIVER_MAX && reseq_pass(s->reseq, h.flow, seq, prev, h.paths, now)) {
-        s->deliver[(s->deliver_head + s->deliver_count++) % DELIVER_MAX] = (struct session_packet){
-            .data = plain + DATA_HEADER_LEN, .len = len - DATA_HEADER_LEN, .tos = tos, .csum_owed = h.csum_owed
-        };
+    if (s->packets->deliver_count < DELIVER_MAX && reseq_pass(s->packets->reseq, h.flow, seq, prev, h.paths, now)) {
+        s->packets->deliver[(s->packets->deliver_head + s->packets->deliver_count++) % DELIVER_MAX] =
+            (struct session_packet){
+                .data = plain + DATA_HEADER_LEN, .len = len - DATA_HEADER_LEN, .tos = tos, .csum_owed = h.csum_owed
+            };
         return;
     }
     b = pbuf_take(s->o.pool);
@@ -86,7 +87,7 @@ static void on_data(struct session *s, unsigned slot, uint8_t *plain, size_t len
     memcpy(b->data, plain, len);
     b->len = (uint16_t)len;
     b->note = tos;
-    reseq_push(s->reseq, h.flow, seq, prev, h.paths, b, now);
+    reseq_push(s->packets->reseq, h.flow, seq, prev, h.paths, b, now);
 }
 
 static void on_carried(struct session *s, const uint8_t *plain, size_t len, instant now)
@@ -471,15 +472,18 @@ bool session_on_sealed(struct cid_entry *e, uint8_t *pkt, size_t len, uint8_t to
 
 static bool pop_record(struct session *s, struct session_packet *ret, instant now)
 {
+    struct packets *p = s->packets;
     struct pbuf *b;
 
-    if (s->deliver_count > 0) {
-        *ret = s->deliver[s->deliver_head];
-        s->deliver_head = (s->deliver_head + 1) % DELIVER_MAX;
-        s->deliver_count--;
+    if (!p)
+        return false;
+    if (p->deliver_count > 0) {
+        *ret = p->deliver[p->deliver_head];
+        p->deliver_head = (p->deliver_head + 1) % DELIVER_MAX;
+        p->deliver_count--;
         return true;
     }
-    b = reseq_pop(s->reseq, now);
+    b = reseq_pop(p->reseq, now);
     if (!b)
         return false;
     *ret = (struct session_packet){ .data = b->data + DATA_HEADER_LEN,

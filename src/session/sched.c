@@ -195,7 +195,8 @@ static bool stripe_may(const struct session *s, const struct flow *f, unsigned s
         return true;
     if (f->class == FLOW_INTERACTIVE)
         return false;
-    return f->run_bytes > ELEPHANT_BYTES || sched_is_earlier(s, slot, (unsigned)fastest, flowq_bytes(s->flowq));
+    return f->run_bytes > ELEPHANT_BYTES ||
+           sched_is_earlier(s, slot, (unsigned)fastest, flowq_bytes(s->packets->flowq));
 }
 
 static int pin(const struct session *s, const struct flow *f, uint8_t candidates)
@@ -247,7 +248,7 @@ static bool priority_may(const struct session *s, const struct session_target *t
     for (unsigned i = 0; i < SESSION_SLOTS; i++)
         if ((candidates & 1u << i) && position(t, i) < position(t, slot))
             before += rate_of(s, i);
-    return before == 0 || (span)(flowq_bytes(s->flowq) * 8 * 1000000 / before) > OVERFLOW_WAIT;
+    return before == 0 || (span)(flowq_bytes(s->packets->flowq) * 8 * 1000000 / before) > OVERFLOW_WAIT;
 }
 
 bool sched_may(const struct session *s, const struct session_target *t, const struct flow *f, unsigned slot,

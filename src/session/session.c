@@ -24,10 +24,55 @@
 #define LEARNING                                                                                                       \
     (2 * SEC) /* chosen: while a path is measured its delay is not known, and its first queue is its longest */
 
+static void packets_free(struct packets *p)
+{
+    if (!p)
+        return;
+    flowq_free(p->flowq);
+    reseq_free(p->reseq);
+    free(p);
+}
+
+static struct packets *packets_new(const struct session_options *o)
+{
+    const struct flowq_options fq = {
+        .bytes_max = o->queue_bytes,
+        .pkts_max = o->queue_pkts,
+        .target = 5 * MSEC,
+        .interval = CODEL_INTERVAL,
+        .quantum = 1514,
+        .mark = o->mark,
+    };
+    struct packets *p = calloc(1, sizeof(*p));
+
+    if (!p)
+        return NULL;
+    p->flowq = flowq_new(&fq);
+    p->reseq = reseq_new(o->reseq_pkts);
+    replay_seq_init(&p->seqs);
+    if (!p->flowq || !p->reseq) {
+        packets_free(p);
+        return NULL;
+    }
+    return p;
+}
+
+static void packets_restart(struct session *s)
+{
+    struct reseq *fresh = reseq_new(s->o.reseq_pkts);
+
+    replay_seq_init(&s->packets->seqs);
+    s->packets->deliver_count = 0;
+    if (fresh) {
+        reseq_free(s->packets->reseq);
+        s->packets->reseq = fresh;
+    }
+}
+
 static void reinject_clear(struct session *s)
 {
-    for (int c = 0; c < FLOW_CLASS_COUNT; c++) {
-        struct reinjection *r = &s->reinject[c];
+    for (int c = 0; c < FLOW_CLASS_COUNT && s->packets; c++) {
+        struct reinjection *r = &s->packets->reinject[c];
 
         for (; r->count > 0; r->count--) {
             pbuf_unref(r->items[r->head].b);
@@ -39,7 +84,7 @@ static void reinject_clear(struct session *s)
 /* Takes the reference; a full queue lets the packet go: whoever sent it will send it again. */
 static void reinject_push(struct session *s, struct pbuf *b, unsigned from)
 {
-    struct reinjection *r = &s->reinject[note_class(b)];
+    struct reinjection *r = &s->packets->reinject[note_class(b)];
     unsigned at = (r->head + r->count) % REINJECT_MAX;
 
     if (r->count == REINJECT_MAX) {
@@ -53,25 +98,17 @@ static void reinject_push(struct session *s, struct pbuf *b, unsigned from)
 
 struct session *session_new(const struct session_options *o, instant now)
 {
-    struct flowq_options fq = {
-        .bytes_max = o->queue_bytes,
-        .pkts_max = o->queue_pkts,
-        .target = 5 * MSEC,
-        .interval = CODEL_INTERVAL,
-        .quantum = 1514,
-        .mark = o->mark,
-    };
     struct session *s = calloc(1, sizeof(*s));
 
     if (!s)
         return NULL;
     s->o = *o;
     handshake_mask_init(&s->peer_mask, o->peer.x25519);
-    s->flowq = flowq_new(&fq);
-    s->reseq = reseq_new(o->reseq_pkts);
     s->stream = stream_new();
-    s->delivery = o->delivery ? delivery_new(o->delivery) : NULL;
-    replay_seq_init(&s->seqs);
+    if (o->delivery)
+        s->delivery = delivery_new(o->delivery);
+    else
+        s->packets = packets_new(o);
     sbd_groups_init(&s->groups);
     s->id = rng_u64(o->rng);
     s->rekey_at = INSTANT_NEVER;
@@ -83,7 +120,7 @@ struct session *session_new(const struct session_options *o, instant now)
         s->adu_options =
             (struct adu_options){ .send_bytes = o->delivery->send_bytes, .receive_bytes = o->delivery->receive_bytes };
     s->o.delivery = NULL; /* the caller's */
-    if (!s->flowq || !s->reseq || !s->stream || (o->delivery && !s->delivery)) {
+    if (!s->stream || (!s->delivery && !s->packets)) {
         session_free(s);
         return NULL;
     }
@@ -106,8 +143,7 @@ void session_free(struct session *s)
     epoch_free(s, s->cur);
     epoch_free(s, s->prev);
     epoch_free(s, s->next);
-    flowq_free(s->flowq);
-    reseq_free(s->reseq);
+    packets_free(s->packets);
     stream_free(s->stream);
     delivery_free(s->delivery);
     adus_free(s->adus);
@@ -257,10 +293,11 @@ static void path_unstart(struct session *s, unsigned slot)
 void session_path_clear(struct session *s, unsigned slot)
 {
     path_unstart(s, slot);
+    free(s->paths[slot].dup);
     memset(&s->paths[slot], 0, sizeof(s->paths[slot]));
     s->paths[slot].rank = 4;
-    if (s->reseq)
-        reseq_path_gone(s->reseq, slot);
+    if (s->packets)
+        reseq_path_gone(s->packets->reseq, slot);
 }
 
 int session_path_start(struct session *s, unsigned slot, uint32_t id, instant now)
@@ -465,9 +502,9 @@ void session_path_events(struct session *s, unsigned slot, instant now)
             s->sched_at = 0;
             if (path_state(p->path) == PATH_SUSPECTED || path_state(p->path) == PATH_DOWN)
                 session_reinject_path(s, slot, now);
-            if (path_state(p->path) == PATH_DOWN) { /* a suspicion may be an error: losses make some */
-                flowq_on_fall(s->flowq, now);
-                reseq_path_gone(s->reseq, slot);
+            if (path_state(p->path) == PATH_DOWN && s->packets) { /* a suspicion may be an error: losses make some */
+                flowq_on_fall(s->packets->flowq, now);
+                reseq_path_gone(s->packets->reseq, slot);
             }
             if (path_state(p->path) == PATH_ACTIVE) {
                 s->learning_until = now + LEARNING;
@@ -511,23 +548,24 @@ void session_restart(struct session *s, uint64_t id, instant now)
     size_clear(s);
     carry_restart(s);
     stream_reset(s->stream);
-    replay_seq_init(&s->seqs);
     s->tx_seq = 0;
     s->rx_seq_high = 0;
-    s->deliver_count = 0;
-    struct reseq *fresh = reseq_new(s->o.reseq_pkts);
-    if (fresh) {
-        reseq_free(s->reseq);
-        s->reseq = fresh;
-    }
+    if (s->packets)
+        packets_restart(s);
     s->alive_until = now + s->o.wait;
 }
 
 void session_enqueue(struct session *s, struct pbuf *b, uint64_t flow_hash, enum flow_class c, uint16_t target,
                      instant now)
 {
-    struct flow *f = flowq_flow(s->flowq, flow_hash);
+    struct flow *f;
 
+    if (!s->packets) { /* nobody would take it out */
+        s->info.drops[DROP_NO_PATH]++;
+        pbuf_unref(b);
+        return;
+    }
+    f = flowq_flow(s->packets->flowq, flow_hash);
     /* Who is away may keep the newest packet of each flow, but not the buffers of those who are here. */
     if (now - s->no_path_since > NO_PATH_LIMIT && s->o.pool->used > s->o.pool->total / 2) {
         s->info.drops[DROP_NO_PATH]++;
@@ -541,7 +579,7 @@ void session_enqueue(struct session *s, struct pbuf *b, uint64_t flow_hash, enum
         f->run_bytes = 0;
     }
     f->steer = target < SESSION_TARGETS ? target : 0;
-    flowq_push(s->flowq, f, b, c, now);
+    flowq_push(s->packets->flowq, f, b, c, now);
 }
 
 int session_send_message(struct session *s, const uint8_t *msg, size_t len, instant now)
@@ -627,8 +665,8 @@ static void drop_waiting(struct session *s, instant now)
     struct flow *f;
     struct pbuf *b;
 
-    for (int c = 0; c < FLOW_CLASS_COUNT; c++)
-        while ((b = flowq_pop(s->flowq, (enum flow_class)c, any_flow, NULL, now, &f)))
+    for (int c = 0; c < FLOW_CLASS_COUNT && s->packets; c++)
+        while ((b = flowq_pop(s->packets->flowq, (enum flow_class)c, any_flow, NULL, now, &f)))
             pbuf_unref(b);
     reinject_clear(s);
 }
@@ -650,7 +688,11 @@ static void tune(struct session *s, const struct path_metrics m[SESSION_SLOTS], 
         round_trip = MAX(round_trip, m[i].srtt);
         learning |= m[i].rate_is_sought;
     }
-    flowq_set_target(s->flowq,
+    if (slots)
+        stream_set_rto(s->stream, rto);
+    if (!s->packets)
+        return;
+    flowq_set_target(s->packets->flowq,
                      learning ? MAX(LEARNING_TARGET, round_trip / 2) : 5 * MSEC + sched_spread(s) * 5 / 4 + 2 * jitter,
                      MAX(CODEL_INTERVAL, round_trip + 2 * jitter));
     if (!slots)
@@ -658,9 +700,8 @@ static void tune(struct session *s, const struct path_metrics m[SESSION_SLOTS], 
     s->info.reseq_wait = MAX(reordering_span(m, slots), resend_span(m, slots, &resent));
     if (now < s->learning_until)
         s->info.reseq_wait = RESEQ_WAIT_MAX;
-    reseq_set_resent(s->reseq, resent);
-    reseq_set_wait(s->reseq, s->info.reseq_wait);
-    stream_set_rto(s->stream, rto);
+    reseq_set_resent(s->packets->reseq, resent);
+    reseq_set_wait(s->packets->reseq, s->info.reseq_wait);
 }
 
 static void slow_work(struct session *s, instant now)
@@ -689,7 +730,8 @@ static void slow_work(struct session *s, instant now)
     if (any_path(s)) {
         s->no_path_since = now;
     } else if (now - s->no_path_since > NO_PATH_LIMIT) {
-        flowq_keep_newest(s->flowq);
+        if (s->packets)
+            flowq_keep_newest(s->packets->flowq);
         if (now - s->no_path_since > STALE_AFTER)
             reinject_clear(s);
         /* All is lost: perhaps the other end is too. Asking again is what finds out. */
@@ -717,8 +759,12 @@ static void slow_work(struct session *s, instant now)
 
 bool session_has_data(const struct session *s)
 {
-    return s->reinject[FLOW_INTERACTIVE].count > 0 || s->reinject[FLOW_BULK].count > 0 ||
-           !flowq_empty(s->flowq, FLOW_INTERACTIVE) || !flowq_empty(s->flowq, FLOW_BULK) || carry_wants_send(s);
+    const struct packets *p = s->packets;
+
+    if (!p)
+        return carry_wants_send(s);
+    return p->reinject[FLOW_INTERACTIVE].count > 0 || p->reinject[FLOW_BULK].count > 0 ||
+           !flowq_empty(p->flowq, FLOW_INTERACTIVE) || !flowq_empty(p->flowq, FLOW_BULK);
 }
 
 instant session_next_expiry(const struct session *s, instant now)
@@ -732,7 +778,8 @@ instant session_next_expiry(const struct session *s, instant now)
     /* Past this age the keys send nothing: what is due then must not be waited for, or the owner never sleeps. */
     if (s->cur && now - s->cur->born <= SESSION_REJECT_AFTER)
         next = instant_min(next, tx_next_expiry(s));
-    next = instant_min(next, reseq_next_expiry(s->reseq));
+    if (s->packets)
+        next = instant_min(next, reseq_next_expiry(s->packets->reseq));
     next = instant_min(next, carry_next_expiry(s));
     for (unsigned i = 0; i < SESSION_SLOTS; i++) {
         const struct spath *p = &s->paths[i];
@@ -839,8 +886,10 @@ void session_info(const struct session *s, instant now, struct session_info *ret
         ret->suite = s->cur->suite;
         ret->handshake_age = now - s->cur->born;
     }
-    ret->queued_bytes = flowq_bytes(s->flowq);
-    ret->flowq = flowq_stats(s->flowq);
-    ret->reseq = reseq_stats(s->reseq);
+    if (!s->packets)
+        return;
+    ret->queued_bytes = flowq_bytes(s->packets->flowq);
+    ret->flowq = flowq_stats(s->packets->flowq);
+    ret->reseq = reseq_stats(s->packets->reseq);
     ret->drops[DROP_QUEUE] = ret->flowq.dropped_codel + ret->flowq.dropped_full;
 }

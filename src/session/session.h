@@ -288,7 +288,7 @@ struct session_path_info {
     uint8_t tier;
     uint16_t weight;
     bool leaving, link_down, validated, open;
-    uint8_t parked; /* enum session_park */
+    uint8_t parked;     /* enum session_park */
     enum cc congestion; /* its control, if there is a path yet */
     struct path_metrics metrics;
     size_t mtu;    /* bytes of the outer packet that it carries, as far as is known; 0: no path yet */

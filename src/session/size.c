@@ -140,7 +140,7 @@ struct pbuf *size_split(struct session *s, struct flow *f, struct pbuf *b, uint8
     s->piece_id++;
     s->info.pieces += count;
     for (size_t i = count - 1; i > 0; i--)
-        flowq_unpop(s->flowq, f, out[i]);
+        flowq_unpop(s->packets->flowq, f, out[i]);
     return out[0];
 }
 

@@ -330,6 +330,10 @@ static bool probe_output(struct session *s, unsigned slot, uint8_t *buf, struct 
 
 void tx_copy(struct spath *p, struct pbuf *b, instant now)
 {
+    if (!p->dup)
+        p->dup = calloc(DUP_MAX, sizeof(*p->dup));
+    if (!p->dup)
+        return;
     if (p->dup_count == DUP_MAX) {
         pbuf_unref(p->dup[p->dup_head].b);
         p->dup_head = (p->dup_head + 1) % DUP_MAX;
@@ -426,7 +430,7 @@ static struct pbuf *drop_too_big(struct session *s, struct pbuf *b)
 
 static struct pbuf *reinject_pop(struct session *s, enum flow_class c, unsigned slot)
 {
-    struct reinjection *r = &s->reinject[c];
+    struct reinjection *r = &s->packets->reinject[c];
     struct pbuf *b;
     uint8_t candidates, fit;
 
@@ -459,7 +463,7 @@ static struct pbuf *sized(struct session *s, struct flow *f, struct pbuf *b, uns
         return b;
     if (!size_fitting(s, candidates, b->len))
         return size_split(s, f, b, candidates);
-    flowq_unpop(s->flowq, f, b); /* the head that `may` saw was dropped by CoDel */
+    flowq_unpop(s->packets->flowq, f, b); /* the head that `may` saw was dropped by CoDel */
     return NULL;
 }
 
@@ -476,17 +480,19 @@ static struct pbuf *pull(struct session *s, unsigned slot, instant now)
         b = dup_pop(p, now);
     if (b && s->narrow && !size_fitting(s, (uint8_t)(1u << slot), b->len))
         b = drop_too_big(s, b);
+    if (!s->packets)
+        return b ? b : carry_pull(s, slot, now);
     for (int c = 0; c < FLOW_CLASS_COUNT && !b; c++) {
         b = reinject_pop(s, (enum flow_class)c, slot);
         if (b)
             break;
-        b = flowq_pop(s->flowq, (enum flow_class)c, may, &ctx, now, &f);
+        b = flowq_pop(s->packets->flowq, (enum flow_class)c, may, &ctx, now, &f);
         if (b && s->narrow)
             b = sized(s, f, b, slot);
         if (b)
             number(s, f, b, slot, now);
     }
-    return b ? b : carry_pull(s, slot, now);
+    return b;
 }
 
 static bool has_more(const struct session *s, unsigned slot)
