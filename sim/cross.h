@@ -27,7 +27,7 @@ struct cross {
     struct link_dir back;
     uint32_t flow; /* counts them; 0: none yet */
     bool running;
-    instant next_at; /* when it is not running */
+    instant next_at;                     /* when it is not running */
     uint64_t received_bytes, wire_bytes; /* of data, and what they were on the link */
 };
 

@@ -70,7 +70,7 @@ struct path {
         instant sent_at;
         uint64_t sent, answered;
         span rtt;
-    } probe; /* of the owner's: path_probe */
+    } probe;                                       /* of the owner's: path_probe */
     _Alignas(max_align_t) unsigned char control[]; /* the state of cc */
 };
 
@@ -445,6 +445,8 @@ static void announce_ack(struct path *p, instant now)
 
 static void sample_delay(struct path *p, span owd, instant now)
 {
+    if (!p->o.summaries)
+        return;
     if (now >= p->sbd.ends)
         sbd_turn(&p->sbd, owd, ackset_expected(&p->ackset), p->rx_pkts, now);
     sbd_on_sample(&p->sbd, owd);
@@ -475,6 +477,8 @@ bool path_make_ack(struct path *p, instant now, struct ack *ret)
 
 bool path_take_summary(struct path *p, instant now, struct path_summary *ret)
 {
+    if (!p->o.summaries)
+        return false;
     sbd_on_expiry(&p->sbd, ackset_expected(&p->ackset), p->rx_pkts, now);
     return sbd_take(&p->sbd, ret);
 }

@@ -64,6 +64,7 @@ struct path_options {
     size_t record_bytes;    /* bytes of a full record on the wire, IP and UDP included: the congestion unit */
     uint64_t first_counter; /* of the first record; nothing below is ever acknowledged */
     enum cc congestion;     /* the control */
+    bool summaries;         /* what arrives is measured for who looks for shared bottlenecks: path_take_summary */
 };
 
 /* What the delivery of one acknowledgement means to the owner. */

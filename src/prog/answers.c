@@ -32,7 +32,7 @@ static json_t *path_json(struct daemon *d, unsigned peer, const struct session_p
     const struct path_metrics *m = &i->metrics;
 
     return json_pack("{s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:b, s:b, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:I, s:I, "
-                     "s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:b, s:s, s:I, s:i, s:i}",
+                     "s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:b, s:s, s:I, s:i}",
                      "id", (int)i->id, "link", i->link, "local", addr_format(&i->at.local, local), "remote",
                      endpoint_format(&i->at.remote, remote), "state",
                      i->leaving && m->state == PATH_ACTIVE ? "leaving" : path_state_name(m->state), "why",
@@ -48,8 +48,7 @@ static json_t *path_json(struct daemon *d, unsigned peer, const struct session_p
                      (json_int_t)m->lost_pkts, "inflight_bytes", (json_int_t)m->inflight_bytes, "window_bytes",
                      (json_int_t)m->window_bytes, "pacing_bps", (json_int_t)m->pacing_bps, "transport",
                      i->at.transport == TRANSPORT_TCP ? "tcp" : "udp", "degraded", i->at.transport == TRANSPORT_TCP,
-                     "degraded_why", degraded_why(d, peer, i), "mtu", (json_int_t)i->mtu, "lane", (int)i->at.lane,
-                     "group", (int)i->group);
+                     "degraded_why", degraded_why(d, peer, i), "mtu", (json_int_t)i->mtu, "lane", (int)i->at.lane);
 }
 
 static json_t *drops_json(const uint64_t *counts, size_t n, const char *(*name)(unsigned))

@@ -307,6 +307,7 @@ int session_path_start(struct session *s, unsigned slot, uint32_t id, instant no
         .rate_cap_bps = p->spec.rate_cap_bps,
         .record_bytes = RECORD_MAX + 48,
         .congestion = fairness_control(s, slot),
+        .summaries = s->delivery, /* a tunnel couples nothing, and its data path is measured by the instruction */
     };
 
     p->path = path_new(&o, now);
