@@ -110,7 +110,8 @@ enum hws_message_flags {
 
 #define HWS_MESSAGE_MAX (1u << 20)
 
-/* All zero: ordered, lossless. Words as in RFC 9622 section 9.1.3. */
+/* All zero: ordered, lossless. Words as in RFC 9622 section 9.1.3. An ordered message without a lifetime that is late
+ * behind one with it is passed over when that one's time is over: mark it unordered where both are sent. */
 struct hws_message {
     uint32_t flags;       /* enum hws_message_flags */
     int32_t priority;     /* -128 to 127: lower ones go first */

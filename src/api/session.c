@@ -323,11 +323,19 @@ PUBLIC int hws_session_send(struct hws_session *s, const void *data, size_t len,
     return r;
 }
 
+/* The end was read, which comes after all that was sent; that something is gone may still be on its way. */
+static bool no_more_messages(const struct hws_session *s)
+{
+    const struct adus *a = adus_of(s);
+
+    return delivery_at_end(delivery_of(s)) && !(a && adus_is_waiting(a));
+}
+
 static bool has_message(const struct hws_session *s)
 {
     const struct adus *a = adus_of(s);
 
-    return a && adus_receivable(a) ? true : delivery_at_end(delivery_of(s)) || delivery_error(delivery_of(s));
+    return (a && adus_receivable(a)) || no_more_messages(s) || delivery_error(delivery_of(s));
 }
 
 PUBLIC ssize_t hws_session_receive(struct hws_session *s, void *data, size_t len, struct hws_received *ret,
@@ -354,7 +362,7 @@ PUBLIC ssize_t hws_session_receive(struct hws_session *s, void *data, size_t len
     if (adus_of(s))
         n = adus_receive(adus_of(s), data, len, &u, clock_now());
     if (n < 0 && n != -EMSGSIZE) /* the end came after all messages, whatever happened to the session since */
-        return delivery_at_end(d) ? -ENODATA : delivery_error(d);
+        return no_more_messages(s) ? -ENODATA : delivery_error(d) ? delivery_error(d) : n;
     if (ret && (n >= 0 || n == -EMSGSIZE)) {
         received = (struct hws_received){
             .number = u.number,
@@ -392,7 +400,7 @@ static bool has_arrived(const struct hws_session *s)
     struct delivery_info info;
 
     delivery_info(delivery_of(s), &info);
-    return info.acked == info.written && (!adus_of(s) || adus_flushed(adus_of(s)));
+    return info.acked == info.written && session_units_flushed(node_peer_session(engine_node(s->engine), s->peer));
 }
 
 /* Until all has arrived. */

@@ -17,7 +17,7 @@
  * below `limit_number`. The receiver counts what was begun by what it sees and is told, gives back what is done, and
  * refuses more.
  *
- * Limits: those of adu.h; RANGES_MAX holes in a unit. */
+ * Limits: those of adu.h; RANGES_MAX holes in a unit, and in all together one for RANGE_BYTES of the window. */
 #include "session/adu.h"
 
 #include "base/list.h"
@@ -32,6 +32,7 @@
 #define COPY_FREE 16384          /* bytes of copies beyond it: the first units of a session need them most */
 #define COPY_MARGIN (5 * MSEC)   /* chosen: our timers and the peer's acknowledgement, both late */
 #define KEEP_AFTER (1 * SEC)     /* chosen: what an incomplete unit may still be waited for; its sender knows better */
+#define RANGE_BYTES 512          /* chosen: of the window, for each range of what came: a third of a record */
 #define RELEASE_EARLY (1 * MSEC) /* chosen: so that what waited until its time is over is read within it */
 
 struct out_unit {
@@ -78,7 +79,8 @@ struct adus {
     bool done[ADU_WINDOW];               /* finished with, while an earlier one is not */
     uint64_t in_floor, in_order, in_end; /* all below: done; given in order or passed; seen */
     struct list whole;                   /* for the reader */
-    size_t kept_bytes;
+    uint64_t whole_count;                /* in it */
+    size_t kept_bytes, holes;            /* holes: ranges of all units that are not whole */
     uint64_t seen_bytes, done_bytes, said_bytes, said_number;
     instant in_expiry;
 
@@ -320,7 +322,8 @@ bool adus_wants_send(const struct adus *a)
     LIST_FOREACH (u, &a->ready, struct out_unit, link) {
         if (may_go(a, u, &held))
             return true;
-        if (++looks > LOOK)
+        looks += u->number < a->limit_number; /* the others are few, and wait for the peer */
+        if (looks > LOOK)
             break;
     }
     return first && may_go(a, first, &held);
@@ -394,7 +397,8 @@ static bool is_in_time(const struct out_unit *u, span way, instant now)
 static bool cut_if(struct adus *a, struct out_unit *u, const struct adu_offer *o, bool *held, struct piece *ret,
                    instant now)
 {
-    if (!may_go(a, u, held) || u->avoid == o->slot || (o->only_copies && u->avoid == NO_SLOT) ||
+    if (!may_go(a, u, held) || (u->avoid == o->slot && o->other > 0) ||
+        (o->only_copies && u->avoid == NO_SLOT && is_in_time(u, o->preferred, now)) ||
         (o->only_timed && u->expires == INSTANT_NEVER) || !is_in_time(u, o->way, now))
         return false;
     u->answer_at = now + o->answer;
@@ -419,7 +423,8 @@ bool adus_cut(struct adus *a, const struct adu_offer *o, struct piece *ret, inst
         }
         if (cut_if(a, u, o, &held, ret, now))
             return true;
-        if (++looks > LOOK)
+        looks += u->number < a->limit_number;
+        if (looks > LOOK)
             break;
     }
     first = first_unit(a);
@@ -521,6 +526,8 @@ static void finish(struct adus *a, uint64_t number, uint32_t bytes)
 static void give(struct adus *a, struct in_unit *u)
 {
     list_append(&a->whole, &u->link);
+    a->whole_count++;
+    a->holes -= u->have.count;
     ranges_deinit(&u->have);
     finish(a, u->number, 0);
 }
@@ -531,6 +538,7 @@ static void give_up(struct adus *a, struct in_unit *u)
     uint32_t len = u->len;
 
     a->kept_bytes -= len;
+    a->holes -= u->have.count;
     a->info.missed++;
     free_in(u);
     finish(a, number, len);
@@ -650,9 +658,11 @@ int adus_on_piece(struct adus *a, const struct piece *p, const uint8_t *bytes, i
         return 0;
     if (p->left_ms != ADU_LEFT_NEVER) /* the piece that was fastest knows best */
         u->expires = instant_min(u->expires, now + p->left_ms * MSEC);
+    a->holes -= u->have.count;
     r = ranges_add(&u->have, p->offset, (uint64_t)p->offset + p->len);
-    if (r < 0)
-        return r;
+    a->holes += u->have.count;
+    if (r < 0 || a->holes > ADU_WINDOW + a->receive_bytes / RANGE_BYTES)
+        return r < 0 ? r : -ENOSPC;
     if (p->len > 0)
         memcpy(u->data + p->offset, bytes, p->len);
     u->whole = u->have.sum == u->len;
@@ -691,10 +701,15 @@ int adus_on_dropped(struct adus *a, uint64_t number, uint32_t count, uint32_t by
     if (number >= a->said_number || count == 0 || count > a->said_number - number || bytes > ADU_LEN_MAX ||
         (count > 1 && bytes > 0))
         return -EPROTO;
-    for (uint64_t n = number; r == 0 && n < number + count && !a->error; n++)
+    for (uint64_t n = MAX(number, a->in_floor); r == 0 && n < number + count && !a->error; n++)
         r = on_one_dropped(a, n, bytes);
     advance(a);
     return r;
+}
+
+bool adus_is_waiting(const struct adus *a)
+{
+    return a->in_floor < a->in_end;
 }
 
 bool adus_receivable(const struct adus *a)
@@ -718,6 +733,7 @@ int64_t adus_receive(struct adus *a, uint8_t *buf, size_t max, struct adu_receiv
     if (len > 0)
         memcpy(buf, u->data, u->len);
     list_remove(&u->link);
+    a->whole_count--;
     a->kept_bytes -= u->len;
     a->done_bytes += u->len;
     a->info.received++;
@@ -727,7 +743,8 @@ int64_t adus_receive(struct adus *a, uint8_t *buf, size_t max, struct adu_receiv
 
 bool adus_pop_limit(struct adus *a, uint64_t *ret_bytes, uint64_t *ret_number)
 {
-    uint64_t bytes = a->done_bytes + a->receive_bytes, number = a->in_floor + ADU_WINDOW;
+    uint64_t bytes = a->done_bytes + a->receive_bytes,
+             number = MAX(a->in_floor + ADU_WINDOW - a->whole_count, a->said_number);
 
     /* Each quarter of a window, as delivery.c. */
     if (bytes - a->said_bytes < a->receive_bytes / 4 && number - a->said_number < ADU_WINDOW / 4)

@@ -7,7 +7,8 @@
  * those of RFC 9622 section 9.1.3.
  *
  * What cannot arrive in time is dropped by its sender, who tells the receiver, so that nobody waits for it. An ordered
- * unit that is complete waits for those before it until its own lifetime is over, and no longer.
+ * unit that is complete waits for those before it until its own lifetime is over, and no longer: an ordered one without
+ * a lifetime that comes after one with it was given is dropped, so who mixes them sends it unordered.
  *
  * Two windows bound what a receiver must keep: bytes of units that were begun, and units in number.
  *
@@ -68,6 +69,8 @@ bool adus_flushed(const struct adus *a);
  * all has been taken that came before. */
 int64_t adus_receive(struct adus *a, uint8_t *buf, size_t max, struct adu_received *ret, instant now);
 bool adus_receivable(const struct adus *a);
+/* Some unit has been seen, and an earlier one neither came nor is known to be gone: there is more to come. */
+bool adus_is_waiting(const struct adus *a);
 
 /* Nothing goes on: a negative errno that calls return from now on. The first one stays. */
 void adus_break(struct adus *a, int error);
@@ -82,6 +85,7 @@ struct adu_offer {
     unsigned slot;
     size_t most;      /* bytes */
     span way;         /* how long it takes by this path, */
+    span preferred;   /* by the fastest of those that would be chosen */
     span least;       /* it never took less by any path */
     uint64_t bps;     /* of all paths, when it is known; else 0 */
     span other;       /* by the second fastest path; 0: there is none */

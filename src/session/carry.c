@@ -39,9 +39,14 @@ struct adus *session_adus_for_sending(struct session *s)
     return make_adus(s);
 }
 
+bool session_units_flushed(const struct session *s)
+{
+    return !s->adus || (adus_flushed(s->adus) && s->unsaid.gone_len == 0 && stream_idle(s->stream));
+}
+
 static void end_stream(struct session *s)
 {
-    if (!s->finishing || (s->adus && !adus_flushed(s->adus)))
+    if (!s->finishing || !session_units_flushed(s))
         return;
     s->finishing = false;
     delivery_finish(s->delivery);
@@ -57,7 +62,7 @@ void session_finish(struct session *s)
 
 bool session_flushed(const struct session *s)
 {
-    return s->delivery && !s->finishing && delivery_flushed(s->delivery) && (!s->adus || adus_flushed(s->adus));
+    return s->delivery && !s->finishing && delivery_flushed(s->delivery) && session_units_flushed(s);
 }
 
 bool carry_wants_send(const struct session *s)
@@ -153,6 +158,7 @@ static bool cut_piece(struct session *s, unsigned slot, struct pbuf *b, instant 
         o.bps += by->rate_bps;
     }
     o.bps = known ? o.bps : 0;
+    o.preferred = sched_preferred_way(s);
     o.other = other_way(s, best, (unsigned)fastest);
     o.only_copies = !o.only_timed && !sched_may_carry(s, slot, adus_waiting(s->adus), UINT32_MAX, now);
     if (!adus_cut(s->adus, &o, &p, now))
@@ -196,7 +202,7 @@ static struct pbuf *take(struct session *s, instant now)
 /* One for each other candidate; each meets a fate of its own. */
 static void copy(struct session *s, unsigned slot, const struct pbuf *b, instant now)
 {
-    for (unsigned left = sched_best(s) & ~(1u << slot); left; left &= left - 1) {
+    for (unsigned left = size_fitting(s, sched_best(s), b->len) & ~(1u << slot); left; left &= left - 1) {
         struct pbuf *c = take(s, now);
 
         if (!c)
@@ -239,8 +245,7 @@ int carry_gather(const struct session *s, const struct pbuf *b, uint8_t *out)
     const struct chunk c = chunk_of(b);
 
     memcpy(out, b->data, DATA_HEADER_LEN);
-    delivery_copy(s->delivery, &c, out + DATA_HEADER_LEN);
-    return 0;
+    return delivery_copy(s->delivery, &c, out + DATA_HEADER_LEN) ? 0 : -ECANCELED;
 }
 
 static void met_fate(struct session *s, struct pbuf *b, bool acked)
@@ -311,20 +316,28 @@ static int on_unit_limit(struct session *s, struct reader *r)
 {
     uint64_t bytes = read_u64(r), number = read_u64(r);
 
-    if (!reader_done(r) || !make_adus(s))
+    if (!reader_done(r) || bytes > DELIVERY_END_MAX || number > DELIVERY_END_MAX)
         return -EPROTO;
+    if (!make_adus(s))
+        return -ENOMEM;
     adus_on_limit(s->adus, bytes, number);
     return 0;
 }
 
 static int on_unit_gone(struct session *s, struct reader *r)
 {
-    uint64_t number = read_u64(r);
-    uint32_t count = read_u32(r), bytes = read_u32(r);
+    int result = make_adus(s) ? 0 : -ENOMEM;
 
-    if (!reader_done(r) || !make_adus(s))
-        return -EPROTO;
-    return adus_on_dropped(s->adus, number, count, bytes);
+    do {
+        uint64_t number = read_u64(r);
+        uint32_t count = read_u32(r), bytes = read_u32(r);
+
+        if (r->failed)
+            return -EPROTO;
+        if (result == 0)
+            result = adus_on_dropped(s->adus, number, count, bytes);
+    } while (result == 0 && reader_left(r) > 0);
+    return result;
 }
 
 int carry_on_message(struct session *s, uint8_t type, struct reader *r)
@@ -364,19 +377,29 @@ static void say_unit_limit(struct session *s, instant now)
         s->unsaid.unit_bytes = 0;
 }
 
+/* As many in a message as there are: each is told once, and the window waits for that. */
 static void say_gone(struct session *s, instant now)
 {
     struct unsaid *u = &s->unsaid;
-    uint8_t msg[17] = { MESSAGE_UNIT_GONE };
+    uint32_t count, bytes;
+    uint64_t number;
 
-    while (u->gone_count > 0 || adus_pop_dropped(s->adus, &u->gone_number, &u->gone_count, &u->gone_bytes)) {
-        put_be64(msg + 1, u->gone_number);
-        put_be32(msg + 9, u->gone_count);
-        put_be32(msg + 13, u->gone_bytes);
-        if (session_send_message(s, msg, sizeof(msg), now) < 0)
-            return;
-        u->gone_count = 0;
+    for (;;) {
+        if (u->gone_len == 0)
+            u->gone[u->gone_len++] = MESSAGE_UNIT_GONE;
+        while (u->gone_len < sizeof(u->gone) && adus_pop_dropped(s->adus, &number, &count, &bytes)) {
+            put_be64(u->gone + u->gone_len, number);
+            put_be32(u->gone + u->gone_len + 8, count);
+            put_be32(u->gone + u->gone_len + 12, bytes);
+            u->gone_len += UNIT_GONE_LEN;
+        }
+        if (u->gone_len == 1)
+            break;
+        if (session_send_message(s, u->gone, u->gone_len, now) < 0)
+            return; /* the queue is full: later */
+        u->gone_len = 0;
     }
+    u->gone_len = 0;
     end_stream(s);
 }
 
@@ -400,8 +423,13 @@ instant carry_next_expiry(const struct session *s)
 
 void carry_on_expiry(struct session *s, instant now)
 {
-    if (s->adus)
-        adus_on_expiry(s->adus, now);
+    if (!s->adus)
+        return;
+    adus_on_expiry(s->adus, now);
+    if (adus_error(s->adus) && !delivery_error(s->delivery)) { /* memory is short: neither goes on alone */
+        carry_end(s, adus_error(s->adus));
+        session_close(s);
+    }
 }
 
 static void stop(struct session *s, int error)

@@ -153,11 +153,13 @@ static bool drr_may(struct session *s, const struct sched_offer *o)
 {
     bool any = false;
 
-    for (unsigned left = o->slots; left && !any; left &= left - 1) {
+    for (unsigned left = o->slots; left && !any && o->now < s->drr_until; left &= left - 1) {
         unsigned i = (unsigned)__builtin_ctz(left);
 
         any = s->drr_deficit[i] > 0 && path_may_send(s->paths[i].path, RECORD_MAX, o->now);
     }
+    if (!any)
+        s->drr_until = o->now + DRR_ROUND; /* who wants nothing of what waits does not hold up the others */
     for (unsigned i = 0; i < SESSION_SLOTS && !any; i++) {
         int64_t quantum = (int64_t)(s->paths[i].rate_bps / 8 * DRR_ROUND / SEC);
 
@@ -221,6 +223,13 @@ uint8_t sched_helpers(const struct session *s)
             slots |= (uint8_t)(1u << i);
     }
     return slots;
+}
+
+span sched_preferred_way(const struct session *s)
+{
+    int fastest = sched_fastest(s, preferred(s, sched_best(s)));
+
+    return fastest >= 0 ? s->paths[fastest].delay : 0;
 }
 
 bool sched_may_help(const struct session *s, unsigned slot, uint64_t waiting)

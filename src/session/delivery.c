@@ -236,12 +236,13 @@ bool delivery_cut(struct delivery *d, size_t max, struct chunk *ret)
     return true;
 }
 
-void delivery_copy(const struct delivery *d, const struct chunk *c, uint8_t *out)
+bool delivery_copy(const struct delivery *d, const struct chunk *c, uint8_t *out)
 {
-    if (d->out.capacity >= c->len && c->len > 0)
+    if (c->len > 0 && c->at < d->acked)
+        return false; /* its place may hold other bytes by now */
+    if (c->len > 0)
         bytes_get(&d->out, c->at, out, c->len);
-    else
-        memset(out, 0, c->len); /* all of it was acknowledged, and the ring is gone */
+    return true;
 }
 
 void delivery_on_acked(struct delivery *d, const struct chunk *c)

@@ -69,8 +69,8 @@ bool delivery_wants_send(const struct delivery *d);
 uint64_t delivery_waiting(const struct delivery *d);
 /* The next chunk of at most max bytes; what was lost goes first. False: none. */
 bool delivery_cut(struct delivery *d, size_t max, struct chunk *ret);
-/* Its bytes. What reached the peer by another chunk meanwhile may be anything: the peer does not look at it. */
-void delivery_copy(const struct delivery *d, const struct chunk *c, uint8_t *out);
+/* Its bytes. False: some of it has been acknowledged meanwhile, and the chunk must not be sent. */
+bool delivery_copy(const struct delivery *d, const struct chunk *c, uint8_t *out);
 /* Each chunk that was cut meets its fate once. */
 void delivery_on_acked(struct delivery *d, const struct chunk *c);
 void delivery_on_lost(struct delivery *d, const struct chunk *c);

@@ -31,6 +31,8 @@
 #define REINJECT_MAX 1024        /* packets of each class */
 #define EVENTS_MAX 64
 #define DELIVER_MAX 512
+#define UNIT_GONE_LEN 16 /* bytes of each in its message */
+#define UNIT_GONE_MAX 63 /* in one: a frame of the control stream */
 #define DIGESTS_MAX 8
 #define JOINING_MAX 8 /* packets */
 #define TOO_BIG_MAX 8
@@ -200,11 +202,12 @@ struct session {
     bool finishing; /* the stream ends when all units are done with */
     struct unsaid { /* of the delivery and the units, what the control stream had no room for; 0: nothing */
         uint64_t limit, unit_bytes, unit_number;
-        uint64_t gone_number;
-        uint32_t gone_count, gone_bytes;
+        size_t gone_len; /* 0, or of a message that is begun */
+        uint8_t gone[1 + UNIT_GONE_MAX * UNIT_GONE_LEN];
     } unsaid;
     bool ecf_waits; /* carry_sched.c */
     int64_t drr_deficit[SESSION_SLOTS];
+    instant drr_until; /* a round is not older */
     struct stream *stream;
     uint64_t tx_seq, rx_seq_high;
     struct session_target targets[SESSION_TARGETS];
@@ -365,4 +368,6 @@ const struct scheduler *sched_of(const struct session *s);
 bool sched_may_carry(struct session *s, unsigned slot, uint64_t waiting, uint64_t window, instant now);
 /* Paths that are no candidates, and may carry what has a lifetime when those cannot keep up. */
 uint8_t sched_helpers(const struct session *s);
+/* How long it takes by the fastest of the paths that the objectives choose. */
+span sched_preferred_way(const struct session *s);
 bool sched_may_help(const struct session *s, unsigned slot, uint64_t waiting);

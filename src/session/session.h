@@ -201,6 +201,8 @@ struct adus *session_adus_for_sending(struct session *s);
 void session_finish(struct session *s);
 /* All that was written or sent has arrived or was dropped, and so has the end if it was said. */
 bool session_flushed(const struct session *s);
+/* The same of units alone: every one has arrived, or the peer has heard that it will not. */
+bool session_units_flushed(const struct session *s);
 
 /* --- establishing --- */
 

@@ -512,6 +512,7 @@ static bool data_output(struct session *s, unsigned slot, uint8_t *buf, struct s
     while (count < SESSION_GSO_MAX && used + RECORD_MAX <= SESSION_OUTPUT_MAX) {
         struct pbuf *b;
         size_t len;
+        int r;
 
         if (!path_may_send(p->path, segment ? segment : RECORD_MAX, now) || amplification_room(p) < RECORD_MAX)
             break;
@@ -528,8 +529,11 @@ static bool data_output(struct session *s, unsigned slot, uint8_t *buf, struct s
         }
         tos = note_tos(b);
         put_be16(b->data + 10, time64_from(now));
-        if (seal_data(s, slot, b, buf + used, now) < 0) {
+        r = seal_data(s, slot, b, buf + used, now);
+        if (r < 0) {
             session_give_up(s, b);
+            if (r == -ECANCELED) /* nobody wants it any more: what is behind it may go */
+                continue;
             break;
         }
         sent(s, slot, len, b, true, has_more(s, slot), now);

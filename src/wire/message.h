@@ -12,7 +12,7 @@ enum message_type {
     MESSAGE_PATH_GONE = 5,   /* either: u32 path id: abandoned, never used again */
     MESSAGE_LIMIT = 6,       /* either: u64, what of its stream the peer may send (session/delivery.h) */
     MESSAGE_UNIT_LIMIT = 7,  /* either: u64 bytes, u64 number, of its units likewise (session/adu.h) */
-    MESSAGE_UNIT_GONE = 8,   /* either: u64 number, u32 count, u32 bytes: units that will not come */
+    MESSAGE_UNIT_GONE = 8,   /* either: once or more: u64 number, u32 count, u32 bytes: units that will not come */
     MESSAGE_SKIPPABLE = 0x40,
 };
 

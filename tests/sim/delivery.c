@@ -230,6 +230,36 @@ static void test_unordered(void **state)
     finish(&b, transfer_new(b.agent, 0, b.node, 0, 10000000, true), 60 * SEC);
 }
 
+/* Copies that wait in a slow path's queue while what they copy is acknowledged, and the reader does not read: he gets
+ * what was written. */
+static void test_copies_that_come_late(void **state)
+{
+    struct bench b = make_with(1, &bytes_options, scheduler_find("redundant"),
+                               PARAMS("rate=50mbit delay=5ms", "rate=2mbit delay=40ms"));
+    struct delivery *from = node_peer_delivery(b.node->node, 0), *to = node_peer_delivery(b.agent->node, 0);
+    static uint8_t data[65536], got[65536];
+
+    for (unsigned round = 0; round < 4; round++) {
+        size_t n = 0;
+        int64_t r;
+
+        for (size_t i = 0; i < sizeof(data); i++)
+            data[i] = (uint8_t)(i * 131 + (i >> 8) * 7 + round + 1);
+        assert_int_equal(delivery_write(from, data, sizeof(data)), sizeof(data));
+        node_peer_wake(b.node->node, 0);
+        world_touch(b.node);
+        world_run_for(b.w, 600 * MSEC);
+        while (n < sizeof(got) && (r = delivery_read(to, got + n, sizeof(got) - n, NULL)) > 0)
+            n += (size_t)r;
+        assert_int_equal(n, sizeof(got));
+        assert_memory_equal(got, data, sizeof(got));
+        node_peer_wake(b.agent->node, 0);
+        world_touch(b.agent);
+        world_run_for(b.w, 300 * MSEC);
+    }
+    bench_done(&b);
+}
+
 static void test_both_ways_at_once(void **state)
 {
     struct bench b = make(1, &bytes_options, PARAMS("rate=20mbit delay=10ms", "rate=5mbit delay=40ms loss=1%"));
@@ -443,6 +473,7 @@ int main(void)
         cmocka_unit_test(test_a_path_goes),
         cmocka_unit_test(test_hostile_links),
         cmocka_unit_test(test_unordered),
+        cmocka_unit_test(test_copies_that_come_late),
         cmocka_unit_test(test_both_ways_at_once),
         cmocka_unit_test(test_a_path_becomes_narrow),
         cmocka_unit_test(test_without_any_path_for_a_while),

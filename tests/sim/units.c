@@ -237,6 +237,43 @@ static void test_the_end_comes_last(void **state)
     media_free(m);
 }
 
+/* What was lost of the others is told before the end is, so the last one does not wait behind it. */
+static void test_the_end_comes_after_what_is_gone(void **state)
+{
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        struct bench b = make(seed, PARAMS("rate=20mbit delay=10ms loss=10%", "rate=20mbit delay=30ms loss=10%"), NULL);
+        struct session *from = node_peer_session(b.node->node, 0), *to = node_peer_session(b.agent->node, 0);
+        struct adus *a = session_adus_for_sending(from);
+        const struct adu_spec unreliable = { .unreliable = true }, lossless = { 0 };
+        struct adu_received u = { 0 };
+        uint8_t data[500] = { 0 };
+
+        for (unsigned i = 0; i < 100; i++)
+            assert_int_equal(adus_send(a, data, sizeof(data), &unreliable, b.w->now), 0);
+        assert_int_equal(adus_send(a, data, sizeof(data), &lossless, b.w->now), 0);
+        session_finish(from);
+        node_peer_wake(b.node->node, 0);
+        world_touch(b.node);
+        for (span t = 0; t < 10 * SEC && !delivery_at_end(session_delivery(to)); t += 1 * MSEC)
+            world_run_for(b.w, 1 * MSEC);
+        assert_true(delivery_at_end(session_delivery(to)));
+        assert_false(adus_is_waiting(session_adus(to)));
+        while (adus_receive(session_adus(to), data, sizeof(data), &u, b.w->now) >= 0)
+            ;
+        assert_int_equal(u.number, 100);
+        bench_done(&b);
+    }
+}
+
+/* A path that is of no use for what waits has credit, and nobody starves by it. */
+static void test_round_robin_with_a_far_path(void **state)
+{
+    const struct session_preferences p = { .scheduler = scheduler_find("drr") };
+    const struct media_spec spec = { .unit = { .lifetime = 60 * MSEC }, .interval = 10 * MSEC, .bytes = 2000 };
+
+    assert_true(play(1, PARAMS("rate=20mbit delay=10ms", "rate=20mbit delay=120ms"), &p, &spec, 10 * SEC).bad < .01);
+}
+
 static void test_the_peer_begins_anew(void **state)
 {
     struct bench b = make(1, PARAMS("rate=20mbit delay=10ms", "rate=20mbit delay=10ms"), NULL);
@@ -330,6 +367,8 @@ int main(void)
         cmocka_unit_test(test_unreliable),
         cmocka_unit_test(test_without_any_path_for_a_while),
         cmocka_unit_test(test_the_end_comes_last),
+        cmocka_unit_test(test_the_end_comes_after_what_is_gone),
+        cmocka_unit_test(test_round_robin_with_a_far_path),
         cmocka_unit_test(test_the_peer_begins_anew),
         cmocka_unit_test(test_objectives),
         cmocka_unit_test(test_objectives_overflow),

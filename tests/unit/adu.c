@@ -300,6 +300,76 @@ static void test_units_in_number(void **state)
     done(&p);
 }
 
+/* An empty unit takes no bytes of the window; the reader does not read. */
+static void test_empty_units_that_nobody_reads(void **state)
+{
+    struct pair p = make();
+    struct piece x;
+    uint64_t bytes, number;
+    unsigned n;
+
+    for (n = 0; n < 3 * ADU_WINDOW && adus_send(p.from, NULL, 0, &lossless, p.now) == 0; n++) {
+        if (!cut(&p, 0, 9, &x))
+            break;
+        assert_int_equal(bring(&p, &x), 0);
+        adus_on_acked(p.from, &x);
+        if (adus_pop_limit(p.to, &bytes, &number))
+            adus_on_limit(p.from, bytes, number);
+    }
+    assert_true(n <= ADU_WINDOW);
+    for (unsigned i = 0; i < n; i++)
+        expect_text(&p, "");
+    assert_true(adus_pop_limit(p.to, &bytes, &number));
+    adus_on_limit(p.from, bytes, number);
+    assert_true(cut(&p, 0, 9, &x));
+    done(&p);
+}
+
+/* Those that stand first may not begin yet: they hold nobody up. */
+static void test_urgent_units_beyond_the_window(void **state)
+{
+    const struct adu_spec urgent = { .priority = -1 };
+    struct pair p = make();
+    struct piece x;
+    unsigned pieces = 0;
+
+    for (unsigned n = 0; n < 40; n++) {
+        send_text(&p, "done", &lossless);
+        assert_true(cut(&p, 0, 9, &x));
+        adus_on_acked(p.from, &x);
+    }
+    for (unsigned n = 40; n < ADU_WINDOW; n++)
+        send_text(&p, "x", &lossless);
+    for (unsigned n = 0; n < 40; n++)
+        send_text(&p, "u", &urgent);
+    while (cut(&p, 0, 9, &x))
+        pieces++;
+    assert_int_equal(pieces, ADU_WINDOW - 40);
+    done(&p);
+}
+
+/* A byte here and a byte there: what it takes to remember them is bounded for all units together. */
+static void test_pieces_of_a_byte(void **state)
+{
+    struct pair p = make();
+    const uint8_t byte[1] = { 0 };
+    unsigned pieces = 0;
+    int r = 0;
+
+    for (uint64_t number = 0; r == 0 && number < ADU_WINDOW; number++)
+        for (uint32_t at = 0; r == 0 && at < 200; at += 2) {
+            const struct piece x = {
+                .number = number, .offset = at, .len = 1, .unit_len = 250, .left_ms = ADU_LEFT_NEVER
+            };
+
+            r = adus_on_piece(p.to, &x, byte, p.now);
+            pieces++;
+        }
+    assert_int_equal(r, -ENOSPC);
+    assert_in_range(pieces, 4096, 30000);
+    done(&p);
+}
+
 /* Dropped by the thousands while nobody could be told. */
 static void test_an_outage(void **state)
 {
@@ -534,6 +604,9 @@ int main(void)
         cmocka_unit_test(test_the_first_goes_whatever_its_priority),
         cmocka_unit_test(test_bytes_in_flight),
         cmocka_unit_test(test_units_in_number),
+        cmocka_unit_test(test_empty_units_that_nobody_reads),
+        cmocka_unit_test(test_urgent_units_beyond_the_window),
+        cmocka_unit_test(test_pieces_of_a_byte),
         cmocka_unit_test(test_an_outage),
         cmocka_unit_test(test_hostile_pieces),
         cmocka_unit_test(test_misuse),
