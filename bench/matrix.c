@@ -237,7 +237,7 @@ static int unpack(int file, pid_t *ret_pid)
 static int read_packed(int file, struct content *c)
 {
     pid_t pid = -1;
-    int status = 0, result, from = unpack(file, &pid);
+    int status = -1, result, from = unpack(file, &pid);
 
     if (from < 0)
         return from;

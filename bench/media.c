@@ -205,6 +205,10 @@ static int tables(const struct options *o)
         printf("\n");
     }
     json_decref(all);
+    if (r == EXIT_DONE && (fflush(stdout) != 0 || ferror(stdout))) {
+        fprintf(stderr, "hawser bench media: standard output: %s\n", strerror(errno));
+        r = EXIT_FAILED;
+    }
     return r;
 }
 

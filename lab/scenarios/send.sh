@@ -63,7 +63,7 @@ same() {
 # part_has FILE BYTES: a condition.
 part_has() {
     local size
-    size=$(stat -c %s "$TO/$1.part" 2>/dev/null) && ((size >= $2))
+    size=$(stat -c %s "$TO/$1.hawser-part" 2>/dev/null) && ((size >= $2))
 }
 # quarter NAME: sends the large file under that name until a quarter is there.
 quarter() {
@@ -95,7 +95,7 @@ ln "$FROM/small" "$FROM/second"
 assert "at once: the second is sent" on node "$HAWSER" send --quiet --key "$LAB_DIR/other.key" "$FROM/second" "$AGENT" \
     "$LINKS_AGENT:$PORT"
 assert "at once: the second is what was sent" same second
-assert "at once: the first is under way" test -e "$TO/first.part"
+assert "at once: the first is under way" test -e "$TO/first.hawser-part"
 kill -CONT "$(bg_pid send)"
 assert "at once: the first is sent" send_end
 assert "at once: the first is what was sent" same first
@@ -126,12 +126,12 @@ assert "receiver: it went on where it was" send_is ".files[0].had_bytes >= $BYTE
 assert "receiver: what came is what was sent" same receiver
 
 ln "$FROM/small" "$FROM/two"$'\n'"lines"
-ln "$FROM/small" "$FROM/small.part"
+ln "$FROM/small" "$FROM/small.hawser-part"
 ln "$FROM/small" "$FROM/fine"
-send_begin "$FROM/two"$'\n'"lines" "$FROM/small.part" "$FROM/fine"
+send_begin "$FROM/two"$'\n'"lines" "$FROM/small.hawser-part" "$FROM/fine"
 assert "names: the sender fails" send_fails
 assert "names: two are refused and one is sent" send_is '[.files[].outcome] == ["failed", "failed", "sent"]'
-assert "names: they are not there" test "$(find "$TO" -name 'two*' -o -name '*.part')" = ""
+assert "names: they are not there" test "$(find "$TO" -name 'two*' -o -name '*.hawser-part')" = ""
 assert "names: the third is" same fine
 
 quarter changes

@@ -42,7 +42,9 @@ static const struct verb verbs[] = {
     { "doctor", "[--json]", "what this machine has, and what it lacks", verb_doctor, false },
     { "lab", "list [--json] | run NAME [--seed N] [--json FILE]", "scenarios in network namespaces of this machine",
       verb_lab, false },
-    { "bench", "list [--json] | discordance --data DIR [--out DIR] [--hosts N] [--seed N] [--json]",
+    { "bench",
+      "list [--json] | discordance --data DIR [--out DIR] [--hosts N] [--seed N] [--json] | "
+      "media --data DIR [--scheduler NAME] [--seed N] [--json]",
       "measurements of the design, by data and in virtual time", verb_bench, false },
 };
 

@@ -35,7 +35,7 @@ static bool PRINTF_LIKE(3, 4) fail(struct incoming *in, enum files_cause cause, 
 
 static bool fail_errno(struct incoming *in, const char *what)
 {
-    return fail(in, FILES_FAILED, "%s%s%s", what, *what ? ": " : "", strerror(errno));
+    return fail(in, FILES_FAILED, "%.100s%s%s", what, *what ? ": " : "", strerror(errno));
 }
 
 static bool fail_exists(struct incoming *in)
@@ -43,9 +43,18 @@ static bool fail_exists(struct incoming *in)
     return fail(in, FILES_EXISTS, "another file of that name is there");
 }
 
-static bool open_part(struct incoming *in)
+/* The part is still what has its name. */
+static bool is_named(const struct incoming *in)
 {
     struct stat st, named;
+
+    return fstat(in->fd, &st) == 0 && fstatat(in->dir, in->part, &named, AT_SYMLINK_NOFOLLOW) == 0 &&
+           named.st_ino == st.st_ino && named.st_dev == st.st_dev;
+}
+
+static bool open_part(struct incoming *in)
+{
+    struct stat st;
 
     in->fd = openat(in->dir, in->part, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
     if (in->fd < 0 || fstat(in->fd, &st) < 0)
@@ -54,8 +63,7 @@ static bool open_part(struct incoming *in)
         return fail(in, FILES_FAILED, "something that is not ours is called %.*s", 100, in->part);
     if (flock(in->fd, LOCK_EX | LOCK_NB) < 0)
         return errno == EWOULDBLOCK ? fail(in, FILES_BUSY, "another sender is at it") : fail_errno(in, in->part);
-    if (fstat(in->fd, &st) < 0 || fstatat(in->dir, in->part, &named, AT_SYMLINK_NOFOLLOW) < 0 ||
-        named.st_ino != st.st_ino || named.st_dev != st.st_dev) {
+    if (!is_named(in) || fstat(in->fd, &st) < 0) {
         close(in->fd); /* it is whole by now, or has gone */
         in->fd = -1;
         return fail(in, FILES_BUSY, "another sender was at it");
@@ -202,6 +210,8 @@ static bool place(struct incoming *in)
 {
     int r;
 
+    if (!is_named(in))
+        return fail(in, FILES_FAILED, "somebody took %.*s away", 100, in->part);
     if (in->replace) {
         r = renameat(in->dir, in->part, in->dir, in->name);
     } else {
@@ -220,6 +230,15 @@ static bool place(struct incoming *in)
     return true;
 }
 
+/* Neither may a sender give others more than the receiver does, nor take his own file away from him. */
+static mode_t our_umask(void)
+{
+    mode_t m = umask(0);
+
+    umask(m);
+    return m;
+}
+
 bool incoming_end(struct incoming *in, const uint8_t hash[FILES_HASH_LEN])
 {
     const struct timespec times[2] = { { .tv_nsec = UTIME_NOW },
@@ -232,7 +251,8 @@ bool incoming_end(struct incoming *in, const uint8_t hash[FILES_HASH_LEN])
         return fail(in, FILES_FAILED, "out of memory");
     if (memcmp(ours, hash, sizeof(ours)) != 0)
         return fail(in, FILES_FAILED, "what was written is not what was sent");
-    if (fchmod(in->fd, in->mode & 0777) < 0 || futimens(in->fd, times) < 0 || fsync(in->fd) < 0)
+    if (fchmod(in->fd, ((in->mode & 0777) | S_IRUSR | S_IWUSR) & ~our_umask()) < 0 || futimens(in->fd, times) < 0 ||
+        fsync(in->fd) < 0)
         return fail_errno(in, "");
     return place(in);
 }
@@ -241,7 +261,7 @@ void incoming_close(struct incoming *in)
 {
     struct stat st;
 
-    if (in->locked && !in->placed && fstat(in->fd, &st) == 0 && st.st_size == 0)
+    if (in->locked && !in->placed && fstat(in->fd, &st) == 0 && st.st_size == 0 && is_named(in))
         unlinkat(in->dir, in->part, 0);
     if (in->fd >= 0)
         close(in->fd);

@@ -1,4 +1,4 @@
-/* prog/incoming.h - one file that is being received: NAME.part until it is whole, then NAME.
+/* prog/incoming.h - one file that is being received: NAME.hawser-part until it is whole, then NAME.
  *
  * Calls say false when the file cannot go on: `cause` and `error` tell why, and only incoming_close may follow. */
 #pragma once

@@ -108,9 +108,12 @@ bool outgoing_read(struct outgoing *o, uint8_t *buf, size_t max, size_t *ret_len
 bool outgoing_end(struct outgoing *o, uint8_t ret[FILES_HASH_LEN])
 {
     struct stat st;
+    char more;
 
     if (fstat(o->fd, &st) < 0)
         return fail(o, strerror(errno));
+    if (pread(o->fd, &more, 1, (off_t)o->size) > 0) /* as files of /proc have */
+        return fail(o, "it has more in it than its size says");
     if ((uint64_t)st.st_size != o->size || st.st_mtim.tv_sec != o->mtime.tv_sec ||
         st.st_mtim.tv_nsec != o->mtime.tv_nsec)
         return fail(o, "it changed while it was sent");

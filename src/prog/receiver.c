@@ -73,6 +73,7 @@ static int tell(struct receiver *r, enum receiver_event_type type, const char *t
         .had = r->file.what == FILES_SOME ? r->file.to_hash : 0,
     };
     r->failed += type == RECEIVER_FAILED;
+    r->done += type == RECEIVER_FILE || type == RECEIVER_SAME;
     return RECEIVER_EVENT;
 }
 
@@ -118,7 +119,7 @@ static int on_cancel(struct receiver *r, const struct files_message *m, struct r
     if (skipping) /* REFUSE was the last word */
         return RECEIVER_HAS_MORE;
     frames_push(&r->frames, &done);
-    if (m->said.cause == FILES_SAME)
+    if (m->said.cause == FILES_SAME && (r->file.what == FILES_WHOLE || r->file.what == FILES_OLD))
         return tell(r, RECEIVER_SAME, "", ret);
     snprintf(r->file.error, sizeof(r->file.error), "%s",
              m->said.cause == FILES_EXISTS ? "another file of that name is there"
@@ -237,6 +238,8 @@ int receiver_work(struct receiver *r, instant now, struct receiver_event *ret)
         if (!frames_room(&r->frames))
             return RECEIVER_WAITS;
         if (r->state == LOOKING) {
+            if (hws_session_events(r->frames.session) & HWS_ENDED) /* nobody waits for it */
+                return end(r, -ECONNRESET, ret);
             done = look(r, ret);
             return done == RECEIVER_EVENT ? done : RECEIVER_HAS_MORE;
         }
@@ -255,6 +258,8 @@ int receiver_work(struct receiver *r, instant now, struct receiver_event *ret)
             return end(r, done, ret);
         if (done == RECEIVER_EVENT)
             return done;
+        if (m.type == FILES_HOLE) /* 1 MiB of hashing for 8 bytes */
+            break;
     }
     return RECEIVER_HAS_MORE;
 }

@@ -27,7 +27,7 @@ struct receiver {
     int state;
     struct incoming file;
     instant heard_at, got_at;
-    unsigned offered, failed; /* files */
+    unsigned offered, failed, done; /* files; done: received, or there already */
     bool abandoned, ended;
 };
 

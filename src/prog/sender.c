@@ -207,7 +207,7 @@ static int on_message(struct sender *s, const struct files_message *m, instant n
         enter(s, LOOKING, now);
         return 0;
     case FILES_GOT:
-        if (f && (s->state == SENDING || s->state == CHECKED) && m->at <= s->file.size)
+        if (f && (s->state == SENDING || s->state == CHECKED) && m->at >= f->done && m->at <= s->file.size)
             f->done = m->at;
         return 0;
     case FILES_DONE:

@@ -85,14 +85,16 @@ static void drop(struct recv *r, size_t i)
 }
 
 /* A free place; one that has no file under way makes room, the longest silent first. -1: none. */
-static int find_place(struct recv *r)
+static int find_place(struct recv *r, bool known)
 {
     int oldest = -1;
 
     for (int i = 0; i < SENDERS_MAX; i++) {
         if (!r->senders[i])
             return i;
-        if (!receiver_file(r->senders[i]) && (oldest < 0 || r->senders[i]->heard_at < r->senders[oldest]->heard_at))
+        if ((known ? !receiver_file(r->senders[i]) || !r->senders[i]->may_replace
+                   : !receiver_file(r->senders[i]) && !r->senders[i]->may_replace) &&
+            (oldest < 0 || r->senders[i]->heard_at < r->senders[oldest]->heard_at))
             oldest = i;
     }
     if (oldest >= 0)
@@ -106,7 +108,7 @@ static void accept_all(struct recv *r, instant now)
 
     while (hws_session_accept(r->listener, &s) == 0) {
         bool known = is_allowed(r, s);
-        int place = find_place(r);
+        int place = find_place(r, known);
 
         if (place >= 0)
             r->senders[place] = receiver_new(s, r->dir, known, r->replace, now);
@@ -160,7 +162,7 @@ static bool work(struct recv *r, size_t i, instant now)
     case RECEIVER_ENDED:
         if (r->once && r->senders[i]->offered > 0) {
             r->ended = true;
-            r->failed += r->senders[i]->failed;
+            r->failed += r->senders[i]->failed + (r->senders[i]->done == 0); /* it went away with nothing done */
         }
         drop(r, i);
         return false;

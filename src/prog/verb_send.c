@@ -45,6 +45,9 @@ static bool look_at_files(const struct verb *v, char *const *paths, int count, s
         struct stat st;
 
         files[i] = (struct sender_file){ .path = paths[i], .name = slash ? slash + 1 : paths[i] };
+        for (int k = 0; k < i; k++)
+            if (strcmp(files[k].name, files[i].name) == 0 && strcmp(paths[k], paths[i]) != 0)
+                ok = verb_fail(v, "%s: has the name of %s", paths[i], paths[k]) == EXIT_DONE;
         if (stat(paths[i], &st) < 0 || access(paths[i], R_OK) < 0)
             ok = verb_fail(v, "%s: %s", paths[i], strerror(errno)) == EXIT_DONE;
         else if (!S_ISREG(st.st_mode))

@@ -1,6 +1,6 @@
 /* wire/files.c - see files.h.
  *
- * Limits: bodies of 64 KiB, names of 4096 bytes on the wire and 250 on disk, texts of 200, holes of 1 MiB, files below
+ * Limits: bodies of 64 KiB, names of 4096 bytes on the wire and 243 on disk, texts of 200, holes of 1 MiB, files below
  * 2^63 bytes. */
 #include "wire/files.h"
 
@@ -217,9 +217,9 @@ const char *files_name_check(const char *name, size_t len)
             return "has a control character in it";
     }
     if (len > FILES_NAME_MAX)
-        return "is longer than 250 bytes";
+        return "is longer than 243 bytes";
     if (len >= part && memcmp(name + len - part, FILES_PART, part) == 0)
-        return "ends in .part, as what is not whole yet does";
+        return "ends in .hawser-part, as what is not whole yet does";
     return NULL;
 }
 

@@ -11,11 +11,11 @@
 #define FILES_HEADER_LEN 4
 #define FILES_BODY_MAX 65536      /* chosen: 50 records; a copier's buffer */
 #define FILES_NAME_WIRE_MAX 4096  /* PATH_MAX: what is too long for a name is still refused by name */
-#define FILES_NAME_MAX 250        /* NAME_MAX less ".part" */
+#define FILES_NAME_MAX 243        /* NAME_MAX less ".hawser-part" */
 #define FILES_TEXT_MAX 200        /* chosen: a line */
 #define FILES_HASH_LEN 32         /* SHA-256 */
 #define FILES_HOLE_MAX (1u << 20) /* chosen: a millisecond of hashing */
-#define FILES_PART ".part"        /* what is not whole yet is NAME.part */
+#define FILES_PART ".hawser-part" /* what is not whole yet is NAME.hawser-part */
 
 enum files_type {
     FILES_HELLO = 1, /* both, first: u8 version | 3 bytes "hwf" */

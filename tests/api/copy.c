@@ -200,7 +200,7 @@ static void test_refused_in_the_middle(void **state)
         if (!crossed)
             say_type(FILES_CANCEL);
         expect_good_file("good");
-        assert_int_equal(unlinkat(dir, "bad.part", 0), 0);
+        assert_int_equal(unlinkat(dir, "bad.hawser-part", 0), 0);
     }
     say_offer("bad", 5);
     assert_int_equal(hear(), FILES_HAVE);
@@ -217,7 +217,7 @@ static void test_refused_in_the_middle(void **state)
     expect_good_file("good");
     assert_int_equal(r->offered, 8);
     assert_int_equal(r->failed, 4);
-    assert_int_equal(unlinkat(dir, "bad.part", 0), 0);
+    assert_int_equal(unlinkat(dir, "bad.hawser-part", 0), 0);
     receiver_end();
     assert_int_equal(files_there(), 0);
 }
@@ -237,8 +237,8 @@ static void test_the_sender_goes(void **state)
     assert_int_equal(told_count, 1);
     assert_int_equal(told.type, RECEIVER_FAILED);
     assert_string_equal(told.text, "interrupted after 5 of 10 bytes: the sender ended");
-    expect_file("cut.part", "hello");
-    assert_int_equal(unlinkat(dir, "cut.part", 0), 0);
+    expect_file("cut.hawser-part", "hello");
+    assert_int_equal(unlinkat(dir, "cut.hawser-part", 0), 0);
     receiver_end();
     assert_int_equal(files_there(), 0);
 }

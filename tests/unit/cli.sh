@@ -2,6 +2,7 @@
 # The hawser command from outside: exit codes, messages, and what it asks a daemon (cli_stub stands for one).
 # Usage: cli.sh HAWSER CLI_STUB SOURCE. Speaks TAP.
 set -u
+umask 022
 hawser=$1 stub=$2 source=$3
 dir=$(mktemp -d /tmp/hawser-cli-XXXXXX)
 unset HAWSER_CONTROL
@@ -188,7 +189,7 @@ ok "the large one" same large
 ok "the empty one" same empty
 ok "the small one" same -one
 ok "mode but no setuid, and time" test "$(stat -c '%a %.3Y' "$to/large")" = "751 $(stat -c %.3Y "$from/large")"
-ok "no parts are left" test -z "$(find "$to" -name '*.part')"
+ok "no parts are left" test -z "$(find "$to" -name '*.hawser-part')"
 ok "send by the other key" try 0 timeout 60 "$hawser" send --key "$dir/third" "$from/large" "$here" "$at"
 ok "send: there already" says "large: there already, not sent again"
 ok "send --quiet" try 0 send --quiet "$from/large"
@@ -201,17 +202,17 @@ ok "the old one stays" grep -qx x "$to/-one"
 ok "send --force" try 0 send --force "$from/-one"
 ok "it was replaced" same -one
 printf z >"$from/c"$'\033'"x"
-printf z >"$from/y.part"
-ok "send of bad names" try 1 send "$from/c"$'\033'"x" "$from/y.part"
+printf z >"$from/y.hawser-part"
+ok "send of bad names" try 1 send "$from/c"$'\033'"x" "$from/y.hawser-part"
 ok "send: a control character" complains "refused: its name has a control character in it"
-ok "send: a part" complains "y.part: refused: its name ends in .part"
+ok "send: a part" complains "y.hawser-part: refused: its name ends in .hawser-part"
 ok "bad names are not there" test "$(find "$to" -mindepth 1 -printf x)" = xxx
-head -c 1000000 "$from/large" >"$to/again.part"
+head -c 1000000 "$from/large" >"$to/again.hawser-part"
 ln "$from/large" "$from/again"
 ok "send goes on where it was" try 0 send --json "$from/again"
 ok "send: had so much" says '"bytes":3000000,"had_bytes":1000000,"done_bytes":3000000'
 ok "and it is the file" same again
-head -c 1000000 /dev/zero >"$to/anew.part"
+head -c 1000000 /dev/zero >"$to/anew.hawser-part"
 ln "$from/large" "$from/anew"
 ok "send over other bytes" try 0 send --json "$from/anew"
 ok "send: had none of it" says '"had_bytes":0,"done_bytes":3000000'

@@ -99,8 +99,8 @@ static void test_names(void **state)
     assert_non_null(files_name_check("a\nb", 3));
     assert_non_null(files_name_check("a\177", 2));
     assert_non_null(files_name_check("a\302\200", 3));
-    assert_non_null(files_name_check("a.part", 6));
-    assert_non_null(files_name_check(".part", 5));
+    assert_non_null(files_name_check("a.hawser-part", 13));
+    assert_non_null(files_name_check(".hawser-part", 12));
 }
 
 int main(void)

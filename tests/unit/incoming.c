@@ -84,7 +84,7 @@ static void test_whole(void **state)
     assert_true(incoming_write(&in, bytes + 10, 6));
     assert_true(incoming_end(&in, hash));
     incoming_close(&in);
-    assert_false(is_there("whole.part"));
+    assert_false(is_there("whole.hawser-part"));
     expect_content("whole", bytes, SIZE);
     assert_int_equal(fstatat(dir, "whole", &st, 0), 0);
     assert_int_equal(st.st_mode & 07777, 0751);
@@ -114,7 +114,7 @@ static void test_not_whole(void **state)
     assert_false(incoming_end(&in, hash));
     incoming_close(&in);
     assert_false(is_there("short"));
-    expect_content("short.part", bytes, SIZE - 1);
+    expect_content("short.hawser-part", bytes, SIZE - 1);
 
     open_and_look(&in, "long", false);
     assert_true(incoming_start(&in, 0));
@@ -126,7 +126,7 @@ static void test_not_whole(void **state)
     assert_false(incoming_hole(&in, SIZE + 1));
     incoming_close(&in);
     assert_false(is_there("long") || is_there("holed"));
-    assert_false(is_there("holed.part")); /* it is empty */
+    assert_false(is_there("holed.hawser-part")); /* it is empty */
 
     open_and_look(&in, "other", false);
     assert_true(incoming_start(&in, 0));
@@ -144,7 +144,7 @@ static void test_goes_on(void **state)
 
     hash_of(bytes, SIZE, hash);
     hash_of(bytes, 7, first);
-    put("again.part", bytes, 7);
+    put("again.hawser-part", bytes, 7);
     have = open_and_look(&in, "again", false);
     assert_int_equal(have.what, FILES_SOME);
     assert_int_equal(have.bytes, 7);
@@ -155,7 +155,7 @@ static void test_goes_on(void **state)
     incoming_close(&in);
     expect_content("again", bytes, SIZE);
 
-    put("anew.part", "nonsense", 8); /* the sender finds out, and begins at 0 */
+    put("anew.hawser-part", "nonsense", 8); /* the sender finds out, and begins at 0 */
     have = open_and_look(&in, "anew", false);
     assert_int_equal(have.bytes, 8);
     assert_true(incoming_start(&in, 0));
@@ -171,11 +171,11 @@ static void test_goes_on(void **state)
                    "0123456789ab",
                    SIZE);
 
-    put("odd.part", bytes, 7);
+    put("odd.hawser-part", bytes, 7);
     open_and_look(&in, "odd", false);
     assert_false(incoming_start(&in, 6)); /* not what was said */
     incoming_close(&in);
-    put("larger.part", "more than the file will have", 28);
+    put("larger.hawser-part", "more than the file will have", 28);
     have = open_and_look(&in, "larger", false);
     assert_int_equal(have.what, FILES_NOTHING);
     incoming_close(&in);
@@ -192,7 +192,7 @@ static void test_two_at_once(void **state)
     assert_false(incoming_open(&second, dir, &o, false));
     assert_int_equal(second.cause, FILES_BUSY);
     incoming_close(&second);
-    assert_true(is_there("two.part"));
+    assert_true(is_there("two.hawser-part"));
     assert_true(incoming_start(&first, 0));
     assert_true(incoming_write(&first, bytes, SIZE));
     put("two", "mine", 4); /* somebody was faster */
@@ -210,6 +210,58 @@ static void test_two_at_once(void **state)
     expect_content("two", bytes, SIZE);
 }
 
+/* Somebody removes the part, and another file is received under its name: what is placed is what was hashed. */
+static void test_the_part_is_taken_away(void **state)
+{
+    struct incoming first, second;
+    uint8_t hash[FILES_HASH_LEN];
+
+    hash_of(bytes, SIZE, hash);
+    open_and_look(&first, "moved", false);
+    assert_true(incoming_start(&first, 0));
+    assert_true(incoming_write(&first, bytes, SIZE));
+    assert_int_equal(unlinkat(dir, "moved.hawser-part", 0), 0);
+    open_and_look(&second, "moved", false);
+    assert_true(incoming_start(&second, 0));
+    assert_true(incoming_write(&second, bytes, 3));
+    assert_false(incoming_end(&first, hash));
+    assert_int_equal(first.cause, FILES_FAILED);
+    incoming_close(&first);
+    assert_false(is_there("moved"));
+    assert_true(incoming_write(&second, bytes + 3, SIZE - 3));
+    assert_true(incoming_end(&second, hash));
+    incoming_close(&second);
+    expect_content("moved", bytes, SIZE);
+}
+
+/* The receiver's umask counts, and what he got is his. */
+static void test_modes(void **state)
+{
+    const mode_t before = umask(027);
+    struct incoming in;
+    uint8_t hash[FILES_HASH_LEN];
+    struct stat st;
+
+    hash_of(bytes, SIZE, hash);
+    for (unsigned i = 0; i < 2; i++) {
+        struct files_offer o = offer_of(i ? "none" : "all");
+        struct files_have have;
+        bool more = true;
+
+        o.mode = i ? 0 : 0777;
+        assert_true(incoming_open(&in, dir, &o, false));
+        while (more)
+            assert_true(incoming_look(&in, &more, &have));
+        assert_true(incoming_start(&in, 0));
+        assert_true(incoming_write(&in, bytes, SIZE));
+        assert_true(incoming_end(&in, hash));
+        incoming_close(&in);
+        assert_int_equal(fstatat(dir, i ? "none" : "all", &st, 0), 0);
+        assert_int_equal(st.st_mode & 07777, i ? 0600 : 0750);
+    }
+    umask(before);
+}
+
 /* What is no regular file of ours is neither followed nor replaced nor waited for. */
 static void test_traps(void **state)
 {
@@ -222,9 +274,9 @@ static void test_traps(void **state)
     assert_int_equal(symlinkat("nowhere", dir, "deadlink"), 0);
     assert_int_equal(mkfifoat(dir, "pipe", 0600), 0);
     assert_int_equal(mkdirat(dir, "folder", 0700), 0);
-    assert_int_equal(symlinkat("precious", dir, "p1.part"), 0);
-    assert_int_equal(mkfifoat(dir, "p2.part", 0600), 0);
-    assert_int_equal(linkat(dir, "precious", dir, "p3.part", 0), 0);
+    assert_int_equal(symlinkat("precious", dir, "p1.hawser-part"), 0);
+    assert_int_equal(mkfifoat(dir, "p2.hawser-part", 0600), 0);
+    assert_int_equal(linkat(dir, "precious", dir, "p3.hawser-part", 0), 0);
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
         o = offer_of(names[i]);
         assert_false(incoming_open(&in, dir, &o, true));
@@ -232,7 +284,7 @@ static void test_traps(void **state)
         assert_true(is_there(names[i]));
     }
     for (char name[] = "p1"; name[1] <= '3'; name[1]++) {
-        char part[] = "p1.part";
+        char part[] = "p1.hawser-part";
 
         part[1] = name[1];
         o = offer_of(name);
@@ -292,12 +344,18 @@ static void remove_all(void)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_whole),   cmocka_unit_test(test_not_whole),
-        cmocka_unit_test(test_goes_on), cmocka_unit_test(test_two_at_once),
-        cmocka_unit_test(test_traps),   cmocka_unit_test(test_the_sender_changes_it),
+        cmocka_unit_test(test_whole),
+        cmocka_unit_test(test_not_whole),
+        cmocka_unit_test(test_goes_on),
+        cmocka_unit_test(test_two_at_once),
+        cmocka_unit_test(test_the_part_is_taken_away),
+        cmocka_unit_test(test_modes),
+        cmocka_unit_test(test_traps),
+        cmocka_unit_test(test_the_sender_changes_it),
     };
     int r;
 
+    umask(022); /* which modes files get */
     if (!mkdtemp(folder) || (dir = open(folder, O_RDONLY | O_DIRECTORY)) < 0)
         return 1;
     r = cmocka_run_group_tests(tests, NULL, NULL);
