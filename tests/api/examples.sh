@@ -74,7 +74,12 @@ for compiler in cc c++; do
         printf '#include <hawser/session.h>\nint main(void) { return hws_session_close(0); }\n' >"$dir/outside.${compiler/cc/c}"
         ok "a program outside, $compiler" $compiler -Wall -Wextra -Werror -I"$source/include" -o "$dir/outside" \
             "$dir/outside.${compiler/cc/c}" -L"$dir" -lhawser
-        ok "and it runs" env LD_LIBRARY_PATH="$(dirname "$lib")" "$dir/outside"
+        if ldd "$lib" | grep -q 'lib[at]san'; then
+            number=$((number + 1))
+            echo "ok $number # SKIP a sanitizer is in the library, and not in the program"
+        else
+            ok "and it runs" env LD_LIBRARY_PATH="$(dirname "$lib")" "$dir/outside"
+        fi
     fi
 done
 echo "1..$number"

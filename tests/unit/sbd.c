@@ -227,7 +227,7 @@ static void test_pauses(void **state)
 /* A path tells of records with 16-bit stamps across their wrap, of its losses, and not of acknowledgements. */
 static void test_path(void **state)
 {
-    struct path_options o = { .record_bytes = 1500 };
+    struct path_options o = { .record_bytes = 1500, .summaries = true };
     instant now = START;
     struct path *p = path_new(&o, now);
     struct path_summary s;
