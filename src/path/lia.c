@@ -11,8 +11,6 @@
  * congested path. */
 #include "path/window.h"
 
-#define BETA .5 /* section 3: as Reno, RFC 5681 */
-
 /* In records. */
 static double increase(const struct window *w, const struct cc_ack *a)
 {
@@ -24,11 +22,7 @@ static double increase(const struct window *w, const struct cc_ack *a)
 
 static enum cc_verdict on_ack(void *state, const struct cc_ack *a, instant now, span *ret_min_rtt)
 {
-    struct window *w = state;
-
-    if (window_on_ack(w, a, BETA, now) == WINDOW_GROWS)
-        window_grow(w, a, increase(w, a));
-    return CC_NOTHING;
+    return window_on_ack_halving(state, a, increase(state, a), now);
 }
 
 const struct cc_ops cc_lia = {

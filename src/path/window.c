@@ -63,6 +63,13 @@ void window_grow(struct window *w, const struct cc_ack *a, double records)
     w->records = bounded(w->records + CLAMP(records, -most, most));
 }
 
+enum cc_verdict window_on_ack_halving(struct window *w, const struct cc_ack *a, double records, instant now)
+{
+    if (window_on_ack(w, a, .5, now) == WINDOW_GROWS)
+        window_grow(w, a, records);
+    return CC_NOTHING;
+}
+
 static void hystart_round(struct hystart *h)
 {
     h->last_min = h->min;

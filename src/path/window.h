@@ -35,6 +35,8 @@ enum window_news {
 };
 
 enum window_news window_on_ack(struct window *w, const struct cc_ack *a, double beta, instant now);
+/* The same of controls that halve at a loss, as Reno (RFC 5681), and grow by `records` for this acknowledgement. */
+enum cc_verdict window_on_ack_halving(struct window *w, const struct cc_ack *a, double records, instant now);
 /* By so many records, which may be negative; no faster than slow start. */
 void window_grow(struct window *w, const struct cc_ack *a, double records);
 /* As in struct cc_ops: the state begins with a struct window. */

@@ -583,13 +583,10 @@ static void test_clock(void **state)
 
 static int make_namespace(void)
 {
-    if (geteuid() != 0 || unshare(CLONE_NEWNET) < 0)
-        return -1;
-    return system(
-        "ip link set lo up && ip link add va type veth peer name pa && ip link add vb type veth peer name pb && "
-        "for i in va pa vb pb; do ip link set $i up || exit 1; done && "
-        "ip addr add 10.9.1.1/24 dev va && ip addr add 10.9.2.1/24 dev vb && "
-        "ip addr add fd09:2::1/64 dev vb nodad");
+    return enter_namespace("ip link add va type veth peer name pa && ip link add vb type veth peer name pb && "
+                           "for i in va pa vb pb; do ip link set $i up || exit 1; done && "
+                           "ip addr add 10.9.1.1/24 dev va && ip addr add 10.9.2.1/24 dev vb && "
+                           "ip addr add fd09:2::1/64 dev vb nodad");
 }
 
 int main(void)

@@ -177,11 +177,9 @@ static void test_netlink_overflow(void **state)
 
 static int make_namespace(void)
 {
-    if (geteuid() != 0 || unshare(CLONE_NEWNET) < 0)
-        return -1;
-    return system("ip link set lo up && ip link add va type veth peer name vb && "
-                  "ip link set va addrgenmode none && ip link set vb addrgenmode none && ip link set va up && "
-                  "ip link set vb up && ip addr add 10.9.0.1/24 dev va && ip addr add 10.9.0.2/24 dev vb");
+    return enter_namespace("ip link add va type veth peer name vb && "
+                           "ip link set va addrgenmode none && ip link set vb addrgenmode none && ip link set va up && "
+                           "ip link set vb up && ip addr add 10.9.0.1/24 dev va && ip addr add 10.9.0.2/24 dev vb");
 }
 
 int main(void)

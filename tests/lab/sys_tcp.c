@@ -231,13 +231,6 @@ static void test_end_and_nonsense(void **state)
     tcp_free(agent);
 }
 
-static int make_namespace(void)
-{
-    if (geteuid() != 0 || unshare(CLONE_NEWNET) < 0)
-        return -1;
-    return system("ip link set lo up");
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -249,7 +242,7 @@ int main(void)
         cmocka_unit_test(test_end_and_nonsense),
     };
 
-    if (make_namespace() != 0) {
+    if (enter_namespace(NULL) != 0) {
         puts("SKIP: needs root, network namespaces and iproute2");
         return 77;
     }

@@ -23,6 +23,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -317,6 +318,17 @@ static void wait_open(struct server *s, size_t want)
     assert_int_equal(atomic_load(&s->open), want);
 }
 
+/* So many bytes wait in our socket, and nobody reads them. */
+static void wait_filled(int fd, int want)
+{
+    instant until = clock_now() + WAIT_MS * MSEC;
+    int waiting = 0;
+
+    while (ioctl(fd, FIONREAD, &waiting) == 0 && waiting < want && clock_now() < until)
+        usleep(1000);
+    assert_true(waiting >= want);
+}
+
 struct writer {
     int fd;
     size_t len;
@@ -433,7 +445,7 @@ static void check_backpressure(struct server *s, bool v6)
 
     /* The other way: the source stops where our socket and its ring are full, and goes on when we read. */
     fd = dial(v6, PORT_SOURCE);
-    usleep(200000);
+    wait_filled(fd, 1 << 15);
     while (got < (20u << 20)) {
         n = read(fd, buf, sizeof(buf));
         assert_true(n > 0);
@@ -600,13 +612,6 @@ static void test_loopback(void **state)
     print_loopback();
 }
 
-static int make_namespace(void)
-{
-    if (geteuid() != 0 || unshare(CLONE_NEWNET) < 0)
-        return -1;
-    return system("ip link set lo up");
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -615,7 +620,7 @@ int main(void)
         cmocka_unit_test(test_loopback),
     };
 
-    if (make_namespace() != 0 || access("/dev/net/tun", R_OK | W_OK) < 0) {
+    if (enter_namespace(NULL) != 0 || access("/dev/net/tun", R_OK | W_OK) < 0) {
         puts("SKIP: needs root, network namespaces, iproute2 and /dev/net/tun");
         return 77;
     }
