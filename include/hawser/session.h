@@ -35,7 +35,7 @@ struct hws_session;
 
 enum hws_flags {
     HWS_NONBLOCK = 1,  /* calls that would wait return -EAGAIN */
-    HWS_UNORDERED = 2, /* bytes are read as they come, with their place (hws_session_read_at); both ends must say so */
+    HWS_UNORDERED = 2, /* this end reads bytes as they come, with their place (hws_session_read_at) */
 };
 
 /* What a session wants of its paths (Habib, Christin, Chuang: Taking advantage of multihoming with session layer

@@ -4,10 +4,11 @@
  *
  * Sending: a unit of which something is to be cut is in `ready`, by priority and then by number; one that is all in
  * flight is in `flying`. A path that asks gets a piece of the first ready unit that it serves: not one that would come
- * too late by it and in time by a faster path, nor one that was just lost on it. A unit whose time is over is dropped
- * when it is seen, and the peer is told; what is all in flight then may have arrived in time, and its fate is waited
- * for. One that is still in flight when it is last of use to send it again goes once more by another path ("deadline
- * reinjection", after XLINK, SIGCOMM 2021), as long as such copies are within COPY_PERCENT of all that was sent.
+ * too late by it, nor, unless the scheduler would have it carry, anything but copies. A unit whose time is over is
+ * dropped when it is seen, and the peer is told; what is all in flight then may have arrived in time, and its fate is
+ * waited for. One that is still in flight when it is last of use to send it again goes once more by another path
+ * ("deadline reinjection", after XLINK, SIGCOMM 2021), as long as such copies are within COPY_PERCENT of all that was
+ * sent.
  *
  * Receiving: a unit has memory of its own from its first piece on. Whole ones go to `whole`, in which the reader finds
  * them, once all ordered units before are done with: received, dropped by their sender, or later than the lifetime of

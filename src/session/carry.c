@@ -114,15 +114,6 @@ static struct piece piece_of(const struct pbuf *b)
 
 /* --- out --- */
 
-/* What the peer would take beyond what is in flight. */
-static uint64_t window_of(const struct session *s)
-{
-    struct delivery_info i;
-
-    delivery_info(s->delivery, &i);
-    return i.send_limit > i.acked ? i.send_limit - i.acked : 0;
-}
-
 /* The next way after the fastest one; 0: there is none. */
 static span other_way(const struct session *s, uint8_t slots, unsigned fastest)
 {
@@ -178,7 +169,7 @@ static bool cut_chunk(struct session *s, unsigned slot, struct pbuf *b, instant 
     uint64_t waiting = delivery_waiting(s->delivery) + (s->adus ? adus_waiting(s->adus) : 0);
     struct chunk c;
 
-    if (!delivery_wants_send(s->delivery) || !sched_may_carry(s, slot, waiting, window_of(s), now) ||
+    if (!delivery_wants_send(s->delivery) || !sched_may_carry(s, slot, waiting, delivery_window(s->delivery), now) ||
         !delivery_cut(s->delivery, s->paths[slot].mtu - RECORD_OVERHEAD, &c))
         return false;
     chunk_header_put(b->data, c.at, c.last);

@@ -204,6 +204,11 @@ bool delivery_wants_send(const struct delivery *d)
     return !d->error && (d->lost.count > 0 || sendable(d) > 0 || (d->last_due && d->cut == d->written));
 }
 
+uint64_t delivery_window(const struct delivery *d)
+{
+    return d->limit > d->acked ? d->limit - d->acked : 0;
+}
+
 uint64_t delivery_waiting(const struct delivery *d)
 {
     return d->lost.count > 0 ? d->lost.sum : sendable(d);

@@ -65,6 +65,8 @@ int delivery_error(const struct delivery *d);
 
 /* Something may be cut now. */
 bool delivery_wants_send(const struct delivery *d);
+/* Bytes that the peer would take beyond what it has acknowledged. */
+uint64_t delivery_window(const struct delivery *d);
 /* Bytes of it: for who decides whether a slow path is worth waiting for. */
 uint64_t delivery_waiting(const struct delivery *d);
 /* The next chunk of at most max bytes; what was lost goes first. False: none. */

@@ -4,6 +4,7 @@
 #include "prog/sender.h"
 #include "sys/clock.h"
 #include "tests/api/pair.h"
+#include "tests/unit/digest.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -15,16 +16,6 @@ static char folder[] = "/tmp/hawser-copy-XXXXXX";
 static int dir;
 static struct frames peer; /* what the test says */
 static struct files_message heard;
-
-static void hash_of(const void *data, size_t len, uint8_t ret[FILES_HASH_LEN])
-{
-    struct sha256 *s = sha256_new();
-
-    assert_non_null(s);
-    assert_int_equal(sha256_update(s, data, len), 0);
-    assert_int_equal(sha256_get(s, ret), 0);
-    sha256_free(s);
-}
 
 static void say(struct files_message m)
 {
@@ -57,7 +48,7 @@ static void say_end(const char *all)
 {
     struct files_message m = { .type = FILES_END };
 
-    hash_of(all, strlen(all), m.hash);
+    digest(all, strlen(all), m.hash);
     say(m);
 }
 
@@ -317,7 +308,7 @@ static void say_have(enum files_there what, uint64_t bytes, const char *content)
     struct files_message m = { .type = FILES_HAVE, .have = { .what = (uint8_t)what, .bytes = bytes } };
 
     if (what != FILES_NOTHING)
-        hash_of(content, strlen(content), m.have.hash);
+        digest(content, strlen(content), m.have.hash);
     say(m);
 }
 
@@ -349,7 +340,7 @@ static void expect_bytes(uint64_t at, const char *content)
 {
     uint8_t hash[FILES_HASH_LEN];
 
-    hash_of("hello", 5, hash);
+    digest("hello", 5, hash);
     assert_int_equal(hear_sender(), FILES_START);
     assert_int_equal(heard.at, at);
     if (*content) {

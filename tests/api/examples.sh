@@ -4,19 +4,10 @@
 set -u
 bin=$1 source=$2 lib=$(realpath "$3")
 dir=$(mktemp -d)
-number=0 failed=0
+# shellcheck source-path=SCRIPTDIR source=../tap.sh
+. "$(dirname "$0")/../tap.sh"
 server=
 trap '[[ -z $server ]] || kill "$server" 2>/dev/null; rm -rf "$dir"' EXIT
-
-ok() { # WORDS COMMAND...
-    number=$((number + 1))
-    if "${@:2}"; then
-        echo "ok $number - $1"
-    else
-        echo "not ok $number - $1"
-        failed=$((failed + 1))
-    fi
-}
 
 # serve NAME [ARGUMENT...]: the listening end on a port that is free; its key in $key.
 serve() {
@@ -33,7 +24,6 @@ serve() {
     return 1
 }
 
-# shellcheck disable=SC2317 # called by ok
 ended() { # the listening end ended well
     wait "$server"
     local code=$?
@@ -75,12 +65,10 @@ for compiler in cc c++; do
         ok "a program outside, $compiler" $compiler -Wall -Wextra -Werror -I"$source/include" -o "$dir/outside" \
             "$dir/outside.${compiler/cc/c}" -L"$dir" -lhawser
         if ldd "$lib" | grep -q 'lib[at]san'; then
-            number=$((number + 1))
-            echo "ok $number # SKIP a sanitizer is in the library, and not in the program"
+            skip "a sanitizer is in the library, and not in the program"
         else
             ok "and it runs" env LD_LIBRARY_PATH="$(dirname "$lib")" "$dir/outside"
         fi
     fi
 done
-echo "1..$number"
-exit $((failed > 0))
+plan

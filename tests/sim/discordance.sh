@@ -6,20 +6,8 @@ set -u
 discordance=$1
 dir=$(mktemp -d /tmp/hawser-discordance-XXXXXX)
 trap 'rm -rf "$dir"' EXIT
-n=0
-
-# ok NAME COMMAND...: one test point.
-ok() {
-    local name=$1
-    shift
-    n=$((n + 1))
-    if "$@"; then
-        echo "ok $n - $name"
-    else
-        echo "not ok $n - $name"
-        sed 's/^/# /' "$dir/err"
-    fi
-}
+# shellcheck source-path=SCRIPTDIR source=../tap.sh
+. "$(dirname "$0")/../tap.sh"
 
 # run FOLDER [ARGUMENT...]: JSON and files into FOLDER.
 run() {
@@ -80,4 +68,4 @@ nowhere() {
         grep -qF "$dir/none/discordance-a.csv: No such file" "$dir/err"
 }
 ok "a folder that is not there is told" nowhere
-echo "1..$n"
+plan

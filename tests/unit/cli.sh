@@ -7,7 +7,8 @@ hawser=$1 stub=$2 source=$3
 dir=$(mktemp -d /tmp/hawser-cli-XXXXXX)
 unset HAWSER_CONTROL
 pids=()
-n=0
+# shellcheck source-path=SCRIPTDIR source=../tap.sh
+. "$(dirname "$0")/../tap.sh"
 
 clean_up() {
     local pid
@@ -18,19 +19,6 @@ clean_up() {
     rm -rf "$dir"
 }
 trap clean_up EXIT
-
-# ok NAME COMMAND...: one test point.
-ok() {
-    local name=$1
-    shift
-    n=$((n + 1))
-    if "$@"; then
-        echo "ok $n - $name"
-    else
-        echo "not ok $n - $name"
-        sed 's/^/# /' "$dir/out" "$dir/err"
-    fi
-}
 
 # try CODE COMMAND...: the exit code is CODE; output in $dir/out, errors in $dir/err.
 try() {
@@ -428,6 +416,6 @@ if "$hawser" doctor | grep -q "^ok *privileges"; then
     ok "up shows its output" complains "no such device"
     ok "up shows its exit code" complains "ended with code 5"
 else
-    echo "ok $((n += 1)) - up and down # SKIP needs CAP_NET_ADMIN"
+    skip "up and down: needs CAP_NET_ADMIN"
 fi
-echo "1..$n"
+plan

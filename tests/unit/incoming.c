@@ -2,6 +2,7 @@
  * wrong. */
 #include "prog/incoming.h"
 #include "prog/outgoing.h"
+#include "tests/unit/digest.h"
 #include "tests/unit/test.h"
 
 #include <fcntl.h>
@@ -14,16 +15,6 @@ static int dir;
 
 static const uint8_t bytes[] = "0123456789abcdef";
 #define SIZE 16
-
-static void hash_of(const void *data, size_t len, uint8_t ret[FILES_HASH_LEN])
-{
-    struct sha256 *s = sha256_new();
-
-    assert_non_null(s);
-    assert_int_equal(sha256_update(s, data, len), 0);
-    assert_int_equal(sha256_get(s, ret), 0);
-    sha256_free(s);
-}
 
 static struct files_offer offer_of(const char *name)
 {
@@ -76,7 +67,7 @@ static void test_whole(void **state)
     uint8_t hash[FILES_HASH_LEN];
     struct stat st;
 
-    hash_of(bytes, SIZE, hash);
+    digest(bytes, SIZE, hash);
     assert_int_equal(have.what, FILES_NOTHING);
     assert_true(incoming_start(&in, 0));
     assert_true(incoming_write(&in, bytes, 10));
@@ -107,7 +98,7 @@ static void test_not_whole(void **state)
     struct incoming in;
     uint8_t hash[FILES_HASH_LEN];
 
-    hash_of(bytes, SIZE, hash);
+    digest(bytes, SIZE, hash);
     open_and_look(&in, "short", false);
     assert_true(incoming_start(&in, 0));
     assert_true(incoming_write(&in, bytes, SIZE - 1));
@@ -142,8 +133,8 @@ static void test_goes_on(void **state)
     struct incoming in;
     struct files_have have;
 
-    hash_of(bytes, SIZE, hash);
-    hash_of(bytes, 7, first);
+    digest(bytes, SIZE, hash);
+    digest(bytes, 7, first);
     put("again.hawser-part", bytes, 7);
     have = open_and_look(&in, "again", false);
     assert_int_equal(have.what, FILES_SOME);
@@ -161,9 +152,9 @@ static void test_goes_on(void **state)
     assert_true(incoming_start(&in, 0));
     assert_true(incoming_hole(&in, 4));
     assert_true(incoming_write(&in, bytes, SIZE - 4));
-    hash_of("\0\0\0\0"
-            "0123456789ab",
-            SIZE, hash);
+    digest("\0\0\0\0"
+           "0123456789ab",
+           SIZE, hash);
     assert_true(incoming_end(&in, hash));
     incoming_close(&in);
     expect_content("anew",
@@ -187,7 +178,7 @@ static void test_two_at_once(void **state)
     struct incoming first, second;
     uint8_t hash[FILES_HASH_LEN];
 
-    hash_of(bytes, SIZE, hash);
+    digest(bytes, SIZE, hash);
     open_and_look(&first, "two", false);
     assert_false(incoming_open(&second, dir, &o, false));
     assert_int_equal(second.cause, FILES_BUSY);
@@ -216,7 +207,7 @@ static void test_the_part_is_taken_away(void **state)
     struct incoming first, second;
     uint8_t hash[FILES_HASH_LEN];
 
-    hash_of(bytes, SIZE, hash);
+    digest(bytes, SIZE, hash);
     open_and_look(&first, "moved", false);
     assert_true(incoming_start(&first, 0));
     assert_true(incoming_write(&first, bytes, SIZE));
@@ -242,7 +233,7 @@ static void test_modes(void **state)
     uint8_t hash[FILES_HASH_LEN];
     struct stat st;
 
-    hash_of(bytes, SIZE, hash);
+    digest(bytes, SIZE, hash);
     for (unsigned i = 0; i < 2; i++) {
         struct files_offer o = offer_of(i ? "none" : "all");
         struct files_have have;

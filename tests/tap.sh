@@ -1,0 +1,24 @@
+# tests/tap.sh - test points of a shell script, in TAP. Sourced; $dir is the script's folder, of which `out` and `err` are
+# shown when a point fails.
+# shellcheck shell=bash
+n=0
+
+# ok NAME COMMAND...: one test point.
+ok() {
+    local name=$1
+    shift
+    n=$((n + 1))
+    if "$@"; then
+        echo "ok $n - $name"
+    else
+        echo "not ok $n - $name"
+        # shellcheck disable=SC2154 # the script's
+        cat "$dir/out" "$dir/err" 2>/dev/null | sed 's/^/# /'
+    fi
+}
+
+# skip WHY: a point that cannot be tried here.
+skip() { echo "ok $((n += 1)) # SKIP $1"; }
+
+# The plan, at the end. What failed is in the points.
+plan() { echo "1..$n"; }
