@@ -43,8 +43,10 @@ struct out_unit {
     instant expires;
     uint32_t len, at;          /* all below `at` was cut */
     bool begun, hurried, gone; /* gone: dropped, and the peer is to be told */
-    uint8_t by, avoid;         /* slots: of the piece cut last; by which a copy need not go, or NO_SLOT */
-    instant answer_at;         /* when that should have been acknowledged */
+    bool copied;
+    uint32_t flying;   /* records of it whose fate is not known */
+    uint8_t by, avoid; /* slots: of the piece cut last; by which a copy need not go, or NO_SLOT */
+    instant answer_at; /* when that should have been acknowledged */
     struct ranges again, acked;
     uint8_t data[];
 };
@@ -365,6 +367,7 @@ static void cut_from(struct adus *a, struct out_unit *u, const struct adu_offer 
     if (!u->begun)
         a->begun_bytes += u->len;
     u->begun = true;
+    u->flying++;
     u->by = (uint8_t)o->slot;
     a->waiting -= ret->len;
     a->info.cut_bytes += ret->len;
@@ -441,6 +444,34 @@ bool adus_copy(const struct adus *a, const struct piece *p, uint8_t *out)
     return u != NULL;
 }
 
+void adus_on_copied(struct adus *a, const struct piece *p)
+{
+    struct out_unit *u = find_out(a, p->number);
+
+    if (!u)
+        return;
+    u->copied = true;
+    u->flying++;
+}
+
+/* What is lost of an unreliable unit may come by a copy, as long as one is under way. */
+static void drop_if_lost(struct adus *a, struct out_unit *u)
+{
+    if (u->spec.unreliable && (!u->copied || (u->flying == 0 && to_cut(u) == 0)))
+        drop_out(a, u, &a->info.lost);
+}
+
+void adus_on_forgotten(struct adus *a, const struct piece *p)
+{
+    struct out_unit *u = find_out(a, p->number);
+
+    if (!u)
+        return;
+    u->flying--;
+    if (u->copied && u->flying == 0)
+        drop_if_lost(a, u);
+}
+
 void adus_on_acked(struct adus *a, const struct piece *p)
 {
     struct out_unit *u = find_out(a, p->number);
@@ -448,10 +479,12 @@ void adus_on_acked(struct adus *a, const struct piece *p)
 
     if (!u)
         return;
+    u->flying--;
     before = to_cut(u);
     (void)!ranges_remove(&u->again, p->offset, p->offset + p->len); /* what stays goes once more than it had to */
     a->waiting -= before - to_cut(u);
     if (ranges_add(&u->acked, p->offset, p->offset + p->len) < 0) {
+        u->flying++; /* its one fate is that */
         adus_on_lost(a, p);
         return;
     }
@@ -461,6 +494,8 @@ void adus_on_acked(struct adus *a, const struct piece *p)
     } else if (to_cut(u) == 0) {
         list_remove(&u->link);
         list_append(&a->flying, &u->link);
+        if (u->copied && u->flying == 0)
+            drop_if_lost(a, u);
     }
 }
 
@@ -488,8 +523,9 @@ void adus_on_lost(struct adus *a, const struct piece *p)
 
     if (!u)
         return;
+    u->flying--;
     if (u->spec.unreliable) {
-        drop_out(a, u, &a->info.lost);
+        drop_if_lost(a, u);
         return;
     }
     r = cut_again(a, u, p->offset, (uint64_t)p->offset + p->len);

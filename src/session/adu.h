@@ -101,6 +101,10 @@ uint64_t adus_waiting(const struct adus *a);
 bool adus_cut(struct adus *a, const struct adu_offer *o, struct piece *ret, instant now);
 /* Its bytes. False: the unit is done with, and the piece must not be sent. */
 bool adus_copy(const struct adus *a, const struct piece *p, uint8_t *out);
+/* The piece will be sent once more, as it is: each copy meets a fate of its own. */
+void adus_on_copied(struct adus *a, const struct piece *p);
+/* Such a copy was never sent. */
+void adus_on_forgotten(struct adus *a, const struct piece *p);
 /* Each piece that was cut meets its fate once. */
 void adus_on_acked(struct adus *a, const struct piece *p);
 void adus_on_lost(struct adus *a, const struct piece *p);

@@ -190,6 +190,17 @@ static struct pbuf *take(struct session *s, instant now)
     return b;
 }
 
+/* Of a piece: by another path it arrives at another time. */
+static void note_copy(struct session *s, unsigned from, unsigned to, struct pbuf *c)
+{
+    const struct piece p = piece_of(c);
+    span later = s->paths[to].delay - s->paths[from].delay;
+
+    adus_on_copied(s->adus, &p);
+    if (p.left_ms != ADU_LEFT_NEVER)
+        put_be16(c->data + 8, (uint16_t)CLAMP(p.left_ms - later / MSEC, 0, ADU_LEFT_NEVER - 1));
+}
+
 /* One for each other candidate; each meets a fate of its own. */
 static void copy(struct session *s, unsigned slot, const struct pbuf *b, instant now)
 {
@@ -200,7 +211,9 @@ static void copy(struct session *s, unsigned slot, const struct pbuf *b, instant
             return;
         memcpy(c->data, b->data, UNIT_HEADER_LEN);
         c->len = b->len;
-        tx_copy(&s->paths[__builtin_ctz(left)], c, now);
+        if (is_unit(c->data))
+            note_copy(s, slot, (unsigned)__builtin_ctz(left), c);
+        tx_copy(s, (unsigned)__builtin_ctz(left), c, now);
         pbuf_unref(c);
         s->info.duplicated++;
     }
@@ -256,6 +269,16 @@ static void met_fate(struct session *s, struct pbuf *b, bool acked)
 void carry_lost(struct session *s, struct pbuf *b)
 {
     met_fate(s, b, false);
+}
+
+void carry_forget(struct session *s, struct pbuf *b)
+{
+    if (b->tracked && is_unit(b->data)) {
+        const struct piece p = piece_of(b);
+
+        adus_on_forgotten(s->adus, &p);
+    }
+    pbuf_unref(b);
 }
 
 void carry_told(struct session *s, unsigned slot)

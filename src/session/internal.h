@@ -290,9 +290,10 @@ bool carry_wants_send(const struct session *s);
 bool carry_has_begun(const struct session *s);                          /* the peer knows something of it */
 struct pbuf *carry_pull(struct session *s, unsigned slot, instant now); /* NULL: nothing for this path now */
 MUST_CHECK int carry_gather(const struct session *s, const struct pbuf *b,
-                            uint8_t *out);          /* -ECANCELED: not wanted any more */
-void carry_lost(struct session *s, struct pbuf *b); /* takes the reference */
-void carry_told(struct session *s, unsigned slot);  /* what the path has told */
+                            uint8_t *out);            /* -ECANCELED: not wanted any more */
+void carry_lost(struct session *s, struct pbuf *b);   /* takes the reference */
+void carry_forget(struct session *s, struct pbuf *b); /* the same of a copy that was never sent, or of a packet's */
+void carry_told(struct session *s, unsigned slot);    /* what the path has told */
 int carry_on_record(struct session *s, const uint8_t *plain, size_t len, instant now); /* a chunk or a unit's piece */
 int carry_on_message(struct session *s, uint8_t type, struct reader *r);
 void carry_say(struct session *s, instant now); /* limits, and what will not come */
@@ -304,7 +305,8 @@ void carry_end(struct session *s, int error); /* the stream breaks, and nobody i
 /* tx.c */
 instant tx_next_expiry(const struct session *s);
 size_t tx_outer_overhead(const struct spath *p);
-void tx_copy(struct spath *p, struct pbuf *b, instant now); /* to be sent by this path, too, unless it waits too long */
+void tx_copy(struct session *s, unsigned slot, struct pbuf *b,
+             instant now); /* to be sent by this path, too, unless it waits too long */
 
 /* size.c */
 void size_refresh(struct session *s); /* after the ranks */

@@ -281,7 +281,7 @@ static void path_unstart(struct session *s, unsigned slot)
     p->group = 0;
     p->id = 0;
     for (; p->dup_count > 0; p->dup_count--) {
-        pbuf_unref(p->dup[p->dup_head].b);
+        carry_forget(s, p->dup[p->dup_head].b);
         p->dup_head = (p->dup_head + 1) % DUP_MAX;
     }
     p->open = p->want_summary = false;

@@ -328,22 +328,28 @@ static bool probe_output(struct session *s, unsigned slot, uint8_t *buf, struct 
 
 /* --- data --- */
 
-void tx_copy(struct spath *p, struct pbuf *b, instant now)
+void tx_copy(struct session *s, unsigned slot, struct pbuf *b, instant now)
 {
+    struct spath *p = &s->paths[slot];
+
     if (!p->dup)
         p->dup = calloc(DUP_MAX, sizeof(*p->dup));
-    if (!p->dup)
+    if (!p->dup) {
+        carry_forget(s, pbuf_ref(b));
         return;
+    }
     if (p->dup_count == DUP_MAX) {
-        pbuf_unref(p->dup[p->dup_head].b);
+        carry_forget(s, p->dup[p->dup_head].b);
         p->dup_head = (p->dup_head + 1) % DUP_MAX;
         p->dup_count--;
     }
     p->dup[(p->dup_head + p->dup_count++) % DUP_MAX] = (struct dup){ .b = pbuf_ref(b), .since = now };
 }
 
-static struct pbuf *dup_pop(struct spath *p, instant now)
+static struct pbuf *dup_pop(struct session *s, unsigned slot, instant now)
 {
+    struct spath *p = &s->paths[slot];
+
     while (p->dup_count > 0) {
         struct dup d = p->dup[p->dup_head];
 
@@ -351,7 +357,7 @@ static struct pbuf *dup_pop(struct spath *p, instant now)
         p->dup_count--;
         if (now - d.since <= DUP_LIFE)
             return d.b;
-        pbuf_unref(d.b);
+        carry_forget(s, d.b);
     }
     return NULL;
 }
@@ -400,7 +406,7 @@ static void number(struct session *s, struct flow *f, struct pbuf *b, unsigned s
         if (s->paths[__builtin_ctz(others)].rank == 1)
             copies |= (uint8_t)(others & -others);
     for (unsigned left = copies & ~(1u << slot); left; left &= left - 1) {
-        tx_copy(&s->paths[__builtin_ctz(left)], b, now);
+        tx_copy(s, (unsigned)__builtin_ctz(left), b, now);
         s->info.duplicated++;
     }
 }
@@ -477,7 +483,7 @@ static struct pbuf *pull(struct session *s, unsigned slot, instant now)
 
     p->stash = NULL;
     if (!b)
-        b = dup_pop(p, now);
+        b = dup_pop(s, slot, now);
     if (b && s->narrow && !size_fitting(s, (uint8_t)(1u << slot), b->len))
         b = drop_too_big(s, b);
     if (!s->packets)

@@ -21,6 +21,8 @@ enum {
     STEP_LOST,
     STEP_WAIT,
     STEP_SAY,
+    STEP_COPIED,
+    STEP_FORGOTTEN,
     STEP_COUNT
 };
 
@@ -142,6 +144,19 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                 adus_on_acked(a, &p);
             else
                 adus_on_lost(a, &p);
+            break;
+        case STEP_COPIED:
+            if (f.count == 0 || f.count == FLIGHT_MAX)
+                break;
+            p = f.p[read_u8(&r) % f.count];
+            adus_on_copied(a, &p);
+            f.p[f.count++] = p;
+            break;
+        case STEP_FORGOTTEN:
+            if (f.count == 0)
+                break;
+            p = take(&f, read_u8(&r));
+            adus_on_forgotten(a, &p);
             break;
         case STEP_WAIT:
             now += read_u16(&r) * MSEC;
