@@ -62,6 +62,8 @@ static bool whole(const char *text, unsigned long *ret)
     return *end == '\0' && errno == 0 && *ret <= UINT32_MAX;
 }
 
+#define ROUND_TRIP_MAX 86400000. /* ms: a day; chosen: more is none, and would not fit a span times a thousand */
+
 static bool round_trip(const char *text, double *ret)
 {
     char *end;
@@ -70,7 +72,7 @@ static bool round_trip(const char *text, double *ret)
     if (text[strspn(text, "+-0123456789.eE")] != '\0')
         return false;
     v = strtod(text, &end);
-    if (end == text || *end != '\0' || !isfinite(v))
+    if (end == text || *end != '\0' || !isfinite(v) || v > ROUND_TRIP_MAX)
         return false;
     *ret = v > 0 ? v : NAN;
     return true;

@@ -9,9 +9,9 @@
  * of at least COMPARED, and no more than HOPELESS.
  *
  * Limits: TRACES_MAX traces a direction. */
+#include <dirent.h>
 #include <errno.h>
 #include <getopt.h>
-#include <glob.h>
 #include <jansson.h>
 #include <stdio.h>
 
@@ -103,33 +103,57 @@ static void free_sources(struct source *s, size_t count)
         link_trace_deinit(&s[i].trace);
 }
 
-/* The traces DATA/\*.SUFFIX. How many, or negative after saying what is wrong. */
-static int load(const char *data, const char *suffix, struct source ret[TRACES_MAX])
+static int is_down(const struct dirent *e)
 {
-    char pattern[512], error[LINK_ERROR_MAX];
-    int count = 0, r;
-    glob_t found;
+    const char *dot = strrchr(e->d_name, '.');
 
-    snprintf(pattern, sizeof(pattern), "%s/*.%s", data, suffix);
-    r = glob(pattern, 0, NULL, &found);
-    if (r == GLOB_NOMATCH)
+    return dot && dot > e->d_name && strcmp(dot, ".down") == 0;
+}
+
+static int is_up(const struct dirent *e)
+{
+    const char *dot = strrchr(e->d_name, '.');
+
+    return dot && dot > e->d_name && strcmp(dot, ".up") == 0;
+}
+
+/* 0, or negative after saying what is wrong. */
+static int load_one(const char *data, const char *name, struct source *ret)
+{
+    char path[512], error[LINK_ERROR_MAX];
+
+    if (snprintf(path, sizeof(path), "%s/%s", data, name) >= (int)sizeof(path))
+        snprintf(error, sizeof(error), "%.200s: the name is too long", data);
+    else if (link_trace_load(path, &ret->trace, error) == 0) {
+        snprintf(ret->name, sizeof(ret->name), "%.*s", (int)(strrchr(name, '.') - name), name);
         return 0;
-    if (r != 0) {
-        fprintf(stderr, "hawser bench media: %s: %s\n", pattern, strerror(errno));
+    }
+    fprintf(stderr, "hawser bench media: %s\n", error);
+    return -1;
+}
+
+/* The traces of a direction in the folder. How many, or negative after saying what is wrong. */
+static int load(const char *data, bool down, struct source ret[TRACES_MAX])
+{
+    struct dirent **found;
+    int count = scandir(data, &found, down ? is_down : is_up, alphasort), r = 0;
+
+    if (count < 0) {
+        fprintf(stderr, "hawser bench media: %s: %s\n", data, strerror(errno));
         return -1;
     }
-    for (size_t i = 0; i < found.gl_pathc && count >= 0 && count < TRACES_MAX; i++) {
-        struct source *s = &ret[count];
-        const char *name = strrchr(found.gl_pathv[i], '/') + 1;
-
-        snprintf(s->name, sizeof(s->name), "%.*s", (int)(strrchr(name, '.') - name), name);
-        r = link_trace_load(found.gl_pathv[i], &s->trace, error);
-        if (r < 0)
-            fprintf(stderr, "hawser bench media: %s\n", error);
-        count = r < 0 ? -1 : count + 1;
+    if (count > TRACES_MAX) {
+        fprintf(stderr, "hawser bench media: %s: found %d traces of a direction, expected at most %d\n", data, count,
+                TRACES_MAX);
+        r = -1;
     }
-    globfree(&found);
-    return count;
+    for (int i = 0; i < count; i++) {
+        if (r == 0)
+            r = load_one(data, found[i]->d_name, &ret[i]);
+        free(found[i]);
+    }
+    free(found);
+    return r < 0 ? r : count;
 }
 
 /* --- the table --- */
@@ -168,7 +192,7 @@ static bool row(const struct options *o, const struct source *a, const struct so
 static int direction(const struct options *o, bool down, struct verdict *v, json_t *rows)
 {
     struct source s[TRACES_MAX] = { 0 };
-    int count = load(o->data, down ? "down" : "up", s), r = EXIT_DONE;
+    int count = load(o->data, down, s), r = EXIT_DONE;
 
     for (int i = 0; i < count && r == EXIT_DONE; i++)
         for (int k = i + 1; k < count && r == EXIT_DONE; k++)

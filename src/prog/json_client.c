@@ -109,6 +109,13 @@ double json_number(const json_t *o, const char *key)
     return json_number_value(json_object_get(o, key));
 }
 
+json_t *json_words(const char *text)
+{
+    json_t *j = json_string(text);
+
+    return j ? j : json_null();
+}
+
 void json_print(const json_t *j)
 {
     json_dumpf(j, stdout, JSON_COMPACT);

@@ -26,5 +26,7 @@ static inline void cleanup_json(json_t **j)
 /* Members of an object; what is missing or of another type is empty or 0. */
 const char *json_text(const json_t *o, const char *key);
 double json_number(const json_t *o, const char *key);
+/* A string; null when it is no UTF-8, which JSON cannot say. Never NULL but without memory. */
+json_t *json_words(const char *text);
 /* Writes j and a new line to standard output. */
 void json_print(const json_t *j);

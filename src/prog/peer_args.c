@@ -84,6 +84,8 @@ static int resolve(const struct verb *v, const char *text, struct sockaddr_stora
         text++;
         len -= 2;
     }
+    if (len == 0)
+        return verb_misused(v, "found no host before the port, expected HOST:PORT");
     memcpy(host, text, len);
     host[len] = '\0';
     r = getaddrinfo(host, colon + 1, &hints, &list);
@@ -102,6 +104,8 @@ int peer_call(const struct verb *v, struct hws_session *s, const char *key, char
     size_t found = 0;
     int r = EXIT_DONE;
 
+    if (count > PEER_ADDRESSES_MAX)
+        return verb_misused(v, "found %d addresses, expected at most %d", count, PEER_ADDRESSES_MAX);
     for (int i = 0; i < count && r == EXIT_DONE; i++)
         r = resolve(v, argv[i], at, &found);
     for (size_t i = 0; i < found; i++)
@@ -170,7 +174,7 @@ bool peer_seconds(const char *text, double least, double most, double *ret)
     char *end;
     double n = strtod(text, &end);
 
-    if (strspn(text, ".0123456789") == 0 || *end != '\0' || !(n >= least && n <= most))
+    if (*text == '\0' || text[strspn(text, ".0123456789")] != '\0' || *end != '\0' || !(n >= least && n <= most))
         return false;
     *ret = n;
     return true;

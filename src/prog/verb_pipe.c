@@ -72,8 +72,8 @@ static int pump_out(struct hws_session *s, struct stream *out, bool ready)
         out->from = 0;
         out->to = n > 0 ? (size_t)n : 0;
         out->ended = n == 0;
-        if (out->ended)
-            close(STDOUT_FILENO);
+        if (out->ended && close(STDOUT_FILENO) < 0) /* where a file system tells of what it could not keep */
+            return -(out->error = errno);
     }
     if (out->from < out->to && ready) {
         n = write(STDOUT_FILENO, out->data + out->from, MIN(out->to - out->from, (size_t)PIPE_BUF));

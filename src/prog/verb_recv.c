@@ -59,13 +59,12 @@ static void tell(const struct recv *r, struct receiver *from, const struct recei
         return;
     if (r->json) {
         CLEANUP(cleanup_json)
-        json_t *doc = json_pack("{s:s, s:s, s:I, s:I, s:s}", "name", ev->name, "outcome", outcomes[ev->type], "bytes",
-                                (json_int_t)ev->size, "had_bytes", (json_int_t)ev->had, "from", key);
+        json_t *doc =
+            json_pack("{s:o, s:s, s:I, s:I, s:s}", "name", json_words(ev->name), "outcome", outcomes[ev->type], "bytes",
+                      (json_int_t)ev->size, "had_bytes", (json_int_t)ev->had, "from", key);
 
-        if (!doc) /* a name that is no UTF-8 */
-            doc = json_pack("{s:n, s:s, s:s}", "name", "outcome", outcomes[ev->type], "from", key);
         if (ev->type == RECEIVER_FAILED)
-            json_object_set_new(doc, "error", json_string(ev->text));
+            json_object_set_new(doc, "error", json_words(ev->text));
         json_print(doc);
     } else if (ev->type == RECEIVER_FAILED) {
         verb_fail(r->v, "%s: %s", ev->name, ev->text);

@@ -19,6 +19,7 @@
 #include "prog/units.h"
 #include "sys/clock.h"
 
+#define PATH_SHOWN 512 /* bytes of a path in a message, its NUL counted */
 #define CALLS_MAX 10
 #define CALL_AGAIN_MS 300 /* chosen: the receiver has closed the old one by then */
 
@@ -36,22 +37,32 @@ struct send {
     uint64_t sent_bytes; /* of files, by the receiver's word */
 };
 
+/* For a terminal, which control characters in a name must not reach. */
+static const char *clean(const char *text, char ret[PATH_SHOWN])
+{
+    snprintf(ret, PATH_SHOWN, "%s", text);
+    files_clean(ret);
+    return ret;
+}
+
 static bool look_at_files(const struct verb *v, char *const *paths, int count, struct sender_file *files)
 {
     bool ok = true;
 
     for (int i = 0; i < count; i++) {
         const char *slash = strrchr(paths[i], '/');
+        char shown[PATH_SHOWN], other[PATH_SHOWN];
         struct stat st;
 
         files[i] = (struct sender_file){ .path = paths[i], .name = slash ? slash + 1 : paths[i] };
         for (int k = 0; k < i; k++)
             if (strcmp(files[k].name, files[i].name) == 0 && strcmp(paths[k], paths[i]) != 0)
-                ok = verb_fail(v, "%s: has the name of %s", paths[i], paths[k]) == EXIT_DONE;
+                ok =
+                    verb_fail(v, "%s: has the name of %s", clean(paths[i], shown), clean(paths[k], other)) == EXIT_DONE;
         if (stat(paths[i], &st) < 0 || access(paths[i], R_OK) < 0)
-            ok = verb_fail(v, "%s: %s", paths[i], strerror(errno)) == EXIT_DONE;
+            ok = verb_fail(v, "%s: %s", clean(paths[i], shown), strerror(errno)) == EXIT_DONE;
         else if (!S_ISREG(st.st_mode))
-            ok = verb_fail(v, "%s: is no regular file", paths[i]) == EXIT_DONE;
+            ok = verb_fail(v, "%s: is no regular file", clean(paths[i], shown)) == EXIT_DONE;
     }
     return ok;
 }
@@ -86,19 +97,17 @@ static void draw(struct send *s, instant now)
 {
     const struct sender_file *f = &s->files[MIN(s->sender.current, s->count - 1)];
     struct winsize w = { 0 };
-    char line[1024], name[256];
+    char line[1024], name[PATH_SHOWN];
 
     if (!s->shows || now - s->drawn_at < PROGRESS_SPAN)
         return;
     sample(s, now);
-    snprintf(name, sizeof(name), "%.*s", 250, f->name);
-    files_clean(name);
     if (ioctl(STDERR_FILENO, TIOCGWINSZ, &w) < 0 || w.ws_col == 0)
         w.ws_col = 80;
     if (sender_is_unheard(&s->sender))
         snprintf(line, sizeof(line), "%.*s", w.ws_col - 1, "calling");
     else
-        progress_line(&s->progress, name, f->done, f->size, w.ws_col - 1u, line, sizeof(line));
+        progress_line(&s->progress, clean(f->name, name), f->done, f->size, w.ws_col - 1u, line, sizeof(line));
     fprintf(stderr, "\r%s\033[K", line);
     fflush(stderr);
     s->drawn_at = now;
@@ -190,13 +199,11 @@ static void print_json(const struct send *s, bool ok, double seconds)
     for (size_t i = 0; i < s->count; i++) {
         const struct sender_file *f = &s->files[i];
         json_t *one =
-            json_pack("{s:s%, s:s, s:I, s:I, s:I}", "name", f->name, strlen(f->name), "outcome", outcomes[f->outcome],
+            json_pack("{s:o, s:s, s:I, s:I, s:I}", "name", json_words(f->name), "outcome", outcomes[f->outcome],
                       "bytes", (json_int_t)f->size, "had_bytes", (json_int_t)f->had, "done_bytes", (json_int_t)f->done);
 
-        if (!one) /* a name that is no UTF-8 */
-            one = json_pack("{s:n, s:s}", "name", "outcome", outcomes[f->outcome]);
         if (f->outcome == SENDER_FAILED)
-            json_object_set_new(one, "error", json_string(f->error));
+            json_object_set_new(one, "error", json_words(f->error));
         json_array_append_new(files, one);
     }
     doc = json_pack("{s:b, s:O, s:I, s:f, s:f, s:o}", "ok", ok, "files", files, "sent_bytes", (json_int_t)s->sent_bytes,
@@ -207,14 +214,14 @@ static void print_json(const struct send *s, bool ok, double seconds)
 
 static void print_summary(const struct send *s, double seconds)
 {
-    char bytes[UNIT_STRLEN], rate[UNIT_STRLEN], links[256];
+    char bytes[UNIT_STRLEN], rate[UNIT_STRLEN], links[256], name[PATH_SHOWN];
     double bps[PROGRESS_LINKS];
     size_t sent = 0;
 
     for (size_t i = 0; i < s->count; i++) {
         sent += s->files[i].outcome == SENDER_SENT;
         if (s->files[i].outcome == SENDER_SAME)
-            printf("%s: there already, not sent again\n", s->files[i].name);
+            printf("%s: there already, not sent again\n", clean(s->files[i].name, name));
     }
     if (sent == 0 && s->sent_bytes == 0)
         return;
@@ -229,12 +236,13 @@ static void print_summary(const struct send *s, double seconds)
 static int tell(const struct send *s)
 {
     double seconds = MAX((double)(clock_now() - s->began) / SEC, 1e-3);
+    char path[PATH_SHOWN];
     bool ok = true;
 
     for (size_t i = 0; i < s->count; i++) {
         ok &= s->files[i].outcome == SENDER_SENT || s->files[i].outcome == SENDER_SAME;
         if (s->files[i].outcome == SENDER_FAILED && !s->json)
-            verb_fail(s->v, "%s: %s", s->files[i].path, s->files[i].error);
+            verb_fail(s->v, "%s: %s", clean(s->files[i].path, path), s->files[i].error);
     }
     if (s->json)
         print_json(s, ok, seconds);

@@ -75,6 +75,11 @@ ok "recv: too many keys" try 2 "$hawser" recv "${many[@]}" "$dir"
 ok "recv: says so" complains "found more than 64 keys"
 ok "recv: not a folder" try 1 "$hawser" recv --anyone "$0"
 ok "ping without addresses" try 2 "$hawser" ping nonsense
+ok "nine addresses" try 2 "$hawser" pipe nonsense a:1 b:1 c:1 d:1 e:1 f:1 g:1 h:1 i:1
+ok "nine addresses: says how many may be" complains "found 9 addresses, expected at most 8"
+ok "no host" try 2 "$hawser" pipe nonsense '[]:80'
+ok "no host: says so" complains "found no host before the port"
+ok "a count in hexadecimal" try 2 "$hawser" ping --count 0x2 nonsense a:1
 ok "ping: not a key" try 2 "$hawser" ping nonsense 127.0.0.1:1
 ok "ping: not a number" try 2 "$hawser" ping --count 1.5 nonsense 127.0.0.1:1
 ok "unknown verb" try 2 "$hawser" stauts
@@ -193,6 +198,7 @@ printf z >"$from/c"$'\033'"x"
 printf z >"$from/y.hawser-part"
 ok "send of bad names" try 1 send "$from/c"$'\033'"x" "$from/y.hawser-part"
 ok "send: a control character" complains "refused: its name has a control character in it"
+ok "send: and does not print it" test -z "$(tr -dc '\033' <"$dir/err")"
 ok "send: a part" complains "y.hawser-part: refused: its name ends in .hawser-part"
 ok "bad names are not there" test "$(find "$to" -mindepth 1 -printf x)" = xxx
 head -c 1000000 "$from/large" >"$to/again.hawser-part"
