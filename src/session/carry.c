@@ -122,26 +122,22 @@ static span other_way(const struct session *s, uint8_t slots, unsigned fastest)
     return other >= 0 ? MAX(s->paths[other].delay, 1) : 0;
 }
 
-static bool cut_piece(struct session *s, unsigned slot, struct pbuf *b, instant now)
+/* What a path offers units. */
+static struct adu_offer offer_of(struct session *s, const struct sched_choice *c, unsigned slot, instant now)
 {
-    uint8_t best = sched_best(s);
-    int fastest = sched_fastest(s, best);
+    const struct spath *p = &s->paths[slot];
+    unsigned fastest = (unsigned)sched_fastest(s, c->best), preferred = (unsigned)sched_fastest(s, c->preferred);
     struct adu_offer o = { .slot = slot,
-                           .most = s->paths[slot].mtu - RECORD_OVERHEAD - (UNIT_HEADER_LEN - DATA_HEADER_LEN),
-                           .way = s->paths[slot].delay,
-                           .answer = 2 * s->paths[slot].delay + 4 * s->paths[slot].rttvar + PATH_ACK_DELAY_MAX };
+                           .most = p->mtu - RECORD_OVERHEAD - (UNIT_HEADER_LEN - DATA_HEADER_LEN),
+                           .way = p->delay,
+                           .preferred = s->paths[preferred].delay,
+                           .least = p->least_delay,
+                           .other = other_way(s, c->best, fastest),
+                           .answer = 2 * p->delay + 4 * p->rttvar + PATH_ACK_DELAY_MAX,
+                           .only_timed = !(c->best & 1u << slot) };
     bool known = true;
-    struct piece p;
 
-    if (!s->adus || fastest < 0 || !adus_wants_send(s->adus))
-        return false;
-    if (!(best & 1u << slot)) {
-        if (!sched_may_help(s, slot, adus_waiting(s->adus)))
-            return false;
-        o.only_timed = true;
-    }
-    o.least = s->paths[slot].least_delay;
-    for (unsigned left = best | sched_helpers(s); left; left &= left - 1) {
+    for (unsigned left = c->best | c->helpers; left; left &= left - 1) {
         const struct spath *by = &s->paths[__builtin_ctz(left)];
 
         known &= !by->rate_is_sought;
@@ -149,9 +145,19 @@ static bool cut_piece(struct session *s, unsigned slot, struct pbuf *b, instant 
         o.bps += by->rate_bps;
     }
     o.bps = known ? o.bps : 0;
-    o.preferred = sched_preferred_way(s);
-    o.other = other_way(s, best, (unsigned)fastest);
-    o.only_copies = !o.only_timed && !sched_may_carry(s, slot, adus_waiting(s->adus), UINT32_MAX, now);
+    o.only_copies = !o.only_timed && !sched_may_carry(s, c, slot, adus_waiting(s->adus), UINT64_MAX, now);
+    return o;
+}
+
+static bool cut_piece(struct session *s, const struct sched_choice *c, unsigned slot, struct pbuf *b, instant now)
+{
+    struct adu_offer o;
+    struct piece p;
+
+    if (!s->adus || !c->best || !adus_wants_send(s->adus) ||
+        (!(c->best & 1u << slot) && !sched_may_help(s, c, slot, adus_waiting(s->adus))))
+        return false;
+    o = offer_of(s, c, slot, now);
     if (!adus_cut(s->adus, &o, &p, now))
         return false;
     unit_header_put(b->data, &(struct unit_header){ .unordered = p.unordered,
@@ -164,17 +170,17 @@ static bool cut_piece(struct session *s, unsigned slot, struct pbuf *b, instant 
     return true;
 }
 
-static bool cut_chunk(struct session *s, unsigned slot, struct pbuf *b, instant now)
+static bool cut_chunk(struct session *s, const struct sched_choice *c, unsigned slot, struct pbuf *b, instant now)
 {
     uint64_t waiting = delivery_waiting(s->delivery) + (s->adus ? adus_waiting(s->adus) : 0);
-    struct chunk c;
+    struct chunk k;
 
-    if (!delivery_wants_send(s->delivery) || !sched_may_carry(s, slot, waiting, delivery_window(s->delivery), now) ||
-        !delivery_cut(s->delivery, s->paths[slot].mtu - RECORD_OVERHEAD, &c))
+    if (!delivery_wants_send(s->delivery) || !sched_may_carry(s, c, slot, waiting, delivery_window(s->delivery), now) ||
+        !delivery_cut(s->delivery, s->paths[slot].mtu - RECORD_OVERHEAD, &k))
         return false;
-    chunk_header_put(b->data, c.at, c.last);
-    b->len = (uint16_t)(DATA_HEADER_LEN + c.len);
-    s->info.tx_bytes += c.len;
+    chunk_header_put(b->data, k.at, k.last);
+    b->len = (uint16_t)(DATA_HEADER_LEN + k.len);
+    s->info.tx_bytes += k.len;
     return true;
 }
 
@@ -202,9 +208,9 @@ static void note_copy(struct session *s, unsigned from, unsigned to, struct pbuf
 }
 
 /* One for each other candidate; each meets a fate of its own. */
-static void copy(struct session *s, unsigned slot, const struct pbuf *b, instant now)
+static void copy(struct session *s, const struct sched_choice *choice, unsigned slot, const struct pbuf *b, instant now)
 {
-    for (unsigned left = size_fitting(s, sched_best(s), b->len) & ~(1u << slot); left; left &= left - 1) {
+    for (unsigned left = size_fitting(s, choice->best, b->len) & ~(1u << slot); left; left &= left - 1) {
         struct pbuf *c = take(s, now);
 
         if (!c)
@@ -222,17 +228,19 @@ static void copy(struct session *s, unsigned slot, const struct pbuf *b, instant
 struct pbuf *carry_pull(struct session *s, unsigned slot, instant now)
 {
     struct pbuf *b = carry_wants_send(s) ? take(s, now) : NULL;
+    struct sched_choice c;
 
     if (!b)
         return NULL;
-    if (!cut_piece(s, slot, b, now) && !cut_chunk(s, slot, b, now)) {
+    c = sched_choose(s);
+    if (!cut_piece(s, &c, slot, b, now) && !cut_chunk(s, &c, slot, b, now)) {
         pbuf_unref(b);
         return NULL;
     }
     if (sched_of(s)->carried)
         sched_of(s)->carried(s, slot, b->len);
     if (sched_of(s)->copies)
-        copy(s, slot, b, now);
+        copy(s, &c, slot, b, now);
     s->info.tx_pkts++;
     s->last_data = now;
     return b;

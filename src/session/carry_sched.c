@@ -211,9 +211,9 @@ const struct scheduler *sched_of(const struct session *s)
     return s->o.preferences.scheduler ? s->o.preferences.scheduler : &schedulers[0];
 }
 
-uint8_t sched_helpers(const struct session *s)
+static uint8_t helpers(const struct session *s, uint8_t best)
 {
-    uint8_t best = sched_best(s), slots = 0;
+    uint8_t slots = 0;
 
     for (unsigned i = 0; best && i < SESSION_SLOTS; i++) {
         const struct spath *p = &s->paths[i];
@@ -225,29 +225,31 @@ uint8_t sched_helpers(const struct session *s)
     return slots;
 }
 
-span sched_preferred_way(const struct session *s)
+struct sched_choice sched_choose(const struct session *s)
 {
-    int fastest = sched_fastest(s, preferred(s, sched_best(s)));
+    struct sched_choice c = { .best = sched_best(s) };
 
-    return fastest >= 0 ? s->paths[fastest].delay : 0;
+    c.preferred = preferred(s, c.best);
+    c.helpers = helpers(s, c.best);
+    return c;
 }
 
-bool sched_may_help(const struct session *s, unsigned slot, uint64_t waiting)
+bool sched_may_help(const struct session *s, const struct sched_choice *c, unsigned slot, uint64_t waiting)
 {
-    return (sched_helpers(s) & 1u << slot) && overflows(s, sched_best(s), waiting);
+    return (c->helpers & 1u << slot) && overflows(s, c->best, waiting);
 }
 
-bool sched_may_carry(struct session *s, unsigned slot, uint64_t waiting, uint64_t window, instant now)
+bool sched_may_carry(struct session *s, const struct sched_choice *c, unsigned slot, uint64_t waiting, uint64_t window,
+                     instant now)
 {
-    uint8_t best = sched_best(s), slots = preferred(s, best);
-    struct sched_offer o = { .slot = slot, .slots = slots, .waiting = waiting, .window = window, .now = now };
+    struct sched_offer o = { .slot = slot, .slots = c->preferred, .waiting = waiting, .window = window, .now = now };
 
-    if (!(best & 1u << slot))
+    if (!(c->best & 1u << slot))
         return false;
-    if (!(slots & 1u << slot)) {
-        if (!overflows(s, slots, waiting))
+    if (!(c->preferred & 1u << slot)) {
+        if (!overflows(s, c->preferred, waiting))
             return false;
-        o.slots = best;
+        o.slots = c->best;
     }
     o.fastest = (unsigned)sched_fastest(s, o.slots);
     return sched_of(s)->may(s, &o);

@@ -367,9 +367,13 @@ struct scheduler {
     void (*carried)(struct session *s, unsigned slot, size_t bytes); /* or NULL */
 };
 const struct scheduler *sched_of(const struct session *s);
-bool sched_may_carry(struct session *s, unsigned slot, uint64_t waiting, uint64_t window, instant now);
-/* Paths that are no candidates, and may carry what has a lifetime when those cannot keep up. */
-uint8_t sched_helpers(const struct session *s);
-/* How long it takes by the fastest of the paths that the objectives choose. */
-span sched_preferred_way(const struct session *s);
-bool sched_may_help(const struct session *s, unsigned slot, uint64_t waiting);
+/* Of the paths as they are now; a bit each. */
+struct sched_choice {
+    uint8_t best;      /* usable, of the best rank and tier */
+    uint8_t preferred; /* of these, what the objectives choose */
+    uint8_t helpers;   /* not among them, and good enough for what has a lifetime when those cannot keep up */
+};
+struct sched_choice sched_choose(const struct session *s);
+bool sched_may_carry(struct session *s, const struct sched_choice *c, unsigned slot, uint64_t waiting, uint64_t window,
+                     instant now);
+bool sched_may_help(const struct session *s, const struct sched_choice *c, unsigned slot, uint64_t waiting);
