@@ -726,8 +726,10 @@ static void slow_work(struct session *s, instant now)
         carry_told(s, i);
     }
     tune(s, m, now);
-    sbd_groups_on_expiry(&s->groups, now);
-    fairness_regroup(s, now);
+    if (s->delivery) {
+        sbd_groups_on_expiry(&s->groups, now);
+        fairness_regroup(s, now);
+    }
     if (any_path(s)) {
         s->no_path_since = now;
     } else if (now - s->no_path_since > NO_PATH_LIMIT) {
