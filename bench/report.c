@@ -161,13 +161,14 @@ int findings_print_json(const struct findings *f)
                             CLAIM_RATIO, "more_than", CLAIM_PART, "tables", json_tables(f), "sensitivity", "hosts",
                             (json_int_t)f->sensitivity.hosts, "changes", json_sensitivity(&f->sensitivity));
 
-    if (!doc || json_dumpf(doc, stdout, JSON_COMPACT | JSON_REAL_PRECISION(9)) < 0) {
-        json_decref(doc);
+    int r;
+
+    if (!doc)
         return -ENOMEM;
-    }
-    putchar('\n');
+    errno = 0;
+    r = json_dumpf(doc, stdout, JSON_COMPACT | JSON_REAL_PRECISION(9)) == 0 && putchar('\n') != EOF ? 0 : -1;
     json_decref(doc);
-    return 0;
+    return r == 0 ? 0 : -(errno ? errno : EIO);
 }
 
 /* --- files --- */
@@ -211,7 +212,7 @@ static void write_picture(FILE *out, const struct findings *f)
 /* The last word on a file: 0 or -errno. */
 static int close_written(FILE *out)
 {
-    int r = fflush(out) != 0 || ferror(out) ? -errno : 0;
+    int r = fflush(out) != 0 || ferror(out) ? -(errno ? errno : EIO) : 0;
 
     return fclose(out) != 0 && r == 0 ? -errno : r;
 }

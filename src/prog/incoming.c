@@ -152,7 +152,7 @@ bool incoming_start(struct incoming *in, uint64_t at)
         return fail(in, FILES_FAILED, "bytes from a place that was not said");
     }
     if (at == 0) {
-        in->at = 0;
+        in->at = in->to_hash = 0;
         if (sha256_restart(in->hash) < 0)
             return fail(in, FILES_FAILED, "out of memory");
         if (ftruncate(in->fd, 0) < 0)
@@ -218,8 +218,8 @@ static bool place(struct incoming *in)
         r = renameat2(in->dir, in->part, in->dir, in->name, RENAME_NOREPLACE);
         if (r < 0 && (errno == EINVAL || errno == ENOSYS)) {
             r = linkat(in->dir, in->part, in->dir, in->name, 0);
-            if (r == 0)
-                r = unlinkat(in->dir, in->part, 0);
+            if (r == 0) /* if it fails, it has a name too many, and is whole */
+                (void)!unlinkat(in->dir, in->part, 0);
         }
     }
     if (r < 0)

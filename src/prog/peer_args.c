@@ -68,6 +68,21 @@ int peer_listen(const struct verb *v, struct hws_session *s, int port)
     return EXIT_DONE;
 }
 
+/* A name server that is silent takes seconds, in which a signal ends us as it would any program. */
+static int look_up(const char *host, const char *port, const struct addrinfo *hints, struct addrinfo **ret)
+{
+    sigset_t wanted, before;
+    int r;
+
+    sigemptyset(&wanted);
+    sigaddset(&wanted, SIGINT);
+    sigaddset(&wanted, SIGTERM);
+    sigprocmask(SIG_UNBLOCK, &wanted, &before);
+    r = getaddrinfo(host, port, hints, ret);
+    sigprocmask(SIG_SETMASK, &before, NULL);
+    return r;
+}
+
 /* Appends what HOST:PORT or [HOST]:PORT resolves to. An exit code. */
 static int resolve(const struct verb *v, const char *text, struct sockaddr_storage *ret, size_t *count)
 {
@@ -88,7 +103,7 @@ static int resolve(const struct verb *v, const char *text, struct sockaddr_stora
         return verb_misused(v, "found no host before the port, expected HOST:PORT");
     memcpy(host, text, len);
     host[len] = '\0';
-    r = getaddrinfo(host, colon + 1, &hints, &list);
+    r = look_up(host, colon + 1, &hints, &list);
     if (r != 0)
         return verb_fail(v, "%s: %s", host, r == EAI_SYSTEM ? strerror(errno) : gai_strerror(r));
     for (const struct addrinfo *a = list; a && *count < PEER_ADDRESSES_MAX; a = a->ai_next)

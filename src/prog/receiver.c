@@ -198,7 +198,7 @@ static int end(struct receiver *r, int error, struct receiver_event *ret)
         return RECEIVER_ENDED;
     incoming_close(&r->file);
     snprintf(r->file.error, sizeof(r->file.error), "interrupted after %llu of %llu bytes: %s",
-             (unsigned long long)r->file.at, (unsigned long long)r->file.size,
+             r->state == LOOKING ? 0ULL : (unsigned long long)r->file.at, (unsigned long long)r->file.size,
              error ? hws_strerror(error) : "the sender ended");
     return tell(r, RECEIVER_FAILED, r->file.error, ret);
 }
