@@ -194,14 +194,30 @@ int files_read(struct reader *r, struct files_message *ret)
     return 1;
 }
 
-/* Length of the control character there, or 0: U+0000..U+001F, U+007F, and U+0080..U+009F as UTF-8. */
-static size_t control_at(const char *text, size_t left)
+/* Bytes of the UTF-8 character there; 1 of what is none. */
+static size_t character_at(const uint8_t *text, size_t left)
 {
-    uint8_t c = (uint8_t)text[0], next = left > 1 ? (uint8_t)text[1] : 0;
+    size_t len = text[0] >= 0xf0 ? 4 : text[0] >= 0xe0 ? 3 : text[0] >= 0xc2 ? 2 : 1;
 
-    if (c < 0x20 || c == 0x7f)
+    if (text[0] > 0xf4 || len > left)
         return 1;
-    return c == 0xc2 && next >= 0x80 && next < 0xa0 ? 2 : 0;
+    for (size_t i = 1; i < len; i++)
+        if ((text[i] & 0xc0) != 0x80)
+            return 1;
+    return len;
+}
+
+/* What a terminal heeds instead of showing it: C0, DEL, C1 (as UTF-8, or as a byte of its own), and what turns the
+ * direction of text (U+202A to 202E, U+2066 to 2069). len: of the character. */
+static bool is_control(const uint8_t *text, size_t len)
+{
+    if (len == 1)
+        return text[0] < 0x20 || (text[0] >= 0x7f && text[0] < 0xa0);
+    if (len == 2)
+        return text[0] == 0xc2 && text[1] < 0xa0;
+    return len == 3 && text[0] == 0xe2 &&
+           ((text[1] == 0x80 && text[2] >= 0xaa && text[2] <= 0xae) ||
+            (text[1] == 0x81 && text[2] >= 0xa6 && text[2] <= 0xa9));
 }
 
 const char *files_name_check(const char *name, size_t len)
@@ -210,10 +226,11 @@ const char *files_name_check(const char *name, size_t len)
 
     if (len == 0 || (len == 1 && name[0] == '.') || (len == 2 && name[0] == '.' && name[1] == '.'))
         return "is no name of a file";
-    for (size_t i = 0; i < len; i++) {
+    for (size_t i = 0, n; i < len; i += n) {
+        n = character_at((const uint8_t *)name + i, len - i);
         if (name[i] == '/')
             return "has a slash in it";
-        if (control_at(name + i, len - i))
+        if (is_control((const uint8_t *)name + i, n))
             return "has a control character in it";
     }
     if (len > FILES_NAME_MAX)
@@ -225,14 +242,9 @@ const char *files_name_check(const char *name, size_t len)
 
 void files_clean(char *text)
 {
-    size_t left = strlen(text);
-
-    for (char *at = text; left > 0; at++, left--) {
-        size_t len = control_at(at, left);
-
-        if (len > 0)
-            at[0] = '?';
-        if (len == 2)
-            at[1] = '?';
+    for (size_t left = strlen(text), n; left > 0; text += n, left -= n) {
+        n = character_at((const uint8_t *)text, left);
+        if (is_control((const uint8_t *)text, n))
+            memset(text, '?', n);
     }
 }

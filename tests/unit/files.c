@@ -99,6 +99,10 @@ static void test_names(void **state)
     assert_non_null(files_name_check("a\nb", 3));
     assert_non_null(files_name_check("a\177", 2));
     assert_non_null(files_name_check("a\302\200", 3));
+    assert_non_null(files_name_check("a\23331m", 5));         /* CSI as a byte */
+    assert_non_null(files_name_check("a\342\200\256gpj", 7)); /* from right to left */
+    assert_null(files_name_check("\303\233\342\202\254", 5)); /* letters whose bytes look like it */
+    assert_null(files_name_check("a\377\240", 3));            /* Latin 1 */
     assert_non_null(files_name_check("a.hawser-part", 13));
     assert_non_null(files_name_check(".hawser-part", 12));
 }
