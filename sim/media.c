@@ -82,13 +82,6 @@ static bool read_some(struct media *m, instant now)
     return any;
 }
 
-static void wake(struct world_end *e, unsigned peer)
-{
-    if (e->node)
-        node_peer_wake(e->node, peer);
-    world_touch(e);
-}
-
 static bool is_done(const struct media *m)
 {
     return m->sent == (m->spec.count ? m->spec.count : MEDIA_UNITS_MAX);
@@ -101,10 +94,10 @@ static void fire(struct world *w, struct world_source *s)
     if (w->now >= m->next_at && !is_done(m)) {
         send_one(m, w->now);
         m->next_at += m->spec.interval;
-        wake(m->from, m->from_peer);
+        world_peer_wake(m->from, m->from_peer);
     }
     if (read_some(m, w->now))
-        wake(m->to, m->to_peer);
+        world_peer_wake(m->to, m->to_peer);
     world_schedule(w, s, w->now + EVERY);
 }
 

@@ -73,22 +73,15 @@ static bool read_some(struct transfer *t, instant now)
     return any;
 }
 
-static void wake(struct world_end *e, unsigned peer)
-{
-    if (e->node)
-        node_peer_wake(e->node, peer);
-    world_touch(e);
-}
-
 static void fire(struct world *w, struct world_source *s)
 {
     struct transfer *t = CONTAINER_OF(s, struct transfer, source);
     bool wrote = write_some(t), read = read_some(t, w->now);
 
     if (wrote)
-        wake(t->from, t->from_peer);
+        world_peer_wake(t->from, t->from_peer);
     if (read)
-        wake(t->to, t->to_peer);
+        world_peer_wake(t->to, t->to_peer);
     world_schedule(w, s, t->stopped || t->done_at > 0 ? INSTANT_NEVER : w->now + EVERY);
 }
 

@@ -541,6 +541,13 @@ void world_touch(struct world_end *e)
         end_drive(e);
 }
 
+void world_peer_wake(struct world_end *e, unsigned peer)
+{
+    if (e->node)
+        node_peer_wake(e->node, peer);
+    world_touch(e);
+}
+
 /* --- life --- */
 
 struct world *world_new(uint64_t seed)

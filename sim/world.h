@@ -245,5 +245,7 @@ void world_inject(struct world *w, const struct endpoint *src, const struct endp
                   size_t len);
 /* Something was done to the node by hand: what follows from it happens now. */
 void world_touch(struct world_end *e);
+/* The application at that end has written to the peer, or read. */
+void world_peer_wake(struct world_end *e, unsigned peer);
 /* An inner packet into an end. */
 void world_packet_in(struct world_end *e, const uint8_t *pkt, size_t len);

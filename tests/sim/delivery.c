@@ -246,15 +246,13 @@ static void test_copies_that_come_late(void **state)
         for (size_t i = 0; i < sizeof(data); i++)
             data[i] = (uint8_t)(i * 131 + (i >> 8) * 7 + round + 1);
         assert_int_equal(delivery_write(from, data, sizeof(data)), sizeof(data));
-        node_peer_wake(b.node->node, 0);
-        world_touch(b.node);
+        world_peer_wake(b.node, 0);
         world_run_for(b.w, 600 * MSEC);
         while (n < sizeof(got) && (r = delivery_read(to, got + n, sizeof(got) - n, NULL)) > 0)
             n += (size_t)r;
         assert_int_equal(n, sizeof(got));
         assert_memory_equal(got, data, sizeof(got));
-        node_peer_wake(b.agent->node, 0);
-        world_touch(b.agent);
+        world_peer_wake(b.agent, 0);
         world_run_for(b.w, 300 * MSEC);
     }
     bench_done(&b);

@@ -252,8 +252,7 @@ static void test_the_end_comes_after_what_is_gone(void **state)
             assert_int_equal(adus_send(a, data, sizeof(data), &unreliable, b.w->now), 0);
         assert_int_equal(adus_send(a, data, sizeof(data), &lossless, b.w->now), 0);
         session_finish(from);
-        node_peer_wake(b.node->node, 0);
-        world_touch(b.node);
+        world_peer_wake(b.node, 0);
         for (span t = 0; t < 10 * SEC && !delivery_at_end(session_delivery(to)); t += 1 * MSEC)
             world_run_for(b.w, 1 * MSEC);
         assert_true(delivery_at_end(session_delivery(to)));
