@@ -1,9 +1,9 @@
 /* hawser/session.h - sessions over every way that two hosts have to each other.
  *
  * A session is a stream of bytes each way between two programs, each named by its key, and beside it messages, each
- * with what it asks for: an order, a lifetime, a priority. It opens a path over every
- * uplink of this host to every address that is given of the other, uses all of them at once, and goes on while any of
- * them works, or comes back within the session's timeout. All that is sent is sealed.
+ * with what it asks for: an order, a lifetime, a priority. It opens a path over every uplink of this host to every
+ * address that is given of the other, uses all of them at once, and goes on while any of them works, or comes back
+ * within the session's timeout. All that is sent is sealed.
  *
  * Calls return 0 or a number of bytes, or a negative errno; hws_strerror names the ones with a meaning of their own. No
  * call starts a thread, and nothing happens between calls: a program that waits elsewhere polls hws_session_fd for
@@ -72,10 +72,9 @@ struct hws_options {
     uint32_t latency_tolerance_us; /* 0: 5 ms */
     uint32_t jitter_tolerance_us;  /* 0: 5 ms */
     double loss_tolerance;         /* share of what is sent; 0: .005 */
-    const char *scheduler; /* earliest (NULL), minrtt, ecf, blest, drr, jitter, redundant: src/session/carry_sched.c */
-
-    uint32_t fairness;   /* enum hws_fairness */
-    uint32_t congestion; /* enum hws_congestion, of paths that are not coupled */
+    const char *scheduler;         /* NULL: earliest; or minrtt, ecf, blest, drr, jitter, redundant: hws_session(3) */
+    uint32_t fairness;             /* enum hws_fairness */
+    uint32_t congestion;           /* enum hws_congestion, of paths that are not coupled */
 };
 
 /* 0, -EINVAL (an option), -EBADMSG (the secret is none), -ENOMEM or another errno. */
@@ -115,7 +114,7 @@ enum hws_message_flags {
 struct hws_message {
     uint32_t flags;       /* enum hws_message_flags */
     int32_t priority;     /* -128 to 127: lower ones go first */
-    uint32_t lifetime_ms; /* from hws_session_send until it is received; then it is dropped; 0: for ever; to 60,000 */
+    uint32_t lifetime_ms; /* from when it was taken until it is received; then it is dropped; 0: for ever; to 60,000 */
 };
 
 /* A message: it arrives whole, or not at all. m: of m_size bytes; NULL: all zero. Ordered messages keep their order

@@ -83,16 +83,24 @@ static void drop(struct recv *r, size_t i)
     r->senders[i] = NULL;
 }
 
-/* A free place; one that has no file under way makes room, the longest silent first. -1: none. */
-static int find_place(struct recv *r, bool known)
+/* For one more: who has no file under way, but not a key that is allowed for a stranger; for such a key any stranger.
+ */
+static bool gives_way(const struct receiver *r, bool to_allowed)
+{
+    bool idle = !receiver_file(r), stranger = !r->may_replace;
+
+    return to_allowed ? idle || stranger : idle && stranger;
+}
+
+/* A free place, or that of the longest silent of those who give way. -1: none. */
+static int find_place(struct recv *r, bool for_allowed)
 {
     int oldest = -1;
 
     for (int i = 0; i < SENDERS_MAX; i++) {
         if (!r->senders[i])
             return i;
-        if ((known ? !receiver_file(r->senders[i]) || !r->senders[i]->may_replace
-                   : !receiver_file(r->senders[i]) && !r->senders[i]->may_replace) &&
+        if (gives_way(r->senders[i], for_allowed) &&
             (oldest < 0 || r->senders[i]->heard_at < r->senders[oldest]->heard_at))
             oldest = i;
     }
