@@ -1,11 +1,11 @@
 /* Whole nodes over simulated links in virtual time.
  *
- * Theory of operation. Ends (node_next_expiry) and link directions (link_next_expiry) are sources (world_time.c), as are
- * generators of traffic. A source fires, whatever it touched is driven until it has nothing more to say, and its new
- * time goes into the heap.
+ * Theory of operation. Ends (node_next_expiry) and link directions (link_next_expiry) are sources (world_time.c), as
+ * are generators of traffic. A source fires, whatever it touched is driven until it has nothing more to say, and its
+ * new time goes into the heap.
  *
- * Limits: 1,024 ends, 8 uplinks each, 8 trunks. Datagrams are copied once from node_output into a buffer of a free list,
- * and opened in place there. */
+ * Limits: 1,024 ends, 8 uplinks each, 8 trunks. Datagrams are copied once from node_output into a buffer of a free
+ * list, and opened in place there. */
 #include "sim/world.h"
 
 #include <assert.h>

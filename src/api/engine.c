@@ -200,7 +200,7 @@ int engine_listen(struct engine *e, const struct addr *local, uint16_t port)
 
 static void tell(struct engine *e, struct uplink *u, const struct node_uplink *fresh, instant now)
 {
-    if (memcmp(fresh, &u->node, sizeof(*fresh)) == 0)
+    if (node_uplink_equal(fresh, &u->node))
         return;
     u->node = *fresh;
     node_uplink_set(e->node, fresh, now);

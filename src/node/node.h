@@ -183,6 +183,7 @@ struct node_mark {
 #define NODE_MARKS_MAX 16
 void node_set_marks(struct node *n, const struct node_mark *marks, size_t count);
 
+bool node_uplink_equal(const struct node_uplink *a, const struct node_uplink *b);
 void node_uplink_set(struct node *n, const struct node_uplink *u, instant now);
 void node_uplink_remove(struct node *n, uint32_t link, instant now);
 

@@ -399,6 +399,14 @@ static void uplink_paths(struct peer *p, const struct node_uplink *u, bool moved
     roles_paths(p, now);
 }
 
+bool node_uplink_equal(const struct node_uplink *a, const struct node_uplink *b)
+{
+    return a->link == b->link && strcmp(a->name, b->name) == 0 && a->tier == b->tier && a->tcp == b->tcp &&
+           a->lanes == b->lanes && a->weight == b->weight && a->rate_cap_bps == b->rate_cap_bps && a->up == b->up &&
+           a->has_v4 == b->has_v4 && a->has_v6 == b->has_v6 && a->leaving == b->leaving &&
+           a->address_hash == b->address_hash;
+}
+
 void node_uplink_set(struct node *n, const struct node_uplink *u, instant now)
 {
     struct node_uplink *known = NULL;

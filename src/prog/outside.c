@@ -255,7 +255,7 @@ static void drop_uplink(struct daemon *d, struct uplink *u, instant now)
 
 static void tell_node(struct daemon *d, struct uplink *u, struct node_uplink fresh, instant now)
 {
-    if (memcmp(&fresh, &u->node, sizeof(fresh)) == 0)
+    if (node_uplink_equal(&fresh, &u->node))
         return;
     say(LOG_INFO, "uplink link=%s up=%d v4=%d v6=%d tier=%s leaving=%d", fresh.name, fresh.up, fresh.has_v4,
         fresh.has_v6, link_tier_name(fresh.tier), fresh.leaving);

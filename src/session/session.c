@@ -84,6 +84,8 @@ static void reinject_clear(struct session *s)
 /* Takes the reference; a full queue lets the packet go: whoever sent it will send it again. */
 static void reinject_push(struct session *s, struct pbuf *b, unsigned from)
 {
+    assert(s->packets != NULL);
+
     struct reinjection *r = &s->packets->reinject[note_class(b)];
     unsigned at = (r->head + r->count) % REINJECT_MAX;
 
