@@ -5,13 +5,19 @@
  * tcp_end_output, as is everything else: calls only note what is due. States change at three events, whichever file
  * sees them: our FIN leaves, our FIN is acknowledged, the peer's FIN has all before it.
  *
+ * An end that connects offers all options, and what the answer does not bring is off. Its SYN, like a SYN-ACK, is said
+ * again after 1, 2, 4, 8 and 16 s, and after a minute nobody is there. RFC 9293 3.8.3 asks for three minutes; but
+ * whoever waits behind it has a timer of its own, and would hear nothing from us meanwhile.
+ *
  * Initial numbers are RFC 6528's: a clock of 4 us, and a hash of the four addresses under a secret key. SipHash-1-3 is
  * a pseudorandom function as this needs it. The timestamps' zero is hashed likewise (RFC 7323 5.4), without the ports:
  * between two connections of the same hosts they go on, and a peer's PAWS and TIME_WAIT stay right.
  *
  * TIME_WAIT. It has two uses (RFC 9293 3.6.1): our last acknowledgement may be lost, and old segments may wander. The
  * peer is this host or its LAN: it says its FIN again after its timeout, 200 ms to 1 s, and twice and four times that;
- * 4 s answer two or three of them; nothing wanders longer in a LAN. A new SYN ends it at once (RFC 6191).
+ * 4 s answer two or three of them; nothing wanders longer in a LAN. A new SYN ends it at once (RFC 6191). A server that
+ * we connected to is further away: of its FINs one or two come in time, and what wanders longer meets a connection of
+ * later numbers and timestamps. A SYN of its is none of this connection, for it was we who opened it.
  *
  * The rings' memory goes RELEASE after nothing was kept and nothing moved: not at once, since a flow that is read as
  * fast as it comes empties its ring at every turn.
@@ -25,8 +31,8 @@
 #include <errno.h>
 
 #define TIME_WAIT (4 * SEC)
-#define HANDSHAKE (60 * SEC)       /* five repetitions of a SYN-ACK, as Linux */
-#define SYNACK_FIRST (1 * SEC)     /* RFC 6298 2.1 */
+#define HANDSHAKE (60 * SEC)       /* five repetitions of a SYN or SYN-ACK, as Linux */
+#define SYN_FIRST (1 * SEC)        /* RFC 6298 2.1 */
 #define KEEPALIVE_EVERY (75 * SEC) /* as Linux and BSD */
 #define KEEPALIVE_PROBES 9         /* likewise */
 #define RELEASE (1 * SEC)          /* chosen */
@@ -49,22 +55,35 @@ static uint64_t hash_pair(const struct tcp_end *e, bool ports)
     return siphash13(e->key, buf, ports ? 36 : 32);
 }
 
-/* What a SYN says. Nothing was answered yet. */
-static void begin(struct tcp_end *e, const struct tcp_in *syn, instant now)
+/* Our numbers, and the scale that our window wants. */
+static void choose_numbers(struct tcp_end *e, instant now)
 {
     unsigned scale = 0;
 
+    e->ts_offset = (uint32_t)hash_pair(e, false);
+    e->tx.iss = (uint32_t)(hash_pair(e, true) + (uint64_t)(now / ISN_TICK));
+    while (e->rx.ring.capacity_max >> scale > UINT16_MAX)
+        scale++;
+    e->rx.scale = (uint8_t)scale;
+}
+
+void tcp_take_syn(struct tcp_end *e, const struct tcp_in *syn, instant now)
+{
     e->sack = syn->sack_permitted;
     e->stamps = syn->has_ts;
     e->ts_recent = syn->ts;
     e->ts_recent_at = e->heard = now;
-    e->ts_offset = (uint32_t)hash_pair(e, false);
-    e->tx.iss = (uint32_t)(hash_pair(e, true) + (uint64_t)(now / ISN_TICK));
     e->rx.irs = syn->seq;
-    while (e->rx.ring.capacity_max >> scale > UINT16_MAX)
-        scale++;
-    e->rx.scale = syn->has_scale ? (uint8_t)scale : UINT8_MAX;
+    if (!syn->has_scale)
+        e->rx.scale = UINT8_MAX;
     tcp_send_start(e, syn);
+}
+
+/* A SYN came. Nothing was answered yet. */
+static void begin(struct tcp_end *e, const struct tcp_in *syn, instant now)
+{
+    choose_numbers(e, now);
+    tcp_take_syn(e, syn, now);
 }
 
 static bool begins_connection(const struct tcp_in *in)
@@ -87,6 +106,32 @@ static int reserve(struct ranges *r)
     return rc;
 }
 
+/* An end that has said and heard nothing. NULL: no memory. */
+static struct tcp_end *make(const struct tcp_end_options *o, struct endpoint local, struct endpoint peer)
+{
+    struct tcp_end *e = calloc(1, sizeof(*e));
+
+    if (!e)
+        return NULL;
+    e->local = local;
+    e->peer = peer;
+    e->v6 = local.addr.family == ADDR_V6;
+    e->offload = o->offload;
+    e->mtu = (uint16_t)MAX(o->mtu ? o->mtu : TCP_END_MTU_DEFAULT, e->v6 ? MTU_MIN_V6 : MTU_MIN_V4);
+    e->keepalive = o->keepalive ? o->keepalive : TCP_END_KEEPALIVE_DEFAULT;
+    memcpy(e->key, o->key, sizeof(e->key));
+    e->close_at = e->release_at = e->syn_at = e->rx.ack_at = INSTANT_NEVER;
+    e->tx.ring.capacity_max = buffer_size(o->send_bytes);
+    e->rx.ring.capacity_max = buffer_size(o->receive_bytes);
+    e->tx.end = e->rx.read = e->rx.next = 1;
+    e->rx.fin = UINT64_MAX;
+    if (reserve(&e->tx.lost) < 0) {
+        tcp_end_free(e);
+        return NULL;
+    }
+    return e;
+}
+
 int tcp_end_new(const struct tcp_end_options *o, const uint8_t *pkt, const struct packet_info *info, instant now,
                 struct tcp_end **ret)
 {
@@ -95,26 +140,40 @@ int tcp_end_new(const struct tcp_end_options *o, const uint8_t *pkt, const struc
 
     if (tcp_in_parse(pkt, info, &syn) < 0 || !begins_connection(&syn))
         return -EPROTO;
-    e = calloc(1, sizeof(*e));
+    e = make(o, (struct endpoint){ info->dst, info->dport }, (struct endpoint){ info->src, info->sport });
     if (!e)
         return -ENOMEM;
-    e->local = (struct endpoint){ info->dst, info->dport };
-    e->peer = (struct endpoint){ info->src, info->sport };
-    e->v6 = info->family == ADDR_V6;
-    e->offload = o->offload;
-    e->mtu = (uint16_t)MAX(o->mtu ? o->mtu : TCP_END_MTU_DEFAULT, e->v6 ? MTU_MIN_V6 : MTU_MIN_V4);
-    e->keepalive = o->keepalive ? o->keepalive : TCP_END_KEEPALIVE_DEFAULT;
-    memcpy(e->key, o->key, sizeof(e->key));
-    e->close_at = e->release_at = e->synack_at = e->rx.ack_at = INSTANT_NEVER;
-    e->tx.ring.capacity_max = buffer_size(o->send_bytes);
-    e->rx.ring.capacity_max = buffer_size(o->receive_bytes);
-    e->tx.end = e->rx.read = e->rx.next = 1;
-    e->rx.fin = UINT64_MAX;
     begin(e, &syn, now);
-    if (reserve(&e->tx.lost) < 0) {
-        tcp_end_free(e);
+    *ret = e;
+    return 0;
+}
+
+/* The handshake has until then, and its first packet is due. */
+static void shake_hands(struct tcp_end *e, enum tcp_end_state s, instant now)
+{
+    e->state = s;
+    e->tx.next = 1;
+    e->syn_due = true;
+    e->opened = now;
+    e->close_at = now + HANDSHAKE;
+}
+
+int tcp_end_connect(const struct tcp_end_options *o, const struct endpoint *local, const struct endpoint *peer,
+                    instant now, struct tcp_end **ret)
+{
+    static const struct tcp_in nothing;
+    struct tcp_end *e;
+
+    if (local->addr.family != peer->addr.family || !addr_is_unicast(&local->addr) || !addr_is_unicast(&peer->addr) ||
+        local->port == 0 || peer->port == 0)
+        return -EINVAL;
+    e = make(o, *local, *peer);
+    if (!e)
         return -ENOMEM;
-    }
+    e->active = e->sack = e->stamps = true;
+    choose_numbers(e, now);
+    tcp_send_start(e, &nothing); /* the answer brings the rest */
+    shake_hands(e, TCP_END_SYN_SENT, now);
     *ret = e;
     return 0;
 }
@@ -141,10 +200,7 @@ void tcp_end_accept(struct tcp_end *e, instant now)
 {
     if (e->state != TCP_END_HELD)
         return;
-    e->state = TCP_END_SYN_RECEIVED;
-    e->tx.next = 1;
-    e->synack_due = true;
-    e->close_at = now + HANDSHAKE;
+    shake_hands(e, TCP_END_SYN_RECEIVED, now);
 }
 
 void tcp_end_refuse(struct tcp_end *e, enum tcp_refusal why, const struct addr *src)
@@ -180,11 +236,14 @@ void tcp_end_abort(struct tcp_end *e)
 void tcp_close(struct tcp_end *e, int error)
 {
     e->error = error;
-    /* The peer that did not answer may be there after all; that reset us knows. */
-    if (error == -ETIMEDOUT || error == -ECONNABORTED)
+    /* The peer that did not answer may be there after all; that reset us knows. One whose number we do not know could
+     * not take it for ours. */
+    if (e->state == TCP_END_SYN_SENT)
+        e->answer = TCP_ANSWER_NONE;
+    else if (error == -ETIMEDOUT || error == -ECONNABORTED)
         e->answer = TCP_ANSWER_RESET;
     e->state = TCP_END_CLOSED;
-    e->synack_due = e->tx.probe_due = false;
+    e->syn_due = e->tx.probe_due = false;
     e->rx.acks_due = 0;
 }
 
@@ -235,8 +294,8 @@ int tcp_end_error(const struct tcp_end *e)
 const char *tcp_end_state_name(enum tcp_end_state s)
 {
     static const char *const names[TCP_END_STATES] = {
-        "held",       "syn-received", "established", "fin-wait-1", "fin-wait-2",
-        "close-wait", "closing",      "last-ack",    "time-wait",  "closed",
+        "held",       "syn-sent", "syn-received", "established", "fin-wait-1", "fin-wait-2",
+        "close-wait", "closing",  "last-ack",     "time-wait",   "closed",
     };
 
     assert((unsigned)s < TCP_END_STATES);
@@ -270,15 +329,19 @@ enum tcp_end_outcome tcp_end_input(struct tcp_end *e, const uint8_t *pkt, const 
         on_held(e, &in, now);
         return TCP_END_TAKEN;
     }
+    if (e->state == TCP_END_SYN_SENT) {
+        tcp_recv_synack(e, &in, now);
+        return TCP_END_TAKEN;
+    }
     return tcp_recv_segment(e, &in, now);
 }
 
-static void put_synack(struct tcp_end *e, struct merged *ret, instant now)
+static void put_syn(struct tcp_end *e, struct merged *ret, instant now)
 {
-    tcp_put(e, TCP_SYN | TCP_ACK, 0, 0, ret, now);
-    e->synack_due = false;
-    e->synack_at = now + (SYNACK_FIRST << MIN(e->synacks, 5u));
-    e->synacks++;
+    tcp_put(e, e->active ? TCP_SYN : TCP_SYN | TCP_ACK, 0, 0, ret, now);
+    e->syn_due = false;
+    e->syn_at = now + (SYN_FIRST << MIN(e->syns, 5u));
+    e->syns++;
     e->tx.last_sent = now;
 }
 
@@ -288,6 +351,8 @@ static bool put_answer(struct tcp_end *e, struct merged *ret, instant now)
 
     if (e->answer == TCP_ANSWER_RESET)
         tcp_put(e, TCP_RST | TCP_ACK, e->tx.next, 0, ret, now);
+    else if (e->answer == TCP_ANSWER_STRAY)
+        tcp_put(e, TCP_RST, e->stray - e->tx.iss, 0, ret, now);
     else
         put = tcp_put_refusal(e, ret);
     e->answer = TCP_ANSWER_NONE;
@@ -319,10 +384,10 @@ bool tcp_end_output(struct tcp_end *e, struct merged *ret, instant now)
         return put_answer(e, ret, now);
     if (e->state == TCP_END_HELD || e->state == TCP_END_CLOSED)
         return false;
-    if (e->state == TCP_END_SYN_RECEIVED) {
-        if (!e->synack_due)
+    if (e->state < TCP_END_ESTABLISHED) {
+        if (!e->syn_due)
             return false;
-        put_synack(e, ret, now);
+        put_syn(e, ret, now);
         return true;
     }
     if (e->tx.probe_due) {
@@ -378,7 +443,7 @@ instant tcp_end_next_expiry(const struct tcp_end *e)
 
     if (e->state == TCP_END_HELD || e->state == TCP_END_CLOSED)
         return INSTANT_NEVER;
-    next = instant_min(next, instant_min(e->synack_at, e->rx.ack_at));
+    next = instant_min(next, instant_min(e->syn_at, e->rx.ack_at));
     return instant_min(next, instant_min(e->tx.timer_at, e->tx.reorder_at));
 }
 
@@ -410,9 +475,9 @@ void tcp_end_on_expiry(struct tcp_end *e, instant now)
         tcp_close(e, e->state == TCP_END_TIME_WAIT ? 0 : -ETIMEDOUT);
         return;
     }
-    if (e->synack_at <= now) {
-        e->synack_at = INSTANT_NEVER;
-        e->synack_due = true;
+    if (e->syn_at <= now) {
+        e->syn_at = INSTANT_NEVER;
+        e->syn_due = true;
     }
     if (e->rx.ack_at <= now) {
         e->rx.ack_at = INSTANT_NEVER;

@@ -1,12 +1,15 @@
 /* tunnel/tcp.h - one end of a TCP connection without sockets: packets in and out, bytes in and out.
  *
- * For a node that ends an application's connection itself (a performance-enhancing proxy, RFC 3135): the application's
- * own kernel, or a client of a LAN behind this host, talks through the TUN device to the address of some server, and
- * this end answers in that server's name. It is always the passive side.
+ * For whoever ends an application's connection itself (a performance-enhancing proxy, RFC 3135). On the passive side
+ * the application's own kernel, or a client of a LAN behind this host, talks through the TUN device to the address of
+ * some server, and this end answers in that server's name. On the active side this end is the client, and talks to the
+ * server in that one's place.
  *
  *   SYN --> tcp_end_new: HELD. Nothing is answered until the owner knows whether the server takes the connection:
  *           tcp_end_accept: SYN-ACK, and the connection comes to be
  *           tcp_end_refuse: RST, or an ICMP error that says why
+ *   SYN <-- tcp_end_connect: SYN_SENT, until the server answers (ESTABLISHED), or it refuses or a minute is over
+ *           (CLOSED, tcp_end_error). Bytes that are written meanwhile wait
  *   then    tcp_end_write, finish; read, at_end; abort
  *   closed  tcp_end_free; what the peer still sends belongs to nobody: tcp_reset_make
  *
@@ -16,7 +19,8 @@
  * is not read fills the window and stops the peer; what the peer does not take fills the ring, and tcp_end_room is 0.
  *
  * RFC 9293, 7323 (scaling, timestamps, PAWS), 2018 and 2883 (SACK), 6298, 5681, 8985 (RACK-TLP), 5961 (blind attacks),
- * 6528 (initial sequence number). No ECN is offered, no data taken from a SYN, and urgent data is data like any other.
+ * 6528 (initial sequence number). No ECN is offered, no data sent with a SYN or taken from one, and urgent data is data
+ * like any other. Two ends that open to each other at once (RFC 9293 3.5) do not meet: a server does not open.
  *
  * Pure: no clock, no socket. An instant never goes back. Memory: 5 KiB, two rings up to the stated sizes, which go when
  * nothing is kept, and the ranges (at most 32 KiB). */
@@ -36,6 +40,7 @@ struct tcp_end;
 
 enum tcp_end_state {
     TCP_END_HELD,         /* a SYN came, and nothing was answered */
+    TCP_END_SYN_SENT,     /* tcp_end_connect; the peer has not answered */
     TCP_END_SYN_RECEIVED, /* accepted; the peer has not confirmed */
     TCP_END_ESTABLISHED,
     TCP_END_FIN_WAIT_1,
@@ -68,6 +73,10 @@ struct tcp_end_options {
  * a fragment); -ENOMEM. The checksum is not looked at: see tcp_checksum_right. */
 MUST_CHECK int tcp_end_new(const struct tcp_end_options *o, const uint8_t *pkt, const struct packet_info *info,
                            instant now, struct tcp_end **ret);
+/* An end that opens a connection from local (our side) to peer; its SYN is in tcp_end_output. 0; -EINVAL: the families
+ * differ, an address is not that of one host, or a port is 0; -ENOMEM. */
+MUST_CHECK int tcp_end_connect(const struct tcp_end_options *o, const struct endpoint *local,
+                               const struct endpoint *peer, instant now, struct tcp_end **ret);
 /* Accepts NULL. */
 void tcp_end_free(struct tcp_end *e);
 /* Is the packet of this connection, from the peer? */
@@ -83,7 +92,7 @@ void tcp_end_refuse(struct tcp_end *e, enum tcp_refusal why, const struct addr *
 enum tcp_end_outcome {
     TCP_END_TAKEN = 0,   /* whatever it was */
     TCP_END_REOPENED = 1 /* TIME_WAIT or CLOSED, and a new connection of the same ports begins: free this end and give
-                            the packet to tcp_end_new */
+                            the packet to tcp_end_new. Never of an end that connected: its peer is a server */
 };
 
 /* A packet, or a super-packet, that matches. offload as with segment_init, NULL: a plain one; a checksum that nobody
@@ -121,17 +130,19 @@ void tcp_end_consume(struct tcp_end *e, size_t len);
 bool tcp_end_readable(const struct tcp_end *e);
 bool tcp_end_at_end(const struct tcp_end *e);
 
-/* Breaks it off: RST, once, and it is CLOSED with ECONNABORTED. A HELD one is refused, one in TIME_WAIT only closed. */
+/* Breaks it off: RST, once, and it is CLOSED with ECONNABORTED. A HELD one is refused, one in TIME_WAIT only closed;
+ * one in SYN_SENT has nothing to take back, and is closed with ECONNABORTED without a packet. */
 void tcp_end_abort(struct tcp_end *e);
 
 enum tcp_end_state tcp_end_state(const struct tcp_end *e);
 /* 0, also when both directions ended well; -ECONNRESET, -ETIMEDOUT (nothing acknowledged for two minutes, a handshake
- * for one, or no answer to keepalives), -ECONNABORTED, -ECONNREFUSED (by tcp_end_refuse). */
+ * for one, or no answer to keepalives), -ECONNABORTED, -ECONNREFUSED (by tcp_end_refuse, or by the peer's RST in
+ * SYN_SENT). */
 int tcp_end_error(const struct tcp_end *e);
 const char *tcp_end_state_name(enum tcp_end_state s);
 
 struct tcp_end_info {
-    struct endpoint local, peer;     /* local: the server in whose name we answer */
+    struct endpoint local, peer;     /* local: our side, so the server in whose name we answer, or the client */
     span srtt, rttvar, rto, min_rtt; /* min_rtt INT64_MAX: never measured */
     uint64_t cwnd, ssthresh, peer_window;
     uint64_t in_flight;                      /* neither acknowledged in any way nor taken for lost */

@@ -109,27 +109,35 @@ struct tcp_rx {
     uint32_t acked;     /* the number that was acknowledged last (Last.ACK.sent) */
 };
 
-enum tcp_answer { TCP_ANSWER_NONE, TCP_ANSWER_RESET, TCP_ANSWER_REFUSE, TCP_ANSWER_ICMP };
+enum tcp_answer {
+    TCP_ANSWER_NONE,
+    TCP_ANSWER_RESET,
+    TCP_ANSWER_REFUSE,
+    TCP_ANSWER_ICMP,
+    TCP_ANSWER_STRAY /* the RST of a segment of some older connection; ours goes on */
+};
 
 struct tcp_end {
     struct endpoint local, peer;
-    bool v6, offload;
+    bool v6, offload, active; /* active: we opened it */
     enum tcp_end_state state;
     int error;
     enum tcp_answer answer; /* goes out even when CLOSED */
     enum tcp_refusal why;
     struct addr icmp_src;
+    uint32_t stray; /* the number that the older connection's peer expects */
     uint8_t key[16];
     uint16_t mtu;
     span keepalive;
     unsigned keepalive_probes;
+    instant opened;   /* when our SYN was first due */
     instant heard;    /* when the peer last sent something acceptable */
     instant close_at; /* end of TIME_WAIT, or of an unanswered handshake */
     instant release_at;
-    bool used; /* bytes came or went since release_at was set */
-    bool synack_due;
-    unsigned synacks;
-    instant synack_at;
+    bool used;     /* bytes came or went since release_at was set */
+    bool syn_due;  /* of our SYN, with an ACK or without */
+    unsigned syns; /* that left */
+    instant syn_at;
     bool sack, stamps;
     uint32_t ts_offset, ts_recent;
     instant ts_recent_at;
@@ -171,6 +179,8 @@ size_t tcp_header_len(const struct tcp_end *e);
 
 void tcp_send_start(struct tcp_end *e, const struct tcp_in *syn);
 void tcp_send_fit_mtu(struct tcp_end *e);
+/* The answer to our SYN without ACK; it acknowledges that SYN. */
+void tcp_send_on_synack(struct tcp_end *e, const struct tcp_in *in, instant now);
 /* Of a synchronized connection. False: acknowledges what was never sent, or long ago. */
 bool tcp_send_on_ack(struct tcp_end *e, const struct tcp_in *in, instant now);
 bool tcp_send_output(struct tcp_end *e, struct merged *ret, instant now);
@@ -205,6 +215,8 @@ void tcp_grow(struct tcp_end *e, uint64_t delivered, uint64_t pipe_before);
 
 /* --- tcp_recv.c --- */
 
+/* In SYN_SENT: the peer's SYN was taken, or an error closed the end, or nothing was said. */
+void tcp_recv_synack(struct tcp_end *e, const struct tcp_in *in, instant now);
 enum tcp_end_outcome tcp_recv_segment(struct tcp_end *e, const struct tcp_in *in, instant now);
 /* The window's end that may be said now; it never goes back. */
 uint64_t tcp_recv_edge(const struct tcp_end *e);
@@ -213,6 +225,8 @@ uint16_t tcp_recv_window(struct tcp_end *e, bool syn);
 
 /* --- tcp.c --- */
 
+/* What the peer's SYN says. */
+void tcp_take_syn(struct tcp_end *e, const struct tcp_in *syn, instant now);
 void tcp_close(struct tcp_end *e, int error);
 void tcp_on_fin_sent(struct tcp_end *e);
 void tcp_on_fin_acked(struct tcp_end *e, instant now);

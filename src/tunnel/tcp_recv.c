@@ -15,7 +15,12 @@
  * without data at most every INVALID_EVERY, so that two ends never keep each other busy, and nobody learns much from
  * it.
  *
- * Limits: TCP_HOLES_MAX ranges. Sources: RFC 9293 3.10.7.4, 5961, 7323 4.3 and 5.3, 2018 section 4, 2883, 5681 4.2. */
+ * What answers our SYN must know its number, whether it is a SYN or a RST. An acknowledgement of another number is of a
+ * connection that the peer still has and we do not (it was ended here without it, or our host began anew): as RFC 9293
+ * 3.5.1 has it, a RST makes an end of that one, and the SYN's repetition finds the ports free.
+ *
+ * Limits: TCP_HOLES_MAX ranges. Sources: RFC 9293 3.10.7.3 and 3.10.7.4, 5961, 7323 4.3 and 5.3, 2018 section 4, 2883,
+ * 5681 4.2. */
 #include "tunnel/tcp_internal.h"
 
 #include <errno.h>
@@ -60,16 +65,21 @@ uint16_t tcp_recv_window(struct tcp_end *e, bool syn)
     return rx->said > rx->next ? (uint16_t)MIN((rx->said - rx->next) >> scale, UINT16_MAX) : 0;
 }
 
+/* May something that carries nothing be answered again? */
+static bool answer_allowed(struct tcp_end *e, instant now)
+{
+    if (e->rx.invalid_at != 0 && now - e->rx.invalid_at < INVALID_EVERY)
+        return false;
+    e->rx.invalid_at = now;
+    return true;
+}
+
 /* An answer to what is not acceptable. */
 static void answer_invalid(struct tcp_end *e, bool has_data, instant now)
 {
     e->dropped++;
-    if (!has_data) {
-        if (e->rx.invalid_at != 0 && now - e->rx.invalid_at < INVALID_EVERY)
-            return;
-        e->rx.invalid_at = now;
-    }
-    e->rx.acks_due = MAX(e->rx.acks_due, 1u);
+    if (has_data || answer_allowed(e, now))
+        e->rx.acks_due = MAX(e->rx.acks_due, 1u);
 }
 
 /* --- data --- */
@@ -235,7 +245,7 @@ static void take_stamp(struct tcp_end *e, const struct tcp_in *in, instant now)
 /* RFC 9293 3.6.1 and RFC 6191: a number, or a timestamp, above what was seen. */
 static bool begins_anew(const struct tcp_end *e, const struct tcp_in *in)
 {
-    if (in->flags & (TCP_ACK | TCP_RST | TCP_FIN) || !(in->flags & TCP_SYN))
+    if (e->active || in->flags & (TCP_ACK | TCP_RST | TCP_FIN) || !(in->flags & TCP_SYN))
         return false;
     if (e->state == TCP_END_CLOSED)
         return e->answer == TCP_ANSWER_NONE;
@@ -247,9 +257,33 @@ static bool begins_anew(const struct tcp_end *e, const struct tcp_in *in)
 static void on_syn(struct tcp_end *e, const struct tcp_in *in, instant now)
 {
     if (e->state == TCP_END_SYN_RECEIVED && in->seq == e->rx.irs && !(in->flags & TCP_ACK))
-        e->synack_due = true;
+        e->syn_due = true;
     else
         answer_invalid(e, false, now);
+}
+
+void tcp_recv_synack(struct tcp_end *e, const struct tcp_in *in, instant now)
+{
+    bool ours = e->syns > 0 && in->ack == tcp_tx_wire(e, 1);
+
+    if (!(in->flags & TCP_ACK) || !ours || !(in->flags & (TCP_SYN | TCP_RST))) {
+        e->dropped++;
+        if (in->flags & TCP_ACK && !ours && !(in->flags & TCP_RST) && answer_allowed(e, now)) {
+            e->answer = TCP_ANSWER_STRAY;
+            e->stray = in->ack;
+        }
+        return;
+    }
+    if (in->flags & TCP_RST) {
+        tcp_close(e, -ECONNREFUSED);
+        return;
+    }
+    /* Data or a FIN that comes with it comes again. */
+    tcp_take_syn(e, in, now);
+    tcp_send_on_synack(e, in, now);
+    e->answer = TCP_ANSWER_NONE;
+    e->rx.acked = tcp_rx_wire(e, e->rx.next);
+    e->rx.acks_due = 1;
 }
 
 enum tcp_end_outcome tcp_recv_segment(struct tcp_end *e, const struct tcp_in *in, instant now)

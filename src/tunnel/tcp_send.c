@@ -16,18 +16,20 @@
  *
  * INITIAL, the first congestion window: what a Linux peer's first window admits, and one super-packet. To this host
  * nothing is between, and 64 KiB are half a millisecond of a gigabit LAN, less than its switches hold; RFC 6928's ten
- * segments are for paths of which less is known.
+ * segments are for paths of which less is known. The way from an end that connects to its server is such a one.
  *
  * Not done: pacing.
  *
- * Sources: RFC 9293 3.8 and 3.10.7.4, 6298, 7323, 2018, 2883, 8985 section 7, 5961 section 5. */
+ * Sources: RFC 9293 3.8 and 3.10.7.4, 6298, 6928, 7323, 2018, 2883, 8985 section 7, 5961 section 5. */
 #include "tunnel/tcp_internal.h"
 
 #include <assert.h>
 #include <errno.h>
 
 #define INITIAL 65536u
+#define INITIAL_ACTIVE 14600u   /* RFC 6928 section 2; but ten segments at most, and two at least */
 #define RTO_INITIAL (1 * SEC)   /* RFC 6298 2.1 */
+#define RTO_SYN_AGAIN (3 * SEC) /* RFC 6298 5.7 */
 #define RTO_MIN (200 * MSEC)    /* as Linux, above what peers delay acknowledgements by; RFC 6298 says 1 s */
 #define RTO_MAX (60 * SEC)      /* RFC 6298 2.5 */
 #define GIVE_UP (120 * SEC)     /* R2 of RFC 9293 3.8.3 is at least 100 s */
@@ -46,6 +48,13 @@ void tcp_send_fit_mtu(struct tcp_end *e)
     e->tx.mss = (uint16_t)(MAX(mss, (unsigned)MSS_MIN + options) - options);
 }
 
+static uint64_t initial_window(const struct tcp_end *e)
+{
+    uint64_t mss = e->tx.mss;
+
+    return e->active ? MIN(10 * mss, MAX(2 * mss, (uint64_t)INITIAL_ACTIVE)) : MAX((uint64_t)INITIAL, 2 * mss);
+}
+
 void tcp_send_start(struct tcp_end *e, const struct tcp_in *syn)
 {
     struct tcp_tx *tx = &e->tx;
@@ -55,7 +64,7 @@ void tcp_send_start(struct tcp_end *e, const struct tcp_in *syn)
     tx->scale = syn->has_scale ? syn->scale : 0;
     tx->window = tx->window_max = syn->window;
     tx->window_seq = syn->seq;
-    tx->cwnd = MAX(INITIAL, 2u * tx->mss);
+    tx->cwnd = initial_window(e);
     tx->ssthresh = UINT64_MAX;
     tx->rto = RTO_INITIAL;
     tx->min_rtt = INT64_MAX;
@@ -219,7 +228,38 @@ static void judge_tail(struct tcp_tx *tx, bool duplicate, bool nothing_new)
     tx->tail_end = 0;
 }
 
-/* The peer's answer to our SYN. */
+/* The peer has acknowledged our SYN. */
+static void establish(struct tcp_end *e, const struct tcp_in *in, instant now)
+{
+    e->tx.una = 1;
+    e->tx.window_seq = in->seq;
+    e->tx.window_ack = in->ack;
+    if (e->syns == 1)
+        tcp_send_rtt(e, now - e->tx.last_sent);
+    e->state = TCP_END_ESTABLISHED;
+    e->syn_due = false;
+    e->syn_at = e->close_at = INSTANT_NEVER;
+}
+
+void tcp_send_on_synack(struct tcp_end *e, const struct tcp_in *in, instant now)
+{
+    /* Since the first SYN; a timestamp that is older is not ours. */
+    span most = now - e->opened + MSEC, rtt = (span)(tcp_stamp(e, now) - in->ts_echo) * MSEC;
+
+    establish(e, in, now);
+    if (e->syns == 1)
+        return;
+    /* Of which SYN? Karn's rule; but a timestamp tells, to the millisecond. */
+    if (e->stamps && rtt <= most)
+        tcp_send_rtt(e, MAX(rtt, MSEC));
+    else
+        e->tx.rto = RTO_SYN_AGAIN;
+    /* One may have been lost by chance, or the way be longer than a second (RFC 6928 section 2). */
+    if (e->syns > 2)
+        e->tx.cwnd = e->tx.mss;
+}
+
+/* The peer's answer to our SYN-ACK. */
 static bool on_handshake_ack(struct tcp_end *e, const struct tcp_in *in, instant now)
 {
     struct tcp_tx *tx = &e->tx;
@@ -227,15 +267,8 @@ static bool on_handshake_ack(struct tcp_end *e, const struct tcp_in *in, instant
     /* RFC 9293 asks for a reset; who does not know our number is not the client, and gets nothing. */
     if (in->ack != tcp_tx_wire(e, 1))
         return false;
-    tx->una = 1;
     tx->window = tx->window_max = (uint64_t)in->window << tx->scale;
-    tx->window_seq = in->seq;
-    tx->window_ack = in->ack;
-    if (e->synacks == 1)
-        tcp_send_rtt(e, now - tx->last_sent);
-    e->state = TCP_END_ESTABLISHED;
-    e->synack_due = false;
-    e->synack_at = e->close_at = INSTANT_NEVER;
+    establish(e, in, now);
     return true;
 }
 
@@ -377,7 +410,7 @@ bool tcp_send_output(struct tcp_end *e, struct merged *ret, instant now)
 
     /* After silence the network may be another (RFC 5681 4.1). */
     if (tx->next == tx->una && stream_end(tx) > tx->next && now - tx->last_sent > tx->rto)
-        tx->cwnd = MIN(tx->cwnd, MAX(INITIAL, 2u * tx->mss));
+        tx->cwnd = MIN(tx->cwnd, initial_window(e));
     if (!pick(e, &p) || !tcp_log_add(tx, p.from, p.to, p.again, now)) {
         set_timer(e, now);
         return false;
