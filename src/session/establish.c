@@ -174,7 +174,7 @@ int session_on_response(struct session *s, const uint8_t *pkt, size_t len, const
     if (!e)
         return -ENOMEM;
     e->peer_features = hello.features;
-    e->peer_shard = hello.shard;
+    e->peer_shard = s->o.features & FEATURE_SHARDS ? hello.shard : (struct shard){ 0 };
     /* An acceptor that begins has just started: it has no session to go on with. */
     fresh = (hello.flags & HELLO_FLAG_FRESH) || !s->up || !s->o.opener;
     if (fresh)
@@ -302,7 +302,7 @@ int session_on_init(struct session *s, struct handshake_seen *seen, int64_t cook
     e->fresh = fresh;
     e->session_id = seen->hello.session_id;
     e->peer_features = seen->hello.features;
-    e->peer_shard = seen->hello.shard;
+    e->peer_shard = s->o.features & FEATURE_SHARDS ? seen->hello.shard : (struct shard){ 0 };
     e->cookie_time = cookie_time;
     memcpy(e->digest, seen->digest, 32);
     epoch_free(s, s->next);
