@@ -7,6 +7,8 @@
  * sealed. What is lost, or in flight on a path that is in doubt, is cut again for whichever path asks next. Nothing
  * gives up but a unit whose time is over: a session without a path keeps everything until it ends.
  *
+ * Beside packets there are channels (channel.c), whose chunks are told apart by their number.
+ *
  * Units go before the stream. They are made when the first one is sent or comes.
  *
  * Limits, and that a unit will not come, are said in the control stream, which does not lose them. */
@@ -67,7 +69,8 @@ bool session_flushed(const struct session *s)
 
 bool carry_wants_send(const struct session *s)
 {
-    return s->delivery && (delivery_wants_send(s->delivery) || (s->adus && adus_wants_send(s->adus)));
+    return channels_want_send(s) ||
+           (s->delivery && (delivery_wants_send(s->delivery) || (s->adus && adus_wants_send(s->adus))));
 }
 
 bool carry_has_begun(const struct session *s)
@@ -80,13 +83,13 @@ static bool is_unit(const uint8_t *header)
     return (header[0] & CONTENT_TYPE_MASK) == CONTENT_UNIT;
 }
 
-static struct chunk chunk_of(const struct pbuf *b)
+/* len: of the record. False: what must be 0 is not. */
+static bool chunk_get(const uint8_t *data, size_t len, struct chunk_header *h, struct chunk *ret)
 {
-    struct chunk c;
+    bool ok = chunk_header_get(data, h);
 
-    (void)!chunk_header_get(b->data, &c.at, &c.last);
-    c.len = (uint32_t)(b->len - DATA_HEADER_LEN);
-    return c;
+    *ret = (struct chunk){ .at = h->place, .len = (uint32_t)(len - DATA_HEADER_LEN), .last = h->last };
+    return ok;
 }
 
 /* len: of the record. False: what must be 0 is not. */
@@ -178,7 +181,7 @@ static bool cut_chunk(struct session *s, const struct sched_choice *c, unsigned 
     if (!delivery_wants_send(s->delivery) || !sched_may_carry(s, c, slot, waiting, delivery_window(s->delivery), now) ||
         !delivery_cut(s->delivery, s->paths[slot].mtu - RECORD_OVERHEAD, &k))
         return false;
-    chunk_header_put(b->data, k.at, k.last);
+    chunk_header_put(b->data, &(struct chunk_header){ .last = k.last, .place = k.at });
     b->len = (uint16_t)(DATA_HEADER_LEN + k.len);
     s->info.tx_bytes += k.len;
     return true;
@@ -246,6 +249,21 @@ struct pbuf *carry_pull(struct session *s, unsigned slot, instant now)
     return b;
 }
 
+struct pbuf *carry_pull_channel(struct session *s, enum flow_class class, unsigned slot, instant now)
+{
+    struct pbuf *b = channels_want_send(s) ? take(s, now) : NULL;
+
+    if (!b)
+        return NULL;
+    if (!channels_cut(s, class, slot, b)) {
+        pbuf_unref(b);
+        return NULL;
+    }
+    s->info.tx_pkts++;
+    s->last_data = now;
+    return b;
+}
+
 int carry_gather(const struct session *s, const struct pbuf *b, uint8_t *out)
 {
     if (is_unit(b->data)) {
@@ -254,10 +272,13 @@ int carry_gather(const struct session *s, const struct pbuf *b, uint8_t *out)
         memcpy(out, b->data, UNIT_HEADER_LEN);
         return adus_copy(s->adus, &p, out + UNIT_HEADER_LEN) ? 0 : -ECANCELED;
     }
-    const struct chunk c = chunk_of(b);
+    struct chunk_header h;
+    struct chunk c;
 
+    (void)!chunk_get(b->data, b->len, &h, &c);
     memcpy(out, b->data, DATA_HEADER_LEN);
-    return delivery_copy(s->delivery, &c, out + DATA_HEADER_LEN) ? 0 : -ECANCELED;
+    out += DATA_HEADER_LEN;
+    return (h.channel ? channels_copy(s, &h, &c, out) : delivery_copy(s->delivery, &c, out)) ? 0 : -ECANCELED;
 }
 
 static void met_fate(struct session *s, struct pbuf *b, bool acked)
@@ -267,9 +288,14 @@ static void met_fate(struct session *s, struct pbuf *b, bool acked)
 
         (acked ? adus_on_acked : adus_on_lost)(s->adus, &p);
     } else {
-        const struct chunk c = chunk_of(b);
+        struct chunk_header h;
+        struct chunk c;
 
-        (acked ? delivery_on_acked : delivery_on_lost)(s->delivery, &c);
+        (void)!chunk_get(b->data, b->len, &h, &c);
+        if (h.channel)
+            channels_met_fate(s, &h, &c, acked);
+        else
+            (acked ? delivery_on_acked : delivery_on_lost)(s->delivery, &c);
     }
     pbuf_unref(b);
 }
@@ -304,6 +330,7 @@ void carry_told(struct session *s, unsigned slot)
 
 int carry_on_record(struct session *s, const uint8_t *plain, size_t len, instant now)
 {
+    struct chunk_header h;
     struct chunk c;
     struct piece p;
     size_t bytes;
@@ -314,9 +341,12 @@ int carry_on_record(struct session *s, const uint8_t *plain, size_t len, instant
         if (piece_get(plain, len, &p))
             r = make_adus(s) ? adus_on_piece(s->adus, &p, plain + UNIT_HEADER_LEN, now) : -ENOMEM;
     } else {
-        bytes = c.len = (uint32_t)(len - DATA_HEADER_LEN);
-        if (chunk_header_get(plain, &c.at, &c.last))
-            r = delivery_on_chunk(s->delivery, &c, plain + DATA_HEADER_LEN);
+        bytes = len - DATA_HEADER_LEN;
+        if (chunk_get(plain, len, &h, &c) && (h.channel == 0) == (s->delivery != NULL)) {
+            if (h.channel)
+                channels_on_chunk(s, &h, &c, plain + DATA_HEADER_LEN);
+            r = h.channel ? 0 : delivery_on_chunk(s->delivery, &c, plain + DATA_HEADER_LEN);
+        }
     }
     s->info.rx_bytes += bytes;
     s->info.rx_pkts++;
@@ -427,6 +457,7 @@ static void say_gone(struct session *s, instant now)
 
 void carry_say(struct session *s, instant now)
 {
+    channels_say(s, now);
     if (!s->delivery || !s->up)
         return;
     say_limit(s, now);
@@ -464,12 +495,14 @@ static void stop(struct session *s, int error)
 void carry_restart(struct session *s)
 {
     s->unsaid = (struct unsaid){ 0 };
+    channels_end(s, -ECONNRESET);
     if (carry_has_begun(s))
         stop(s, -ECONNRESET); /* the peer has lost what it had of it */
 }
 
 void carry_end(struct session *s, int error)
 {
+    channels_end(s, error);
     if (!s->delivery)
         return;
     stop(s, error);

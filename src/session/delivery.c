@@ -30,6 +30,7 @@ struct delivery {
     uint64_t resent;
 
     struct bytes in;
+    size_t window;
     uint64_t read, limit_said;
     bool has_end;
     uint64_t end;
@@ -72,6 +73,7 @@ struct delivery *delivery_new(const struct delivery_options *o)
     d->unordered = o->unordered;
     d->out.capacity_max = buffer_size(o->send_bytes);
     d->in.capacity_max = buffer_size(o->receive_bytes);
+    d->window = o->narrow ? DELIVERY_WINDOW_INITIAL : d->in.capacity_max;
     d->limit = DELIVERY_WINDOW_INITIAL;
     d->limit_said = DELIVERY_WINDOW_INITIAL;
     return d;
@@ -188,6 +190,22 @@ int64_t delivery_read(struct delivery *d, uint8_t *buf, size_t max, uint64_t *re
         *ret_at = r.from;
     take(d, r.from, r.from + n);
     return (int64_t)n;
+}
+
+struct slice delivery_peek(const struct delivery *d)
+{
+    struct slice s[2];
+    size_t n = 0;
+
+    if (has_bytes(d))
+        n = bytes_slices(&d->in, d->read, (size_t)(d->unread.items[0].to - d->read), s);
+    return n > 0 ? s[0] : (struct slice){ 0 };
+}
+
+void delivery_consume(struct delivery *d, size_t len)
+{
+    if (len > 0)
+        take(d, d->read, d->read + len);
 }
 
 /* --- out --- */
@@ -327,12 +345,20 @@ int delivery_on_chunk(struct delivery *d, const struct chunk *c, const uint8_t *
     return r;
 }
 
+bool delivery_widen(struct delivery *d)
+{
+    bool wider = d->window < d->in.capacity_max;
+
+    d->window = MIN(2 * d->window, d->in.capacity_max);
+    return wider;
+}
+
 bool delivery_pop_limit(struct delivery *d, uint64_t *ret)
 {
-    uint64_t limit = MIN(d->read + d->in.capacity_max, DELIVERY_END_MAX);
+    uint64_t limit = MIN(d->read + d->window, DELIVERY_END_MAX);
 
     /* Each quarter of the window: the peer hears of it a round trip before it has to stop. */
-    if (d->has_end || limit - d->limit_said < (d->limit_said == DELIVERY_WINDOW_INITIAL ? 1 : d->in.capacity_max / 4))
+    if (d->has_end || limit - d->limit_said < (d->limit_said < d->window ? 1 : d->window / 4))
         return false;
     d->limit_said = limit;
     *ret = limit;
@@ -343,6 +369,7 @@ void delivery_info(const struct delivery *d, struct delivery_info *ret)
 {
     *ret = (struct delivery_info){
         .written = d->written,
+        .sent = d->cut,
         .acked = d->acked,
         .read = d->read,
         .received = d->unread.count > 0 && d->unread.items[0].from == d->read ? d->unread.items[0].to : d->read,
@@ -351,6 +378,7 @@ void delivery_info(const struct delivery *d, struct delivery_info *ret)
         .send_max = d->out.capacity_max,
         .holes = d->unread.count,
         .send_limit = d->limit,
+        .window = d->window,
         .buffered_tx = d->out.capacity,
         .buffered_rx = d->in.capacity,
     };

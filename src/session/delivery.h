@@ -12,7 +12,7 @@
  * Pure: no clock, no socket. session.c moves chunks and limits; the application writes and reads. */
 #pragma once
 
-#include "base/base.h"
+#include "base/slice.h"
 
 #define DELIVERY_WINDOW_INITIAL 65536
 #define DELIVERY_BUFFER_DEFAULT (8u << 20) /* chosen: 100 Mbit/s for 600 ms */
@@ -24,6 +24,7 @@ struct delivery;
 struct delivery_options {
     size_t send_bytes, receive_bytes; /* at most that much is kept; rounded down to a power of two; 0: the default */
     bool unordered;                   /* the reader takes bytes as they come */
+    bool narrow;                      /* the window begins at DELIVERY_WINDOW_INITIAL, and widens by delivery_widen */
 };
 
 struct chunk {
@@ -51,6 +52,10 @@ bool delivery_flushed(const struct delivery *d);
 /* Bytes into buf, in one piece; *ret_at (may be NULL) is the place of the first. 0: none now, or the end
  * (delivery_at_end). What broke it, when all has been read that came before. */
 int64_t delivery_read(struct delivery *d, uint8_t *buf, size_t max, uint64_t *ret_at);
+/* The same without a copy, for who reads in order: what stands next in one piece (len 0: see delivery_read), until the
+ * next delivery_on_chunk; then how much of it was used. */
+struct slice delivery_peek(const struct delivery *d);
+void delivery_consume(struct delivery *d, size_t len);
 /* delivery_read would give bytes, the end, or an error. */
 bool delivery_readable(const struct delivery *d);
 bool delivery_at_end(const struct delivery *d);
@@ -84,16 +89,19 @@ void delivery_on_limit(struct delivery *d, uint64_t limit);
 /* 0, also for what is there already; -EPROTO: beyond the limit or the end; -ENOMEM, -ENOSPC: it cannot be kept, and
  * who sent it believes that it was. */
 MUST_CHECK int delivery_on_chunk(struct delivery *d, const struct chunk *c, const uint8_t *bytes);
+/* Doubles the window, up to receive_bytes. True if it was not that wide. */
+bool delivery_widen(struct delivery *d);
 /* True when the peer should hear a new limit, which is then taken for said. */
 bool delivery_pop_limit(struct delivery *d, uint64_t *ret);
 
 struct delivery_info {
-    uint64_t written, acked, read, received; /* bytes; received: of all that came, how much is without a hole */
-    uint64_t resent;                         /* bytes that were cut again */
+    uint64_t written, sent, acked, read, received; /* bytes; received: of all that came, how much is without a hole */
+    uint64_t resent;                               /* bytes that were cut again */
     bool finished;
     size_t send_max;
     size_t holes; /* pieces that wait for an earlier one */
     uint64_t send_limit;
+    size_t window;                   /* that the peer is given */
     size_t buffered_tx, buffered_rx; /* bytes of memory */
 };
 void delivery_info(const struct delivery *d, struct delivery_info *ret);

@@ -40,7 +40,7 @@
 
 struct round {
     struct list new_flows, old_flows;
-    size_t pkts;
+    size_t pkts, flows; /* flows: that have packets */
 };
 
 struct flowq {
@@ -107,12 +107,15 @@ struct flow *flowq_flow(struct flowq *q, uint64_t hash)
 static void account(struct flowq *q, struct flow *f, const struct pbuf *b, bool in)
 {
     size_t bytes = in ? b->len : -(size_t)b->len, pkts = in ? 1 : -(size_t)1;
+    bool had = f->pkts > 0;
 
     f->bytes += bytes;
     f->pkts += pkts;
     q->bytes += bytes;
     q->pkts += pkts;
     q->rounds[f->class].pkts += pkts;
+    if (had != (f->pkts > 0))
+        q->rounds[f->class].flows += pkts;
 }
 
 /* The oldest packet of f, which has one, with its reference. */
@@ -167,6 +170,8 @@ static void set_class(struct flowq *q, struct flow *f, enum flow_class c)
         return;
     q->rounds[f->class].pkts -= f->pkts;
     q->rounds[c].pkts += f->pkts;
+    q->rounds[f->class].flows -= f->pkts > 0;
+    q->rounds[c].flows += f->pkts > 0;
     f->class = (uint8_t)c;
     if (in_round(f)) {
         list_remove(&f->active);
@@ -344,6 +349,11 @@ void flowq_unpop(struct flowq *q, struct flow *f, struct pbuf *b)
     q->stats.popped--;
     if (!in_round(f))
         list_prepend(f->is_new ? &q->rounds[f->class].new_flows : &q->rounds[f->class].old_flows, &f->active);
+}
+
+size_t flowq_flows(const struct flowq *q, enum flow_class c)
+{
+    return q->rounds[c].flows;
 }
 
 bool flowq_empty(const struct flowq *q, enum flow_class c)

@@ -83,6 +83,8 @@ struct pbuf *flowq_pop(struct flowq *q, enum flow_class c, bool (*may)(void *ctx
 /* Puts back, at the head, a packet just popped (the path could not send after all). */
 void flowq_unpop(struct flowq *q, struct flow *f, struct pbuf *b);
 bool flowq_empty(const struct flowq *q, enum flow_class c);
+/* Flows that have packets. */
+size_t flowq_flows(const struct flowq *q, enum flow_class c);
 size_t flowq_bytes(const struct flowq *q);
 /* Nothing can be sent (no path): keep only the newest packet of each flow, so that it can be sent at once later. */
 void flowq_keep_newest(struct flowq *q);

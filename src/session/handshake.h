@@ -36,9 +36,10 @@
 /* Features: bits that both must have set to be used. */
 #define FEATURE_STEER_MIRROR 1u
 #define FEATURE_RESET_TOKEN 2u
-#define FEATURE_PIECES 4u /* joins the pieces of a packet */
-#define FEATURE_SHARDS 8u /* heeds the shard that a hello names */
-#define FEATURES_KNOWN (FEATURE_STEER_MIRROR | FEATURE_RESET_TOKEN | FEATURE_PIECES | FEATURE_SHARDS)
+#define FEATURE_PIECES 4u    /* joins the pieces of a packet */
+#define FEATURE_SHARDS 8u    /* heeds the shard that a hello names */
+#define FEATURE_CHANNELS 16u /* knows streams of bytes beside packets */
+#define FEATURES_KNOWN (FEATURE_STEER_MIRROR | FEATURE_RESET_TOKEN | FEATURE_PIECES | FEATURE_SHARDS | FEATURE_CHANNELS)
 
 /* An end of several workers wants the records of a session at one of them, and its kernel sees no more of a record than
  * the connection id: so many of its last bits, and their value, are what the receiver says in its hello. */

@@ -10,13 +10,15 @@
  *   fairness.c   what paths take together
  *   size.c       what is larger than paths carry
  *   carry.c      between paths and what applications write
- *   carry_sched.c  which path that may use now */
+ *   carry_sched.c  which path that may use now
+ *   channel.c    streams of bytes beside packets */
 #pragma once
 
 #include "ident/aead.h"
 #include "ident/hash.h"
 #include "ident/schedule.h"
 #include "path/sbd.h"
+#include "session/channel.h"
 #include "session/replay.h"
 #include "session/session.h"
 #include "session/stream.h"
@@ -196,6 +198,7 @@ struct session {
     bool has_token[SESSION_SLOTS];
 
     struct packets *packets;   /* or NULL: it has a delivery */
+    struct channels *channels; /* beside packets; or NULL: there never was one */
     struct delivery *delivery; /* or NULL */
     struct adus *adus;         /* or NULL: no unit was sent or came yet */
     struct adu_options adu_options;
@@ -285,10 +288,27 @@ enum cc fairness_control(const struct session *s, unsigned slot); /* that this p
 void fairness_refresh(struct session *s, unsigned slot);          /* before its path takes in an acknowledgement */
 void fairness_regroup(struct session *s, instant now);            /* as bottlenecks are found to be shared */
 
-/* carry.c: of no effect without a delivery. Buffers are tracked ones. */
+/* channel.c */
+bool channels_want_send(const struct session *s);
+/* Of a class: it is their turn before the packets'. */
+bool channels_come_first(const struct session *s, enum flow_class class);
+void channels_on_packet(struct session *s, enum flow_class class, size_t bytes); /* one has left */
+/* The header and the length of the next chunk for this path. */
+bool channels_cut(struct session *s, enum flow_class class, unsigned slot, struct pbuf *b);
+MUST_CHECK bool channels_copy(const struct session *s, const struct chunk_header *h, const struct chunk *k,
+                              uint8_t *out); /* false: not wanted any more */
+void channels_met_fate(struct session *s, const struct chunk_header *h, const struct chunk *k, bool acked);
+void channels_on_chunk(struct session *s, const struct chunk_header *h, const struct chunk *k, const uint8_t *bytes);
+int channels_on_message(struct session *s, uint8_t type, struct reader *r, instant now);
+void channels_say(struct session *s, instant now);
+void channels_end(struct session *s, int error);
+void channels_free(struct session *s);
+
+/* carry.c: of no effect without a delivery or a channel. Buffers are tracked ones. */
 bool carry_wants_send(const struct session *s);
 bool carry_has_begun(const struct session *s);                          /* the peer knows something of it */
 struct pbuf *carry_pull(struct session *s, unsigned slot, instant now); /* NULL: nothing for this path now */
+struct pbuf *carry_pull_channel(struct session *s, enum flow_class class, unsigned slot, instant now);
 MUST_CHECK int carry_gather(const struct session *s, const struct pbuf *b,
                             uint8_t *out);            /* -ECANCELED: not wanted any more */
 void carry_lost(struct session *s, struct pbuf *b);   /* takes the reference */
@@ -343,6 +363,7 @@ void establish_stop(struct session *s);
 /* sched.c */
 void sched_refresh(struct session *s, instant now);
 uint8_t sched_best(const struct session *s); /* usable slots of the best rank and tier */
+uint8_t sched_usable(const struct session *s, const struct session_target *t); /* of its rule's, parked ones too */
 uint8_t sched_candidates(const struct session *s, const struct session_target *t);
 bool sched_may(const struct session *s, const struct session_target *t, const struct flow *f, unsigned slot,
                instant now);

@@ -244,6 +244,11 @@ static int on_message(struct session *s, const uint8_t *msg, size_t len, instant
     case MESSAGE_UNIT_LIMIT:
     case MESSAGE_UNIT_GONE:
         return carry_on_message(s, msg[0], &r);
+    case MESSAGE_CHANNEL_OPEN:
+    case MESSAGE_CHANNEL_ANSWER:
+    case MESSAGE_CHANNEL_RESET:
+    case MESSAGE_CHANNEL_LIMIT:
+        return channels_on_message(s, msg[0], &r, now);
     default:
         session_event(s, SESSION_MESSAGE, 0, false, 0);
         return 1;
@@ -408,6 +413,19 @@ static size_t least_data(uint8_t content)
     }
 }
 
+/* Is there somebody who takes such a data record out? */
+static bool takes(const struct session *s, uint8_t content)
+{
+    switch (content & CONTENT_TYPE_MASK) {
+    case CONTENT_CHUNK:
+        return s->delivery || (s->o.features & FEATURE_CHANNELS);
+    case CONTENT_UNIT:
+        return s->delivery != NULL;
+    default:
+        return s->packets != NULL;
+    }
+}
+
 bool session_on_sealed(struct cid_entry *e, uint8_t *pkt, size_t len, uint8_t tos, const struct locator_pair *at,
                        instant now)
 {
@@ -446,11 +464,11 @@ bool session_on_sealed(struct cid_entry *e, uint8_t *pkt, size_t len, uint8_t to
         return false;
     }
     carried = (plain[0] & CONTENT_TYPE_MASK) >= CONTENT_CHUNK;
-    if (data && carried != (s->delivery != NULL)) { /* nobody would take it out */
+    if (data && !takes(s, plain[0])) {
         drop(s, DROP_MALFORMED);
         return false;
     }
-    if (carried && delivery_error(s->delivery)) { /* what is acknowledged must be kept */
+    if (carried && s->delivery && delivery_error(s->delivery)) { /* what is acknowledged must be kept */
         session_close(s);
         return false;
     }

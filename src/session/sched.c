@@ -73,15 +73,20 @@ uint8_t sched_best(const struct session *s)
     return best_of(s, 0xff);
 }
 
-uint8_t sched_candidates(const struct session *s, const struct session_target *t)
+uint8_t sched_usable(const struct session *s, const struct session_target *t)
 {
     uint8_t allowed = 0, slots;
 
     for (unsigned i = 0; i < t->count; i++)
         allowed |= (uint8_t)(1u << t->slots[i]);
     slots = allowed ? best_of(s, allowed) : 0;
-    if (!slots)
-        slots = best_of(s, 0xff);
+    return slots ? slots : best_of(s, 0xff);
+}
+
+uint8_t sched_candidates(const struct session *s, const struct session_target *t)
+{
+    uint8_t slots = sched_usable(s, t);
+
     if (t->mode == MODE_STRIPE && (slots & ~s->parked))
         slots &= (uint8_t)~s->parked;
     return slots;

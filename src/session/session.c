@@ -145,6 +145,7 @@ void session_free(struct session *s)
     epoch_free(s, s->cur);
     epoch_free(s, s->prev);
     epoch_free(s, s->next);
+    channels_free(s);
     packets_free(s->packets);
     stream_free(s->stream);
     delivery_free(s->delivery);
@@ -769,7 +770,7 @@ bool session_has_data(const struct session *s)
     if (!p)
         return carry_wants_send(s);
     return p->reinject[FLOW_INTERACTIVE].count > 0 || p->reinject[FLOW_BULK].count > 0 ||
-           !flowq_empty(p->flowq, FLOW_INTERACTIVE) || !flowq_empty(p->flowq, FLOW_BULK);
+           !flowq_empty(p->flowq, FLOW_INTERACTIVE) || !flowq_empty(p->flowq, FLOW_BULK) || channels_want_send(s);
 }
 
 instant session_next_expiry(const struct session *s, instant now)

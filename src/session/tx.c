@@ -473,13 +473,27 @@ static struct pbuf *sized(struct session *s, struct flow *f, struct pbuf *b, uns
     return NULL;
 }
 
-/* The next numbered packet for this path, with a reference; NULL when there is none. */
+/* The next packet that waits, numbered. */
+static struct pbuf *pull_packet(struct session *s, enum flow_class c, unsigned slot, instant now)
+{
+    struct may_ctx ctx = { .s = s, .slot = slot, .now = now };
+    struct flow *f;
+    struct pbuf *b = flowq_pop(s->packets->flowq, c, may, &ctx, now, &f);
+
+    if (b && s->narrow)
+        b = sized(s, f, b, slot);
+    if (b) {
+        number(s, f, b, slot, now);
+        channels_on_packet(s, c, b->len);
+    }
+    return b;
+}
+
+/* The next record for this path, with a reference; NULL when there is none. */
 static struct pbuf *pull(struct session *s, unsigned slot, instant now)
 {
     struct spath *p = &s->paths[slot];
-    struct may_ctx ctx = { .s = s, .slot = slot, .now = now };
     struct pbuf *b = p->stash;
-    struct flow *f;
 
     p->stash = NULL;
     if (!b)
@@ -489,14 +503,15 @@ static struct pbuf *pull(struct session *s, unsigned slot, instant now)
     if (!s->packets)
         return b ? b : carry_pull(s, slot, now);
     for (int c = 0; c < FLOW_CLASS_COUNT && !b; c++) {
+        bool channels = channels_come_first(s, (enum flow_class)c);
+
         b = reinject_pop(s, (enum flow_class)c, slot);
-        if (b)
-            break;
-        b = flowq_pop(s->packets->flowq, (enum flow_class)c, may, &ctx, now, &f);
-        if (b && s->narrow)
-            b = sized(s, f, b, slot);
-        if (b)
-            number(s, f, b, slot, now);
+        if (!b && channels)
+            b = carry_pull_channel(s, (enum flow_class)c, slot, now);
+        if (!b)
+            b = pull_packet(s, (enum flow_class)c, slot, now);
+        if (!b && !channels)
+            b = carry_pull_channel(s, (enum flow_class)c, slot, now);
     }
     return b;
 }

@@ -6,12 +6,13 @@
  *     data:    u8 1 or 0x81 | u8 paths | u16 flow | u32 sequence | u16 back | u16 time | one IP packet
  *     piece:   as data, with u8 3 or 0x83 and u16 packet | u16 offset, bit 15: the last, before bytes of the IP packet
  *     control: u8 2 | u8 flags | u16 time | frames (wire/frame.h)
- *     chunk:   u8 4 or 0x84, the last | u8 0 | u48 place | u16 0 | u16 time | bytes of a stream from that place on
- *     unit:    u8 5 or 0x85, unordered | u8 0 | u48 number | u16 left | u16 time | u32 offset | u32 length | bytes of
- *              an application data unit of that length, from offset on, which are of use for so many ms (0xffff:
- * always) `sequence` numbers the session's data records (low 32 bits), `back` is the distance to the previous record of
- * the same flow (0: it need not be waited for), `paths` the slots that the flow used lately, a bit each; `time` is the
- * sender's clock in units of 64 us. Duplicates of a data record differ in `time` alone. */
+ *     chunk:   u8 4 or 0x84, the last | u8 0 | u48 place | u16 channel | u16 time | bytes of a stream from that place
+ * on; channel 0 is the one stream of a session that carries no packets unit:    u8 5 or 0x85, unordered | u8 0 | u48
+ * number | u16 left | u16 time | u32 offset | u32 length | bytes of an application data unit of that length, from
+ * offset on, which are of use for so many ms (0xffff: always) `sequence` numbers the session's data records (low 32
+ * bits), `back` is the distance to the previous record of the same flow (0: it need not be waited for), `paths` the
+ * slots that the flow used lately, a bit each; `time` is the sender's clock in units of 64 us. Duplicates of a data
+ * record differ in `time` alone. */
 #pragma once
 
 #include "base/base.h"
@@ -99,19 +100,26 @@ static inline void data_header_get(const uint8_t *p, struct data_header *h)
     h->time64 = get_be16(p + 10);
 }
 
-/* place: below 2^48. */
-static inline void chunk_header_put(uint8_t *p, uint64_t place, bool last)
+struct chunk_header {
+    bool last;
+    uint64_t place; /* below 2^48 */
+    uint16_t channel;
+};
+
+static inline void chunk_header_put(uint8_t *p, const struct chunk_header *h)
 {
-    put_be64(p, (uint64_t)(CONTENT_CHUNK | (last ? CHUNK_LAST : 0)) << 56 | place);
-    put_be32(p + 8, 0);
+    put_be64(p, (uint64_t)(CONTENT_CHUNK | (h->last ? CHUNK_LAST : 0)) << 56 | h->place);
+    put_be16(p + 8, h->channel);
+    put_be16(p + 10, 0);
 }
 
 /* False: what must be 0 is not. */
-static inline bool chunk_header_get(const uint8_t *p, uint64_t *ret_place, bool *ret_last)
+static inline bool chunk_header_get(const uint8_t *p, struct chunk_header *ret)
 {
-    *ret_last = (p[0] & CHUNK_LAST) != 0;
-    *ret_place = get_be64(p) & ((UINT64_C(1) << 48) - 1);
-    return p[1] == 0 && get_be16(p + 8) == 0;
+    ret->last = (p[0] & CHUNK_LAST) != 0;
+    ret->place = get_be64(p) & ((UINT64_C(1) << 48) - 1);
+    ret->channel = get_be16(p + 8);
+    return p[1] == 0;
 }
 
 struct unit_header {

@@ -33,3 +33,25 @@ void config_message_read(struct reader *r, struct config_message *ret)
     if (!r->failed)
         *ret = m;
 }
+
+void channel_open_write(struct writer *w, const struct channel_open *m)
+{
+    write_u8(w, MESSAGE_CHANNEL_OPEN);
+    write_u16(w, m->channel);
+    endpoint_write(w, &m->from);
+    endpoint_write(w, &m->to);
+}
+
+void channel_open_read(struct reader *r, struct channel_open *ret)
+{
+    struct channel_open m = { 0 };
+
+    m.channel = read_u16(r);
+    endpoint_read(r, &m.from);
+    endpoint_read(r, &m.to);
+    if (!reader_done(r) || m.channel == 0 || m.from.addr.family != m.to.addr.family || m.from.port == 0 ||
+        m.to.port == 0)
+        r->failed = true;
+    if (!r->failed)
+        *ret = m;
+}

@@ -5,14 +5,18 @@
 #include "wire/frame.h"
 
 enum message_type {
-    MESSAGE_CONFIG = 1,      /* agent -> node: struct config_message */
-    MESSAGE_STEER_TABLE = 2, /* node -> agent: u8 1 more parts follow | a part of tunnel/steer.h's codec */
-    MESSAGE_STEER_DONE = 3,  /* agent -> node: u32 version | u8 0 applied, else refused */
-    MESSAGE_PATH_STATUS = 4, /* either: u32 path id | struct path_open */
-    MESSAGE_PATH_GONE = 5,   /* either: u32 path id: abandoned, never used again */
-    MESSAGE_LIMIT = 6,       /* either: u64, what of its stream the peer may send (session/delivery.h) */
-    MESSAGE_UNIT_LIMIT = 7,  /* either: u64 bytes, u64 number, of its units likewise (session/adu.h) */
-    MESSAGE_UNIT_GONE = 8,   /* either: once or more: u64 number, u32 count, u32 bytes: units that will not come */
+    MESSAGE_CONFIG = 1,          /* agent -> node: struct config_message */
+    MESSAGE_STEER_TABLE = 2,     /* node -> agent: u8 1 more parts follow | a part of tunnel/steer.h's codec */
+    MESSAGE_STEER_DONE = 3,      /* agent -> node: u32 version | u8 0 applied, else refused */
+    MESSAGE_PATH_STATUS = 4,     /* either: u32 path id | struct path_open */
+    MESSAGE_PATH_GONE = 5,       /* either: u32 path id: abandoned, never used again */
+    MESSAGE_LIMIT = 6,           /* either: u64, what of its stream the peer may send (session/delivery.h) */
+    MESSAGE_UNIT_LIMIT = 7,      /* either: u64 bytes, u64 number, of its units likewise (session/adu.h) */
+    MESSAGE_UNIT_GONE = 8,       /* either: once or more: u64 number, u32 count, u32 bytes: units that will not come */
+    MESSAGE_CHANNEL_OPEN = 9,    /* opener -> acceptor: struct channel_open */
+    MESSAGE_CHANNEL_ANSWER = 10, /* acceptor -> opener: u16 channel | u8 0: it is open; else enum channel_refusal */
+    MESSAGE_CHANNEL_RESET = 11,  /* either: u16 channel: broken off, nothing more of it counts */
+    MESSAGE_CHANNEL_LIMIT = 12,  /* either: once or more: u16 channel, u64 what the peer may send (MESSAGE_LIMIT) */
     MESSAGE_SKIPPABLE = 0x40,
 };
 
@@ -33,3 +37,27 @@ struct config_message {
 void config_message_write(struct writer *w, const struct config_message *m);
 /* Reads the body after the type byte. Later fields that a newer agent adds are skipped. */
 void config_message_read(struct reader *r, struct config_message *ret);
+
+/* A stream of bytes beside packets: on behalf of whose connection, and where to (session/channel.h). */
+struct channel_open {
+    uint16_t channel;         /* not 0 */
+    struct endpoint from, to; /* of one family */
+};
+
+/* Why a channel was not opened: what the opener is to tell who asked. */
+enum channel_refusal {
+    CHANNEL_ACCEPTED = 0,
+    CHANNEL_REFUSED, /* there is nobody */
+    CHANNEL_REFUSED_NET,
+    CHANNEL_REFUSED_HOST,
+    CHANNEL_REFUSED_PROHIBITED,
+    CHANNEL_REFUSED_BUSY, /* no room: by packets it may go */
+    CHANNEL_REFUSAL_COUNT
+};
+
+#define CHANNEL_LIMIT_LEN 10 /* of each in its message */
+
+/* Writes the type byte too. */
+void channel_open_write(struct writer *w, const struct channel_open *m);
+/* Reads the body after the type byte; what is behind it is an error. */
+void channel_open_read(struct reader *r, struct channel_open *ret);

@@ -1,0 +1,732 @@
+/* session/channel.c - see channel.h.
+ *
+ * Theory of operation. A channel is a delivery with a number. What one is to send is cut when a path asks, as carry.c
+ * does for the only stream of a session, and its records are tracked: what is lost, or in flight on a path in doubt,
+ * is cut anew for whichever path asks next. Channels of one class take turns by deficit round robin, those that begin
+ * first (as flowq.c, RFC 8290 section 4); packets and channels of one class share by the number of flows that wait on
+ * either side: `owed` is what one side had more than that.
+ *
+ * Which path may carry: of the rule's candidates the fastest, or one by which a chunk arrives earlier than what waits
+ * before it would have left by the fastest (ECF's test). What is accepted from the writer and not sent is held down to
+ * what shows that test the truth: the paths' rate over the spread of their delays, and 20 ms. More would only wait
+ * here instead of with whoever writes.
+ *
+ * Windows begin with 64 KiB, which needs no word, and double each time the reader has taken half of one and keeps up,
+ * while the session has windows to give: who does not read is not given more.
+ *
+ * Numbers are given out in a circle, and a circle takes CYCLE at least, so that a chunk of an old channel that a slow
+ * path still brings never meets a new one. Chunks of channels that are not there are dropped: they were broken off.
+ *
+ * The control stream has little room: what it does not take now is due until it does (`due`), and a channel that its
+ * owner freed stays until its last word is said.
+ *
+ * Limits: channel.h. Sources: RFC 4254 section 5, RFC 8290, Lim et al. (CoNEXT 2017). */
+#include <assert.h>
+#include <errno.h>
+
+#include "session/internal.h"
+
+#define QUANTUM RECORD_MAX
+#define CYCLE (60 * SEC)      /* chosen: longer than any network keeps a datagram (RFC 9293 3.4.1: 2 minutes at most) */
+#define UNSENT_MIN 65536u     /* chosen: one super-packet */
+#define UNSENT_MAX (4u << 20) /* chosen: half of CHANNEL_BUFFER */
+#define UNSENT_SPAN (20 * MSEC) /* chosen: beside the spread of the paths' delays */
+#define LIMITS_IN_MESSAGE 100   /* a frame of the control stream */
+
+enum due { DUE_OPEN = 1, DUE_ANSWER = 2, DUE_RESET = 4, DUE_LIMIT = 8 };
+
+struct channel {
+    struct channels *of;
+    struct channel_open request;
+    enum channel_state state;
+    enum channel_refusal refusal; /* that was said, or is to be */
+    struct delivery *d;
+    void *owner;
+    bool freed;    /* by its owner: goes when nothing is due */
+    uint8_t class; /* enum flow_class */
+    uint16_t target;
+    bool wants_room; /* the writer met a full channel */
+    uint8_t due;     /* enum due, a bit each */
+    uint64_t limit;
+    struct list active, touched, saying;
+    int32_t deficit;
+    uint64_t waiting, unacked; /* as counted in `of` */
+    uint64_t widened_at;       /* bytes read when the window was doubled last */
+};
+
+struct turns {
+    struct list new_ones, old_ones;
+    size_t count;
+    int64_t owed; /* bytes; above 0: packets had more than their share */
+};
+
+struct channels {
+    struct session *s;
+    struct map64 by_id;
+    uint16_t next_id;
+    instant cycle_since;
+    struct turns turns[FLOW_CLASS_COUNT];
+    struct list touched, saying;
+    uint64_t waiting, unacked, windows; /* bytes, of all */
+};
+
+/* --- life --- */
+
+bool session_has_channels(const struct session *s)
+{
+    return s->packets && s->up && s->cur && (s->cur->peer_features & s->o.features & FEATURE_CHANNELS);
+}
+
+static struct channels *make(struct session *s, instant now)
+{
+    struct channels *cs = s->channels;
+
+    if (cs)
+        return cs;
+    cs = calloc(1, sizeof(*cs));
+    if (!cs)
+        return NULL;
+    cs->s = s;
+    cs->next_id = 1;
+    cs->cycle_since = now - CYCLE;
+    map64_init(&cs->by_id, CHANNELS_MAX, 0);
+    for (int c = 0; c < FLOW_CLASS_COUNT; c++) {
+        list_init(&cs->turns[c].new_ones);
+        list_init(&cs->turns[c].old_ones);
+    }
+    list_init(&cs->touched);
+    list_init(&cs->saying);
+    s->channels = cs;
+    return cs;
+}
+
+static struct channel *find(const struct session *s, uint16_t id)
+{
+    return s->channels && id != 0 ? map64_get(&s->channels->by_id, id) : NULL;
+}
+
+static void touch(struct channel *c)
+{
+    if (list_empty(&c->touched) && !c->freed)
+        list_append(&c->of->touched, &c->touched);
+}
+
+static int add(struct channels *cs, const struct channel_open *request, enum channel_state state, struct channel **ret)
+{
+    const struct delivery_options o = { .send_bytes = CHANNEL_BUFFER, .receive_bytes = CHANNEL_BUFFER, .narrow = true };
+    struct channel *c = calloc(1, sizeof(*c));
+    int r;
+
+    if (!c)
+        return -ENOMEM;
+    c->d = delivery_new(&o);
+    r = c->d ? map64_put(&cs->by_id, request->channel, c) : -ENOMEM;
+    if (r < 0) {
+        delivery_free(c->d);
+        free(c);
+        return r;
+    }
+    c->of = cs;
+    c->request = *request;
+    c->state = state;
+    c->class = FLOW_BULK;
+    c->deficit = QUANTUM;
+    list_init(&c->active);
+    list_init(&c->touched);
+    list_init(&c->saying);
+    cs->windows += DELIVERY_WINDOW_INITIAL;
+    *ret = c;
+    return 0;
+}
+
+static void leave_turn(struct channel *c)
+{
+    if (list_empty(&c->active))
+        return;
+    list_remove(&c->active);
+    c->of->turns[c->class].count--;
+}
+
+static void destroy(struct channel *c)
+{
+    struct channels *cs = c->of;
+    struct delivery_info info;
+
+    delivery_info(c->d, &info);
+    cs->windows -= info.window;
+    cs->waiting -= c->waiting;
+    cs->unacked -= c->unacked;
+    leave_turn(c);
+    list_remove(&c->touched);
+    list_remove(&c->saying);
+    map64_remove(&cs->by_id, c->request.channel);
+    delivery_free(c->d);
+    free(c);
+}
+
+/* Does to each what the table of numbers has: fn may remove the one that it is given. */
+static void each(struct channels *cs, void (*fn)(struct channel *, int), int arg)
+{
+    struct channel *all[CHANNELS_MAX];
+    size_t n = 0;
+
+    for (size_t i = 0; i < cs->by_id.capacity; i++)
+        if (cs->by_id.slots[i].value)
+            all[n++] = cs->by_id.slots[i].value;
+    for (size_t i = 0; i < n; i++)
+        fn(all[i], arg);
+}
+
+static void recount(struct channel *c)
+{
+    uint64_t waiting = delivery_error(c->d) ? 0 : delivery_waiting(c->d);
+    struct delivery_info info;
+
+    delivery_info(c->d, &info);
+    c->of->waiting += waiting - c->waiting;
+    c->of->unacked += info.written - info.acked - c->unacked;
+    c->waiting = waiting;
+    c->unacked = info.written - info.acked;
+}
+
+/* After whatever may give it something to send, or take that away. */
+static void update(struct channel *c)
+{
+    struct turns *t = &c->of->turns[c->class];
+
+    recount(c);
+    if (!delivery_wants_send(c->d)) {
+        leave_turn(c);
+    } else if (list_empty(&c->active)) {
+        list_append(c->deficit > 0 ? &t->new_ones : &t->old_ones, &c->active); /* or it had its turn just now */
+        t->count++;
+    }
+}
+
+static void say(struct channel *c, enum due what)
+{
+    c->due |= (uint8_t)what;
+    if (list_empty(&c->saying))
+        list_append(&c->of->saying, &c->saying);
+}
+
+/* What is due of it has no meaning any more. */
+static void say_nothing(struct channel *c)
+{
+    c->due = 0;
+    list_remove(&c->saying);
+}
+
+static void end(struct channel *c, int error)
+{
+    if (c->state == CHANNEL_ENDED)
+        return;
+    c->state = CHANNEL_ENDED;
+    delivery_break(c->d, error);
+    update(c);
+    touch(c);
+}
+
+static void end_and_forget(struct channel *c, int error)
+{
+    say_nothing(c);
+    end(c, error);
+    if (c->freed)
+        destroy(c);
+}
+
+void channels_end(struct session *s, int error)
+{
+    if (s->channels)
+        each(s->channels, end_and_forget, error);
+}
+
+static void destroy_one(struct channel *c, int unused)
+{
+    destroy(c);
+}
+
+void channels_free(struct session *s)
+{
+    if (!s->channels)
+        return;
+    each(s->channels, destroy_one, 0);
+    map64_deinit(&s->channels->by_id);
+    free(s->channels);
+    s->channels = NULL;
+}
+
+/* --- the owner --- */
+
+size_t session_channels_count(const struct session *s)
+{
+    return s->channels ? s->channels->by_id.count : 0;
+}
+
+/* 0: none. */
+static uint16_t free_id(struct channels *cs, instant now)
+{
+    for (unsigned tries = 0; tries <= CHANNELS_MAX; tries++) {
+        if (cs->next_id == 1) {
+            if (now - cs->cycle_since < CYCLE)
+                return 0;
+            cs->cycle_since = now;
+        }
+        uint16_t id = cs->next_id++;
+
+        cs->next_id += cs->next_id == 0;
+        if (!map64_get(&cs->by_id, id))
+            return id;
+    }
+    return 0;
+}
+
+int session_channel_open(struct session *s, const struct endpoint *from, const struct endpoint *to, instant now,
+                         struct channel **ret)
+{
+    struct channel_open request = { .from = *from, .to = *to };
+    int r;
+
+    if (!session_has_channels(s))
+        return -ENOTCONN;
+    if (!make(s, now))
+        return -ENOMEM;
+    if (s->channels->by_id.count == CHANNELS_MAX)
+        return -ENOSPC;
+    request.channel = free_id(s->channels, now);
+    if (request.channel == 0)
+        return -ENOSPC;
+    r = add(s->channels, &request, CHANNEL_ASKED, ret);
+    if (r == 0)
+        say(*ret, DUE_OPEN);
+    return r;
+}
+
+struct channel *session_channel_pop(struct session *s)
+{
+    struct channel *c;
+
+    if (!s->channels || list_empty(&s->channels->touched))
+        return NULL;
+    c = LIST_FIRST(&s->channels->touched, struct channel, touched);
+    list_remove(&c->touched);
+    return c;
+}
+
+void channel_set_owner(struct channel *c, void *owner)
+{
+    c->owner = owner;
+}
+
+void *channel_owner(const struct channel *c)
+{
+    return c->owner;
+}
+
+void channel_steer(struct channel *c, uint16_t target, enum flow_class class)
+{
+    c->target = target < SESSION_TARGETS ? target : 0;
+    if (c->class == class)
+        return;
+    leave_turn(c);
+    c->class = (uint8_t) class;
+    update(c);
+}
+
+enum channel_state channel_state(const struct channel *c)
+{
+    return c->state;
+}
+
+const struct channel_open *channel_request(const struct channel *c)
+{
+    return &c->request;
+}
+
+enum channel_refusal channel_refused(const struct channel *c)
+{
+    return c->refusal;
+}
+
+void channel_accept(struct channel *c)
+{
+    if (c->state != CHANNEL_OFFERED)
+        return;
+    c->state = CHANNEL_OPEN;
+    say(c, DUE_ANSWER);
+}
+
+void channel_refuse(struct channel *c, enum channel_refusal why)
+{
+    assert(why != CHANNEL_ACCEPTED && why < CHANNEL_REFUSAL_COUNT);
+    if (c->state != CHANNEL_OFFERED)
+        return;
+    c->refusal = why;
+    say(c, DUE_ANSWER);
+    end(c, -ECONNREFUSED);
+}
+
+/* Bytes that may wait here and be unsent. */
+static size_t unsent_most(const struct session *s)
+{
+    uint64_t bytes_per_sec = 0;
+    span least = INSTANT_NEVER, most = 0;
+
+    for (unsigned i = 0; i < SESSION_SLOTS; i++) {
+        const struct spath *p = &s->paths[i];
+
+        if (p->rank > 1 || p->spec.tier == TIER_NEVER)
+            continue;
+        bytes_per_sec += p->rate_bps / 8;
+        least = MIN(least, p->delay);
+        most = MAX(most, p->delay);
+    }
+    most = UNSENT_SPAN + (most > least ? most - least : 0);
+    return (size_t)CLAMP(bytes_per_sec * (uint64_t)most / SEC, UNSENT_MIN, UNSENT_MAX);
+}
+
+static size_t room(const struct channel *c)
+{
+    struct channels *cs = c->of;
+    size_t most = unsent_most(cs->s);
+    struct delivery_info info;
+    uint64_t unsent;
+
+    delivery_info(c->d, &info);
+    /* What the peer's window holds back waits here, too. */
+    unsent = info.written > info.sent ? info.written - info.sent : 0;
+    if (unsent >= most || cs->unacked >= CHANNELS_TX_MAX || c->state != CHANNEL_OPEN)
+        return 0;
+    return MIN(MIN(most - (size_t)unsent, (size_t)(CHANNELS_TX_MAX - cs->unacked)), delivery_room(c->d));
+}
+
+int64_t channel_write(struct channel *c, const uint8_t *data, size_t len)
+{
+    size_t n = MIN(len, room(c));
+    int64_t r = n > 0 || delivery_error(c->d) ? delivery_write(c->d, data, n) : 0;
+
+    c->wants_room = r >= 0 && (size_t)r < len;
+    update(c);
+    return r;
+}
+
+void channel_finish(struct channel *c)
+{
+    delivery_finish(c->d);
+    update(c);
+}
+
+bool channel_flushed(const struct channel *c)
+{
+    return delivery_flushed(c->d);
+}
+
+struct slice channel_peek(const struct channel *c)
+{
+    return delivery_peek(c->d);
+}
+
+/* The reader keeps up: a wider window costs nothing. */
+static void widen(struct channel *c)
+{
+    struct delivery_info info;
+
+    delivery_info(c->d, &info);
+    if (info.read - c->widened_at < info.window / 2 || info.received - info.read > info.window / 4 ||
+        c->of->windows + info.window > CHANNELS_RX_MAX)
+        return;
+    c->widened_at = info.read;
+    if (delivery_widen(c->d))
+        c->of->windows += info.window;
+}
+
+void channel_consume(struct channel *c, size_t len)
+{
+    delivery_consume(c->d, len);
+    widen(c);
+    if (c->state == CHANNEL_OPEN && delivery_pop_limit(c->d, &c->limit))
+        say(c, DUE_LIMIT);
+}
+
+bool channel_at_end(const struct channel *c)
+{
+    return delivery_at_end(c->d);
+}
+
+int channel_error(const struct channel *c)
+{
+    return delivery_error(c->d);
+}
+
+void channel_reset(struct channel *c)
+{
+    if (c->state == CHANNEL_ENDED)
+        return;
+    if (c->due & DUE_OPEN)
+        say_nothing(c); /* the peer has not heard of it */
+    else
+        say(c, DUE_RESET);
+    end(c, -ECONNRESET);
+}
+
+void channel_free(struct channel *c)
+{
+    if (!channel_flushed(c) || !channel_at_end(c))
+        channel_reset(c);
+    c->freed = true;
+    c->owner = NULL;
+    list_remove(&c->touched);
+    c->due &= (uint8_t)~DUE_LIMIT;
+    if (c->due == 0)
+        destroy(c);
+}
+
+/* --- out --- */
+
+bool channels_want_send(const struct session *s)
+{
+    return s->channels && (s->channels->turns[FLOW_INTERACTIVE].count > 0 || s->channels->turns[FLOW_BULK].count > 0);
+}
+
+bool channels_come_first(const struct session *s, enum flow_class class)
+{
+    const struct turns *t = s->channels ? &s->channels->turns[class] : NULL;
+
+    return t && t->count > 0 && (t->owed >= 0 || flowq_empty(s->packets->flowq, class));
+}
+
+void channels_on_packet(struct session *s, enum flow_class class, size_t bytes)
+{
+    struct turns *t = s->channels ? &s->channels->turns[class] : NULL;
+
+    if (t && t->count > 0)
+        t->owed += (int64_t)(bytes * t->count);
+}
+
+static bool may(const struct channel *c, unsigned slot)
+{
+    const struct session *s = c->of->s;
+    const struct turns *t = &c->of->turns[c->class];
+    uint8_t candidates = sched_usable(s, &s->targets[c->target]); /* what is lost is sent again: none is parked */
+    int fastest = sched_fastest(s, candidates);
+
+    if (!(candidates & 1u << slot))
+        return false;
+    if (fastest == (int)slot)
+        return true;
+    if (c->class == FLOW_INTERACTIVE)
+        return false;
+    return sched_is_earlier(s, slot, (unsigned)fastest,
+                            MIN(c->waiting * t->count, c->of->waiting) + flowq_bytes(s->packets->flowq));
+}
+
+/* The channel whose turn it is of those that may use this path. */
+static struct channel *choose(struct turns *t, unsigned slot)
+{
+    for (struct list *round = &t->new_ones; round; round = round == &t->new_ones ? &t->old_ones : NULL)
+        LIST_FOREACH_SAFE (c, round, struct channel, active) {
+            if (c->deficit > 0 && may(c, slot))
+                return c;
+            if (c->deficit > 0)
+                continue;
+            c->deficit += QUANTUM; /* no record is longer: above 0 again, and asked when the walk gets there */
+            list_remove(&c->active);
+            list_append(&t->old_ones, &c->active);
+            if (!c_next && round == &t->old_ones)
+                c_next = c;
+        }
+    return NULL;
+}
+
+bool channels_cut(struct session *s, enum flow_class class, unsigned slot, struct pbuf *b)
+{
+    struct turns *t = &s->channels->turns[class];
+    struct channel *c = t->count > 0 ? choose(t, slot) : NULL;
+    struct chunk k;
+
+    if (!c || !delivery_cut(c->d, s->paths[slot].mtu - RECORD_OVERHEAD, &k))
+        return false;
+    chunk_header_put(b->data, &(struct chunk_header){ .last = k.last, .place = k.at, .channel = c->request.channel });
+    b->len = (uint16_t)(DATA_HEADER_LEN + k.len);
+    c->deficit -= (int32_t)b->len;
+    t->owed -= (int64_t)(b->len * flowq_flows(s->packets->flowq, class));
+    if (flowq_flows(s->packets->flowq, class) == 0)
+        t->owed = 0;
+    s->info.tx_bytes += k.len;
+    update(c);
+    if (c->wants_room && room(c) >= UNSENT_MIN / 2)
+        touch(c);
+    return true;
+}
+
+bool channels_copy(const struct session *s, const struct chunk_header *h, const struct chunk *k, uint8_t *out)
+{
+    const struct channel *c = find(s, h->channel);
+
+    return c && c->state != CHANNEL_ENDED && delivery_copy(c->d, k, out);
+}
+
+void channels_met_fate(struct session *s, const struct chunk_header *h, const struct chunk *k, bool acked)
+{
+    struct channel *c = find(s, h->channel);
+
+    if (!c)
+        return;
+    (acked ? delivery_on_acked : delivery_on_lost)(c->d, k);
+    update(c);
+    if (acked && (c->wants_room || channel_flushed(c)))
+        touch(c);
+}
+
+/* --- in --- */
+
+void channels_on_chunk(struct session *s, const struct chunk_header *h, const struct chunk *k, const uint8_t *bytes)
+{
+    struct channel *c = find(s, h->channel);
+    int r;
+
+    if (!c || c->freed || c->state == CHANNEL_ENDED)
+        return; /* broken off meanwhile */
+    r = c->state == CHANNEL_OFFERED ? -EPROTO : delivery_on_chunk(c->d, k, bytes);
+    if (r < 0) { /* the path has acknowledged it: the peer will not send it again */
+        say(c, DUE_RESET);
+        end(c, r);
+        return;
+    }
+    touch(c);
+}
+
+static int refuse_busy(struct session *s, uint16_t id, instant now)
+{
+    uint8_t msg[4] = { MESSAGE_CHANNEL_ANSWER, 0, 0, CHANNEL_REFUSED_BUSY };
+
+    put_be16(msg + 1, id);
+    return session_send_message(s, msg, sizeof(msg), now);
+}
+
+static int on_open(struct session *s, struct reader *r, instant now)
+{
+    struct channel_open request;
+    struct channel *c;
+
+    channel_open_read(r, &request);
+    if (r->failed || s->o.opener || !(s->o.features & FEATURE_CHANNELS) || !s->packets)
+        return -EPROTO;
+    if (!make(s, now))
+        return -ENOMEM;
+    if (find(s, request.channel)) { /* the peer has done with the old one, and so must we be */
+        end_and_forget(find(s, request.channel), -ECONNRESET);
+        return refuse_busy(s, request.channel, now);
+    }
+    if (add(s->channels, &request, CHANNEL_OFFERED, &c) < 0)
+        return refuse_busy(s, request.channel, now);
+    touch(c);
+    return 0;
+}
+
+static int on_answer(struct session *s, struct reader *r)
+{
+    struct channel *c = find(s, read_u16(r));
+    uint8_t why = read_u8(r);
+
+    if (!reader_done(r) || !s->o.opener)
+        return -EPROTO;
+    if (!c || c->state != CHANNEL_ASKED)
+        return 0;
+    if (why == CHANNEL_ACCEPTED) {
+        c->state = CHANNEL_OPEN;
+        touch(c);
+        return 0;
+    }
+    c->refusal = why < CHANNEL_REFUSAL_COUNT ? why : CHANNEL_REFUSED;
+    end_and_forget(c, -ECONNREFUSED);
+    return 0;
+}
+
+static int on_reset(struct session *s, struct reader *r)
+{
+    struct channel *c = find(s, read_u16(r));
+
+    if (!reader_done(r))
+        return -EPROTO;
+    if (c)
+        end_and_forget(c, -ECONNRESET);
+    return 0;
+}
+
+static int on_limits(struct session *s, struct reader *r)
+{
+    do {
+        struct channel *c = find(s, read_u16(r));
+        uint64_t limit = read_u64(r);
+
+        if (r->failed || limit > DELIVERY_END_MAX)
+            return -EPROTO;
+        if (!c)
+            continue;
+        delivery_on_limit(c->d, limit);
+        update(c);
+    } while (reader_left(r) > 0);
+    return 0;
+}
+
+int channels_on_message(struct session *s, uint8_t type, struct reader *r, instant now)
+{
+    switch (type) {
+    case MESSAGE_CHANNEL_OPEN:
+        return on_open(s, r, now);
+    case MESSAGE_CHANNEL_ANSWER:
+        return on_answer(s, r);
+    case MESSAGE_CHANNEL_RESET:
+        return on_reset(s, r);
+    default:
+        return on_limits(s, r);
+    }
+}
+
+/* --- words --- */
+
+static int say_one(struct session *s, struct channel *c, instant now)
+{
+    uint8_t buf[64];
+    struct writer w = writer_init(buf, sizeof(buf));
+    enum due what = c->due & -c->due;
+
+    switch (what) {
+    case DUE_OPEN:
+        channel_open_write(&w, &c->request);
+        break;
+    case DUE_ANSWER:
+        write_u8(&w, MESSAGE_CHANNEL_ANSWER);
+        write_u16(&w, c->request.channel);
+        write_u8(&w, c->refusal);
+        break;
+    case DUE_RESET:
+        write_u8(&w, MESSAGE_CHANNEL_RESET);
+        write_u16(&w, c->request.channel);
+        break;
+    default:
+        write_u8(&w, MESSAGE_CHANNEL_LIMIT);
+        write_u16(&w, c->request.channel);
+        write_u64(&w, c->limit);
+        break;
+    }
+    if (session_send_message(s, buf, writer_len(&w), now) < 0)
+        return -ENOBUFS;
+    c->due &= (uint8_t)~what;
+    return 0;
+}
+
+void channels_say(struct session *s, instant now)
+{
+    if (!s->channels || !s->up)
+        return;
+    LIST_FOREACH_SAFE (c, &s->channels->saying, struct channel, saying) {
+        while (c->due)
+            if (say_one(s, c, now) < 0)
+                return; /* the queue is full: later */
+        list_remove(&c->saying);
+        if (c->freed)
+            destroy(c);
+    }
+}
