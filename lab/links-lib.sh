@@ -8,7 +8,7 @@
 #   hawser0 203.0.113.2 . . . . . . . . . . . . . . . . . . . . . . . . . . . . . 203.0.113.1
 #
 # == as links_net is told. What an address of the agent's means, in the node's and so in the agent's table:
-#   192.0.2.10 striped    192.0.2.11 by l1    192.0.2.12 by l2
+#   192.0.2.10 striped    192.0.2.11 by l1    192.0.2.12 by l2    192.0.2.13 split
 # MPTCP goes to 198.51.100.10 and is told of 10.2.0.2 as a second address (links_mptcp); a connection over one link is
 # one from or to that link's address.
 #
@@ -45,6 +45,7 @@ links_net() {
         lab__addr agent lo 192.0.2.1$i/32
     done
     lab__addr agent lo 192.0.2.10/32
+    lab__addr agent lo 192.0.2.13/32
     wire core:agent agent:eth0 198.51.100.9/29 $LINKS_AGENT/29
     offload_off core:agent agent:eth0
     default_route agent 198.51.100.9
@@ -77,7 +78,8 @@ links_set() {
 links_config() {
     NODE_LINES=('Routes = 192.0.2.0/24' 'Mode = stripe'
         'Rule = 192.0.2.11/32 via l1 mode active-standby'
-        'Rule = 192.0.2.12/32 via l2 mode active-standby')
+        'Rule = 192.0.2.12/32 via l2 mode active-standby'
+        'Rule = 192.0.2.13/32 mode split')
     pair_config node agent $LINKS_AGENT:51820 203.0.113.1/24 $LINKS_HOME/32 l1 l2
 }
 
@@ -129,7 +131,7 @@ links_mptcp() {
     [[ $2 == each ]] || on node ip mptcp endpoint add 10.2.0.2 dev l2 $flag
 }
 
-# links_flow hawser|mptcp up|down both|1|2 CC SECONDS NAME [SKIP]: starts one flow, both ends in the background; up is from
+# links_flow hawser|split|mptcp up|down both|1|2 CC SECONDS NAME [SKIP]: starts one flow, both ends in the background; up is from
 # the node. links_flow_end NAME waits for it; what was received is in "$(bg_log NAME)".
 LINKS_PORT=9000
 links_flow() {
@@ -138,6 +140,8 @@ links_flow() {
     if [[ $system == hawser ]]; then
         near=$LINKS_HOME far=192.0.2.10
         [[ $over == both ]] || far=192.0.2.1$over
+    elif [[ $system == split ]]; then
+        near=$LINKS_HOME far=192.0.2.13
     else
         near=10.1.0.2 far=$LINKS_AGENT args=(--mptcp)
         [[ $over == both ]] || near=10.$over.0.2
@@ -146,7 +150,7 @@ links_flow() {
     [[ $direction == up ]] || from=agent to=node source=$far target=$near
     # MPTCP's second subflow may come to another address.
     at=$target
-    [[ $system == hawser ]] || at=0.0.0.0
+    [[ $system != mptcp ]] || at=0.0.0.0
     bg $to "$name" "$LAB_XFER" recv "$at:$LINKS_PORT" "${args[@]}" --skip "${7:-0}"
     wait_for 5 "the receiver listens" listening $to tcp "$LINKS_PORT"
     bg $from "$name-from" timeout $((${seconds%.*} + 20)) "$LAB_XFER" send "$target:$LINKS_PORT" "${args[@]}" \
@@ -174,7 +178,7 @@ links_bytes() {
 # nothing worth the name, so the figure is not one of both; 0 otherwise.
 links_both() {
     local i before after
-    [[ $1 == hawser ]] || links_mptcp "$2" both || lab_fail "ip mptcp"
+    [[ $1 != mptcp ]] || links_mptcp "$2" both || lab_fail "ip mptcp"
     read -ra before < <(links_bytes "$2")
     links_flow "$1" "$2" both "$3" "$4" flow
     links_flow_end flow

@@ -112,7 +112,7 @@ static uint64_t probe(struct tcp_sender *s, instant now)
     uint64_t seg = again ? s->next - 1 : s->next++;
 
     if (again)
-        tcp_mark_lost(s, seg);
+        tcp_take_for_lost(s, seg);
     transmit(s, seg, again, now);
     s->probes++;
     s->rack.probe_now = false;

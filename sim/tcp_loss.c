@@ -58,7 +58,7 @@ void tcp_flight_remove(struct tcp_sender *s, uint64_t seg)
     s->pipe--;
 }
 
-void tcp_mark_lost(struct tcp_sender *s, uint64_t seg)
+void tcp_take_for_lost(struct tcp_sender *s, uint64_t seg)
 {
     struct tcp_segment *g = tcp_seg_at(s, seg);
 
@@ -103,7 +103,7 @@ static uint64_t find_by_threshold(struct tcp_sender *s)
                 }
             }
         } else if (in_flight(s, i) && sent[THRESHOLD - 1] >= g->sent) {
-            tcp_mark_lost(s, i);
+            tcp_take_for_lost(s, i);
             lost++;
         }
     }
@@ -166,7 +166,7 @@ static uint64_t find_by_time(struct tcp_sender *s, instant now)
             break;
         newer = g->newer;
         if (left <= 0) {
-            tcp_mark_lost(s, seg);
+            tcp_take_for_lost(s, seg);
             lost++;
         } else {
             wait = MAX(wait, left);
@@ -221,7 +221,7 @@ void tcp_loss_on_timeout(struct tcp_sender *s, instant now)
 
     for (uint64_t i = s->una; i < s->next; i++)
         if (in_flight(s, i) && (all || i == s->una || tcp_seg_at(s, i)->sent + r->rtt + wnd <= now))
-            tcp_mark_lost(s, i);
+            tcp_take_for_lost(s, i);
     s->lost_from = s->una;
     r->at = r->probe_at = INSTANT_NEVER;
     r->probe = TCP_NONE;

@@ -14,7 +14,7 @@ static inline struct tcp_segment *tcp_seg_at(struct tcp_sender *s, uint64_t seg)
 void tcp_flight_add(struct tcp_sender *s, uint64_t seg);
 void tcp_flight_remove(struct tcp_sender *s, uint64_t seg);
 /* A segment in flight is lost. */
-void tcp_mark_lost(struct tcp_sender *s, uint64_t seg);
+void tcp_take_for_lost(struct tcp_sender *s, uint64_t seg);
 
 void tcp_loss_init(struct tcp_sender *s);
 /* A segment is acknowledged for the first time; its record is as it was sent. */

@@ -22,7 +22,7 @@
 #define WORLD_ENDS_MAX 1024
 #define WORLD_UPLINKS_MAX 8 /* of one end */
 #define WORLD_LISTEN_MAX 4
-#define WORLD_WATCHES_MAX 8
+#define WORLD_WATCHES_MAX 64
 #define WORLD_TRUNKS_MAX 8
 #define WORLD_NAT_MAPPINGS 64
 #define WORLD_PACKET_MAX 2048 /* bytes of a datagram */

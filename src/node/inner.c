@@ -55,7 +55,7 @@ struct peer *inner_route(struct node *n, const struct addr *dst)
     return n->routed.peer;
 }
 
-static bool source_allowed(const struct peer *p, const struct addr *src)
+bool inner_source_allowed(const struct peer *p, const struct addr *src)
 {
     if (!p->node->o.agent)
         return true;
@@ -68,7 +68,7 @@ static bool source_allowed(const struct peer *p, const struct addr *src)
     return false;
 }
 
-static bool destination_allowed(const struct peer *p, const struct addr *dst)
+bool inner_destination_allowed(const struct peer *p, const struct addr *dst)
 {
     for (size_t i = 0; i < p->spec.reach_count; i++)
         if (prefix_contains(&p->spec.reach[i], dst))
@@ -153,12 +153,13 @@ static void unmark(const struct node *n, uint8_t *pkt)
 }
 
 /* The steering outcome for a packet of this peer, as a target's index; negative: block it. */
-static int steer(struct peer *p, const struct packet_info *info, enum flow_class *ret_class)
+static int steer(struct peer *p, const struct packet_info *info, enum flow_class *ret_class, bool *ret_split)
 {
     const struct steer_table *t = p->node->o.agent ? p->steer : p->node->steer;
     const struct steer_action *action;
     int rule;
 
+    *ret_split = false;
     if (!t) {
         struct steer_action automatic = { .klass = STEER_AUTO };
 
@@ -169,8 +170,22 @@ static int steer(struct peer *p, const struct packet_info *info, enum flow_class
     action = steer_action_of(t, rule);
     if (action->mode == STEER_BLOCK || action->mode == STEER_BYPASS)
         return -EACCES;
+    *ret_split = action->mode == STEER_SPLIT;
     *ret_class = steer_classify(action, info) == STEER_INTERACTIVE ? FLOW_INTERACTIVE : FLOW_BULK;
     return rule + 1;
+}
+
+int inner_steer_back(struct peer *p, const struct channel_open *q, enum flow_class *ret_class)
+{
+    const struct packet_info info = { .family = q->to.addr.family,
+                                      .proto = PROTO_TCP,
+                                      .src = q->to.addr,
+                                      .dst = q->from.addr,
+                                      .sport = q->to.port,
+                                      .dport = q->from.port };
+    bool split;
+
+    return steer(p, &info, ret_class, &split);
 }
 
 /* The outer ECN is the inner one (RFC 6040 section 4.1), and so is the DSCP (RFC 2983 section 3.1). */
@@ -235,19 +250,23 @@ static void to_peer(struct peer *p, const uint8_t *pkt, size_t len, const struct
     const uint8_t *tail;
     uint64_t hash;
     size_t tail_len, fits;
-    bool borrow;
+    bool borrow, split;
     int target, one;
 
     if (!p->session) {
         n->drops[NODE_DROP_NO_SESSION]++;
         return;
     }
-    target = steer(p, info, &c);
+    if (split_on_packet(p, pkt, info, offload, now))
+        return;
+    target = steer(p, info, &c, &split);
     if (target < 0) {
         n->drops[NODE_DROP_BLOCKED]++;
         refuse(n, pkt, info, now);
         return;
     }
+    if (split && !n->o.agent && split_begin(p, pkt, info, offload, target, c, now))
+        return;
     if (segment_init(&seg, pkt, len, offload) < 0) {
         n->drops[NODE_DROP_INNER_BAD]++;
         return;
@@ -359,11 +378,11 @@ static bool accept_inner(struct peer *p, const struct session_packet *pkt, struc
         n->drops[NODE_DROP_INNER_BAD]++;
         return false;
     }
-    if (!source_allowed(p, &info.src)) {
+    if (!inner_source_allowed(p, &info.src)) {
         n->drops[NODE_DROP_INNER_SOURCE]++;
         return false;
     }
-    if (!destination_allowed(p, &info.dst)) {
+    if (!inner_destination_allowed(p, &info.dst)) {
         n->drops[NODE_DROP_INNER_DEST]++;
         return false;
     }
@@ -450,6 +469,10 @@ static void tell_one_lost(struct node *n, instant now)
 bool node_pop_inner(struct node *n, struct merged *ret, instant now)
 {
     if (merge_pop(n->merge, ret))
+        return true;
+    LIST_FOREACH_SAFE (p, &n->ready, struct peer, ready)
+        splits_pump(p, now);
+    if (splits_pop(n, ret, now))
         return true;
     if (n->icmp_len == 0)
         tell_one_lost(n, now);

@@ -3,6 +3,7 @@
  *   node.c      life, peers, events, time, output
  *   defence.c   datagrams in: dispatch, handshake budget, cookies, reset tokens
  *   inner.c     packets of the inside: steering in, routing and merging out
+ *   split.c     TCP connections that are ended here and carried as bytes
  *   handover.c  what belongs to another share of the agent
  *   fallback.c  when a link's paths go over TCP, and when they come back
  *   roles.c     what makes a node a node and an agent an agent: uplinks and paths, configuration, flow tables */
@@ -39,6 +40,7 @@ struct peer {
     size_t table_len;
     struct config_message config;
     bool has_config;
+    instant split_not_before;  /* node: the agent had no room for connections */
     instant trouble_since;     /* node: no path has been active since */
     struct fallback *fallback; /* node: NODE_UPLINKS_MAX, by link - 1; NULL until it is wanted */
 };
@@ -107,6 +109,8 @@ struct node {
     struct session_packet pending; /* one that merge had no room for; data NULL: none */
     struct packet_info pending_info;
 
+    struct splits *splits; /* or NULL: there never was one */
+
     /* handover.c */
     struct handover {
         struct node_handover h;
@@ -160,7 +164,25 @@ void handover_packet(struct peer *p, const uint8_t *pkt, size_t len, const struc
 struct peer *inner_route(struct node *n, const struct addr *dst);
 void inner_on_packet(struct node *n, const uint8_t *pkt, size_t len, const struct offload *offload, bool handed,
                      instant now);
+bool inner_source_allowed(const struct peer *p, const struct addr *src);
+bool inner_destination_allowed(const struct peer *p, const struct addr *dst);
+/* Agent: the target of what a server answers to such a request; negative: it is blocked. */
+int inner_steer_back(struct peer *p, const struct channel_open *q, enum flow_class *ret_class);
 bool inner_mark(struct pbuf *b); /* congestion, to a packet that waits; false: it cannot hear of it */
+
+/* split.c */
+/* True: the packet, from or for the inside of this node, is of such a connection and was taken. */
+bool split_on_packet(struct peer *p, const uint8_t *pkt, const struct packet_info *info, const struct offload *offload,
+                     instant now);
+/* The same of one whose rule says split: true if a connection begins with it. */
+bool split_begin(struct peer *p, const uint8_t *pkt, const struct packet_info *info, const struct offload *offload,
+                 int target, enum flow_class class, instant now);
+void splits_pump(struct peer *p, instant now);                    /* what came by channels */
+bool splits_pop(struct node *n, struct merged *ret, instant now); /* packets for the inside */
+instant splits_next_expiry(const struct node *n);
+void splits_on_expiry(struct node *n, instant now);
+void splits_forget(struct peer *p);
+void splits_free(struct node *n);
 
 /* roles.c */
 void roles_on_up(struct peer *p, bool fresh, instant now);

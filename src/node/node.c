@@ -75,6 +75,7 @@ void node_free(struct node *n)
 {
     if (!n)
         return;
+    splits_free(n);
     for (size_t i = 0; i < n->peers_count; i++) {
         session_free(n->peers[i]->session);
         free(n->peers[i]->steer);
@@ -152,6 +153,7 @@ void node_peer_forget(struct node *n, unsigned peer)
     assert(p->spec.addresses_count == 0 && p->spec.allowed_count == 0);
     list_remove(&p->ready);
     map64_remove(&n->by_static, siphash13(n->hash_key, p->spec.key.x25519, 32));
+    splits_forget(p);
     session_free(p->session);
     free(p->steer);
     free(p->table);
@@ -407,6 +409,8 @@ bool node_output(struct node *n, uint8_t *buf, struct session_tx *ret, instant n
         struct peer *p = LIST_FIRST(&n->ready, struct peer, ready);
 
         list_remove(&p->ready);
+        splits_pump(p, now);
+        list_remove(&p->ready);
         if (p->session && session_output(p->session, buf, ret, now)) {
             list_append(&n->ready, &p->ready); /* goes last: one busy session does not keep the others waiting */
             return true;
@@ -418,7 +422,7 @@ bool node_output(struct node *n, uint8_t *buf, struct session_tx *ret, instant n
 
 instant node_next_expiry(const struct node *n, instant now)
 {
-    instant next = list_empty(&n->ready) ? n->tick : now;
+    instant next = instant_min(list_empty(&n->ready) ? n->tick : now, splits_next_expiry(n));
 
     for (size_t i = 0; i < n->peers_count; i++)
         next = instant_min(next, n->peers[i]->next_expiry);
@@ -429,6 +433,7 @@ void node_on_expiry(struct node *n, instant now)
 {
     bool tick = now >= n->tick;
 
+    splits_on_expiry(n, now);
     for (size_t i = 0; i < n->peers_count; i++) {
         struct peer *p = n->peers[i];
 

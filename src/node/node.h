@@ -254,5 +254,12 @@ void node_explain(struct node *n, const struct packet_info *info, struct node_wh
 void node_close(struct node *n);
 /* The same of one peer, by either side. */
 void node_peer_close(struct node *n, unsigned peer);
+/* Connections of mode split. */
+struct node_split_info {
+    size_t count;            /* now */
+    uint64_t begun, refused; /* refused: by whomever, the server too */
+    uint64_t bytes;          /* of applications, both ways */
+};
+void node_split_info(const struct node *n, struct node_split_info *ret);
 void node_drops(const struct node *n, uint64_t ret[NODE_DROP_COUNT]);
 size_t node_pool_used(const struct node *n);

@@ -33,6 +33,7 @@ static const char *const mode_names[STEER_MODE_COUNT] = {
     [STEER_STRIPE] = "stripe",
     [STEER_BYPASS] = "bypass",
     [STEER_BLOCK] = "block",
+    [STEER_SPLIT] = "split",
 };
 
 static const char *const class_names[STEER_CLASS_COUNT] = {

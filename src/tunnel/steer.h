@@ -38,6 +38,8 @@ enum steer_mode {
     STEER_STRIPE,       /* one flow over all links at once */
     STEER_BYPASS,       /* never through the tunnel */
     STEER_BLOCK,
+    STEER_SPLIT, /* TCP: ended here, its bytes over all links at once, and one plain connection at the agent; else
+                    stripe */
     STEER_MODE_COUNT
 };
 

@@ -1,0 +1,503 @@
+/* node/split.c - TCP connections that are ended here and carried as bytes: the split lane (mode split).
+ *
+ * Theory of operation. A SYN from the node's inside whose rule says split is held (tunnel/tcp.h), and a channel of the
+ * session (session/channel.h) asks the agent to open the connection. The agent does so with an end of its own that
+ * stands on its inside under the address of the node's application; so its packets pass the same device, filters and
+ * translation as any packet of that node, and whatever a node may not reach by packets it cannot reach by a channel.
+ * When the server answers, the channel is accepted, and the node answers the SYN; a refusal goes the same way. Then
+ * bytes move: end to channel to end. What one side does not take fills its channel's window, and the other end's: its
+ * sender stops. An end (FIN) and a break (RST) pass each way.
+ *
+ *   application <- packets -> tcp_end <- bytes -> channel ======= channel <- bytes -> tcp_end <- packets -> server
+ *                             `------- the node ------'            `------- the agent ------'
+ *
+ * A flow is never moved in mid-life: one that began as packets (its SYN met another rule, no session, or no room) stays
+ * packets, and a split one that loses its session is broken off with RST on both sides.
+ *
+ * An end's packets for the inside come out with node_pop_inner; those for another node's inside (agent) are packets for
+ * that node. Ends are looked at when something happened to them (`ready`) or when one of them is due (`due`): timers of
+ * TCP bear SLACK, which bounds how often all are walked over.
+ *
+ * Limits: SPLITS_MAX connections. Sources: RFC 3135; DESIGN of channels in session/channel.h. */
+#include <errno.h>
+
+#include "node/internal.h"
+#include "session/channel.h"
+#include "tunnel/tcp.h"
+
+#define SPLITS_MAX 4096
+#define SLACK (5 * MSEC)            /* chosen: small beside TCP's shortest timer, 40 ms */
+#define BUSY_SPAN (10 * SEC)        /* chosen: so long an agent that has no room is not asked again */
+#define INSIDE_RECEIVE (256u << 10) /* chosen: what an application may have given us beyond its channel */
+#define SERVER_BUFFER (4u << 20)    /* 330 Mbit/s to a server that is 100 ms away */
+
+struct split {
+    struct list all, ready;
+    struct peer *peer;
+    uint64_t key;
+    struct tcp_end *end;
+    struct channel *channel; /* NULL: over; the end says its last words */
+    bool active;             /* we opened the connection: the other side of the channel has the application */
+};
+
+struct splits {
+    struct map64 by_flow;
+    struct list all, ready;
+    instant due; /* none of them is due before */
+    uint8_t tcp_key[16];
+    struct node_split_info info;
+};
+
+/* --- life --- */
+
+static struct splits *make(struct node *n)
+{
+    struct splits *t = n->splits;
+
+    if (t)
+        return t;
+    t = calloc(1, sizeof(*t));
+    if (!t)
+        return NULL;
+    map64_init(&t->by_flow, SPLITS_MAX, 0);
+    list_init(&t->all);
+    list_init(&t->ready);
+    t->due = INSTANT_NEVER;
+    rng_fill(&n->o.rng, t->tcp_key, sizeof(t->tcp_key));
+    n->splits = t;
+    return t;
+}
+
+/* Of packets that come to `local`. */
+static uint64_t key_of(const struct node *n, const struct endpoint *local, const struct endpoint *peer)
+{
+    uint8_t buf[37] = { local->addr.family };
+
+    memcpy(buf + 1, local->addr.bytes, 16);
+    memcpy(buf + 17, peer->addr.bytes, 16);
+    put_be16(buf + 33, local->port);
+    put_be16(buf + 35, peer->port);
+    return siphash13(n->hash_key, buf, sizeof(buf));
+}
+
+static struct split *find(const struct node *n, const struct packet_info *info)
+{
+    const struct endpoint local = { info->dst, info->dport }, peer = { info->src, info->sport };
+    struct split *x = map64_get(&n->splits->by_flow, key_of(n, &local, &peer));
+
+    return x && tcp_end_matches(x->end, info) ? x : NULL;
+}
+
+static struct tcp_end_options options(const struct node *n, bool active)
+{
+    struct tcp_end_options o = { .send_bytes = active ? SERVER_BUFFER : 0,
+                                 .receive_bytes = active ? SERVER_BUFFER : INSIDE_RECEIVE,
+                                 .mtu = n->o.mtu,
+                                 .offload = (n->o.merge & MERGE_TCP) != 0 };
+
+    memcpy(o.key, n->splits->tcp_key, sizeof(o.key));
+    return o;
+}
+
+/* Takes the end; the channel stays whose it was if there is no memory. */
+static struct split *add(struct peer *p, struct tcp_end *end, struct channel *c, bool active)
+{
+    struct splits *t = p->node->splits;
+    struct split *x = calloc(1, sizeof(*x));
+    struct tcp_end_info info;
+
+    if (!x)
+        return NULL;
+    tcp_end_info(end, &info);
+    x->key = key_of(p->node, &info.local, &info.peer);
+    if (map64_put(&t->by_flow, x->key, x) < 0) {
+        free(x);
+        return NULL;
+    }
+    x->peer = p;
+    x->end = end;
+    x->channel = c;
+    x->active = active;
+    channel_set_owner(c, x);
+    list_append(&t->all, &x->all);
+    list_init(&x->ready);
+    t->info.count++;
+    t->info.begun++;
+    return x;
+}
+
+static void make_ready(struct split *x)
+{
+    if (list_empty(&x->ready))
+        list_append(&x->peer->node->splits->ready, &x->ready);
+}
+
+static void drop_channel(struct split *x)
+{
+    if (!x->channel)
+        return;
+    channel_free(x->channel);
+    x->channel = NULL;
+    peer_touch(x->peer);
+}
+
+static void destroy(struct split *x)
+{
+    struct splits *t = x->peer->node->splits;
+
+    drop_channel(x);
+    list_remove(&x->all);
+    list_remove(&x->ready);
+    map64_remove(&t->by_flow, x->key);
+    tcp_end_free(x->end);
+    t->info.count--;
+    free(x);
+}
+
+void splits_forget(struct peer *p)
+{
+    struct splits *t = p->node->splits;
+
+    if (!t)
+        return;
+    LIST_FOREACH_SAFE (x, &t->all, struct split, all) {
+        if (x->peer == p)
+            destroy(x);
+    }
+}
+
+void splits_free(struct node *n)
+{
+    struct splits *t = n->splits;
+
+    if (!t)
+        return;
+    LIST_FOREACH_SAFE (x, &t->all, struct split, all)
+        destroy(x);
+    map64_deinit(&t->by_flow);
+    ident_wipe(t, sizeof(*t));
+    free(t);
+    n->splits = NULL;
+}
+
+void node_split_info(const struct node *n, struct node_split_info *ret)
+{
+    *ret = n->splits ? n->splits->info : (struct node_split_info){ 0 };
+}
+
+/* --- bytes --- */
+
+static void to_channel(struct split *x)
+{
+    struct slice s;
+
+    while ((s = tcp_end_peek(x->end)).len > 0) {
+        int64_t n = channel_write(x->channel, s.data, s.len);
+
+        if (n <= 0)
+            return;
+        tcp_end_consume(x->end, (size_t)n);
+        x->peer->node->splits->info.bytes += (uint64_t)n;
+    }
+    if (tcp_end_at_end(x->end))
+        channel_finish(x->channel);
+}
+
+static void to_end(struct split *x)
+{
+    size_t room;
+
+    while ((room = tcp_end_room(x->end)) > 0) {
+        struct slice s = channel_peek(x->channel);
+        int64_t n = s.len > 0 ? tcp_end_write(x->end, s.data, MIN(s.len, room)) : 0;
+
+        if (n < 0)
+            tcp_end_abort(x->end);
+        if (n <= 0)
+            break;
+        channel_consume(x->channel, (size_t)n);
+        x->peer->node->splits->info.bytes += (uint64_t)n;
+    }
+    if (channel_at_end(x->channel))
+        tcp_end_finish(x->end);
+}
+
+/* --- what became of either --- */
+
+static enum channel_refusal refusal_of(int error)
+{
+    switch (error) {
+    case -ENETUNREACH:
+        return CHANNEL_REFUSED_NET;
+    case -EHOSTUNREACH:
+    case -ETIMEDOUT:
+        return CHANNEL_REFUSED_HOST;
+    case -EACCES:
+        return CHANNEL_REFUSED_PROHIBITED;
+    default:
+        return CHANNEL_REFUSED;
+    }
+}
+
+/* The peer did not open what our application asks for. */
+static void on_refused(struct split *x, enum channel_refusal why, instant now)
+{
+    static const enum tcp_refusal said[CHANNEL_REFUSAL_COUNT] = {
+        [CHANNEL_ACCEPTED] = TCP_REFUSED,
+        [CHANNEL_REFUSED] = TCP_REFUSED,
+        [CHANNEL_REFUSED_NET] = TCP_REFUSED_NET,
+        [CHANNEL_REFUSED_HOST] = TCP_REFUSED_HOST,
+        [CHANNEL_REFUSED_PROHIBITED] = TCP_REFUSED_PROHIBITED,
+        [CHANNEL_REFUSED_BUSY] = TCP_REFUSED,
+    };
+
+    x->peer->node->splits->info.refused++;
+    if (why == CHANNEL_REFUSED_BUSY) { /* its SYN comes again in a second, and goes as a packet */
+        x->peer->split_not_before = now + BUSY_SPAN;
+        destroy(x);
+        return;
+    }
+    drop_channel(x);
+    tcp_end_refuse(x->end, said[why], NULL);
+}
+
+static bool established(const struct split *x)
+{
+    enum tcp_end_state s = tcp_end_state(x->end);
+
+    return s >= TCP_END_ESTABLISHED && s != TCP_END_CLOSED;
+}
+
+/* A connection that is not there yet, on either side of the channel. */
+static void settle_opening(struct split *x, instant now)
+{
+    bool closed = tcp_end_state(x->end) == TCP_END_CLOSED;
+
+    if (x->active && closed) {
+        channel_refuse(x->channel, refusal_of(tcp_end_error(x->end)));
+        x->peer->node->splits->info.refused++;
+        drop_channel(x);
+    } else if (x->active && established(x)) {
+        channel_accept(x->channel);
+    } else if (!x->active && closed) { /* who asked wants it no longer */
+        drop_channel(x);
+    }
+}
+
+static void settle(struct split *x, instant now)
+{
+    enum channel_state state = channel_state(x->channel);
+    bool held = tcp_end_state(x->end) == TCP_END_HELD;
+
+    if (state == CHANNEL_ASKED || state == CHANNEL_OFFERED) {
+        settle_opening(x, now);
+    } else if (state == CHANNEL_ENDED && held) {
+        on_refused(x, channel_refused(x->channel), now);
+    } else if (state == CHANNEL_ENDED) {
+        tcp_end_abort(x->end);
+        drop_channel(x);
+    } else if (held) {
+        tcp_end_accept(x->end, now);
+    } else if (tcp_end_error(x->end) ||
+               (channel_flushed(x->channel) && channel_at_end(x->channel) && tcp_end_at_end(x->end))) {
+        drop_channel(x); /* of an error, the peer hears by a reset */
+    }
+}
+
+/* After anything that happened to its end or its channel. x may be gone then. */
+static void serve(struct split *x, instant now)
+{
+    make_ready(x);
+    if (!x->channel)
+        return;
+    peer_touch(x->peer);
+    to_channel(x);
+    to_end(x);
+    settle(x, now);
+}
+
+/* --- opening --- */
+
+bool split_begin(struct peer *p, const uint8_t *pkt, const struct packet_info *info, const struct offload *offload,
+                 int target, enum flow_class class, instant now)
+{
+    const struct endpoint from = { info->src, info->sport }, to = { info->dst, info->dport };
+    struct node *n = p->node;
+    struct tcp_end_options o;
+    struct tcp_end *end;
+    struct channel *c;
+
+    if (info->proto != PROTO_TCP || (info->tcp_flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) != TCP_SYN ||
+        now < p->split_not_before || !session_has_channels(p->session) || !make(n) ||
+        n->splits->info.count >= SPLITS_MAX || !tcp_checksum_right(pkt, info, offload))
+        return false;
+    o = options(n, false);
+    if (tcp_end_new(&o, pkt, info, now, &end) < 0)
+        return false;
+    if (session_channel_open(p->session, &from, &to, now, &c) < 0) {
+        tcp_end_free(end);
+        return false;
+    }
+    channel_steer(c, (uint16_t)target, class);
+    if (!add(p, end, c, false)) {
+        channel_free(c);
+        tcp_end_free(end);
+        return false;
+    }
+    peer_touch(p);
+    return true;
+}
+
+/* CHANNEL_ACCEPTED: the connection may be tried. */
+static enum channel_refusal may_open(struct peer *p, const struct channel_open *q)
+{
+    struct node *n = p->node;
+    const struct endpoint *local = &q->from, *server = &q->to;
+
+    if (!make(n) || n->splits->info.count >= SPLITS_MAX || map64_get(&n->splits->by_flow, key_of(n, local, server)))
+        return CHANNEL_REFUSED_BUSY;
+    if (!inner_source_allowed(p, &local->addr)) {
+        n->drops[NODE_DROP_INNER_SOURCE]++;
+        return CHANNEL_REFUSED_PROHIBITED;
+    }
+    if (!inner_destination_allowed(p, &server->addr) || inner_route(n, &server->addr) == p) {
+        n->drops[NODE_DROP_INNER_DEST]++;
+        return CHANNEL_REFUSED_PROHIBITED;
+    }
+    return CHANNEL_ACCEPTED;
+}
+
+static void on_offered(struct peer *p, struct channel *c, instant now)
+{
+    const struct channel_open *q = channel_request(c);
+    enum channel_refusal why = may_open(p, q);
+    struct tcp_end *end = NULL;
+    struct split *x = NULL;
+    enum flow_class class;
+
+    if (why == CHANNEL_ACCEPTED) {
+        struct tcp_end_options o = options(p->node, true);
+
+        if (tcp_end_connect(&o, &q->from, &q->to, now, &end) < 0 || !(x = add(p, end, c, true)))
+            why = CHANNEL_REFUSED_BUSY;
+    }
+    if (why != CHANNEL_ACCEPTED) {
+        if (p->node->splits)
+            p->node->splits->info.refused++;
+        tcp_end_free(end);
+        channel_refuse(c, why);
+        channel_free(c);
+        return;
+    }
+    int target = inner_steer_back(p, q, &class);
+
+    if (target >= 0)
+        channel_steer(c, (uint16_t)target, class);
+    make_ready(x);
+}
+
+void splits_pump(struct peer *p, instant now)
+{
+    struct channel *c;
+
+    while (p->session && (c = session_channel_pop(p->session))) {
+        if (channel_owner(c))
+            serve(channel_owner(c), now);
+        else if (channel_state(c) == CHANNEL_OFFERED)
+            on_offered(p, c, now);
+        peer_touch(p);
+    }
+}
+
+/* --- packets and time --- */
+
+bool split_on_packet(struct peer *p, const uint8_t *pkt, const struct packet_info *info, const struct offload *offload,
+                     instant now)
+{
+    struct node *n = p->node;
+    struct split *x;
+
+    if (!n->splits || n->splits->info.count == 0 || info->proto != PROTO_TCP)
+        return false;
+    x = find(n, info);
+    if (!x || x->peer != p)
+        return false;
+    if (tcp_end_input(x->end, pkt, info, offload, now) == TCP_END_REOPENED) {
+        destroy(x);
+        return false;
+    }
+    serve(x, now);
+    return true;
+}
+
+/* For another node's inside: a packet to that node. False: it is for our own. */
+static bool passes_on(struct split *x, const struct merged *out, instant now)
+{
+    struct node *n = x->peer->node;
+    struct tcp_end_info info;
+    struct peer *other;
+
+    if (!x->active)
+        return false;
+    tcp_end_info(x->end, &info);
+    other = inner_route(n, &info.peer.addr);
+    if (!other)
+        return false;
+    slices_gather(out->slices, out->count, n->scratch, BLOCK_CAPACITY);
+    inner_on_packet(n, n->scratch, out->len, &out->offload, false, now);
+    return true;
+}
+
+static void note_expiry(struct split *x)
+{
+    struct splits *t = x->peer->node->splits;
+
+    t->due = instant_min(t->due, tcp_end_next_expiry(x->end));
+}
+
+bool splits_pop(struct node *n, struct merged *ret, instant now)
+{
+    struct splits *t = n->splits;
+
+    while (t && !list_empty(&t->ready)) {
+        struct split *x = LIST_FIRST(&t->ready, struct split, ready);
+
+        list_remove(&x->ready);
+        if (tcp_end_output(x->end, ret, now)) {
+            list_append(&t->ready, &x->ready);
+            if (!passes_on(x, ret, now))
+                return true;
+        } else if (!x->channel && tcp_end_state(x->end) == TCP_END_CLOSED) {
+            destroy(x);
+        } else {
+            note_expiry(x);
+        }
+    }
+    return false;
+}
+
+instant splits_next_expiry(const struct node *n)
+{
+    if (!n->splits)
+        return INSTANT_NEVER;
+    return list_empty(&n->splits->ready) ? n->splits->due : 0;
+}
+
+void splits_on_expiry(struct node *n, instant now)
+{
+    struct splits *t = n->splits;
+
+    if (!t || t->due > now)
+        return;
+    t->due = INSTANT_NEVER;
+    LIST_FOREACH_SAFE (x, &t->all, struct split, all) {
+        if (tcp_end_next_expiry(x->end) <= now) {
+            tcp_end_on_expiry(x->end, now);
+            serve(x, now);
+        } else {
+            note_expiry(x);
+        }
+    }
+    if (t->due != INSTANT_NEVER)
+        t->due = MAX(t->due, now + SLACK);
+}

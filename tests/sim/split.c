@@ -1,0 +1,393 @@
+/* TCP connections through the split lane (mode split), in virtual time: real packets at both ends, bytes between.
+ *
+ *                          +-- uplink 1 --+
+ *     application -- node -+              +-- core -- agent -- server
+ *                          +-- uplink 2 --+
+ *
+ * Every byte is checked at its place (sim/connection.h). Goodput is that of one connection downwards, from its sixth
+ * second on; delays are one way. */
+#include "sim/connection.h"
+#include "tests/sim/sim.h"
+
+#include <errno.h>
+
+#define PORT 40000
+
+static struct bench make_with(uint64_t seed, const struct node_options *o, const char *const params[])
+{
+    struct bench b = bench_make(seed, o, false, params);
+
+    world_steer(b.node, "default mode split");
+    bench_begin(&b);
+    return b;
+}
+
+static struct bench make(uint64_t seed, const char *const params[])
+{
+    const struct node_options o = { .pool_pkts = 16384 };
+
+    return make_with(seed, &o, params);
+}
+
+static size_t splits(const struct world_end *e)
+{
+    struct node_split_info info;
+
+    node_split_info(e->node, &info);
+    return info.count;
+}
+
+static void end(struct bench *b, struct connection *c)
+{
+    bench_done(b);
+    connection_free(c);
+}
+
+static void finish(struct bench *b, struct connection *c, span limit)
+{
+    if (!world_run_until(b->w, connection_done, c, limit))
+        fail_msg("%llu bytes up, %llu down after %lld s: %s", (unsigned long long)c->side[1].read,
+                 (unsigned long long)c->side[0].read, (long long)(limit / SEC), b->w->error);
+    for (unsigned i = 0; i < 2; i++) {
+        assert_int_equal(c->side[i].error, 0);
+        assert_int_equal(c->side[i].read, c->side[!i].total);
+    }
+    world_run_for(b->w, 10 * SEC); /* TIME_WAIT */
+    assert_int_equal(splits(b->node), 0);
+    assert_int_equal(splits(b->agent), 0);
+    end(b, c);
+}
+
+/* --- that it works --- */
+
+static void test_both_ways(void **state)
+{
+    struct bench b = make(1, PARAMS("rate=20mbit delay=10ms", "rate=10mbit delay=40ms loss=1%"));
+    struct connection *c = connection_new(b.node, b.agent, PORT, 3000000, 5000000);
+
+    world_run_for(b.w, 1 * SEC);
+    assert_int_equal(splits(b.node), 1);
+    assert_int_equal(splits(b.agent), 1);
+    assert_int_equal(c->syns, 1);
+    assert_in_range(c->connected_at - WORLD_START, 1 * SEC, 2 * SEC);
+    finish(&b, c, 60 * SEC);
+}
+
+static void test_one_way_and_nothing(void **state)
+{
+    static const uint64_t sizes[][2] = { { 0, 2000000 }, { 2000000, 0 }, { 0, 0 }, { 1, 1 } };
+
+    for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
+        struct bench b = make(i + 1, PARAMS("rate=20mbit delay=10ms", "rate=20mbit delay=10ms"));
+
+        finish(&b, connection_new(b.node, b.agent, PORT, sizes[i][0], sizes[i][1]), 30 * SEC);
+    }
+}
+
+static void test_hostile_links(void **state)
+{
+    static const char *const links[][3] = {
+        { "rate=20mbit delay=10ms loss=10%", "rate=20mbit delay=30ms loss=10%" },
+        { "rate=20mbit delay=10ms dup=10%", "rate=20mbit delay=10ms corrupt=5%" },
+        { "rate=20mbit delay=10ms jitter=10ms reorder=1", "rate=5mbit delay=50ms jitter=30ms reorder=1 loss=3%" },
+        { "rate=1mbit delay=300ms queue=20ms", "rate=10mbit delay=10ms queue=5ms" },
+        { "rate=20mbit delay=10ms mtu=1280", "rate=20mbit delay=10ms" },
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(links); i++) {
+        struct bench b = make(i + 1, links[i]);
+
+        finish(&b, connection_new(b.node, b.agent, PORT, 2000000, 3000000), 60 * SEC);
+    }
+}
+
+static void test_many(void **state)
+{
+    struct bench b = make(1, PARAMS("rate=20mbit delay=10ms", "rate=10mbit delay=30ms"));
+    struct connection *c[40];
+
+    for (unsigned i = 0; i < ARRAY_LEN(c); i++)
+        c[i] = connection_new(b.node, b.agent, (uint16_t)(PORT + i), 1000 * i, i % 8 == 0 ? 1000000 : 5000);
+    for (unsigned i = 0; i < ARRAY_LEN(c); i++) {
+        assert_true(world_run_until(b.w, connection_done, c[i], 60 * SEC));
+        assert_int_equal(c[i]->side[0].error, 0);
+        assert_int_equal(c[i]->side[0].read, c[i]->side[1].total);
+        assert_int_equal(c[i]->side[1].read, c[i]->side[0].total);
+    }
+    bench_done(&b);
+    for (unsigned i = 0; i < ARRAY_LEN(c); i++)
+        connection_free(c[i]);
+}
+
+/* Two long ones share what there is, beside a flow of packets. */
+static void test_fair_among_themselves(void **state)
+{
+    struct bench b = make(1, PARAMS("rate=20mbit delay=10ms", "rate=10mbit delay=20ms"));
+    struct connection *c[2];
+    double share;
+
+    for (unsigned i = 0; i < 2; i++)
+        c[i] = connection_new(b.node, b.agent, (uint16_t)(PORT + i), UINT64_MAX, 0);
+    world_run_for(b.w, 10 * SEC);
+    share = (double)c[0]->side[1].read / (double)(c[0]->side[1].read + c[1]->side[1].read);
+    printf("# of two connections the first has %.2f\n", share);
+    assert_true(share > .4 && share < .6);
+    bench_done(&b);
+    connection_free(c[0]);
+    connection_free(c[1]);
+}
+
+/* --- what servers, readers and agents do --- */
+
+static void test_refused(void **state)
+{
+    struct bench b = make(1, PARAMS("rate=20mbit delay=10ms", "rate=20mbit delay=10ms"));
+    struct connection *c = connection_new(b.node, b.agent, PORT, 1000, 1000);
+    struct node_split_info info;
+
+    c->refuses = true;
+    assert_true(world_run_until(b.w, connection_done, c, 1 * SEC));
+    assert_int_equal(c->side[0].error, -ECONNREFUSED);
+    assert_int_equal(c->connected_at, 0);
+    world_run_for(b.w, 1 * SEC);
+    node_split_info(b.node->node, &info);
+    assert_int_equal(info.refused, 1);
+    assert_int_equal(info.count, 0);
+    assert_int_equal(splits(b.agent), 0);
+    end(&b, c);
+}
+
+/* The SYN is held for as long as the server says nothing, and nothing stays. */
+static void test_server_is_silent(void **state)
+{
+    struct bench b = make(1, PARAMS("rate=20mbit delay=10ms", "rate=20mbit delay=10ms"));
+    struct connection *c = connection_new(b.node, b.agent, PORT, 1000, 1000);
+
+    c->silent = true;
+    world_run_for(b.w, 20 * SEC);
+    assert_int_equal(c->connected_at, 0);
+    assert_in_range(c->syns, 3, 10);
+    world_run_for(b.w, 150 * SEC);
+    assert_int_equal(c->connected_at, 0);
+    assert_int_not_equal(c->side[0].error, 0);
+    world_run_for(b.w, 80 * SEC);
+    assert_int_equal(splits(b.node), 0);
+    assert_int_equal(splits(b.agent), 0);
+    end(&b, c);
+}
+
+/* A reader that reads no more stops the writer, and neither end holds more than it says. */
+static void test_backpressure(void **state)
+{
+    struct bench b = make(1, PARAMS("rate=50mbit delay=10ms", "rate=50mbit delay=10ms"));
+    struct connection *c = connection_new(b.node, b.agent, PORT, 0, 60000000);
+    uint64_t written;
+
+    c->side[0].read_most = 1000000;
+    world_run_for(b.w, 10 * SEC);
+    written = c->side[1].written;
+    printf("# %.1f MB written beyond what was read\n", (double)(written - c->side[0].read) / 1e6);
+    assert_true(written < 40000000);
+    world_run_for(b.w, 5 * SEC);
+    assert_int_equal(c->side[1].written, written);
+    c->side[0].read_most = UINT64_MAX;
+    finish(&b, c, 60 * SEC);
+}
+
+static void test_client_breaks_off(void **state)
+{
+    struct bench b = make(1, PARAMS("rate=20mbit delay=10ms", "rate=20mbit delay=10ms"));
+    struct connection *c = connection_new(b.node, b.agent, PORT, UINT64_MAX, UINT64_MAX);
+
+    world_run_for(b.w, 2 * SEC);
+    tcp_end_abort(c->side[0].end);
+    world_run_for(b.w, 2 * SEC);
+    assert_int_equal(c->side[1].error, -ECONNRESET);
+    assert_int_equal(splits(b.node), 0);
+    assert_int_equal(splits(b.agent), 0);
+    end(&b, c);
+}
+
+static void test_server_breaks_off(void **state)
+{
+    struct bench b = make(1, PARAMS("rate=20mbit delay=10ms", "rate=20mbit delay=10ms"));
+    struct connection *c = connection_new(b.node, b.agent, PORT, UINT64_MAX, UINT64_MAX);
+
+    world_run_for(b.w, 2 * SEC);
+    tcp_end_abort(c->side[1].end);
+    world_run_for(b.w, 2 * SEC);
+    assert_int_equal(c->side[0].error, -ECONNRESET);
+    assert_int_equal(splits(b.node), 0);
+    end(&b, c);
+}
+
+static void test_agent_begins_anew(void **state)
+{
+    struct bench b = make(1, PARAMS("rate=20mbit delay=10ms", "rate=20mbit delay=10ms"));
+    struct connection *c = connection_new(b.node, b.agent, PORT, UINT64_MAX, UINT64_MAX), *again;
+
+    world_run_for(b.w, 2 * SEC);
+    world_restart(b.agent);
+    world_run_for(b.w, 5 * SEC);
+    assert_int_equal(c->side[0].error, -ECONNRESET);
+    assert_int_equal(splits(b.node), 0);
+    again = connection_new(b.node, b.agent, PORT + 1, 100000, 100000);
+    finish(&b, again, 30 * SEC);
+    connection_free(c);
+}
+
+/* An agent that does not know channels: packets, as before. */
+static void test_peer_without_channels(void **state)
+{
+    const struct node_options o = { .features = FEATURES_KNOWN & ~FEATURE_CHANNELS };
+    struct bench b = make_with(1, &o, PARAMS("rate=20mbit delay=10ms", "rate=20mbit delay=10ms"));
+    struct connection *c = connection_new(b.node, b.agent, PORT, 500000, 500000);
+
+    world_run_for(b.w, 200 * MSEC);
+    assert_int_equal(splits(b.node), 0);
+    finish(&b, c, 30 * SEC);
+}
+
+/* A rule's links count for bytes as for packets. */
+static void test_rule_names_a_link(void **state)
+{
+    struct bench b = make(1, PARAMS("rate=20mbit delay=10ms", "rate=20mbit delay=10ms"));
+    struct connection *c;
+    uint64_t before;
+
+    world_steer(b.node, "default via up1 mode split");
+    world_run_for(b.w, 1 * SEC);
+    before = world_uplink(b.node, 1)->tx_bytes + world_uplink(b.node, 1)->rx_bytes;
+    c = connection_new(b.node, b.agent, PORT, 2000000, 2000000);
+    assert_true(world_run_until(b.w, connection_done, c, 30 * SEC));
+    before = world_uplink(b.node, 1)->tx_bytes + world_uplink(b.node, 1)->rx_bytes - before;
+    printf("# %llu bytes by the other link\n", (unsigned long long)before);
+    assert_true(before < 200000);
+    end(&b, c);
+}
+
+/* --- a path goes --- */
+
+enum fault { CARRIER, SILENT, FAULTS };
+
+static span stall(uint64_t seed, enum fault f, bool up)
+{
+    struct bench b = make(seed, PARAMS("rate=20mbit delay=10ms", "rate=20mbit delay=10ms"));
+    struct connection *c = connection_new(b.node, b.agent, PORT, up ? 30000000 : 0, up ? 0 : 30000000);
+    struct connection_side *reader = &c->side[up];
+    span longest;
+
+    world_run_for(b.w, 2 * SEC + (span)(seed * 7919 % 100) * MSEC);
+    reader->stall_max = 0;
+    if (f == CARRIER)
+        world_carrier(world_uplink(b.node, 0), false);
+    else
+        world_link(world_uplink(b.node, 0), "blackhole=1");
+    world_run_for(b.w, 1 * SEC);
+    longest = reader->stall_max;
+    finish(&b, c, 60 * SEC);
+    return longest;
+}
+
+static int compare(const void *a, const void *b)
+{
+    span x = *(const span *)a, y = *(const span *)b;
+
+    return (x > y) - (x < y);
+}
+
+static void test_a_path_goes(void **state)
+{
+    for (enum fault f = 0; f < FAULTS; f++)
+        for (unsigned up = 0; up < 2; up++) {
+            span s[7];
+            size_t n = sim_brief() ? 1 : ARRAY_LEN(s);
+
+            for (size_t i = 0; i < n; i++)
+                s[i] = stall(i + 1, f, up);
+            qsort(s, n, sizeof(*s), compare);
+            printf("# %s, %s: nothing read for %.0f ms, at most %.0f (of %zu)\n",
+                   f == CARRIER ? "carrier lost" : "silent", up ? "up" : "down", (double)s[n / 2] / MSEC,
+                   (double)s[n - 1] / MSEC, n);
+            assert_true(s[n / 2] <= (f == CARRIER ? 50 * MSEC : 320 * MSEC));
+        }
+}
+
+/* --- unequal paths --- */
+
+#define SEEDS 3
+
+/* Bits a second, the median of the seeds: a path of much jitter finds its rate sooner or later. */
+static double goodput(const char *const params[])
+{
+    span sorted[SEEDS];
+    size_t n = sim_brief() ? 1 : SEEDS;
+
+    for (size_t i = 0; i < n; i++) {
+        struct bench b = make(i + 1, params);
+        struct connection *c = connection_new(b.node, b.agent, PORT, 0, UINT64_MAX);
+        uint64_t before;
+
+        world_run_for(b.w, 5 * SEC);
+        before = c->side[0].read;
+        world_run_for(b.w, 8 * SEC);
+        sorted[i] = (span)(c->side[0].read - before); /* bytes in 8 s */
+        end(&b, c);
+    }
+    qsort(sorted, n, sizeof(*sorted), compare);
+    return (double)sorted[n / 2];
+}
+
+static void test_unequal(void **state)
+{
+    static const struct {
+        const char *name, *links[3];
+        double least_of_sum;
+    } pairs[] = {
+        { "10@1+10@25", { "rate=10mbit delay=1ms", "rate=10mbit delay=25ms" }, .9 },
+        { "30@1+10@50", { "rate=30mbit delay=1ms", "rate=10mbit delay=50ms" }, .9 },
+        { "4:1, 100@10+25@10", { "rate=100mbit delay=10ms", "rate=25mbit delay=10ms" }, .95 },
+        { "10:1, 100@10+10@10", { "rate=100mbit delay=10ms", "rate=10mbit delay=10ms" }, .95 },
+        { "50@20+50@120", { "rate=50mbit delay=20ms", "rate=50mbit delay=120ms" }, .9 },
+        { "WiFi 40@8+LTE 30@30", { "rate=40mbit delay=8ms jitter=3ms", "rate=30mbit delay=30ms jitter=5ms" }, .9 },
+        { "fibre 300@8+LTE 30@40", { "rate=300mbit delay=8ms", "rate=30mbit delay=40ms jitter=8ms loss=0.5%" }, .9 },
+        { "LTE 40@35+LEO 100@50",
+          { "rate=40mbit delay=35ms jitter=8ms", "rate=100mbit delay=50ms jitter=25ms loss=1%" },
+          .9 },
+    };
+    unsigned missed = 0;
+
+    printf("# Mbit/s: first alone, second alone, both; of the better one, of the sum\n");
+    for (size_t i = 0; i < ARRAY_LEN(pairs); i += sim_brief() ? 5 : 1) {
+        double first = goodput(PARAMS(pairs[i].links[0])), second = goodput(PARAMS(pairs[i].links[1])),
+               both = goodput(pairs[i].links), best = MAX(first, second);
+        bool miss = both < .97 * best || both < pairs[i].least_of_sum * (first + second);
+
+        printf("# %-24s %6.1f %6.1f %6.1f  %.2f %.2f%s\n", pairs[i].name, first / 1e6, second / 1e6, both / 1e6,
+               both / best, both / (first + second), miss ? " MISSED" : "");
+        missed += miss;
+    }
+    assert_int_equal(missed, 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_both_ways),
+        cmocka_unit_test(test_one_way_and_nothing),
+        cmocka_unit_test(test_hostile_links),
+        cmocka_unit_test(test_many),
+        cmocka_unit_test(test_fair_among_themselves),
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_server_is_silent),
+        cmocka_unit_test(test_backpressure),
+        cmocka_unit_test(test_client_breaks_off),
+        cmocka_unit_test(test_server_breaks_off),
+        cmocka_unit_test(test_agent_begins_anew),
+        cmocka_unit_test(test_peer_without_channels),
+        cmocka_unit_test(test_rule_names_a_link),
+        cmocka_unit_test(test_a_path_goes),
+        cmocka_unit_test(test_unequal),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
