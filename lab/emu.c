@@ -25,11 +25,9 @@
 #include "lab/emu.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <linux/if_tun.h>
-#include <net/if_arp.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <sched.h>
@@ -46,11 +44,8 @@
 #define SLOTS 32768
 #define FRAMES_PER_CHUNK 256
 #define READ_BATCH 64
-#define TXQLEN 4096
 #define ETHER_LEN 14
-#define POLL_EVERY 256         /* busy rounds between two looks at control and signals; chosen: well under 10 ms */
-#define NETNS_DIR "/run/netns" /* of ip-netns(8) */
-#define NETNS_PATH_MAX 96
+#define POLL_EVERY 256  /* busy rounds between two looks at control and signals; chosen: well under 10 ms */
 #define SPIN_DEFAULT 50 /* us */
 #define SPIN_MAX 50
 #define SPIN_SHARE 20    /* one part in so many of the time slept may be spent spinning */
@@ -117,98 +112,15 @@ static void frame_give(struct emu *e, struct frame *f)
     e->free = f;
 }
 
-/* Ends. */
+/* Names. */
 
-static const char *netns_path(const char *name, char buf[NETNS_PATH_MAX])
-{
-    snprintf(buf, NETNS_PATH_MAX, NETNS_DIR "/%s", name);
-    return buf;
-}
-
-static int netns_enter(const char *name)
-{
-    char path[NETNS_PATH_MAX];
-    int fd, r;
-
-    fd = open(netns_path(name, path), O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return -errno;
-    r = setns(fd, CLONE_NEWNET) < 0 ? -errno : 0;
-    close(fd);
-    return r;
-}
-
-static int end_configure(const struct end *end, const struct emu *e, int sock)
-{
-    struct ifreq ifr = { 0 };
-
-    memcpy(ifr.ifr_name, end->ifname, sizeof(ifr.ifr_name));
-    ifr.ifr_qlen = TXQLEN;
-    if (ioctl(sock, SIOCSIFTXQLEN, &ifr) < 0)
-        return -errno;
-    ifr.ifr_mtu = (int)e->mtu;
-    if (ioctl(sock, SIOCSIFMTU, &ifr) < 0)
-        return -errno;
-    if (end->has_mac) {
-        ifr.ifr_hwaddr.sa_family = ARPHRD_ETHER;
-        memcpy(ifr.ifr_hwaddr.sa_data, end->mac, sizeof(end->mac));
-        if (ioctl(sock, SIOCSIFHWADDR, &ifr) < 0)
-            return -errno;
-    }
-    if (ioctl(sock, SIOCGIFFLAGS, &ifr) < 0)
-        return -errno;
-    ifr.ifr_flags |= IFF_UP;
-    return ioctl(sock, SIOCSIFFLAGS, &ifr) < 0 ? -errno : 0;
-}
-
-/* Inside the namespace: makes the interface; no offload is asked for, so frames are whole and checksums are filled. */
-static int end_create(struct end *end, const struct emu *e)
-{
-    struct ifreq ifr = { 0 };
-    int sock, r;
-
-    end->fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
-    if (end->fd < 0)
-        return -errno;
-    memcpy(ifr.ifr_name, end->ifname, sizeof(ifr.ifr_name));
-    ifr.ifr_flags = (short)((e->tun ? IFF_TUN : IFF_TAP) | IFF_NO_PI);
-    if (ioctl(end->fd, TUNSETIFF, &ifr) < 0)
-        return -errno;
-    sock = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    if (sock < 0)
-        return -errno;
-    r = end_configure(end, e, sock);
-    close(sock);
-    return r;
-}
-
-static int end_open(struct end *end, const struct emu *e)
-{
-    int home = -1, r = 0;
-
-    if (end->netns[0]) {
-        home = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
-        if (home < 0)
-            return -errno;
-        r = netns_enter(end->netns);
-    }
-    if (r == 0)
-        r = end_create(end, e);
-    if (home >= 0) {
-        if (setns(home, CLONE_NEWNET) < 0 && r == 0)
-            r = -errno;
-        close(home);
-    }
-    return r;
-}
-
-/* Our descriptors keep a namespace alive after `ip netns del`, so the interfaces never go: watch the names instead. */
+/* A namespace that was deleted tells nothing (end.h): watch the names. */
 static int names_watch(struct emu *e)
 {
     e->names_fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
     if (e->names_fd < 0)
         return -errno;
-    if (inotify_add_watch(e->names_fd, NETNS_DIR, IN_DELETE | IN_ONLYDIR) < 0 && errno != ENOENT)
+    if (inotify_add_watch(e->names_fd, END_NETNS_DIR, IN_DELETE | IN_ONLYDIR) < 0 && errno != ENOENT)
         return -errno;
     return 0;
 }
@@ -219,12 +131,9 @@ static void names_check(struct emu *e)
 
     while (read(e->names_fd, events, sizeof(events)) > 0)
         ;
-    for (size_t i = 0; i < 2; i++) {
-        char path[NETNS_PATH_MAX];
-
-        if (e->ends[i].netns[0] && access(netns_path(e->ends[i].netns, path), F_OK) < 0)
+    for (size_t i = 0; i < 2; i++)
+        if (end_is_gone(&e->ends[i]))
             e->stop = true;
-    }
 }
 
 void carrier_set(struct emu *e, bool on)
@@ -441,20 +350,6 @@ static int fail(const char *option, const char *value, const char *expected)
     return -EINVAL;
 }
 
-static int end_parse(const char *option, const char *s, struct end *ret)
-{
-    const char *colon = strrchr(s, ':');
-    size_t ns_len = colon ? (size_t)(colon - s) : 0;
-
-    if (!colon || ns_len >= sizeof(ret->netns) || strlen(colon + 1) == 0 || strlen(colon + 1) >= sizeof(ret->ifname) ||
-        strpbrk(s, "\"\\ "))
-        return fail(option, s, "NETNS:INTERFACE, at most 63 and 15 bytes");
-    memcpy(ret->netns, s, ns_len);
-    ret->netns[ns_len] = '\0';
-    memcpy(ret->ifname, colon + 1, strlen(colon + 1) + 1);
-    return 0;
-}
-
 static int mac_parse(const char *option, const char *s, struct end *ret)
 {
     uint8_t *m = ret->mac;
@@ -530,7 +425,9 @@ static int option_read(struct emu *e, struct arguments *args, int option)
     switch (option) {
     case OPT_A:
     case OPT_B:
-        return end_parse(option == OPT_A ? "--a" : "--b", optarg, &e->ends[option == OPT_B]);
+        if (end_parse(optarg, &e->ends[option == OPT_B]) < 0)
+            return fail(option == OPT_A ? "--a" : "--b", optarg, END_EXPECTED);
+        return 0;
     case OPT_MAC_A:
     case OPT_MAC_B:
         return mac_parse("--mac", optarg, &e->ends[option == OPT_MAC_B]);
@@ -585,7 +482,7 @@ static int links_open(struct emu *e, const struct arguments *args)
             return r;
     }
     for (size_t i = 0; i < 2; i++) {
-        r = end_open(&e->ends[i], e);
+        r = end_open(&e->ends[i], e->tun, e->mtu);
         if (r < 0) {
             fprintf(stderr, "hawser-emu: %s:%s: %s\n", e->ends[i].netns, e->ends[i].ifname, strerror(-r));
             return r;

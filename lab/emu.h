@@ -4,9 +4,8 @@
 #pragma once
 
 #include "base/text.h"
+#include "lab/end.h"
 #include "sim/link.h"
-
-#include <net/if.h>
 
 #define FRAME_MAX 2032
 #define CLIENTS_MAX 8
@@ -17,13 +16,6 @@ struct frame {
     struct frame *next;
     uint32_t len;
     uint8_t data[FRAME_MAX];
-};
-
-struct end {
-    char netns[64], ifname[IFNAMSIZ];
-    uint8_t mac[6];
-    bool has_mac;
-    int fd;
 };
 
 struct direction {
