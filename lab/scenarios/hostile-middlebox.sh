@@ -4,13 +4,14 @@
 #        .-- l1 10.1.0.2 ==== 10.1.0.1 edge1 -- box1 --.
 #   node |                                             | core  198.51.100.9 ---- veth ---- 198.51.100.10 agent
 #        '-- l2 10.2.0.2 ==== 10.2.0.1 edge2 -- box2 --'
-#   hawser0 203.0.113.2 . . . . . . . . . . . . . . . . . . . . . . . . . . . . . . . . 203.0.113.1, for 192.0.2.10
+#   hawser0 203.0.113.2 . . . . . . . . . . . . . . . . . . . . . . . . . . . . . . . . 203.0.113.1, for 192.0.2.10, striped, and .13, split
 #
 # == is 20 Mbit/s and 10 ms; a box is hawser-middlebox, from a TUN interface of the edge's to one of the core's. Both
 # boxes have the same habit, of those below. Under each of them the node sends BYTES (first argument, 2,000,000: 0.4 s of
 # both links) to the agent, one after the other by
-#   tcp     a TCP flow in the tunnel, whose paths go over TCP (Tcp = only) and so through the boxes' hands
-#   udp     the same over UDP, under no habit and under all of them at once
+#   tcp     a TCP flow in the tunnel, striped and then split, whose paths go over TCP (Tcp = only) and so through the
+#           boxes' hands
+#   udp     the same two over UDP, under no habit and under all of them at once
 #   send    hawser send, a file
 #   mptcp   the kernel's MPTCP, one subflow a link. It is told what came of it, whatever that was.
 # Hawser must deliver every byte as it was sent each time, and the boxes must have done to it what they are there for.
@@ -66,6 +67,7 @@ net() {
         ip -n "$(lab__ns node)" rule add from 10.$i.0.2 table 10$i || lab_fail "rule of 10.$i.0.2"
     done
     lab__addr agent lo 192.0.2.10/32
+    lab__addr agent lo 192.0.2.13/32
     wire core:agent agent:eth0 198.51.100.9/29 $LINKS_AGENT/29
     offload_off core:agent agent:eth0
     default_route agent 198.51.100.9
@@ -175,11 +177,15 @@ case_tunnel() { # HABIT udp|tcp
     wait_for 10 "$1, $2: both links are active" pair_active node l1 l2
     wait_for 10 "$1, $2: the agent has both paths" pair_paths agent 2
     flow $PATIENCE 192.0.2.10 $LINKS_HOME
+    told "$1 $2" "$RATE" "$SAID, over $(carried)"
+    assert "$1, $2: every byte is what was sent ($SAID)" test "$SAID" = right
+    flow $PATIENCE 192.0.2.13 $LINKS_HOME
+    told "$1 $2, split" "$RATE" "$SAID, over $(carried)"
+    assert "$1, $2, split: every byte is what was sent ($SAID)" test "$SAID" = right
     now=$(pair_status node '[.peers[].paths[] | select(.state == "active") | .transport] | unique | join(" ")')
     bg_stop hawserd-node
     lost=$(grep -c tcp-closed "$(bg_log hawserd-node)")
-    told "$1 $2" "$RATE" "$SAID, over $(carried), connections lost: $lost"
-    assert "$1, $2: every byte is what was sent ($SAID)" test "$SAID" = right
+    result "$1 $2 lost" "$lost" connections
     assert "$1, $2: by nothing else ($now)" test "${now:-$2}" = "$2"
     case $1:$2 in *:udp) ;; grow:* | all:*) assert "$1, $2: the edit is noticed" test "$lost" -gt 0 ;; esac
 }
@@ -204,7 +210,7 @@ bg agent hawser-recv "$HAWSER" recv --quiet --key "$LAB_DIR/agent.key" --port $P
     --allow "$(<"$LAB_DIR/node.pub")" "$LAB_DIR/to"
 wait_for 5 "hawser recv listens" listening agent udp $PORT
 # shellcheck disable=SC2034 # pair-lib.sh's
-NODE_LINES=('Routes = 192.0.2.0/24' 'Mode = stripe')
+NODE_LINES=('Routes = 192.0.2.0/24' 'Mode = stripe' 'Rule = 192.0.2.13/32 mode split')
 config
 pair_daemon agent
 wait_for 5 "the agent answers" pair_status agent .pid
@@ -214,10 +220,6 @@ for habit in none strip-options rewrite-seq recut grow all; do
     case_tunnel $habit tcp
     case $habit in none | all) case_tunnel $habit udp ;; esac
     case_send $habit
-
-    # Here is the place of a flow that is split: taken from its application at one end of the tunnel, carried as a
-    # stream, and given to its server at the other. It is a case_ function of its own, and one line here.
-
     boxes_end
     assert "$habit: the boxes did it ($(tr -d ' \n' <"$LAB_DIR/boxes"))" boxes_say "${DONE[$habit]}"
 done
