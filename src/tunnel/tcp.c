@@ -7,7 +7,9 @@
  *
  * An end that connects offers all options, and what the answer does not bring is off. Its SYN, like a SYN-ACK, is said
  * again after 1, 2, 4, 8 and 16 s, and after a minute nobody is there. RFC 9293 3.8.3 asks for three minutes; but
- * whoever waits behind it has a timer of its own, and would hear nothing from us meanwhile.
+ * whoever waits behind it has a timer of its own, and would hear nothing from us meanwhile. For the same reason an ICMP
+ * error about the SYN ends it, also one that TCP should wait out (RFC 1122 4.2.3.9): as Linux and others do (RFC 5461
+ * section 4), so that the client tries the next address of the server.
  *
  * Initial numbers are RFC 6528's: a clock of 4 us, and a hash of the four addresses under a secret key. SipHash-1-3 is
  * a pseudorandom function as this needs it. The timestamps' zero is hashed likewise (RFC 7323 5.4), without the ports:
@@ -423,6 +425,18 @@ void tcp_end_on_too_big(struct tcp_end *e, uint32_t seq, uint16_t mtu)
     e->mtu = MAX(mtu, least);
     tcp_send_fit_mtu(e);
     tcp_send_all_again(e);
+}
+
+void tcp_end_on_unreachable(struct tcp_end *e, uint32_t seq, enum tcp_refusal why)
+{
+    static const int errors[TCP_REFUSAL_COUNT] = { [TCP_REFUSED] = -ECONNREFUSED,
+                                                   [TCP_REFUSED_NET] = -ENETUNREACH,
+                                                   [TCP_REFUSED_HOST] = -EHOSTUNREACH,
+                                                   [TCP_REFUSED_PROHIBITED] = -EACCES };
+
+    assert((unsigned)why < TCP_REFUSAL_COUNT);
+    if (e->state == TCP_END_SYN_SENT && e->syns > 0 && seq == tcp_tx_wire(e, 0))
+        tcp_close(e, errors[why]);
 }
 
 /* --- time --- */

@@ -8,8 +8,8 @@
  *   SYN --> tcp_end_new: HELD. Nothing is answered until the owner knows whether the server takes the connection:
  *           tcp_end_accept: SYN-ACK, and the connection comes to be
  *           tcp_end_refuse: RST, or an ICMP error that says why
- *   SYN <-- tcp_end_connect: SYN_SENT, until the server answers (ESTABLISHED), or it refuses or a minute is over
- *           (CLOSED, tcp_end_error). Bytes that are written meanwhile wait
+ *   SYN <-- tcp_end_connect: SYN_SENT, until the server answers (ESTABLISHED), or it refuses, ICMP says that the SYN
+ *           does not get there, or a minute is over (CLOSED, tcp_end_error). Bytes that are written meanwhile wait
  *   then    tcp_end_write, finish; read, at_end; abort
  *   closed  tcp_end_free; what the peer still sends belongs to nobody: tcp_reset_make
  *
@@ -107,6 +107,10 @@ void tcp_end_on_expiry(struct tcp_end *e, instant now);
 /* ICMP said that a packet of ours with this sequence number was too big: what is in flight is sent again in smaller
  * pieces. A number that is not in flight, and an mtu that is not smaller, say nothing (RFC 5927). */
 void tcp_end_on_too_big(struct tcp_end *e, uint32_t seq, uint16_t mtu);
+/* ICMP said why a packet of ours with this sequence number did not arrive. If it was our SYN, and unanswered, the end
+ * is CLOSED: -ECONNREFUSED, -ENETUNREACH, -EHOSTUNREACH or -EACCES. Else it says nothing: a way that was there may come
+ * back, and the connection ends by its own timers (RFC 1122 4.2.3.9, 5461, 5927). */
+void tcp_end_on_unreachable(struct tcp_end *e, uint32_t seq, enum tcp_refusal why);
 
 /* --- bytes --- */
 
@@ -137,7 +141,7 @@ void tcp_end_abort(struct tcp_end *e);
 enum tcp_end_state tcp_end_state(const struct tcp_end *e);
 /* 0, also when both directions ended well; -ECONNRESET, -ETIMEDOUT (nothing acknowledged for two minutes, a handshake
  * for one, or no answer to keepalives), -ECONNABORTED, -ECONNREFUSED (by tcp_end_refuse, or by the peer's RST in
- * SYN_SENT). */
+ * SYN_SENT), and those of tcp_end_on_unreachable. */
 int tcp_end_error(const struct tcp_end *e);
 const char *tcp_end_state_name(enum tcp_end_state s);
 
@@ -156,6 +160,21 @@ struct tcp_end_info {
     size_t buffered_tx, buffered_rx; /* bytes of memory of the rings */
 };
 void tcp_end_info(const struct tcp_end *e, struct tcp_end_info *ret);
+
+/* --- what ICMP says of our packets --- */
+
+struct tcp_icmp {
+    struct endpoint local, peer; /* the quoted packet's source and destination, as in struct tcp_end_info */
+    uint32_t seq;                /* its number */
+    bool too_big;                /* for tcp_end_on_too_big; else for tcp_end_on_unreachable */
+    uint16_t mtu;                /* if too_big: bytes; of IPv6 1280 or more, of IPv4 as it was said (0: not at all) */
+    enum tcp_refusal why;        /* else */
+};
+
+/* True: the packet is a destination unreachable of ICMPv4, or a destination unreachable or packet too big of ICMPv6,
+ * about a TCP packet of whom it is sent to. Its checksum is right, and ret is written. Whether there is such a
+ * connection, and the number is one of its, is for the owner and the functions above to say. */
+bool tcp_icmp_parse(const uint8_t *pkt, const struct packet_info *info, struct tcp_icmp *ret);
 
 /* --- packets of no connection --- */
 

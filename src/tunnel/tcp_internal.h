@@ -1,5 +1,5 @@
 /* tunnel/tcp_internal.h - what the files of tcp.h share: tcp.c (life, states, timers), tcp_wire.c (headers),
- * tcp_recv.c, and tcp_send.c with tcp_loss.c (the two directions).
+ * tcp_recv.c, and tcp_send.c with tcp_loss.c (the two directions). tcp_icmp.c needs nothing of it.
  *
  * Places. Both directions count in places of 64 bits: the SYN is 0, byte k of the stream is k + 1, the FIN stands
  * behind the last byte. A number of the wire is the low half of a place, moved by the initial number. */

@@ -294,6 +294,31 @@ static void test_answer_of_an_older_connection(void **state)
     done(&w);
 }
 
+/* The server answers, and sends, before anything of ours has left: no RST goes to the connection that exists now, and
+ * what is echoed is the timestamp of what came last in order (RFC 7323 4.3). */
+static void test_answers_in_a_row(void **state)
+{
+    struct world w = { .stamps = true, .ts = 100 };
+    struct seg s;
+
+    connecting(&w);
+    say(&w, SEG_ACK, 700, 300, 0);
+    s = server_syn(&w);
+    s.seq = 1000;
+    send_raw(&w, &s);
+    w.ts++;
+    s = make(&w, SEG_ACK, 1, 1, 10);
+    s.seq = 1001;
+    send_raw(&w, &s);
+    assert_true(hear(&w));
+    assert_int_equal(w.last.flags, SEG_ACK);
+    assert_int_equal(w.last.ack, 1011);
+    assert_int_equal(w.last.ts_echo, 101);
+    expect_silence(&w);
+    read_all(&w, 0, 10);
+    done(&w);
+}
+
 static void test_both_open(void **state)
 {
     struct world w = { 0 };
@@ -567,6 +592,83 @@ static void test_not_reopened(void **state)
     done(&w);
 }
 
+/* --- what ICMP says (tests/unit/tcp_icmp.c reads the packets) --- */
+
+static void test_unreachable(void **state)
+{
+    /* The names that connect(2) has for it. */
+    static const int errors[] = { [TCP_REFUSED] = -ECONNREFUSED,
+                                  [TCP_REFUSED_NET] = -ENETUNREACH,
+                                  [TCP_REFUSED_HOST] = -EHOSTUNREACH,
+                                  [TCP_REFUSED_PROHIBITED] = -EACCES };
+
+    for (enum tcp_refusal why = 0; why < TCP_REFUSAL_COUNT; why++) {
+        struct world w = { 0 };
+
+        connecting(&w);
+        tcp_end_on_unreachable(w.e, w.iss + 1, why); /* of other numbers */
+        tcp_end_on_unreachable(w.e, w.iss - 1, why);
+        assert_int_equal(tcp_end_state(w.e), TCP_END_SYN_SENT);
+        tcp_end_on_unreachable(w.e, w.iss, why);
+        assert_int_equal(tcp_end_state(w.e), TCP_END_CLOSED);
+        assert_int_equal(tcp_end_error(w.e), errors[why]);
+        assert_int_equal(tcp_end_next_expiry(w.e), INSTANT_NEVER);
+        expect_silence(&w);
+        tcp_end_on_unreachable(w.e, w.iss, (why + 1) % TCP_REFUSAL_COUNT);
+        assert_int_equal(tcp_end_error(w.e), errors[why]);
+        done(&w);
+    }
+}
+
+/* RFC 1122 4.2.3.9, RFC 5461: a connection that exists does not end by it. */
+static void test_unreachable_later(void **state)
+{
+    struct world w = { .window = 20000 };
+
+    connected(&w);
+    write_all(&w, 0, 100);
+    expect(&w, SEG_ACK | SEG_PSH, 1, 1, 100);
+    for (enum tcp_refusal why = 0; why < TCP_REFUSAL_COUNT; why++) {
+        tcp_end_on_unreachable(w.e, w.iss, why);
+        tcp_end_on_unreachable(w.e, w.iss + 1, why);
+    }
+    assert_int_equal(tcp_end_state(w.e), TCP_END_ESTABLISHED);
+    expect_silence(&w);
+    done(&w);
+
+    w = (struct world){ 0 };
+    accepted(&w); /* the passive side, in SYN_RECEIVED */
+    tcp_end_on_unreachable(w.e, w.iss, TCP_REFUSED);
+    assert_int_equal(tcp_end_state(w.e), TCP_END_SYN_RECEIVED);
+    done(&w);
+
+    w = (struct world){ 0 };
+    connecting(&w);
+    done(&w);
+    begun(&w); /* at the same instant: the same number, and it was not sent yet */
+    tcp_end_on_unreachable(w.e, w.iss, TCP_REFUSED);
+    assert_int_equal(tcp_end_state(w.e), TCP_END_SYN_SENT);
+    done(&w);
+}
+
+static void test_too_big(void **state)
+{
+    struct world w = { .window = 20000 };
+
+    connecting(&w);
+    tcp_end_on_too_big(w.e, w.iss, 600); /* a SYN is not */
+    done(&w);
+    w = (struct world){ .window = 20000 };
+    connected(&w);
+    write_all(&w, 0, 2000);
+    expect(&w, SEG_ACK, 1, 1, MSS);
+    expect(&w, SEG_ACK | SEG_PSH, 1 + MSS, 1, 2000 - MSS);
+    tcp_end_on_too_big(w.e, w.iss + 1, 1400);
+    expect(&w, SEG_ACK, 1, 1, 1360);
+    expect(&w, SEG_ACK | SEG_PSH, 1361, 1, 640);
+    done(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -578,6 +680,7 @@ int main(void)
         cmocka_unit_test(test_window_after_lost_syns),
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_answer_of_an_older_connection),
+        cmocka_unit_test(test_answers_in_a_row),
         cmocka_unit_test(test_both_open),
         cmocka_unit_test(test_answer_before_the_syn),
         cmocka_unit_test(test_data_in_the_answer),
@@ -590,6 +693,9 @@ int main(void)
         cmocka_unit_test(test_first_flight),
         cmocka_unit_test(test_abort),
         cmocka_unit_test(test_not_reopened),
+        cmocka_unit_test(test_unreachable),
+        cmocka_unit_test(test_unreachable_later),
+        cmocka_unit_test(test_too_big),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
