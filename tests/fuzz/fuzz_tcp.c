@@ -1,7 +1,8 @@
-/* Fuzz target of tunnel/tcp.h: a script of segments from a hostile client, with the owner's calls and time in between.
+/* Fuzz target of tunnel/tcp.h: a script of segments from a hostile peer, with the owner's calls and time in between.
  *
- * Input: a byte of options, then steps: a byte that says what happens, and its arguments. Numbers of segments are
- * relative to what the end expects, so that mutations stay where it matters; headers may be changed at any place.
+ * Input: a byte of options, which says too whether the end waits or connects, then steps: a byte that says what
+ * happens, and its arguments. Numbers of segments are relative to what the end expects, so that mutations stay where it
+ * matters; headers may be changed at any place.
  *
  * Every byte of data has six bits that follow from its place and two that the script chooses: what is read must be a
  * byte that stood at that place in some segment. What is sent must be what was written there. Memory stays below its
@@ -27,8 +28,8 @@ enum {
     STEP_TIME,
     STEP_EXPIRE, /* to the next timer */
     STEP_FINISH,
-    STEP_ACCEPT,
-    STEP_REFUSE,
+    STEP_ACCEPT, /* of an end that connects: a SYN-ACK */
+    STEP_REFUSE, /* likewise: an ICMP error */
     STEP_ABORT,
     STEP_TOO_BIG,
     STEP_OUTPUT,
@@ -39,7 +40,7 @@ struct fuzz {
     struct tcp_end *e;
     struct tcp_end_options o;
     instant now;
-    bool v6;
+    bool v6, active;
     uint32_t isn, iss, next, acked; /* of the wire: what the end expects, and what it may hear acknowledged */
     uint64_t written, read;
     unsigned outputs;
@@ -68,15 +69,16 @@ static void look_at(struct fuzz *f, const struct merged *m)
     s = seg_read(pkt, len);
     if (s.flags & SEG_SYN)
         f->iss = s.seq;
-    if (!(s.flags & SEG_RST)) {
+    if (s.flags & SEG_ACK && !(s.flags & SEG_RST))
         f->next = s.ack;
-    }
     for (size_t i = 0; i < s.len; i++) {
         uint32_t at = s.seq - f->iss - 1 + (uint32_t)i;
 
         assert(at < f->written && s.data[i] == sent_byte(at));
     }
-    if ((int32_t)(s.seq + s.len - f->acked) > 0)
+    if (f->active && s.flags == SEG_SYN)
+        f->acked = s.seq;
+    if (!(s.flags & SEG_RST) && (int32_t)(s.seq + s.len - f->acked) > 0)
         f->acked = s.seq + (uint32_t)s.len;
 }
 
@@ -96,16 +98,60 @@ static void output(struct fuzz *f)
     assert(info.read <= info.received && info.acked <= info.written && info.written == f->written);
 }
 
+/* Gives it to the end, and learns from where the peer's bytes count. */
+static void input(struct fuzz *f, const uint8_t *pkt, const struct packet_info *info, uint32_t seq)
+{
+    struct offload owed = { .flags = OFFLOAD_NEEDS_CSUM };
+    enum tcp_end_state state = tcp_end_state(f->e);
+    struct tcp_end_info before, after;
+    enum tcp_end_outcome outcome;
+
+    tcp_end_info(f->e, &before);
+    outcome = tcp_end_input(f->e, pkt, info, &owed, f->now);
+    assert(outcome == TCP_END_TAKEN || !f->active);
+    tcp_end_info(f->e, &after);
+    /* A client that begins anew before it was answered. */
+    if (state == TCP_END_HELD && (info->tcp_flags & (SEG_SYN | SEG_ACK | SEG_RST | SEG_FIN)) == SEG_SYN &&
+        after.dropped == before.dropped)
+        f->isn = seq;
+    if (state == TCP_END_SYN_SENT && tcp_end_state(f->e) == TCP_END_ESTABLISHED) {
+        assert((info->tcp_flags & (SEG_SYN | SEG_ACK | SEG_RST)) == (SEG_SYN | SEG_ACK));
+        assert(get_be32(pkt + info->l4_off + 8) == f->iss + 1);
+        f->isn = seq;
+    }
+}
+
+static void step_synack(struct fuzz *f, struct reader *r)
+{
+    static uint8_t pkt[SEG_HEADERS_MAX];
+    uint8_t options = read_u8(r);
+    struct seg s = { .v6 = f->v6, .flags = SEG_SYN | SEG_ACK };
+    struct packet_info info;
+
+    s.seq = read_u32(r);
+    s.ack = f->iss + (options & 64 ? read_u16(r) : 1);
+    s.window = read_u16(r);
+    s.mss = options & 1 ? read_u16(r) : options & 2 ? 1400 : 0;
+    s.scale = options & 4 ? 1 + read_u8(r) % 16 : 0;
+    s.sack_permitted = options & 8;
+    s.has_ts = options & 16;
+    if (s.has_ts) {
+        s.ts = read_u16(r);
+        s.ts_echo = read_u32(r);
+    }
+    if (options & 32)
+        s.flags ^= read_u8(r);
+    if (packet_parse(pkt, seg_write(&s, pkt), &info) == 0)
+        input(f, pkt, &info, s.seq);
+}
+
 static void step_segment(struct fuzz *f, struct reader *r, bool changed)
 {
     static uint8_t pkt[SEG_HEADERS_MAX + DATA_MAX], data[DATA_MAX];
     uint8_t flags = read_u8(r), options = read_u8(r), bits = (uint8_t)(read_u8(r) & 0xc0);
     struct seg s = { .v6 = f->v6, .flags = flags, .data = data };
-    struct offload owed = { .flags = OFFLOAD_NEEDS_CSUM };
-    struct tcp_end_info before, after;
     struct packet_info info;
     size_t len;
-    bool held;
 
     s.seq = f->next + (uint32_t)(int16_t)read_u16(r) * (options & 1 ? 1u : 65536u);
     s.ack = f->acked + (uint32_t)(int16_t)read_u16(r) * (options & 2 ? 1u : 65536u);
@@ -134,14 +180,17 @@ static void step_segment(struct fuzz *f, struct reader *r, bool changed)
     if (packet_parse(pkt, len, &info) < 0 || !tcp_end_matches(f->e, &info) || info.payload_off != len - s.len ||
         get_be32(pkt + info.l4_off + 4) != s.seq)
         return;
-    tcp_end_info(f->e, &before);
-    held = tcp_end_state(f->e) == TCP_END_HELD;
-    (void)tcp_end_input(f->e, pkt, &info, &owed, f->now);
-    tcp_end_info(f->e, &after);
-    /* A client that begins anew before it was answered. */
-    if (held && (info.tcp_flags & (SEG_SYN | SEG_ACK | SEG_RST | SEG_FIN)) == SEG_SYN &&
-        after.dropped == before.dropped)
-        f->isn = s.seq;
+    input(f, pkt, &info, s.seq);
+}
+
+static void step_unreachable(struct fuzz *f, struct reader *r)
+{
+    uint8_t why = read_u8(r);
+    uint32_t seq = f->iss + (why & 128 ? read_u16(r) : 0);
+    enum tcp_end_state state = tcp_end_state(f->e);
+
+    tcp_end_on_unreachable(f->e, seq, why % TCP_REFUSAL_COUNT);
+    assert(tcp_end_state(f->e) == state || (state == TCP_END_SYN_SENT && seq == f->iss));
 }
 
 static void step_write(struct fuzz *f, size_t len)
@@ -196,6 +245,12 @@ static bool begin(struct fuzz *f, struct reader *r)
     };
     if (packet_parse(pkt, seg_write(&syn, pkt), &info) < 0)
         return false;
+    f->active = (options & 6) == 6;
+    if (f->active) {
+        struct endpoint local = { info.dst, info.dport }, peer = { info.src, info.sport };
+
+        return tcp_end_connect(&f->o, &local, &peer, f->now, &f->e) == 0;
+    }
     return tcp_end_new(&f->o, pkt, &info, f->now, &f->e) == 0;
 }
 
@@ -222,10 +277,16 @@ static void step(struct fuzz *f, struct reader *r, uint8_t what)
         tcp_end_finish(f->e);
         break;
     case STEP_ACCEPT:
-        tcp_end_accept(f->e, f->now);
+        if (f->active)
+            step_synack(f, r);
+        else
+            tcp_end_accept(f->e, f->now);
         break;
     case STEP_REFUSE:
-        tcp_end_refuse(f->e, read_u8(r) % TCP_REFUSAL_COUNT, NULL);
+        if (f->active)
+            step_unreachable(f, r);
+        else
+            tcp_end_refuse(f->e, read_u8(r) % TCP_REFUSAL_COUNT, NULL);
         break;
     case STEP_ABORT:
         tcp_end_abort(f->e);
