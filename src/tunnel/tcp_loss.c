@@ -13,7 +13,8 @@
  *
  * Congestion: RFC 5681 with byte counting as far as an acknowledgement goes (a super-packet is acknowledged as one),
  * growth only while the window is what limits (RFC 7661's test). CUBIC would do the same: at the round trips of a host
- * and its LAN it is in its Reno-friendly region (RFC 9438 4.3).
+ * and its LAN it is in its Reno-friendly region (RFC 9438 4.3). To a server that is far away it would come back sooner
+ * after a loss; an end that connects there is as fast as Reno is, and no less fair.
  *
  * Not done: undoing a reduction that turns out to be needless (RFC 3522, 5682).
  *
