@@ -153,24 +153,23 @@ static void unmark(const struct node *n, uint8_t *pkt)
 }
 
 /* The steering outcome for a packet of this peer, as a target's index; negative: block it. */
-static int steer(struct peer *p, const struct packet_info *info, enum flow_class *ret_class, bool *ret_split)
+static int steer(struct peer *p, const struct packet_info *info, enum flow_class *ret_class,
+                 const struct steer_action **ret_action)
 {
     const struct steer_table *t = p->node->o.agent ? p->steer : p->node->steer;
-    const struct steer_action *action;
+    static const struct steer_action automatic = { .mode = STEER_STRIPE, .klass = STEER_AUTO };
+    const struct steer_action *action = &automatic;
     int rule;
 
-    *ret_split = false;
+    *ret_action = action;
     if (!t) {
-        struct steer_action automatic = { .klass = STEER_AUTO };
-
         *ret_class = steer_classify(&automatic, info) == STEER_INTERACTIVE ? FLOW_INTERACTIVE : FLOW_BULK;
         return 0;
     }
     rule = steer_lookup(t, info, mark_of(p->node, info->dscp), p->node->o.agent);
-    action = steer_action_of(t, rule);
+    *ret_action = action = steer_action_of(t, rule);
     if (action->mode == STEER_BLOCK || action->mode == STEER_BYPASS)
         return -EACCES;
-    *ret_split = action->mode == STEER_SPLIT;
     *ret_class = steer_classify(action, info) == STEER_INTERACTIVE ? FLOW_INTERACTIVE : FLOW_BULK;
     return rule + 1;
 }
@@ -183,9 +182,9 @@ int inner_steer_back(struct peer *p, const struct channel_open *q, enum flow_cla
                                       .dst = q->from.addr,
                                       .sport = q->to.port,
                                       .dport = q->from.port };
-    bool split;
+    const struct steer_action *action;
 
-    return steer(p, &info, ret_class, &split);
+    return steer(p, &info, ret_class, &action);
 }
 
 /* The outer ECN is the inner one (RFC 6040 section 4.1), and so is the DSCP (RFC 2983 section 3.1). */
@@ -250,7 +249,8 @@ static void to_peer(struct peer *p, const uint8_t *pkt, size_t len, const struct
     const uint8_t *tail;
     uint64_t hash;
     size_t tail_len, fits;
-    bool borrow, split;
+    const struct steer_action *action;
+    bool borrow;
     int target, one;
 
     if (!p->session) {
@@ -259,13 +259,13 @@ static void to_peer(struct peer *p, const uint8_t *pkt, size_t len, const struct
     }
     if (split_on_packet(p, pkt, info, offload, now))
         return;
-    target = steer(p, info, &c, &split);
+    target = steer(p, info, &c, &action);
     if (target < 0) {
         n->drops[NODE_DROP_BLOCKED]++;
         refuse(n, pkt, info, now);
         return;
     }
-    if (split && !n->o.agent && split_begin(p, pkt, info, offload, target, c, now))
+    if (action->mode == STEER_SPLIT && split_begin(p, action, pkt, info, offload, target, now))
         return;
     if (segment_init(&seg, pkt, len, offload) < 0) {
         n->drops[NODE_DROP_INNER_BAD]++;
@@ -488,7 +488,7 @@ bool node_pop_inner(struct node *n, struct merged *ret, instant now)
     return merge_pop(n->merge, ret);
 }
 
-void node_explain(struct node *n, const struct packet_info *info, struct node_why *ret)
+void node_explain(struct node *n, const struct packet_info *info, struct node_why *ret, instant now)
 {
     const struct steer_table *t;
     struct peer *p = inner_route(n, &info->dst);
@@ -503,6 +503,7 @@ void node_explain(struct node *n, const struct packet_info *info, struct node_wh
     ret->rule = steer_lookup(t, info, 0, n->o.agent);
     ret->action = *steer_action_of(t, ret->rule);
     ret->klass = steer_classify(&ret->action, info);
+    ret->lane = (uint8_t)split_lane(p, &ret->action, info, now);
     if (p->session)
         ret->slots = session_explain(p->session, (uint16_t)(ret->rule + 1), &ret->first);
 }

@@ -174,9 +174,11 @@ bool inner_mark(struct pbuf *b); /* congestion, to a packet that waits; false: i
 /* True: the packet, from or for the inside of this node, is of such a connection and was taken. */
 bool split_on_packet(struct peer *p, const uint8_t *pkt, const struct packet_info *info, const struct offload *offload,
                      instant now);
-/* The same of one whose rule says split: true if a connection begins with it. */
-bool split_begin(struct peer *p, const uint8_t *pkt, const struct packet_info *info, const struct offload *offload,
-                 int target, enum flow_class class, instant now);
+/* True: a connection begins with this packet, which is split (split_lane), and it was taken. */
+bool split_begin(struct peer *p, const struct steer_action *action, const uint8_t *pkt, const struct packet_info *info,
+                 const struct offload *offload, int target, instant now);
+enum node_lane split_lane(const struct peer *p, const struct steer_action *a, const struct packet_info *info,
+                          instant now);
 void splits_pump(struct peer *p, instant now);                    /* what came by channels */
 bool splits_pop(struct node *n, struct merged *ret, instant now); /* packets for the inside */
 instant splits_next_expiry(const struct node *n);

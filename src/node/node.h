@@ -239,6 +239,17 @@ bool node_pop_event(struct node *n, struct node_event *ret);
 instant node_next_expiry(const struct node *n, instant now);
 void node_on_expiry(struct node *n, instant now);
 
+/* How a connection that begins now would go. */
+enum node_lane {
+    NODE_LANE_PACKETS,     /* its rule says so */
+    NODE_LANE_SPLIT,       /* ended here, and opened again at the agent */
+    NODE_LANE_NOT_TCP,     /* its rule says split; it goes as packets, since ... */
+    NODE_LANE_NO_CHANNELS, /* ... the other end does not know channels, or there is no session */
+    NODE_LANE_NO_ROOM,     /* ... the other end said so lately, or there are too many here */
+    NODE_LANE_AGENT,       /* ... connections that servers behind the agent begin are not split */
+    NODE_LANE_COUNT
+};
+
 /* Which rule and paths a packet with these fields takes. */
 struct node_why {
     int peer; /* -1: none */
@@ -246,9 +257,10 @@ struct node_why {
     struct steer_action action;
     enum steer_class klass;
     uint8_t slots;
-    int first; /* slot of the first choice, or -1 */
+    int first;    /* slot of the first choice, or -1 */
+    uint8_t lane; /* enum node_lane */
 };
-void node_explain(struct node *n, const struct packet_info *info, struct node_why *ret);
+void node_explain(struct node *n, const struct packet_info *info, struct node_why *ret, instant now);
 
 /* The end: a node tells its agents, by what node_output gives next. (An agent that stops is about to come back.) */
 void node_close(struct node *n);

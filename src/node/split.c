@@ -80,12 +80,9 @@ static uint64_t key_of(const struct node *n, const struct endpoint *local, const
     return siphash13(n->hash_key, buf, sizeof(buf));
 }
 
-static struct split *find(const struct node *n, const struct packet_info *info)
+static struct split *find(const struct node *n, const struct endpoint *local, const struct endpoint *peer)
 {
-    const struct endpoint local = { info->dst, info->dport }, peer = { info->src, info->sport };
-    struct split *x = map64_get(&n->splits->by_flow, key_of(n, &local, &peer));
-
-    return x && tcp_end_matches(x->end, info) ? x : NULL;
+    return map64_get(&n->splits->by_flow, key_of(n, local, peer));
 }
 
 static struct tcp_end_options options(const struct node *n, bool active)
@@ -318,8 +315,26 @@ static void serve(struct split *x, instant now)
 
 /* --- opening --- */
 
-bool split_begin(struct peer *p, const uint8_t *pkt, const struct packet_info *info, const struct offload *offload,
-                 int target, enum flow_class class, instant now)
+enum node_lane split_lane(const struct peer *p, const struct steer_action *a, const struct packet_info *info,
+                          instant now)
+{
+    const struct splits *t = p->node->splits;
+
+    if (a->mode != STEER_SPLIT)
+        return NODE_LANE_PACKETS;
+    if (p->node->o.agent)
+        return NODE_LANE_AGENT;
+    if (info->proto != PROTO_TCP)
+        return NODE_LANE_NOT_TCP;
+    if (!p->session || !session_has_channels(p->session))
+        return NODE_LANE_NO_CHANNELS;
+    if (now < p->split_not_before || (t && t->info.count >= SPLITS_MAX))
+        return NODE_LANE_NO_ROOM;
+    return NODE_LANE_SPLIT;
+}
+
+bool split_begin(struct peer *p, const struct steer_action *action, const uint8_t *pkt, const struct packet_info *info,
+                 const struct offload *offload, int target, instant now)
 {
     const struct endpoint from = { info->src, info->sport }, to = { info->dst, info->dport };
     struct node *n = p->node;
@@ -327,9 +342,9 @@ bool split_begin(struct peer *p, const uint8_t *pkt, const struct packet_info *i
     struct tcp_end *end;
     struct channel *c;
 
-    if (info->proto != PROTO_TCP || (info->tcp_flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) != TCP_SYN ||
-        now < p->split_not_before || !session_has_channels(p->session) || !make(n) ||
-        n->splits->info.count >= SPLITS_MAX || !tcp_checksum_right(pkt, info, offload))
+    if (split_lane(p, action, info, now) != NODE_LANE_SPLIT ||
+        (info->tcp_flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) != TCP_SYN || !make(n) ||
+        !tcp_checksum_right(pkt, info, offload))
         return false;
     o = options(n, false);
     if (tcp_end_new(&o, pkt, info, now, &end) < 0)
@@ -338,7 +353,8 @@ bool split_begin(struct peer *p, const uint8_t *pkt, const struct packet_info *i
         tcp_end_free(end);
         return false;
     }
-    channel_steer(c, (uint16_t)target, class);
+    channel_steer(c, (uint16_t)target,
+                  steer_classify(action, info) == STEER_INTERACTIVE ? FLOW_INTERACTIVE : FLOW_BULK);
     if (!add(p, end, c, false)) {
         channel_free(c);
         tcp_end_free(end);
@@ -354,7 +370,7 @@ static enum channel_refusal may_open(struct peer *p, const struct channel_open *
     struct node *n = p->node;
     const struct endpoint *local = &q->from, *server = &q->to;
 
-    if (!make(n) || n->splits->info.count >= SPLITS_MAX || map64_get(&n->splits->by_flow, key_of(n, local, server)))
+    if (!make(n) || n->splits->info.count >= SPLITS_MAX || find(n, local, server))
         return CHANNEL_REFUSED_BUSY;
     if (!inner_source_allowed(p, &local->addr)) {
         n->drops[NODE_DROP_INNER_SOURCE]++;
@@ -411,22 +427,48 @@ void splits_pump(struct peer *p, instant now)
 
 /* --- packets and time --- */
 
-bool split_on_packet(struct peer *p, const uint8_t *pkt, const struct packet_info *info, const struct offload *offload,
-                     instant now)
+static bool on_segment(struct split *x, const uint8_t *pkt, const struct packet_info *info,
+                       const struct offload *offload, instant now)
 {
-    struct node *n = p->node;
-    struct split *x;
-
-    if (!n->splits || n->splits->info.count == 0 || info->proto != PROTO_TCP)
-        return false;
-    x = find(n, info);
-    if (!x || x->peer != p)
+    if (!tcp_end_matches(x->end, info))
         return false;
     if (tcp_end_input(x->end, pkt, info, offload, now) == TCP_END_REOPENED) {
         destroy(x);
         return false;
     }
     serve(x, now);
+    return true;
+}
+
+static void on_icmp(struct split *x, const struct tcp_icmp *said, instant now)
+{
+    if (said->too_big)
+        tcp_end_on_too_big(x->end, said->seq, said->mtu);
+    else
+        tcp_end_on_unreachable(x->end, said->seq, said->why);
+    serve(x, now);
+}
+
+bool split_on_packet(struct peer *p, const uint8_t *pkt, const struct packet_info *info, const struct offload *offload,
+                     instant now)
+{
+    const struct endpoint local = { info->dst, info->dport }, peer = { info->src, info->sport };
+    struct node *n = p->node;
+    struct tcp_icmp said;
+    struct split *x;
+
+    if (!n->splits || n->splits->info.count == 0)
+        return false;
+    if (info->proto == PROTO_TCP) {
+        x = find(n, &local, &peer);
+        return x && x->peer == p && on_segment(x, pkt, info, offload, now);
+    }
+    if ((info->proto != PROTO_ICMP && info->proto != PROTO_ICMPV6) || !tcp_icmp_parse(pkt, info, &said))
+        return false;
+    x = find(n, &said.local, &said.peer);
+    if (!x || x->peer != p)
+        return false;
+    on_icmp(x, &said, now);
     return true;
 }
 

@@ -190,25 +190,37 @@ static json_t *status_json(struct daemon *d, instant now)
 {
     uint64_t drops[NODE_DROP_COUNT] = { 0 };
     struct worker_counts all = sum(d);
+    struct node_split_info split = { 0 };
     size_t pool_used = 0;
-    json_t *peers = json_array();
+    json_t *peers = json_array(), *o;
 
     for (size_t i = 0; i < node_peers_count(daemon_node(d)); i++)
         json_array_append_new(peers, peer_json(d, (unsigned)i, now));
     for (unsigned w = 0; w < d->workers_count; w++) {
         uint64_t of_one[NODE_DROP_COUNT];
+        struct node_split_info split_of_one;
 
         node_drops(d->workers[w].node, of_one);
         for (unsigned i = 0; i < NODE_DROP_COUNT; i++)
             drops[i] += of_one[i];
+        node_split_info(d->workers[w].node, &split_of_one);
+        split.count += split_of_one.count;
+        split.begun += split_of_one.begun;
+        split.refused += split_of_one.refused;
+        split.bytes += split_of_one.bytes;
         pool_used += node_pool_used(d->workers[w].node);
     }
-    return json_pack("{s:b, s:s, s:s, s:s, s:i, s:f, s:o, s:o, s:o, s:o, s:{s:I, s:I, s:I}}", "ok", true, "name",
-                     d->config->name, "role", d->config->role == CONFIG_AGENT ? "agent" : "node", "version",
-                     HAWSER_VERSION, "pid", (int)getpid(), "uptime_s", (double)(now - d->started) / SEC, "tun",
-                     tun_json(d), "workers", workers_json(d), "peers", peers, "drops",
-                     drops_json(drops, NODE_DROP_COUNT, node_name), "outside", "tx_failed", (json_int_t)all.tx_failed,
-                     "tx_would_block", (json_int_t)all.tx_would_block, "pool_used", (json_int_t)pool_used);
+    o = json_pack("{s:b, s:s, s:s, s:s, s:i, s:f, s:o, s:o, s:o, s:o, s:{s:I, s:I, s:I}}", "ok", true, "name",
+                  d->config->name, "role", d->config->role == CONFIG_AGENT ? "agent" : "node", "version",
+                  HAWSER_VERSION, "pid", (int)getpid(), "uptime_s", (double)(now - d->started) / SEC, "tun",
+                  tun_json(d), "workers", workers_json(d), "peers", peers, "drops",
+                  drops_json(drops, NODE_DROP_COUNT, node_name), "outside", "tx_failed", (json_int_t)all.tx_failed,
+                  "tx_would_block", (json_int_t)all.tx_would_block, "pool_used", (json_int_t)pool_used);
+    json_object_set_new(o, "split",
+                        json_pack("{s:I, s:I, s:I, s:I}", "connections", (json_int_t)split.count, "begun",
+                                  (json_int_t)split.begun, "refused", (json_int_t)split.refused, "bytes",
+                                  (json_int_t)split.bytes));
+    return o;
 }
 
 static json_t *failure(const char *text)
@@ -225,7 +237,15 @@ static json_t *why_json(struct daemon *d, const json_t *q, instant now)
     struct session_path_info path;
     struct session *s;
     struct node *n = daemon_node(d);
-    char rule[STEER_TEXT_MAX], reason[160];
+    char rule[STEER_TEXT_MAX], reason[240];
+    static const char *const lanes[NODE_LANE_COUNT] = {
+        [NODE_LANE_PACKETS] = "",
+        [NODE_LANE_SPLIT] = "split: ended here and opened again at the agent; reset if either starts anew; ",
+        [NODE_LANE_NOT_TCP] = "packets, since it is not TCP; ",
+        [NODE_LANE_NO_CHANNELS] = "packets, since the agent takes no connections now; ",
+        [NODE_LANE_NO_ROOM] = "packets, since there is no room for another connection; ",
+        [NODE_LANE_AGENT] = "packets, since it begins at the agent; ",
+    };
     json_t *paths = json_array(), *o;
 
     if (!dst || addr_parse(dst, &info.dst) < 0) {
@@ -238,10 +258,10 @@ static json_t *why_json(struct daemon *d, const json_t *q, instant now)
     info.total_len = 1400;
     info.src = info.dst; /* an agent's table is asked mirrored */
     info.sport = info.dport;
-    node_explain(n, &info, &w); /* finds the peer; again where its session is */
+    node_explain(n, &info, &w, now); /* finds the peer; again where its session is */
     if (w.peer >= 0)
         n = daemon_node_of(d, (unsigned)w.peer);
-    node_explain(n, &info, &w);
+    node_explain(n, &info, &w, now);
     s = w.peer >= 0 ? node_peer_session(n, (unsigned)w.peer) : NULL;
     for (unsigned i = 0; s && i < SESSION_SLOTS; i++) {
         if (!(w.slots & 1u << i))
@@ -251,7 +271,7 @@ static json_t *why_json(struct daemon *d, const json_t *q, instant now)
                                                path_state_name(path.metrics.state), "first", (int)i == w.first,
                                                "srtt_ms", ms(path.metrics.srtt)));
     }
-    snprintf(reason, sizeof(reason), "%s%s", steer_class_name(w.klass),
+    snprintf(reason, sizeof(reason), "%s%s%s", lanes[w.lane], steer_class_name(w.klass),
              w.peer < 0                 ? ", no peer has that destination"
              : !s                       ? ", no session yet"
              : w.slots == 0             ? ", no path is usable: packets wait"

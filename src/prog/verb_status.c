@@ -138,8 +138,9 @@ static void print_peer(const json_t *peer)
 
 static void print_status(const json_t *doc)
 {
-    const json_t *tun = json_object_get(doc, "tun"), *peers = json_object_get(doc, "peers"), *count;
-    char uptime[UNIT_STRLEN];
+    const json_t *tun = json_object_get(doc, "tun"), *peers = json_object_get(doc, "peers"),
+                 *split = json_object_get(doc, "split"), *count;
+    char uptime[UNIT_STRLEN], bytes[UNIT_STRLEN];
     const char *cause, *before = "\ndropped: ";
 
     printf("%s  %s  up %s  pid %" PRId64 "  version %s\n", json_text(doc, "name"), json_text(doc, "role"),
@@ -152,6 +153,10 @@ static void print_status(const json_t *doc)
         print_list("  offloads ", json_object_get(tun, "offloads"));
         putchar('\n');
     }
+    if (json_number(split, "begun") > 0)
+        printf("split %" PRId64 " connections now, %" PRId64 " since the start, %" PRId64 " refused  %s\n",
+               (int64_t)json_number(split, "connections"), (int64_t)json_number(split, "begun"),
+               (int64_t)json_number(split, "refused"), bytes_format((uint64_t)json_number(split, "bytes"), bytes));
     for (size_t i = 0; i < json_array_size(peers); i++)
         print_peer(json_array_get(peers, i));
     json_object_foreach(json_object_get(doc, "drops"), cause, count)

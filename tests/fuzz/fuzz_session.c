@@ -228,7 +228,7 @@ static void ask(struct world *w, unsigned end, const uint8_t *bytes, size_t len)
     if (node_peer_config(n, 0, &config))
         assert(config.addresses_count <= CONFIG_ADDRESSES_MAX);
     if (packet_parse(bytes, len, &inner) == 0)
-        node_explain(n, &inner, &why);
+        node_explain(n, &inner, &why, w->now);
 }
 
 static void own(struct world *w, unsigned end, uint32_t link, const uint8_t *bytes, size_t len)
