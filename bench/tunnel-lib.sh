@@ -1,8 +1,8 @@
 # shellcheck shell=bash
-# bench/tunnel-lib.sh - one path that is not shaped, and seven ways over it, all up at once. Source it, then lab_init.
+# bench/tunnel-lib.sh - one path that is not shaped, and eight ways over it, all up at once. Source it, then lab_init.
 #
 #   client:eth0 ---------------- agent:eth0    agent:eth1 ---------------- server:eth0
-#   198.51.100.1/30  veth  198.51.100.2/30     192.0.2.1/26     veth       192.0.2.10 to .16 /26
+#   198.51.100.1/30  veth  198.51.100.2/30     192.0.2.1/26     veth       192.0.2.10 to .17 /26
 #
 #   way            server      client          agent           port    sealed with
 #   plain          .10                                                 nothing: the veth itself
@@ -12,6 +12,7 @@
 #   openvpn        .14         203.0.113.18    203.0.113.17    51814   AES-256-GCM
 #   fastd          .15         203.0.113.22    203.0.113.21    51815   aes128-ctr+umac: the fastest of its methods
 #   tinc           .16         203.0.113.26    203.0.113.25    51816   AES-128-CBC, SHA-1: cheaper than its defaults
+#   split          .17         as hawser, whose rule for that server says split (tunnel-path.sh alone)
 #
 # Which way a packet takes is decided by the server's address, so that ways can take turns packet by packet. The inner
 # MTU is 1400 for all, and a TUN's queue 1000 packets (OpenVPN's manual names it; 500 is the kernel's). The peers are those of Debian 12, each tuned as far as its manual goes: large socket buffers
@@ -30,9 +31,9 @@ SOCKET_BYTES=4194304
 WAYS=(plain bare hawser)
 PEERS=()
 declare -A SERVER=([plain]=192.0.2.10 [bare]=192.0.2.11 [hawser]=192.0.2.12 [wireguard_go]=192.0.2.13
-    [openvpn]=192.0.2.14 [fastd]=192.0.2.15 [tinc]=192.0.2.16)
+    [openvpn]=192.0.2.14 [fastd]=192.0.2.15 [tinc]=192.0.2.16 [split]=192.0.2.17)
 # The client's interface of each way. WireGuard's names are those of sockets in /run/wireguard, which all hosts share.
-declare -A DEVICE=([plain]=eth0 [bare]=bare0 [hawser]=hawser0 [wireguard_go]=c$$ [openvpn]=openvpn0 [fastd]=fastd0 [tinc]=tinc0)
+declare -A DEVICE=([plain]=eth0 [bare]=bare0 [hawser]=hawser0 [wireguard_go]=c$$ [openvpn]=openvpn0 [fastd]=fastd0 [tinc]=tinc0 [split]=hawser0)
 
 tunnel_net() {
     local n
@@ -41,7 +42,7 @@ tunnel_net() {
     host server
     wire client:eth0 agent:eth0 198.51.100.1/30 198.51.100.2/30
     wire agent:eth1 server:eth0 192.0.2.1/26 192.0.2.10/26
-    for n in 11 12 13 14 15 16; do lab__addr server eth0 192.0.2.$n/26; done
+    for n in 11 12 13 14 15 16 17; do lab__addr server eth0 192.0.2.$n/26; done
     default_route client 198.51.100.2
     default_route server 192.0.2.1
     # Packets of a measurement that come by the veth itself.
@@ -61,11 +62,13 @@ tunnel_route() { # WAY
 
 hawser_start() { # OFFLOAD
     local h
-    NODE_LINES=("Routes = ${SERVER[hawser]}/32" "Offload = $1") AGENT_LINES=("Offload = $1")
+    NODE_LINES=("Routes = ${SERVER[hawser]}/32, ${SERVER[split]}/32" "Offload = $1" "Rule = ${SERVER[split]}/32 mode split")
+    AGENT_LINES=("Offload = $1")
     pair_config client agent 198.51.100.2:51820 203.0.113.1/30 203.0.113.2/32 eth0
     pair_start client agent eth0
     for h in client agent; do ip -n "$(lab__ns $h)" link set dev hawser0 txqueuelen 1000; done
     tunnel_route hawser
+    tunnel_route split
 }
 
 bare_start() { # OFFLOAD
@@ -237,7 +240,7 @@ tunnel_spent() {
     local name names=("$1-client" "$1-agent") pid stat all=0 hz
     case $1 in
     plain) return ;;
-    hawser) names=(hawserd-client hawserd-agent) ;;
+    hawser | split) names=(hawserd-client hawserd-agent) ;;
     wireguard_go) names=("c$$" "a$$") ;;
     esac
     hz=$(getconf CLK_TCK)

@@ -44,6 +44,7 @@ if [[ $CONDITION == no-udp-gso ]]; then
     done
 fi
 tunnel_start "$OFFLOAD"
+WAYS+=(split)
 bg server iperf3 iperf3 -s -J -i 0.5
 wait_for 5 "iperf3 listens" listening server tcp 5201
 for ((i = 0; i < ROUNDS; i++)); do

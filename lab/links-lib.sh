@@ -8,7 +8,8 @@
 #   hawser0 203.0.113.2 . . . . . . . . . . . . . . . . . . . . . . . . . . . . . 203.0.113.1
 #
 # == as links_net is told. What an address of the agent's means, in the node's and so in the agent's table:
-#   192.0.2.10 striped    192.0.2.11 by l1    192.0.2.12 by l2    192.0.2.13 split
+#   192.0.2.10 striped    192.0.2.11 by l1           192.0.2.12 by l2
+#   192.0.2.13 split      192.0.2.14 split, by l1    192.0.2.15 split, by l2
 # MPTCP goes to 198.51.100.10 and is told of 10.2.0.2 as a second address (links_mptcp); a connection over one link is
 # one from or to that link's address.
 #
@@ -42,10 +43,8 @@ links_net() {
         default_route node 10.$i.0.1 l$i $((i * 100))
         ip -n "$(lab__ns node)" route add default via 10.$i.0.1 dev l$i table 10$i || lab_fail "table 10$i"
         ip -n "$(lab__ns node)" rule add from 10.$i.0.2 table 10$i || lab_fail "rule of 10.$i.0.2"
-        lab__addr agent lo 192.0.2.1$i/32
     done
-    lab__addr agent lo 192.0.2.10/32
-    lab__addr agent lo 192.0.2.13/32
+    for i in 10 11 12 13 14 15; do lab__addr agent lo 192.0.2.$i/32; done
     wire core:agent agent:eth0 198.51.100.9/29 $LINKS_AGENT/29
     offload_off core:agent agent:eth0
     default_route agent 198.51.100.9
@@ -79,7 +78,9 @@ links_config() {
     NODE_LINES=('Routes = 192.0.2.0/24' 'Mode = stripe'
         'Rule = 192.0.2.11/32 via l1 mode active-standby'
         'Rule = 192.0.2.12/32 via l2 mode active-standby'
-        'Rule = 192.0.2.13/32 mode split')
+        'Rule = 192.0.2.13/32 mode split'
+        'Rule = 192.0.2.14/32 via l1 mode split'
+        'Rule = 192.0.2.15/32 via l2 mode split')
     pair_config node agent $LINKS_AGENT:51820 203.0.113.1/24 $LINKS_HOME/32 l1 l2
 }
 
@@ -142,6 +143,7 @@ links_flow() {
         [[ $over == both ]] || far=192.0.2.1$over
     elif [[ $system == split ]]; then
         near=$LINKS_HOME far=192.0.2.13
+        [[ $over == both ]] || far=192.0.2.1$((over + 3))
     else
         near=10.1.0.2 far=$LINKS_AGENT args=(--mptcp)
         [[ $over == both ]] || near=10.$over.0.2
@@ -195,7 +197,7 @@ links_both() {
 # takes half the time; sets EACH (Mbit/s of either).
 links_each() {
     local i
-    [[ $1 == hawser ]] || links_mptcp "$2" each || lab_fail "ip mptcp"
+    [[ $1 != mptcp ]] || links_mptcp "$2" each || lab_fail "ip mptcp"
     for i in 1 2; do links_flow "$1" "$2" $i "$3" "$4" flow$i; done
     for i in 1 2; do links_flow_end flow$i; done
     # shellcheck disable=SC2034 # for those that source this

@@ -1,0 +1,41 @@
+# shellcheck shell=bash
+# bench/session.sh - sessions: connections that are split, over links of any difference, beside the kernel's MPTCP. Sourced
+# by bench/run.sh.
+#
+# A share is of the sum of what a split connection gets of each link alone in the same round; `of MPTCP's` is the quotient
+# of two such shares. BENCH_PARTS="split" runs only that; what is not here yet of sessions is not measured.
+
+bench_session_split() { # CASE WORDS SHARE
+    scenario_of "session-split-$1" "$BENCH_RUNS/session-split-$1.json" "$BENCH_TOP/bench/tunnel-links.sh" "$1" 3 - emu up split cubic
+    row "split, $2: of both alone" split_cubic_share % '>=' "$3" 3 split_cubic_share_worst \
+        mptcp_cubic_share split_cubic_both split_cubic_first split_cubic_second split_cubic_nominal mptcp_cubic_nominal mptcp_cubic_both
+    row "split, $2: of the better one" split_cubic_better x '>=' .95 3
+    if jq -e '.results | has("of_mptcp_cubic")' "$BENCH_JSON" >/dev/null; then
+        row "split, $2: share of MPTCP's" of_mptcp_cubic x '>=' .98 3 of_mptcp_cubic_worst
+    else
+        row "split, $2: share of MPTCP's" of_mptcp_cubic x - - 3
+    fi
+    scenario_end
+}
+
+# 95 % where at most .5 % is lost and the longer round trip is at most three times the shorter, else 90 %.
+for part in ${BENCH_PARTS:-split}; do
+    case $part in
+    split)
+        bench_session_split 1 "10+10" 95
+        bench_session_split 2 "10@1+10@25" 90
+        bench_session_split 3 "10+3" 95
+        bench_session_split 4 "10@1+3@25" 90
+        bench_session_split 5 "10@25+3@1" 90
+        bench_session_split 6 "30@1+10@50" 90
+        bench_session_split 7 "30@50+10@1" 90
+        bench_session_split A "15@15+3.6@50" 90
+        bench_session_split F "50@20+50@120" 90
+        bench_session_split G "100@20+10@20" 95
+        bench_session_split H "300@8+30@40" 90
+        bench_session_split W "WiFi+LTE" 90
+        bench_session_split S "LTE+LEO" 90
+        ;;
+    *) "bench_session_$part" ;;
+    esac
+done
