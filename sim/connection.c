@@ -123,7 +123,7 @@ static bool inner(void *ctx, struct world_end *e, const uint8_t *pkt, size_t len
     struct packet_info info;
     instant now = e->world->now;
 
-    if ((e != c->agent && e != c->node) || packet_parse(pkt, len, &info) < 0 ||
+    if (c->stopped || (e != c->agent && e != c->node) || packet_parse(pkt, len, &info) < 0 ||
         !is_of(&info, &c->at[!side], &c->at[side]))
         return false;
     if (side == SERVER && (info.tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN) {
@@ -164,6 +164,12 @@ struct connection *connection_new(struct world_end *node, struct world_end *agen
     world_source_init(w, &c->source, fire);
     world_schedule(w, &c->source, w->now);
     return c;
+}
+
+void connection_stop(struct connection *c)
+{
+    c->stopped = true;
+    world_schedule(c->node->world, &c->source, INSTANT_NEVER);
 }
 
 void connection_free(struct connection *c)

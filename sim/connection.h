@@ -25,8 +25,9 @@ struct connection {
     struct endpoint at[2];          /* client, server */
     struct connection_side side[2]; /* client, server */
     bool refuses;                   /* the server */
-    bool silent;                    /* the server answers nothing */
-    unsigned syns;                  /* that came to the server */
+    bool stopped;
+    bool silent;   /* the server answers nothing */
+    unsigned syns; /* that came to the server */
     instant connected_at, done_at;
 };
 
@@ -34,6 +35,8 @@ struct connection {
  * at a byte that is wrong. */
 struct connection *connection_new(struct world_end *node, struct world_end *agent, uint16_t client_port, uint64_t up,
                                   uint64_t down);
+/* Its packets are nobody's from now on. */
+void connection_stop(struct connection *c);
 void connection_free(struct connection *c);
 /* Both directions ended, or either end has an error: for world_run_until. */
 bool connection_done(void *c);

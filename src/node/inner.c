@@ -174,14 +174,17 @@ static int steer(struct peer *p, const struct packet_info *info, enum flow_class
     return rule + 1;
 }
 
-int inner_steer_back(struct peer *p, const struct channel_open *q, enum flow_class *ret_class)
+int inner_steer(struct peer *p, const struct channel_open *q, uint8_t dscp, enum flow_class *ret_class)
 {
-    const struct packet_info info = { .family = q->to.addr.family,
+    bool agent = p->node->o.agent;
+    const struct endpoint *src = agent ? &q->to : &q->from, *dst = agent ? &q->from : &q->to;
+    const struct packet_info info = { .family = src->addr.family,
                                       .proto = PROTO_TCP,
-                                      .src = q->to.addr,
-                                      .dst = q->from.addr,
-                                      .sport = q->to.port,
-                                      .dport = q->from.port };
+                                      .dscp = dscp,
+                                      .src = src->addr,
+                                      .dst = dst->addr,
+                                      .sport = src->port,
+                                      .dport = dst->port };
     const struct steer_action *action;
 
     return steer(p, &info, ret_class, &action);

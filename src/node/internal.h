@@ -166,8 +166,8 @@ void inner_on_packet(struct node *n, const uint8_t *pkt, size_t len, const struc
                      instant now);
 bool inner_source_allowed(const struct peer *p, const struct addr *src);
 bool inner_destination_allowed(const struct peer *p, const struct addr *dst);
-/* Agent: the target of what a server answers to such a request; negative: it is blocked. */
-int inner_steer_back(struct peer *p, const struct channel_open *q, enum flow_class *ret_class);
+/* The target of what this end sends of such a connection; negative: it is blocked. dscp: of its packets here. */
+int inner_steer(struct peer *p, const struct channel_open *q, uint8_t dscp, enum flow_class *ret_class);
 bool inner_mark(struct pbuf *b); /* congestion, to a packet that waits; false: it cannot hear of it */
 
 /* split.c */
@@ -179,6 +179,7 @@ bool split_begin(struct peer *p, const struct steer_action *action, const uint8_
                  const struct offload *offload, int target, instant now);
 enum node_lane split_lane(const struct peer *p, const struct steer_action *a, const struct packet_info *info,
                           instant now);
+void splits_retarget(struct peer *p);                             /* the table is another */
 void splits_pump(struct peer *p, instant now);                    /* what came by channels */
 bool splits_pop(struct node *n, struct merged *ret, instant now); /* packets for the inside */
 instant splits_next_expiry(const struct node *n);

@@ -91,6 +91,7 @@ void node_set_steer(struct node *n, const struct steer_table *t, instant now)
     *n->steer = *t;
     for (size_t i = 0; i < n->peers_count; i++) {
         roles_retarget(n->peers[i]);
+        splits_retarget(n->peers[i]);
         peer_touch(n->peers[i]);
         if (n->peers[i]->session && session_is_up(n->peers[i]->session) && !n->o.agent)
             send_table(n->peers[i], now);
@@ -153,6 +154,7 @@ static int apply_table(struct peer *p, instant now)
         free(p->steer);
         p->steer = t;
         roles_retarget(p);
+        splits_retarget(p);
         node_event(p->node, NODE_STEER_SET, p, 0, true, 0);
     } else {
         free(t);

@@ -37,6 +37,7 @@ struct split {
     uint64_t key;
     struct tcp_end *end;
     struct channel *channel; /* NULL: over; the end says its last words */
+    uint8_t dscp;            /* of the packet that began it: a mark may stand in it */
     bool active;             /* we opened the connection: the other side of the channel has the application */
 };
 
@@ -341,6 +342,7 @@ bool split_begin(struct peer *p, const struct steer_action *action, const uint8_
     struct tcp_end_options o;
     struct tcp_end *end;
     struct channel *c;
+    struct split *x;
 
     if (split_lane(p, action, info, now) != NODE_LANE_SPLIT ||
         (info->tcp_flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) != TCP_SYN || !make(n) ||
@@ -355,13 +357,46 @@ bool split_begin(struct peer *p, const struct steer_action *action, const uint8_
     }
     channel_steer(c, (uint16_t)target,
                   steer_classify(action, info) == STEER_INTERACTIVE ? FLOW_INTERACTIVE : FLOW_BULK);
-    if (!add(p, end, c, false)) {
+    x = add(p, end, c, false);
+    if (!x) {
         channel_free(c);
         tcp_end_free(end);
         return false;
     }
+    x->dscp = info->dscp;
     peer_touch(p);
     return true;
+}
+
+/* A channel goes where the rule says that its packets would; one that is blocked by now has no use for paths. */
+static void retarget(struct split *x)
+{
+    enum flow_class class;
+    int target = inner_steer(x->peer, channel_request(x->channel), x->dscp, &class);
+
+    if (target >= 0)
+        channel_steer(x->channel, (uint16_t)target, class);
+    else
+        channel_reset(x->channel);
+}
+
+void splits_retarget(struct peer *p)
+{
+    struct splits *t = p->node->splits;
+
+    if (!t)
+        return;
+    LIST_FOREACH (x, &t->all, struct split, all) {
+        if (x->peer == p && x->channel)
+            retarget(x);
+    }
+}
+
+static bool is_over(const struct split *x)
+{
+    enum tcp_end_state s = tcp_end_state(x->end);
+
+    return !x->channel && (s == TCP_END_TIME_WAIT || s == TCP_END_CLOSED);
 }
 
 /* CHANNEL_ACCEPTED: the connection may be tried. */
@@ -369,9 +404,8 @@ static enum channel_refusal may_open(struct peer *p, const struct channel_open *
 {
     struct node *n = p->node;
     const struct endpoint *local = &q->from, *server = &q->to;
+    struct split *old;
 
-    if (!make(n) || n->splits->info.count >= SPLITS_MAX || find(n, local, server))
-        return CHANNEL_REFUSED_BUSY;
     if (!inner_source_allowed(p, &local->addr)) {
         n->drops[NODE_DROP_INNER_SOURCE]++;
         return CHANNEL_REFUSED_PROHIBITED;
@@ -380,36 +414,48 @@ static enum channel_refusal may_open(struct peer *p, const struct channel_open *
         n->drops[NODE_DROP_INNER_DEST]++;
         return CHANNEL_REFUSED_PROHIBITED;
     }
+    if (!make(n))
+        return CHANNEL_REFUSED_BUSY;
+    old = find(n, local, server);
+    if (old && is_over(old))
+        destroy(old); /* its application begins anew, so it is in TIME_WAIT no longer */
+    else if (old)
+        return CHANNEL_REFUSED; /* packets would meet the old one */
+    return n->splits->info.count < SPLITS_MAX ? CHANNEL_ACCEPTED : CHANNEL_REFUSED_BUSY;
+}
+
+static enum channel_refusal open_end(struct peer *p, struct channel *c, instant now)
+{
+    const struct channel_open *q = channel_request(c);
+    struct tcp_end_options o = options(p->node, true);
+    struct tcp_end *end;
+    struct split *x;
+    int r = tcp_end_connect(&o, &q->from, &q->to, now, &end);
+
+    if (r < 0)
+        return r == -ENOMEM ? CHANNEL_REFUSED_BUSY : CHANNEL_REFUSED_PROHIBITED;
+    x = add(p, end, c, true);
+    if (!x) {
+        tcp_end_free(end);
+        return CHANNEL_REFUSED_BUSY;
+    }
+    retarget(x);
+    make_ready(x);
     return CHANNEL_ACCEPTED;
 }
 
 static void on_offered(struct peer *p, struct channel *c, instant now)
 {
-    const struct channel_open *q = channel_request(c);
-    enum channel_refusal why = may_open(p, q);
-    struct tcp_end *end = NULL;
-    struct split *x = NULL;
-    enum flow_class class;
+    enum channel_refusal why = may_open(p, channel_request(c));
 
-    if (why == CHANNEL_ACCEPTED) {
-        struct tcp_end_options o = options(p->node, true);
-
-        if (tcp_end_connect(&o, &q->from, &q->to, now, &end) < 0 || !(x = add(p, end, c, true)))
-            why = CHANNEL_REFUSED_BUSY;
-    }
-    if (why != CHANNEL_ACCEPTED) {
-        if (p->node->splits)
-            p->node->splits->info.refused++;
-        tcp_end_free(end);
-        channel_refuse(c, why);
-        channel_free(c);
+    if (why == CHANNEL_ACCEPTED)
+        why = open_end(p, c, now);
+    if (why == CHANNEL_ACCEPTED)
         return;
-    }
-    int target = inner_steer_back(p, q, &class);
-
-    if (target >= 0)
-        channel_steer(c, (uint16_t)target, class);
-    make_ready(x);
+    if (p->node->splits)
+        p->node->splits->info.refused++;
+    channel_refuse(c, why);
+    channel_free(c);
 }
 
 void splits_pump(struct peer *p, instant now)
@@ -432,6 +478,10 @@ static bool on_segment(struct split *x, const uint8_t *pkt, const struct packet_
 {
     if (!tcp_end_matches(x->end, info))
         return false;
+    if (x->active && is_over(x) && (info->tcp_flags & TCP_SYN)) { /* of a connection that began as packets since */
+        destroy(x);
+        return false;
+    }
     if (tcp_end_input(x->end, pkt, info, offload, now) == TCP_END_REOPENED) {
         destroy(x);
         return false;

@@ -266,6 +266,60 @@ static void test_rule_names_a_link(void **state)
     end(&b, c);
 }
 
+static void same_ports(const char *rule_of_second)
+{
+    struct bench b = make(1, PARAMS("rate=20mbit delay=10ms", "rate=20mbit delay=10ms"));
+    struct connection *c = connection_new(b.node, b.agent, PORT, 10000, 10000), *again;
+
+    assert_true(world_run_until(b.w, connection_done, c, 10 * SEC));
+    world_steer(b.node, rule_of_second);
+    world_run_for(b.w, 300 * MSEC);
+    connection_stop(c);
+    again = connection_new(b.node, b.agent, PORT, 20000, 20000);
+    world_run_for(b.w, 1 * SEC);
+    assert_int_equal(again->side[0].read, 20000);
+    finish(&b, again, 10 * SEC);
+    connection_free(c);
+}
+
+/* At once, so the old connection is in TIME_WAIT at either end of its channel; ... */
+static void test_same_ports_again(void **state)
+{
+    same_ports("default mode split");
+}
+
+/* ... and as packets. */
+static void test_same_ports_as_packets(void **state)
+{
+    same_ports("default mode stripe");
+}
+
+/* What lives stays what it is, and goes where its new rule says; one that is blocked ends. */
+static void test_rules_change(void **state)
+{
+    struct bench b = make(1, PARAMS("rate=20mbit delay=10ms", "rate=20mbit delay=10ms"));
+    struct connection *c = connection_new(b.node, b.agent, PORT, UINT64_MAX, UINT64_MAX);
+    uint64_t before, after;
+
+    world_run_for(b.w, 2 * SEC);
+    world_steer(b.node, "default via up1 mode stripe");
+    world_run_for(b.w, 1 * SEC);
+    assert_int_equal(splits(b.node), 1);
+    before = world_uplink(b.node, 1)->tx_bytes + world_uplink(b.node, 1)->rx_bytes;
+    after = c->side[0].read;
+    world_run_for(b.w, 2 * SEC);
+    before = world_uplink(b.node, 1)->tx_bytes + world_uplink(b.node, 1)->rx_bytes - before;
+    after = c->side[0].read - after;
+    assert_true(after > 3000000);
+    assert_true(before < after / 10);
+    world_steer(b.node, "default mode block");
+    world_run_for(b.w, 2 * SEC);
+    assert_int_equal(c->side[0].error, -ECONNRESET);
+    assert_int_equal(splits(b.node), 0);
+    assert_int_equal(splits(b.agent), 0);
+    end(&b, c);
+}
+
 /* --- a path goes --- */
 
 enum fault { CARRIER, SILENT, FAULTS };
@@ -386,6 +440,9 @@ int main(void)
         cmocka_unit_test(test_agent_begins_anew),
         cmocka_unit_test(test_peer_without_channels),
         cmocka_unit_test(test_rule_names_a_link),
+        cmocka_unit_test(test_same_ports_again),
+        cmocka_unit_test(test_same_ports_as_packets),
+        cmocka_unit_test(test_rules_change),
         cmocka_unit_test(test_a_path_goes),
         cmocka_unit_test(test_unequal),
     };
