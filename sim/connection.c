@@ -143,8 +143,8 @@ static bool inner(void *ctx, struct world_end *e, const uint8_t *pkt, size_t len
     return true;
 }
 
-struct connection *connection_new(struct world_end *node, struct world_end *agent, uint16_t client_port, uint64_t up,
-                                  uint64_t down)
+struct connection *connection_to(struct world_end *node, struct world_end *agent, uint16_t client_port,
+                                 const struct endpoint *server, uint64_t up, uint64_t down)
 {
     struct connection *c = calloc(1, sizeof(*c));
     const struct tcp_end_options o = options();
@@ -154,7 +154,7 @@ struct connection *connection_new(struct world_end *node, struct world_end *agen
     c->node = node;
     c->agent = agent;
     c->at[CLIENT] = (struct endpoint){ node->inner[0], client_port };
-    c->at[SERVER] = (struct endpoint){ agent->inner[0], SERVER_PORT };
+    c->at[SERVER] = *server;
     c->side[CLIENT] = (struct connection_side){ .total = up, .read_most = UINT64_MAX };
     c->side[SERVER] = (struct connection_side){ .total = down, .read_most = UINT64_MAX };
     if (tcp_end_connect(&o, &c->at[CLIENT], &c->at[SERVER], w->now, &c->side[CLIENT].end) < 0)
@@ -164,6 +164,14 @@ struct connection *connection_new(struct world_end *node, struct world_end *agen
     world_source_init(w, &c->source, fire);
     world_schedule(w, &c->source, w->now);
     return c;
+}
+
+struct connection *connection_new(struct world_end *node, struct world_end *agent, uint16_t client_port, uint64_t up,
+                                  uint64_t down)
+{
+    const struct endpoint server = { agent->inner[0], SERVER_PORT };
+
+    return connection_to(node, agent, client_port, &server, up, down);
 }
 
 void connection_stop(struct connection *c)

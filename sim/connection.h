@@ -35,6 +35,9 @@ struct connection {
  * at a byte that is wrong. */
 struct connection *connection_new(struct world_end *node, struct world_end *agent, uint16_t client_port, uint64_t up,
                                   uint64_t down);
+/* The same to another server, which is behind the agent. */
+struct connection *connection_to(struct world_end *node, struct world_end *agent, uint16_t client_port,
+                                 const struct endpoint *server, uint64_t up, uint64_t down);
 /* Its packets are nobody's from now on. */
 void connection_stop(struct connection *c);
 void connection_free(struct connection *c);

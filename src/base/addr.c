@@ -190,3 +190,12 @@ bool addr_is_link_local(const struct addr *a)
         return a->bytes[0] == 169 && a->bytes[1] == 254;
     return a->family == ADDR_V6 && a->bytes[0] == 0xfe && (a->bytes[1] & 0xc0) == 0x80;
 }
+
+bool addr_is_loopback(const struct addr *a)
+{
+    static const uint8_t one[16] = { [15] = 1 };
+
+    if (a->family == ADDR_V4)
+        return a->bytes[0] == 127;
+    return a->family == ADDR_V6 && memcmp(a->bytes, one, 16) == 0;
+}

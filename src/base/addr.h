@@ -67,3 +67,4 @@ bool prefix_equal(const struct prefix *a, const struct prefix *b);
 /* True if the address may be a unicast source: not unspecified, loopback, multicast or broadcast. */
 bool addr_is_unicast(const struct addr *a);
 bool addr_is_link_local(const struct addr *a);
+bool addr_is_loopback(const struct addr *a);

@@ -73,7 +73,8 @@ bool inner_destination_allowed(const struct peer *p, const struct addr *dst)
     for (size_t i = 0; i < p->spec.reach_count; i++)
         if (prefix_contains(&p->spec.reach[i], dst))
             return true;
-    return p->spec.reach_count == 0;
+    /* Anything then, but what is this host's or its link's alone: a cloud's metadata service answers there, say. */
+    return p->spec.reach_count == 0 && !(p->node->o.agent && (addr_is_link_local(dst) || addr_is_loopback(dst)));
 }
 
 static bool icmp_allowed(struct node *n, instant now)

@@ -60,7 +60,7 @@ struct node_peer_spec {
     size_t addresses_count;
     struct prefix allowed[NODE_PREFIXES_MAX]; /* agent: further networks behind the node */
     size_t allowed_count;
-    struct prefix reach[NODE_PREFIXES_MAX]; /* agent: what it may send to; none: anything */
+    struct prefix reach[NODE_PREFIXES_MAX]; /* agent: what it may send to; none: anything but link-local and loopback addresses */
     size_t reach_count;
     uint16_t tcp_port; /* node: where its agent takes TCP, 0: nowhere */
 };
