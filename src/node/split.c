@@ -18,7 +18,8 @@
  * that node. Ends are looked at when something happened to them (`ready`) or when one of them is due (`due`): timers of
  * TCP bear SLACK, which bounds how often all are walked over.
  *
- * Limits: SPLITS_MAX connections. Sources: RFC 3135; DESIGN of channels in session/channel.h. */
+ * Limits: SPLITS_MAX connections. One of an agent's may keep, each way, its part of 128 MiB by how many there are when
+ * it begins, from 64 KiB to 4 MiB. Sources: RFC 3135. */
 #include <errno.h>
 
 #include "node/internal.h"
@@ -30,6 +31,7 @@
 #define BUSY_SPAN (10 * SEC)        /* chosen: so long an agent that has no room is not asked again */
 #define INSIDE_RECEIVE (256u << 10) /* chosen: what an application may have given us beyond its channel */
 #define SERVER_BUFFER (4u << 20)    /* 330 Mbit/s to a server that is 100 ms away */
+#define SERVERS_MEMORY (128u << 20) /* chosen: 32 connections at full size; the thousandth begins with 128 KiB */
 
 struct split {
     struct list all, ready;
@@ -44,7 +46,7 @@ struct split {
 struct splits {
     struct map64 by_flow;
     struct list all, ready;
-    instant due; /* none of them is due before */
+    instant due, walked; /* none of them is due before; the last time that all were looked at */
     uint8_t tcp_key[16];
     struct node_split_info info;
 };
@@ -88,8 +90,9 @@ static struct split *find(const struct node *n, const struct endpoint *local, co
 
 static struct tcp_end_options options(const struct node *n, bool active)
 {
-    struct tcp_end_options o = { .send_bytes = active ? SERVER_BUFFER : 0,
-                                 .receive_bytes = active ? SERVER_BUFFER : INSIDE_RECEIVE,
+    size_t share = MIN((size_t)SERVER_BUFFER, SERVERS_MEMORY / (n->splits->info.count + 1));
+    struct tcp_end_options o = { .send_bytes = active ? MAX(share, (size_t)TCP_END_BUFFER_MIN) : 0,
+                                 .receive_bytes = active ? MAX(share, (size_t)TCP_END_BUFFER_MIN) : INSIDE_RECEIVE,
                                  .mtu = n->o.mtu,
                                  .offload = (n->o.merge & MERGE_TCP) != 0 };
 
@@ -568,20 +571,26 @@ bool splits_pop(struct node *n, struct merged *ret, instant now)
     return false;
 }
 
+static instant walk_at(const struct splits *t)
+{
+    return t->due == INSTANT_NEVER ? INSTANT_NEVER : MAX(t->due, t->walked + SLACK);
+}
+
 instant splits_next_expiry(const struct node *n)
 {
     if (!n->splits)
         return INSTANT_NEVER;
-    return list_empty(&n->splits->ready) ? n->splits->due : 0;
+    return list_empty(&n->splits->ready) ? walk_at(n->splits) : 0;
 }
 
 void splits_on_expiry(struct node *n, instant now)
 {
     struct splits *t = n->splits;
 
-    if (!t || t->due > now)
+    if (!t || walk_at(t) > now)
         return;
     t->due = INSTANT_NEVER;
+    t->walked = now;
     LIST_FOREACH_SAFE (x, &t->all, struct split, all) {
         if (tcp_end_next_expiry(x->end) <= now) {
             tcp_end_on_expiry(x->end, now);
@@ -590,6 +599,4 @@ void splits_on_expiry(struct node *n, instant now)
             note_expiry(x);
         }
     }
-    if (t->due != INSTANT_NEVER)
-        t->due = MAX(t->due, now + SLACK);
 }

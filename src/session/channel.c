@@ -31,7 +31,6 @@
 #define UNSENT_MIN 65536u     /* chosen: one super-packet */
 #define UNSENT_MAX (4u << 20) /* chosen: half of CHANNEL_BUFFER */
 #define UNSENT_SPAN (20 * MSEC) /* chosen: beside the spread of the paths' delays */
-#define LIMITS_IN_MESSAGE 100   /* a frame of the control stream */
 
 enum due { DUE_OPEN = 1, DUE_ANSWER = 2, DUE_RESET = 4, DUE_LIMIT = 8 };
 
