@@ -278,7 +278,7 @@ int carry_gather(const struct session *s, const struct pbuf *b, uint8_t *out)
     (void)!chunk_get(b->data, b->len, &h, &c);
     memcpy(out, b->data, DATA_HEADER_LEN);
     out += DATA_HEADER_LEN;
-    return (h.channel ? channels_copy(s, &h, &c, out) : delivery_copy(s->delivery, &c, out)) ? 0 : -ECANCELED;
+    return (h.channel ? channels_copy(s, &h, &c, b->note, out) : delivery_copy(s->delivery, &c, out)) ? 0 : -ECANCELED;
 }
 
 static void met_fate(struct session *s, struct pbuf *b, bool acked)
@@ -293,7 +293,7 @@ static void met_fate(struct session *s, struct pbuf *b, bool acked)
 
         (void)!chunk_get(b->data, b->len, &h, &c);
         if (h.channel)
-            channels_met_fate(s, &h, &c, acked);
+            channels_met_fate(s, &h, &c, b->note, acked);
         else
             (acked ? delivery_on_acked : delivery_on_lost)(s->delivery, &c);
     }

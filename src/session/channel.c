@@ -31,6 +31,7 @@
 #define UNSENT_MIN 65536u     /* chosen: one super-packet */
 #define UNSENT_MAX (4u << 20) /* chosen: half of CHANNEL_BUFFER */
 #define UNSENT_SPAN (20 * MSEC) /* chosen: beside the spread of the paths' delays */
+#define BIRTH_MASK 0xffffffu    /* below a note's TOS */
 
 enum due { DUE_OPEN = 1, DUE_ANSWER = 2, DUE_RESET = 4, DUE_LIMIT = 8 };
 
@@ -41,8 +42,9 @@ struct channel {
     enum channel_refusal refusal; /* that was said, or is to be */
     struct delivery *d;
     void *owner;
-    bool freed;    /* by its owner: goes when nothing is due */
-    uint8_t class; /* enum flow_class */
+    uint32_t birth; /* in the notes of its chunks: one of the same number, gone before it, had another */
+    bool freed;     /* by its owner: goes when nothing is due */
+    uint8_t class;  /* enum flow_class */
     uint16_t target;
     bool wants_room; /* the writer met a full channel */
     uint8_t due;     /* enum due, a bit each */
@@ -63,6 +65,7 @@ struct channels {
     struct session *s;
     struct map64 by_id;
     uint16_t next_id;
+    uint32_t next_birth;
     instant cycle_since;
     struct turns turns[FLOW_CLASS_COUNT];
     struct list touched, saying;
@@ -104,6 +107,14 @@ static struct channel *find(const struct session *s, uint16_t id)
     return s->channels && id != 0 ? map64_get(&s->channels->by_id, id) : NULL;
 }
 
+/* Whose chunk it was; NULL: one that is gone. */
+static struct channel *find_born(const struct session *s, uint16_t id, uint32_t birth)
+{
+    struct channel *c = find(s, id);
+
+    return c && c->birth == birth ? c : NULL;
+}
+
 static void touch(struct channel *c)
 {
     if (list_empty(&c->touched) && !c->freed)
@@ -127,6 +138,7 @@ static int add(struct channels *cs, const struct channel_open *request, enum cha
     }
     c->of = cs;
     c->request = *request;
+    c->birth = cs->next_birth++ & BIRTH_MASK;
     c->state = state;
     c->class = FLOW_BULK;
     c->deficit = QUANTUM;
@@ -547,6 +559,7 @@ bool channels_cut(struct session *s, enum flow_class class, unsigned slot, struc
         return false;
     chunk_header_put(b->data, &(struct chunk_header){ .last = k.last, .place = k.at, .channel = c->request.channel });
     b->len = (uint16_t)(DATA_HEADER_LEN + k.len);
+    b->note = c->birth;
     c->deficit -= (int32_t)b->len;
     t->owed -= (int64_t)(b->len * flowq_flows(s->packets->flowq, class));
     if (flowq_flows(s->packets->flowq, class) == 0)
@@ -558,16 +571,18 @@ bool channels_cut(struct session *s, enum flow_class class, unsigned slot, struc
     return true;
 }
 
-bool channels_copy(const struct session *s, const struct chunk_header *h, const struct chunk *k, uint8_t *out)
+bool channels_copy(const struct session *s, const struct chunk_header *h, const struct chunk *k, uint32_t note,
+                   uint8_t *out)
 {
-    const struct channel *c = find(s, h->channel);
+    const struct channel *c = find_born(s, h->channel, note);
 
     return c && c->state != CHANNEL_ENDED && delivery_copy(c->d, k, out);
 }
 
-void channels_met_fate(struct session *s, const struct chunk_header *h, const struct chunk *k, bool acked)
+void channels_met_fate(struct session *s, const struct chunk_header *h, const struct chunk *k, uint32_t note,
+                       bool acked)
 {
-    struct channel *c = find(s, h->channel);
+    struct channel *c = find_born(s, h->channel, note);
 
     if (!c)
         return;

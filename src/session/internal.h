@@ -293,11 +293,13 @@ bool channels_want_send(const struct session *s);
 /* Of a class: it is their turn before the packets'. */
 bool channels_come_first(const struct session *s, enum flow_class class);
 void channels_on_packet(struct session *s, enum flow_class class, size_t bytes); /* one has left */
-/* The header and the length of the next chunk for this path. */
+/* The header, the length and the note of the next chunk for this path. */
 bool channels_cut(struct session *s, enum flow_class class, unsigned slot, struct pbuf *b);
+/* note: as it was cut. False: not wanted any more. */
 MUST_CHECK bool channels_copy(const struct session *s, const struct chunk_header *h, const struct chunk *k,
-                              uint8_t *out); /* false: not wanted any more */
-void channels_met_fate(struct session *s, const struct chunk_header *h, const struct chunk *k, bool acked);
+                              uint32_t note, uint8_t *out);
+void channels_met_fate(struct session *s, const struct chunk_header *h, const struct chunk *k, uint32_t note,
+                       bool acked);
 void channels_on_chunk(struct session *s, const struct chunk_header *h, const struct chunk *k, const uint8_t *bytes);
 int channels_on_message(struct session *s, uint8_t type, struct reader *r, instant now);
 void channels_say(struct session *s, instant now);

@@ -412,6 +412,49 @@ static void test_open_of_a_number_in_use(void **state)
     world_close(w);
 }
 
+/* Another of the same number, while chunks of the first are on their way, or lost: nothing of the one counts for the
+ * other. Only the acceptor can be brought there, by a peer that does not wait as it should. */
+static void check_same_number(bool lost)
+{
+    struct world *w = world_open(1);
+    struct world_channel p;
+    uint16_t id;
+
+    world_channel(w, &p);
+    id = channel_request(p.c[0])->channel;
+    world_hold(w, 0, true);
+    assert_int_equal(world_write(p.c[1], 0, 10000), 10000);
+    world_pass(w, 5 * MSEC);
+    channel_free(p.c[0]);
+    world_pass(w, 5 * MSEC);
+    assert_int_equal(channel_error(p.c[1]), -ECONNRESET);
+    channel_free(p.c[1]);
+    assert_none(w);
+    say_open(w, id);
+    world_pass(w, 5 * MSEC);
+    world_take(w, &p);
+    channel_accept(p.c[1]);
+    if (lost)
+        world_lose(w, 0);
+    world_hold(w, 0, false);
+    world_pass(w, 2 * SEC);
+    assert_true(channel_flushed(p.c[1]));
+    assert_int_equal(world_write(p.c[1], 0, 1000), 1000);
+    assert_false(channel_flushed(p.c[1]));
+    world_pass(w, 1 * SEC);
+    assert_true(channel_flushed(p.c[1]));
+    channel_free(p.c[1]);
+    world_pass(w, 10 * MSEC);
+    assert_none(w);
+    world_close(w);
+}
+
+static void test_same_number_again(void **state)
+{
+    check_same_number(false);
+    check_same_number(true);
+}
+
 /* Breaks off at the acceptor, who says so. */
 static void check_broken_off(struct world *w, struct world_channel *p)
 {
@@ -562,6 +605,7 @@ int main(void)
         cmocka_unit_test(test_room),
         cmocka_unit_test(test_room_of_the_acceptor),
         cmocka_unit_test(test_open_of_a_number_in_use),
+        cmocka_unit_test(test_same_number_again),
         cmocka_unit_test(test_beyond_the_limit),
         cmocka_unit_test(test_beyond_the_end),
         cmocka_unit_test(test_chunk_before_the_answer),
