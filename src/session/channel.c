@@ -482,7 +482,10 @@ void channel_reset(struct channel *c)
 
 void channel_free(struct channel *c)
 {
-    if (!channel_flushed(c) || !channel_at_end(c))
+    struct delivery_info info;
+
+    delivery_info(c->d, &info);
+    if (!info.finished || !channel_flushed(c) || !channel_at_end(c))
         channel_reset(c);
     c->freed = true;
     c->owner = NULL;

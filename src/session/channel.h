@@ -72,5 +72,5 @@ bool channel_at_end(const struct channel *c);
 int channel_error(const struct channel *c);
 /* Breaks it off, and tells the peer. */
 void channel_reset(struct channel *c);
-/* One that is not over (channel_flushed and channel_at_end both, or ended) is reset. */
+/* One that is not over (finished, channel_flushed and channel_at_end, or ended) is reset. */
 void channel_free(struct channel *c);

@@ -160,6 +160,28 @@ static void test_finish(void **state)
     world_close(w);
 }
 
+/* The peer has said its end, and waits for ours. */
+static void test_free_before_the_own_end(void **state)
+{
+    struct world *w = world_open(1);
+
+    for (unsigned first = 0; first < 2; first++) {
+        struct world_channel p;
+
+        world_channel(w, &p);
+        assert_int_equal(world_write(p.c[!first], 0, 100), 100);
+        channel_finish(p.c[first]);
+        world_pass(w, 100 * MSEC);
+        assert_true(channel_at_end(p.c[!first]) && channel_flushed(p.c[!first]));
+        channel_free(p.c[!first]);
+        world_pass(w, 100 * MSEC);
+        assert_int_equal(channel_error(p.c[first]), -ECONNRESET);
+        channel_free(p.c[first]);
+        assert_none(w);
+    }
+    world_close(w);
+}
+
 /* --- reset --- */
 
 static void test_reset_before_it_was_asked(void **state)
@@ -595,6 +617,7 @@ int main(void)
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_odd_answers),
         cmocka_unit_test(test_finish),
+        cmocka_unit_test(test_free_before_the_own_end),
         cmocka_unit_test(test_reset_before_it_was_asked),
         cmocka_unit_test(test_reset_before_the_answer),
         cmocka_unit_test(test_reset_when_open),
