@@ -451,12 +451,17 @@ static void widen(struct channel *c)
         c->of->windows += info.window;
 }
 
+static void say_limit(struct channel *c)
+{
+    if (c->state == CHANNEL_OPEN && delivery_pop_limit(c->d, &c->limit))
+        say(c, DUE_LIMIT);
+}
+
 void channel_consume(struct channel *c, size_t len)
 {
     delivery_consume(c->d, len);
     widen(c);
-    if (c->state == CHANNEL_OPEN && delivery_pop_limit(c->d, &c->limit))
-        say(c, DUE_LIMIT);
+    say_limit(c);
 }
 
 bool channel_at_end(const struct channel *c)
@@ -652,6 +657,7 @@ static int on_answer(struct session *s, struct reader *r)
         return 0;
     if (why == CHANNEL_ACCEPTED) {
         c->state = CHANNEL_OPEN;
+        say_limit(c); /* bytes may have come before, and were read */
         touch(c);
         return 0;
     }

@@ -64,6 +64,33 @@ static void test_open_and_accept(void **state)
     world_close(w);
 }
 
+/* Bytes overtake the answer: they are read, and more of them comes afterwards. */
+static void test_bytes_before_the_answer(void **state)
+{
+    struct world *w = world_open(1);
+    struct world_channel p;
+
+    world_ask(w, &p);
+    world_pass(w, 10 * MSEC);
+    world_take(w, &p);
+    channel_accept(p.c[1]);
+    w->links[0][0].loses = true;
+    world_pass(w, 1);
+    w->links[0][0].loses = false;
+    assert_int_equal(world_write(p.c[1], 0, DELIVERY_WINDOW_INITIAL), DELIVERY_WINDOW_INITIAL);
+    for (uint64_t sum = 0; sum < DELIVERY_WINDOW_INITIAL; world_pass(w, 1 * MSEC)) {
+        assert_int_equal(channel_state(p.c[0]), CHANNEL_ASKED);
+        sum += world_read(p.c[0], sum);
+    }
+    world_pass(w, 2 * SEC);
+    assert_int_equal(channel_state(p.c[0]), CHANNEL_OPEN);
+    assert_int_equal(world_write(p.c[1], DELIVERY_WINDOW_INITIAL, 1000), 1000);
+    world_pass(w, 1 * SEC);
+    assert_int_equal(world_read(p.c[0], DELIVERY_WINDOW_INITIAL), 1000);
+    free_both(w, &p);
+    world_close(w);
+}
+
 static void test_refused(void **state)
 {
     struct world *w = world_open(1);
@@ -614,6 +641,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_open_and_accept),
+        cmocka_unit_test(test_bytes_before_the_answer),
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_odd_answers),
         cmocka_unit_test(test_finish),
