@@ -206,7 +206,7 @@ static void update(struct channel *c)
     struct turns *t = &c->of->turns[c->class];
 
     recount(c);
-    if (!delivery_wants_send(c->d)) {
+    if (c->state != CHANNEL_OPEN || !delivery_wants_send(c->d)) {
         leave_turn(c);
     } else if (list_empty(&c->active)) {
         list_append(c->deficit > 0 ? &t->new_ones : &t->old_ones, &c->active); /* or it had its turn just now */
@@ -365,6 +365,7 @@ void channel_accept(struct channel *c)
         return;
     c->state = CHANNEL_OPEN;
     say(c, DUE_ANSWER);
+    update(c);
 }
 
 void channel_refuse(struct channel *c, enum channel_refusal why)
@@ -658,6 +659,7 @@ static int on_answer(struct session *s, struct reader *r)
     if (why == CHANNEL_ACCEPTED) {
         c->state = CHANNEL_OPEN;
         say_limit(c); /* bytes may have come before, and were read */
+        update(c);
         touch(c);
         return 0;
     }

@@ -61,6 +61,7 @@ enum channel_refusal channel_refused(const struct channel *c);
 /* Copies as much as fits: that many bytes; 0: full, and session_channel_pop gives it when there is room again. Not
  * before it is open. -EPIPE after channel_finish; -ENOMEM; what ended it. */
 int64_t channel_write(struct channel *c, const uint8_t *data, size_t len);
+/* At any time: the peer hears of it when the channel is open, after all that was written. */
 void channel_finish(struct channel *c);
 /* All that was written, and the end if it was said, has arrived. */
 bool channel_flushed(const struct channel *c);

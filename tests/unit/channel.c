@@ -187,6 +187,34 @@ static void test_finish(void **state)
     world_close(w);
 }
 
+/* The peer hears of it when it may: a chunk before the answer would break the channel off. */
+static void test_finish_before_the_answer(void **state)
+{
+    struct world *w = world_open(1);
+
+    for (unsigned by = 0; by < 2; by++) {
+        struct world_channel p;
+
+        world_ask(w, &p);
+        world_pass(w, by * 10 * MSEC);
+        if (by == 1)
+            world_take(w, &p);
+        channel_finish(p.c[by]);
+        world_pass(w, 10 * MSEC);
+        if (by == 0)
+            world_take(w, &p);
+        assert_int_equal(channel_state(p.c[1]), CHANNEL_OFFERED);
+        channel_accept(p.c[1]);
+        world_pass(w, 100 * MSEC);
+        assert_int_equal(channel_error(p.c[0]), 0);
+        assert_int_equal(channel_error(p.c[1]), 0);
+        assert_true(channel_at_end(p.c[!by]) && channel_flushed(p.c[by]));
+        free_both(w, &p);
+        assert_none(w);
+    }
+    world_close(w);
+}
+
 /* The peer has said its end, and waits for ours. */
 static void test_free_before_the_own_end(void **state)
 {
@@ -645,6 +673,7 @@ int main(void)
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_odd_answers),
         cmocka_unit_test(test_finish),
+        cmocka_unit_test(test_finish_before_the_answer),
         cmocka_unit_test(test_free_before_the_own_end),
         cmocka_unit_test(test_reset_before_it_was_asked),
         cmocka_unit_test(test_reset_before_the_answer),
