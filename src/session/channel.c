@@ -366,6 +366,8 @@ void channel_accept(struct channel *c)
     c->state = CHANNEL_OPEN;
     say(c, DUE_ANSWER);
     update(c);
+    if (c->wants_room)
+        touch(c);
 }
 
 void channel_refuse(struct channel *c, enum channel_refusal why)
@@ -414,8 +416,7 @@ static size_t room(const struct channel *c)
 
 int64_t channel_write(struct channel *c, const uint8_t *data, size_t len)
 {
-    size_t n = MIN(len, room(c));
-    int64_t r = n > 0 || delivery_error(c->d) ? delivery_write(c->d, data, n) : 0;
+    int64_t r = delivery_write(c->d, data, MIN(len, room(c)));
 
     c->wants_room = r >= 0 && (size_t)r < len;
     update(c);

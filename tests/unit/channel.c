@@ -46,6 +46,8 @@ static void test_open_and_accept(void **state)
     assert_int_equal(p.pops[0], 0);
     channel_accept(p.c[1]);
     assert_int_equal(channel_state(p.c[1]), CHANNEL_OPEN);
+    world_serve(w, 1);
+    assert_int_equal(p.pops[1], 1); /* there is room for what it wanted to write */
     /* The acceptor may write before its answer arrives. */
     assert_int_equal(world_write(p.c[1], 0, 5000), 5000);
     world_pass(w, 10 * MSEC);
@@ -151,6 +153,7 @@ static void finish(struct world *w, struct world_channel *p, unsigned first)
     assert_int_equal(world_write(p->c[first], 0, 1000), 1000);
     channel_finish(p->c[first]);
     channel_finish(p->c[first]);
+    assert_int_equal(channel_write(p->c[first], bytes, 1), -EPIPE);
     world_pass(w, 100 * MSEC);
     assert_true(channel_flushed(p->c[first]));
     assert_false(channel_at_end(p->c[!first]));
