@@ -470,6 +470,8 @@ void splits_pump(struct peer *p, instant now)
             serve(channel_owner(c), now);
         else if (channel_state(c) == CHANNEL_OFFERED)
             on_offered(p, c, now);
+        else
+            channel_free(c); /* taken back before we saw it */
         peer_touch(p);
     }
 }

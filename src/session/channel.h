@@ -42,7 +42,8 @@ bool session_has_channels(const struct session *s);
  * -ENOSPC: no room, or every id was in use within the last minute; -ENOMEM. */
 MUST_CHECK int session_channel_open(struct session *s, const struct endpoint *from, const struct endpoint *to,
                                     instant now, struct channel **ret);
-/* The next one with which there may be something to do; NULL: none. */
+/* The next one with which there may be something to do; NULL: none. One that the peer offered and took back at once
+ * may come for the first time when it has ended, and is to be freed, too. */
 struct channel *session_channel_pop(struct session *s);
 size_t session_channels_count(const struct session *s);
 

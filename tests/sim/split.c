@@ -6,6 +6,7 @@
  *
  * Every byte is checked at its place (sim/connection.h). Goodput is that of one connection downwards, from its sixth
  * second on; delays are one way. */
+#include "session/channel.h"
 #include "sim/connection.h"
 #include "tests/sim/sim.h"
 
@@ -261,6 +262,25 @@ static void test_agent_begins_anew(void **state)
     connection_free(c);
 }
 
+/* A channel that is asked for and reset in one breath, before the agent looks. */
+static void test_taken_back_at_once(void **state)
+{
+    struct bench b = make(1, PARAMS("rate=20mbit delay=10ms", "rate=20mbit delay=10ms"));
+    struct session *s = node_peer_session(b.node->node, 0);
+    uint8_t open[64], reset[3] = { MESSAGE_CHANNEL_RESET, 0, 7 };
+    struct writer w = writer_init(open, sizeof(open));
+
+    channel_open_write(&w, &(struct channel_open){ .channel = 7,
+                                                   .from = { { ADDR_V4, { 203, 0, 113, 2 } }, 1000 },
+                                                   .to = { { ADDR_V4, { 192, 0, 2, 1 } }, 80 } });
+    assert_int_equal(session_send_message(s, open, writer_len(&w), b.w->now), 0);
+    assert_int_equal(session_send_message(s, reset, sizeof(reset), b.w->now), 0);
+    world_run_for(b.w, 1 * SEC);
+    assert_int_equal(session_channels_count(node_peer_session(b.agent->node, 0)), 0);
+    assert_int_equal(splits(b.agent), 0);
+    bench_done(&b);
+}
+
 /* An agent that does not know channels: packets, as before. */
 static void test_peer_without_channels(void **state)
 {
@@ -464,6 +484,7 @@ int main(void)
         cmocka_unit_test(test_client_breaks_off),
         cmocka_unit_test(test_server_breaks_off),
         cmocka_unit_test(test_agent_begins_anew),
+        cmocka_unit_test(test_taken_back_at_once),
         cmocka_unit_test(test_peer_without_channels),
         cmocka_unit_test(test_rule_names_a_link),
         cmocka_unit_test(test_same_ports_again),
