@@ -10,13 +10,17 @@
  *   DATA      ... paths, flow, back and sequence of a data record, relative to the newest, and the inner packet
  *   MESSAGE   ... a message in the control stream
  *   STRANGER  ... a control record on a path id (the first byte, from the highest) that may not have been opened
- *   INNER     ... a packet from the inside
+ *   INNER     ... a packet from the inside, whose checksum is vouched for if the slot is odd
  *   OWNER     ... what the owner of an end does: the first byte says what (enum owner)
  *   TIME      time passes, with its timers
+ *
+ * The node's rule is to split connections (node/split.c), so a SYN from its inside makes a channel, and a SYN to the
+ * agent's. The owner's ANSWER is how a script goes on with one: it knows the sequence numbers.
  *
  * What must hold: nothing crashes or leaks, every buffer is given back (node_free asserts it), the loops end. */
 #include "node/node.h"
 #include "session/internal.h"
+#include "tunnel/packet.h"
 
 #include <assert.h>
 
@@ -24,19 +28,32 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum step { STEP_RAW, STEP_CONTROL, STEP_DATA, STEP_MESSAGE, STEP_STRANGER, STEP_INNER, STEP_OWNER, STEP_TIME };
 
-enum owner { OWNER_UPLINK, OWNER_REMOVE, OWNER_UNREACHABLE, OWNER_STEER, OWNER_ASK, OWNER_TOO_BIG, OWNER_COUNT };
+enum owner {
+    OWNER_UPLINK,
+    OWNER_REMOVE,
+    OWNER_UNREACHABLE,
+    OWNER_STEER,
+    OWNER_ASK,
+    OWNER_TOO_BIG,
+    OWNER_ANSWER,
+    OWNER_COUNT
+};
 
 #define BURST 64        /* datagrams after a step: enough for a handshake or an exchange of control */
 #define STEPS_MAX 256   /* more only cost time */
 #define EXPIRIES_MAX 64 /* timers in one TIME step */
 #define POOL_PKTS 256
 #define UPLINKS 2
+#define TCP_LEN 40 /* IPv4 and TCP, without options */
 
 struct end {
     struct identity id;
     struct prng prng;
     struct node *node;
     uint64_t stranger_counter;
+    bool has_tcp;
+    uint8_t tcp[TCP_LEN];    /* the headers of the TCP packet that came out of its inside last, without options */
+    uint32_t tcp_next, peer; /* what follows it; what it expects of who is there */
 };
 
 struct world {
@@ -65,6 +82,48 @@ static void deliver(struct world *w, unsigned to, const struct session_tx *tx, u
     node_on_datagram(w->ends[to].node, &at, data, tx->len, tx->segment, tx->tos, w->now);
 }
 
+/* Remembers a TCP packet, for whoever is to answer it. */
+static void note_tcp(struct end *e, const struct merged *m)
+{
+    static uint8_t pkt[BLOCK_CAPACITY];
+    size_t len = slices_gather(m->slices, m->count, pkt, sizeof(pkt));
+    struct packet_info info;
+
+    if (packet_parse(pkt, len, &info) < 0 || info.family != ADDR_V4 || info.proto != PROTO_TCP || info.l4_off != 20)
+        return;
+    e->has_tcp = true;
+    memcpy(e->tcp, pkt, TCP_LEN);
+    e->tcp_next = get_be32(pkt + 24) + (uint32_t)(info.total_len - info.payload_off) +
+                  ((info.tcp_flags & (TCP_SYN | TCP_FIN)) != 0);
+    e->peer = info.tcp_flags & TCP_ACK ? get_be32(pkt + 28) : 0;
+}
+
+/* u8 flags | i8 how far the sequence number is from what is expected | bytes. */
+static void answer_tcp(struct world *w, unsigned end, const uint8_t *bytes, size_t len)
+{
+    const struct offload vouched = { .flags = OFFLOAD_DATA_VALID };
+    uint8_t pkt[PBUF_CAPACITY] = { 0x45, [6] = 0x40, [8] = 64, [9] = PROTO_TCP };
+    struct end *e = &w->ends[end];
+
+    if (!e->has_tcp || len < 2)
+        return;
+    len = MIN(len, sizeof(pkt) - TCP_LEN + 2);
+    memcpy(pkt + 12, e->tcp + 16, 4);
+    memcpy(pkt + 16, e->tcp + 12, 4);
+    memcpy(pkt + 20, e->tcp + 22, 2);
+    memcpy(pkt + 22, e->tcp + 20, 2);
+    put_be32(pkt + 24, e->peer + (uint32_t)(int8_t)bytes[1]);
+    put_be32(pkt + 28, e->tcp_next);
+    pkt[32] = 5 << 4;
+    pkt[33] = bytes[0];
+    put_be16(pkt + 34, 0xffff);
+    memcpy(pkt + TCP_LEN, bytes + 2, len - 2);
+    len += TCP_LEN - 2;
+    put_be16(pkt + 2, (uint16_t)len);
+    packet_fix_v4_header(pkt);
+    node_on_packet(e->node, pkt, len, &vouched, w->now);
+}
+
 static void drain(struct world *w, unsigned end)
 {
     struct node *n = w->ends[end].node;
@@ -72,7 +131,7 @@ static void drain(struct world *w, unsigned end)
     struct merged p;
 
     while (node_pop_inner(n, &p, w->now))
-        ;
+        note_tcp(&w->ends[end], &p);
     while (node_pop_event(n, &ev))
         ;
 }
@@ -136,6 +195,18 @@ static void must(int r)
     assert(r >= 0);
 }
 
+static void split_all(struct world *w)
+{
+    static struct steer_table t;
+    char error[STEER_ERROR_MAX];
+
+    steer_table_init(&t);
+    t.version = 1;
+    must(steer_table_add_text(&t, "default mode split", error, sizeof(error)));
+    steer_table_compile(&t);
+    node_set_steer(w->ends[0].node, &t, w->now);
+}
+
 static void begin(struct world *w)
 {
     struct node_options o[2] = { { .wait = 60 * SEC, .queue_bytes = 1 << 16, .pool_pkts = POOL_PKTS } };
@@ -168,6 +239,7 @@ static void begin(struct world *w)
     }
     for (uint32_t link = 1; link <= UPLINKS; link++)
         uplink(w, link, 0);
+    split_all(w);
     node_connect(w->ends[0].node, 0, NULL, 0, w->now);
     for (unsigned i = 0; i < 20; i++)
         pass(w, 50 * MSEC);
@@ -250,6 +322,9 @@ static void own(struct world *w, unsigned end, uint32_t link, const uint8_t *byt
     case OWNER_TOO_BIG:
         node_on_too_big(w->ends[end].node, &at, len > 2 ? get_be16(bytes + 1) : 0, w->now);
         break;
+    case OWNER_ANSWER:
+        answer_tcp(w, end, bytes + 1, len - 1);
+        break;
     case OWNER_STEER:
         steer_table_init(&table);
         if (steer_table_decode(&r, &table) >= 0)
@@ -302,7 +377,8 @@ static void step(struct world *w, uint8_t what, const uint8_t *bytes, size_t len
              (UINT64_C(1) << 40) + w->ends[from].stranger_counter++, CONTROL_HEADER_LEN + len - 1, 1 + slot % UPLINKS);
         break;
     case STEP_INNER:
-        node_on_packet(w->ends[from].node, bytes, len, &(struct offload){ 0 }, w->now);
+        node_on_packet(w->ends[from].node, bytes, len, &(struct offload){ .flags = slot % 2 ? OFFLOAD_DATA_VALID : 0 },
+                       w->now);
         break;
     case STEP_OWNER:
         if (len > 1)
