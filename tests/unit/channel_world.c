@@ -178,14 +178,6 @@ void world_pass(struct world *w, span t)
     w->now = end;
 }
 
-void world_until(struct world *w, bool (*done)(struct world *w), span limit)
-{
-    for (instant end = w->now + limit; !done(w);) {
-        assert_true(w->now < end);
-        world_pass(w, 1 * MSEC);
-    }
-}
-
 /* --- life --- */
 
 struct world *world_open(unsigned links)
@@ -341,10 +333,12 @@ void world_take(struct world *w, struct world_channel *ret)
 void world_channel(struct world *w, struct world_channel *ret)
 {
     world_ask(w, ret);
-    world_pass(w, 10 * MSEC);
+    for (unsigned i = 0; i < 200 && w->ends[1].offered_count == 0; i++)
+        world_pass(w, 10 * MSEC);
     world_take(w, ret);
     channel_accept(ret->c[1]);
-    world_pass(w, 10 * MSEC);
+    for (unsigned i = 0; i < 200 && channel_state(ret->c[0]) == CHANNEL_ASKED; i++)
+        world_pass(w, 10 * MSEC);
     assert_int_equal(channel_state(ret->c[0]), CHANNEL_OPEN);
 }
 

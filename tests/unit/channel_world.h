@@ -49,8 +49,6 @@ struct world {
 struct world *world_open(unsigned links);
 void world_close(struct world *w);
 void world_pass(struct world *w, span t);
-/* Until done says so; a failure after `limit`. */
-void world_until(struct world *w, bool (*done)(struct world *w), span limit);
 /* What is on its way to this end is lost. */
 void world_lose(struct world *w, unsigned end);
 void world_hold(struct world *w, unsigned end, bool holds);
