@@ -46,10 +46,10 @@ struct channel {
     bool freed;     /* by its owner: goes when nothing is due */
     uint8_t class;  /* enum flow_class */
     uint16_t target;
-    bool wants_room; /* the writer met a full channel */
+    bool wants_room; /* the writer met a full channel, or (also in `starved`) a full session */
     uint8_t due;     /* enum due, a bit each */
     uint64_t limit;
-    struct list active, touched, saying;
+    struct list active, touched, saying, starved;
     int32_t deficit;
     uint64_t waiting, unacked; /* as counted in `of` */
     uint64_t widened_at;       /* bytes read when the window was doubled last */
@@ -69,6 +69,7 @@ struct channels {
     instant cycle_since;
     struct turns turns[FLOW_CLASS_COUNT];
     struct list touched, saying;
+    struct list starved;                /* who had no room because of CHANNELS_TX_MAX, the first to ask first */
     uint64_t waiting, unacked, windows; /* bytes, of all */
 };
 
@@ -98,6 +99,7 @@ static struct channels *make(struct session *s, instant now)
     }
     list_init(&cs->touched);
     list_init(&cs->saying);
+    list_init(&cs->starved);
     s->channels = cs;
     return cs;
 }
@@ -145,6 +147,7 @@ static int add(struct channels *cs, const struct channel_open *request, enum cha
     list_init(&c->active);
     list_init(&c->touched);
     list_init(&c->saying);
+    list_init(&c->starved);
     cs->windows += DELIVERY_WINDOW_INITIAL;
     *ret = c;
     return 0;
@@ -170,6 +173,7 @@ static void destroy(struct channel *c)
     leave_turn(c);
     list_remove(&c->touched);
     list_remove(&c->saying);
+    list_remove(&c->starved);
     map64_remove(&cs->by_id, c->request.channel);
     delivery_free(c->d);
     free(c);
@@ -315,12 +319,17 @@ int session_channel_open(struct session *s, const struct endpoint *from, const s
 
 struct channel *session_channel_pop(struct session *s)
 {
-    struct channel *c;
+    struct channels *cs = s->channels;
+    struct channel *c = NULL;
 
-    if (!s->channels || list_empty(&s->channels->touched))
-        return NULL;
-    c = LIST_FIRST(&s->channels->touched, struct channel, touched);
-    list_remove(&c->touched);
+    if (cs && !list_empty(&cs->touched)) {
+        c = LIST_FIRST(&cs->touched, struct channel, touched);
+        list_remove(&c->touched);
+    } else if (cs && !list_empty(&cs->starved) && cs->unacked < CHANNELS_TX_MAX) {
+        /* One that takes what there is; if it does not, the next. */
+        c = LIST_FIRST(&cs->starved, struct channel, starved);
+        list_remove(&c->starved);
+    }
     return c;
 }
 
@@ -420,6 +429,9 @@ int64_t channel_write(struct channel *c, const uint8_t *data, size_t len)
 
     c->wants_room = r >= 0 && (size_t)r < len;
     update(c);
+    list_remove(&c->starved);
+    if (c->wants_room && c->of->unacked >= CHANNELS_TX_MAX)
+        list_append(&c->of->starved, &c->starved);
     return r;
 }
 
@@ -497,6 +509,7 @@ void channel_free(struct channel *c)
     c->freed = true;
     c->owner = NULL;
     list_remove(&c->touched);
+    list_remove(&c->starved);
     c->due &= (uint8_t)~DUE_LIMIT;
     if (c->due == 0)
         destroy(c);

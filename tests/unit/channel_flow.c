@@ -198,6 +198,46 @@ static void test_windows(void **state)
     world_close(w);
 }
 
+#define WRITERS 600
+
+/* Nothing is acknowledged: writers leave CHANNELS_TX_MAX, and no more. Who had no room hears when there is some, also
+ * if none of its own bytes is on its way. */
+static void test_writers_leave_so_much(void **state)
+{
+    static struct world_channel p[WRITERS + 1];
+    static const uint8_t bytes[1 << 20];
+    struct world *w = world_open(1);
+    uint64_t sum = 0;
+    int64_t n;
+
+    for (unsigned i = 0; i < ARRAY_LEN(p); i++)
+        world_ask(w, &p[i]);
+    world_pass(w, 5 * SEC);
+    for (unsigned i = 0; i < ARRAY_LEN(p); i++) {
+        world_take(w, &p[i]);
+        channel_accept(p[i].c[1]);
+    }
+    world_pass(w, 5 * SEC);
+    world_hold(w, 1, true);
+    for (unsigned i = 0; i < WRITERS; i++) {
+        n = channel_write(p[i].c[0], bytes, sizeof(bytes));
+        assert_true(n >= 0);
+        sum += (uint64_t)n;
+        assert_true(sum <= CHANNELS_TX_MAX);
+    }
+    assert_int_equal(sum, CHANNELS_TX_MAX);
+    assert_int_equal(channel_write(p[WRITERS].c[0], bytes, 10), 0);
+    world_serve(w, 0);
+    p[WRITERS].pops[0] = 0;
+    world_hold(w, 1, false);
+    world_pass(w, 2 * SEC);
+    assert_true(p[WRITERS].pops[0] > 0);
+    assert_int_equal(channel_write(p[WRITERS].c[0], bytes, 10), 10);
+    world_pass(w, 2 * SEC);
+    assert_true(channel_flushed(p[WRITERS].c[0]));
+    world_close(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -205,6 +245,7 @@ int main(void)
         cmocka_unit_test(test_a_little_beside_a_bulk_one),
         cmocka_unit_test(test_packets_and_channels_share_by_flows),
         cmocka_unit_test(test_windows),
+        cmocka_unit_test(test_writers_leave_so_much),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
