@@ -9,7 +9,9 @@
  *   series                bytes of each 100 ms from the first byte on; their sum is `bytes` unless the series was full
  *
  * `send` writes so many bytes, or for so long, and waits until the receiver has closed; --source is the address that it
- * sends from. The receiver's figure is the only one worth anything: the sender's includes what only filled buffers.
+ * sends from. With --connect the receiver is the one that opens the connection, with --listen the sender the one that
+ * takes it: a download. The receiver's figure is the only one worth anything: the sender's includes what only filled
+ * buffers.
  *
  * The byte at offset n is the low byte of n / 8 for the first of each eight bytes and so on up the number: a 64-bit
  * little-endian count, so that a lost, doubled or swapped part shows.
@@ -146,23 +148,46 @@ static void seen_print(const struct seen *s, bool intact)
     printf("]}\n");
 }
 
-static int receive(const struct endpoint *e, const struct options *o)
+/* The one connection; negative: told why. */
+static int take_one(const struct endpoint *e, const struct options *o)
 {
-    static struct seen seen;
     struct sockaddr_storage sa;
     socklen_t sa_len = sockaddr_from_endpoint(e, 0, &sa);
-    bool intact = true;
-    ssize_t n;
     int one = 1, fd, listener = socket_open(e, o);
 
     if (listener < 0)
-        return fail("socket");
+        return -fail(o->congestion ? o->congestion : "socket");
     setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
     if (bind(listener, (struct sockaddr *)&sa, sa_len) < 0 || listen(listener, 1) < 0)
-        return fail("listen");
+        return -fail("listen");
     fd = accept(listener, NULL, NULL);
+    return fd < 0 ? -fail("accept") : fd;
+}
+
+static int open_one(const struct endpoint *e, const struct options *o)
+{
+    struct sockaddr_storage sa;
+    socklen_t sa_len = sockaddr_from_endpoint(e, 0, &sa);
+    int fd = socket_open(e, o);
+
     if (fd < 0)
-        return fail("accept");
+        return -fail(o->congestion ? o->congestion : "socket");
+    if (o->has_source) {
+        struct sockaddr_storage from;
+        socklen_t from_len = sockaddr_from_endpoint(&o->source, 0, &from);
+
+        if (bind(fd, (struct sockaddr *)&from, from_len) < 0)
+            return -fail("source");
+    }
+    return connect(fd, (struct sockaddr *)&sa, sa_len) < 0 ? -fail("connect") : fd;
+}
+
+static int receive(int fd, const struct options *o)
+{
+    static struct seen seen;
+    bool intact = true;
+    ssize_t n;
+
     while ((n = read(fd, block, sizeof(block))) > 0) {
         intact &= block_check((size_t)n, seen.bytes);
         seen_add(&seen, (uint64_t)n, o->skip, clock_now());
@@ -173,26 +198,11 @@ static int receive(const struct endpoint *e, const struct options *o)
     return intact ? 0 : 1;
 }
 
-static int transmit(const struct endpoint *e, const struct options *o)
+static int transmit(int fd, const struct options *o)
 {
-    struct sockaddr_storage sa;
-    socklen_t sa_len = sockaddr_from_endpoint(e, 0, &sa);
-    int fd = socket_open(e, o);
+    instant end = o->seconds > 0 ? clock_now() + (instant)(o->seconds * SEC) : INSTANT_NEVER;
     uint64_t sent = 0;
-    instant end;
 
-    if (fd < 0)
-        return fail(o->congestion ? o->congestion : "socket");
-    if (o->has_source) {
-        struct sockaddr_storage from;
-        socklen_t from_len = sockaddr_from_endpoint(&o->source, 0, &from);
-
-        if (bind(fd, (struct sockaddr *)&from, from_len) < 0)
-            return fail("source");
-    }
-    if (connect(fd, (struct sockaddr *)&sa, sa_len) < 0)
-        return fail("connect");
-    end = o->seconds > 0 ? clock_now() + (instant)(o->seconds * SEC) : INSTANT_NEVER;
     while (sent < o->bytes && clock_now() < end) {
         size_t len = (size_t)MIN(o->bytes - sent, (uint64_t)BLOCK);
 
@@ -210,14 +220,16 @@ static int transmit(const struct endpoint *e, const struct options *o)
     return read(fd, block, 1) == 0 ? 0 : fail("the receiver did not close");
 }
 
-static const char usage[] = "usage: hawser-xfer recv ADDR:PORT [--mptcp] [--skip S]\n"
-                            "       hawser-xfer send ADDR:PORT [--mptcp] [--cc NAME] [--source ADDR] "
+static const char usage[] = "usage: hawser-xfer recv ADDR:PORT [--connect] [--mptcp] [--source ADDR] [--skip S]\n"
+                            "       hawser-xfer send ADDR:PORT [--listen] [--mptcp] [--cc NAME] [--source ADDR] "
                             "--bytes N | --seconds S\n";
 
 int main(int argc, char **argv)
 {
     static const struct option options[] = {
         { "mptcp", no_argument, NULL, 'm' },
+        { "connect", no_argument, NULL, 'o' },
+        { "listen", no_argument, NULL, 'l' },
         { "cc", required_argument, NULL, 'c' },
         { "bytes", required_argument, NULL, 'b' },
         { "seconds", required_argument, NULL, 's' },
@@ -227,12 +239,14 @@ int main(int argc, char **argv)
     };
     struct options o = { .bytes = UINT64_MAX };
     struct endpoint e;
-    int option;
-    bool sends;
+    int option, fd;
+    bool sends, turned = false;
 
     while ((option = getopt_long(argc, argv, "", options, NULL)) >= 0) {
         if (option == 'm')
             o.mptcp = true;
+        else if (option == 'o' || option == 'l')
+            turned = true;
         else if (option == 'c')
             o.congestion = optarg;
         else if (option == 'b')
@@ -251,5 +265,8 @@ int main(int argc, char **argv)
     sends = strcmp(argv[optind], "send") == 0;
     if ((!sends && strcmp(argv[optind], "recv") != 0) || (sends && o.bytes == UINT64_MAX && o.seconds <= 0))
         return fputs(usage, stderr), 2;
-    return sends ? transmit(&e, &o) : receive(&e, &o);
+    fd = sends != turned ? open_one(&e, &o) : take_one(&e, &o);
+    if (fd < 0)
+        return 1;
+    return sends ? transmit(fd, &o) : receive(fd, &o);
 }
