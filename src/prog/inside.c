@@ -286,6 +286,36 @@ static bool agent_gives(struct daemon *d, uint8_t family)
     return false;
 }
 
+/* Connections that are split never go without us: not when we were killed, either. What goes by packets does. */
+static size_t guard_split(const struct steer_table *t, struct route_tunnel *out, size_t n, size_t max)
+{
+    bool all = t->fallback.mode == STEER_SPLIT;
+    size_t routes = n;
+
+    for (size_t i = 0; i < t->count; i++)
+        all |= t->rules[i].action.mode == STEER_SPLIT && t->rules[i].dst.addr.family == ADDR_NONE;
+    for (size_t k = 0; k < routes; k++)
+        out[k].guarded = all && !out[k].direct;
+    for (size_t i = 0; i < t->count && !all; i++) {
+        const struct prefix *dst = &t->rules[i].dst;
+        const struct route_tunnel *best = NULL;
+        bool known = false;
+
+        for (size_t k = 0; k < n && t->rules[i].action.mode == STEER_SPLIT; k++) {
+            bool same = prefix_equal(&out[k].prefix, dst);
+
+            out[k].guarded |= same && !out[k].direct;
+            known |= same;
+            if (k < routes && dst->len >= out[k].prefix.len && prefix_contains(&out[k].prefix, &dst->addr) &&
+                (!best || out[k].prefix.len > best->prefix.len))
+                best = &out[k];
+        }
+        if (best && !known && !best->direct && n < max)
+            out[n++] = (struct route_tunnel){ .prefix = *dst, .ifindex = best->ifindex, .guarded = true };
+    }
+    return n;
+}
+
 static size_t tunnel_routes(struct daemon *d, struct route_tunnel *out, size_t max)
 {
     const struct config *c = d->config;
@@ -302,7 +332,7 @@ static size_t tunnel_routes(struct daemon *d, struct route_tunnel *out, size_t m
     if (c->routes.mode == CONFIG_ROUTES_LIST) {
         for (size_t i = 0; i < c->routes.list.count && n < max; i++)
             out[n++] = (struct route_tunnel){ .prefix = c->routes.list.items[i], .ifindex = ifindex };
-        return n;
+        return guard_split(&c->steer, out, n, max);
     }
     if (max - n < 2)
         return n;
@@ -312,7 +342,7 @@ static size_t tunnel_routes(struct daemon *d, struct route_tunnel *out, size_t m
         out[n++] =
             (struct route_tunnel){ .prefix = { .addr = { .family = ADDR_V6 } },
                                    .ifindex = c->ipv6 == CONFIG_IPV6_TUNNEL && agent_gives(d, ADDR_V6) ? ifindex : 0 };
-    return n;
+    return guard_split(&c->steer, out, n, max);
 }
 
 void inside_routes(struct daemon *d)

@@ -4,9 +4,10 @@
  * set wants; and applies the difference. Nothing is remembered between syncs, so it does not matter who changed what in
  * between: another program, a link that went down and took its routes along, or a process of ours that was killed.
  *
- * A route is identified by family, table, prefix and metric (one metric for all of ours), so a changed gateway is one
- * replacing request and the table is never empty in between. Gateways are taken on trust (RTNH_F_ONLINK, IPv4), because
- * a gateway outside the interface's prefix is common behind modems and on /32 leases.
+ * A route is identified by family, table, prefix and metric (one metric for all of ours, and a worse one for what
+ * guards a prefix whose device has gone), so a changed gateway is one replacing request and the table is never empty in
+ * between. Gateways are taken on trust (RTNH_F_ONLINK, IPv4), because a gateway outside the interface's prefix is
+ * common behind modems and on /32 leases.
  *
  * The rules follow the known way of suppressing main's default route rather than splitting the default in halves: the
  * user's own routes stay in main, untouched and effective.
@@ -29,7 +30,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define METRIC 10u       /* chosen: explicit, because the families' defaults differ */
+#define METRIC 10u /* chosen: explicit, because the families' defaults differ */
+#define METRIC_GUARD 100u
 #define DUMP_TRIES 8     /* chosen: a dump that meets changes eight times in a row is taken as it is */
 #define NO_SUPPRESS (-1) /* the kernel's own value for "not set" */
 
@@ -352,6 +354,12 @@ static int want(struct route_state *s, const struct route_set *set)
             route.dst = t->prefix.addr;
         family_used[route.family == AF_INET6] = family_tunnel[route.family == AF_INET6] = true;
         r = push_route(&s->want_routes, &route);
+        if (r == 0 && t->guarded) {
+            route.type = RTN_UNREACHABLE;
+            route.metric = METRIC_GUARD;
+            route.ifindex = 0;
+            r = push_route(&s->want_routes, &route);
+        }
     }
     for (int v6 = 0; v6 < 2; v6++) {
         struct own_rule local = { .family = v6 ? AF_INET6 : AF_INET,

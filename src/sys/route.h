@@ -43,7 +43,8 @@ struct route_uplink {
 struct route_tunnel {
     struct prefix prefix; /* a zero length is the family's default route */
     int ifindex;          /* the tunnel's device; 0: unreachable (a family that must not leak) */
-    bool direct;          /* not through the tunnel: the rules that follow decide, as if it did not exist */
+    bool guarded; /* unreachable when the device has gone, and its routes with it: what must not go without it */
+    bool direct;  /* not through the tunnel: the rules that follow decide, as if it did not exist */
 };
 
 /* What should exist; the arrays stay the caller's. All empty: nothing. */

@@ -119,6 +119,28 @@ static void test_route_sync(void **state)
     run(NONE_OF_OURS);
 }
 
+/* What is guarded becomes unreachable with the device, and the rest is as if we were not there. */
+static void test_route_guard(void **state)
+{
+    struct world w;
+
+    world_init(&w);
+    run("ip route add default via 10.9.1.254 dev va");
+    w.tunnels[0].prefix = prefix("192.0.2.0/24");
+    w.tunnels[0].guarded = true;
+    w.tunnels[1] = (struct route_tunnel){ .prefix = prefix("198.51.100.0/24"), .ifindex = tun_ifindex(w.tun) };
+    assert_changes(&w, 6, 0, 6, 0);
+    assert_changes(&w, 0, 0, 0, 0);
+    run("ip route get 192.0.2.7 | grep -q 'dev hwsr0'");
+    tun_free(w.tun);
+    w.tun = NULL;
+    run("! ip route get 192.0.2.7");
+    run("ip route get 198.51.100.7 | grep -q 'dev va'");
+    run("ip route del default");
+    world_deinit(&w);
+    run(NONE_OF_OURS);
+}
+
 static void test_route_put_back(void **state)
 {
     struct world w;
@@ -593,6 +615,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_route_sync),
+        cmocka_unit_test(test_route_guard),
         cmocka_unit_test(test_route_put_back),
         cmocka_unit_test(test_route_strangers),
         cmocka_unit_test(test_route_loss_is_noticed),
