@@ -434,6 +434,21 @@ agent_dies() {
     fetch_again "after the agent's restart"
 }
 
+# Whoever waits for bytes, and sends none, hears of an orderly end at once.
+stopped() {
+    local host
+    for host in node agent; do
+        talk idle "read 5 end" "write 5 end"
+        wait_for 5 "they talk" grep -q "^read 5" "$(bg_log idle-server)"
+        bg_stop "hawserd-$host"
+        wait_for 2 "the client of a $host that stops is told" grep -qF "Connection reset by peer" "$(bg_log idle)"
+        wait_for 2 "the server of a $host that stops is told" grep -qF "Connection reset by peer" "$(bg_log idle-server)"
+        pair_daemon "$host"
+        wait_for 10 "both links of the node are active" pair_active node l1 l2
+        links_carry
+    done
+}
+
 # --- an agent that translates ---------------------------------------------------------------------------------------
 translated() {
     local i
@@ -460,6 +475,6 @@ web
 config stripe
 pair_start node agent l1 l2
 links_carry
-((${#LAB_ARGS[@]} > 0)) || LAB_ARGS=(files refusals asked ends pressure hits node_dies agent_dies translated)
+((${#LAB_ARGS[@]} > 0)) || LAB_ARGS=(files refusals asked ends pressure hits node_dies agent_dies stopped translated)
 for part in reloaded "${LAB_ARGS[@]}"; do step "$part"; done
 lab_done

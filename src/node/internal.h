@@ -185,6 +185,7 @@ bool splits_pop(struct node *n, struct merged *ret, instant now); /* packets for
 instant splits_next_expiry(const struct node *n);
 void splits_on_expiry(struct node *n, instant now);
 void splits_forget(struct peer *p);
+void splits_close(struct node *n); /* all are broken off; splits_pop has the resets */
 void splits_free(struct node *n);
 
 /* roles.c */

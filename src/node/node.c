@@ -458,6 +458,7 @@ void node_drops(const struct node *n, uint64_t ret[NODE_DROP_COUNT])
 
 void node_close(struct node *n)
 {
+    splits_close(n);
     for (size_t i = 0; i < n->peers_count && !n->o.agent; i++)
         if (n->peers[i]->session) {
             session_close(n->peers[i]->session);

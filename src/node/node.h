@@ -262,7 +262,8 @@ struct node_why {
 };
 void node_explain(struct node *n, const struct packet_info *info, struct node_why *ret, instant now);
 
-/* The end: a node tells its agents, by what node_output gives next. (An agent that stops is about to come back.) */
+/* The end: a node tells its agents, by what node_output gives next (an agent that stops is about to come back), and whose
+ * connections are split hears of it by what node_pop_inner gives. */
 void node_close(struct node *n);
 /* The same of one peer, by either side. */
 void node_peer_close(struct node *n, unsigned peer);

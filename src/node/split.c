@@ -167,6 +167,17 @@ void splits_forget(struct peer *p)
     }
 }
 
+void splits_close(struct node *n)
+{
+    if (!n->splits)
+        return;
+    LIST_FOREACH_SAFE (x, &n->splits->all, struct split, all) {
+        drop_channel(x);
+        tcp_end_abort(x->end);
+        make_ready(x);
+    }
+}
+
 void splits_free(struct node *n)
 {
     struct splits *t = n->splits;

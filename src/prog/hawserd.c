@@ -433,6 +433,7 @@ static int start(struct daemon *d)
 static void say_goodbye(struct daemon *d)
 {
     struct session_tx tx;
+    struct merged pkt;
 
     for (unsigned i = 0; i < d->workers_count; i++) {
         struct worker *w = &d->workers[i];
@@ -440,6 +441,8 @@ static void say_goodbye(struct daemon *d)
         if (!w->node)
             continue;
         node_close(w->node);
+        while (w->tun && node_pop_inner(w->node, &pkt, clock_now()))
+            inside_write(w, &pkt);
         while (node_output(w->node, w->out, &tx, clock_now())) {
             if (tx.at.transport == TRANSPORT_TCP) /* nobody reads letters now */
                 outside_tcp_send(d, &tx, w->out, clock_now());
