@@ -4,7 +4,8 @@
  * does for the only stream of a session, and its records are tracked: what is lost, or in flight on a path in doubt,
  * is cut anew for whichever path asks next. Channels of one class take turns by deficit round robin, those that begin
  * first (as flowq.c, RFC 8290 section 4); packets and channels of one class share by the number of flows that wait on
- * either side: `owed` is what one side had more than that.
+ * either side: `owed` is what one side had more than that, of one turn at most: what either has on a path that the
+ * other does not use is no debt.
  *
  * Which path may carry: of the rule's candidates the fastest, or one by which a chunk arrives earlier than what waits
  * before it would have left by the fastest (ECF's test). What is accepted from the writer and not sent is held down to
@@ -534,7 +535,7 @@ void channels_on_packet(struct session *s, enum flow_class class, size_t bytes)
     struct turns *t = s->channels ? &s->channels->turns[class] : NULL;
 
     if (t && t->count > 0)
-        t->owed += (int64_t)(bytes * t->count);
+        t->owed = MIN(t->owed + (int64_t)(bytes * t->count), (int64_t)(QUANTUM * t->count));
 }
 
 static bool may(const struct channel *c, unsigned slot)
@@ -577,6 +578,7 @@ bool channels_cut(struct session *s, enum flow_class class, unsigned slot, struc
     struct turns *t = &s->channels->turns[class];
     struct channel *c = t->count > 0 ? choose(t, slot) : NULL;
     struct chunk k;
+    size_t flows;
 
     if (!c || !delivery_cut(c->d, s->paths[slot].mtu - RECORD_OVERHEAD, &k))
         return false;
@@ -584,9 +586,8 @@ bool channels_cut(struct session *s, enum flow_class class, unsigned slot, struc
     b->len = (uint16_t)(DATA_HEADER_LEN + k.len);
     b->note = c->birth;
     c->deficit -= (int32_t)b->len;
-    t->owed -= (int64_t)(b->len * flowq_flows(s->packets->flowq, class));
-    if (flowq_flows(s->packets->flowq, class) == 0)
-        t->owed = 0;
+    flows = flowq_flows(s->packets->flowq, class);
+    t->owed = flows > 0 ? MAX(t->owed - (int64_t)(b->len * flows), -(int64_t)(QUANTUM * flows)) : 0;
     s->info.tx_bytes += k.len;
     update(c);
     if (c->wants_room && room(c) >= UNSENT_MIN / 2)

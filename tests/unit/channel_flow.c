@@ -162,6 +162,37 @@ static void test_packets_and_channels_share_by_flows(void **state)
     check_shares(1, 3);
 }
 
+/* What one side had by a path of its own, ten times as fast, is no debt when they meet on the other. */
+static void check_meeting(bool packets_move)
+{
+    struct load l;
+    struct world *w = begin(&l, 2, 2 * MBIT, 5 * MSEC);
+    struct bulk *b = add(w, packets_move ? 1 : 2);
+    double found;
+    uint64_t before;
+
+    world_rate(w, 1, 20 * MBIT);
+    l.target = packets_move ? 2 : 1;
+    l.packet_flows = 1;
+    world_pass(w, 6 * SEC);
+    l.target = 1;
+    channel_steer(b->p.c[0], 1, FLOW_BULK);
+    world_pass(w, 1 * SEC);
+    before = b->read;
+    memset(w->ends[1].packet_bytes, 0, sizeof(w->ends[1].packet_bytes));
+    world_pass(w, 4 * SEC);
+    found = 100 * share((double)(b->read - before), (double)w->ends[1].packet_bytes[0]);
+    if (found < 40 || found > 60)
+        fail_msg("channels have %.1f %%", found);
+    world_close(w);
+}
+
+static void test_no_debt_of_another_path(void **state)
+{
+    check_meeting(true);
+    check_meeting(false);
+}
+
 /* --- memory --- */
 
 /* What the acceptor holds of a channel that nobody reads is the window that it gave. */
@@ -244,6 +275,7 @@ int main(void)
         cmocka_unit_test(test_two_bulk_ones_are_equal),
         cmocka_unit_test(test_a_little_beside_a_bulk_one),
         cmocka_unit_test(test_packets_and_channels_share_by_flows),
+        cmocka_unit_test(test_no_debt_of_another_path),
         cmocka_unit_test(test_windows),
         cmocka_unit_test(test_writers_leave_so_much),
     };
