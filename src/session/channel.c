@@ -15,8 +15,9 @@
  * Windows begin with 64 KiB, which needs no word, and double each time the reader has taken half of one and keeps up,
  * while the session has windows to give: who does not read is not given more.
  *
- * Numbers are given out in a circle, and a circle takes CYCLE at least, so that a chunk of an old channel that a slow
- * path still brings never meets a new one. Chunks of channels that are not there are dropped: they were broken off.
+ * Numbers are given out in a circle, and none that was in use within the last CYCLE, so that a chunk of an old channel
+ * that a slow path still brings never meets a new one. Chunks of channels that are not there are dropped: they were
+ * broken off.
  *
  * The control stream has little room: what it does not take now is due until it does (`due`), and a channel that its
  * owner freed stays until its last word is said.
@@ -28,6 +29,8 @@
 #include "session/internal.h"
 
 #define QUANTUM RECORD_MAX
+#define IDS 65536u
+#define STAMP_SHIFT 16        /* from us: 66 ms; what is 72 minutes old may look new, and is left out for a minute */
 #define CYCLE (60 * SEC)      /* chosen: longer than any network keeps a datagram (RFC 9293 3.4.1: 2 minutes at most) */
 #define UNSENT_MIN 65536u     /* chosen: one super-packet */
 #define UNSENT_MAX (4u << 20) /* chosen: half of CHANNEL_BUFFER */
@@ -67,7 +70,9 @@ struct channels {
     struct map64 by_id;
     uint16_t next_id;
     uint32_t next_birth;
-    instant cycle_since;
+    uint16_t *used;      /* the opener's: when each number was in use last (stamp_of); 0: never */
+    instant now;         /* as we were told last */
+    instant none_before; /* every number was in use, and none will be free before */
     struct turns turns[FLOW_CLASS_COUNT];
     struct list touched, saying;
     struct list starved;                /* who had no room because of CHANNELS_TX_MAX, the first to ask first */
@@ -92,7 +97,12 @@ static struct channels *make(struct session *s, instant now)
         return NULL;
     cs->s = s;
     cs->next_id = 1;
-    cs->cycle_since = now - CYCLE;
+    cs->used = s->o.opener ? calloc(IDS, sizeof(*cs->used)) : NULL;
+    cs->now = cs->none_before = now;
+    if (s->o.opener && !cs->used) {
+        free(cs);
+        return NULL;
+    }
     map64_init(&cs->by_id, CHANNELS_MAX, 0);
     for (int c = 0; c < FLOW_CLASS_COUNT; c++) {
         list_init(&cs->turns[c].new_ones);
@@ -103,6 +113,11 @@ static struct channels *make(struct session *s, instant now)
     list_init(&cs->starved);
     s->channels = cs;
     return cs;
+}
+
+static uint16_t stamp_of(instant t)
+{
+    return (uint16_t)MAX((uint16_t)(t >> STAMP_SHIFT), 1);
 }
 
 static struct channel *find(const struct session *s, uint16_t id)
@@ -176,6 +191,8 @@ static void destroy(struct channel *c)
     list_remove(&c->saying);
     list_remove(&c->starved);
     map64_remove(&cs->by_id, c->request.channel);
+    if (cs->used)
+        cs->used[c->request.channel] = stamp_of(cs->now);
     delivery_free(c->d);
     free(c);
 }
@@ -268,6 +285,7 @@ void channels_free(struct session *s)
         return;
     each(s->channels, destroy_one, 0);
     map64_deinit(&s->channels->by_id);
+    free(s->channels->used);
     free(s->channels);
     s->channels = NULL;
 }
@@ -282,18 +300,14 @@ size_t session_channels_count(const struct session *s)
 /* 0: none. */
 static uint16_t free_id(struct channels *cs, instant now)
 {
-    for (unsigned tries = 0; tries <= CHANNELS_MAX; tries++) {
-        if (cs->next_id == 1) {
-            if (now - cs->cycle_since < CYCLE)
-                return 0;
-            cs->cycle_since = now;
-        }
-        uint16_t id = cs->next_id++;
+    for (unsigned tries = 1; tries < IDS && now >= cs->none_before; tries++) {
+        uint16_t id = cs->next_id++, age = (uint16_t)(stamp_of(now) - cs->used[id]);
 
         cs->next_id += cs->next_id == 0;
-        if (!map64_get(&cs->by_id, id))
+        if ((cs->used[id] == 0 || age > CYCLE >> STAMP_SHIFT) && !map64_get(&cs->by_id, id))
             return id;
     }
+    cs->none_before = MAX(cs->none_before, now + (1 << STAMP_SHIFT));
     return 0;
 }
 
@@ -307,6 +321,7 @@ int session_channel_open(struct session *s, const struct endpoint *from, const s
         return -ENOTCONN;
     if (!make(s, now))
         return -ENOMEM;
+    s->channels->now = now;
     if (s->channels->by_id.count == CHANNELS_MAX)
         return -ENOSPC;
     request.channel = free_id(s->channels, now);
@@ -759,6 +774,8 @@ static int say_one(struct session *s, struct channel *c, instant now)
 
 void channels_say(struct session *s, instant now)
 {
+    if (s->channels)
+        s->channels->now = now;
     if (!s->channels || !s->up)
         return;
     LIST_FOREACH_SAFE (c, &s->channels->saying, struct channel, saying) {

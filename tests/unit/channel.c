@@ -401,7 +401,7 @@ static void test_numbers(void **state)
     open_one(w, -ENOSPC);
     w->now += CYCLE - 1;
     open_one(w, -ENOSPC);
-    w->now++;
+    w->now += 200 * MSEC; /* a tenth of a second more or less is no matter */
     for (unsigned i = 0; i < 2000; i++) {
         struct channel *c = open_one(w, 0);
 
@@ -409,6 +409,39 @@ static void test_numbers(void **state)
         channel_free(c);
     }
     channel_free(kept);
+    world_close(w);
+}
+
+/* A channel that was there for long has just gone: its number waits for a minute, whatever came in between. */
+static void test_number_of_a_long_one(void **state)
+{
+    struct world *w = world_open(1);
+    struct channel *kept, *c;
+    uint16_t id;
+
+    channel_free(open_one(w, 0));
+    channel_free(open_one(w, 0));
+    kept = open_one(w, 0);
+    id = channel_request(kept)->channel;
+    for (unsigned i = 3; i < IDS; i++)
+        channel_free(open_one(w, 0));
+    w->now += CYCLE + SEC;
+    channel_free(open_one(w, 0));
+    channel_free(kept);
+    for (unsigned i = 2; i < IDS; i++) {
+        c = open_one(w, 0);
+        assert_int_not_equal(channel_request(c)->channel, id);
+        channel_free(c);
+    }
+    open_one(w, -ENOSPC);
+    w->now += CYCLE + SEC;
+    for (unsigned i = 0; i < IDS; i++) {
+        c = open_one(w, 0);
+        if (channel_request(c)->channel == id)
+            break;
+        channel_free(c);
+    }
+    assert_int_equal(channel_request(c)->channel, id);
     world_close(w);
 }
 
@@ -685,6 +718,7 @@ int main(void)
         cmocka_unit_test(test_session_begins_anew),
         cmocka_unit_test(test_session_is_not_there),
         cmocka_unit_test(test_numbers),
+        cmocka_unit_test(test_number_of_a_long_one),
         cmocka_unit_test(test_room),
         cmocka_unit_test(test_room_of_the_acceptor),
         cmocka_unit_test(test_open_of_a_number_in_use),
