@@ -19,8 +19,8 @@
  * that a slow path still brings never meets a new one. Chunks of channels that are not there are dropped: they were
  * broken off.
  *
- * The control stream has little room: what it does not take now is due until it does (`due`), and a channel that its
- * owner freed stays until its last word is said.
+ * The control stream has little room, and half of that is left to others: what it does not take now is due until it
+ * does (`due`), and a channel that its owner freed stays until its last word is said.
  *
  * Limits: channel.h. Sources: RFC 4254 section 5, RFC 8290, Lim et al. (CoNEXT 2017). */
 #include <assert.h>
@@ -77,6 +77,8 @@ struct channels {
     struct list touched, saying;
     struct list starved;                /* who had no room because of CHANNELS_TX_MAX, the first to ask first */
     uint64_t waiting, unacked, windows; /* bytes, of all */
+    uint16_t busy[CHANNELS_MAX];        /* the acceptor's: what is to be refused, and has no channel to say so */
+    unsigned busy_head, busy_count;
 };
 
 /* --- life --- */
@@ -270,8 +272,10 @@ static void end_and_forget(struct channel *c, int error)
 
 void channels_end(struct session *s, int error)
 {
-    if (s->channels)
-        each(s->channels, end_and_forget, error);
+    if (!s->channels)
+        return;
+    each(s->channels, end_and_forget, error);
+    s->channels->busy_count = 0;
 }
 
 static void destroy_one(struct channel *c, int unused)
@@ -649,12 +653,14 @@ void channels_on_chunk(struct session *s, const struct chunk_header *h, const st
     touch(c);
 }
 
-static int refuse_busy(struct session *s, uint16_t id, instant now)
+/* A peer that keeps to CHANNELS_MAX waits for no more answers: of others the oldest are not answered. */
+static void refuse_busy(struct channels *cs, uint16_t id)
 {
-    uint8_t msg[4] = { MESSAGE_CHANNEL_ANSWER, 0, 0, CHANNEL_REFUSED_BUSY };
-
-    put_be16(msg + 1, id);
-    return session_send_message(s, msg, sizeof(msg), now);
+    cs->busy[(cs->busy_head + cs->busy_count) % CHANNELS_MAX] = id;
+    if (cs->busy_count < CHANNELS_MAX)
+        cs->busy_count++;
+    else
+        cs->busy_head = (cs->busy_head + 1) % CHANNELS_MAX;
 }
 
 static int on_open(struct session *s, struct reader *r, instant now)
@@ -669,11 +675,12 @@ static int on_open(struct session *s, struct reader *r, instant now)
         return -ENOMEM;
     if (find(s, request.channel)) { /* the peer has done with the old one, and so must we be */
         end_and_forget(find(s, request.channel), -ECONNRESET);
-        return refuse_busy(s, request.channel, now);
+        refuse_busy(s->channels, request.channel);
+    } else if (add(s->channels, &request, CHANNEL_OFFERED, &c) < 0) {
+        refuse_busy(s->channels, request.channel);
+    } else {
+        touch(c);
     }
-    if (add(s->channels, &request, CHANNEL_OFFERED, &c) < 0)
-        return refuse_busy(s, request.channel, now);
-    touch(c);
     return 0;
 }
 
@@ -747,6 +754,8 @@ static int say_one(struct session *s, struct channel *c, instant now)
     struct writer w = writer_init(buf, sizeof(buf));
     enum due what = c->due & -c->due;
 
+    if (stream_is_busy(s->stream))
+        return -ENOBUFS;
     switch (what) {
     case DUE_OPEN:
         channel_open_write(&w, &c->request);
@@ -772,11 +781,25 @@ static int say_one(struct session *s, struct channel *c, instant now)
     return 0;
 }
 
+static bool say_busy(struct session *s, instant now)
+{
+    struct channels *cs = s->channels;
+    uint8_t msg[4] = { MESSAGE_CHANNEL_ANSWER, 0, 0, CHANNEL_REFUSED_BUSY };
+
+    for (; cs->busy_count > 0; cs->busy_count--) {
+        put_be16(msg + 1, cs->busy[cs->busy_head]);
+        if (stream_is_busy(s->stream) || session_send_message(s, msg, sizeof(msg), now) < 0)
+            return false;
+        cs->busy_head = (cs->busy_head + 1) % CHANNELS_MAX;
+    }
+    return true;
+}
+
 void channels_say(struct session *s, instant now)
 {
     if (s->channels)
         s->channels->now = now;
-    if (!s->channels || !s->up)
+    if (!s->channels || !s->up || !say_busy(s, now))
         return;
     LIST_FOREACH_SAFE (c, &s->channels->saying, struct channel, saying) {
         while (c->due)

@@ -202,6 +202,11 @@ instant stream_next_expiry(const struct stream *s)
     return next;
 }
 
+bool stream_is_busy(const struct stream *s)
+{
+    return s->queued_messages >= STREAM_QUEUE_MESSAGES / 2 || s->queued_bytes >= STREAM_QUEUE_MAX / 2;
+}
+
 bool stream_idle(const struct stream *s)
 {
     return list_empty(&s->queue);

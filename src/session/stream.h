@@ -46,6 +46,8 @@ int stream_next_frame(struct stream *s, uint8_t *buf, size_t max, instant now);
 bool stream_wants_send(const struct stream *s, instant now);
 /* When the next repetition is due; INSTANT_NEVER when nothing is unacknowledged. */
 instant stream_next_expiry(const struct stream *s);
+/* So many messages wait, or their acknowledgement does, that who says much should wait too. */
+bool stream_is_busy(const struct stream *s);
 /* True when every message queued was acknowledged. */
 bool stream_idle(const struct stream *s);
 /* 0, or -EPROTO: not an acknowledgement, or of frames never sent. Nothing changes then. */

@@ -455,6 +455,8 @@ static void test_room(void **state)
     for (unsigned i = 0; i < CHANNELS_MAX; i++)
         world_ask(w, &p[i]);
     open_one(w, -ENOSPC);
+    world_pass(w, 100);
+    world_say(w, 0, (const uint8_t[]){ MESSAGE_SKIPPABLE }, 1); /* there is room for others' words */
     world_pass(w, 5 * SEC);
     assert_int_equal(w->ends[1].offered_count, CHANNELS_MAX);
     for (unsigned i = 0; i < CHANNELS_MAX; i++) {
@@ -483,10 +485,11 @@ static void say_open(struct world *w, uint16_t id)
     world_say(w, 0, buf, writer_len(&r));
 }
 
-/* The acceptor has room for some of what it is asked for: each is answered. */
-static void test_room_of_the_acceptor(void **state)
+/* The acceptor has room for some of what it is asked for: each is answered, also if its control stream was full. */
+static void check_room_of_the_acceptor(bool full)
 {
     static struct world_channel p[20];
+    struct session *s;
     struct world *w = world_open(1);
     unsigned busy = 0;
 
@@ -497,14 +500,26 @@ static void test_room_of_the_acceptor(void **state)
     }
     world_pass(w, 1 * SEC);
     assert_int_equal(session_channels_count(w->ends[1].session), CHANNELS_MAX - 10);
+    s = w->ends[1].session;
+    world_hold(w, 0, full);
+    while (full && session_send_message(s, (const uint8_t[]){ MESSAGE_SKIPPABLE }, 1, w->now) == 0)
+        ;
     for (unsigned i = 0; i < ARRAY_LEN(p); i++)
         world_ask(w, &p[i]);
-    world_pass(w, 1 * SEC);
-    assert_int_equal(session_channels_count(w->ends[1].session), CHANNELS_MAX);
+    world_pass(w, 50 * MSEC);
+    assert_int_equal(session_channels_count(s), CHANNELS_MAX);
+    world_hold(w, 0, false);
+    world_pass(w, 5 * SEC);
     for (unsigned i = 0; i < ARRAY_LEN(p); i++)
         busy += channel_state(p[i].c[0]) == CHANNEL_ENDED && channel_refused(p[i].c[0]) == CHANNEL_REFUSED_BUSY;
     assert_int_equal(busy, ARRAY_LEN(p) - 10);
     world_close(w);
+}
+
+static void test_room_of_the_acceptor(void **state)
+{
+    check_room_of_the_acceptor(false);
+    check_room_of_the_acceptor(true);
 }
 
 /* --- lies --- */
