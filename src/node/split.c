@@ -567,7 +567,8 @@ bool splits_pop(struct node *n, struct merged *ret, instant now)
 {
     struct splits *t = n->splits;
 
-    while (t && !list_empty(&t->ready)) {
+    /* A packet that was passed on to another share stands in `scratch` until it is taken. */
+    while (t && n->handovers_count == 0 && !list_empty(&t->ready)) {
         struct split *x = LIST_FIRST(&t->ready, struct split, ready);
 
         list_remove(&x->ready);

@@ -11,12 +11,14 @@
 #define NODES 3
 #define SHARES 2
 #define INNER_LEN 60
+#define SYN_PORT 0x2000
 #define BUDGET_FULL 50000 /* us of public-key work: node/defence.c */
 
 struct end {
     struct identity id;
     struct prng prng;
     struct node *node;
+    unsigned syns[2]; /* that came out inside, by their source port, from SYN_PORT on */
     unsigned
         inner[NODES + 1]; /* packets that came out inside, by the last byte of their source; [NODES]: the agent's */
 };
@@ -56,6 +58,11 @@ static void take_inner(struct end *e, instant now)
             memcpy(pkt + len, m.slices[i].data, m.slices[i].len);
             len += m.slices[i].len;
         }
+        if (len > 40 && pkt[9] == PROTO_TCP) {
+            assert_in_range(get_be16(pkt + 20), SYN_PORT, SYN_PORT + 1);
+            e->syns[get_be16(pkt + 20) - SYN_PORT]++;
+            continue;
+        }
         assert_int_equal(len, INNER_LEN);
         e->inner[pkt[15] == 1 ? NODES : pkt[15] - 2u]++;
     }
@@ -66,9 +73,11 @@ static void hand_over(struct fixture *f, unsigned share)
     struct node_handover h;
     uint8_t *data, copy[65536];
     size_t len;
+    bool any = false;
 
     take_inner(&f->shares[share], f->now);
     while (node_pop_handover(f->shares[share].node, &h, &data, &len)) {
+        any = true;
         f->handed[h.kind]++;
         assert_int_not_equal(h.to, share);
         assert_true(h.to < SHARES);
@@ -76,6 +85,8 @@ static void hand_over(struct fixture *f, unsigned share)
         node_on_handover(f->shares[h.to].node, &h, copy, len, f->now);
         hand_over(f, h.to);
     }
+    if (any)
+        hand_over(f, share);
 }
 
 static bool send_all(struct fixture *f)
@@ -188,6 +199,33 @@ static void inner(struct node *n, uint8_t from, uint8_t to, instant now)
     node_on_packet(n, pkt, sizeof(pkt), &whole, now);
 }
 
+/* TCP connections of a node, ended at the agent, to a server of another node of another share: their first packets
+ * leave the agent's ends at the same time. */
+static void split_two(struct fixture *f)
+{
+    static struct steer_table t;
+    const struct offload vouched = { .flags = OFFLOAD_DATA_VALID };
+    uint8_t syn[40] = { 0x45, [3] = 40, [6] = 0x40, [8] = 64, [9] = PROTO_TCP };
+    char error[STEER_ERROR_MAX];
+
+    steer_table_init(&t);
+    t.version = 1;
+    assert_true(steer_table_add_text(&t, "default mode split", error, sizeof(error)) >= 0);
+    steer_table_compile(&t);
+    node_set_steer(f->nodes[0].node, &t, f->now);
+    run(f, 100 * MSEC);
+    memcpy(syn + 12, (const uint8_t[]){ 203, 0, 113, 2, 203, 0, 113, 3 }, 8);
+    put_be16(syn + 22, 80);
+    syn[32] = 5 << 4;
+    syn[33] = TCP_SYN;
+    packet_fix_v4_header(syn);
+    for (unsigned i = 0; i < 2; i++) {
+        put_be16(syn + 20, (uint16_t)(SYN_PORT + i));
+        node_on_packet(f->nodes[0].node, syn, sizeof(syn), &vouched, f->now);
+    }
+    run(f, 500 * MSEC);
+}
+
 static void check_sessions(struct fixture *f)
 {
     for (unsigned i = 0; i < NODES; i++) {
@@ -262,6 +300,17 @@ static void test_not_steered(void **state)
         assert_int_equal(drops[NODE_DROP_NO_BUFFER], 0);
         assert_int_equal(drops[NODE_DROP_UNKNOWN_CID], 0);
     }
+    close_all(&f);
+}
+
+static void test_split_to_another_share(void **state)
+{
+    static struct fixture f;
+
+    open_all(&f, by_cid);
+    split_two(&f);
+    assert_int_equal(f.nodes[1].syns[0], 1);
+    assert_int_equal(f.nodes[1].syns[1], 1);
     close_all(&f);
 }
 
@@ -381,8 +430,11 @@ static void test_unknown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_steered),     cmocka_unit_test(test_not_steered),
-        cmocka_unit_test(test_agent_calls), cmocka_unit_test(test_replayed_inits_pay),
+        cmocka_unit_test(test_steered),
+        cmocka_unit_test(test_not_steered),
+        cmocka_unit_test(test_split_to_another_share),
+        cmocka_unit_test(test_agent_calls),
+        cmocka_unit_test(test_replayed_inits_pay),
         cmocka_unit_test(test_unknown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
