@@ -60,7 +60,8 @@ struct node_peer_spec {
     size_t addresses_count;
     struct prefix allowed[NODE_PREFIXES_MAX]; /* agent: further networks behind the node */
     size_t allowed_count;
-    struct prefix reach[NODE_PREFIXES_MAX]; /* agent: what it may send to; none: anything but link-local and loopback addresses */
+    struct prefix
+        reach[NODE_PREFIXES_MAX]; /* agent: what it may send to; none: anything but link-local and loopback addresses */
     size_t reach_count;
     uint16_t tcp_port; /* node: where its agent takes TCP, 0: nowhere */
 };
@@ -262,8 +263,8 @@ struct node_why {
 };
 void node_explain(struct node *n, const struct packet_info *info, struct node_why *ret, instant now);
 
-/* The end: a node tells its agents, by what node_output gives next (an agent that stops is about to come back), and whose
- * connections are split hears of it by what node_pop_inner gives. */
+/* The end: a node tells its agents, by what node_output gives next (an agent that stops is about to come back), and
+ * whose connections are split hears of it by what node_pop_inner gives. */
 void node_close(struct node *n);
 /* The same of one peer, by either side. */
 void node_peer_close(struct node *n, unsigned peer);
