@@ -4,8 +4,7 @@
  *     application -- node -+              +-- core -- agent -- server
  *                          +-- uplink 2 --+
  *
- * Every byte is checked at its place (sim/connection.h). Goodput is that of one connection downwards, from its sixth
- * second on; delays are one way. */
+ * Every byte is checked at its place (sim/connection.h). What a connection gets of unequal links: unequal.c. */
 #include "session/channel.h"
 #include "sim/connection.h"
 #include "tests/sim/sim.h"
@@ -412,63 +411,6 @@ static void test_a_path_goes(void **state)
         }
 }
 
-/* --- unequal paths --- */
-
-#define SEEDS 3
-
-/* Bits a second, the median of the seeds: a path of much jitter finds its rate sooner or later. */
-static double goodput(const char *const params[])
-{
-    span sorted[SEEDS];
-    size_t n = sim_brief() ? 1 : SEEDS;
-
-    for (size_t i = 0; i < n; i++) {
-        struct bench b = make(i + 1, params);
-        struct connection *c = connection_new(b.node, b.agent, PORT, 0, UINT64_MAX);
-        uint64_t before;
-
-        world_run_for(b.w, 5 * SEC);
-        before = c->side[0].read;
-        world_run_for(b.w, 8 * SEC);
-        sorted[i] = (span)(c->side[0].read - before); /* bytes in 8 s */
-        end(&b, c);
-    }
-    qsort(sorted, n, sizeof(*sorted), compare);
-    return (double)sorted[n / 2];
-}
-
-static void test_unequal(void **state)
-{
-    static const struct {
-        const char *name, *links[3];
-        double least_of_sum;
-    } pairs[] = {
-        { "10@1+10@25", { "rate=10mbit delay=1ms", "rate=10mbit delay=25ms" }, .9 },
-        { "30@1+10@50", { "rate=30mbit delay=1ms", "rate=10mbit delay=50ms" }, .9 },
-        { "4:1, 100@10+25@10", { "rate=100mbit delay=10ms", "rate=25mbit delay=10ms" }, .95 },
-        { "10:1, 100@10+10@10", { "rate=100mbit delay=10ms", "rate=10mbit delay=10ms" }, .95 },
-        { "50@20+50@120", { "rate=50mbit delay=20ms", "rate=50mbit delay=120ms" }, .9 },
-        { "WiFi 40@8+LTE 30@30", { "rate=40mbit delay=8ms jitter=3ms", "rate=30mbit delay=30ms jitter=5ms" }, .9 },
-        { "fibre 300@8+LTE 30@40", { "rate=300mbit delay=8ms", "rate=30mbit delay=40ms jitter=8ms loss=0.5%" }, .9 },
-        { "LTE 40@35+LEO 100@50",
-          { "rate=40mbit delay=35ms jitter=8ms", "rate=100mbit delay=50ms jitter=25ms loss=1%" },
-          .9 },
-    };
-    unsigned missed = 0;
-
-    printf("# Mbit/s: first alone, second alone, both; of the better one, of the sum\n");
-    for (size_t i = 0; i < ARRAY_LEN(pairs); i += sim_brief() ? 5 : 1) {
-        double first = goodput(PARAMS(pairs[i].links[0])), second = goodput(PARAMS(pairs[i].links[1])),
-               both = goodput(pairs[i].links), best = MAX(first, second);
-        bool miss = both < .97 * best || both < pairs[i].least_of_sum * (first + second);
-
-        printf("# %-24s %6.1f %6.1f %6.1f  %.2f %.2f%s\n", pairs[i].name, first / 1e6, second / 1e6, both / 1e6,
-               both / best, both / (first + second), miss ? " MISSED" : "");
-        missed += miss;
-    }
-    assert_int_equal(missed, 0);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -491,7 +433,6 @@ int main(void)
         cmocka_unit_test(test_same_ports_as_packets),
         cmocka_unit_test(test_rules_change),
         cmocka_unit_test(test_a_path_goes),
-        cmocka_unit_test(test_unequal),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -5,10 +5,10 @@
  *     node --+              +-- core -- agent
  *            +-- uplink 2 --+
  *
- * What is promised: never slower than the better link alone (97 %), and 85 % of the sum where the links are not further
- * apart than three times in delay and lose at most .5 %. Environments are the published sweep of a multipath VPN, those
- * that its users complain of, and the cases that were measured with real programs; delays are one way. What is not
- * reached yet is a known miss of one kind of inner flow: it is printed and does not fail.
+ * What is promised: never slower than the better link alone (97 %), and 85 % of the sum (95 % for what is split) where
+ * the links are not further apart than three times in delay and lose at most .5 %. Environments are the published sweep
+ * of a multipath VPN, those that its users complain of, and the cases that were measured with real programs; delays are
+ * one way. What is not reached yet is a known miss of one kind of inner flow: it is printed and does not fail.
  *
  * The inner flow is CUBIC without HyStart and with the fixed threshold of three that QUIC stacks have too, and, as
  * Linux has them with RACK-TLP, CUBIC, Reno and BBR. The first runs for 24 s, the others for 16, which is enough for
@@ -24,6 +24,7 @@
 
 #define LEAST_OF_BEST .97
 #define LEAST_OF_SUM .85
+#define LEAST_OF_SUM_SPLIT .95
 
 /* --- inner flows --- */
 
@@ -198,7 +199,7 @@ static void environments_of(enum kind kind)
         of_best = both / MAX(a, b);
         of_sum = both / (a + b);
         slower = of_best < LEAST_OF_BEST;
-        short_of = e->alike && of_sum < LEAST_OF_SUM;
+        short_of = e->alike && of_sum < (k->split ? LEAST_OF_SUM_SPLIT : LEAST_OF_SUM);
         printf("# %-40s %6.1f %6.1f %6.1f  %.2f %-16s %.2f %s\n", e->name, a / 1e6, b / 1e6, both / 1e6, of_best,
                remark(slower, known_slower), of_sum, remark(short_of, known_short));
         product += log(of_best);
