@@ -78,7 +78,7 @@ void tcp_take_syn(struct tcp_end *e, const struct tcp_in *syn, instant now)
     e->rx.irs = syn->seq;
     if (!syn->has_scale)
         e->rx.scale = UINT8_MAX;
-    tcp_send_start(e, syn);
+    tcp_send_start(e, syn, now);
 }
 
 /* A SYN came. Nothing was answered yet. */
@@ -109,7 +109,8 @@ static int reserve(struct ranges *r)
 }
 
 /* An end that has said and heard nothing. NULL: no memory. */
-static struct tcp_end *make(const struct tcp_end_options *o, struct endpoint local, struct endpoint peer)
+static struct tcp_end *make(const struct tcp_end_options *o, struct endpoint local, struct endpoint peer,
+                            const struct tcp_cc *cc)
 {
     struct tcp_end *e = calloc(1, sizeof(*e));
 
@@ -127,7 +128,8 @@ static struct tcp_end *make(const struct tcp_end_options *o, struct endpoint loc
     e->rx.ring.capacity_max = buffer_size(o->receive_bytes);
     e->tx.end = e->rx.read = e->rx.next = 1;
     e->rx.fin = UINT64_MAX;
-    if (reserve(&e->tx.lost) < 0) {
+    e->cc = cc;
+    if (reserve(&e->tx.lost) < 0 || (cc->make && cc->make(e) < 0)) {
         tcp_end_free(e);
         return NULL;
     }
@@ -142,7 +144,7 @@ int tcp_end_new(const struct tcp_end_options *o, const uint8_t *pkt, const struc
 
     if (tcp_in_parse(pkt, info, &syn) < 0 || !begins_connection(&syn))
         return -EPROTO;
-    e = make(o, (struct endpoint){ info->dst, info->dport }, (struct endpoint){ info->src, info->sport });
+    e = make(o, (struct endpoint){ info->dst, info->dport }, (struct endpoint){ info->src, info->sport }, &tcp_reno);
     if (!e)
         return -ENOMEM;
     begin(e, &syn, now);
@@ -169,12 +171,12 @@ int tcp_end_connect(const struct tcp_end_options *o, const struct endpoint *loca
     if (local->addr.family != peer->addr.family || !addr_is_unicast(&local->addr) || !addr_is_unicast(&peer->addr) ||
         local->port == 0 || peer->port == 0)
         return -EINVAL;
-    e = make(o, *local, *peer);
+    e = make(o, *local, *peer, &tcp_cubic);
     if (!e)
         return -ENOMEM;
     e->active = e->sack = e->stamps = true;
     choose_numbers(e, now);
-    tcp_send_start(e, &nothing); /* the answer brings the rest */
+    tcp_send_start(e, &nothing, now); /* the answer brings the rest */
     shake_hands(e, TCP_END_SYN_SENT, now);
     *ret = e;
     return 0;
@@ -189,6 +191,7 @@ void tcp_end_free(struct tcp_end *e)
     ranges_deinit(&e->tx.sacked);
     ranges_deinit(&e->tx.lost);
     ranges_deinit(&e->rx.early);
+    free(e->cc_state);
     free(e);
 }
 
@@ -532,6 +535,7 @@ void tcp_end_info(const struct tcp_end *e, struct tcp_end_info *ret)
         .probes = e->probes,
         .dropped = e->dropped,
         .mss = tx->mss,
+        .control = e->cc->name,
         .sack = e->sack,
         .timestamps = e->stamps,
         .holes = rx->early.count,

@@ -19,11 +19,12 @@
  * is not read fills the window and stops the peer; what the peer does not take fills the ring, and tcp_end_room is 0.
  *
  * RFC 9293, 7323 (scaling, timestamps, PAWS), 2018 and 2883 (SACK), 6298, 5681, 8985 (RACK-TLP), 5961 (blind attacks),
- * 6528 (initial sequence number). No ECN is offered, no data sent with a SYN or taken from one, and urgent data is data
- * like any other. Two ends that open to each other at once (RFC 9293 3.5) do not meet: a server does not open.
+ * 6528 (initial sequence number); of an end that connects 9438 (CUBIC) and 9406 (HyStart++). No ECN is
+ * offered, no data sent with a SYN or taken from one, and urgent data is data like any other. Two ends that open to
+ * each other at once (RFC 9293 3.5) do not meet: a server does not open.
  *
- * Pure: no clock, no socket. An instant never goes back. Memory: 5 KiB, two rings up to the stated sizes, which go when
- * nothing is kept, and the ranges (at most 32 KiB). */
+ * Pure: no clock, no socket. An instant never goes back. Memory: 5 KiB, half of one more of an end
+ * that connects, two rings up to the stated sizes, which go when nothing is kept, and the ranges (at most 32 KiB). */
 #pragma once
 
 #include "base/instant.h"
@@ -153,8 +154,9 @@ struct tcp_end_info {
     uint64_t written, acked, received, read; /* bytes of data; received: without a hole */
     uint64_t packets_in, packets_out;        /* as TUN counts them: a super-packet is one */
     uint64_t resent_packets, resent_bytes, timeouts, probes;
-    uint64_t dropped; /* broken, outside the window, refused by PAWS or RFC 5961 */
-    uint16_t mss;     /* bytes of data in a full segment of ours */
+    uint64_t dropped;    /* broken, outside the window, refused by PAWS or RFC 5961 */
+    uint16_t mss;        /* bytes of data in a full segment of ours */
+    const char *control; /* of congestion: "cubic" of an end that connected, else "reno" */
     bool sack, timestamps;
     size_t holes;                    /* pieces that wait for an earlier one */
     size_t buffered_tx, buffered_rx; /* bytes of memory of the rings */

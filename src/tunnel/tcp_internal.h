@@ -1,5 +1,6 @@
 /* tunnel/tcp_internal.h - what the files of tcp.h share: tcp.c (life, states, timers), tcp_wire.c (headers),
- * tcp_recv.c, and tcp_send.c with tcp_loss.c (the two directions). tcp_icmp.c needs nothing of it.
+ * tcp_recv.c, and tcp_send.c with tcp_loss.c (the two directions), tcp_reno.c and tcp_cubic.c (how much is sent).
+ * tcp_icmp.c needs nothing of it.
  *
  * Places. Both directions count in places of 64 bits: the SYN is 0, byte k of the stream is k + 1, the FIN stands
  * behind the last byte. A number of the wire is the low half of a place, moved by the initial number. */
@@ -43,6 +44,33 @@ struct tcp_sent {
     bool again;
 };
 
+/* What one acknowledgement brought. */
+struct tcp_acked {
+    uint64_t bytes;       /* acknowledged in any way, and not before */
+    uint64_t pipe_before; /* tcp_pipe */
+    span rtt;             /* of something that was sent once; 0: none */
+    bool recovers;        /* a recovery was under way before it */
+};
+
+/* A congestion control of an end. What it says is cwnd and ssthresh of struct tcp_tx; when a recovery begins and ends
+ * is tcp_loss.c's. It may keep memory of its own in cc_state. */
+struct tcp_cc {
+    const char *name;
+    /* 0 or -ENOMEM. NULL: it keeps nothing. */
+    int (*make)(struct tcp_end *e);
+    /* The segment's size is known, and cwnd is the first window. */
+    void (*start)(struct tcp_end *e, instant now);
+    void (*on_acked)(struct tcp_end *e, const struct tcp_acked *a, instant now);
+    /* Bytes were found lost, of `flight` that were outstanding. first: by this a recovery begins. */
+    void (*on_lost)(struct tcp_end *e, uint64_t bytes, uint64_t flight, bool first, instant now);
+    /* All that is out is lost. again: so was what was sent after the timeout before. */
+    void (*on_timeout)(struct tcp_end *e, bool again, instant now);
+    /* The way is not known any more: no more than so many bytes, and from there as in the beginning. */
+    void (*hold)(struct tcp_end *e, uint64_t bytes);
+};
+
+extern const struct tcp_cc tcp_reno, tcp_cubic;
+
 enum tcp_timer { TCP_TIMER_NONE, TCP_TIMER_RTO, TCP_TIMER_PROBE_TAIL, TCP_TIMER_PERSIST };
 enum tcp_phase { TCP_OPEN, TCP_RECOVERY, TCP_LOSS }; /* LOSS: after a timeout */
 
@@ -65,11 +93,11 @@ struct tcp_tx {
     uint32_t log_id;
 
     enum tcp_phase phase;
-    uint64_t recover; /* where the phase ends */
-    uint64_t cwnd, ssthresh, grown;
-    unsigned duplicates; /* acknowledgements, of a peer without SACK */
-    bool one_more;       /* one segment, whatever the congestion window says */
-    bool force;          /* a piece smaller than a segment may go */
+    uint64_t recover;               /* where the phase ends */
+    uint64_t cwnd, ssthresh, grown; /* grown: of tcp_reno.c */
+    unsigned duplicates;            /* acknowledgements, of a peer without SACK */
+    bool one_more;                  /* one segment, whatever the congestion window says */
+    bool force;                     /* a piece smaller than a segment may go */
 
     span srtt, rttvar, rto, min_rtt;
     unsigned backoff;
@@ -143,6 +171,8 @@ struct tcp_end {
     instant ts_recent_at;
     struct tcp_tx tx;
     struct tcp_rx rx;
+    const struct tcp_cc *cc;
+    void *cc_state; /* heap */
     uint64_t packets_in, packets_out, resent_packets, resent_bytes, timeouts, probes, dropped;
     uint8_t headers[TCP_HEADERS_MAX];
     struct slice slices[3];
@@ -177,7 +207,7 @@ size_t tcp_header_len(const struct tcp_end *e);
 
 /* --- tcp_send.c --- */
 
-void tcp_send_start(struct tcp_end *e, const struct tcp_in *syn);
+void tcp_send_start(struct tcp_end *e, const struct tcp_in *syn, instant now);
 void tcp_send_fit_mtu(struct tcp_end *e);
 /* The answer to our SYN without ACK; it acknowledges that SYN. */
 void tcp_send_on_synack(struct tcp_end *e, const struct tcp_in *in, instant now);
@@ -203,15 +233,15 @@ void tcp_mark_lost(struct tcp_tx *tx, uint64_t from, uint64_t to);
 void tcp_log_forget(struct tcp_tx *tx, uint64_t from, uint64_t to);
 /* False: the log is full. */
 bool tcp_log_add(struct tcp_tx *tx, uint64_t from, uint64_t to, bool again, instant now);
-/* Takes from the log what has arrived since. */
-void tcp_update_log(struct tcp_end *e, const struct tcp_in *in, instant now);
+/* Takes from the log what has arrived since, and notes its round trip. */
+void tcp_update_log(struct tcp_end *e, const struct tcp_in *in, struct tcp_acked *a, instant now);
 /* Something below the highest that was acknowledged comes now: was the order changed? Before tcp_update_log. */
 void tcp_notice_reordering(struct tcp_tx *tx, uint64_t low);
 void tcp_detect_lost(struct tcp_end *e, instant now);
-/* flight: bytes that were outstanding when it was lost. */
-void tcp_reduce(struct tcp_tx *tx, uint64_t flight);
-void tcp_begin_recovery(struct tcp_tx *tx);
-void tcp_grow(struct tcp_end *e, uint64_t delivered, uint64_t pipe_before);
+/* Bytes were marked so: the recovery that is under way goes on, or one begins. */
+void tcp_on_lost(struct tcp_end *e, uint64_t bytes, instant now);
+/* It is the congestion window that limits: half of it was used, which is RFC 7661's test. */
+bool tcp_cwnd_limits(const struct tcp_tx *tx, uint64_t pipe_before);
 
 /* --- tcp_recv.c --- */
 

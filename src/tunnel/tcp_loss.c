@@ -11,15 +11,14 @@
  *
  * A peer without SACK gets NewReno (RFC 6582) by three duplicates.
  *
- * Congestion: RFC 5681 with byte counting as far as an acknowledgement goes (a super-packet is acknowledged as one),
- * growth only while the window is what limits (RFC 7661's test). CUBIC would do the same: at the round trips of a host
- * and its LAN it is in its Reno-friendly region (RFC 9438 4.3). To a server that is far away it would come back sooner
- * after a loss; an end that connects there is as fast as Reno is, and no less fair.
+ * Congestion: what was lost begins a recovery, which ends when all that was out then has been acknowledged. How much
+ * may be on its way is a control's to say (struct tcp_cc). To a host and its LAN it is Reno (tcp_reno.c): at such round
+ * trips CUBIC is in its Reno-friendly region (RFC 9438 4.3). To a server it is CUBIC (tcp_cubic.c).
  *
  * Not done: undoing a reduction that turns out to be needless (RFC 3522, 5682).
  *
  * Limits: TCP_SENT_MAX sendings in the log, TCP_HOLES_MAX ranges of SACK. Sources: RFC 5681, 6582, 6675, 8985 section
- * 6, 9438. */
+ * 6. */
 #include "tunnel/tcp_internal.h"
 
 /* --- the three sets --- */
@@ -99,38 +98,22 @@ bool tcp_log_add(struct tcp_tx *tx, uint64_t from, uint64_t to, bool again, inst
 
 /* --- congestion --- */
 
-void tcp_reduce(struct tcp_tx *tx, uint64_t flight)
+void tcp_on_lost(struct tcp_end *e, uint64_t bytes, instant now)
 {
-    tx->ssthresh = MAX(flight / 2, 2u * (uint64_t)tx->mss);
-    tx->cwnd = MIN(tx->cwnd, tx->ssthresh);
-    tx->grown = 0;
-}
+    struct tcp_tx *tx = &e->tx;
+    bool first = tx->phase == TCP_OPEN;
 
-void tcp_begin_recovery(struct tcp_tx *tx)
-{
-    if (tx->phase != TCP_OPEN)
+    e->cc->on_lost(e, bytes, tx->next - tx->una, first, now);
+    if (!first)
         return;
-    tcp_reduce(tx, tx->next - tx->una);
     tx->phase = TCP_RECOVERY;
     tx->recover = tx->next;
     tx->one_more = true; /* RFC 6675 5, step 4.3 */
 }
 
-void tcp_grow(struct tcp_end *e, uint64_t delivered, uint64_t pipe_before)
+bool tcp_cwnd_limits(const struct tcp_tx *tx, uint64_t pipe_before)
 {
-    struct tcp_tx *tx = &e->tx;
-
-    if (tx->phase == TCP_RECOVERY || pipe_before * 2 < tx->cwnd || tx->cwnd >= 2 * tx->ring.capacity_max)
-        return;
-    if (tx->cwnd < tx->ssthresh) {
-        tx->cwnd += delivered;
-        return;
-    }
-    tx->grown += delivered;
-    if (tx->grown >= tx->cwnd) {
-        tx->grown -= tx->cwnd;
-        tx->cwnd += tx->mss;
-    }
+    return pipe_before * 2 >= tx->cwnd && tx->cwnd < 2 * tx->ring.capacity_max;
 }
 
 /* --- RACK --- */
@@ -172,7 +155,7 @@ void tcp_detect_lost(struct tcp_end *e, instant now)
     }
     log_compact(tx);
     if (tx->lost.sum > before)
-        tcp_begin_recovery(tx);
+        tcp_on_lost(e, tx->lost.sum - before, now);
 }
 
 /* A sending that is in flight once more may be acknowledged by its first copy. */
@@ -185,7 +168,7 @@ static bool is_of_first_copy(const struct tcp_end *e, const struct tcp_sent *s, 
     return e->tx.min_rtt != INT64_MAX && now - s->at < e->tx.min_rtt;
 }
 
-void tcp_update_log(struct tcp_end *e, const struct tcp_in *in, instant now)
+void tcp_update_log(struct tcp_end *e, const struct tcp_in *in, struct tcp_acked *a, instant now)
 {
     struct tcp_tx *tx = &e->tx;
     span rtt = -1;
@@ -223,8 +206,10 @@ void tcp_update_log(struct tcp_end *e, const struct tcp_in *in, instant now)
         s->left = left;
     }
     log_compact(tx);
-    if (rtt >= 0)
-        tcp_send_rtt(e, rtt);
+    if (rtt < 0)
+        return;
+    a->rtt = MAX(rtt, (span)1);
+    tcp_send_rtt(e, rtt);
 }
 
 /* Something below the highest that was acknowledged comes now, and was not sent again: the order was changed. */

@@ -18,7 +18,9 @@
  * nothing is between, and 64 KiB are half a millisecond of a gigabit LAN, less than its switches hold; RFC 6928's ten
  * segments are for paths of which less is known. The way from an end that connects to its server is such a one.
  *
- * Not done: pacing.
+ * Not done: pacing. What an acknowledgement lets go leaves at once, so a flight keeps the spacing that its
+ * acknowledgements had; what is bunched is the first window, ten segments to a server, and what a silent application
+ * writes at once, no more than that after a timeout's length of silence.
  *
  * Sources: RFC 9293 3.8 and 3.10.7.4, 6298, 6928, 7323, 2018, 2883, 8985 section 7, 5961 section 5. */
 #include "tunnel/tcp_internal.h"
@@ -55,7 +57,7 @@ static uint64_t initial_window(const struct tcp_end *e)
     return e->active ? MIN(10 * mss, MAX(2 * mss, (uint64_t)INITIAL_ACTIVE)) : MAX((uint64_t)INITIAL, 2 * mss);
 }
 
-void tcp_send_start(struct tcp_end *e, const struct tcp_in *syn)
+void tcp_send_start(struct tcp_end *e, const struct tcp_in *syn, instant now)
 {
     struct tcp_tx *tx = &e->tx;
 
@@ -70,6 +72,7 @@ void tcp_send_start(struct tcp_end *e, const struct tcp_in *syn)
     tx->min_rtt = INT64_MAX;
     tx->reorder_mult = 1;
     tx->reorder_at = tx->timer_at = INSTANT_NEVER;
+    e->cc->start(e, now);
 }
 
 void tcp_send_rtt(struct tcp_end *e, span rtt)
@@ -181,7 +184,7 @@ static void update_window(struct tcp_end *e, const struct tcp_in *in, uint64_t a
 }
 
 /* Of a peer without SACK. */
-static void on_duplicate(struct tcp_end *e)
+static void on_duplicate(struct tcp_end *e, instant now)
 {
     struct tcp_tx *tx = &e->tx;
 
@@ -190,10 +193,10 @@ static void on_duplicate(struct tcp_end *e)
         return;
     tcp_log_forget(tx, tx->una, MIN(tx->una + tx->mss, tx->next));
     tcp_mark_lost(tx, tx->una, MIN(tx->una + tx->mss, tx->next));
-    tcp_begin_recovery(tx);
+    tcp_on_lost(e, tx->lost.sum, now);
 }
 
-static void on_progress(struct tcp_end *e, uint64_t delivered, uint64_t pipe_before)
+static void on_progress(struct tcp_end *e, const struct tcp_acked *a, instant now)
 {
     struct tcp_tx *tx = &e->tx;
 
@@ -202,28 +205,31 @@ static void on_progress(struct tcp_end *e, uint64_t delivered, uint64_t pipe_bef
     tx->timer = TCP_TIMER_NONE; /* tcp_send_output sets it anew */
     if (tx->phase != TCP_OPEN && tx->una >= tx->recover)
         tx->phase = TCP_OPEN;
-    tcp_grow(e, delivered, pipe_before);
+    e->cc->on_acked(e, a, now);
     /* NewReno: what stops a recovery half way is the next hole. */
     if (!e->sack && tx->phase == TCP_RECOVERY && tx->una < tx->next) {
         uint64_t to = MIN(tx->una + tx->mss, tx->next);
 
         tcp_log_forget(tx, tx->una, to);
         tcp_mark_lost(tx, tx->una, to);
+        tcp_on_lost(e, to - tx->una, now);
         tx->one_more = true;
     }
 }
 
 /* The probe of the tail was answered: did it repair something? An acknowledgement that ends where the probe did may be
  * of either copy: what comes next tells, a duplicate of it or one of later data (RFC 8985 7.4.2). */
-static void judge_tail(struct tcp_tx *tx, bool duplicate, bool nothing_new)
+static void judge_tail(struct tcp_end *e, bool duplicate, bool nothing_new, instant now)
 {
+    struct tcp_tx *tx = &e->tx;
+
     if (tx->tail_end == 0 || tx->una < tx->tail_end)
         return;
     if (tx->tail_again && !duplicate) {
         if (tx->una == tx->tail_end && !nothing_new)
             return;
         if (tx->una > tx->tail_end && tx->phase == TCP_OPEN)
-            tcp_reduce(tx, tx->tail_flight);
+            e->cc->on_lost(e, 0, tx->tail_flight, true, now);
     }
     tx->tail_end = 0;
 }
@@ -256,7 +262,7 @@ void tcp_send_on_synack(struct tcp_end *e, const struct tcp_in *in, instant now)
         e->tx.rto = RTO_SYN_AGAIN;
     /* One may have been lost by chance, or the way be longer than a second (RFC 6928 section 2). */
     if (e->syns > 2)
-        e->tx.cwnd = e->tx.mss;
+        e->cc->hold(e, e->tx.mss);
 }
 
 /* The peer's answer to our SYN-ACK. */
@@ -276,9 +282,9 @@ bool tcp_send_on_ack(struct tcp_end *e, const struct tcp_in *in, instant now)
 {
     struct tcp_tx *tx = &e->tx;
     int64_t ahead = (int32_t)(in->ack - tcp_tx_wire(e, tx->una));
-    uint64_t una = tx->una, known = tx->una + tx->sacked.sum, pipe_before = tcp_pipe(tx), window = tx->window;
-    uint64_t highest = tx->sacked.count > 0 ? tx->sacked.items[tx->sacked.count - 1].to : 0, low = UINT64_MAX,
-             delivered;
+    uint64_t una = tx->una, known = tx->una + tx->sacked.sum, window = tx->window;
+    uint64_t highest = tx->sacked.count > 0 ? tx->sacked.items[tx->sacked.count - 1].to : 0, low = UINT64_MAX;
+    struct tcp_acked a = { .pipe_before = tcp_pipe(tx), .recovers = tx->phase == TCP_RECOVERY };
     bool duplicate;
 
     if (e->state == TCP_END_SYN_RECEIVED)
@@ -294,22 +300,22 @@ bool tcp_send_on_ack(struct tcp_end *e, const struct tcp_in *in, instant now)
     }
     duplicate = take_blocks(e, in, &low);
     update_window(e, in, tx->una);
-    delivered = tx->una + tx->sacked.sum - known;
+    a.bytes = tx->una + tx->sacked.sum - known;
     if (duplicate) {
         tx->reordering = true;
         tx->reorder_mult = MIN(tx->reorder_mult + 1, TCP_REORDER_MULT_MAX);
     }
     if (low < highest)
         tcp_notice_reordering(tx, low);
-    if (delivered > 0) {
-        tcp_update_log(e, in, now);
-        on_progress(e, delivered, pipe_before);
+    if (a.bytes > 0) {
+        tcp_update_log(e, in, &a, now);
+        on_progress(e, &a, now);
         tcp_detect_lost(e, now);
     } else if (!e->sack && ahead == 0 && in->len == 0 && tx->window == window && tx->next > tx->una &&
                !(in->flags & TCP_FIN)) {
-        on_duplicate(e);
+        on_duplicate(e, now);
     }
-    judge_tail(tx, duplicate, delivered == 0 && in->len == 0);
+    judge_tail(e, duplicate, a.bytes == 0 && in->len == 0, now);
     if (tx->finished && tx->una > tx->end && una <= tx->end)
         tcp_on_fin_acked(e, now);
     return true;
@@ -410,7 +416,7 @@ bool tcp_send_output(struct tcp_end *e, struct merged *ret, instant now)
 
     /* After silence the network may be another (RFC 5681 4.1). */
     if (tx->next == tx->una && stream_end(tx) > tx->next && now - tx->last_sent > tx->rto)
-        tx->cwnd = MIN(tx->cwnd, initial_window(e));
+        e->cc->hold(e, initial_window(e));
     if (!pick(e, &p) || !tcp_log_add(tx, p.from, p.to, p.again, now)) {
         set_timer(e, now);
         return false;
@@ -463,9 +469,7 @@ static void on_timeout(struct tcp_end *e, instant now)
         tcp_close(e, -ETIMEDOUT);
         return;
     }
-    if (tx->backoff == 0)
-        tcp_reduce(tx, tx->next - tx->una);
-    tx->cwnd = tx->mss;
+    e->cc->on_timeout(e, tx->backoff > 0, now);
     tx->phase = TCP_LOSS;
     tx->recover = tx->next;
     tcp_send_all_again(e);
