@@ -19,7 +19,7 @@
  * is not read fills the window and stops the peer; what the peer does not take fills the ring, and tcp_end_room is 0.
  *
  * RFC 9293, 7323 (scaling, timestamps, PAWS), 2018 and 2883 (SACK), 6298, 5681, 8985 (RACK-TLP), 5961 (blind attacks),
- * 6528 (initial sequence number); of an end that connects 9438 (CUBIC) and 9406 (HyStart++). No ECN is
+ * 6528 (initial sequence number); of an end that connects 9438 (CUBIC), 9406 (HyStart++) and 3522 (Eifel). No ECN is
  * offered, no data sent with a SYN or taken from one, and urgent data is data like any other. Two ends that open to
  * each other at once (RFC 9293 3.5) do not meet: a server does not open.
  *

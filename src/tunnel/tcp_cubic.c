@@ -11,10 +11,11 @@
  * segment) and after a handshake that lost its SYNs. It grows by what is acknowledged, and is gone when it reaches the
  * window. What is lost before that is cut from `held`: the window above it was not tried.
  *
- * Not done: undoing a cut.
+ * When all that was taken for lost since a cut has come after all (struct tcp_acked), the cut is taken back and the
+ * recovery is over (RFC 4015, RFC 9438 4.9). Of what was sent again only a timestamp tells.
  *
  * Limits: the unit of the window is the segment of the handshake, also if an ICMP error makes segments smaller later;
- * at most PATH_INFLIGHT_MAX of them. Sources: RFC 9438, 9406, 5681 section 3.1 and 4.1. */
+ * at most PATH_INFLIGHT_MAX of them. Sources: RFC 9438, 9406, 4015, 5681 section 3.1 and 4.1. */
 #include "path/cc.h"
 #include "path/rtt.h"
 #include "tunnel/tcp_internal.h"
@@ -88,8 +89,10 @@ static void on_acked(struct tcp_end *e, const struct tcp_acked *acked, instant n
 {
     struct cubic *c = e->cc_state;
     struct tcp_tx *tx = &e->tx;
+    uint64_t before = tx->cwnd;
     bool limits = tcp_cwnd_limits(tx, acked->pipe_before), recovers = acked->recovers;
     struct cc_ack a = { .acked_bytes = recovers ? 0 : acked->bytes,
+                        .spurious_bytes = acked->needless,
                         .sent_at = now,
                         .inflight_bytes = limits && c->held == UINT64_MAX ? window(e) : 0,
                         .rtt = acked->rtt };
@@ -102,6 +105,10 @@ static void on_acked(struct tcp_end *e, const struct tcp_acked *acked, instant n
     if (c->held < UINT64_MAX && limits && !recovers)
         c->held += acked->bytes;
     give(e, &a, now);
+    if (acked->needless > 0 && tx->cwnd > before && recovers) {
+        tx->phase = TCP_OPEN;
+        tx->ssthresh = c->ops->info(c->control).sought ? UINT64_MAX : window(e);
+    }
 }
 
 static void on_lost(struct tcp_end *e, uint64_t bytes, uint64_t flight, bool first, instant now)

@@ -47,13 +47,14 @@ struct tcp_sent {
 /* What one acknowledgement brought. */
 struct tcp_acked {
     uint64_t bytes;       /* acknowledged in any way, and not before */
+    uint64_t needless;    /* of them, in a recovery: taken for lost, and what came is the first copy */
     uint64_t pipe_before; /* tcp_pipe */
     span rtt;             /* of something that was sent once; 0: none */
     bool recovers;        /* a recovery was under way before it */
 };
 
 /* A congestion control of an end. What it says is cwnd and ssthresh of struct tcp_tx; when a recovery begins and ends
- * is tcp_loss.c's. It may keep memory of its own in cc_state. */
+ * is tcp_loss.c's, but that it ends when what it was begun for is undone. It may keep memory of its own in cc_state. */
 struct tcp_cc {
     const char *name;
     /* 0 or -ENOMEM. NULL: it keeps nothing. */
@@ -233,7 +234,7 @@ void tcp_mark_lost(struct tcp_tx *tx, uint64_t from, uint64_t to);
 void tcp_log_forget(struct tcp_tx *tx, uint64_t from, uint64_t to);
 /* False: the log is full. */
 bool tcp_log_add(struct tcp_tx *tx, uint64_t from, uint64_t to, bool again, instant now);
-/* Takes from the log what has arrived since, and notes its round trip. */
+/* Takes from the log what has arrived since, and notes its round trip and what was sent again for nothing. */
 void tcp_update_log(struct tcp_end *e, const struct tcp_in *in, struct tcp_acked *a, instant now);
 /* Something below the highest that was acknowledged comes now: was the order changed? Before tcp_update_log. */
 void tcp_notice_reordering(struct tcp_tx *tx, uint64_t low);

@@ -15,10 +15,14 @@
  * may be on its way is a control's to say (struct tcp_cc). To a host and its LAN it is Reno (tcp_reno.c): at such round
  * trips CUBIC is in its Reno-friendly region (RFC 9438 4.3). To a server it is CUBIC (tcp_cubic.c).
  *
- * Not done: undoing a reduction that turns out to be needless (RFC 3522, 5682).
+ * A range that was sent again, and is acknowledged with a timestamp older than that, was late and not lost (Eifel, RFC
+ * 3522); so was one that is acknowledged before it could be sent again. Only what the acknowledgement goes beyond
+ * counts: what is acknowledged by SACK above a hole echoes the timestamp from before the hole, whichever copy it was.
+ *
+ * Not done: undoing a timeout (RFC 5682), for which all is sent again whatever comes.
  *
  * Limits: TCP_SENT_MAX sendings in the log, TCP_HOLES_MAX ranges of SACK. Sources: RFC 5681, 6582, 6675, 8985 section
- * 6. */
+ * 6, 3522. */
 #include "tunnel/tcp_internal.h"
 
 /* --- the three sets --- */
@@ -158,14 +162,18 @@ void tcp_detect_lost(struct tcp_end *e, instant now)
         tcp_on_lost(e, tx->lost.sum - before, now);
 }
 
+static bool echoes_older(const struct tcp_end *e, const struct tcp_sent *s, const struct tcp_in *in)
+{
+    return e->stamps && in->has_ts && (int32_t)(in->ts_echo - tcp_stamp(e, s->at)) < 0;
+}
+
 /* A sending that is in flight once more may be acknowledged by its first copy. */
-static bool is_of_first_copy(const struct tcp_end *e, const struct tcp_sent *s, const struct tcp_in *in, instant now)
+static bool may_be_of_first_copy(const struct tcp_end *e, const struct tcp_sent *s, const struct tcp_in *in,
+                                 instant now)
 {
     if (!s->again)
         return false;
-    if (e->stamps && in->has_ts && (int32_t)(in->ts_echo - tcp_stamp(e, s->at)) < 0)
-        return true;
-    return e->tx.min_rtt != INT64_MAX && now - s->at < e->tx.min_rtt;
+    return echoes_older(e, s, in) || (e->tx.min_rtt != INT64_MAX && now - s->at < e->tx.min_rtt);
 }
 
 void tcp_update_log(struct tcp_end *e, const struct tcp_in *in, struct tcp_acked *a, instant now)
@@ -190,7 +198,10 @@ void tcp_update_log(struct tcp_end *e, const struct tcp_in *in, struct tcp_acked
         } else {
             left = 0;
         }
-        if (left < s->left && !is_of_first_copy(e, s, in, now)) {
+        if (left < s->left && may_be_of_first_copy(e, s, in, now)) {
+            if (from > s->from && a->recovers && echoes_older(e, s, in))
+                a->needless += s->left - left;
+        } else if (left < s->left) {
             if (!tx->rack_known || (int32_t)(s->id - tx->rack_id) > 0) {
                 tx->rack_known = true;
                 tx->rack_id = s->id;

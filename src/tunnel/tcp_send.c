@@ -282,7 +282,7 @@ bool tcp_send_on_ack(struct tcp_end *e, const struct tcp_in *in, instant now)
 {
     struct tcp_tx *tx = &e->tx;
     int64_t ahead = (int32_t)(in->ack - tcp_tx_wire(e, tx->una));
-    uint64_t una = tx->una, known = tx->una + tx->sacked.sum, window = tx->window;
+    uint64_t una = tx->una, known = tx->una + tx->sacked.sum, lost = tx->lost.sum, window = tx->window;
     uint64_t highest = tx->sacked.count > 0 ? tx->sacked.items[tx->sacked.count - 1].to : 0, low = UINT64_MAX;
     struct tcp_acked a = { .pipe_before = tcp_pipe(tx), .recovers = tx->phase == TCP_RECOVERY };
     bool duplicate;
@@ -308,6 +308,7 @@ bool tcp_send_on_ack(struct tcp_end *e, const struct tcp_in *in, instant now)
     if (low < highest)
         tcp_notice_reordering(tx, low);
     if (a.bytes > 0) {
+        a.needless = a.recovers ? lost - tx->lost.sum : 0;
         tcp_update_log(e, in, &a, now);
         on_progress(e, &a, now);
         tcp_detect_lost(e, now);

@@ -1,5 +1,5 @@
 /* Unit tests of src/tunnel/tcp_cubic.c: the congestion control of an end that connects, against the formulas of RFC
- * 9438, RFC 9406 and RFC 5681. The server is played by hand (tcp_client.h, as in tcp_end_active.c); it
+ * 9438, RFC 9406, RFC 4015 and RFC 5681. The server is played by hand (tcp_client.h, as in tcp_end_active.c); it
  * acknowledges each second segment, all at one instant in each round trip. */
 #include <math.h>
 
@@ -285,6 +285,63 @@ static void test_timeout(void **state)
     done(&b.w);
 }
 
+/* --- what is taken back --- */
+
+enum late { LOST_INDEED, LATE, ONE_LATE, ABOVE_A_HOLE };
+
+/* 20 segments, of which the first and the eleventh are taken for lost: the window was 23 (lose_one). */
+static void play_late(enum late how, bool stamps)
+{
+    struct bench b;
+    uint32_t first_ts[2];
+    unsigned first;
+    uint64_t before, cut;
+    bool late = how == LATE && stamps;
+
+    begin(&b, stamps, 100 * MSEC);
+    double_to(&b, 20);
+    first = b.acked;
+    assert_int_equal(b.sent - first, 20);
+    first_ts[0] = b.sent_ts[first];
+    first_ts[1] = b.sent_ts[first + 10];
+    before = 23 * b.mss;
+    cut = (uint64_t)(BETA * (double)before);
+    tick(&b.w, b.rtt);
+    for (unsigned i = 1; i < 10; i++)
+        sack(&b, first + 1, first + i + 1);
+    for (unsigned i = 11; i < 20; i++)
+        sack(&b, first + 11, first + i + 1);
+    assert_true(info_of(&b).cwnd - cut + 1 <= 2);
+    assert_int_equal(info_of(&b).resent_bytes, 2 * b.mss);
+    if (stamps)
+        assert_true(b.sent_ts[first] != first_ts[0] && b.sent_ts[first + 10] != first_ts[1]);
+    tick(&b.w, b.rtt);       /* no less than the shortest round trip: only a timestamp tells */
+    if (how == ABOVE_A_HOLE) /* the second's copy, and then the first's */
+        sack(&b, first + 10, first + 20);
+    else
+        ack_echoing(&b, first + 10, how != LOST_INDEED ? first_ts[0] : b.sent_ts[first]);
+    assert_true(info_of(&b).cwnd - cut + 1 <= 2); /* one of two, or none */
+    ack_echoing(&b, first + 20, how == LATE ? first_ts[1] : b.sent_ts[first]);
+    if (late) {
+        assert_true(info_of(&b).cwnd - before + 1 <= 2);
+        assert_true(info_of(&b).ssthresh == UINT64_MAX); /* it is in slow start, as it was */
+    } else {
+        assert_true(info_of(&b).cwnd - cut + 1 <= 2);
+        assert_true(info_of(&b).ssthresh - cut + 1 <= 2);
+    }
+    done(&b.w);
+}
+
+/* RFC 3522: what acknowledges something sent again, and echoes an older timestamp, is of the first copy. */
+static void test_needless_cuts_are_undone(void **state)
+{
+    play_late(LOST_INDEED, true);
+    play_late(LATE, true);
+    play_late(LATE, false);
+    play_late(ONE_LATE, true);
+    play_late(ABOVE_A_HOLE, true);
+}
+
 /* RFC 5681 4.1: after silence the first window; and from there up to what it was as in slow start, unless there is a
  * loss: then 7/10 of what was tried. */
 static void test_silence(void **state)
@@ -327,7 +384,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_curve),   cmocka_unit_test(test_fast_convergence),
         cmocka_unit_test(test_hystart), cmocka_unit_test(test_no_slower_than_reno),
-        cmocka_unit_test(test_timeout), cmocka_unit_test(test_silence),
+        cmocka_unit_test(test_timeout), cmocka_unit_test(test_needless_cuts_are_undone),
+        cmocka_unit_test(test_silence),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
