@@ -100,7 +100,7 @@ static struct tcp_end_options options(const struct node *n, bool active)
     return o;
 }
 
-/* Takes the end; the channel stays whose it was if there is no memory. */
+/* Takes the end; NULL, with both whose they were: no memory, or there is such a connection. */
 static struct split *add(struct peer *p, struct tcp_end *end, struct channel *c, bool active)
 {
     struct splits *t = p->node->splits;
@@ -111,7 +111,7 @@ static struct split *add(struct peer *p, struct tcp_end *end, struct channel *c,
         return NULL;
     tcp_end_info(end, &info);
     x->key = key_of(p->node, &info.local, &info.peer);
-    if (map64_put(&t->by_flow, x->key, x) < 0) {
+    if (map64_get(&t->by_flow, x->key) || map64_put(&t->by_flow, x->key, x) < 0) {
         free(x);
         return NULL;
     }

@@ -105,7 +105,7 @@ static struct channels *make(struct session *s, instant now)
         free(cs);
         return NULL;
     }
-    map64_init(&cs->by_id, CHANNELS_MAX, 0);
+    map64_init(&cs->by_id, CHANNELS_MAX, rng_u64(s->o.rng));
     for (int c = 0; c < FLOW_CLASS_COUNT; c++) {
         list_init(&cs->turns[c].new_ones);
         list_init(&cs->turns[c].old_ones);
@@ -631,6 +631,11 @@ void channels_met_fate(struct session *s, const struct chunk_header *h, const st
         return;
     (acked ? delivery_on_acked : delivery_on_lost)(c->d, k);
     update(c);
+    if (c->state != CHANNEL_ENDED && delivery_error(c->d)) { /* what was lost could not be remembered */
+        say(c, DUE_RESET);
+        end(c, delivery_error(c->d));
+        return;
+    }
     if (acked && (c->wants_room || channel_flushed(c)))
         touch(c);
 }
