@@ -3,10 +3,13 @@
  * Theory of operation. One process, one thread, holds two TUN interfaces, each made inside a namespace. What is read
  * from one is given to lab/middlebox_tcp.c, and what that gives back is written to the other, at once. There is no
  * queue and no rate: the emulator (emu.c) has those. At its end (SIGTERM, SIGINT, SIGHUP, or an interface that has
- * gone) it prints one line of JSON: packets, connections                          that came, both ways; whose SYN was
- * seen options_stripped, segments_recut              options; segments that came out as several edits, bytes_inserted
- * connections that were edited; by how much, negative if shortened untracked, no_place, unwritten segments of no known
- * connection; SYNs that found the table full; packets that an interface did not take
+ * gone) it prints one line of JSON:
+ *
+ *     packets, connections               that came, both ways; whose SYN was seen
+ *     options_stripped, segments_recut   options; segments that came out as several
+ *     edits, bytes_inserted              connections that were edited; by how much, negative if shortened
+ *     untracked, no_place, unwritten     segments of no known connection; SYNs that found the table full; packets
+ *                                        that an interface did not take
  *
  * Limits: those of middlebox_tcp.c; MTUs up to 9000 bytes; 64 packets read from an end before the other has its turn.
  *

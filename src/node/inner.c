@@ -474,6 +474,8 @@ bool node_pop_inner(struct node *n, struct merged *ret, instant now)
 {
     if (merge_pop(n->merge, ret))
         return true;
+    if (splits_pop(n, ret, now))
+        return true;
     LIST_FOREACH_SAFE (p, &n->ready, struct peer, ready)
         splits_pump(p, now);
     if (splits_pop(n, ret, now))

@@ -110,6 +110,7 @@ struct node {
     struct packet_info pending_info;
 
     struct splits *splits; /* or NULL: there never was one */
+    bool closing;          /* none begins any more */
 
     /* handover.c */
     struct handover {
@@ -171,7 +172,7 @@ int inner_steer(struct peer *p, const struct channel_open *q, uint8_t dscp, enum
 bool inner_mark(struct pbuf *b); /* congestion, to a packet that waits; false: it cannot hear of it */
 
 /* split.c */
-/* True: the packet, from or for the inside of this node, is of such a connection and was taken. */
+/* True: the packet, on its way to this peer, is of such a connection (or an ICMP error about one) and was taken. */
 bool split_on_packet(struct peer *p, const uint8_t *pkt, const struct packet_info *info, const struct offload *offload,
                      instant now);
 /* True: a connection begins with this packet, which is split (split_lane), and it was taken. */

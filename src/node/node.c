@@ -151,9 +151,9 @@ void node_peer_forget(struct node *n, unsigned peer)
     if (p->forgotten)
         return;
     assert(p->spec.addresses_count == 0 && p->spec.allowed_count == 0);
+    splits_forget(p);
     list_remove(&p->ready);
     map64_remove(&n->by_static, siphash13(n->hash_key, p->spec.key.x25519, 32));
-    splits_forget(p);
     session_free(p->session);
     free(p->steer);
     free(p->table);

@@ -60,8 +60,8 @@ struct node_peer_spec {
     size_t addresses_count;
     struct prefix allowed[NODE_PREFIXES_MAX]; /* agent: further networks behind the node */
     size_t allowed_count;
-    struct prefix
-        reach[NODE_PREFIXES_MAX]; /* agent: what it may send to; none: anything but link-local and loopback addresses */
+    /* agent: what it may send to; none: anything but link-local and loopback addresses */
+    struct prefix reach[NODE_PREFIXES_MAX];
     size_t reach_count;
     uint16_t tcp_port; /* node: where its agent takes TCP, 0: nowhere */
 };
@@ -268,6 +268,7 @@ void node_explain(struct node *n, const struct packet_info *info, struct node_wh
 void node_close(struct node *n);
 /* The same of one peer, by either side. */
 void node_peer_close(struct node *n, unsigned peer);
+
 /* Connections of mode split. */
 struct node_split_info {
     size_t count;            /* now */

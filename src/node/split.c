@@ -18,8 +18,9 @@
  * that node. Ends are looked at when something happened to them (`ready`) or when one of them is due (`due`): timers of
  * TCP bear SLACK, which bounds how often all are walked over.
  *
- * Limits: SPLITS_MAX connections. One of an agent's may keep, each way, its part of 128 MiB by how many there are when
- * it begins, from 64 KiB to 4 MiB. Sources: RFC 3135. */
+ * Limits, of a share of an agent: SPLITS_MAX connections; one begins with its part of 128 MiB by how many there are,
+ * each way, from 64 KiB to 4 MiB: .8 GiB when all are full. Channels: channel.h, for each session. Sources: RFC 3135.
+ */
 #include <errno.h>
 
 #include "node/internal.h"
@@ -31,7 +32,7 @@
 #define BUSY_SPAN (10 * SEC)        /* chosen: so long an agent that has no room is not asked again */
 #define INSIDE_RECEIVE (256u << 10) /* chosen: what an application may have given us beyond its channel */
 #define SERVER_BUFFER (4u << 20)    /* 330 Mbit/s to a server that is 100 ms away */
-#define SERVERS_MEMORY (128u << 20) /* chosen: 32 connections at full size; the thousandth begins with 128 KiB */
+#define SERVERS_SHARED (128u << 20) /* chosen: 32 connections at full size; the thousandth begins with 128 KiB */
 
 struct split {
     struct list all, ready;
@@ -90,7 +91,7 @@ static struct split *find(const struct node *n, const struct endpoint *local, co
 
 static struct tcp_end_options options(const struct node *n, bool active)
 {
-    size_t share = MIN((size_t)SERVER_BUFFER, SERVERS_MEMORY / (n->splits->info.count + 1));
+    size_t share = MIN((size_t)SERVER_BUFFER, SERVERS_SHARED / (n->splits->info.count + 1));
     struct tcp_end_options o = { .send_bytes = active ? MAX(share, (size_t)TCP_END_BUFFER_MIN) : 0,
                                  .receive_bytes = active ? MAX(share, (size_t)TCP_END_BUFFER_MIN) : INSIDE_RECEIVE,
                                  .mtu = n->o.mtu,
@@ -169,6 +170,7 @@ void splits_forget(struct peer *p)
 
 void splits_close(struct node *n)
 {
+    n->closing = true;
     if (!n->splits)
         return;
     LIST_FOREACH_SAFE (x, &n->splits->all, struct split, all) {
@@ -343,7 +345,8 @@ enum node_lane split_lane(const struct peer *p, const struct steer_action *a, co
         return NODE_LANE_NOT_TCP;
     if (!p->session || !session_has_channels(p->session))
         return NODE_LANE_NO_CHANNELS;
-    if (now < p->split_not_before || (t && t->info.count >= SPLITS_MAX))
+    if (now < p->split_not_before || (t && t->info.count >= SPLITS_MAX) ||
+        session_channels_count(p->session) >= CHANNELS_MAX)
         return NODE_LANE_NO_ROOM;
     return NODE_LANE_SPLIT;
 }
@@ -358,7 +361,7 @@ bool split_begin(struct peer *p, const struct steer_action *action, const uint8_
     struct channel *c;
     struct split *x;
 
-    if (split_lane(p, action, info, now) != NODE_LANE_SPLIT ||
+    if (split_lane(p, action, info, now) != NODE_LANE_SPLIT || info->sport == 0 || info->dport == 0 ||
         (info->tcp_flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) != TCP_SYN || !make(n) ||
         !tcp_checksum_right(pkt, info, offload))
         return false;
@@ -428,7 +431,7 @@ static enum channel_refusal may_open(struct peer *p, const struct channel_open *
         n->drops[NODE_DROP_INNER_DEST]++;
         return CHANNEL_REFUSED_PROHIBITED;
     }
-    if (!make(n))
+    if (n->closing || !make(n))
         return CHANNEL_REFUSED_BUSY;
     old = find(n, local, server);
     if (old && is_over(old))
@@ -551,8 +554,8 @@ static bool passes_on(struct split *x, const struct merged *out, instant now)
     other = inner_route(n, &info.peer.addr);
     if (!other)
         return false;
-    slices_gather(out->slices, out->count, n->scratch, BLOCK_CAPACITY);
-    inner_on_packet(n, n->scratch, out->len, &out->offload, false, now);
+    inner_on_packet(n, n->scratch, slices_gather(out->slices, out->count, n->scratch, BLOCK_CAPACITY), &out->offload,
+                    false, now);
     return true;
 }
 

@@ -599,7 +599,7 @@ const struct config_field config_schema[] = {
     { PR(allowed_prefixes), .key = "AllowedPrefixes", .type = &type_prefixes, .max = 1, .multiple = true,
       .roles = CONFIG_ONLY_AGENT, .help = "networks behind the node" },
     { PR(allowed_destinations), .key = "AllowedDestinations", .type = &type_prefixes, .multiple = true,
-      .roles = CONFIG_ONLY_AGENT, .help = "what the node may reach (anything but link-local addresses)" },
+      .roles = CONFIG_ONLY_AGENT, .help = "what the node may reach (anything but link-local and loopback)" },
 };
 
 const size_t config_schema_count = ARRAY_LEN(config_schema);

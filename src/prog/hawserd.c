@@ -430,20 +430,38 @@ static int start(struct daemon *d)
 }
 
 /* What the cores have to say at the end, and no more. */
+/* What the insides are still to have; what is for another share's, too, as no thread runs any more. */
+static void empty_inside(struct daemon *d, struct worker *w)
+{
+    struct node_handover h;
+    struct merged pkt;
+    uint8_t *data;
+    size_t len;
+    bool any;
+
+    do {
+        while (w->tun && node_pop_inner(w->node, &pkt, clock_now()))
+            inside_write(w, &pkt);
+        for (any = false; node_pop_handover(w->node, &h, &data, &len); any = true)
+            if (h.kind == NODE_HANDOVER_PACKET && d->workers[h.to].node)
+                (void)node_on_handover(d->workers[h.to].node, &h, data, len, clock_now());
+    } while (any);
+}
+
 static void say_goodbye(struct daemon *d)
 {
     struct session_tx tx;
-    struct merged pkt;
 
+    for (unsigned i = 0; i < d->workers_count; i++)
+        if (d->workers[i].node)
+            node_close(d->workers[i].node);
+    for (unsigned i = 0; i < d->workers_count; i++)
+        if (d->workers[i].node)
+            empty_inside(d, &d->workers[i]);
     for (unsigned i = 0; i < d->workers_count; i++) {
         struct worker *w = &d->workers[i];
 
-        if (!w->node)
-            continue;
-        node_close(w->node);
-        while (w->tun && node_pop_inner(w->node, &pkt, clock_now()))
-            inside_write(w, &pkt);
-        while (node_output(w->node, w->out, &tx, clock_now())) {
+        while (w->node && node_output(w->node, w->out, &tx, clock_now())) {
             if (tx.at.transport == TRANSPORT_TCP) /* nobody reads letters now */
                 outside_tcp_send(d, &tx, w->out, clock_now());
             else

@@ -286,32 +286,38 @@ static bool agent_gives(struct daemon *d, uint8_t family)
     return false;
 }
 
-/* Connections that are split never go without us: not when we were killed, either. What goes by packets does. */
+static bool splits_tcp(const struct steer_rule *r)
+{
+    return r->action.mode == STEER_SPLIT && (r->proto == 0 || r->proto == PROTO_TCP);
+}
+
+/* Connections that are split never go without us: not when we were killed, either. What goes by packets to the same
+ * prefixes does not then, since a route knows no protocols. */
 static size_t guard_split(const struct steer_table *t, struct route_tunnel *out, size_t n, size_t max)
 {
     bool all = t->fallback.mode == STEER_SPLIT;
     size_t routes = n;
 
     for (size_t i = 0; i < t->count; i++)
-        all |= t->rules[i].action.mode == STEER_SPLIT && t->rules[i].dst.addr.family == ADDR_NONE;
+        all |= splits_tcp(&t->rules[i]) && t->rules[i].dst.addr.family == ADDR_NONE;
     for (size_t k = 0; k < routes; k++)
         out[k].guarded = all && !out[k].direct;
     for (size_t i = 0; i < t->count && !all; i++) {
         const struct prefix *dst = &t->rules[i].dst;
-        const struct route_tunnel *best = NULL;
+        const struct route_tunnel *around = NULL;
         bool known = false;
 
-        for (size_t k = 0; k < n && t->rules[i].action.mode == STEER_SPLIT; k++) {
-            bool same = prefix_equal(&out[k].prefix, dst);
+        for (size_t k = 0; k < n && splits_tcp(&t->rules[i]); k++) {
+            const struct prefix *p = &out[k].prefix;
 
-            out[k].guarded |= same && !out[k].direct;
-            known |= same;
-            if (k < routes && dst->len >= out[k].prefix.len && prefix_contains(&out[k].prefix, &dst->addr) &&
-                (!best || out[k].prefix.len > best->prefix.len))
-                best = &out[k];
+            known |= prefix_equal(p, dst);
+            out[k].guarded |= dst->len <= p->len && prefix_contains(dst, &p->addr) && !out[k].direct;
+            if (k < routes && dst->len > p->len && prefix_contains(p, &dst->addr) &&
+                (!around || p->len > around->prefix.len))
+                around = &out[k];
         }
-        if (best && !known && !best->direct && n < max)
-            out[n++] = (struct route_tunnel){ .prefix = *dst, .ifindex = best->ifindex, .guarded = true };
+        if (around && !known && !around->direct && n < max)
+            out[n++] = (struct route_tunnel){ .prefix = *dst, .ifindex = around->ifindex, .guarded = true };
     }
     return n;
 }

@@ -321,6 +321,7 @@ int session_channel_open(struct session *s, const struct endpoint *from, const s
     struct channel_open request = { .from = *from, .to = *to };
     int r;
 
+    assert(from->port != 0 && to->port != 0 && from->addr.family == to->addr.family);
     if (!session_has_channels(s))
         return -ENOTCONN;
     if (!make(s, now))

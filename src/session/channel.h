@@ -20,9 +20,8 @@
 #include "session/flowq.h"
 #include "wire/message.h"
 
-#define CHANNELS_MAX 1024 /* of a session; chosen: a busy household has a hundred */
-#define CHANNEL_BUFFER                                                                                                 \
-    (16u << 20) /* bytes: 330 Mbit/s for 400 ms: a round trip, its queue, and once more for what was lost */
+#define CHANNELS_MAX 1024           /* of a session; chosen: a busy household has a hundred */
+#define CHANNEL_BUFFER (8u << 20)   /* bytes: 330 Mbit/s for 200 ms */
 #define CHANNELS_TX_MAX (32u << 20) /* chosen: some channels at full speed */
 #define CHANNELS_RX_MAX (32u << 20)
 
@@ -56,7 +55,7 @@ const struct channel_open *channel_request(const struct channel *c);
 
 void channel_accept(struct channel *c);
 void channel_refuse(struct channel *c, enum channel_refusal why);
-/* CHANNEL_ACCEPTED unless the peer refused it. */
+/* Why, if either side refused it; else CHANNEL_ACCEPTED, also of one that broke before there was an answer. */
 enum channel_refusal channel_refused(const struct channel *c);
 
 /* Copies as much as fits: that many bytes; 0: full, and session_channel_pop gives it when there is room again. Not

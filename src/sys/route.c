@@ -30,10 +30,10 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define METRIC 10u /* chosen: explicit, because the families' defaults differ */
-#define METRIC_GUARD 100u
-#define DUMP_TRIES 8     /* chosen: a dump that meets changes eight times in a row is taken as it is */
-#define NO_SUPPRESS (-1) /* the kernel's own value for "not set" */
+#define METRIC 10u        /* chosen: explicit, because the families' defaults differ */
+#define METRIC_GUARD 100u /* chosen: above METRIC, so that the device's route is taken while there is one */
+#define DUMP_TRIES 8      /* chosen: a dump that meets changes eight times in a row is taken as it is */
+#define NO_SUPPRESS (-1)  /* the kernel's own value for "not set" */
 
 struct own_route {
     uint8_t family; /* AF_* */

@@ -59,7 +59,7 @@ struct tcp_cc {
     const char *name;
     /* 0 or -ENOMEM. NULL: it keeps nothing. */
     int (*make)(struct tcp_end *e);
-    /* The segment's size is known, and cwnd is the first window. */
+    /* cwnd is the first window. Once more when the answer to our SYN says the segment's size. */
     void (*start)(struct tcp_end *e, instant now);
     void (*on_acked)(struct tcp_end *e, const struct tcp_acked *a, instant now);
     /* Bytes were found lost, of `flight` that were outstanding. first: by this a recovery begins. */

@@ -6,10 +6,11 @@
  *     data:    u8 1 or 0x81 | u8 paths | u16 flow | u32 sequence | u16 back | u16 time | one IP packet
  *     piece:   as data, with u8 3 or 0x83 and u16 packet | u16 offset, bit 15: the last, before bytes of the IP packet
  *     control: u8 2 | u8 flags | u16 time | frames (wire/frame.h)
- *     chunk:   u8 4 or 0x84, the last | u8 0 | u48 place | u16 channel | u16 time | bytes of a stream from that place
- * on; channel 0 is the one stream of a session that carries no packets unit:    u8 5 or 0x85, unordered | u8 0 | u48
- * number | u16 left | u16 time | u32 offset | u32 length | bytes of an application data unit of that length, from
- * offset on, which are of use for so many ms (0xffff: always) `sequence` numbers the session's data records (low 32
+ *     chunk:   u8 4 or 0x84, the last | u8 0 | u48 place | u16 channel | u16 time | bytes from that place on
+ *     unit:    u8 5 or 0x85, unordered | u8 0 | u48 number | u16 left | u16 time | u32 offset | u32 length | bytes
+ *
+ * Channel 0 is the one stream of a session without packets. A unit is an application's, of `length` bytes, those from
+ * `offset` on; it is of use for `left` ms more (0xffff: always). `sequence` numbers the session's data records (low 32
  * bits), `back` is the distance to the previous record of the same flow (0: it need not be waited for), `paths` the
  * slots that the flow used lately, a bit each; `time` is the sender's clock in units of 64 us. Duplicates of a data
  * record differ in `time` alone. */

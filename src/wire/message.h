@@ -55,8 +55,6 @@ enum channel_refusal {
     CHANNEL_REFUSAL_COUNT
 };
 
-#define CHANNEL_LIMIT_LEN 10 /* of each in its message */
-
 /* Writes the type byte too. */
 void channel_open_write(struct writer *w, const struct channel_open *m);
 /* Reads the body after the type byte; what is behind it is an error. */

@@ -182,6 +182,33 @@ static void test_what_may_not_be_reached(void **state)
     }
 }
 
+/* Port 0 is nobody's: such a SYN is a packet like any other, and holds nothing. */
+static void test_port_0(void **state)
+{
+    struct bench b = make(1, PARAMS("rate=20mbit delay=10ms", "rate=20mbit delay=10ms"));
+    uint8_t syn[40] = { 0x45, 0, 0, 40, 0, 0, 0x40, 0, 64, 6 };
+    struct node_split_info info;
+
+    memcpy(syn + 12, b.node->inner[0].bytes, 4);
+    memcpy(syn + 16, b.agent->inner[0].bytes, 4);
+    put_be16(syn + 10, csum_finish(csum_add(0, syn, 20)));
+    put_be16(syn + 20, PORT);
+    syn[32] = 5 << 4;
+    syn[33] = TCP_SYN;
+    world_packet_in(b.node, syn, sizeof(syn));
+    put_be16(syn + 20, 0);
+    put_be16(syn + 22, 80);
+    world_packet_in(b.node, syn, sizeof(syn));
+    world_run_for(b.w, 100 * MSEC);
+    node_split_info(b.node->node, &info);
+    assert_int_equal(info.begun, 0);
+    put_be16(syn + 20, PORT); /* and with both ports it would have been one */
+    world_packet_in(b.node, syn, sizeof(syn));
+    node_split_info(b.node->node, &info);
+    assert_int_equal(info.begun, 1);
+    bench_done(&b);
+}
+
 /* The SYN is held for as long as the server says nothing, and nothing stays. */
 static void test_server_is_silent(void **state)
 {
@@ -421,6 +448,7 @@ int main(void)
         cmocka_unit_test(test_fair_among_themselves),
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_what_may_not_be_reached),
+        cmocka_unit_test(test_port_0),
         cmocka_unit_test(test_server_is_silent),
         cmocka_unit_test(test_backpressure),
         cmocka_unit_test(test_client_breaks_off),
