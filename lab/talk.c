@@ -28,8 +28,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define PERIOD 251 /* chosen: a prime, so that blocks of any power of two do not look alike */
-#define TICK (100 * MSEC)
+#define PERIOD 251        /* chosen: a prime, so that blocks of any power of two do not look alike */
+#define TICK (100 * MSEC) /* chosen: a connection that is in use, and no load; nothing waits for it */
 
 struct talk {
     int fd;

@@ -239,38 +239,30 @@ static void test_backpressure(void **state)
     world_run_for(b.w, 10 * SEC);
     written = c->side[1].written;
     printf("# %.1f MB written beyond what was read\n", (double)(written - c->side[0].read) / 1e6);
-    assert_true(written < 40000000);
+    /* 4 MiB of each application's own and of the agent's end, 8 of a channel each way out and in, 1 of the node's end.
+     */
+    assert_true(written - c->side[0].read < 29u << 20);
     world_run_for(b.w, 5 * SEC);
     assert_int_equal(c->side[1].written, written);
     c->side[0].read_most = UINT64_MAX;
     finish(&b, c, 60 * SEC);
 }
 
-static void test_client_breaks_off(void **state)
+/* Either application does: the other hears of it, and nothing stays. */
+static void test_breaks_off(void **state)
 {
-    struct bench b = make(1, PARAMS("rate=20mbit delay=10ms", "rate=20mbit delay=10ms"));
-    struct connection *c = connection_new(b.node, b.agent, PORT, UINT64_MAX, UINT64_MAX);
+    for (unsigned by = 0; by < 2; by++) {
+        struct bench b = make(1, PARAMS("rate=20mbit delay=10ms", "rate=20mbit delay=10ms"));
+        struct connection *c = connection_new(b.node, b.agent, PORT, UINT64_MAX, UINT64_MAX);
 
-    world_run_for(b.w, 2 * SEC);
-    tcp_end_abort(c->side[0].end);
-    world_run_for(b.w, 2 * SEC);
-    assert_int_equal(c->side[1].error, -ECONNRESET);
-    assert_int_equal(splits(b.node), 0);
-    assert_int_equal(splits(b.agent), 0);
-    end(&b, c);
-}
-
-static void test_server_breaks_off(void **state)
-{
-    struct bench b = make(1, PARAMS("rate=20mbit delay=10ms", "rate=20mbit delay=10ms"));
-    struct connection *c = connection_new(b.node, b.agent, PORT, UINT64_MAX, UINT64_MAX);
-
-    world_run_for(b.w, 2 * SEC);
-    tcp_end_abort(c->side[1].end);
-    world_run_for(b.w, 2 * SEC);
-    assert_int_equal(c->side[0].error, -ECONNRESET);
-    assert_int_equal(splits(b.node), 0);
-    end(&b, c);
+        world_run_for(b.w, 2 * SEC);
+        tcp_end_abort(c->side[by].end);
+        world_run_for(b.w, 2 * SEC);
+        assert_int_equal(c->side[!by].error, -ECONNRESET);
+        assert_int_equal(splits(b.node), 0);
+        assert_int_equal(splits(b.agent), 0);
+        end(&b, c);
+    }
 }
 
 static void test_agent_begins_anew(void **state)
@@ -451,8 +443,7 @@ int main(void)
         cmocka_unit_test(test_port_0),
         cmocka_unit_test(test_server_is_silent),
         cmocka_unit_test(test_backpressure),
-        cmocka_unit_test(test_client_breaks_off),
-        cmocka_unit_test(test_server_breaks_off),
+        cmocka_unit_test(test_breaks_off),
         cmocka_unit_test(test_agent_begins_anew),
         cmocka_unit_test(test_taken_back_at_once),
         cmocka_unit_test(test_peer_without_channels),

@@ -72,9 +72,7 @@ static void test_bytes_before_the_answer(void **state)
     struct world *w = world_open(1);
     struct world_channel p;
 
-    world_ask(w, &p);
-    world_pass(w, 10 * MSEC);
-    world_take(w, &p);
+    world_offered(w, &p);
     channel_accept(p.c[1]);
     w->links[0][0].loses = true;
     world_pass(w, 1);
@@ -100,9 +98,7 @@ static void test_refused(void **state)
     for (enum channel_refusal why = CHANNEL_REFUSED; why < CHANNEL_REFUSAL_COUNT; why++) {
         struct world_channel p;
 
-        world_ask(w, &p);
-        world_pass(w, 10 * MSEC);
-        world_take(w, &p);
+        world_offered(w, &p);
         channel_refuse(p.c[1], why);
         assert_int_equal(channel_state(p.c[1]), CHANNEL_ENDED);
         channel_free(p.c[1]); /* the answer is due still */
@@ -265,9 +261,7 @@ static void test_reset_before_the_answer(void **state)
     for (unsigned by = 0; by < 2; by++) {
         struct world_channel p;
 
-        world_ask(w, &p);
-        world_pass(w, 10 * MSEC);
-        world_take(w, &p);
+        world_offered(w, &p);
         channel_reset(p.c[by]);
         channel_free(p.c[by]);
         world_pass(w, 10 * MSEC);
@@ -311,9 +305,7 @@ static void test_free_while_words_are_due(void **state)
     struct world *w = world_open(1);
     struct world_channel p;
 
-    world_ask(w, &p);
-    world_pass(w, 10 * MSEC);
-    world_take(w, &p);
+    world_offered(w, &p);
     channel_accept(p.c[1]);
     channel_free(p.c[1]); /* its answer and its end */
     assert_int_equal(session_channels_count(w->ends[1].session), 1);
@@ -645,9 +637,7 @@ static void test_chunk_before_the_answer(void **state)
     struct world *w = world_open(1);
     struct world_channel p;
 
-    world_ask(w, &p);
-    world_pass(w, 10 * MSEC);
-    world_take(w, &p);
+    world_offered(w, &p);
     world_send_chunk(w, 0, &(struct chunk_header){ .channel = channel_request(p.c[0])->channel }, 100);
     check_broken_off(w, &p);
     world_close(w);

@@ -330,12 +330,17 @@ void world_take(struct world *w, struct world_channel *ret)
     channel_set_owner(ret->c[1], &ret->pops[1]);
 }
 
-void world_channel(struct world *w, struct world_channel *ret)
+void world_offered(struct world *w, struct world_channel *ret)
 {
     world_ask(w, ret);
     for (unsigned i = 0; i < 200 && w->ends[1].offered_count == 0; i++)
         world_pass(w, 10 * MSEC);
     world_take(w, ret);
+}
+
+void world_channel(struct world *w, struct world_channel *ret)
+{
+    world_offered(w, ret);
     channel_accept(ret->c[1]);
     for (unsigned i = 0; i < 200 && channel_state(ret->c[0]) == CHANNEL_ASKED; i++)
         world_pass(w, 10 * MSEC);

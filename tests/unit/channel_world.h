@@ -77,6 +77,8 @@ void world_serve(struct world *w, unsigned end);
 void world_ask(struct world *w, struct world_channel *ret);
 /* The next one that was offered to the acceptor, as c[1]. */
 void world_take(struct world *w, struct world_channel *ret);
+/* One of which the acceptor has said nothing yet. */
+void world_offered(struct world *w, struct world_channel *ret);
 /* One that is open. */
 void world_channel(struct world *w, struct world_channel *ret);
 /* A request that no other of 65,535 in a row is like. */
