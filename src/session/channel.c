@@ -10,7 +10,8 @@
  * Which path may carry: of the rule's candidates the fastest, or one by which a chunk arrives earlier than what waits
  * before it would have left by the fastest (ECF's test). What is accepted from the writer and not sent is held down to
  * what shows that test the truth: the paths' rate over the spread of their delays, and 20 ms. More would only wait
- * here instead of with whoever writes.
+ * here instead of with whoever writes. Of what the peer has no room for only BEYOND_LIMIT is taken, so that readers who
+ * stand still leave room for others.
  *
  * Windows begin with 64 KiB, which needs no word, and double each time the reader has taken half of one and keeps up,
  * while the session has windows to give: who does not read is not given more.
@@ -35,7 +36,9 @@
 #define UNSENT_MIN 65536u     /* chosen: one super-packet */
 #define UNSENT_MAX (4u << 20) /* chosen: half of CHANNEL_BUFFER */
 #define UNSENT_SPAN (20 * MSEC) /* chosen: beside the spread of the paths' delays */
-#define BIRTH_MASK 0xffffffu    /* below a note's TOS */
+/* Beyond the peer's limit: those whose peers do not read have half of all. */
+#define BEYOND_LIMIT (CHANNELS_TX_MAX / CHANNELS_MAX / 2)
+#define BIRTH_MASK 0xffffffu /* below a note's TOS */
 
 enum due { DUE_OPEN = 1, DUE_ANSWER = 2, DUE_RESET = 4, DUE_LIMIT = 8 };
 
@@ -434,14 +437,15 @@ static size_t room(const struct channel *c)
     struct channels *cs = c->of;
     size_t most = unsent_most(cs->s);
     struct delivery_info info;
-    uint64_t unsent;
+    uint64_t unsent, beyond;
 
     delivery_info(c->d, &info);
-    /* What the peer's window holds back waits here, too. */
     unsent = info.written > info.sent ? info.written - info.sent : 0;
-    if (unsent >= most || cs->unacked >= CHANNELS_TX_MAX || c->state != CHANNEL_OPEN)
+    beyond = info.send_limit + BEYOND_LIMIT;
+    if (unsent >= most || info.written >= beyond || cs->unacked >= CHANNELS_TX_MAX || c->state != CHANNEL_OPEN)
         return 0;
-    return MIN(MIN(most - (size_t)unsent, (size_t)(CHANNELS_TX_MAX - cs->unacked)), delivery_room(c->d));
+    most = MIN(most - (size_t)unsent, (size_t)MIN(beyond - info.written, CHANNELS_TX_MAX - cs->unacked));
+    return MIN(most, delivery_room(c->d));
 }
 
 int64_t channel_write(struct channel *c, const uint8_t *data, size_t len)
@@ -734,6 +738,8 @@ static int on_limits(struct session *s, struct reader *r)
             continue;
         delivery_on_limit(c->d, limit);
         update(c);
+        if (c->wants_room && room(c) > 0)
+            touch(c);
     } while (reader_left(r) > 0);
     return 0;
 }

@@ -269,6 +269,37 @@ static void test_writers_leave_so_much(void **state)
     world_close(w);
 }
 
+#define STILL 200
+
+/* Readers that stand still leave room for one that does not: it has the link. */
+static void test_still_readers(void **state)
+{
+    static struct world_channel still[STILL];
+    struct load l;
+    struct world *w = begin(&l, 1, 100 * MBIT, 10 * MSEC);
+    uint64_t sum = 0, before;
+    struct bulk *b;
+
+    b = add(w, 0); /* by which the rate is known, and so how much may wait */
+    world_pass(w, 2 * SEC);
+    for (unsigned i = 0; i < STILL; i++)
+        world_channel(w, &still[i]);
+    for (unsigned round = 0; round < 100; round++) {
+        for (unsigned i = 0; i < STILL; i++) {
+            int64_t n = world_write(still[i].c[0], 0, 1 << 20);
+
+            assert_true(n >= 0);
+            sum += (uint64_t)n;
+        }
+        world_pass(w, 20 * MSEC);
+    }
+    assert_true(sum >= STILL * DELIVERY_WINDOW_INITIAL && sum <= CHANNELS_TX_MAX / 2 + STILL * DELIVERY_WINDOW_INITIAL);
+    before = b->read;
+    world_pass(w, 2 * SEC);
+    assert_true(b->read - before >= 2 * 100 * MBIT / 8 * 9 / 10);
+    world_close(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -278,6 +309,7 @@ int main(void)
         cmocka_unit_test(test_no_debt_of_another_path),
         cmocka_unit_test(test_windows),
         cmocka_unit_test(test_writers_leave_so_much),
+        cmocka_unit_test(test_still_readers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
