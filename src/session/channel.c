@@ -38,6 +38,7 @@
 #define UNSENT_SPAN (20 * MSEC) /* chosen: beside the spread of the paths' delays */
 /* Beyond the peer's limit: those whose peers do not read have half of all. */
 #define BEYOND_LIMIT (CHANNELS_TX_MAX / CHANNELS_MAX / 2)
+#define LIMITS_A_MESSAGE 32  /* chosen: a frame of the control stream */
 #define BIRTH_MASK 0xffffffu /* below a note's TOS */
 
 enum due { DUE_OPEN = 1, DUE_ANSWER = 2, DUE_RESET = 4, DUE_LIMIT = 8 };
@@ -760,6 +761,31 @@ int channels_on_message(struct session *s, uint8_t type, struct reader *r, insta
 
 /* --- words --- */
 
+/* Of the first ones of whom that is due, and nothing before it. */
+static int say_limits(struct session *s, instant now)
+{
+    uint8_t buf[1 + 10 * LIMITS_A_MESSAGE];
+    struct writer w = writer_init(buf, sizeof(buf));
+    struct channel *said[LIMITS_A_MESSAGE];
+    unsigned n = 0;
+
+    write_u8(&w, MESSAGE_CHANNEL_LIMIT);
+    LIST_FOREACH_SAFE (c, &s->channels->saying, struct channel, saying) {
+        if (n == LIMITS_A_MESSAGE)
+            break;
+        if (c->due != DUE_LIMIT)
+            continue;
+        write_u16(&w, c->request.channel);
+        write_u64(&w, c->limit);
+        said[n++] = c;
+    }
+    if (session_send_message(s, buf, writer_len(&w), now) < 0)
+        return -ENOBUFS;
+    while (n > 0)
+        said[--n]->due = 0;
+    return 0;
+}
+
 static int say_one(struct session *s, struct channel *c, instant now)
 {
     uint8_t buf[64];
@@ -782,10 +808,7 @@ static int say_one(struct session *s, struct channel *c, instant now)
         write_u16(&w, c->request.channel);
         break;
     default:
-        write_u8(&w, MESSAGE_CHANNEL_LIMIT);
-        write_u16(&w, c->request.channel);
-        write_u64(&w, c->limit);
-        break;
+        return say_limits(s, now);
     }
     if (session_send_message(s, buf, writer_len(&w), now) < 0)
         return -ENOBUFS;
