@@ -563,29 +563,41 @@ void channels_on_packet(struct session *s, enum flow_class class, size_t bytes)
         t->owed = MIN(t->owed + (int64_t)(bytes * t->count), (int64_t)(QUANTUM * t->count));
 }
 
-static bool may(const struct channel *c, unsigned slot)
+/* What a rule's paths are, for those who have the same. */
+struct ways {
+    int target; /* -1: none yet */
+    uint8_t candidates;
+    int fastest;
+};
+
+static bool may(const struct channel *c, unsigned slot, struct ways *ways)
 {
     const struct session *s = c->of->s;
     const struct turns *t = &c->of->turns[c->class];
-    uint8_t candidates = sched_usable(s, &s->targets[c->target]); /* what is lost is sent again: none is parked */
-    int fastest = sched_fastest(s, candidates);
 
-    if (!(candidates & 1u << slot))
+    if (ways->target != c->target) {
+        ways->target = c->target;
+        ways->candidates = sched_usable(s, &s->targets[c->target]); /* what is lost is sent again: none is parked */
+        ways->fastest = sched_fastest(s, ways->candidates);
+    }
+    if (!(ways->candidates & 1u << slot))
         return false;
-    if (fastest == (int)slot)
+    if (ways->fastest == (int)slot)
         return true;
     if (c->class == FLOW_INTERACTIVE)
         return false;
-    return sched_is_earlier(s, slot, (unsigned)fastest,
+    return sched_is_earlier(s, slot, (unsigned)ways->fastest,
                             MIN(c->waiting * t->count, c->of->waiting) + flowq_bytes(s->packets->flowq));
 }
 
 /* The channel whose turn it is of those that may use this path. */
 static struct channel *choose(struct turns *t, unsigned slot)
 {
+    struct ways ways = { .target = -1 };
+
     for (struct list *round = &t->new_ones; round; round = round == &t->new_ones ? &t->old_ones : NULL)
         LIST_FOREACH_SAFE (c, round, struct channel, active) {
-            if (c->deficit > 0 && may(c, slot))
+            if (c->deficit > 0 && may(c, slot, &ways))
                 return c;
             if (c->deficit > 0)
                 continue;
