@@ -3,7 +3,8 @@
 # by bench/run.sh.
 #
 # A share is of the sum of what a split connection gets of each link alone in the same round; `of MPTCP's` is the quotient
-# of two such shares. BENCH_PARTS="split" runs only that; what is not here yet of sessions is not measured.
+# of two such shares. BENCH_PARTS="split" runs only that, "simult" the kernel's own cases by `hawser pipe`; what is not here
+# yet of sessions is not measured.
 
 bench_session_split() { # CASE WORDS SHARE
     scenario_of "session-split-$1" "$BENCH_RUNS/session-split-$1.json" "$BENCH_TOP/bench/tunnel-links.sh" "$1" 3 - emu up split cubic
@@ -18,9 +19,33 @@ bench_session_split() { # CASE WORDS SHARE
     scenario_end
 }
 
+bench_session_simult() { # CASE WORDS
+    local limit way
+    scenario_of "session-simult-$1" "$BENCH_RUNS/session-simult-$1.json" "$BENCH_TOP/bench/session-simult.sh" "$1" 3
+    limit=$(jq -r '.results.limit.value // 0' "$BENCH_JSON")
+    for way in up down; do
+        row "16 MiB $way, $2" session_$way ms '<=' "$limit" 3 session_${way}_worst
+        if jq -e ".results | has(\"of_mptcp_$way\")" "$BENCH_JSON" >/dev/null; then
+            row "16 MiB $way, $2: of MPTCP's speed" of_mptcp_$way x '>=' 1 3 of_mptcp_${way}_worst mptcp_$way
+        else
+            row "16 MiB $way, $2: of MPTCP's speed" of_mptcp_$way x - - 3
+        fi
+    done
+    scenario_end
+}
+
 # 95 % where at most .5 % is lost and the longer round trip is at most three times the shorter, else 90 %.
-for part in ${BENCH_PARTS:-split}; do
+for part in ${BENCH_PARTS:-split simult}; do
     case $part in
+    simult)
+        bench_session_simult 1 "10+10"
+        bench_session_simult 2 "10@1+10@25"
+        bench_session_simult 3 "10+3"
+        bench_session_simult 4 "10@1+3@25"
+        bench_session_simult 5 "10@25+3@1"
+        bench_session_simult 6 "30@1+10@50"
+        bench_session_simult 7 "30@50+10@1"
+        ;;
     split)
         bench_session_split 1 "10+10" 95
         bench_session_split 2 "10@1+10@25" 90

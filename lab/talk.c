@@ -1,7 +1,7 @@
 /* hawser-talk: one end of a TCP connection that does as it is told, step by step.
  *
- *   hawser-talk listen ADDR:PORT STEP...     takes one connection
- *   hawser-talk connect ADDR:PORT STEP...    opens it
+ *   hawser-talk [--mptcp] listen ADDR:PORT STEP...     takes one connection
+ *   hawser-talk [--mptcp] connect ADDR:PORT STEP...    opens it
  *
  *   write N   that many bytes          finish    nothing more will be written (shutdown)
  *   read N    that many bytes          end       all that comes until the peer's end
@@ -21,6 +21,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,6 +29,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#ifndef IPPROTO_MPTCP
+#define IPPROTO_MPTCP 262
+#endif
 #define PERIOD 251        /* chosen: a prime, so that blocks of any power of two do not look alike */
 #define TICK (100 * MSEC) /* chosen: a connection that is in use, and no load; nothing waits for it */
 
@@ -151,13 +155,13 @@ static int step(struct talk *t, char ***at)
     return r;
 }
 
-static int meet(struct talk *t, bool listens, const struct endpoint *e)
+static int meet(struct talk *t, bool listens, int protocol, const struct endpoint *e)
 {
     struct sockaddr_storage sa;
     socklen_t len = sockaddr_from_endpoint(e, 0, &sa);
     struct endpoint peer;
     char text[ENDPOINT_STRLEN];
-    int one = 1, fd = socket(sa.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int one = 1, fd = socket(sa.ss_family, SOCK_STREAM | SOCK_CLOEXEC, protocol);
 
     t->began = clock_now();
     if (fd < 0)
@@ -169,7 +173,8 @@ static int meet(struct talk *t, bool listens, const struct endpoint *e)
         if (bind(fd, (struct sockaddr *)&sa, len) < 0 || listen(fd, 1) < 0)
             return fail(t, "listen");
         t->fd = accept(fd, NULL, NULL);
-        close(fd);
+        if (protocol != IPPROTO_MPTCP) /* Linux takes further subflows where it listens */
+            close(fd);
         fd = t->fd;
         if (fd < 0)
             return fail(t, "accept");
@@ -187,19 +192,24 @@ int main(int argc, char **argv)
 {
     struct talk t = { .fd = -1 };
     struct endpoint e;
-    int r = -EINVAL;
+    int r = -EINVAL, protocol = 0;
 
     setvbuf(stdout, NULL, _IOLBF, 0);
     signal(SIGPIPE, SIG_IGN);
+    if (argc > 1 && strcmp(argv[1], "--mptcp") == 0) {
+        protocol = IPPROTO_MPTCP;
+        argv++;
+        argc--;
+    }
     if (argc > 2 && (strcmp(argv[1], "listen") == 0 || strcmp(argv[1], "connect") == 0) &&
         endpoint_parse(argv[2], 0, &e) == 0)
-        r = meet(&t, argv[1][0] == 'l', &e);
+        r = meet(&t, argv[1][0] == 'l', protocol, &e);
     for (char **at = argv + MIN(argc, 3); r == 0 && *at;)
         r = step(&t, &at);
     if (r == -EINVAL) {
-        fputs(
-            "usage: hawser-talk listen|connect ADDR:PORT [write N | read N | finish | end | echo | tick | reset]...\n",
-            stderr);
+        fputs("usage: hawser-talk [--mptcp] listen|connect ADDR:PORT "
+              "[write N | read N | finish | end | echo | tick | reset]...\n",
+              stderr);
         return 2;
     }
     return r < 0 ? 1 : 0;

@@ -188,6 +188,63 @@ static void test_a_path_goes(void **state)
             }
 }
 
+/* --- the kernel's cases --- */
+
+#define SIMULT_LARGE 16777216
+#define SIMULT_SMALL 81920
+
+static span simult(const char *const params[], bool up)
+{
+    const struct node_options o = { .delivery = &bytes_options, .pool_pkts = 16384 };
+    struct bench b = bench_make(1, &o, false, params);
+    instant began = b.w->now;
+    struct transfer *t[2];
+    span took;
+
+    world_connect(b.node);
+    bench_up(&b, 1 * SEC);
+    t[0] = transfer_new(b.node, 0, b.agent, 0, up ? SIMULT_LARGE : SIMULT_SMALL, false);
+    t[1] = transfer_new(b.agent, 0, b.node, 0, up ? SIMULT_SMALL : SIMULT_LARGE, false);
+    for (unsigned i = 0; i < 2; i++) {
+        assert_true(world_run_until(b.w, transfer_done, t[i], 60 * SEC) && t[i]->error == 0);
+        assert_int_equal(t[i]->read, t[i]->total);
+    }
+    took = b.w->now - began;
+    bench_done(&b);
+    transfer_free(t[0]);
+    transfer_free(t[1]);
+    return took;
+}
+
+/* Of Linux' simult_flows.sh, with its sizes and limit: nine tenths of both rates, and 450 ms. Links hold 50 packets.
+ * The last two are beyond it. */
+static void test_simultaneous_flows(void **state)
+{
+    static const struct {
+        const char *links[3];
+        unsigned mbit;
+    } cases[] = {
+        { { "rate=10mbit queue=75000", "rate=10mbit queue=75000" }, 20 },
+        { { "rate=10mbit delay=1ms queue=75000", "rate=10mbit delay=25ms queue=75000" }, 20 },
+        { { "rate=10mbit queue=75000", "rate=3mbit queue=75000" }, 13 },
+        { { "rate=10mbit delay=1ms queue=75000", "rate=3mbit delay=25ms queue=75000" }, 13 },
+        { { "rate=10mbit delay=25ms queue=75000", "rate=3mbit delay=1ms queue=75000" }, 13 },
+        { { "rate=30mbit delay=1ms queue=75000", "rate=10mbit delay=50ms queue=75000" }, 40 },
+        { { "rate=30mbit delay=50ms queue=75000", "rate=10mbit delay=1ms queue=75000" }, 40 },
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+        for (unsigned up = 0; up < 2; up++) {
+            span most = (span)SIMULT_LARGE * 8 * 10 / (9 * cases[i].mbit) + 450 * MSEC;
+            span took = simult(cases[i].links, up);
+
+            printf("# %-40s %-40s %-4s %6.0f ms of %.0f\n", cases[i].links[0], cases[i].links[1], up ? "up" : "down",
+                   (double)took / MSEC, (double)most / MSEC);
+            if (took > most)
+                fail_msg("too long");
+        }
+}
+
 /* --- whatever happens --- */
 
 static void finish(struct bench *b, struct transfer *t, span limit)
@@ -469,6 +526,7 @@ int main(void)
         cmocka_unit_test(test_unequal),
         cmocka_unit_test(test_schedulers),
         cmocka_unit_test(test_a_path_goes),
+        cmocka_unit_test(test_simultaneous_flows),
         cmocka_unit_test(test_hostile_links),
         cmocka_unit_test(test_unordered),
         cmocka_unit_test(test_copies_that_come_late),
