@@ -224,23 +224,24 @@ static uint8_t check_byte(const uint8_t *bytes, size_t len)
     return digest[0];
 }
 
-void peer_key_encode(const struct peer_key *k, char out[KEY_TEXT_SIZE])
+void peer_key_write(const struct peer_key *k, uint8_t b[PEER_KEY_LEN])
 {
-    uint8_t b[PEER_KEY_LEN];
-
     b[0] = (uint8_t)(PEER_KEY_VERSION << 4 | (k->suites & 0x0f));
     memcpy(b + 1, k->ed25519, IDENT_KEY_LEN);
     memcpy(b + 1 + IDENT_KEY_LEN, k->x25519, IDENT_KEY_LEN);
     b[PEER_KEY_LEN - 1] = check_byte(b, PEER_KEY_LEN - 1);
-    base64_encode(b, sizeof(b), out);
 }
 
-int peer_key_decode(const char *text, struct peer_key *ret)
+void peer_key_encode(const struct peer_key *k, char out[KEY_TEXT_SIZE])
 {
     uint8_t b[PEER_KEY_LEN];
 
-    if (text_decode(text, b, sizeof(b)) != 0)
-        return -EINVAL;
+    peer_key_write(k, b);
+    base64_encode(b, sizeof(b), out);
+}
+
+int peer_key_read(const uint8_t b[PEER_KEY_LEN], struct peer_key *ret)
+{
     if (b[PEER_KEY_LEN - 1] != check_byte(b, PEER_KEY_LEN - 1))
         return -EBADMSG;
     if (b[0] >> 4 != PEER_KEY_VERSION || !(b[0] & SUITES_KNOWN))
@@ -249,6 +250,13 @@ int peer_key_decode(const char *text, struct peer_key *ret)
     memcpy(ret->ed25519, b + 1, IDENT_KEY_LEN);
     memcpy(ret->x25519, b + 1 + IDENT_KEY_LEN, IDENT_KEY_LEN);
     return 0;
+}
+
+int peer_key_decode(const char *text, struct peer_key *ret)
+{
+    uint8_t b[PEER_KEY_LEN];
+
+    return text_decode(text, b, sizeof(b)) != 0 ? -EINVAL : peer_key_read(b, ret);
 }
 
 bool peer_key_equal(const struct peer_key *a, const struct peer_key *b)

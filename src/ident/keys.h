@@ -63,8 +63,12 @@ MUST_CHECK int binding_sign(const uint8_t ed25519_seed[IDENT_KEY_LEN], const uin
 MUST_CHECK int binding_verify(const uint8_t ed25519[IDENT_KEY_LEN], const uint8_t x25519[IDENT_KEY_LEN],
                               const uint8_t sig[SIGNATURE_LEN]);
 
-/* Base64 of 66 bytes: version (1) in the high and suites in the low half of the first, Ed25519, X25519, and the first
- * byte of BLAKE2s over the 65 before. */
+/* 66 bytes: version (1) in the high and suites in the low half of the first, Ed25519, X25519, and the first byte of
+ * BLAKE2s over the 65 before. */
+void peer_key_write(const struct peer_key *k, uint8_t out[PEER_KEY_LEN]);
+/* 0, -EBADMSG or -EPROTONOSUPPORT, as peer_key_decode. */
+MUST_CHECK int peer_key_read(const uint8_t in[PEER_KEY_LEN], struct peer_key *ret);
+/* Base64 of these bytes. */
 void peer_key_encode(const struct peer_key *k, char out[KEY_TEXT_SIZE]);
 /* 0; -EINVAL: not 88 characters of base64; -EBADMSG: the check byte is wrong (a typo, most likely);
  * -EPROTONOSUPPORT: whole, but of a version that we do not know or without a suite that we know. */

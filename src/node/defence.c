@@ -9,17 +9,22 @@
  * sources costs a MAC and a bit each. All of this is for each share of a divided agent; the program gives INITs to the
  * first.
  *
- * Nothing sent from here is longer than what it answers: COOKIE 60 < INIT, RESET 24 < the shortest record; resets are
- * limited to 100 a second. */
+ * A HELLO costs no public-key work, and is answered only where the options say so. Above 1,000 answers a second only
+ * who asks again within two seconds gets one, as with cookies.
+ *
+ * Nothing sent from here is longer than what it answers: COOKIE 60 < INIT, ANSWER 88 < HELLO 128, RESET 24 < the
+ * shortest record; resets are limited to 100 a second. */
 #include <errno.h>
 
 #include "node/internal.h"
+#include "wire/hello.h"
 
 #define BUDGET_PER_SEC 100000 /* us of public-key work a second */
 #define BUDGET_MAX (BUDGET_PER_SEC / 2)
 #define INIT_COST 300 /* us: two X25519, one Ed25519 verification, measured 200-300 */
 #define SOURCE_PER_SEC 20
 #define COOKIES_FREE 1000   /* a second for whoever asks; above that for a source that asks again */
+#define HELLOS_FREE 1000    /* likewise, of answers to HELLO */
 #define SEEN_SPAN (1 * SEC) /* chosen: INITs are sent again after 250 and 500 ms */
 #define RESETS_PER_SEC 100
 #define JAR_LIFE (2 * COOKIE_LIFETIME)
@@ -108,7 +113,7 @@ static void refill(struct node *n, instant now)
     n->wary = n->budget_us < (n->wary ? BUDGET_MAX : BUDGET_MAX / 2);
     if (now - n->source_at >= 1 * SEC) {
         memset(n->source_credit, 0, sizeof(n->source_credit));
-        n->cookies = 0;
+        n->cookies = n->hellos = 0;
         n->source_at = now;
     }
     if (now - n->reset_at >= 1 * SEC) {
@@ -355,6 +360,31 @@ static void answer_reset(struct node *n, const struct locator_pair *at, const ui
     o->len = RESET_LEN;
 }
 
+static void on_hello(struct node *n, const struct locator_pair *at, const uint8_t *pkt, size_t len, instant now)
+{
+    struct hello_answer a = { .versions = HELLO_VERSION_BIT(PROTOCOL_VERSION), .carrier_port = n->o.carrier_port };
+    struct peer_key key;
+    struct small_out *o;
+
+    if (!n->o.answers_hello || hello_read(pkt, len, a.nonce) < 0) {
+        n->drops[n->o.answers_hello ? NODE_DROP_SHORT : NODE_DROP_HELLO]++;
+        return;
+    }
+    refill(n, now);
+    if (n->hellos >= HELLOS_FREE && !seen_before(n, &at->remote, now)) {
+        n->drops[NODE_DROP_LOAD]++;
+        return;
+    }
+    o = small_push(n, at);
+    if (!o)
+        return;
+    n->hellos++;
+    identity_peer_key(n->o.self, n->o.suites, &key);
+    peer_key_write(&key, a.key);
+    hello_answer_write(o->data, &a);
+    o->len = HELLO_ANSWER_LEN;
+}
+
 /* *opened counts sealed records that opened and were new. */
 static bool on_sealed(struct node *n, const struct locator_pair *at, uint8_t *pkt, size_t len, uint8_t tos, bool last,
                       unsigned *opened, instant now)
@@ -408,6 +438,9 @@ static bool on_one(struct node *n, const struct locator_pair *at, uint8_t *pkt, 
         return on_cookie(n, at, pkt, len, last, now);
     case PACKET_RESET:
         return on_reset(n, pkt, len, last, now);
+    case PACKET_HELLO:
+        on_hello(n, at, pkt, len, now);
+        return true;
     default:
         n->drops[NODE_DROP_SHORT]++;
         return true;

@@ -87,6 +87,7 @@ struct node {
     uint32_t source_credit[SOURCE_BUCKETS];
     instant source_at;
     uint32_t cookies;  /* sent in this second */
+    uint32_t hellos;   /* answered in this second */
     uint64_t *seen[2]; /* sources of INITs in this span and the one before: a bit each of SEEN_BITS, by keyed hash */
     instant seen_at;
     struct {

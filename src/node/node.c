@@ -18,9 +18,9 @@
 const char *node_drop_name(enum node_drop d)
 {
     static const char *const names[NODE_DROP_COUNT] = {
-        "short",         "version",  "mac1",        "cookie",       "handshake",  "unknown-peer",
-        "replayed-init", "load",     "unknown-cid", "inner-source", "inner-dest", "inner-ecn",
-        "inner-bad",     "no-route", "blocked",     "no-buffer",    "no-session", "message",
+        "short",   "version",     "mac1",         "cookie",     "handshake", "unknown-peer", "replayed-init",
+        "load",    "unknown-cid", "inner-source", "inner-dest", "inner-ecn", "inner-bad",    "no-route",
+        "blocked", "no-buffer",   "no-session",   "message",    "hello",
     };
     return d < NODE_DROP_COUNT ? names[d] : "?";
 }
@@ -236,7 +236,7 @@ int node_peer_probe(struct node *n, unsigned peer, instant now)
 
 void node_refuse_strangers(struct node *n)
 {
-    n->o.strangers = false;
+    n->o.strangers = n->o.answers_hello = false;
     for (size_t i = 0; i < n->peers_count; i++)
         if (n->peers[i]->pending)
             node_peer_forget(n, (unsigned)i);

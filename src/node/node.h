@@ -47,6 +47,8 @@ struct node_options {
     bool strangers;                          /* agent: whoever knows its key may have a session; see node_peer_forget */
     struct shard shard;                      /* agent: which share this is; the peer of index i belongs to i % 2^bits */
     struct fairness_options fairness;        /* of each session */
+    bool answers_hello;                      /* tells its key to who knows only its address (wire/hello.h), */
+    uint16_t carrier_port;                   /* and that port for sessions over TCP, 0: none */
     uint8_t jar_secret[32];                  /* agent: the same random bytes for each share; zero: drawn */
 };
 
@@ -137,6 +139,7 @@ enum node_drop {
     NODE_DROP_NO_BUFFER,
     NODE_DROP_NO_SESSION, /* the peer has no session to wait in */
     NODE_DROP_MESSAGE,    /* a control message of the peer that makes no sense */
+    NODE_DROP_HELLO,      /* a HELLO that this end does not answer */
     NODE_DROP_COUNT,
 };
 const char *node_drop_name(enum node_drop d);

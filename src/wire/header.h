@@ -27,6 +27,8 @@ enum packet_type {
     PACKET_COOKIE = 3,
     PACKET_SEALED = 4,
     PACKET_RESET = 5,
+    PACKET_HELLO = 6, /* wire/hello.h */
+    PACKET_HELLO_ANSWER = 7,
 };
 
 #define SEALED_HEADER_LEN 16

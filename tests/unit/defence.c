@@ -2,7 +2,7 @@
 #include "base/rng.h"
 #include "node/node.h"
 #include "tests/unit/test.h"
-#include "wire/header.h"
+#include "wire/hello.h"
 
 struct fixture {
     struct prng prng;
@@ -169,6 +169,65 @@ static void test_silence_for_the_rest(void **state)
     node_free(f.agent);
 }
 
+/* Who answers says its key, and no more than it was sent; who does not is silent. */
+static void test_hello(void **state)
+{
+    static struct fixture f;
+    struct node_options o = { .self = &f.agent_id, .agent = true, .answers_hello = true, .carrier_port = 443 };
+    uint8_t pkt[HELLO_MAX + 1] = { PACKET_HELLO, [4] = 0xa1, [19] = 0xb2 };
+    uint64_t drops[NODE_DROP_COUNT];
+    struct hello_answer a;
+    struct peer_key key;
+
+    fixture_open(&f);
+    feed(&f, pkt, HELLO_LEN, 0x0a000001u, 2 * SEC); /* this one was not told to */
+    assert_int_equal(f.others, 0);
+    node_drops(f.agent, drops);
+    assert_int_equal(drops[NODE_DROP_HELLO], 1);
+    node_free(f.agent);
+    o.rng = f.rng;
+    o.suites = SUITES_KNOWN;
+    f.agent = node_new(&o, SEC);
+    feed(&f, pkt, HELLO_LEN - 1, 0x0a000001u, 2 * SEC);
+    feed(&f, pkt, HELLO_MAX + 1, 0x0a000001u, 2 * SEC);
+    assert_int_equal(f.others, 0);
+    feed(&f, pkt, HELLO_LEN, 0x0a000001u, 2 * SEC);
+    assert_int_equal(f.others, 1);
+    assert_int_equal(f.sent_bytes, 88);
+    assert_int_equal(hello_answer_read(f.out, f.sent_bytes, &a), 0);
+    assert_memory_equal(a.nonce, pkt + 4, 16);
+    assert_int_equal(a.versions, 1);
+    assert_int_equal(a.carrier_port, 443);
+    assert_int_equal(peer_key_read(a.key, &key), 0);
+    assert_true(peer_key_equal(&key, &f.agent_key));
+    node_free(f.agent);
+}
+
+/* 20,000 a second from made-up sources: a thousand are answered; who asks again is. */
+static void test_hello_flood(void **state)
+{
+    static struct fixture f;
+    struct node_options o = { .self = &f.agent_id, .agent = true, .answers_hello = true };
+    uint8_t pkt[HELLO_LEN] = { PACKET_HELLO };
+    instant now = 2 * SEC;
+
+    fixture_open(&f);
+    node_free(f.agent);
+    o.rng = f.rng;
+    f.agent = node_new(&o, SEC);
+    for (uint32_t i = 0; i < 19000; i++, now += 50)
+        feed(&f, pkt, sizeof(pkt), 0x0a000000u + i, now);
+    assert_in_range(f.others, 1000, 1400); /* as for cookies */
+    f.others = 0;
+    feed(&f, pkt, sizeof(pkt), 0xc0000201u, now);
+    feed(&f, pkt, sizeof(pkt), 0xc0000201u, now + 1);
+    assert_int_equal(f.others, 1);
+    node_refuse_strangers(f.agent);
+    feed(&f, pkt, sizeof(pkt), 0xc0000201u, now + 2 * SEC);
+    assert_int_equal(f.others, 1);
+    node_free(f.agent);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -176,6 +235,8 @@ int main(void)
         cmocka_unit_test(test_strangers_that_never_confirm),
         cmocka_unit_test(test_resets_are_few_and_short),
         cmocka_unit_test(test_silence_for_the_rest),
+        cmocka_unit_test(test_hello),
+        cmocka_unit_test(test_hello_flood),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
