@@ -3,7 +3,8 @@
  * A session is a stream of bytes each way between two programs, each named by its key, and beside it messages, each
  * with what it asks for: an order, a lifetime, a priority. It opens a path over every uplink of this host to every
  * address that is given of the other, uses all of them at once, and goes on while any of them works, or comes back
- * within the session's timeout. All that is sent is sealed.
+ * within the session's timeout. All that is sent is sealed, unless a program takes plain connections, too (HWS_PLAIN,
+ * or a call without a key).
  *
  * Calls return 0 or a number of bytes, or a negative errno; hws_strerror names the ones with a meaning of their own. No
  * call starts a thread, and nothing happens between calls: a program that waits elsewhere polls hws_session_fd for
@@ -36,6 +37,10 @@ struct hws_session;
 enum hws_flags {
     HWS_NONBLOCK = 1,  /* calls that would wait return -EAGAIN */
     HWS_UNORDERED = 2, /* this end reads bytes as they come, with their place (hws_session_read_at) */
+    /* A listener accepts plain TCP connections on the port of the same number, too, and as HWS_HELLO. A client that was
+     * given a key finds out whether it is there (hws_session_connect). */
+    HWS_PLAIN = 4,
+    HWS_HELLO = 8, /* a listener tells its key to whoever asks its UDP port (doc/protocol.md, HELLO) */
 };
 
 /* What a session wants of its paths (Habib, Christin, Chuang: Taking advantage of multihoming with session layer
@@ -79,8 +84,8 @@ struct hws_options {
 
 /* 0, -EINVAL (an option), -EBADMSG (the secret is none), -ENOMEM or another errno. */
 int hws_session_socket(const struct hws_options *o, struct hws_session **ret);
-/* A listener's UDP port, and its address (NULL: all, of both families). 0, -EINVAL (the session is in use),
- * -EAFNOSUPPORT. */
+/* A listener's UDP port (with HWS_PLAIN: and TCP port), and its address (NULL: all, of both families). 0, -EINVAL (the
+ * session is in use), -EAFNOSUPPORT. */
 int hws_session_bind(struct hws_session *s, const struct sockaddr *address, uint16_t port);
 /* 0, -EINVAL (the session is in use, or has no port), -EADDRINUSE, -EACCES. */
 int hws_session_listen(struct hws_session *s);
@@ -90,6 +95,16 @@ int hws_session_accept(struct hws_session *s, struct hws_session **ret);
 /* key: the peer's public one. addresses: where it may be, with ports; 1 to 8 of them. Waits until the session is up
  * unless it does not block: then hws_session_events tells, and -ETIMEDOUT comes of reading after 30 s. 0, -EINVAL,
  * -EBADMSG (the key is none), -ETIMEDOUT (10 s).
+ *
+ * key NULL: whatever is there. The UDP port is asked, over every uplink, whether a session listens, and of which key;
+ * when nobody has answered after 250 ms (or the host says that the port is closed) a plain TCP connection is begun
+ * beside, and what is there first is what the program gets. Nothing of the program is sent before. What is known of a
+ * peer from before in this process is not asked again: no time is lost then. hws_session_events tells which it is:
+ * HWS_IS_PLAIN, or HWS_UNAUTHENTICATED: sealed, but to a key that nobody vouches for. Errors are those of connect(2),
+ * too: -ECONNREFUSED and others; without blocking they come of reading and writing.
+ *
+ * A key, and HWS_PLAIN: that key and no other, and nothing plain: -EKEYREJECTED, within 1 s, when another key answers,
+ * or none does.
  */
 int hws_session_connect(struct hws_session *s, const char *key, const struct sockaddr *const *addresses, size_t count);
 
@@ -149,11 +164,16 @@ enum hws_events {
     HWS_ENDED = 16,    /* nothing will come and nothing can be sent */
     HWS_MESSAGE = 32,  /* a message, the end or an error */
     HWS_SENDABLE = 64, /* room for messages of a quarter of what is kept, or an error */
+    /* The session is a plain TCP connection: nothing is sealed; calls about messages, probes, keys and links give
+     * -EOPNOTSUPP; HWS_FLUSHED counts from the other host's kernel; one that is closed unfinished is reset. */
+    HWS_IS_PLAIN = 128,
+    /* The peer said itself that the key is its own: right unless somebody was in between when it was asked first. */
+    HWS_UNAUTHENTICATED = 256,
 };
 
 /* What is so now: enum hws_events. */
 unsigned hws_session_events(struct hws_session *s);
-/* Poll it for reading. Sessions of one listener have the same. */
+/* Poll it for reading. Sessions of one listener have the same, but for plain connections: each has its own. */
 int hws_session_fd(const struct hws_session *s);
 /* Reads what has come and sends what is due; does not wait. 0 or -errno: the session is of no more use. */
 int hws_session_process(struct hws_session *s);
@@ -174,6 +194,7 @@ struct hws_path {
     uint32_t group;        /* paths of one group share a bottleneck for what is sent; 0: none is known */
     uint32_t probe_rtt_us; /* of the newest probe that was answered, less what the peer waited */
     uint64_t probes_sent, probes_answered; /* hws_session_probe */
+    uint32_t plain;                        /* 1: the plain TCP connection that is all of the session */
 };
 
 /* The paths of a session, at most max of them into ret (of size bytes each: sizeof(struct hws_path)). How many. */

@@ -55,7 +55,8 @@ struct engine {
     struct nlmon *netlink;
     struct uplink uplinks[UPLINKS_MAX]; /* by link - 1 */
     struct end listening[2];
-    bool wanted[2]; /* a client: families in which it was given endpoints */
+    struct discovery *discovery; /* or NULL */
+    bool wanted[2];              /* a client: families in which it was given endpoints */
     unsigned arrivals[ARRIVALS_MAX];
     unsigned arrivals_head, arrivals_count;
     uint8_t taken[NODE_PEERS_MAX / 8];  /* a bit each: somebody holds the peer's session, */
@@ -85,6 +86,7 @@ int engine_new(const struct engine_options *o, struct engine **ret)
                               .strangers = o->listens,
                               .pool_pkts = POOL_PKTS,
                               .wait = o->wait,
+                              .answers_hello = o->answers_hello,
                               .preferences = o->preferences,
                               .fairness = o->fairness };
     int r = -ENOMEM;
@@ -145,6 +147,7 @@ void engine_unref(struct engine *e)
     if (e->epoll_fd >= 0)
         close(e->epoll_fd);
     free(e->out);
+    free(e->discovery);
     identity_wipe(&e->self);
     free(e);
 }
@@ -361,21 +364,16 @@ static bool is_loopback(const struct addr *a)
     return a->family == ADDR_V4 ? a->bytes[0] == 127 : memcmp(a->bytes, v6, 16) == 0;
 }
 
-int engine_connect(struct engine *e, const struct peer_key *peer, const struct endpoint *at, size_t count)
+int engine_open(struct engine *e, const struct endpoint *at, size_t count)
 {
-    struct node_peer_spec spec = { .name = "peer", .key = *peer, .endpoints_count = count };
     instant now = clock_now();
     bool local = false, any = false;
     int r;
 
     for (size_t i = 0; i < count; i++) {
-        spec.endpoints[i] = at[i];
         e->wanted[at[i].addr.family == ADDR_V6] = true;
         local |= is_loopback(&at[i].addr);
     }
-    r = node_peer_add(e->node, &spec, now);
-    if (r < 0)
-        return r;
     if (!local) {
         r = nlmon_open(&e->netlink);
         if (r == 0)
@@ -395,9 +393,53 @@ int engine_connect(struct engine *e, const struct peer_key *peer, const struct e
         if (r < 0)
             return r;
     }
-    node_connect(e->node, 0, NULL, 0, now);
+    return 0;
+}
+
+int engine_call(struct engine *e, const struct peer_key *peer, const struct endpoint *at, size_t count)
+{
+    struct node_peer_spec spec = { .name = "peer", .key = *peer, .endpoints_count = count };
+    instant now = clock_now();
+    int r;
+
+    memcpy(spec.endpoints, at, count * sizeof(*at));
+    if (node_peers_count(e->node) > 0)
+        node_peer_forget(e->node, 0); /* its place is the next one's */
+    r = node_peer_add(e->node, &spec, now);
+    if (r < 0)
+        return r;
+    node_connect(e->node, (unsigned)r, NULL, 0, now);
     engine_flush(e);
     return 0;
+}
+
+int engine_ask(struct engine *e, const struct endpoint *at, size_t count)
+{
+    struct rng rng = sys_rng();
+
+    e->discovery = malloc(sizeof(*e->discovery));
+    if (!e->discovery)
+        return -ENOMEM;
+    discovery_init(e->discovery, clock_now());
+    for (size_t i = 0; i < count; i++)
+        for (unsigned u = 0; u < UPLINKS_MAX; u++) {
+            struct locator_pair way = { .link = u + 1, .remote = at[i] };
+
+            if (e->uplinks[u].ends[at[i].addr.family == ADDR_V6].udp)
+                discovery_add(e->discovery, &way, &rng);
+        }
+    engine_flush(e);
+    return 0;
+}
+
+const struct discovery *engine_discovery(const struct engine *e)
+{
+    return e->discovery;
+}
+
+int engine_watch(struct engine *e, int fd)
+{
+    return watch(e, fd, &e->epoll_fd);
 }
 
 /* --- work --- */
@@ -449,6 +491,22 @@ static void send_all(struct engine *e, instant now)
 
     for (unsigned i = 0; i < OUTPUTS_MAX && node_output(e->node, e->out, &tx, now); i++)
         send_one(e, &tx, now);
+}
+
+static void send_questions(struct engine *e, instant now)
+{
+    struct discovery *d = e->discovery;
+    uint8_t buf[HELLO_LEN];
+    struct locator_pair at;
+
+    while (discovery_output(d, buf, &at, now)) {
+        struct udp_tx t = { .data = buf, .len = sizeof(buf), .to = at.remote };
+        struct udp *u = socket_of(e, &at);
+        int r = u ? udp_send(u, &t) : -ENETDOWN;
+
+        if (r < 0 && r != -EAGAIN)
+            discovery_on_refused(d, at.link, &at.remote);
+    }
 }
 
 static void drop_event(struct engine *e, unsigned i)
@@ -520,9 +578,16 @@ static void take_events(struct engine *e, instant now)
     }
 }
 
-static void arm(struct engine *e, instant now)
+static instant next_expiry(const struct engine *e, instant now)
 {
     instant at = node_next_expiry(e->node, now);
+
+    return e->discovery ? instant_min(at, discovery_next_expiry(e->discovery)) : at;
+}
+
+static void arm(struct engine *e, instant now)
+{
+    instant at = next_expiry(e, now);
     struct itimerspec t = { 0 };
 
     if (at == e->armed && at > now)
@@ -539,6 +604,8 @@ static void arm(struct engine *e, instant now)
 static void turn(struct engine *e, instant now)
 {
     send_all(e, now);
+    if (e->discovery)
+        send_questions(e, now);
     take_events(e, now);
     arm(e, now);
 }
@@ -563,6 +630,11 @@ static void read_end(struct end *d, instant now)
             return;
         }
         for (int i = 0; i < n; i++) {
+            if (e->discovery && batch[i].len > 0 && batch[i].data[0] == PACKET_HELLO_ANSWER) {
+                discovery_input(e->discovery, &batch[i].from, batch[i].data,
+                                batch[i].segment_bytes ? batch[i].segment_bytes : batch[i].len);
+                continue; /* of a train of answers the first is enough */
+            }
             at.local = batch[i].local;
             at.remote = batch[i].from;
             node_on_datagram(e->node, &at, batch[i].data, batch[i].len, batch[i].segment_bytes, batch[i].tos, now);
@@ -576,6 +648,8 @@ static void read_end(struct end *d, instant now)
         at.remote = err.to;
         if (err.to.addr.family == ADDR_NONE)
             continue;
+        if (e->discovery && err.error == ECONNREFUSED)
+            discovery_on_refused(e->discovery, d->link, &err.to);
         if (err.error == EMSGSIZE)
             node_on_too_big(e->node, &at, err.mtu_bytes, now);
         else
@@ -606,6 +680,8 @@ int engine_process(struct engine *e)
         if (ready[i].data.ptr == &e->timer_fd) {
             (void)!read(e->timer_fd, &count, sizeof(count));
             e->armed = INSTANT_NEVER;
+        } else if (ready[i].data.ptr == &e->epoll_fd) {
+            continue; /* engine_watch: whose it is takes it */
         } else if (ready[i].data.ptr == e->netlink) {
             r = read_netlink(e, now);
         } else {
@@ -626,13 +702,15 @@ int engine_process(struct engine *e)
     }
     if (node_next_expiry(e->node, now) <= now)
         node_on_expiry(e->node, now);
+    if (e->discovery)
+        discovery_on_expiry(e->discovery, now);
     turn(e, now);
     return r;
 }
 
 instant engine_next_expiry(const struct engine *e)
 {
-    return node_next_expiry(e->node, clock_now());
+    return next_expiry(e, clock_now());
 }
 
 int engine_wait(struct engine *e, instant limit)

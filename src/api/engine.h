@@ -5,6 +5,7 @@
 #pragma once
 
 #include "node/node.h"
+#include "session/discovery.h"
 
 struct engine;
 
@@ -14,6 +15,7 @@ struct engine_options {
     struct delivery_options delivery;
     struct session_preferences preferences;
     span wait;
+    bool answers_hello; /* a listener: tells its key to who asks */
     struct fairness_options fairness;
 };
 
@@ -25,7 +27,15 @@ void engine_unref(struct engine *e);
 /* A listener's sockets, on this address (ADDR_NONE: all). 0 or -errno. */
 MUST_CHECK int engine_listen(struct engine *e, const struct addr *local, uint16_t port);
 /* A client's way to these endpoints: every uplink, or the whole host if none leads there. 0 or -errno. */
-MUST_CHECK int engine_connect(struct engine *e, const struct peer_key *peer, const struct endpoint *at, size_t count);
+MUST_CHECK int engine_open(struct engine *e, const struct endpoint *at, size_t count);
+/* Over that, calls who has this key, and nobody else any more. 0 or -errno. */
+MUST_CHECK int engine_call(struct engine *e, const struct peer_key *peer, const struct endpoint *at, size_t count);
+/* Over that, asks who is there. 0 or -ENOMEM. */
+MUST_CHECK int engine_ask(struct engine *e, const struct endpoint *at, size_t count);
+/* How far that is; NULL: it never asked. */
+const struct discovery *engine_discovery(const struct engine *e);
+/* A listener's: the descriptor becomes readable for this one, too, as long as it is. 0 or -errno. */
+MUST_CHECK int engine_watch(struct engine *e, int fd);
 
 /* A client's: what the uplink of that name is for, now and whenever it comes. 0, or -ENOSPC: that of 8 others was said.
  */

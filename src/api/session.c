@@ -3,24 +3,39 @@
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <poll.h>
+#include <unistd.h>
 
 #include "api/engine.h"
+#include "api/known.h"
+#include "api/plain.h"
 #include "sys/clock.h"
 #include "sys/sockaddr.h"
 
 #define PUBLIC __attribute__((visibility("default")))
+#define FLAGS_KNOWN (HWS_NONBLOCK | HWS_UNORDERED | HWS_PLAIN | HWS_HELLO)
 #define CONNECT_LIMIT (10 * SEC)
 #define LINGER_DEFAULT 10000
 #define TIMEOUT_MIN (3 * PATH_PROBE_IDLE) /* an idle path is heard of that often */
 
-enum kind { KIND_NEW, KIND_CLIENT, KIND_LISTENER, KIND_ACCEPTED };
+enum kind {
+    KIND_NEW,
+    KIND_ASKING, /* a client: a session or a plain connection, who knows (api/plain.h) */
+    KIND_CLIENT,
+    KIND_LISTENER,
+    KIND_ACCEPTED,
+    KIND_PLAIN, /* a plain connection, of either side */
+};
 
 struct hws_session {
     enum kind kind;
     uint32_t flags, linger_ms;
     struct engine_options o;
     struct identity identity;
-    struct engine *engine; /* NULL before connect or listen */
+    struct engine *engine; /* NULL before connect or listen, and of a plain connection */
+    struct plain *plain;   /* NULL: it was never in question what it is */
+    int plain_listens[2];  /* a listener with HWS_PLAIN: sockets, or -1 */
+    int error;             /* KIND_ASKING: nobody is there */
     unsigned peer;
     bool finished;
     struct addr local;
@@ -46,7 +61,7 @@ static bool known_options(const struct hws_options *o)
 {
     const uint8_t *bytes = (const uint8_t *)o;
 
-    if (o->size < sizeof(*o) || (o->flags & ~(uint32_t)(HWS_NONBLOCK | HWS_UNORDERED)) || o->fairness > HWS_FAIR_AUTO ||
+    if (o->size < sizeof(*o) || (o->flags & ~(uint32_t)FLAGS_KNOWN) || o->fairness > HWS_FAIR_AUTO ||
         o->congestion > HWS_CC_LIA)
         return false;
     for (size_t i = sizeof(*o); i < o->size; i++) /* a later program may say what we do not know, if it is nothing */
@@ -93,6 +108,7 @@ PUBLIC int hws_session_socket(const struct hws_options *options, struct hws_sess
         return r == -EINVAL ? -EBADMSG : r;
     }
     s->flags = o.flags;
+    s->plain_listens[0] = s->plain_listens[1] = -1;
     s->linger_ms = o.linger_ms ? o.linger_ms : LINGER_DEFAULT;
     s->o = (struct engine_options){
         .delivery = { .send_bytes = o.send_bytes,
@@ -110,6 +126,7 @@ static int make_engine(struct hws_session *s, bool listens)
 {
     s->o.self = &s->identity;
     s->o.listens = listens;
+    s->o.answers_hello = listens && s->flags & (HWS_PLAIN | HWS_HELLO);
     return engine_new(&s->o, &s->engine);
 }
 
@@ -126,6 +143,24 @@ PUBLIC int hws_session_bind(struct hws_session *s, const struct sockaddr *addres
     return 0;
 }
 
+static void close_plain_listens(struct hws_session *s)
+{
+    for (unsigned i = 0; i < 2; i++)
+        if (s->plain_listens[i] >= 0)
+            close(s->plain_listens[i]);
+    s->plain_listens[0] = s->plain_listens[1] = -1;
+}
+
+static int listen_plain(struct hws_session *s)
+{
+    int r = plain_listen(&s->local, s->port, s->plain_listens);
+
+    for (unsigned i = 0; i < 2 && r == 0; i++)
+        if (s->plain_listens[i] >= 0)
+            r = engine_watch(s->engine, s->plain_listens[i]);
+    return r;
+}
+
 PUBLIC int hws_session_listen(struct hws_session *s)
 {
     int r;
@@ -135,12 +170,40 @@ PUBLIC int hws_session_listen(struct hws_session *s)
     r = make_engine(s, true);
     if (r == 0)
         r = engine_listen(s->engine, &s->local, s->port);
+    if (r == 0 && s->flags & HWS_PLAIN)
+        r = listen_plain(s);
     if (r < 0) {
+        close_plain_listens(s);
         engine_unref(s->engine);
         s->engine = NULL;
         return r;
     }
     s->kind = KIND_LISTENER;
+    return 0;
+}
+
+static int accept_plain(struct hws_session *s, struct hws_session **ret)
+{
+    struct hws_session *a;
+    int fd = plain_accept(s->plain_listens), r;
+
+    if (fd < 0)
+        return fd;
+    a = calloc(1, sizeof(*a));
+    if (!a) {
+        close(fd);
+        return -ENOMEM;
+    }
+    *a = *s;
+    a->kind = KIND_PLAIN;
+    a->engine = NULL;
+    a->plain_listens[0] = a->plain_listens[1] = -1;
+    r = plain_of(fd, &a->plain);
+    if (r < 0) {
+        free(a);
+        return r;
+    }
+    *ret = a;
     return 0;
 }
 
@@ -153,8 +216,9 @@ PUBLIC int hws_session_accept(struct hws_session *s, struct hws_session **ret)
         return -EINVAL;
     r = engine_process(s->engine);
     while (r == 0 && !engine_has_arrival(s->engine)) {
-        if (s->flags & HWS_NONBLOCK)
-            return -EAGAIN;
+        r = accept_plain(s, ret);
+        if (r != -EAGAIN || s->flags & HWS_NONBLOCK)
+            return r;
         r = engine_wait(s->engine, INSTANT_NEVER);
     }
     if (r < 0)
@@ -164,6 +228,7 @@ PUBLIC int hws_session_accept(struct hws_session *s, struct hws_session **ret)
         return -ENOMEM; /* it can be accepted later */
     *a = *s;
     a->kind = KIND_ACCEPTED;
+    a->plain_listens[0] = a->plain_listens[1] = -1;
     a->engine = engine_ref(s->engine);
     a->peer = (unsigned)engine_pop_arrival(s->engine);
     *ret = a;
@@ -176,34 +241,127 @@ static struct delivery *delivery_of(const struct hws_session *s)
                                                               : NULL;
 }
 
+/* --- a client that finds out what is there --- */
+
+/* What it is by now. 0, or -errno: nobody is there, for good. */
+static int ask_turn(struct hws_session *s)
+{
+    int r = s->error ? s->error : plain_process(s->plain);
+
+    if (s->kind != KIND_ASKING)
+        return r;
+    s->error = r;
+    switch (plain_state(s->plain)) {
+    case PLAIN_ASKING:
+        break;
+    case PLAIN_SESSION:
+        s->kind = KIND_CLIENT;
+        break;
+    case PLAIN_TCP:
+        s->kind = KIND_PLAIN;
+        engine_unref(s->engine);
+        s->engine = NULL;
+        break;
+    }
+    return r;
+}
+
+static int ask(struct hws_session *s, const struct peer_key *pinned, const struct endpoint *at, size_t count)
+{
+    struct plain_options o = { .count = count, .key = pinned, .pinned = pinned };
+    enum known known = KNOWN_NOTHING;
+    struct peer_key key;
+    int r;
+
+    memcpy(o.at, at, count * sizeof(*at));
+    for (size_t i = 0; i < count && known == KNOWN_NOTHING && !pinned; i++)
+        known = known_get(&at[i], clock_now(), &key);
+    if (known == KNOWN_SESSION)
+        o.key = &key;
+    if (known != KNOWN_PLAIN) {
+        r = make_engine(s, false);
+        if (r == 0)
+            r = engine_open(s->engine, at, count);
+        if (r < 0)
+            return r;
+        o.engine = s->engine;
+    }
+    r = plain_find(&o, clock_now(), &s->plain);
+    if (r < 0)
+        return r;
+    s->kind = KIND_ASKING;
+    return ask_turn(s);
+}
+
+static int call(struct hws_session *s, const struct peer_key *key, const struct endpoint *at, size_t count)
+{
+    int r = make_engine(s, false);
+
+    if (r == 0)
+        r = engine_open(s->engine, at, count);
+    if (r == 0)
+        r = engine_call(s->engine, key, at, count);
+    if (r == 0)
+        s->kind = KIND_CLIENT;
+    return r;
+}
+
+/* Waits until it is up, or there is none. */
+static int wait_until_up(struct hws_session *s)
+{
+    instant limit = clock_now() + CONNECT_LIMIT;
+    int r = 0;
+
+    while (r == 0 && s->kind == KIND_ASKING) {
+        r = plain_wait(s->plain, 0, limit);
+        r = r == -ETIMEDOUT ? r : ask_turn(s);
+    }
+    while (r == 0 && s->kind == KIND_CLIENT && !engine_has_been_up(s->engine))
+        r = engine_wait(s->engine, limit);
+    return r;
+}
+
 PUBLIC int hws_session_connect(struct hws_session *s, const char *key, const struct sockaddr *const *addresses,
                                size_t count)
 {
     struct endpoint at[NODE_ENDPOINTS_MAX];
-    instant limit = clock_now() + CONNECT_LIMIT;
     struct peer_key peer;
     int r;
 
-    if (!s || s->kind != KIND_NEW || !key || count == 0 || count > NODE_ENDPOINTS_MAX)
+    if (!s || s->kind != KIND_NEW || count == 0 || count > NODE_ENDPOINTS_MAX)
         return -EINVAL;
-    if (peer_key_decode(key, &peer) < 0)
+    if (key && peer_key_decode(key, &peer) < 0)
         return -EBADMSG;
     for (size_t i = 0; i < count; i++)
         if (!addresses[i] || sockaddr_to_endpoint(addresses[i], &at[i]) < 0 || at[i].port == 0)
             return -EINVAL;
-    r = make_engine(s, false);
-    if (r == 0)
-        r = engine_connect(s->engine, &peer, at, count);
-    if (r == 0)
-        s->kind = KIND_CLIENT;
-    while (r == 0 && !(s->flags & HWS_NONBLOCK) && !engine_has_been_up(s->engine))
-        r = engine_wait(s->engine, limit);
+    r = !key || s->flags & HWS_PLAIN ? ask(s, key ? &peer : NULL, at, count) : call(s, &peer, at, count);
+    if (r == 0 && !(s->flags & HWS_NONBLOCK))
+        r = wait_until_up(s);
     if (r < 0) {
+        plain_free(s->plain);
         engine_unref(s->engine);
+        s->plain = NULL;
         s->engine = NULL;
+        s->error = 0;
         s->kind = KIND_NEW;
     }
     return r;
+}
+
+/* True: *ret is what a call gives that needs a session of paths, since there is none, yet or ever. */
+static bool not_a_session(struct hws_session *s, int *ret)
+{
+    int r = s->kind == KIND_ASKING ? ask_turn(s) : 0;
+
+    *ret = r < 0 ? r : s->kind == KIND_PLAIN ? -EOPNOTSUPP : -EAGAIN;
+    return s->kind == KIND_PLAIN || s->kind == KIND_ASKING;
+}
+
+/* The same for what plain connections can, too: true only while nobody knows. */
+static bool not_yet(struct hws_session *s, int *ret)
+{
+    return s->kind != KIND_PLAIN && not_a_session(s, ret) && s->kind == KIND_ASKING;
 }
 
 /* --- bytes --- */
@@ -215,14 +373,45 @@ static void wake(struct hws_session *s)
     engine_flush(s->engine);
 }
 
+static ssize_t write_plain(struct hws_session *s, const void *data, size_t len)
+{
+    ssize_t n = len == 0 ? 0 : plain_write(s->plain, data, len);
+    int r = 0;
+
+    while (n == -EAGAIN && r == 0 && !(s->flags & HWS_NONBLOCK)) {
+        r = plain_wait(s->plain, POLLOUT, INSTANT_NEVER);
+        n = plain_write(s->plain, data, len);
+    }
+    return r < 0 ? r : n;
+}
+
+static ssize_t read_plain(struct hws_session *s, void *data, size_t len, uint64_t *ret_place)
+{
+    ssize_t n = len == 0 ? 0 : plain_read(s->plain, data, len, ret_place);
+    int r = 0;
+
+    while (n == -EAGAIN && r == 0 && !(s->flags & HWS_NONBLOCK)) {
+        r = plain_wait(s->plain, POLLIN, INSTANT_NEVER);
+        n = plain_read(s->plain, data, len, ret_place);
+    }
+    return r < 0 ? r : n;
+}
+
 PUBLIC ssize_t hws_session_write(struct hws_session *s, const void *data, size_t len)
 {
-    struct delivery *d = s ? delivery_of(s) : NULL;
+    struct delivery *d;
     int64_t n = 0;
     int r;
 
+    if (!s)
+        return -EINVAL;
+    if (not_yet(s, &r))
+        return r;
+    if (s->kind == KIND_PLAIN)
+        return write_plain(s, data, len);
+    d = delivery_of(s);
     if (!d)
-        return s ? -ENOTCONN : -EINVAL;
+        return -ENOTCONN;
     if (len == 0)
         return 0;
     r = engine_tick(s->engine);
@@ -242,12 +431,19 @@ PUBLIC ssize_t hws_session_write(struct hws_session *s, const void *data, size_t
 
 PUBLIC ssize_t hws_session_read_at(struct hws_session *s, void *data, size_t len, uint64_t *ret_place)
 {
-    struct delivery *d = s ? delivery_of(s) : NULL;
+    struct delivery *d;
     int64_t n;
     int r;
 
+    if (!s)
+        return -EINVAL;
+    if (not_yet(s, &r))
+        return r;
+    if (s->kind == KIND_PLAIN)
+        return read_plain(s, data, len, ret_place);
+    d = delivery_of(s);
     if (!d)
-        return s ? -ENOTCONN : -EINVAL;
+        return -ENOTCONN;
     if (len == 0)
         return 0;
     r = engine_tick(s->engine);
@@ -298,13 +494,18 @@ static bool spec_of(const struct hws_message *m, size_t m_size, struct adu_spec 
 PUBLIC int hws_session_send(struct hws_session *s, const void *data, size_t len, const struct hws_message *m,
                             size_t m_size)
 {
-    struct delivery *d = s ? delivery_of(s) : NULL;
+    struct delivery *d;
     struct adu_spec spec;
     struct adus *a;
     int r;
 
+    if (!s)
+        return -EINVAL;
+    if (not_a_session(s, &r))
+        return r;
+    d = delivery_of(s);
     if (!d)
-        return s ? -ENOTCONN : -EINVAL;
+        return -ENOTCONN;
     if (!spec_of(m, m_size, &spec) || (!data && len > 0))
         return -EINVAL;
     a = session_adus_for_sending(node_peer_session(engine_node(s->engine), s->peer));
@@ -341,14 +542,19 @@ static bool has_message(const struct hws_session *s)
 PUBLIC ssize_t hws_session_receive(struct hws_session *s, void *data, size_t len, struct hws_received *ret,
                                    size_t ret_size)
 {
-    struct delivery *d = s ? delivery_of(s) : NULL;
     struct hws_received received;
     struct adu_received u;
+    struct delivery *d;
     int64_t n = -EAGAIN;
     int r;
 
+    if (!s)
+        return -EINVAL;
+    if (not_a_session(s, &r))
+        return (ssize_t)r;
+    d = delivery_of(s);
     if (!d)
-        return s ? -ENOTCONN : -EINVAL;
+        return -ENOTCONN;
     if (!data && len > 0)
         return -EINVAL;
     r = engine_tick(s->engine);
@@ -379,8 +585,16 @@ PUBLIC ssize_t hws_session_receive(struct hws_session *s, void *data, size_t len
 
 PUBLIC int hws_session_finish(struct hws_session *s)
 {
-    if (!s || !delivery_of(s))
-        return s ? -ENOTCONN : -EINVAL;
+    int r;
+
+    if (!s)
+        return -EINVAL;
+    if (not_yet(s, &r))
+        return r;
+    if (s->kind == KIND_PLAIN)
+        return plain_finish(s->plain);
+    if (!delivery_of(s))
+        return -ENOTCONN;
     s->finished = true;
     session_finish(node_peer_session(engine_node(s->engine), s->peer));
     wake(s);
@@ -419,15 +633,28 @@ static int linger(struct hws_session *s)
     return r == 0 && !has_arrived(s) ? delivery_error(d) : r;
 }
 
+static int linger_plain(struct hws_session *s)
+{
+    instant limit = clock_now() + (span)s->linger_ms * MSEC;
+    int r = plain_finish(s->plain);
+
+    while (r == 0 && !plain_flushed(s->plain) && !plain_error(s->plain))
+        r = plain_wait(s->plain, 0, limit);
+    return r == 0 ? plain_error(s->plain) : r;
+}
+
 PUBLIC int hws_session_close(struct hws_session *s)
 {
     int r = 0;
 
     if (!s)
         return 0;
+    if (s->kind == KIND_PLAIN && !(s->flags & HWS_NONBLOCK))
+        r = linger_plain(s);
+    close_plain_listens(s);
     if (s->engine && s->kind == KIND_LISTENER)
         engine_stop_listening(s->engine);
-    if (s->engine && s->kind != KIND_LISTENER) {
+    if (s->engine && (s->kind == KIND_CLIENT || s->kind == KIND_ACCEPTED)) {
         if (!(s->flags & HWS_NONBLOCK))
             r = linger(s);
         node_peer_close(engine_node(s->engine), s->peer);
@@ -436,6 +663,7 @@ PUBLIC int hws_session_close(struct hws_session *s)
         else
             engine_flush(s->engine);
     }
+    plain_free(s->plain);
     engine_unref(s->engine);
     identity_wipe(&s->identity);
     free(s);
@@ -446,17 +674,24 @@ PUBLIC int hws_session_close(struct hws_session *s)
 
 PUBLIC unsigned hws_session_events(struct hws_session *s)
 {
-    struct delivery *d = s ? delivery_of(s) : NULL;
     struct delivery_info info;
     const struct adus *a;
+    struct delivery *d;
     unsigned events = 0;
 
-    if (!s || !s->engine)
+    if (!s)
         return 0;
+    if (s->kind == KIND_ASKING) /* an error wakes whatever is waited for */
+        return s->error ? HWS_READABLE | HWS_WRITABLE | HWS_ENDED | HWS_MESSAGE | HWS_SENDABLE : 0;
+    if (s->kind == KIND_PLAIN)
+        return plain_events(s->plain);
     if (s->kind == KIND_LISTENER)
-        return engine_has_arrival(s->engine) ? HWS_READABLE : 0;
+        return engine_has_arrival(s->engine) || plain_has_arrival(s->plain_listens) ? HWS_READABLE : 0;
+    d = delivery_of(s);
     if (!d)
         return 0;
+    if (s->plain && plain_is_unauthenticated(s->plain))
+        events |= HWS_UNAUTHENTICATED;
     delivery_info(d, &info);
     if (delivery_readable(d))
         events |= HWS_READABLE;
@@ -478,17 +713,28 @@ PUBLIC unsigned hws_session_events(struct hws_session *s)
 
 PUBLIC int hws_session_fd(const struct hws_session *s)
 {
+    if (s && s->plain)
+        return plain_fd(s->plain);
     return s && s->engine ? engine_fd(s->engine) : -ENOTCONN;
 }
 
 PUBLIC int hws_session_process(struct hws_session *s)
 {
+    if (s && s->kind == KIND_ASKING) {
+        (void)ask_turn(s); /* what came of it, reading tells */
+        return 0;
+    }
+    if (s && s->plain)
+        return plain_process(s->plain);
     return s && s->engine ? engine_process(s->engine) : -ENOTCONN;
 }
 
 PUBLIC int hws_session_timeout(const struct hws_session *s)
 {
     instant at = s && s->engine ? engine_next_expiry(s->engine) : INSTANT_NEVER;
+
+    if (s && s->plain)
+        at = instant_min(at, plain_next_expiry(s->plain));
 
     return at == INSTANT_NEVER ? -1 : (int)MIN((MAX(at - clock_now(), 0) + MSEC - 1) / MSEC, 3600000);
 }
@@ -497,7 +743,9 @@ PUBLIC int hws_session_timeout(const struct hws_session *s)
 
 static struct session *session_of(struct hws_session *s)
 {
-    return s && s->engine && s->kind != KIND_LISTENER ? node_peer_session(engine_node(s->engine), s->peer) : NULL;
+    return s && (s->kind == KIND_CLIENT || s->kind == KIND_ACCEPTED)
+               ? node_peer_session(engine_node(s->engine), s->peer)
+               : NULL;
 }
 
 static enum hws_congestion congestion_of(enum cc control)
@@ -521,6 +769,13 @@ PUBLIC size_t hws_session_paths(struct hws_session *s, struct hws_path *ret, siz
     struct session_path_info i;
     size_t count = 0;
 
+    if (s && s->kind == KIND_PLAIN && max > 0) {
+        struct hws_path p;
+
+        plain_path(s->plain, &p);
+        memcpy(ret, &p, MIN(size, sizeof(p)));
+        return 1;
+    }
     for (unsigned slot = 0; session && slot < SESSION_SLOTS && count < max; slot++) {
         struct hws_path p = { .rtt_us = 0 };
 
@@ -548,9 +803,11 @@ PUBLIC size_t hws_session_paths(struct hws_session *s, struct hws_path *ret, siz
 
 PUBLIC int hws_session_probe(struct hws_session *s)
 {
-    int r = s && s->engine && s->kind != KIND_LISTENER ? node_peer_probe(engine_node(s->engine), s->peer, clock_now())
-                                                       : -ENOTCONN;
+    int r;
 
+    if (s && not_a_session(s, &r))
+        return r;
+    r = session_of(s) ? node_peer_probe(engine_node(s->engine), s->peer, clock_now()) : -ENOTCONN;
     if (r == 0)
         engine_flush(s->engine);
     return r;
@@ -587,7 +844,9 @@ PUBLIC int hws_session_use_link(struct hws_session *s, const char *link, enum hw
 
     if (!s || !link || *link == '\0' || strlen(link) > LINK_NAME_MAX || (unsigned)use >= ARRAY_LEN(tiers))
         return -EINVAL;
-    return s->kind == KIND_CLIENT ? engine_set_tier(s->engine, link, tiers[use]) : -ENOTCONN;
+    if (s->kind == KIND_PLAIN || (s->kind == KIND_ASKING && !s->engine))
+        return -EOPNOTSUPP;
+    return s->kind == KIND_CLIENT || s->kind == KIND_ASKING ? engine_set_tier(s->engine, link, tiers[use]) : -ENOTCONN;
 }
 
 PUBLIC int hws_session_key(const struct hws_session *s, char ret[HWS_KEY_SIZE])
@@ -603,6 +862,8 @@ PUBLIC int hws_session_key(const struct hws_session *s, char ret[HWS_KEY_SIZE])
 
 PUBLIC int hws_session_peer_key(const struct hws_session *s, char ret[HWS_KEY_SIZE])
 {
+    if (s && s->kind == KIND_PLAIN)
+        return -EOPNOTSUPP;
     if (!s || (s->kind != KIND_CLIENT && s->kind != KIND_ACCEPTED))
         return -ENOTCONN;
     peer_key_encode(&node_peer_spec(engine_node(s->engine), s->peer)->key, ret);
@@ -624,6 +885,10 @@ PUBLIC const char *hws_strerror(int error)
         return "the peer broke the protocol";
     case EPIPE:
         return "this end has finished";
+    case EKEYREJECTED:
+        return "the key that is pinned does not answer there, and nothing else is taken";
+    case EOPNOTSUPP:
+        return "a plain connection has no such thing";
     case ENODATA:
         return "the other end has finished";
     default:
