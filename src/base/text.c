@@ -77,6 +77,53 @@ int base64_decode(const char *in, uint8_t *out, size_t size)
     return (int)used;
 }
 
+void base32_encode(const uint8_t *in, size_t len, char *out)
+{
+    static const char digits[] = "abcdefghijklmnopqrstuvwxyz234567";
+    uint32_t v = 0;
+    unsigned bits = 0;
+
+    for (size_t i = 0; i < len; i++) {
+        v = (v << 8 | in[i]) & 0xfff; /* at most 4 bits are left of the byte before */
+        for (bits += 8; bits >= 5; bits -= 5)
+            *out++ = digits[v >> (bits - 5) & 31];
+    }
+    if (bits > 0)
+        *out++ = digits[v << (5 - bits) & 31];
+    *out = '\0';
+}
+
+int base32_decode(const char *in, size_t chars, uint8_t *out, size_t size)
+{
+    size_t len = chars * 5 / 8, used = 0;
+    uint32_t v = 0;
+    unsigned bits = 0;
+
+    if (chars % 8 == 1 || chars % 8 == 3 || chars % 8 == 6) /* no number of bytes has such a length */
+        return -EINVAL;
+    if (len > size)
+        return -ENOSPC;
+    for (size_t i = 0; i < chars; i++) {
+        char c = in[i];
+
+        if (c >= 'a' && c <= 'z')
+            v = v << 5 | (uint32_t)(c - 'a');
+        else if (c >= 'A' && c <= 'Z')
+            v = v << 5 | (uint32_t)(c - 'A');
+        else if (c >= '2' && c <= '7')
+            v = v << 5 | (uint32_t)(c - '2' + 26);
+        else
+            return -EINVAL;
+        bits += 5;
+        if (bits >= 8) {
+            bits -= 8;
+            out[used++] = (uint8_t)(v >> bits);
+        }
+        v &= (1u << bits) - 1;
+    }
+    return v == 0 ? (int)used : -EINVAL;
+}
+
 static char fold(char c)
 {
     return c >= 'A' && c <= 'Z' ? (char)(c + 32) : c;

@@ -183,6 +183,35 @@ static void test_base64(void **state)
     assert_int_equal(base64_decode("Zm9v", bytes, 2), -ENOSPC);
 }
 
+/* RFC 4648 section 10, in lower case and without padding. */
+static void test_base32(void **state)
+{
+    static const char *const vectors[][2] = { { "", "" },
+                                              { "f", "my" },
+                                              { "fo", "mzxq" },
+                                              { "foo", "mzxw6" },
+                                              { "foob", "mzxw6yq" },
+                                              { "fooba", "mzxw6ytb" },
+                                              { "foobar", "mzxw6ytboi" } };
+    /* Lengths that no bytes have, characters that are none, spare bits that are set. */
+    static const char *const bad[] = { "a", "mzx", "mzxw6y", "m1", "m8", "m=", "mz", "mzxr" };
+    uint8_t bytes[8];
+    char text[16];
+
+    for (size_t i = 0; i < ARRAY_LEN(vectors); i++) {
+        size_t len = strlen(vectors[i][0]), chars = strlen(vectors[i][1]);
+
+        base32_encode((const uint8_t *)vectors[i][0], len, text);
+        assert_string_equal(text, vectors[i][1]);
+        assert_int_equal(base32_decode(text, chars, bytes, sizeof(bytes)), len);
+        assert_memory_equal(bytes, vectors[i][0], len);
+    }
+    assert_int_equal(base32_decode("MZXW6", 5, bytes, 3), 3);
+    assert_int_equal(base32_decode("mzxw6", 5, bytes, 2), -ENOSPC);
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+        assert_int_equal(base32_decode(bad[i], strlen(bad[i]), bytes, sizeof(bytes)), -EINVAL);
+}
+
 static void test_nearest_name(void **state)
 {
     static const char *const names[] = { "Address", "Endpoint", "PublicKey", "Tier" };
@@ -198,7 +227,8 @@ int main(void)
         cmocka_unit_test(test_endpoint_text), cmocka_unit_test(test_prefix),
         cmocka_unit_test(test_siphash),       cmocka_unit_test(test_map64_against_array),
         cmocka_unit_test(test_pool_runs_dry), cmocka_unit_test(test_borrowed_block),
-        cmocka_unit_test(test_base64),        cmocka_unit_test(test_nearest_name),
+        cmocka_unit_test(test_base64),        cmocka_unit_test(test_base32),
+        cmocka_unit_test(test_nearest_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
