@@ -39,6 +39,9 @@ static const struct verb verbs[] = {
       "receive files into a folder", verb_recv, false },
     { "ping", "[--key FILE] [--count N] [--interval S] [--json] PEER-KEY HOST:PORT...",
       "the round trip of every way to another host", verb_ping, false },
+    { "run",
+      "[--key FILE] [--pin ADDRESS[:PORT]=KEY] [--pins FILE] [--exclude PREFIX] [--verbose] -- PROGRAM ARGUMENT...",
+      "a program, its TCP connections over every uplink where the other host can", verb_run, false },
     { "doctor", "[--json]", "what this machine has, and what it lacks", verb_doctor, false },
     { "lab", "list [--json] | run NAME [--seed N] [--json FILE]", "scenarios in network namespaces of this machine",
       verb_lab, false },
@@ -49,8 +52,8 @@ static const struct verb verbs[] = {
 };
 
 /* Kept for later versions. */
-static const char *const planned[] = { "agent", "forward", "portal",  "top", "run",  "id",  "realm",
-                                       "slice", "resolve", "publish", "get", "dmux", "sim", "bugreport" };
+static const char *const planned[] = { "agent",   "forward", "portal", "top",  "id",  "realm",    "slice",
+                                       "resolve", "publish", "get",    "dmux", "sim", "bugreport" };
 
 int verb_fail(const struct verb *v, const char *fmt, ...)
 {

@@ -34,6 +34,7 @@ int verb_bench(const struct verb *v, int argc, char **argv);
 int verb_send(const struct verb *v, int argc, char **argv);
 int verb_recv(const struct verb *v, int argc, char **argv);
 int verb_ping(const struct verb *v, int argc, char **argv);
+int verb_run(const struct verb *v, int argc, char **argv);
 int verb_lab(const struct verb *v, int argc, char **argv);
 int verb_doctor(const struct verb *v, int argc, char **argv);
 

@@ -47,13 +47,13 @@ wait_for() {
 ok "no verb is a usage error" try 2 "$hawser"
 ok "help" try 0 "$hawser" help
 cp "$dir/out" "$dir/help"
-for verb in help version keygen pubkey check up down status why link pipe send recv ping doctor lab bench; do
+for verb in help version keygen pubkey check up down status why link pipe send recv ping run doctor lab bench; do
     ok "help lists $verb" grep -q "^  $verb " "$dir/help"
     ok "$verb --help" try 0 "$hawser" "$verb" --help
     ok "$verb --help gives its usage" says "usage: hawser $verb"
     ok "the manual has $verb" grep -q "^\.B $verb" "$source/man/hawser.1"
 done
-for verb in agent forward portal top run id realm slice resolve publish get dmux sim bugreport; do
+for verb in agent forward portal top id realm slice resolve publish get dmux sim bugreport; do
     ok "$verb is a usage error" try 2 "$hawser" "$verb"
     ok "$verb says why" complains "hawser $verb: not built in this version"
     ok "help does not promise $verb" test -z "$(grep "^  $verb " "$dir/help")"
@@ -82,6 +82,28 @@ ok "no host: says so" complains "found no host before the port"
 ok "a count in hexadecimal" try 2 "$hawser" ping --count 0x2 nonsense a:1
 ok "ping: not a key" try 2 "$hawser" ping nonsense 127.0.0.1:1
 ok "ping: not a number" try 2 "$hawser" ping --count 1.5 nonsense 127.0.0.1:1
+ok "run without a program" try 2 "$hawser" run --verbose
+ok "run: says so" complains "expected -- and a program"
+ok "run: no such option" try 2 "$hawser" run --verbos -- true
+ok "run: something before the dashes" try 2 "$hawser" run --verbose true -- true
+ok "run: says so" complains "found true before --"
+ok "run: without options dashes are the program's" try 0 "$hawser" run test -- = --
+ok "run: not a key" try 2 "$hawser" run --pin 192.0.2.1=nonsense -- true
+ok "run: not an address" try 2 "$hawser" run --pin "localhost=$(printf 'A%.0s' {1..88})" -- true
+ok "run: not a prefix" try 2 "$hawser" run --exclude nonsense -- true
+printf '# known\n192.0.2.1=nonsense\n' >"$dir/pins"
+ok "run: not a key in the file" try 1 "$hawser" run --pins "$dir/pins" -- true
+ok "run: says where" complains "$dir/pins:2: expected ADDRESS=KEY"
+ok "run: no such program" try 127 "$hawser" run "$dir/none"
+ok "run: not a program" try 126 "$hawser" run "$source/README.md"
+ok "run: a program's exit code" try 7 "$hawser" run -- sh -c 'exit 7'
+ok "run: a program's signal" try 137 "$hawser" run -- sh -c 'kill -9 $$'
+ok "run: it stays until the last has gone" try 0 "$hawser" run -- bash -c "(read -rt .2 <> <(:); : >'$dir/last') & exit 0"
+ok "run: and it has" test -e "$dir/last"
+{ printf '\177ELF\2\1\1' && head -c 57 /dev/zero; } >"$dir/static" # an ELF header without segments, so without a linker
+chmod +x "$dir/static"
+ok "run: a static program is refused" try 126 "$hawser" run -- "$dir/static"
+ok "run: says so" complains "is linked statically"
 ok "unknown verb" try 2 "$hawser" stauts
 ok "unknown verb: a suggestion" complains "did you mean status?"
 ok "unknown option" try 2 "$hawser" status --jsno
