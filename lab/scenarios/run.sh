@@ -1,0 +1,348 @@
+#!/bin/bash
+# hawser run: unmodified programs use both links where both ends run it, and plain TCP where one does not.
+#
+#        .-- l1 10.1.0.2 ==== 10.1.0.1 n1 --.
+#   node |                                  | core  198.51.100.9 ---- veth ---- 198.51.100.10 agent: nginx, sshd
+#        '-- l2 10.2.0.2 ==== 10.2.0.1 n2 --'
+#
+# (lab/links-lib.sh without its daemons.) == are 10 Mbit/s and 5 Mbit/s, of 10 ms. nginx runs twice: under `hawser run` on
+# port 80, and by itself on 81. A file of BYTES (first argument, 8,000,000) is fetched by curl:
+#   both        under hawser run from port 80: bytes equal, more than the better link could, each link carries its part
+#   to plain    under hawser run from port 81; the second time nothing is lost by asking
+#   from plain  by itself from port 80; what nginx logs is the true address, for sessions too
+#   refused     nobody listens: curl says so
+#   pinned      the right key is taken, another is refused, and so is a plain server
+#   carrier     l1 loses its carrier in the middle; longest stall
+#   silent      l1 goes silent in the middle; longest stall
+#   programs    python3 with threads and both kinds of connect; fork, exec, half-closed connections
+#   ssh         a server that speaks first
+#   killed      the client's pump dies by kill -9: curl fails, and nothing goes the plain way; then the server's
+# shellcheck source-path=SCRIPTDIR source=../lib.sh
+. "$(dirname "$0")/../lib.sh"
+lab_init run "$@"
+need nginx curl
+PYTHON=/usr/bin/python3
+[[ -x $PYTHON ]] || lab_skip "$PYTHON is not installed"
+# shellcheck source=../links-lib.sh
+. "$LAB_TOP/lab/links-lib.sh"
+[[ -x $HAWSER ]] || lab_skip "$HAWSER is not built"
+BYTES=${LAB_ARGS[0]:-8000000}
+LINK=("rate=10mbit delay=10ms" "rate=5mbit delay=10ms")
+AGENT=$LINKS_AGENT
+
+links_net "${LINK[@]}"
+mkdir -p "$LAB_DIR/www"
+chmod 755 "$LAB_DIR" "$LAB_DIR/www"
+head -c "$BYTES" /dev/urandom >"$LAB_DIR/www/file"
+: >"$LAB_DIR/www/empty"
+"$HAWSER" keygen "$LAB_DIR/agent.key" >"$LAB_DIR/agent.pub"
+"$HAWSER" keygen "$LAB_DIR/other.key" >"$LAB_DIR/other.pub"
+
+# server_conf NAME PORT
+server_conf() {
+    cat >"$LAB_DIR/$1.conf" <<EOC
+daemon off;
+pid $LAB_DIR/$1.pid;
+error_log $LAB_DIR/$1.error;
+worker_processes 2;
+events { worker_connections 64; }
+http {
+    log_format peer '\$remote_addr \$uri \$status \$bytes_sent';
+    access_log $LAB_DIR/$1.access peer;
+    client_body_temp_path $LAB_DIR; proxy_temp_path $LAB_DIR; fastcgi_temp_path $LAB_DIR; uwsgi_temp_path $LAB_DIR;
+    scgi_temp_path $LAB_DIR;
+    sendfile on;
+    server { listen $2; listen [::]:$2; root $LAB_DIR/www; }
+}
+EOC
+}
+server_conf run 80
+server_conf plain 81
+server_begin() {
+    bg agent server "$HAWSER" run --verbose --key "$LAB_DIR/agent.key" -- nginx -c "$LAB_DIR/run.conf"
+    wait_for 5 "nginx listens under hawser run" listening agent tcp 80
+    wait_for 5 "its pump listens" listening agent udp 80
+}
+server_begin
+bg agent plain nginx -c "$LAB_DIR/plain.conf"
+wait_for 5 "nginx listens by itself" listening agent tcp 81
+
+# fetch NAME PORT [OPTION...]: curl under hawser run, into the file NAME; its words are in run_log.
+fetch() {
+    local name=$1 port=$2
+    shift 2
+    on node "$HAWSER" run --verbose "$@" -- curl -sS --max-time 40 -o "$LAB_DIR/$name" \
+        -w '%{time_connect} %{time_total} %{remote_ip} %{local_ip}\n' "http://$AGENT:$port/file" \
+        >"$LAB_DIR/curl" 2>"$LAB_DIR/run_log" || { cat "$LAB_DIR/run_log" && return 1; }
+}
+same() {
+    cmp -s "$LAB_DIR/www/file" "$LAB_DIR/$1"
+}
+says() {
+    grep -q "$1" "$LAB_DIR/run_log" || { cat "$LAB_DIR/run_log" && return 1; }
+}
+# carried LINK: bytes that came to the node by it.
+carried() {
+    link_stat "node:l$1" "core:n$1" ba delivered_bytes
+}
+
+assert "both: fetched" fetch both 80
+assert "both: as it is" same both
+assert "both: by a session" says "session, unauthenticated"
+read -r connect total remote local <"$LAB_DIR/curl"
+rate=$(figure "$BYTES * 8e-6 / $total" 1)
+result both "$rate" Mbit/s
+result "both: connected after" "$(figure "$connect * 1000" 1)" ms
+assert "both: more than the better link" holds "$rate > 10"
+assert "both: what curl sees are the addresses" test "$remote" = "$AGENT" -a "$local" = 10.1.0.2
+for link in 1 2; do
+    assert "both: l$link carries a quarter of its share" holds "$(carried $link) > $BYTES / 12 * $((3 - link))"
+done
+
+# --- one end without ------------------------------------------------------------------------------------------------
+
+assert "to plain: fetched" fetch plain 81
+assert "to plain: as it is" same plain
+assert "to plain: by a plain connection" says "81: plain"
+# The same pump, twice: what it found out is known. A silent UDP port, so that the first has to wait.
+on agent nft add table ip lab_silent
+on agent nft add chain ip lab_silent in '{ type filter hook input priority filter; }'
+on agent nft add rule ip lab_silent in udp dport 81 counter drop
+cat >"$LAB_DIR/twice.sh" <<EOC
+for i in 1 2; do
+    curl -sS -o /dev/null -w '%{time_connect}\n' http://$AGENT:81/empty || exit 1
+    ip netns exec $(lab__ns agent) nft list table ip lab_silent | sed -n 's/.*counter packets \([0-9]*\).*/\1/p'
+done
+EOC
+on node "$HAWSER" run -- bash "$LAB_DIR/twice.sh" >"$LAB_DIR/twice" || lab_fail "to plain, twice"
+{ read -r first && read -r asked && read -r second && read -r asked_then; } <"$LAB_DIR/twice"
+on node curl -sS -o /dev/null -w '%{time_connect}\n' "http://$AGENT:81/empty" >"$LAB_DIR/twice"
+read -r bare <"$LAB_DIR/twice"
+result "to plain, unknown: later than without" "$(figure "($first - $bare) * 1000" 1)" ms
+result "to plain, known: later than without" "$(figure "($second - $bare) * 1000" 1)" ms
+assert "to plain, unknown: it asked over both links" test "$asked" -ge 2
+assert "to plain, known: it did not" test "$asked_then" = "$asked"
+on agent nft delete table ip lab_silent
+
+assert "from plain: fetched" on node curl -sS --max-time 40 -o "$LAB_DIR/bare" "http://$AGENT:80/file"
+assert "from plain: as it is" same bare
+assert "nginx logs true addresses" test "$(awk '{ print $1 }' "$LAB_DIR/run.access" | sort -u)" = 10.1.0.2
+
+refused() {
+    on node "$HAWSER" run --verbose -- curl -sS --max-time 20 "http://$AGENT:83/" 2>"$LAB_DIR/run_log"
+    [[ $? -eq 7 ]] && says "83: Connection refused" # 7: failed to connect
+}
+assert "refused: curl says so" refused
+
+PIN=$AGENT=$(<"$LAB_DIR/agent.pub")
+assert "pinned: the key is taken" fetch pinned 80 --pin "$PIN"
+assert "pinned: and is not unauthenticated" says "80: session$"
+rejected() {
+    ! fetch rejected "$1" --pin "$2" >"$LAB_DIR/rejected.log" && says "the key that is pinned does not answer there"
+}
+assert "pinned: another key is refused" rejected 80 "$AGENT=$(<"$LAB_DIR/other.pub")"
+assert "pinned: a plain server is refused" rejected 81 "$PIN"
+
+# --- links die ------------------------------------------------------------------------------------------------------
+
+# Reads FILE from ADDRESS:PORT by one connection, and tells bytes, SHA-256 and the longest gap in ms.
+cat >"$LAB_DIR/read.py" <<'EOC'
+import hashlib, socket, sys, time
+s = socket.create_connection((sys.argv[1], int(sys.argv[2])))
+s.sendall(b"GET /file HTTP/1.0\r\n\r\n")
+digest, size, head, longest, last = hashlib.sha256(), 0, b"", 0, None
+while chunk := s.recv(65536):
+    now = time.monotonic()
+    longest = max(longest, now - last) if last else 0
+    last = now
+    if b"\r\n\r\n" not in head:
+        head += chunk
+        if b"\r\n\r\n" not in head:
+            continue
+        chunk = head.split(b"\r\n\r\n", 1)[1]
+    digest.update(chunk)
+    size += len(chunk)
+    if size > int(sys.argv[3]):
+        open(sys.argv[4], "w").close()
+print(size, digest.hexdigest(), round(longest * 1000, 1))
+EOC
+DIGEST=$(sha256sum <"$LAB_DIR/www/file")
+# reads KIND LINK: while one reads, a third having come, the link dies.
+reads() {
+    rm -f "$LAB_DIR/third"
+    bg node read timeout 60 "$HAWSER" run --verbose -- "$PYTHON" "$LAB_DIR/read.py" "$AGENT" 80 $((BYTES / 3)) "$LAB_DIR/third"
+    wait_for 30 "$1: a third has come" test -e "$LAB_DIR/third"
+    links_hit "$1" "$2"
+    assert "$1: read" bg_wait read
+    read -r size digest stall < <(grep -v ^hawser "$(bg_log read)")
+    assert "$1: as it is" test "$size $digest" = "$BYTES ${DIGEST%% *}"
+    result "$1: longest stall" "$stall" ms
+    links_restore
+}
+reads carrier 1
+reads silent 1
+
+# --- programs -------------------------------------------------------------------------------------------------------
+
+# A server that reads to the end and then tells what it read, and of whom; with "reset" it breaks off.
+cat >"$LAB_DIR/server.py" <<'EOC'
+import socket, struct, sys, threading
+def serve(s, peer):
+    data = b""
+    while chunk := s.recv(65536):
+        data += chunk
+        if data == b"reset":
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            s.close()
+            return
+    assert s.getpeername() == peer
+    s.sendall(b"%d %s" % (len(data), peer[0].encode()))
+    s.close()
+l = socket.create_server(("", 82))
+while True:
+    threading.Thread(target=serve, args=l.accept(), daemon=True).start()
+EOC
+bg agent pyserver "$HAWSER" run --verbose -- "$PYTHON" "$LAB_DIR/server.py"
+wait_for 5 "the server's pump listens" listening agent udp 82
+
+cat >"$LAB_DIR/client.py" <<'EOC'
+import asyncio, errno, os, select, socket, subprocess, sys, threading
+at = (sys.argv[1], 82)
+def talk(s, size, wait=True):
+    s.sendall(b"x" * size)
+    s.shutdown(socket.SHUT_WR)
+    got = b""
+    while chunk := s.recv(1000):
+        got += chunk
+    assert got == b"%d 10.1.0.2" % size, got
+    s.close()
+# threads, blocking
+threads = [threading.Thread(target=lambda n: talk(socket.create_connection(at), n), args=(100000 * i,)) for i in range(8)]
+for t in threads: t.start()
+for t in threads: t.join()
+# not blocking, by poll
+s = socket.socket()
+s.setblocking(False)
+assert s.connect_ex(at) == errno.EINPROGRESS
+assert s.connect_ex(at) in (errno.EALREADY, errno.EISCONN)
+select.select([], [s], [])
+assert s.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0
+assert s.getpeername() == at and s.getsockname()[0] == "10.1.0.2"
+assert s.connect_ex(at) == errno.EISCONN
+s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+assert s.family == socket.AF_INET and s.getsockopt(socket.SOL_SOCKET, socket.SO_TYPE) == socket.SOCK_STREAM
+s.setblocking(True)
+talk(s, 10)
+# refused, not blocking
+s = socket.socket()
+s.setblocking(False)
+assert s.connect_ex((at[0], 83)) in (errno.EINPROGRESS, errno.ECONNREFUSED)
+select.select([], [s], [])
+assert s.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == errno.ECONNREFUSED
+s.close()
+# refused, blocking; the descriptor is good for another try
+s = socket.socket()
+assert s.connect_ex((at[0], 83)) == errno.ECONNREFUSED
+assert s.connect_ex(at) == 0
+talk(s, 20)
+# reset
+s = socket.create_connection(at)
+s.sendall(b"reset")
+try:
+    assert s.recv(1) != b"", "an end in place of a reset"
+    assert False, "bytes"
+except ConnectionResetError:
+    pass
+# fork and exec
+s = socket.create_connection(at)
+if os.fork() == 0:
+    s.sendall(b"y" * 30)
+    os._exit(0)
+os.wait()
+os.set_inheritable(s.fileno(), True)
+subprocess.run([sys.executable, "-c", """
+import socket, sys
+s = socket.socket(fileno=int(sys.argv[1]))
+assert s.getpeername() == (sys.argv[2], 82)
+s.sendall(b"z" * 12)
+s.shutdown(socket.SHUT_WR)
+s.detach()
+""", str(s.fileno()), at[0]], pass_fds=[s.fileno()], check=True)
+assert s.recv(100) == b"42 10.1.0.2"
+# epoll, by the event loop
+async def loop():
+    async def one(size):
+        r, w = await asyncio.open_connection(*at)
+        w.write(b"w" * size)
+        w.write_eof()
+        assert await r.read() == b"%d 10.1.0.2" % size
+        w.close()
+    await asyncio.gather(*[one(50000 * i) for i in range(8)])
+asyncio.run(loop())
+# left alone
+u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+u.connect(at)
+l = socket.create_server(("127.0.0.1", 0))
+c = socket.create_connection(l.getsockname())
+assert c.getpeername() == l.getsockname() and l.accept()[1] == c.getsockname()
+print("fine")
+EOC
+programs() {
+    on node timeout 60 "$HAWSER" run -- "$PYTHON" "$LAB_DIR/client.py" "$AGENT" >"$LAB_DIR/programs" 2>&1
+    [[ $(<"$LAB_DIR/programs") == fine ]] || { cat "$LAB_DIR/programs" && return 1; }
+}
+assert "programs: a client of all kinds" programs
+
+if command -v sshd >/dev/null && command -v ssh-keygen >/dev/null; then
+    mkdir -p /run/sshd
+    ssh-keygen -q -t ed25519 -N '' -f "$LAB_DIR/host"
+    ssh-keygen -q -t ed25519 -N '' -f "$LAB_DIR/user"
+    printf '%s\n' "HostKey $LAB_DIR/host" "AuthorizedKeysFile $LAB_DIR/user.pub" "PermitRootLogin yes" "StrictModes no" \
+        "UsePAM no" "PidFile none" "PrintMotd no" >"$LAB_DIR/sshd.conf"
+    bg agent sshd "$HAWSER" run --verbose -- "$(command -v sshd)" -D -e -f "$LAB_DIR/sshd.conf"
+    wait_for 5 "sshd's pump listens" listening agent udp 22
+    SSH=(ssh -F none -q -i "$LAB_DIR/user" -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o IdentitiesOnly=yes)
+    ssh_sum() {
+        # shellcheck disable=SC2016
+        [[ $(on node "$@" "${SSH[@]}" "root@$AGENT" 'echo ${SSH_CLIENT%% *}; cat' <"$LAB_DIR/www/file" | sha256sum) == \
+            $({ echo 10.1.0.2 && cat "$LAB_DIR/www/file"; } | sha256sum) ]]
+    }
+    assert "ssh: under hawser run" ssh_sum timeout 60 "$HAWSER" run --
+    assert "ssh: by itself" ssh_sum timeout 60
+fi
+
+# --- the pump dies --------------------------------------------------------------------------------------------------
+
+# A client that reads, is killed its pump, and calls again.
+cat >"$LAB_DIR/orphan.py" <<'EOC'
+import errno, socket, sys
+s = socket.create_connection((sys.argv[1], 80))
+s.sendall(b"GET /file HTTP/1.0\r\n\r\n")
+s.recv(1)
+print("reads", flush=True)
+try:
+    while s.recv(65536):
+        pass
+    print("an end")
+except OSError as e:
+    print(errno.errorcode[e.errno])
+try:
+    socket.create_connection((sys.argv[1], 80))
+    print("connected")
+except OSError as e:
+    print(errno.errorcode[e.errno])
+EOC
+bg node orphan "$HAWSER" run -- "$PYTHON" "$LAB_DIR/orphan.py" "$AGENT"
+wait_for 10 "the client reads" grep -q reads "$(bg_log orphan)"
+bg_stop orphan KILL
+wait_for 10 "killed: the client has called again" test 3 = "$(wc -l <"$(bg_log orphan)")"
+killed() {
+    [[ $(<"$(bg_log orphan)") == $'reads\nECONNRESET\nENETUNREACH' ]] || { cat "$(bg_log orphan)" && return 1; }
+}
+assert "killed: reset, and nothing went another way" killed
+bg_stop server KILL
+wait_for 10 "the server's pump is gone" bash -c "! ip netns exec $(lab__ns agent) ss -Hlun 'sport = :80' | grep -q ."
+assert "killed: the server has plain clients then" fetch after 80
+assert "killed: and they are" says "80: plain"
+assert "killed: as it is" same after
+lab_done
