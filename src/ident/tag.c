@@ -5,6 +5,10 @@
  * 9374 section 3.4.1.1, with its curve field, is for HIP exchanges only, and the tags of RFC 9886 appendix A come out
  * right with the bare key and not with any header.
  *
+ * A realm has a range of realm numbers, a prefix of their 12 bits, in each tier that it was given; so a policy or a
+ * route for "this realm and all below it" is one prefix a tier. The range's first number is the realm's own, for what
+ * it enrols itself; the number 0 is the root's.
+ *
  * Limits: 1,024 deployments, 4 tiers, 4,096 realms a tier. A second key with a given tag costs 2^64 key generations.
  *
  * Sources: RFC 9374 sections 3 and 3.5; RFC 9886 (private range, appendix A); NIST SP 800-185. */
@@ -14,6 +18,7 @@
 #include "ident/hash.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 #define PREFIX28 0x2001003u /* RFC 9374 section 3.1 */
 
@@ -79,6 +84,93 @@ uint16_t tag_realm(const struct tag *t)
 uint8_t tag_suite(const struct tag *t)
 {
     return t->bytes[7];
+}
+
+uint16_t tag_deployment_of(const uint8_t root_ed25519[32])
+{
+    uint8_t digest[BLAKE2S_LEN];
+
+    blake2s(digest, HASH_PARTS({ root_ed25519, 32 }));
+    return (uint16_t)(1 + get_be64(digest) % TAG_DEPLOYMENT_MAX); /* 0 is for who has no realm */
+}
+
+static uint16_t range_mask(const struct realm_range *r)
+{
+    return (uint16_t)(TAG_REALM_MAX << (12 - r->bits) & TAG_REALM_MAX);
+}
+
+bool realm_range_valid(const struct realm_range *r)
+{
+    return r->bits <= 12 && r->bits % 4 == 0 && r->number <= TAG_REALM_MAX && (r->number & ~range_mask(r)) == 0;
+}
+
+bool realm_range_has(const struct realm_range *r, uint16_t number)
+{
+    return (number & range_mask(r)) == r->number;
+}
+
+bool realm_range_may_delegate(const struct realm_range *parent, const struct realm_range *child)
+{
+    return realm_range_valid(child) && child->bits > parent->bits && realm_range_has(parent, child->number) &&
+           child->number != parent->number;
+}
+
+bool realm_range_overlap(const struct realm_range *a, const struct realm_range *b)
+{
+    return a->bits <= b->bits ? realm_range_has(a, b->number) : realm_range_has(b, a->number);
+}
+
+struct tag_prefix tag_prefix_of(const struct tag *t, uint8_t len)
+{
+    struct tag_prefix p = { .len = len };
+
+    memcpy(p.tag.bytes, t->bytes, len / 8);
+    if (len % 8 != 0)
+        p.tag.bytes[len / 8] = (uint8_t)(t->bytes[len / 8] & 0xff00 >> len % 8);
+    return p;
+}
+
+struct tag_prefix tag_prefix_realm(uint16_t raa, enum tag_tier tier, const struct realm_range *range)
+{
+    struct tag_prefix p = { .len = (uint8_t)(44 + range->bits) };
+
+    put_be64(p.tag.bytes, (uint64_t)PREFIX28 << 36 | (uint64_t)raa << 22 | (uint64_t)TAG_HDA(tier, range->number) << 8);
+    return p;
+}
+
+bool tag_prefix_contains(const struct tag_prefix *p, const struct tag *t)
+{
+    struct tag_prefix q = tag_prefix_of(t, p->len);
+
+    return tag_equal(&p->tag, &q.tag);
+}
+
+bool tag_prefix_covers(const struct tag_prefix *a, const struct tag_prefix *b)
+{
+    return a->len <= b->len && tag_prefix_contains(a, &b->tag);
+}
+
+int tag_prefix_parse(const char *text, struct tag_prefix *ret)
+{
+    struct tag t;
+    struct prefix p;
+    int r = prefix_parse(text, false, &p);
+
+    if (r < 0 || p.addr.family != ADDR_V6)
+        return r == -ERANGE ? r : -EINVAL;
+    memcpy(t.bytes, p.addr.bytes, sizeof(t.bytes));
+    if (p.len < 28 || !tag_in_prefix(&t))
+        return -ERANGE;
+    *ret = (struct tag_prefix){ .tag = t, .len = p.len };
+    return 0;
+}
+
+char *tag_prefix_format(const struct tag_prefix *p, char buf[TAG_PREFIX_STRLEN])
+{
+    char text[TAG_STRLEN];
+
+    snprintf(buf, TAG_PREFIX_STRLEN, "%s/%u", tag_format(&p->tag, text), p->len);
+    return buf;
 }
 
 /* The text of an address is borrowed here, as text only. */

@@ -54,6 +54,49 @@ enum tag_tier tag_tier(const struct tag *t);
 uint16_t tag_realm(const struct tag *t);
 uint8_t tag_suite(const struct tag *t);
 
+/* 1..1023, from the hash of the root's key: what a new deployment is called unless its owner says otherwise. Two may
+ * collide; who trusts both tells them apart by their keys, and routes neither by its prefix. */
+uint16_t tag_deployment_of(const uint8_t root_ed25519[32]);
+
+/* --- shares of the realm numbers --- */
+
+/* The realm numbers that begin with the first `bits` of number, whose other bits are zero. The number is the realm's
+ * own; the rest it may hand out. bits 0 is the whole deployment: its root, whose own number is 0. */
+struct realm_range {
+    uint16_t number; /* 0..4095 */
+    uint8_t bits;    /* 0, 4, 8 or 12: at a digit, so that reverse zones of the DNS can follow */
+};
+
+bool realm_range_valid(const struct realm_range *r);
+/* True if the number is in the range. */
+bool realm_range_has(const struct realm_range *r, uint16_t number);
+/* True if a realm that has `parent` may hand out `child`: inside, smaller, and without the parent's own number. */
+bool realm_range_may_delegate(const struct realm_range *parent, const struct realm_range *child);
+/* True if a number is in both. */
+bool realm_range_overlap(const struct realm_range *a, const struct realm_range *b);
+
+/* --- prefixes: what policies and routes speak of --- */
+
+struct tag_prefix {
+    struct tag tag; /* bits behind len zero */
+    uint8_t len;    /* 28..128; /42 deployment, /44 tier, /48 /52 /56 realm, /64 suite, /128 entity */
+};
+
+#define TAG_PREFIX_STRLEN 44
+
+/* The first len bits of t; len 28..128. */
+struct tag_prefix tag_prefix_of(const struct tag *t, uint8_t len);
+/* All tags of a tier in a range of a deployment: /44 to /56. */
+struct tag_prefix tag_prefix_realm(uint16_t raa, enum tag_tier tier, const struct realm_range *range);
+bool tag_prefix_contains(const struct tag_prefix *p, const struct tag *t);
+/* True if all that is in b is in a. */
+bool tag_prefix_covers(const struct tag_prefix *a, const struct tag_prefix *b);
+/* `tag/len`, or a tag alone for itself. 0; -EINVAL: no address and length; -ERANGE: outside 2001:30::/28, or bits
+ * behind len are set. */
+MUST_CHECK int tag_prefix_parse(const char *text, struct tag_prefix *ret);
+/* Returns buf. */
+char *tag_prefix_format(const struct tag_prefix *p, char buf[TAG_PREFIX_STRLEN]);
+
 /* The text form of an IPv6 address (RFC 5952). Returns buf. */
 char *tag_format(const struct tag *t, char buf[TAG_STRLEN]);
 /* 0, -EINVAL (not an IPv6 address) or -ERANGE (not in 2001:30::/28). */

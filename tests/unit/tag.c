@@ -101,13 +101,107 @@ static void test_parse(void **state)
     assert_int_equal(tag_parse("2001:3f::1/64", &t), -EINVAL);
 }
 
+/* Twelve bits of realm number, by hand. */
+static void test_ranges(void **state)
+{
+    static const struct realm_range root = { 0, 0 }, one = { 0x100, 4 }, sub = { 0x120, 8 }, leaf = { 0x123, 12 },
+                                    other = { 0x200, 4 };
+
+    assert_true(realm_range_valid(&root) && realm_range_valid(&one) && realm_range_valid(&sub) &&
+                realm_range_valid(&leaf));
+    assert_false(realm_range_valid(&(struct realm_range){ 0x101, 4 }));
+    assert_false(realm_range_valid(&(struct realm_range){ 0x100, 5 }));
+    assert_false(realm_range_valid(&(struct realm_range){ 0x1000, 12 }));
+    assert_false(realm_range_valid(&(struct realm_range){ 0x100, 16 }));
+    assert_true(realm_range_has(&root, 0) && realm_range_has(&root, 4095));
+    assert_true(realm_range_has(&one, 0x1ff));
+    assert_false(realm_range_has(&one, 0x200));
+    assert_true(realm_range_has(&leaf, 0x123));
+    assert_false(realm_range_has(&leaf, 0x122));
+    assert_true(realm_range_may_delegate(&root, &one));
+    assert_true(realm_range_may_delegate(&one, &sub));
+    assert_true(realm_range_may_delegate(&sub, &leaf));
+    assert_false(realm_range_may_delegate(&one, &other));
+    assert_false(realm_range_may_delegate(&one, &one));
+    assert_false(realm_range_may_delegate(&sub, &one));
+    /* A realm's own number stays its own. */
+    assert_false(realm_range_may_delegate(&one, &(struct realm_range){ 0x100, 8 }));
+    assert_false(realm_range_may_delegate(&root, &(struct realm_range){ 0, 4 }));
+    assert_true(realm_range_overlap(&one, &leaf) && realm_range_overlap(&leaf, &one));
+    assert_false(realm_range_overlap(&one, &other));
+}
+
+static void test_prefixes(void **state)
+{
+    static const struct {
+        uint16_t raa;
+        enum tag_tier tier;
+        struct realm_range range;
+        const char *text;
+    } cases[] = {
+        /* /44, /48, /52 and /56 of the design's table, by hand. Deployment 1 has bit 41 set: 2001:3f:40::/42. */
+        { TAG_RAA(0), TAG_TIER_HOST, { 0, 0 }, "2001:3f::/44" },
+        { TAG_RAA(1), TAG_TIER_HOST, { 0, 0 }, "2001:3f:40::/44" },
+        { TAG_RAA(1), TAG_TIER_SERVICE, { 0, 0 }, "2001:3f:70::/44" },
+        { TAG_RAA(1), TAG_TIER_USER, { 0x100, 4 }, "2001:3f:51::/48" },
+        { TAG_RAA(1), TAG_TIER_DATA, { 0x120, 8 }, "2001:3f:61:2000::/52" },
+        { TAG_RAA(1), TAG_TIER_HOST, { 0x123, 12 }, "2001:3f:41:2300::/56" },
+        { TAG_RAA(1023), TAG_TIER_HOST, { 0, 0 }, "2001:3f:ffc0::/44" },
+    };
+    char text[TAG_PREFIX_STRLEN];
+    struct tag_prefix p, q;
+    struct tag t;
+
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        p = tag_prefix_realm(cases[i].raa, cases[i].tier, &cases[i].range);
+        assert_string_equal(tag_prefix_format(&p, text), cases[i].text);
+        assert_int_equal(tag_prefix_parse(text, &q), 0);
+        assert_true(tag_equal(&p.tag, &q.tag) && p.len == q.len);
+    }
+    assert_int_equal(tag_parse("2001:3f:41:2305::1", &t), 0);
+    for (unsigned len = 28; len <= 128; len++) {
+        p = tag_prefix_of(&t, (uint8_t)len);
+        assert_true(tag_prefix_contains(&p, &t));
+        q = tag_prefix_of(&t, 128);
+        assert_true(tag_prefix_covers(&p, &q));
+        assert_true(tag_prefix_covers(&q, &p) == (len == 128));
+        for (unsigned bit = 0; bit < 128; bit++) {
+            struct tag u = t;
+
+            u.bytes[bit / 8] ^= (uint8_t)(0x80 >> bit % 8);
+            assert_true(tag_prefix_contains(&p, &u) == (bit >= len));
+        }
+    }
+    assert_int_equal(tag_prefix_parse("2001:3f:41:2300::/55", &p), -ERANGE); /* 0x23: its last bit is set */
+    assert_int_equal(tag_prefix_parse("2001:3f:41:2200::/55", &p), 0);
+    assert_int_equal(tag_prefix_parse("2001:3f::1", &p), 0);
+    assert_int_equal(p.len, 128);
+    assert_int_equal(tag_prefix_parse("2001::/16", &p), -ERANGE);
+    assert_int_equal(tag_prefix_parse("2001:db8::/32", &p), -ERANGE);
+    assert_int_equal(tag_prefix_parse("192.0.2.0/24", &p), -EINVAL);
+    assert_int_equal(tag_prefix_parse("2001:3f::/129", &p), -ERANGE);
+}
+
+static void test_deployment(void **state)
+{
+    uint8_t key[32];
+    uint16_t seen = 0;
+
+    unhex(published[0].key, key, 32);
+    for (int i = 0; i < 256; i++) {
+        key[0] = (uint8_t)i;
+        assert_in_range(tag_deployment_of(key), 1, TAG_DEPLOYMENT_MAX);
+        seen |= tag_deployment_of(key);
+    }
+    assert_int_equal(seen, TAG_DEPLOYMENT_MAX);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_published),
-        cmocka_unit_test(test_tamper),
-        cmocka_unit_test(test_fields),
-        cmocka_unit_test(test_parse),
+        cmocka_unit_test(test_published),  cmocka_unit_test(test_tamper), cmocka_unit_test(test_fields),
+        cmocka_unit_test(test_parse),      cmocka_unit_test(test_ranges), cmocka_unit_test(test_prefixes),
+        cmocka_unit_test(test_deployment),
     };
     return cmocka_run_group_tests_name("tag", tests, NULL, NULL);
 }
