@@ -1,0 +1,288 @@
+/* sys/journal.c - see journal.h.
+ *
+ * Theory of operation. A journal is read once, at the start, into memory; its frames are checked one after the other
+ * before any is given out, so that damage is known before anything is done. Appending is one pwrite behind the last
+ * whole frame, fsync, and nothing else: a file that is only written at its end has only its end to lose. What a power
+ * cut may leave there is less than was written, or zeros in the place of what was (the length of a file may be durable
+ * before its blocks); both are torn. When a torn tail is longer than what is written over it, the rest of it is cut off
+ * first.
+ *
+ * fcntl's open file description locks keep a second writer out and go with the process.
+ *
+ * Limits: frames of 16 MiB, files of 1 GiB. Sources: fsync(2), fcntl(2); Pillai et al., "All file systems are not
+ * created equal" (OSDI 2014), on what survives. */
+#include "sys/journal.h"
+
+#include "base/hash.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static const uint8_t magic[4] = { 'h', 'w', 'j', '1' };
+
+#define HEAD 8              /* length and its check */
+#define OVERHEAD (HEAD + 8) /* and the check of all */
+
+struct journal {
+    int fd;
+    char *path;
+    uint8_t *bytes;
+    uint64_t size, end;  /* of the file; of the last whole frame */
+    uint64_t read_end;   /* of what is in bytes */
+    uint64_t next, last; /* what journal_next gives next, gave last */
+    bool failed;
+};
+
+static int failed(int r, const char *path, const char *verb, char *err, size_t err_size)
+{
+    if (err && err_size > 0)
+        snprintf(err, err_size, "%s: cannot %s: %s", path, verb, strerror(-r));
+    return r;
+}
+
+static int damaged(const char *path, uint64_t at, const char *what, char *err, size_t err_size)
+{
+    if (err && err_size > 0)
+        snprintf(err, err_size, "%s: byte %" PRIu64 ": %s", path, at, what);
+    return -EBADMSG;
+}
+
+static uint64_t check_of(uint64_t at, const uint8_t *bytes, size_t len)
+{
+    uint8_t key[16] = { 0 };
+
+    put_be64(key, at);
+    return siphash13(key, bytes, len);
+}
+
+static bool zeros(const uint8_t *p, uint64_t len)
+{
+    for (uint64_t i = 0; i < len; i++)
+        if (p[i])
+            return false;
+    return true;
+}
+
+/* Finds j->end. 0 or -EBADMSG. */
+static int check_frames(struct journal *j, char *err, size_t err_size)
+{
+    uint64_t at = sizeof(magic);
+
+    if (j->size < sizeof(magic) ? memcmp(j->bytes, magic, j->size) != 0 && !zeros(j->bytes, j->size)
+                                : memcmp(j->bytes, magic, sizeof(magic)) != 0)
+        return damaged(j->path, 0, "found no journal of Hawser", err, err_size);
+    if (j->size < sizeof(magic)) /* its making was interrupted */
+        return 0;
+    while (j->size - at >= HEAD) {
+        const uint8_t *frame = j->bytes + at;
+        uint64_t len = get_be32(frame), whole = OVERHEAD + len;
+
+        if (len == 0 || len > JOURNAL_FRAME_MAX || get_be32(frame + 4) != (uint32_t)check_of(at, frame, 4)) {
+            if (zeros(frame + HEAD, j->size - at - HEAD) && (len == 0 || zeros(frame + 4, 4)))
+                break; /* torn: what follows never came */
+            return damaged(j->path, at, "the length of a frame is damaged", err, err_size);
+        }
+        if (whole > j->size - at)
+            break; /* torn: it ends before it should */
+        if (get_be64(frame + HEAD + len) != check_of(at, frame, HEAD + len)) {
+            /* Torn, if it is the last one and its end never came. */
+            if (whole == j->size - at && zeros(frame + HEAD + len, 8))
+                break;
+            return damaged(j->path, at, "a frame is damaged", err, err_size);
+        }
+        at += whole;
+    }
+    j->end = j->read_end = at;
+    return 0;
+}
+
+static int read_all(struct journal *j)
+{
+    struct stat st;
+
+    if (fstat(j->fd, &st) < 0)
+        return -errno;
+    if (!S_ISREG(st.st_mode))
+        return -EINVAL;
+    if ((uint64_t)st.st_size > JOURNAL_BYTES_MAX)
+        return -EFBIG;
+    j->bytes = malloc((size_t)st.st_size + 1);
+    if (!j->bytes)
+        return -ENOMEM;
+    while (j->size < (uint64_t)st.st_size) {
+        ssize_t n = pread(j->fd, j->bytes + j->size, (size_t)st.st_size - j->size, (off_t)j->size);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return -errno;
+        if (n == 0)
+            break;
+        j->size += (uint64_t)n;
+    }
+    return 0;
+}
+
+static int write_all(int fd, const uint8_t *p, size_t len, uint64_t at)
+{
+    while (len > 0) {
+        ssize_t n = pwrite(fd, p, len, (off_t)at);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return -errno;
+        p += n;
+        at += (uint64_t)n;
+        len -= (size_t)n;
+    }
+    return 0;
+}
+
+static int sync_folder(const char *path)
+{
+    char folder[PATH_MAX];
+    const char *slash = strrchr(path, '/');
+    int fd, r = 0;
+
+    if (!slash)
+        snprintf(folder, sizeof(folder), ".");
+    else
+        snprintf(folder, sizeof(folder), "%.*s", slash == path ? 1 : (int)(slash - path), path);
+    fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    if (fsync(fd) < 0)
+        r = -errno;
+    close(fd);
+    return r;
+}
+
+static int lock(int fd)
+{
+    struct flock l = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+
+    if (fcntl(fd, F_OFD_SETLK, &l) == 0)
+        return 0;
+    return errno == EAGAIN || errno == EACCES ? -EBUSY : -errno;
+}
+
+/* The magic, where there is none yet. */
+static int begin(struct journal *j)
+{
+    int r = write_all(j->fd, magic, sizeof(magic), 0);
+
+    if (r == 0 && fsync(j->fd) < 0)
+        r = -errno;
+    if (r == 0)
+        r = sync_folder(j->path);
+    j->size = j->end = sizeof(magic);
+    return r;
+}
+
+int journal_open(const char *path, bool create, bool writing, struct journal **ret, char *err, size_t err_size)
+{
+    struct journal *j = calloc(1, sizeof(*j));
+    int r = 0;
+
+    if (!j || !(j->path = strdup(path))) {
+        free(j);
+        return failed(-ENOMEM, path, "open", err, err_size);
+    }
+    j->next = sizeof(magic);
+    j->fd = open(path, (writing ? O_RDWR : O_RDONLY) | (create ? O_CREAT : 0) | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (j->fd < 0)
+        r = -errno;
+    if (r == 0 && writing)
+        r = lock(j->fd);
+    if (r == 0)
+        r = read_all(j);
+    if (r < 0 || !j->bytes) {
+        failed(r, path, "open", err, err_size);
+    } else {
+        r = check_frames(j, err, err_size);
+        if (r == 0 && writing && j->size < sizeof(magic)) {
+            r = begin(j);
+            if (r < 0)
+                failed(r, path, "write", err, err_size);
+        }
+    }
+    if (r < 0) {
+        journal_close(j);
+        return r;
+    }
+    *ret = j;
+    return 0;
+}
+
+void journal_close(struct journal *j)
+{
+    if (!j)
+        return;
+    if (j->fd >= 0)
+        close(j->fd);
+    free(j->path);
+    free(j->bytes);
+    free(j);
+}
+
+bool journal_next(struct journal *j, const uint8_t **ret, size_t *ret_len)
+{
+    if (j->next >= j->read_end)
+        return false;
+    *ret = j->bytes + j->next + HEAD;
+    *ret_len = get_be32(j->bytes + j->next);
+    j->last = j->next;
+    j->next += OVERHEAD + *ret_len;
+    return true;
+}
+
+uint64_t journal_offset(const struct journal *j)
+{
+    return j->last;
+}
+
+uint64_t journal_torn(const struct journal *j)
+{
+    return j->size - j->end;
+}
+
+int journal_append(struct journal *j, const void *frame, size_t len, char *err, size_t err_size)
+{
+    uint8_t *buf;
+    int r = 0;
+
+    if (j->failed)
+        return failed(-EIO, j->path, "append after a failure", err, err_size);
+    if (len == 0 || len > JOURNAL_FRAME_MAX || j->end + OVERHEAD + len > JOURNAL_BYTES_MAX)
+        return failed(-EFBIG, j->path, "append", err, err_size);
+    buf = malloc(OVERHEAD + len);
+    if (!buf)
+        return failed(-ENOMEM, j->path, "append", err, err_size);
+    put_be32(buf, (uint32_t)len);
+    put_be32(buf + 4, (uint32_t)check_of(j->end, buf, 4));
+    memcpy(buf + HEAD, frame, len);
+    put_be64(buf + HEAD + len, check_of(j->end, buf, HEAD + len));
+    if (j->size > j->end && ftruncate(j->fd, (off_t)j->end) < 0)
+        r = -errno;
+    if (r == 0)
+        r = write_all(j->fd, buf, OVERHEAD + len, j->end);
+    if (r == 0 && fsync(j->fd) < 0)
+        r = -errno;
+    free(buf);
+    if (r < 0) {
+        /* After a failed fsync nobody can tell what is on disk. */
+        j->failed = true;
+        if (ftruncate(j->fd, (off_t)j->end) < 0)
+            r = r == -ENOSPC ? r : -EIO;
+        return failed(r, j->path, "append", err, err_size);
+    }
+    j->end += OVERHEAD + len;
+    j->size = j->end;
+    return 0;
+}
