@@ -23,6 +23,14 @@ instant clock_now(void)
     return (instant)ts.tv_sec * SEC + ts.tv_nsec / 1000;
 }
 
+uint64_t clock_wall_s(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_REALTIME, &t);
+    return t.tv_sec < 1577836800 ? 0 : (uint64_t)t.tv_sec; /* 2020-01-01: machines without a clock begin in 1970 */
+}
+
 static void fill_random(void *ctx, void *buf, size_t len)
 {
     uint8_t *p = buf;
