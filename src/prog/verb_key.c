@@ -1,18 +1,13 @@
-/* prog/verb_key.c - keygen, pubkey and check.
- *
- * A secret is written to a new file
- * with mode 0600 and never over another one. */
+/* prog/verb_key.c - keygen, pubkey and check. */
 #include "ident/suite.h"
 #include "prog/config.h"
 #include "prog/json_client.h"
+#include "prog/key_file.h"
 #include "prog/verb.h"
 #include "sys/clock.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 static void public_text(const struct identity *id, char out[KEY_TEXT_SIZE])
 {
@@ -22,28 +17,11 @@ static void public_text(const struct identity *id, char out[KEY_TEXT_SIZE])
     peer_key_encode(&k, out);
 }
 
-/* 0 or -errno; nothing is left behind on failure. */
-static int write_secret(const char *path, const char *line)
-{
-    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600), r = 0;
-    size_t len = strlen(line);
-
-    if (fd < 0)
-        return -errno;
-    if (fchmod(fd, 0600) < 0 || write(fd, line, len) != (ssize_t)len || fsync(fd) < 0)
-        r = errno ? -errno : -EIO;
-    if (close(fd) < 0 && r == 0)
-        r = -errno;
-    if (r < 0)
-        unlink(path);
-    return r;
-}
-
 int verb_keygen(const struct verb *v, int argc, char **argv)
 {
     static const struct verb_option options[] = { { NULL, NULL, NULL } };
     const struct rng kernel = sys_rng();
-    char secret[KEY_TEXT_SIZE + 1], public[KEY_TEXT_SIZE];
+    char secret[KEY_TEXT_SIZE] = "", public[KEY_TEXT_SIZE], err[FILE_ERR];
     struct identity id;
     int n = verb_options(v, argc, argv, options), r;
 
@@ -53,20 +31,14 @@ int verb_keygen(const struct verb *v, int argc, char **argv)
         return verb_misused(v, "found %d arguments, expected one at most", n);
     if (identity_generate(&id, &kernel) < 0)
         return verb_fail(v, "out of memory");
-    identity_secret_encode(&id, secret);
     public_text(&id, public);
     if (n == 1) {
-        memcpy(secret + KEY_TEXT_LEN, "\n", 2);
-        errno = 0;
-        r = write_secret(argv[1], secret);
-        if (r == -EEXIST)
-            r = verb_fail(v, "%s exists already and is left alone", argv[1]);
-        else if (r < 0)
-            r = verb_fail(v, "%s: %s", argv[1], strerror(-r));
-        else
+        r = key_file_write(argv[1], &id, err) < 0 ? verb_fail(v, "%s", err) : EXIT_DONE;
+        if (r == EXIT_DONE)
             printf("%s\n", public);
     } else {
         r = EXIT_DONE;
+        identity_secret_encode(&id, secret);
         printf("PrivateKey = %s\nPublicKey = %s\n", secret, public);
     }
     explicit_bzero(secret, sizeof(secret));

@@ -1,0 +1,12 @@
+/* prog/key_file.h - files that hold a secret key: one line, mode 0600. */
+#pragma once
+
+#include "ident/keys.h"
+
+#define FILE_ERR 512 /* bytes of a message that names a file */
+
+/* Makes the file; never writes over one. 0, -EEXIST or another -errno, said in err. Nothing is left behind on failure.
+ */
+MUST_CHECK int key_file_write(const char *path, const struct identity *id, char err[FILE_ERR]);
+/* 0 or -errno, said in err: also of a file that others may read. */
+MUST_CHECK int key_file_read(const char *path, struct identity *ret, char err[FILE_ERR]);
