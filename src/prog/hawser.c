@@ -42,6 +42,17 @@ static const struct verb verbs[] = {
     { "run",
       "[--key FILE] [--pin ADDRESS[:PORT]=KEY] [--pins FILE] [--exclude PREFIX] [--verbose] -- PROGRAM ARGUMENT...",
       "a program, its TCP connections over every uplink where the other host can", verb_run, false },
+    { "id",
+      "new FILE | show FILE | check CHAIN --root ROOT [--records FILE]... [--at SECONDS] | "
+      "rotate OLD-KEY NEW-KEY CHAIN STATEMENT [--json]",
+      "keys, and what a chain of records proves of one", verb_id, false },
+    { "realm",
+      "init DIR NAME [--deployment N] | init DIR --key FILE --chain FILE | delegate DIR LABEL KEY CHAIN [--bits N] "
+      "[--days N] | "
+      "enrol DIR LEAF.TIER KEY CHAIN [--days N] [--realm-binds] | revoke DIR NAME|TAG [--reason WORD] [--out FILE] | "
+      "rotate DIR [--out STATEMENT | --chain FILE | STATEMENT [KEY] CHAIN] [--days N] | export DIR [NAME|TAG] FILE | "
+      "show DIR [--json]",
+      "a realm: who belongs to it, under which name", verb_realm, false },
     { "doctor", "[--json]", "what this machine has, and what it lacks", verb_doctor, false },
     { "lab", "list [--json] | run NAME [--seed N] [--json FILE]", "scenarios in network namespaces of this machine",
       verb_lab, false },
@@ -52,8 +63,8 @@ static const struct verb verbs[] = {
 };
 
 /* Kept for later versions. */
-static const char *const planned[] = { "agent",   "forward", "portal", "top",  "id",  "realm",    "slice",
-                                       "resolve", "publish", "get",    "dmux", "sim", "bugreport" };
+static const char *const planned[] = { "agent",   "forward", "portal", "top", "slice",    "resolve",
+                                       "publish", "get",     "dmux",   "sim", "bugreport" };
 
 int verb_fail(const struct verb *v, const char *fmt, ...)
 {

@@ -36,6 +36,8 @@ int verb_recv(const struct verb *v, int argc, char **argv);
 int verb_ping(const struct verb *v, int argc, char **argv);
 int verb_run(const struct verb *v, int argc, char **argv);
 int verb_lab(const struct verb *v, int argc, char **argv);
+int verb_id(const struct verb *v, int argc, char **argv);
+int verb_realm(const struct verb *v, int argc, char **argv);
 int verb_doctor(const struct verb *v, int argc, char **argv);
 
 /* One line `hawser VERB: ...`. Returns EXIT_FAILED. */

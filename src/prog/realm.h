@@ -1,0 +1,82 @@
+/* prog/realm.h - an authority's folder: the key of a realm and the log of what it has said.
+ *
+ *   DIR/log       sys/journal.h of ident/entry.h: all that the realm has said. The truth; everything else follows from
+ * it. DIR/key       secret, mode 0600 DIR/key.next  secret of a change of key that is under way DIR/root      the
+ * record of the root: public, what others are to trust
+ *
+ * What a call returns 0 for is on disk. One process may change a realm at a time. */
+#pragma once
+
+#include "ident/chain.h"
+#include "prog/key_file.h"
+
+struct realm;
+
+struct realm_said {
+    enum record_type type;
+    struct tag subject;
+    char *name; /* "" where the record has none */
+    struct realm_range range;
+    uint64_t not_after_s;
+    struct slice record; /* its bytes */
+    bool in_force;       /* not revoked, replaced or succeeded */
+};
+
+/* All return 0, or -errno with err set, unless said otherwise. now_s: seconds since 1970. */
+
+/* Makes DIR and a realm in it that is a root of its own. name: canonical or not; deployment 1..1023, 0: of the key. */
+MUST_CHECK int realm_create_root(const char *dir, const char *name, unsigned deployment, uint64_t now_s,
+                                 char err[FILE_ERR]);
+/* Makes DIR and the realm that the chain (records in a row) ends at, whose key this is. */
+MUST_CHECK int realm_create_sub(const char *dir, const struct identity *id, const uint8_t *chain, size_t len,
+                                uint64_t now_s, char err[FILE_ERR]);
+/* writing: for a change; keeps others from changing it. A change of key that was interrupted is finished. */
+MUST_CHECK int realm_open(const char *dir, bool writing, struct realm **ret, char err[FILE_ERR]);
+/* Accepts NULL. */
+void realm_close(struct realm *r);
+
+/* The realm itself, as its chain says. */
+const struct chain_end *realm_self(const struct realm *r);
+size_t realm_said_count(const struct realm *r);
+const struct realm_said *realm_said_at(const struct realm *r, size_t i);
+uint64_t realm_entries(const struct realm *r);
+/* Bytes of an entry that was never finished; the next change removes them. */
+uint64_t realm_torn(const struct realm *r);
+
+/* Gives the free range of that many bits (4, 8, 12) with the lowest number to a sub-realm called label. The same label
+ * and key again: the same range, for longer. -EEXIST: the label is another's; -ENOSPC: no range is left. */
+MUST_CHECK int realm_delegate(struct realm *r, const char *label, const uint8_t ed25519[IDENT_KEY_LEN], unsigned bits,
+                              uint64_t now_s, uint64_t not_after_s, char err[FILE_ERR]);
+/* leaf.tier, as in "laptop.h"; not_after_s 0: as long as the realm itself. -EEXIST: the name is another's. */
+MUST_CHECK int realm_enrol(struct realm *r, const char *leaf, const struct peer_key *key, uint8_t flags, uint64_t now_s,
+                           uint64_t not_after_s, char err[FILE_ERR]);
+/* A name or tag that is in force. -ENOENT. */
+MUST_CHECK int realm_revoke(struct realm *r, const char *who, enum record_reason reason, uint64_t now_s,
+                            char err[FILE_ERR]);
+/* A root takes a new key, at once, and signs again all that is in force. The old one counts until until_s. */
+MUST_CHECK int realm_rotate_root(struct realm *r, uint64_t now_s, uint64_t until_s, char err[FILE_ERR]);
+/* The first half for a realm that is no root: makes the next key (or takes the one that is there) and the statement
+ * that the realm above is to countersign. */
+MUST_CHECK int realm_rotate_begin(struct realm *r, uint64_t now_s, uint8_t *statement, size_t size, size_t *ret_len,
+                                  char err[FILE_ERR]);
+/* The second half: the chain of the next key, from above. Signs again all that is in force. */
+MUST_CHECK int realm_rotate_finish(struct realm *r, const uint8_t *chain, size_t len, uint64_t now_s,
+                                   char err[FILE_ERR]);
+/* Countersigns a statement of something that is in force: its next key gets the old one's name, and range. key: of an
+ * entity, what belongs to the new key; NULL for a sub-realm. */
+MUST_CHECK int realm_succeed(struct realm *r, const uint8_t *statement, size_t len, const struct peer_key *key,
+                             uint64_t now_s, uint64_t until_s, char err[FILE_ERR]);
+
+/* What is in force of that name or tag: the records from the root to it, in a row. NULL: of the realm itself. The
+ * caller frees *ret. -ENOENT. */
+MUST_CHECK int realm_chain_of(const struct realm *r, const char *who, uint8_t **ret, size_t *ret_len,
+                              char err[FILE_ERR]);
+/* All that ended before its time: the chain of the realm, and its revocations and successions. Likewise. */
+MUST_CHECK int realm_ended(const struct realm *r, uint8_t **ret, size_t *ret_len, char err[FILE_ERR]);
+
+/* The statement that `from` hands over to `to`, for the subject at the end of a chain. */
+MUST_CHECK int realm_statement(const struct identity *from, const struct identity *to, const struct tag *subject,
+                               uint64_t now_s, uint8_t *out, size_t size, size_t *ret_len, char err[FILE_ERR]);
+/* Cuts records in a row into at most *count of them. 0 and *count; -errno: names file and byte. */
+MUST_CHECK int records_split(const char *file, const uint8_t *bytes, size_t len, struct slice *ret, size_t *count,
+                             char err[FILE_ERR]);
