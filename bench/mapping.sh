@@ -1,0 +1,22 @@
+# shellcheck shell=bash
+# bench/mapping.sh - the mapping plane: what records and chains cost. Sourced by bench/run.sh. The realm manager, its
+# stores and its lookups are not built, and not measured.
+
+# By processor time of one process. A record is to cost little more than its signature, a chain that was seen before
+# little beside one that was not.
+bench_mapping_chain() {
+    local out=$BENCH_RUNS/chain.out verdict=ok
+    "$HAWSER_BUILD/bench/bench-chain" >"$out" || verdict=failed
+    # shellcheck disable=SC2046
+    set -- $(jq -r '[.signature, .record, .record_worst, (.record / .signature * 100 | round), .decode, .cold, .warm,
+        .warm_worst, (.warm / .cold * 10 | round / 10)] | map(tostring) | join(" ")' "$out")
+    figure_file chain "$verdict" signature "${1-}" /s record "${2-}" /s record_worst "${3-}" /s share "${4-}" % \
+        decode "${5-}" /s cold "${6-}" /s warm "${7-}" /s warm_worst "${8-}" /s ratio "${9-}" x
+    row "records verified, one core" record /s - - 5 record_worst signature decode
+    row "records verified: of libcrypto's signatures alone" share % '>=' 80 5
+    row "chains of 4, all seen before" warm /s - - 5 warm_worst cold
+    row "chains of 4: seen before, to never seen" ratio x '>=' 5 5
+    scenario_end
+}
+
+bench_mapping_chain
