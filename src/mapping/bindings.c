@@ -1,0 +1,334 @@
+/* mapping/bindings.c - see bindings.h.
+ *
+ * Theory of operation. Rows stand in chunks that never move, and are known by their number, which the index gives. The
+ * record itself is one allocation of its own length. Rows that are free hang in a list through the link that their
+ * lease would use. A lease that ends frees the record and leaves the row with its sequence; such rows hang in a list
+ * until bindings_pop_expired has told them.
+ *
+ * Memory: a row is 72 bytes, its place in the hash 6 to 12, and the record its bytes and 16 of the allocator: 1,000,000
+ * bindings of 200 bytes are some 300 MB. Rows whose lease is over cost some 80.
+ *
+ * Limits: as given, at most 2^31 rows. */
+#include "mapping/bindings.h"
+
+#include "base/hash.h"
+#include "mapping/index.h"
+#include "mapping/wheel.h"
+
+#include <errno.h>
+
+#define CHUNK_ROWS 4096u
+#define CHUNKS_MAX (1u << 19) /* of CHUNK_ROWS: 2^31 rows */
+
+struct row {
+    struct wheel_link lease; /* next: also of free rows, and of those that are to be told as expired */
+    struct index_key key;
+    uint16_t len;
+    bool telling;
+    uint64_t seq;
+    instant expires;
+    uint8_t *bytes;    /* owned; NULL: the lease is over */
+    uint8_t digest[8]; /* of the record: whether another comes under the same sequence */
+};
+
+struct bindings {
+    struct index index;
+    uint8_t digest_key[16];
+    struct row **chunks;
+    uint32_t chunks_count, rows_made;
+    uint32_t live, max;
+    uint32_t free_head, told_head, told_tail;
+    size_t bytes_used;
+    struct wheel wheel;
+};
+
+static struct row *row_at(const struct bindings *b, uint32_t n)
+{
+    return &b->chunks[n / CHUNK_ROWS][n % CHUNK_ROWS];
+}
+
+static const struct index_key *key_of(const void *owner, uint32_t n)
+{
+    return &row_at(owner, n)->key;
+}
+
+static struct wheel_link *link_of(void *owner, uint32_t n)
+{
+    return &row_at(owner, n)->lease;
+}
+
+struct bindings *bindings_new(uint32_t max, const struct rng *rng, instant now)
+{
+    struct bindings *b = calloc(1, sizeof(*b));
+
+    if (!b)
+        return NULL;
+    b->max = MIN(max, CHUNK_ROWS * CHUNKS_MAX);
+    b->free_head = b->told_head = b->told_tail = WHEEL_NONE;
+    index_init(&b->index, rng, key_of, b);
+    rng_fill(rng, b->digest_key, sizeof(b->digest_key));
+    wheel_init(&b->wheel, now, link_of, b);
+    return b;
+}
+
+void bindings_free(struct bindings *b)
+{
+    if (!b)
+        return;
+    for (uint32_t n = 0; n < b->rows_made; n++)
+        free(row_at(b, n)->bytes);
+    for (uint32_t i = 0; i < b->chunks_count; i++)
+        free(b->chunks[i]);
+    free(b->chunks);
+    index_deinit(&b->index);
+    free(b);
+}
+
+static struct row *find(const struct bindings *b, const struct tag *subject, uint8_t kind, uint8_t answer,
+                        uint32_t *ret_n)
+{
+    *ret_n = index_find(&b->index, &(struct index_key){ *subject, kind, answer });
+    return *ret_n == INDEX_NONE ? NULL : row_at(b, *ret_n);
+}
+
+/* --- rows --- */
+
+static int grow_rows(struct bindings *b)
+{
+    struct row **chunks = realloc(b->chunks, (b->chunks_count + 1) * sizeof(*chunks));
+    struct row *chunk = chunks ? malloc(CHUNK_ROWS * sizeof(*chunk)) : NULL;
+
+    if (chunks)
+        b->chunks = chunks;
+    if (!chunk)
+        return -ENOMEM;
+    b->chunks[b->chunks_count++] = chunk;
+    return 0;
+}
+
+/* A new row in the hash. 0, -ENOSPC or -ENOMEM. */
+static int make_row(struct bindings *b, const struct record *rec, uint32_t *ret)
+{
+    uint32_t n = b->free_head, next;
+    struct row *r;
+    int e;
+
+    if (b->index.rows_count == b->max)
+        return -ENOSPC;
+    if (n == WHEEL_NONE) {
+        if (b->rows_made == b->chunks_count * CHUNK_ROWS && (e = grow_rows(b)) < 0)
+            return e;
+        n = b->rows_made;
+    }
+    r = row_at(b, n);
+    next = n == b->rows_made ? WHEEL_NONE : r->lease.next;
+    *r = (struct row){ .key = { rec->subject, rec->kind, rec->answer } };
+    wheel_link_init(&r->lease);
+    e = index_add(&b->index, n);
+    if (e < 0) {
+        r->lease.next = next; /* free as it was */
+        return e;
+    }
+    if (n == b->rows_made)
+        b->rows_made++;
+    else
+        b->free_head = next;
+    *ret = n;
+    return 0;
+}
+
+static void drop_bytes(struct bindings *b, struct row *r)
+{
+    if (!r->bytes)
+        return;
+    b->bytes_used -= r->len;
+    b->live--;
+    free(r->bytes);
+    r->bytes = NULL;
+    r->len = 0;
+}
+
+static void start_lease(struct bindings *b, uint32_t n, uint32_t lease_s, instant now)
+{
+    struct row *r = row_at(b, n);
+
+    r->expires = now + (instant)MIN(lease_s, BINDINGS_LEASE_MAX_S) * SEC;
+    wheel_start(&b->wheel, n, r->expires);
+}
+
+/* Takes a row out of those that are to be told as expired: its lease begins anew, or it is forgotten. */
+static void untell(struct bindings *b, uint32_t n)
+{
+    struct row *r = row_at(b, n);
+
+    if (!r->telling)
+        return;
+    if (r->lease.before == WHEEL_NONE)
+        b->told_head = r->lease.next;
+    else
+        row_at(b, r->lease.before)->lease.next = r->lease.next;
+    if (r->lease.next == WHEEL_NONE)
+        b->told_tail = r->lease.before;
+    else
+        row_at(b, r->lease.next)->lease.before = r->lease.before;
+    r->telling = false;
+    wheel_link_init(&r->lease);
+}
+
+static void view(const struct row *r, struct binding *ret)
+{
+    *ret = (struct binding){ .subject = r->key.subject,
+                             .kind = r->key.kind,
+                             .answer = r->key.answer,
+                             .seq = r->seq,
+                             .expires = r->expires,
+                             .bytes = r->bytes,
+                             .len = r->len };
+}
+
+/* --- doors --- */
+
+int bindings_put(struct bindings *b, const struct record *r, const uint8_t *bytes, size_t len, instant now,
+                 uint64_t *ret_seq)
+{
+    uint8_t digest[8], *copy;
+    uint32_t n;
+    struct row *row = find(b, &r->subject, r->kind, r->answer, &n);
+    int e;
+
+    put_be64(digest, siphash13(b->digest_key, bytes, len));
+    if (row && r->seq == row->seq && row->bytes && memcmp(digest, row->digest, sizeof(digest)) == 0 && len == row->len)
+        return BINDING_SAME;
+    if (row && r->seq <= row->seq) {
+        if (ret_seq)
+            *ret_seq = row->seq;
+        return BINDING_OLDER;
+    }
+    if (len > RECORD_BYTES_MAX)
+        return -EINVAL;
+    copy = malloc(len);
+    if (!copy)
+        return -ENOMEM;
+    if (!row) {
+        e = make_row(b, r, &n);
+        if (e < 0) {
+            free(copy);
+            return e;
+        }
+        row = row_at(b, n);
+    }
+    untell(b, n);
+    drop_bytes(b, row);
+    memcpy(copy, bytes, len);
+    memcpy(row->digest, digest, sizeof(digest));
+    row->bytes = copy;
+    row->len = (uint16_t)len;
+    row->seq = r->seq;
+    b->bytes_used += len;
+    b->live++;
+    start_lease(b, n, r->lease_s, now);
+    return BINDING_STORED;
+}
+
+int bindings_refresh(struct bindings *b, const struct tag *subject, uint8_t kind, uint8_t answer, uint64_t seq,
+                     uint32_t lease_s, instant now)
+{
+    uint32_t n;
+    const struct row *r = find(b, subject, kind, answer, &n);
+
+    if (!r || !r->bytes)
+        return -ENOENT;
+    if (r->seq != seq)
+        return -ESTALE;
+    start_lease(b, n, lease_s, now);
+    return 0;
+}
+
+int bindings_find(const struct bindings *b, const struct tag *subject, uint8_t kind, uint8_t answer, instant now,
+                  struct binding *ret)
+{
+    for (uint8_t c = answer; c > CLASS_DENY; c--) {
+        uint32_t n;
+        const struct row *r = find(b, subject, kind, c, &n);
+
+        /* The wheel turns in seconds; a lease ends when it ends. */
+        if (r && r->bytes && r->expires > now) {
+            view(r, ret);
+            return 0;
+        }
+    }
+    return -ENOENT;
+}
+
+void bindings_forget(struct bindings *b, const struct tag *subject)
+{
+    for (unsigned kind = 0; kind < KIND_COUNT; kind++) {
+        for (unsigned answer = CLASS_AGENT; answer <= CLASS_FULL; answer++) {
+            uint32_t n;
+            struct row *r = find(b, subject, (uint8_t)kind, (uint8_t)answer, &n);
+
+            if (!r)
+                continue;
+            untell(b, n);
+            wheel_stop(&b->wheel, n);
+            drop_bytes(b, r);
+            index_remove(&b->index, n);
+            r->lease.next = b->free_head;
+            b->free_head = n;
+        }
+    }
+}
+
+instant bindings_next_expiry(const struct bindings *b)
+{
+    return wheel_next(&b->wheel);
+}
+
+void bindings_on_expiry(struct bindings *b, instant now)
+{
+    uint32_t budget = BINDINGS_EXPIRY_BATCH, n;
+
+    /* Who was not told of an end by now does not want to know. */
+    while (b->told_head != WHEEL_NONE)
+        untell(b, b->told_head);
+    while ((n = wheel_pop(&b->wheel, now, &budget)) != WHEEL_NONE) {
+        struct row *r = row_at(b, n);
+
+        drop_bytes(b, r);
+        r->telling = true;
+        r->lease.next = WHEEL_NONE;
+        r->lease.before = b->told_tail;
+        if (b->told_tail == WHEEL_NONE)
+            b->told_head = n;
+        else
+            row_at(b, b->told_tail)->lease.next = n;
+        b->told_tail = n;
+    }
+}
+
+bool bindings_pop_expired(struct bindings *b, struct binding *ret)
+{
+    uint32_t n = b->told_head;
+
+    if (n == WHEEL_NONE)
+        return false;
+    untell(b, n);
+    view(row_at(b, n), ret);
+    return true;
+}
+
+uint32_t bindings_count(const struct bindings *b)
+{
+    return b->index.rows_count;
+}
+
+uint32_t bindings_live(const struct bindings *b)
+{
+    return b->live;
+}
+
+size_t bindings_memory(const struct bindings *b)
+{
+    return sizeof(*b) + b->chunks_count * (sizeof(struct row *) + CHUNK_ROWS * sizeof(struct row)) +
+           b->index.slots_count * sizeof(uint32_t) + b->bytes_used;
+}

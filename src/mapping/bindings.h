@@ -1,0 +1,69 @@
+/* mapping/bindings.h - the table of bindings: who is attached where, for all tiers.
+ *
+ * A row is of a subject, a kind and an answer class, and holds the signed record as it came, so that it can be handed
+ * on with its proof. Its owner has verified the record (trust_accept, ident/chain.h) before it comes here.
+ *
+ * Sequences only rise. A row whose lease ended keeps its sequence, so that an old record cannot come back as a new one,
+ * until its subject is forgotten. So nobody who asks this table is ever given an older sequence than anybody was given
+ * before. */
+#pragma once
+
+#include "base/instant.h"
+#include "base/rng.h"
+#include "ident/record.h"
+
+#define BINDINGS_LEASE_MAX_S 604800u /* chosen: a week; the alias of a changed key outlasts two of them */
+#define BINDINGS_EXPIRY_BATCH 4096   /* chosen: rows that one bindings_on_expiry looks at, well under a millisecond */
+
+struct bindings;
+
+/* What is known of a row. The bytes are the table's and stay until the next call that changes it. */
+struct binding {
+    struct tag subject;
+    uint8_t kind;   /* enum record_kind */
+    uint8_t answer; /* enum record_class */
+    uint64_t seq;
+    instant expires;
+    const uint8_t *bytes; /* the record; NULL: the lease is over, the sequence is kept */
+    uint16_t len;
+};
+
+enum binding_outcome {
+    BINDING_STORED = 0,
+    BINDING_SAME,  /* the same record again: nothing changed. Its lease too goes on as it was, since a record that is
+                      shown again by anybody keeps nobody where he no longer is: that takes bindings_refresh, or a
+                      higher sequence */
+    BINDING_OLDER, /* its sequence is not above that of another record: not taken; *ret_seq is the newest */
+};
+
+/* max rows, at most 2^31, those whose lease is over included; nothing is allocated yet. NULL when out of memory. */
+struct bindings *bindings_new(uint32_t max, const struct rng *rng, instant now);
+/* Accepts NULL. */
+void bindings_free(struct bindings *b);
+
+/* r is what bytes decode to: a binding, of which the table makes a copy. enum binding_outcome; -ENOSPC: full, try
+ * later; -ENOMEM. A lease above BINDINGS_LEASE_MAX_S is cut to it. A sequence that is equal but of another record is
+ * older: who says two things under one number is not believed the second. ret_seq may be NULL. */
+MUST_CHECK int bindings_put(struct bindings *b, const struct record *r, const uint8_t *bytes, size_t len, instant now,
+                            uint64_t *ret_seq);
+/* Begins the lease of a record anew that is there with just this sequence, without its bytes: what its issuer says
+ * inside a session with us. 0; -ENOENT: it is not there any more, send the record; -ESTALE: another sequence is. */
+MUST_CHECK int bindings_refresh(struct bindings *b, const struct tag *subject, uint8_t kind, uint8_t answer,
+                                uint64_t seq, uint32_t lease_s, instant now);
+/* The row of the highest class that is at most `answer` and whose lease is not over. 0; -ENOENT. */
+MUST_CHECK int bindings_find(const struct bindings *b, const struct tag *subject, uint8_t kind, uint8_t answer,
+                             instant now, struct binding *ret);
+/* Forgets a subject and its sequences: after its registration ended, since who is not registered is not listened to. */
+void bindings_forget(struct bindings *b, const struct tag *subject);
+
+/* When to call bindings_on_expiry; INSTANT_NEVER when no lease runs. */
+instant bindings_next_expiry(const struct bindings *b);
+/* Ends leases that are over, at most BINDINGS_EXPIRY_BATCH steps of it. */
+void bindings_on_expiry(struct bindings *b, instant now);
+/* A row whose lease ended, since the last call of bindings_on_expiry: true. */
+bool bindings_pop_expired(struct bindings *b, struct binding *ret);
+
+uint32_t bindings_count(const struct bindings *b); /* rows */
+uint32_t bindings_live(const struct bindings *b);  /* with a lease that was not ended yet */
+/* Bytes that the table has allocated, without what the allocator adds. */
+size_t bindings_memory(const struct bindings *b);

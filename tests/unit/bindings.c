@@ -1,0 +1,273 @@
+/* Unit tests of mapping/bindings.h: by hand, against a model that is searched, and a million rows by their memory. */
+#include "mapping/bindings.h"
+#include "tests/unit/test.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+static struct prng prng;
+
+static struct bindings *new_table(uint32_t max, instant now)
+{
+    struct bindings *b;
+    struct rng r;
+
+    prng_init(&prng, 1);
+    r = prng_rng(&prng);
+    b = bindings_new(max, &r, now);
+    assert_non_null(b);
+    return b;
+}
+
+/* A record of a subject by number. Its bytes only have to be told apart here. */
+static struct record record_of(uint32_t subject, uint8_t kind, uint8_t answer, uint64_t seq, uint32_t lease_s)
+{
+    struct record r = { .type = RECORD_BINDING,
+                        .kind = kind,
+                        .answer = answer,
+                        .seq = seq,
+                        .lease_s = lease_s,
+                        .subject = { { 0x20, 0x01, 0, 0x3f } } };
+
+    put_be32(r.subject.bytes + 12, subject);
+    return r;
+}
+
+static int put(struct bindings *b, const struct record *r, const char *bytes, instant now, uint64_t *seq)
+{
+    return bindings_put(b, r, (const uint8_t *)bytes, strlen(bytes), now, seq);
+}
+
+static bool is(const struct binding *b, const char *bytes)
+{
+    return b->bytes && b->len == strlen(bytes) && memcmp(b->bytes, bytes, b->len) == 0;
+}
+
+#define T0 ((instant)1234567)
+
+static void test_sequences(void **state)
+{
+    struct bindings *b = new_table(8, T0);
+    struct record r = record_of(1, KIND_HOST_LOCATOR, CLASS_FULL, 5, 60);
+    struct binding got;
+    uint64_t seq = 0;
+
+    assert_int_equal(bindings_find(b, &r.subject, r.kind, CLASS_FULL, T0, &got), -ENOENT);
+    assert_int_equal(put(b, &r, "five", T0, &seq), BINDING_STORED);
+    assert_int_equal(put(b, &r, "five", T0 + 30 * SEC, &seq), BINDING_SAME); /* its lease goes on as it was */
+    assert_int_equal(bindings_find(b, &r.subject, r.kind, CLASS_FULL, T0 + 59 * SEC, &got), 0);
+    assert_true(is(&got, "five"));
+    assert_int_equal(got.expires, T0 + 60 * SEC);
+    assert_int_equal(put(b, &r, "another five", T0, &seq), BINDING_OLDER);
+    assert_int_equal(seq, 5);
+    r.seq = 4;
+    assert_int_equal(put(b, &r, "four", T0, &seq), BINDING_OLDER);
+    r.seq = 1ull << 32; /* another boot */
+    assert_int_equal(put(b, &r, "boot", T0, &seq), BINDING_STORED);
+    assert_int_equal(bindings_find(b, &r.subject, r.kind, CLASS_FULL, T0, &got), 0);
+    assert_true(is(&got, "boot"));
+    /* The lease ends; the sequence does not. */
+    assert_int_equal(bindings_find(b, &r.subject, r.kind, CLASS_FULL, T0 + 60 * SEC, &got), -ENOENT);
+    bindings_on_expiry(b, T0 + 61 * SEC);
+    assert_true(bindings_pop_expired(b, &got));
+    assert_int_equal(got.seq, 1ull << 32);
+    assert_false(bindings_pop_expired(b, &got));
+    assert_int_equal(bindings_live(b), 0);
+    assert_int_equal(bindings_count(b), 1);
+    assert_int_equal(put(b, &r, "boot", T0 + 70 * SEC, &seq), BINDING_OLDER); /* a replay of what was there once */
+    assert_int_equal(bindings_refresh(b, &r.subject, r.kind, r.answer, r.seq, 60, T0 + 70 * SEC), -ENOENT);
+    r.seq++;
+    assert_int_equal(put(b, &r, "new", T0 + 70 * SEC, &seq), BINDING_STORED);
+    bindings_forget(b, &r.subject);
+    assert_int_equal(bindings_count(b), 0);
+    r.seq = 1;
+    assert_int_equal(put(b, &r, "again", T0 + 71 * SEC, &seq), BINDING_STORED);
+    bindings_free(b);
+    bindings_free(NULL);
+}
+
+static void test_refresh(void **state)
+{
+    struct bindings *b = new_table(8, T0);
+    struct record r = record_of(1, KIND_USER_HOST, CLASS_AGENT, 7, 10);
+    struct binding got;
+
+    assert_int_equal(put(b, &r, "x", T0, NULL), BINDING_STORED);
+    assert_int_equal(bindings_refresh(b, &r.subject, r.kind, r.answer, 6, 10, T0), -ESTALE);
+    for (int i = 1; i < 10; i++) { /* a refresh just before each end: it never goes away */
+        assert_int_equal(bindings_refresh(b, &r.subject, r.kind, r.answer, 7, 10, T0 + i * 10 * SEC - 1), 0);
+        bindings_on_expiry(b, T0 + i * 10 * SEC);
+        assert_false(bindings_pop_expired(b, &got));
+        assert_int_equal(bindings_find(b, &r.subject, r.kind, CLASS_FULL, T0 + i * 10 * SEC, &got), 0);
+    }
+    assert_int_equal(bindings_refresh(b, &r.subject, r.kind, r.answer, 7, UINT32_MAX, T0), 0);
+    assert_int_equal(bindings_find(b, &r.subject, r.kind, CLASS_FULL, T0, &got), 0);
+    assert_int_equal(got.expires, T0 + (instant)BINDINGS_LEASE_MAX_S * SEC);
+    bindings_free(b);
+}
+
+/* Each class is a row of its own; who may have more gets the best there is, and nobody more than he may. */
+static void test_classes(void **state)
+{
+    struct bindings *b = new_table(8, T0);
+    struct record agent = record_of(1, KIND_HOST_LOCATOR, CLASS_AGENT, 1, 60);
+    struct record full = record_of(1, KIND_HOST_LOCATOR, CLASS_FULL, 1, 30);
+    struct binding got;
+
+    assert_int_equal(put(b, &full, "live", T0, NULL), BINDING_STORED);
+    for (uint8_t c = CLASS_DENY; c < CLASS_FULL; c++)
+        assert_int_equal(bindings_find(b, &agent.subject, KIND_HOST_LOCATOR, c, T0, &got), -ENOENT);
+    assert_int_equal(put(b, &agent, "agent", T0, NULL), BINDING_STORED);
+    assert_int_equal(bindings_find(b, &agent.subject, KIND_HOST_LOCATOR, CLASS_DENY, T0, &got), -ENOENT);
+    assert_int_equal(bindings_find(b, &agent.subject, KIND_HOST_LOCATOR, CLASS_COARSE, T0, &got), 0);
+    assert_true(is(&got, "agent"));
+    assert_int_equal(bindings_find(b, &agent.subject, KIND_HOST_LOCATOR, CLASS_FULL, T0, &got), 0);
+    assert_true(is(&got, "live"));
+    assert_int_equal(bindings_find(b, &agent.subject, KIND_HOST_LOCATOR, CLASS_FULL, T0 + 40 * SEC, &got), 0);
+    assert_true(is(&got, "agent"));
+    assert_int_equal(bindings_find(b, &agent.subject, KIND_USER_HOST, CLASS_FULL, T0, &got), -ENOENT);
+    bindings_free(b);
+}
+
+static void test_full(void **state)
+{
+    struct bindings *b = new_table(2, T0);
+    struct record r = record_of(1, 0, CLASS_FULL, 1, 1), s = record_of(2, 0, CLASS_FULL, 1, 60);
+    struct record t = record_of(3, 0, CLASS_FULL, 1, 60);
+    struct binding got;
+
+    assert_int_equal(put(b, &r, "r", T0, NULL), BINDING_STORED);
+    assert_int_equal(put(b, &s, "s", T0, NULL), BINDING_STORED);
+    assert_int_equal(put(b, &t, "t", T0, NULL), -ENOSPC);
+    bindings_on_expiry(b, T0 + 5 * SEC); /* a row whose lease is over is a row */
+    assert_int_equal(put(b, &t, "t", T0 + 5 * SEC, NULL), -ENOSPC);
+    assert_int_equal(bindings_find(b, &s.subject, 0, CLASS_FULL, T0 + 5 * SEC, &got), 0);
+    s.seq = 2;
+    assert_int_equal(put(b, &s, "s2", T0, NULL), BINDING_STORED);
+    bindings_forget(b, &r.subject);
+    assert_int_equal(put(b, &t, "t", T0 + 5 * SEC, NULL), BINDING_STORED);
+    assert_int_equal(bindings_count(b), 2);
+    bindings_free(b);
+}
+
+/* Random puts, refreshes, forgettings and steps of time against arrays. What is found is what the model has, and no
+ * sequence that anybody was given goes back. */
+#define SUBJECTS 40
+
+static void test_model(void **state)
+{
+    struct bindings *b = new_table(SUBJECTS * 3, T0);
+    struct {
+        uint64_t seq, shown;
+        instant expires;
+    } model[SUBJECTS][4] = { 0 };
+    instant now = T0;
+    struct prng p;
+
+    prng_init(&p, 2);
+    for (int step = 0; step < 300000; step++) {
+        uint32_t n = (uint32_t)prng_below(&p, SUBJECTS);
+        uint8_t c = (uint8_t)(1 + prng_below(&p, 3));
+        uint32_t lease = 1 + (uint32_t)prng_below(&p, 300);
+        struct record r = record_of(n, KIND_HOST_LOCATOR, c, model[n][c].seq + prng_below(&p, 4), lease);
+        bool live = model[n][c].seq > 0 && model[n][c].expires > now;
+        struct binding got;
+        char bytes[32];
+        int e;
+
+        snprintf(bytes, sizeof(bytes), "%u %u %llu", n, c, (unsigned long long)r.seq);
+        switch (prng_below(&p, 8)) {
+        case 0:
+        case 1:
+        case 2:
+            if (r.seq == 0)
+                break;
+            e = put(b, &r, bytes, now, NULL);
+            if (r.seq > model[n][c].seq)
+                assert_int_equal(e, BINDING_STORED);
+            else /* the same: known while the table has its bytes, which it has a second longer than the lease at most
+                  */
+                assert_true(e == BINDING_OLDER ? !live : e == BINDING_SAME);
+            if (e == BINDING_STORED) {
+                model[n][c].seq = r.seq;
+                model[n][c].expires = now + (instant)lease * SEC;
+            }
+            break;
+        case 3:
+            e = bindings_refresh(b, &r.subject, KIND_HOST_LOCATOR, c, model[n][c].seq, lease, now);
+            assert_true(e == 0 || !live);
+            if (e == 0)
+                model[n][c].expires = now + (instant)lease * SEC;
+            break;
+        case 4:
+            now += (instant)prng_below(&p, 20 * SEC);
+            bindings_on_expiry(b, now);
+            break;
+        case 5:
+            if (prng_below(&p, 50) == 0) {
+                bindings_forget(b, &r.subject);
+                memset(model[n], 0, sizeof(model[n]));
+            }
+            break;
+        default:
+            for (c = CLASS_FULL; c > 0 && !(model[n][c].seq && model[n][c].expires > now); c--)
+                ;
+            e = bindings_find(b, &r.subject, KIND_HOST_LOCATOR, CLASS_FULL, now, &got);
+            assert_int_equal(e, c ? 0 : -ENOENT);
+            if (e == 0) {
+                snprintf(bytes, sizeof(bytes), "%u %u %llu", n, c, (unsigned long long)model[n][c].seq);
+                assert_true(is(&got, bytes));
+                assert_true(got.seq >= model[n][c].shown);
+                model[n][c].shown = got.seq;
+            }
+            break;
+        }
+        while (bindings_pop_expired(b, &got))
+            assert_true(got.expires <= now);
+        assert_true(bindings_live(b) <= bindings_count(b));
+    }
+    bindings_free(b);
+}
+
+/* 1,000,000 bindings of 200 bytes: at most 600 MB, by the table's own count and 16 bytes of the allocator a record. */
+static void test_million(void **state)
+{
+    static uint8_t bytes[200];
+    struct bindings *b = new_table(1000000, T0);
+    struct binding got;
+    uint32_t ended = 0;
+
+    for (uint32_t i = 0; i < 1000000; i++) {
+        struct record r = record_of(i, KIND_HOST_LOCATOR, CLASS_FULL, 1, 60 + i % 3600);
+
+        put_be32(bytes, i);
+        assert_int_equal(bindings_put(b, &r, bytes, sizeof(bytes), T0, NULL), BINDING_STORED);
+    }
+    assert_true(bindings_memory(b) + 1000000 * 16 < 600000000);
+    print_message("# %zu MB\n", (bindings_memory(b) + 1000000 * 16) / 1000000);
+    for (uint32_t i = 0; i < 1000000; i += 997) {
+        struct record r = record_of(i, KIND_HOST_LOCATOR, CLASS_FULL, 1, 1);
+
+        assert_int_equal(bindings_find(b, &r.subject, KIND_HOST_LOCATOR, CLASS_FULL, T0, &got), 0);
+        assert_int_equal(get_be32(got.bytes), i);
+    }
+    for (instant t = bindings_next_expiry(b); t != INSTANT_NEVER; t = bindings_next_expiry(b)) {
+        assert_true(t <= T0 + 3661 * SEC);
+        bindings_on_expiry(b, t);
+        while (bindings_pop_expired(b, &got))
+            ended++;
+    }
+    assert_int_equal(ended, 1000000);
+    assert_int_equal(bindings_live(b), 0);
+    assert_int_equal(bindings_count(b), 1000000);
+    bindings_free(b);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_sequences), cmocka_unit_test(test_refresh), cmocka_unit_test(test_classes),
+        cmocka_unit_test(test_full),      cmocka_unit_test(test_model),   cmocka_unit_test(test_million),
+    };
+    return cmocka_run_group_tests_name("bindings", tests, NULL, NULL);
+}
