@@ -106,12 +106,11 @@ void rate_meter_add(struct rate_meter *m, uint64_t bytes, instant now)
 
 uint64_t rate_meter_bps(const struct rate_meter *m, instant now)
 {
-    int64_t n = now / METER_BUCKET;
+    int64_t n = MAX(now / METER_BUCKET, m->newest); /* who asks of the past gets the newest */
     uint64_t sum = 0;
 
     for (int64_t i = MAX(n - RATE_METER_BUCKETS + 1, 0); i <= m->newest; i++)
-        if (i > m->newest - RATE_METER_BUCKETS)
-            sum += m->bytes[(uint64_t)i % RATE_METER_BUCKETS];
+        sum += m->bytes[(uint64_t)i % RATE_METER_BUCKETS];
     /* The newest interval is not over: what is summed covers 7/8 s and its elapsed part. */
     return sum * 8 * (uint64_t)SEC / (uint64_t)(SEC - METER_BUCKET + now % METER_BUCKET + 1);
 }
