@@ -8,7 +8,7 @@ int pbuf_pool_init(struct pbuf_pool *p, size_t count)
 {
     *p = (struct pbuf_pool){ .total = count };
     p->slab = aligned_alloc(_Alignof(struct pbuf), count * sizeof(*p->slab));
-    p->free = calloc(count, sizeof(struct pbuf *));
+    p->free = malloc(count * sizeof(struct pbuf *));
     p->rooms = malloc(count * PBUF_CAPACITY);
     if (!p->slab || !p->free || !p->rooms) {
         free(p->slab);
@@ -16,11 +16,6 @@ int pbuf_pool_init(struct pbuf_pool *p, size_t count)
         free(p->free);
         *p = (struct pbuf_pool){ 0 };
         return -ENOMEM;
-    }
-    for (size_t i = 0; i < count; i++) {
-        p->slab[i].pool = p;
-        p->slab[i].refs = 0;
-        p->free[count - 1 - i] = &p->slab[i];
     }
     return 0;
 }
@@ -36,12 +31,17 @@ void pbuf_pool_deinit(struct pbuf_pool *p)
 
 struct pbuf *pbuf_take(struct pbuf_pool *p)
 {
-    size_t left = p->total - p->used;
+    size_t left = p->made - p->used;
     struct pbuf *b;
 
-    if (left == 0)
+    if (left == 0 && p->made == p->total)
         return NULL;
-    b = p->free[left - 1];
+    if (left == 0) { /* none has come back: the next one of those that nobody had */
+        b = &p->slab[p->made++];
+        b->pool = p;
+    } else {
+        b = p->free[left - 1];
+    }
     if (left > 1) { /* the next one is wanted soon, as a rule */
         __builtin_prefetch(p->free[left - 2], 1);
         __builtin_prefetch(p->free[left - 2]->head, 1);
@@ -63,5 +63,5 @@ void pbuf_unref(struct pbuf *b)
         return;
     block_unref(b->block);
     b->pool->used--;
-    b->pool->free[b->pool->total - b->pool->used - 1] = b;
+    b->pool->free[b->pool->made - b->pool->used - 1] = b;
 }

@@ -32,6 +32,7 @@ struct pbuf_pool {
     struct pbuf *slab;
     uint8_t *rooms; /* PBUF_CAPACITY for each */
     size_t total, used;
+    size_t made; /* of `slab`, the first so many have been in use: what nobody needs is no memory */
 };
 
 /* 0 or -ENOMEM. */
