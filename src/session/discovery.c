@@ -1,7 +1,7 @@
 /* session/discovery.c - see discovery.h.
  *
  * Theory of operation. All ways are asked in one round at once, and again after 50, 120, 300 and 600 ms: thrice within
- * the window of 250 ms, after which plain TCP is tried beside, so that one lost datagram costs no fallback. Who is
+ * the window of 240 ms, after which plain TCP is tried beside, so that one lost datagram costs no fallback. Who is
  * asked twice answers twice, and the first answer counts. A way whose host says that the port is closed is not asked
  * again; when all are, nobody is there, and nothing is waited for. That ICMP can be forged is no new danger: who can do
  * that can also drop the datagrams.

@@ -11,7 +11,7 @@
 
 #define DISCOVERY_WAYS_MAX 32         /* chosen: 8 uplinks to 4 endpoints each; further ones are not asked */
 #define DISCOVERY_ROUNDS 5            /* so often is asked ... */
-#define DISCOVERY_WINDOW (250 * MSEC) /* RFC 8305 section 8: the delay before the next attempt, here plain TCP */
+#define DISCOVERY_WINDOW (240 * MSEC) /* RFC 8305 section 8, 250 ms before the next attempt, less 10 for waking up */
 #define DISCOVERY_LIMIT (1000 * MSEC) /* chosen: who has not answered now is not waited for */
 
 enum discovery_state {
