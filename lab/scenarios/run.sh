@@ -91,8 +91,8 @@ assert "both: as it is" same both
 assert "both: by a session" says "session, unauthenticated"
 read -r connect total remote local <"$LAB_DIR/curl"
 rate=$(figure "$BYTES * 8e-6 / $total" 1)
-result both "$rate" Mbit/s
-result "both: connected after" "$(figure "$connect * 1000" 1)" ms
+result run_both "$rate" Mbit/s
+result run_connected "$(figure "$connect * 1000" 1)" ms
 assert "both: more than the better link" holds "$rate > 10"
 assert "both: what curl sees are the addresses" test "$remote" = "$AGENT" -a "$local" = 10.1.0.2
 for link in 1 2; do
@@ -118,15 +118,15 @@ on node "$HAWSER" run -- bash "$LAB_DIR/twice.sh" >"$LAB_DIR/twice" || lab_fail 
 { read -r first && read -r asked && read -r second && read -r asked_then; } <"$LAB_DIR/twice"
 on node curl -sS -o /dev/null -w '%{time_connect}\n' "http://$AGENT:81/empty" >"$LAB_DIR/twice"
 read -r bare <"$LAB_DIR/twice"
-result "to plain, unknown: later than without" "$(figure "($first - $bare) * 1000" 1)" ms
-result "to plain, known: later than without" "$(figure "($second - $bare) * 1000" 1)" ms
+result run_unknown_later "$(figure "($first - $bare) * 1000" 1)" ms
+result run_known_later "$(figure "($second - $bare) * 1000" 1)" ms
 assert "to plain, unknown: it asked over both links" test "$asked" -ge 2
 assert "to plain, known: it did not" test "$asked_then" = "$asked"
 on agent nft delete table ip lab_silent
 
 assert "from plain: fetched" on node curl -sS --max-time 40 -o "$LAB_DIR/bare" "http://$AGENT:80/file"
 assert "from plain: as it is" same bare
-assert "nginx logs true addresses" test "$(awk '{ print $1 }' "$LAB_DIR/run.access" | sort -u)" = 10.1.0.2
+assert "nginx logs true addresses" test "$(grep -cvE '^10\.[12]\.0\.2 ' "$LAB_DIR/run.access")" = 0
 
 refused() {
     on node "$HAWSER" run --verbose -- curl -sS --max-time 20 "http://$AGENT:83/" 2>"$LAB_DIR/run_log"
@@ -176,7 +176,7 @@ reads() {
     assert "$1: read" bg_wait read
     read -r size digest stall < <(grep -v ^hawser "$(bg_log read)")
     assert "$1: as it is" test "$size $digest" = "$BYTES ${DIGEST%% *}"
-    result "$1: longest stall" "$stall" ms
+    result "run_stall_$1" "$stall" ms
     links_restore
 }
 reads carrier 1
@@ -208,13 +208,15 @@ wait_for 5 "the server's pump listens" listening agent udp 82
 cat >"$LAB_DIR/client.py" <<'EOC'
 import asyncio, errno, os, select, socket, subprocess, sys, threading
 at = (sys.argv[1], 82)
+def check(got, size): # by the link whose first datagram was there first
+    assert got in (b"%d 10.1.0.2" % size, b"%d 10.2.0.2" % size), got
 def talk(s, size, wait=True):
     s.sendall(b"x" * size)
     s.shutdown(socket.SHUT_WR)
     got = b""
     while chunk := s.recv(1000):
         got += chunk
-    assert got == b"%d 10.1.0.2" % size, got
+    check(got, size)
     s.close()
 # threads, blocking
 threads = [threading.Thread(target=lambda n: talk(socket.create_connection(at), n), args=(100000 * i,)) for i in range(8)]
@@ -233,6 +235,18 @@ s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 assert s.family == socket.AF_INET and s.getsockopt(socket.SOL_SOCKET, socket.SO_TYPE) == socket.SOCK_STREAM
 s.setblocking(True)
 talk(s, 10)
+# given to epoll before it connects
+s = socket.socket()
+s.setblocking(False)
+e = select.epoll()
+e.register(s, select.EPOLLOUT)
+assert s.connect_ex(at) == errno.EINPROGRESS
+while e.poll() != [(s.fileno(), select.EPOLLOUT)]:
+    pass
+assert s.getpeername() == at
+e.unregister(s)
+s.setblocking(True)
+talk(s, 30)
 # refused, not blocking
 s = socket.socket()
 s.setblocking(False)
@@ -268,14 +282,14 @@ s.sendall(b"z" * 12)
 s.shutdown(socket.SHUT_WR)
 s.detach()
 """, str(s.fileno()), at[0]], pass_fds=[s.fileno()], check=True)
-assert s.recv(100) == b"42 10.1.0.2"
+check(s.recv(100), 42)
 # epoll, by the event loop
 async def loop():
     async def one(size):
         r, w = await asyncio.open_connection(*at)
         w.write(b"w" * size)
         w.write_eof()
-        assert await r.read() == b"%d 10.1.0.2" % size
+        check(await r.read(), size)
         w.close()
     await asyncio.gather(*[one(50000 * i) for i in range(8)])
 asyncio.run(loop())
@@ -304,8 +318,8 @@ if command -v sshd >/dev/null && command -v ssh-keygen >/dev/null; then
     SSH=(ssh -F none -q -i "$LAB_DIR/user" -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o IdentitiesOnly=yes)
     ssh_sum() {
         # shellcheck disable=SC2016
-        [[ $(on node "$@" "${SSH[@]}" "root@$AGENT" 'echo ${SSH_CLIENT%% *}; cat' <"$LAB_DIR/www/file" | sha256sum) == \
-            $({ echo 10.1.0.2 && cat "$LAB_DIR/www/file"; } | sha256sum) ]]
+        on node "$@" "${SSH[@]}" "root@$AGENT" 'echo ${SSH_CLIENT%% *}; cat' <"$LAB_DIR/www/file" >"$LAB_DIR/ssh" &&
+            [[ $(head -n 1 "$LAB_DIR/ssh") == 10.[12].0.2 ]] && tail -n +2 "$LAB_DIR/ssh" | cmp -s - "$LAB_DIR/www/file"
     }
     assert "ssh: under hawser run" ssh_sum timeout 60 "$HAWSER" run --
     assert "ssh: by itself" ssh_sum timeout 60

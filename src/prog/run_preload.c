@@ -2,7 +2,7 @@
  *
  * Theory of operation. connect(2) of a TCP socket to another host puts one end of a socketpair on the program's
  * descriptor and hands the other to the pump (prog/run_words.h), which carries the bytes. Everything else about the
- * descriptor is the kernel's: poll, epoll, splice, sendfile, shutdown, dup, fork, exec. Nothing is kept here: what must
+ * descriptor is the kernel's: poll, epoll, splice, sendfile, shutdown, dup, fork, exec. Little is kept here: what must
  * be known of a descriptor stands in the name of the pair's other end. Sockets that listen stay as they are, and the
  * pump is told; what it delivers comes from an address of loopback, and accept and getpeername say whose it is.
  *
@@ -28,6 +28,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/random.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -37,6 +38,8 @@
 /* What the C library would have done. Looked up at each use: connecting is rare, and this needs no state. */
 #define REAL(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
 
+PUBLIC int socket(int family, int type, int protocol);
+PUBLIC int epoll_ctl(int epfd, int op, int fd, struct epoll_event *ev);
 PUBLIC int connect(int fd, const struct sockaddr *to, socklen_t len);
 PUBLIC int listen(int fd, int backlog);
 PUBLIC int bind(int fd, const struct sockaddr *at, socklen_t len);
@@ -87,7 +90,7 @@ static int ask(struct run_ask *q, int pass)
             (struct cmsghdr){ .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof(int)) };
         memcpy(CMSG_DATA(CMSG_FIRSTHDR(&msg)), &pass, sizeof(pass));
     }
-    c = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    c = REAL(socket)(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
     if (c < 0)
         return -1;
     if (REAL(connect)(c, (struct sockaddr *)&at, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + len)) < 0 ||
@@ -274,7 +277,7 @@ static bool is_free_tcp(int fd)
 /* Which address this host has towards that one; false: it is this host's, or there is none. */
 static bool find_local(const struct sockaddr *to, socklen_t to_len, struct sockaddr_storage *ret)
 {
-    int fd = socket(to->sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    int fd = REAL(socket)(to->sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     socklen_t len = sizeof(*ret);
     bool ok;
 
@@ -315,17 +318,69 @@ static void copy_option(int from, int to, int name)
         (void)REAL(setsockopt)(to, SOL_SOCKET, name, &t, len);
 }
 
+/* --- who waits for a socket that is not connected yet ---
+ *
+ * Some programs give it to epoll first (nginx, of its upstreams). The kernel forgets it when another file takes the
+ * descriptor's place, so it must be told again. What was said last of each descriptor is kept from socket(2) on. */
+
+#define WATCHED_MAX 65536 /* chosen: what is not used is no memory; descriptors beyond are not followed */
+
+static struct {
+    int epfd; /* less 1: 0 is none */
+    struct epoll_event event;
+} watched[WATCHED_MAX];
+
+PUBLIC int socket(int family, int type, int protocol)
+{
+    int fd = REAL(socket)(family, type, protocol);
+
+    if (fd >= 0 && fd < WATCHED_MAX && watched[fd].epfd)
+        watched[fd].epfd = 0;
+    return fd;
+}
+
+PUBLIC int epoll_ctl(int epfd, int op, int fd, struct epoll_event *ev)
+{
+    static __typeof__(&epoll_ctl) real; /* this one is called often */
+    int r;
+
+    if (!real)
+        real = REAL(epoll_ctl);
+    r = real(epfd, op, fd, ev);
+    if (r == 0 && fd >= 0 && fd < WATCHED_MAX) {
+        watched[fd].epfd = op == EPOLL_CTL_DEL ? 0 : epfd + 1;
+        if (op != EPOLL_CTL_DEL)
+            watched[fd].event = *ev;
+    }
+    return r;
+}
+
+/* Before and after another file takes its place. */
+static void watch_no_more(int fd)
+{
+    if (fd < WATCHED_MAX && watched[fd].epfd)
+        (void)REAL(epoll_ctl)(watched[fd].epfd - 1, EPOLL_CTL_DEL, fd, NULL);
+}
+
+static void watch_again(int fd)
+{
+    if (fd < WATCHED_MAX && watched[fd].epfd)
+        (void)REAL(epoll_ctl)(watched[fd].epfd - 1, EPOLL_CTL_ADD, fd, &watched[fd].event);
+}
+
 /* The pair's end takes the place of the program's socket, as that was. */
 static int put_in_place(int end, int fd)
 {
-    int flags = fcntl(fd, F_GETFL), at_exec = fcntl(fd, F_GETFD);
+    int flags = fcntl(fd, F_GETFL), at_exec = fcntl(fd, F_GETFD), r;
 
     copy_option(fd, end, SO_RCVTIMEO);
     copy_option(fd, end, SO_SNDTIMEO);
-    if (flags < 0 || at_exec < 0 || fcntl(end, F_SETFL, flags & O_NONBLOCK) < 0 ||
-        dup3(end, fd, at_exec & FD_CLOEXEC ? O_CLOEXEC : 0) < 0)
+    if (flags < 0 || at_exec < 0 || fcntl(end, F_SETFL, flags & O_NONBLOCK) < 0)
         return -1;
-    return 0;
+    watch_no_more(fd);
+    r = dup3(end, fd, at_exec & FD_CLOEXEC ? O_CLOEXEC : 0);
+    watch_again(fd);
+    return r < 0 ? -1 : 0;
 }
 
 /* 0, -1 and errno, or 1: the program may go itself. */
