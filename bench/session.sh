@@ -3,7 +3,8 @@
 # by bench/run.sh.
 #
 # A share is of the sum of what a split connection gets of each link alone in the same round; `of MPTCP's` is the quotient
-# of two such shares. BENCH_PARTS="split" runs only that, "simult" the kernel's own cases by `hawser pipe`; what is not here
+# of two such shares. BENCH_PARTS="split" runs only that, "simult" the kernel's own cases by `hawser pipe`, "run"
+# programs under `hawser run`; what is not here
 # yet of sessions is not measured.
 
 bench_session_split() { # CASE WORDS SHARE
@@ -34,8 +35,20 @@ bench_session_simult() { # CASE WORDS
     scenario_end
 }
 
+# Programs that know nothing of sessions (hawser run), over 10 and 5 Mbit/s of 10 ms: what a plain server costs that is not
+# known or is, and what a reader sees when the faster link dies.
+bench_session_run() {
+    scenario_of session-run "$BENCH_RUNS/session-run.json" "$BENCH_TOP/lab/scenarios/run.sh"
+    row "curl and nginx under run, 10+5" run_both Mbit/s '>=' 10
+    row "HELLO: later at an unknown plain server" run_unknown_later ms '<=' 250
+    row "HELLO: later at a known plain server" run_known_later ms '<=' 5
+    row "run: a link loses its carrier, longest stall" run_stall_carrier ms '<=' 50
+    row "run: a link goes silent, longest stall" run_stall_silent ms '<=' 320
+    scenario_end
+}
+
 # 95 % where at most .5 % is lost and the longer round trip is at most three times the shorter, else 90 %.
-for part in ${BENCH_PARTS:-split simult}; do
+for part in ${BENCH_PARTS:-split simult run}; do
     case $part in
     simult)
         bench_session_simult 1 "10+10"
