@@ -17,7 +17,9 @@
  * - a fall is followed by PROBE_RTT. If the round trip stays long with the path drained, the route changed and not the
  *   rate, and the minimum is set anew. Without this check a longer route looks like an endless queue.
  * - more than 20 % loss in a round is a fall too: a policer or a short queue;
- * - when UP loses records it goes less far the next time, so that a short queue is not overrun in every cycle.
+ * - when UP loses records it goes less far the next time, so that a short queue is not overrun in every cycle;
+ * - where others have measured the path, the first round trip of data is paced to half of their rate, with no more in
+ *   flight than that brings: if it was wrong, that much stands in a queue once, and the samples of that round decide.
  *
  * Limits: rates to 2^53 bit/s; windows to 2^53 bytes. Sources: draft-cardwell-iccrg-bbr-congestion-control (gains,
  * cycles, PROBE_RTT, extra_acked). */
@@ -39,6 +41,7 @@
 #define FULL_GROWTH 125         /* percent, draft 4.3.1.2 */
 #define FULL_ROUNDS 3           /* the same */
 #define INITIAL_RECORDS 32      /* chosen: the first window, 45 kB: thrice RFC 6928's, but paced over a round trip */
+#define KNOWN_PART 2            /* of a rate that others measured: Careful Resume's half */
 #define MIN_RECORDS 4           /* draft 2.7 BBRMinPipeCwnd */
 #define CRUISE_RTTS 6           /* BBRv1 */
 #define CRUISE_MAX (700 * MSEC) /* chosen: with UP and DOWN a cycle in about 1 s also on long paths */
@@ -77,8 +80,10 @@ struct bbr {
     span initial_rtt;
     struct rate_max max;
     instant state_since;
-    bool full;     /* the path's rate was found: STARTUP is over */
-    bool was_full; /* once: the first window has done its work */
+    bool full;          /* the path's rate was found: STARTUP is over */
+    bool was_full;      /* once: the first window has done its work */
+    uint64_t known_bps; /* what the first round trip may come up to; 0: nothing is known, or it was tried */
+    instant known_until;
     uint64_t full_bps;
     unsigned full_rounds;
     uint64_t startup_acked, startup_lost; /* since it began or found growth */
@@ -135,6 +140,8 @@ static void init(void *state, const struct cc_start *start, instant now)
 
     *b = (struct bbr){ .record_bytes = start->record_bytes,
                        .initial_rtt = start->initial_rtt,
+                       .known_bps = start->rate_bps == 0 ? start->known_bps / KNOWN_PART : 0,
+                       .known_until = now + CC_KNOWN_LIFE,
                        .up_percent = UP_MAX,
                        .state_since = now,
                        .round_since = now,
@@ -162,6 +169,7 @@ static uint64_t pacing_bps(const struct bbr *b, span srtt)
         span rtt = srtt > 0 ? srtt : b->initial_rtt;
 
         bps = MAX(bps, (uint64_t)b->record_bytes * INITIAL_RECORDS * 8 * (uint64_t)SEC / (uint64_t)MAX(rtt, MSEC));
+        bps = MAX(bps, b->known_bps);
     }
     return MAX(bps, (uint64_t)b->record_bytes * 8); /* one record a second whatever happens */
 }
@@ -200,8 +208,10 @@ static uint64_t window_bytes(const struct bbr *b, span min_rtt)
 
     if (b->state != BBR_PROBE_RTT)
         window += extra(b) + 2 * b->record_bytes;
-    if (!b->full)
+    if (!b->full) {
         pkts = INITIAL_RECORDS;
+        window = MAX(window, bytes_in(b->known_bps, min_rtt > 0 ? min_rtt : b->initial_rtt));
+    }
     return MAX(window, pkts * b->record_bytes);
 }
 
@@ -283,6 +293,9 @@ static void on_round_end(struct bbr *b, const struct cc_ack *a, instant now)
           now - b->round_since >= FALL_SPAN;
     if (!b->full && b->round_bps > 0)
         b->full = startup_is_over(b, limited, queue);
+    if (b->round_acked > INITIAL_RECORDS / 2 * b->record_bytes ||
+        now > b->known_until) /* it was tried, or never will */
+        b->known_bps = 0;
     if (b->state != BBR_PROBE_RTT && b->round_bps > 0 && (low || lossy))
         on_fall(b, now);
     else
@@ -441,6 +454,8 @@ static enum cc_verdict on_ack(void *state, const struct cc_ack *a, instant now, 
     b->round_lost += a->lost_bytes;
     b->round_lost -= MIN(a->spurious_bytes, b->round_lost);
     b->round_lost_pkts += a->lost_pkts;
+    if (b->round_lost_pkts >= LOSS_MIN_PKTS) /* what others found is more than there is */
+        b->known_bps = 0;
     if (a->sample.bps > 0) {
         rate_max_add(&b->max, a->sample.bps, a->sample.app_limited);
         b->round_bps = MAX(b->round_bps, a->sample.bps);

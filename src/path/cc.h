@@ -16,10 +16,16 @@
 enum cc { CC_TABLE(CC_ENUM) CC_COUNT };
 #undef CC_ENUM
 
+#define CC_KNOWN_LIFE (60 * SEC) /* chosen: a rate that was not tried for so long after the beginning is forgotten */
+
 /* What a control begins with. */
 struct cc_start {
     size_t record_bytes; /* of a full record: the congestion unit */
     span initial_rtt;    /* until one is measured */
+    /* What others found the path to carry, 0: nothing. A control may come up to half of it in its first round trip, no
+     * more may be in flight than that brings, and what it measures itself is all that counts after it (Careful Resume,
+     * draft-ietf-tsvwg-careful-resume). */
+    uint64_t known_bps;
     /* of the control before this one, which the path is not to notice: */
     uint64_t window_bytes; /* 0: there was none */
     uint64_t rate_bps;     /* 0: not measured */

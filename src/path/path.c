@@ -32,6 +32,8 @@
 #define QUANTUM_SPAN MSEC     /* what may go back to back: 1 ms of rate, one record at least */
 #define LATE_MAX (2 * MSEC)   /* chosen: an owner that wakes up late may make up for this much */
 #define LOSS_SMOOTH 500.0     /* records */
+#define KNOWN_SHORTER 2       /* Careful Resume: a round trip of less than half, or more than ten times what */
+#define KNOWN_LONGER 10       /* was known, is another path */
 #define RECORD_BYTES 1500     /* when the owner names none */
 #define SKIPPED_MAX 32u       /* chosen: of thousands of records, more than a round trip of 100 Mbit/s and 300 ms has */
 
@@ -76,7 +78,9 @@ struct path {
 
 static void start_control(struct path *p, instant now)
 {
-    struct cc_start start = { .record_bytes = p->o.record_bytes, .initial_rtt = p->rtt.initial };
+    struct cc_start start = { .record_bytes = p->o.record_bytes,
+                              .initial_rtt = p->rtt.initial,
+                              .known_bps = p->o.known.rate_bps };
 
     p->cc->init(p->control, &start, now);
     p->rounds = p->next_round_delivered = 0;
@@ -85,13 +89,18 @@ static void start_control(struct path *p, instant now)
 
 static void start_measuring(struct path *p, instant now)
 {
-    rtt_init(&p->rtt, p->o.initial_rtt);
+    rtt_init(&p->rtt, MAX(p->o.initial_rtt, p->o.known.srtt));
     rate_init(&p->rate, now);
     start_control(p, now);
     p->reordering = p->counted = false;
     p->loss_eighths = LOSS_TIME_EIGHTHS;
     p->reordered_round = 0;
     p->loss = 0;
+}
+
+static void forget_known(struct path *p)
+{
+    memset(&p->o.known, 0, sizeof(p->o.known));
 }
 
 static void set_speed(struct path *p)
@@ -303,6 +312,17 @@ static void detect_losses(struct path *p, instant now, struct inflight_lost *los
     p->silent |= p->liveness.state != PATH_ACTIVE;
 }
 
+/* The first round trip: is it the path of which something is known? */
+static void check_known(struct path *p, span sample, instant now)
+{
+    bool same = sample >= p->o.known.min_rtt / KNOWN_SHORTER && sample <= p->o.known.min_rtt * KNOWN_LONGER;
+
+    if (p->o.known.rate_bps == 0 || same)
+        return;
+    forget_known(p);
+    start_control(p, now);
+}
+
 /* RFC 9002 7.6: of the records of so long a time none came. */
 static bool is_persistent(const struct path *p, span run)
 {
@@ -396,6 +416,8 @@ int path_on_ack(struct path *p, const struct ack *a, instant now, struct path_ac
     if (acked.pkts > 0) {
         if (newest) { /* RFC 9002 5.1 */
             sample = now - acked.newest_at;
+            if (!p->rtt.sampled)
+                check_known(p, sample, now);
             rtt_on_sample(&p->rtt, sample, a->delay_us, PATH_ACK_DELAY_MAX, now);
         }
         if (acked.spurious_pkts > 0)
@@ -498,6 +520,7 @@ static void after_change(struct path *p, enum path_state old, instant now)
     if (p->liveness.state != PATH_DOWN || old == PATH_DOWN)
         return;
     abandon(p);
+    forget_known(p);
     start_control(p, now);
     set_speed(p);
     pmtu_restart(&p->pmtu, now); /* it may come back over another route */
@@ -588,6 +611,7 @@ void path_set_coupling(struct path *p, const struct cc_coupling *c)
 
 void path_on_migrated(struct path *p, instant now)
 {
+    forget_known(p);
     start_measuring(p, now);
     p->owd.sampled = false;
     sbd_init(&p->sbd);

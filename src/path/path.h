@@ -59,7 +59,11 @@ struct path_event {
 struct path;
 
 struct path_options {
-    span initial_rtt;       /* measured by the handshake, or 0: 333 ms (RFC 9002 6.2.2) */
+    span initial_rtt; /* measured by the handshake, or 0: 333 ms (RFC 9002 6.2.2) */
+    struct {          /* what others measured of it lately; 0: nothing is known */
+        span srtt, min_rtt;
+        uint64_t rate_bps; /* what one path more may have of it */
+    } known;
     uint64_t rate_cap_bps;  /* the owner's ceiling for sending, 0: none */
     size_t record_bytes;    /* bytes of a full record on the wire, IP and UDP included: the congestion unit */
     uint64_t first_counter; /* of the first record; nothing below is ever acknowledged */

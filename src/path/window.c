@@ -5,7 +5,8 @@
  * rounds at a quarter of the speed in which that may turn out to have been jitter. A loss of what was sent since the
  * latest cut is the next cut. When all that was lost since a cut has come after all, it is taken back (RFC 9438 4.9):
  * paths reorder, and loss detection (path.c) needs one such error to learn of it. What the path carries is measured all
- * the same, for schedulers and for a control that comes after this one.
+ * the same, for schedulers and for a control that comes after this one. Where others have measured the path, it begins
+ * with half of the window that they would have, paced, unless that is not tried within a minute.
  *
  * Limits: windows from 2 records to PATH_INFLIGHT_MAX; pacing from a record a second to 100 Gbit/s. Sources: RFC 9002
  * sections 7.2 to 7.8; RFC 9406. */
@@ -20,6 +21,7 @@
 #define INITIAL_BYTES 14720.0 /* RFC 9002 7.2 */
 #define PACING_PERCENT 125    /* RFC 9002 7.7 */
 #define PACING_MAX_BPS 1e11   /* path.c */
+#define KNOWN_PART 2          /* Careful Resume: half of a window that was measured before */
 #define SLOW_START_USED .5    /* what is sent in a round is what the round before allowed */
 
 /* RFC 9406 4.3 */
@@ -35,6 +37,13 @@ static double bounded(double records)
     return CLAMP(records, RECORDS_MIN, (double)PATH_INFLIGHT_MAX);
 }
 
+/* Half of what others found to fit into the path. */
+static double known_records(const struct cc_start *start)
+{
+    return bounded((double)start->known_bps / 8 * (double)start->initial_rtt / SEC / KNOWN_PART /
+                   (double)start->record_bytes);
+}
+
 void window_init(void *state, const struct cc_start *start, instant now)
 {
     struct window *w = state;
@@ -46,8 +55,12 @@ void window_init(void *state, const struct cc_start *start, instant now)
                           .ssthresh = INFINITY,
                           .hystart = { .last_min = INSTANT_NEVER, .min = INSTANT_NEVER } };
     rate_max_set(&w->max, start->rate_bps);
-    if (start->window_bytes == 0)
+    if (start->window_bytes == 0) {
+        w->first_records = w->records;
+        w->records = MAX(w->records, known_records(start));
+        w->known_until = w->records > w->first_records ? now + CC_KNOWN_LIFE : 0;
         return;
+    }
     w->records = bounded((double)start->window_bytes / record);
     w->recovery_at = now; /* what was sent under the control before is not answered for */
     if (start->sought)
@@ -116,7 +129,15 @@ static void cut(struct window *w, const struct cc_ack *a, double beta, instant n
     w->before.records = w->records;
     w->before.ssthresh = w->ssthresh;
     w->before.lost_bytes = a->lost_bytes;
-    w->records = w->ssthresh = bounded(w->records * beta);
+    if (w->known_until > 0) { /* what was known is wrong: what has arrived tells what the path holds */
+        double held = (double)w->unharmed[1] / (double)w->record_bytes;
+
+        w->records = bounded(MIN(w->records * beta, MAX(held / 2, w->first_records)));
+        w->ssthresh = MAX(w->records, bounded(held));
+        w->known_until = 0;
+    } else {
+        w->records = w->ssthresh = bounded(w->records * beta);
+    }
     w->recovery_at = now;
     w->hystart.done = true;
     w->unharmed[0] = w->unharmed[1];
@@ -153,6 +174,15 @@ static bool cut_was_wrong(struct window *w, const struct cc_ack *a)
     return true;
 }
 
+/* A whole window of what others knew has arrived, or it was never tried. */
+static void settle_known(struct window *w, instant now)
+{
+    if (now > w->known_until)
+        w->records = MIN(w->records, w->first_records);
+    if (now > w->known_until || (double)w->unharmed[1] > w->records * (double)w->record_bytes)
+        w->known_until = 0;
+}
+
 enum window_news window_on_ack(struct window *w, const struct cc_ack *a, double beta, instant now)
 {
     /* Before it, and one record more. */
@@ -164,6 +194,8 @@ enum window_news window_on_ack(struct window *w, const struct cc_ack *a, double 
     if (a->round_ended)
         rate_max_next_round(&w->max);
     w->unharmed[1] += a->acked_bytes;
+    if (w->known_until > 0)
+        settle_known(w, now);
     if (cut_was_wrong(w, a))
         return WINDOW_RESTORED;
     if (a->lost_pkts > 0) {
@@ -178,7 +210,8 @@ enum window_news window_on_ack(struct window *w, const struct cc_ack *a, double 
         return WINDOW_UNUSED;
     if (!starts)
         return WINDOW_GROWS;
-    slow_start(w, a);
+    if (w->known_until == 0) /* else what others knew is not proven yet */
+        slow_start(w, a);
     return WINDOW_STAYS;
 }
 

@@ -15,7 +15,9 @@ struct window {
     size_t record_bytes;
     span initial_rtt;
     double records, ssthresh;
-    instant recovery_at; /* what was sent until then is older than the latest cut; 0: none */
+    double first_records; /* of a window of which nothing is known */
+    instant known_until;  /* records are what others found until then, if they are not tried before; 0: no longer so */
+    instant recovery_at;  /* what was sent until then is older than the latest cut; 0: none */
     struct {
         double records, ssthresh; /* before the latest cut */
         uint64_t lost_bytes;      /* since, and not seen after all */

@@ -25,6 +25,8 @@ void world_init(struct world *w, uint64_t bps, span one_way, size_t queue_max, u
     prng_init(&w->prng, seed);
     for (int i = 0; i < 2; i++) {
         o.congestion = i == 0 ? w->congestion : CC_BBR;
+        o.known.srtt = o.known.min_rtt = i == 0 ? w->known.rtt : 0;
+        o.known.rate_bps = i == 0 ? w->known.bps : 0;
         w->path[i] = path_new(&o, w->now);
         assert_non_null(w->path[i]);
         w->seen[i] = calloc(1, SEEN_MAX / 8);

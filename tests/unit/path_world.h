@@ -51,6 +51,10 @@ struct world {
     uint8_t *seen[2];       /* replay window: bit per counter less first */
     uint64_t first_counter; /* to be set before world_init, as: */
     enum cc congestion;     /* of side 0 */
+    struct {
+        span rtt;
+        uint64_t bps;
+    } known; /* of side 0: what others measured */
     uint64_t eliciting_sent, acked, lost, acks_sent;
     unsigned states[PATH_STATE_COUNT];
     instant state_at[PATH_STATE_COUNT]; /* newest entry into each state, side 0 */
