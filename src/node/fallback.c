@@ -7,7 +7,8 @@
  * the handshake is raced over it too, and the UDP paths stay and are probed. Paths that work but lose too much, or are
  * too slow, carry no data as long as the TCP path is active. After three good windows in a row the TCP path goes, and
  * with it the connection. Each return that did not last doubles the number of good windows that the next one needs, up
- * to five minutes.
+ * to five minutes. That UDP did not pass where TCP did is told to the scoreboard, and where that is known TCP is opened
+ * at once: if it is no longer so, TCP goes after the three good windows.
  *
  * Limits: one TCP path a family and link, to the agent's first endpoint in it. UDP that is slowed down without loss is
  * found only after TCP was used for another reason: nothing else is there to compare it with. */
@@ -31,6 +32,7 @@ struct fallback {
     unsigned needed;              /* good ones to come back */
     instant left_at;              /* came back to UDP */
     uint64_t tcp_bps;             /* measured there then */
+    bool asked;                   /* whether it is known that UDP does not pass, since the link is up */
 };
 
 const char *node_fallback_name(enum node_fallback f)
@@ -163,6 +165,43 @@ static void go_over(struct peer *p, const struct node_uplink *u, struct fallback
     open_tcp(p, u, now);
 }
 
+/* What the scoreboard calls the way of the link's UDP path to the first endpoint of that family; false: there is none.
+ */
+static bool udp_key(const struct peer *p, const struct node_uplink *u, enum addr_family family,
+                    struct scoreboard_key *ret)
+{
+    *ret = (struct scoreboard_key){ .network = u->address_hash, .transport = TRANSPORT_UDP };
+    memcpy(ret->link, u->name, sizeof(ret->link));
+    for (size_t i = 0; i < p->spec.endpoints_count && ret->remote.family == ADDR_NONE; i++)
+        if (p->spec.endpoints[i].addr.family == family && (family == ADDR_V4 ? u->has_v4 : u->has_v6))
+            ret->remote = p->spec.endpoints[i].addr;
+    return ret->remote.family != ADDR_NONE;
+}
+
+static const enum addr_family families[] = { ADDR_V4, ADDR_V6 };
+
+static bool is_known_to_be_blocked(const struct peer *p, const struct node_uplink *u, instant now)
+{
+    struct scoreboard_key key;
+    struct scoreboard_row row;
+
+    for (size_t i = 0; i < ARRAY_LEN(families); i++)
+        if (udp_key(p, u, families[i], &key) && scoreboard_get(p->node->o.scoreboard, &key, now, &row) &&
+            row.trouble == TROUBLE_BLOCKED)
+            return true;
+    return false;
+}
+
+static void tell_blocked(const struct peer *p, const struct node_uplink *u, instant now)
+{
+    const struct scoreboard_report blocked = { .trouble = TROUBLE_BLOCKED };
+    struct scoreboard_key key;
+
+    for (size_t i = 0; i < ARRAY_LEN(families); i++)
+        if (udp_key(p, u, families[i], &key))
+            scoreboard_tell(p->node->o.scoreboard, &key, &blocked, now);
+}
+
 /* The end of a window: was it good? */
 static void judge(struct peer *p, const struct node_uplink *u, struct fallback *f, const struct survey *s, instant now)
 {
@@ -182,6 +221,8 @@ static void judge(struct peer *p, const struct node_uplink *u, struct fallback *
     f->ticks = f->active_ticks = 0;
     f->tx_pkts = s->tx_pkts;
     f->lost_pkts = s->lost_pkts;
+    if (why == FALLBACK_BLOCKED && s->tcp_active)
+        tell_blocked(p, u, now);
     if (f->why == FALLBACK_NONE && f->bad >= BAD_WINDOWS)
         go_over(p, u, f, why, now);
     else if (f->why != FALLBACK_NONE && f->good >= f->needed)
@@ -210,8 +251,13 @@ static void tick_link(struct peer *p, const struct node_uplink *u, struct fallba
     if (!u->up || f->window_at == 0) {
         f->window_at = now;
         f->ticks = f->active_ticks = f->bad = f->good = 0;
-        return;
+        f->asked = false;
+        if (!u->up)
+            return;
     }
+    if (!f->asked && f->why == FALLBACK_NONE && is_known_to_be_blocked(p, u, now))
+        go_over(p, u, f, FALLBACK_BLOCKED, now);
+    f->asked = true;
     f->ticks++;
     f->active_ticks += s.udp_active;
     if (now - f->window_at >= WINDOW)

@@ -110,8 +110,9 @@ struct node {
     struct session_packet pending; /* one that merge had no room for; data NULL: none */
     struct packet_info pending_info;
 
-    struct splits *splits; /* or NULL: there never was one */
-    bool closing;          /* none begins any more */
+    struct scoreboard *scoreboard; /* our own, or NULL: it is the owner's */
+    struct splits *splits;         /* or NULL: there never was one */
+    bool closing;                  /* none begins any more */
 
     /* handover.c */
     struct handover {

@@ -14,6 +14,8 @@
 #include "node/internal.h"
 
 #define TICK (100 * MSEC)
+#define KNOWN_BY_AGENT 4096 /* ways that are remembered; chosen: one a node, .6 KB each */
+#define KNOWN_BY_NODE 64    /* chosen: eight uplinks to eight addresses */
 
 const char *node_drop_name(enum node_drop d)
 {
@@ -52,7 +54,9 @@ struct node *node_new(const struct node_options *o, instant now)
     n->merge = malloc(sizeof(*n->merge));
     n->steer = malloc(sizeof(*n->steer));
     n->scratch = malloc(BLOCK_CAPACITY);
-    if (!n->peers || !n->wide || !n->merge || !n->steer || !n->scratch ||
+    if (!o->scoreboard)
+        n->o.scoreboard = n->scoreboard = scoreboard_new(o->agent ? KNOWN_BY_AGENT : KNOWN_BY_NODE);
+    if (!n->peers || !n->wide || !n->merge || !n->steer || !n->scratch || !n->o.scoreboard ||
         pbuf_pool_init(&n->pool, o->pool_pkts ? o->pool_pkts : 8192) < 0 || defence_init(n, now) < 0) {
         defence_deinit(n);
         pbuf_pool_deinit(&n->pool);
@@ -61,6 +65,7 @@ struct node *node_new(const struct node_options *o, instant now)
         free(n->merge);
         free(n->steer);
         free(n->scratch);
+        scoreboard_free(n->scoreboard);
         free(n);
         return NULL;
     }
@@ -84,6 +89,7 @@ void node_free(struct node *n)
         ident_wipe(n->peers[i], sizeof(*n->peers[i]));
         free(n->peers[i]);
     }
+    scoreboard_free(n->scoreboard);
     pbuf_unref(n->handed);
     for (; n->handovers_count > 0; n->handovers_count--) {
         pbuf_unref(n->handovers[n->handovers_head].owner);
@@ -280,6 +286,7 @@ int peer_session_make(struct peer *p, instant now)
         .delivery = n->o.delivery,
         .preferences = n->o.preferences,
         .fairness = n->o.fairness,
+        .scoreboard = n->o.scoreboard,
     };
 
     if (p->session)
@@ -477,4 +484,16 @@ void node_peer_close(struct node *n, unsigned peer)
 size_t node_pool_used(const struct node *n)
 {
     return n->pool.used;
+}
+
+struct scoreboard *node_scoreboard(struct node *n)
+{
+    return n->o.scoreboard;
+}
+
+void node_tell_known(struct node *n, instant now)
+{
+    for (size_t i = 0; i < n->peers_count; i++)
+        if (n->peers[i]->session)
+            session_tell_known(n->peers[i]->session, now);
 }

@@ -50,6 +50,8 @@ struct node_options {
     bool answers_hello;                      /* tells its key to who knows only its address (wire/hello.h), */
     uint16_t carrier_port;                   /* and that port for sessions over TCP, 0: none */
     uint8_t jar_secret[32];                  /* agent: the same random bytes for each share; zero: drawn */
+    struct scoreboard *scoreboard; /* the owner's, which outlives the node, and no other thread's: what is known of
+                                    * paths; NULL: one of its own */
 };
 
 struct node_peer_spec {
@@ -281,3 +283,8 @@ struct node_split_info {
 void node_split_info(const struct node *n, struct node_split_info *ret);
 void node_drops(const struct node *n, uint64_t ret[NODE_DROP_COUNT]);
 size_t node_pool_used(const struct node *n);
+
+/* What is known of paths. */
+struct scoreboard *node_scoreboard(struct node *n);
+/* Every session says what it knows now, as its last word: before node_free, for those who come after. */
+void node_tell_known(struct node *n, instant now);

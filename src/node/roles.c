@@ -298,6 +298,7 @@ bool roles_open_path(struct peer *p, const struct node_uplink *u, const struct e
         .tier = u->tier,
         .weight = u->weight,
         .rate_cap_bps = u->rate_cap_bps,
+        .network = u->address_hash,
     };
     int slot;
 
@@ -395,6 +396,7 @@ static void uplink_paths(struct peer *p, const struct node_uplink *u, bool moved
         }
         session_path_set(p->session, i, u->tier, u->weight, u->leaving, now);
         session_path_link(p->session, i, u->up, now);
+        session_path_network(p->session, i, u->address_hash, now);
         if (moved && u->up)
             session_path_error(p->session, i, now); /* its source is another: ask at once whether it works */
     }

@@ -242,8 +242,11 @@ void scoreboard_tell(struct scoreboard *b, const struct scoreboard_key *k, const
     if (r->ended)
         for (unsigned i = 0; i < USERS_MAX; i++)
             x->users[i].at = x->users[i].who == r->who ? 0 : x->users[i].at;
-    x->known.trouble = r->trouble;
-    x->trouble_at = r->trouble != TROUBLE_NONE ? now : 0;
+    /* That it is silent is no news where it is known to be blocked. */
+    if (r->trouble != TROUBLE_SILENT || x->known.trouble != TROUBLE_BLOCKED) {
+        x->known.trouble = r->trouble;
+        x->trouble_at = r->trouble != TROUBLE_NONE ? now : 0;
+    }
     x->known.told = true;
     x->at = now;
     list_remove(&x->all);

@@ -6,6 +6,7 @@
  *   rx.c         sealed records in
  *   tx.c         datagrams out
  *   sched.c      which path a flow may use now
+ *   known.c      what is known of paths, asked for and told
  *   park.c       which paths a striped flow is better without
  *   fairness.c   what paths take together
  *   size.c       what is larger than paths carry
@@ -84,8 +85,9 @@ struct spath {
     unsigned skip_in; /* records until counters are left out; 0: not drawn yet */
     /* as the scheduler sees it; refreshed at most each millisecond */
     unsigned rank;
-    struct park {        /* park.c */
-        uint8_t verdict; /* enum session_park */
+    struct park {         /* park.c */
+        uint8_t verdict;  /* enum session_park */
+        uint8_t expected; /* the same, of those who used it before */
         instant differs_since, parked_at;
         span patience; /* until a path that was parked for its losses is tried again */
         double loss;   /* share of the last window that told */
@@ -120,6 +122,10 @@ struct spath {
     struct pbuf *stash; /* numbered, popped, and did not fit the datagram before */
     struct dup *dup;    /* DUP_MAX; NULL: there never was one */
     unsigned dup_head, dup_count;
+    struct {
+        instant at;
+        uint64_t tx_bytes, rx_bytes;
+    } told; /* known.c: the last time */
 };
 
 /* A packet of which some pieces are there. */
@@ -282,6 +288,11 @@ int session_pump_messages(struct session *s, instant now);
 /* park.c */
 /* Each tick; m: of each slot that has a path. */
 void park_refresh(struct session *s, const struct path_metrics m[SESSION_SLOTS], instant now);
+
+/* known.c */
+void known_ask(struct session *s, unsigned slot, struct path_options *o, instant now);
+void known_tell(struct session *s, unsigned slot, const struct path_metrics *m, instant now); /* now and then */
+void known_tell_last(struct session *s, unsigned slot, instant now);                          /* before the path goes */
 
 /* fairness.c */
 enum cc fairness_control(const struct session *s, unsigned slot); /* that this path is to have */

@@ -9,9 +9,10 @@
  *   lossy   it adds little to the rate of the others, and the flow would wait for what it lost (session_resend_lost)
  *           for much of the time, or for its delay, several round trips of the fastest path
  *
- * A path is parked once that has been so for PARK_AFTER, and taken back once it has been clearly otherwise for
- * RETURN_AFTER, or at once when it is the best that is left. One that was parked for its losses carries nothing that
- * could be lost, so it is tried again after a while, longer each time. Each end decides for what it sends.
+ * A path is parked once that has been so for PARK_AFTER (at once if those who used it before had to park it, too), and
+ * taken back once it has been clearly otherwise for RETURN_AFTER, or at once when it is the best that is left. One that
+ * was parked for its losses carries nothing that could be lost, so it is tried again after a while, longer each time.
+ * Each end decides for what it sends.
  *
  * Limits: a path that hurts for another reason (two links of much jitter each) is not found. Rules that name paths in
  * another mode than stripe are obeyed. Source: the never-slower-than-the-best-link rule of every complaint about
@@ -100,8 +101,10 @@ static void settle(struct park *k, enum session_park verdict, instant now)
         k->differs_since = now;
         return;
     }
-    if (now - k->differs_since < (verdict != PARK_NOT ? PARK_AFTER : RETURN_AFTER))
+    if (now - k->differs_since < (verdict != PARK_NOT ? PARK_AFTER : RETURN_AFTER) &&
+        (verdict == PARK_NOT || verdict != k->expected))
         return;
+    k->expected = PARK_NOT;
     if (verdict == PARK_LOSSY)
         k->patience = k->patience == 0 || now - k->parked_at > 2 * PATIENCE_MAX ? PATIENCE_MIN
                                                                                 : MIN(2 * k->patience, PATIENCE_MAX);

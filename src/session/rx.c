@@ -145,6 +145,7 @@ static int accept_path(struct session *s, uint32_t id, const uint8_t *plain, siz
         return -1; /* an older path that the peer has replaced meanwhile */
     if (p->used) {
         session_reinject_path(s, o.slot, now);
+        known_tell_last(s, o.slot, now);
         session_path_clear(s, o.slot);
     }
     p->used = true;
@@ -236,6 +237,7 @@ static int on_message(struct session *s, const uint8_t *msg, size_t len, instant
         }
         if (slot >= 0) {
             session_reinject_path(s, (unsigned)slot, now);
+            known_tell_last(s, (unsigned)slot, now);
             session_path_clear(s, (unsigned)slot);
             session_event(s, SESSION_PATH_OPENED, (unsigned)slot, false, 0);
         }

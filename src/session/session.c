@@ -281,6 +281,7 @@ static void path_unstart(struct session *s, unsigned slot)
     }
     path_free(p->path);
     p->path = NULL;
+    memset(&p->told, 0, sizeof(p->told));
     p->group = 0;
     p->id = 0;
     for (; p->dup_count > 0; p->dup_count--) {
@@ -313,9 +314,11 @@ int session_path_start(struct session *s, unsigned slot, uint32_t id, instant no
         .summaries = s->delivery, /* a tunnel couples nothing, and its data path is measured by the instruction */
     };
 
+    known_ask(s, slot, &o, now);
     p->path = path_new(&o, now);
     if (!p->path)
         return -ENOMEM;
+    p->told.at = now;
     p->id = id;
     p->rx_highest = 0;
     replay_record_init(&p->replay);
@@ -395,6 +398,7 @@ void session_path_remove(struct session *s, unsigned slot, instant now)
     if (slot >= SESSION_SLOTS || !s->paths[slot].used)
         return;
     session_reinject_path(s, slot, now);
+    known_tell_last(s, slot, now);
     send_path_message(s, slot, MESSAGE_PATH_GONE, now);
     session_path_clear(s, slot);
     epochs_sync_rx(s);
@@ -535,6 +539,7 @@ void session_probe(struct session *s, instant now)
 
 void session_restart(struct session *s, uint64_t id, instant now)
 {
+    session_tell_known(s, now);
     s->id = id;
     epoch_free(s, s->cur);
     epoch_free(s, s->prev);
@@ -723,6 +728,7 @@ static void slow_work(struct session *s, instant now)
             path_hurry(p->path, now);
         session_path_events(s, i, now);
         path_get_metrics(p->path, now, &m[i]);
+        known_tell(s, i, &m[i], now);
         p->want_summary |= path_take_summary(p->path, now, &p->summary);
         if (m[i].state == PATH_DOWN && now - m[i].state_since > STALE_AFTER)
             drop_inflight(s, p);

@@ -12,6 +12,7 @@
 #include "base/instant.h"
 #include "base/rng.h"
 #include "path/path.h"
+#include "path/scoreboard.h"
 #include "session/adu.h"
 #include "session/delivery.h"
 #include "session/fairness.h"
@@ -84,6 +85,7 @@ struct session_path_spec {
     uint8_t tier; /* enum link_tier */
     uint16_t weight;
     uint64_t rate_cap_bps;
+    uint32_t network; /* scoreboard_key.network */
 };
 
 enum session_event_type {
@@ -180,6 +182,7 @@ struct session_options {
     const struct delivery_options *delivery; /* NULL: it carries packets alone */
     struct session_preferences preferences;  /* of what it delivers */
     struct fairness_options fairness;        /* of what we send */
+    struct scoreboard *scoreboard; /* the owner's: asked and told of paths; NULL: nothing is known, and nobody hears */
 };
 
 struct session;
@@ -187,6 +190,8 @@ struct session;
 /* NULL when out of memory. */
 struct session *session_new(const struct session_options *o, instant now);
 void session_free(struct session *s);
+/* Says what is known of its paths to the scoreboard now, as the last word: before session_free, or whenever. */
+void session_tell_known(struct session *s, instant now);
 
 void *session_owner(const struct session *s);
 /* To write to and to read from; ask session_output afterwards. NULL unless it was asked for. It breaks with -ECONNRESET
@@ -267,6 +272,8 @@ void session_path_set(struct session *s, unsigned slot, uint8_t tier, uint16_t w
 /* Trigger 1: the link under this path came or went. */
 void session_path_link(struct session *s, unsigned slot, bool up, instant now);
 void session_path_error(struct session *s, unsigned slot, instant now);
+/* Its uplink is in another network now: what is measured from here on is of another way. */
+void session_path_network(struct session *s, unsigned slot, uint32_t network, instant now);
 /* ICMP says that outer packets of this size fit, or the kernel (0) that the last one did not. */
 void session_path_size_hint(struct session *s, unsigned slot, size_t outer_bytes, instant now);
 

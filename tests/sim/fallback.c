@@ -96,6 +96,40 @@ static void test_blocked_at_start(void **state)
     bench_done(&b);
 }
 
+/* A node that has been there knows that UDP does not pass, and is up over TCP in a few round trips; if it passes by
+ * now, TCP is left after three seconds. A network of another address is asked anew. */
+static void test_blocked_is_remembered(void **state)
+{
+    struct bench b = make(3, 1);
+    struct scoreboard *known = scoreboard_new(8);
+
+    assert_non_null(known);
+    b.node->options.scoreboard = known;
+    world_restart(b.node);
+    set_loss(&b, 0, 100);
+    assert_true(bench_up(&b, 6 * SEC) >= 3 * SEC);
+    world_run_for(b.w, 3 * SEC);
+    world_restart(b.node);
+    assert_true(bench_up(&b, 500 * MSEC) > 0);
+    assert_int_equal(node_fallback(b.node->node, 0, 1), FALLBACK_BLOCKED);
+
+    set_loss(&b, 0, 0);
+    world_restart(b.node);
+    bench_up(&b, 500 * MSEC);
+    assert_true(world_run_until(b.w, no_tcp, &b, 5 * SEC));
+    world_restart(b.node);
+    bench_up(&b, 500 * MSEC);
+    assert_int_equal(node_fallback(b.node->node, 0, 1), FALLBACK_NONE);
+
+    set_loss(&b, 0, 100);
+    world_run_for(b.w, 10 * SEC); /* and is known again */
+    world_uplink_move(world_uplink(b.node, 0));
+    world_restart(b.node);
+    assert_true(bench_up(&b, 6 * SEC) >= 3 * SEC);
+    bench_done(&b);
+    scoreboard_free(known);
+}
+
 /* One of two, in the middle of a transfer: the other stays as it is. */
 static void test_one_of_two(void **state)
 {
@@ -191,7 +225,8 @@ static void test_no_port(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_blocked_at_start), cmocka_unit_test(test_one_of_two), cmocka_unit_test(test_lossy),
+        cmocka_unit_test(test_blocked_at_start), cmocka_unit_test(test_blocked_is_remembered),
+        cmocka_unit_test(test_one_of_two),       cmocka_unit_test(test_lossy),
         cmocka_unit_test(test_only_and_no),      cmocka_unit_test(test_no_port),
     };
 

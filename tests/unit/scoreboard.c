@@ -170,6 +170,9 @@ static void test_trouble(void **state)
     assert_int_equal(row.trouble, TROUBLE_BLOCKED);
     assert_int_equal(row.trouble_age, 1 * SEC);
     assert_int_equal(row.srtt, 0);
+    tell(b, &k, (struct scoreboard_report){ .trouble = TROUBLE_SILENT }, START + 1 * SEC);
+    assert_true(scoreboard_get(b, &k, START + 1 * SEC, &row));
+    assert_int_equal(row.trouble, TROUBLE_BLOCKED); /* which is that, and more */
     tell(b, &k, report(40 * MSEC, 0, 1), START + 2 * SEC);
     assert_true(scoreboard_get(b, &k, START + 2 * SEC, &row));
     assert_int_equal(row.trouble, TROUBLE_NONE);
