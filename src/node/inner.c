@@ -269,7 +269,7 @@ static void to_peer(struct peer *p, const uint8_t *pkt, size_t len, const struct
         refuse(n, pkt, info, now);
         return;
     }
-    if (action->mode == STEER_SPLIT && split_begin(p, action, pkt, info, offload, target, now))
+    if (steer_mode_splits((enum steer_mode)action->mode) && split_begin(p, action, pkt, info, offload, target, now))
         return;
     if (segment_init(&seg, pkt, len, offload) < 0) {
         n->drops[NODE_DROP_INNER_BAD]++;
@@ -509,7 +509,7 @@ void node_explain(struct node *n, const struct packet_info *info, struct node_wh
     ret->rule = steer_lookup(t, info, 0, n->o.agent);
     ret->action = *steer_action_of(t, ret->rule);
     ret->klass = steer_classify(&ret->action, info);
-    ret->lane = (uint8_t)split_lane(p, &ret->action, info, now);
+    ret->lane = (uint8_t)split_lane(p, &ret->action, info, (uint16_t)(ret->rule + 1), now, &ret->lane_why);
     if (p->session)
         ret->slots = session_explain(p->session, (uint16_t)(ret->rule + 1), &ret->first);
 }

@@ -4,6 +4,7 @@
  *   defence.c   datagrams in: dispatch, handshake budget, cookies, reset tokens
  *   inner.c     packets of the inside: steering in, routing and merging out
  *   split.c     TCP connections that are ended here and carried as bytes
+ *   lane.c      mode auto: which of these are
  *   handover.c  what belongs to another share of the agent
  *   fallback.c  when a link's paths go over TCP, and when they come back
  *   roles.c     what makes a node a node and an agent an agent: uplinks and paths, configuration, flow tables */
@@ -180,8 +181,9 @@ bool split_on_packet(struct peer *p, const uint8_t *pkt, const struct packet_inf
 /* True: a connection begins with this packet, which is split (split_lane), and it was taken. */
 bool split_begin(struct peer *p, const struct steer_action *action, const uint8_t *pkt, const struct packet_info *info,
                  const struct offload *offload, int target, instant now);
+/* ret: by what it was chosen, of mode auto; else all zero. */
 enum node_lane split_lane(const struct peer *p, const struct steer_action *a, const struct packet_info *info,
-                          instant now);
+                          uint16_t target, instant now, struct node_lane_why *ret);
 void splits_retarget(struct peer *p);                             /* the table is another */
 void splits_pump(struct peer *p, instant now);                    /* what came by channels */
 bool splits_pop(struct node *n, struct merged *ret, instant now); /* packets for the inside */
@@ -190,6 +192,10 @@ void splits_on_expiry(struct node *n, instant now);
 void splits_forget(struct peer *p);
 void splits_close(struct node *n); /* all are broken off; splits_pop has the resets */
 void splits_free(struct node *n);
+
+/* lane.c */
+/* NODE_LANE_SPLIT, _ONE_PATH or _ALIKE, and by what. The peer has a session. */
+enum node_lane lane_choose(const struct peer *p, uint16_t target, instant now, struct node_lane_why *ret);
 
 /* roles.c */
 void roles_on_up(struct peer *p, bool fresh, instant now);

@@ -253,7 +253,18 @@ enum node_lane {
     NODE_LANE_NO_CHANNELS, /* ... the other end does not know channels, or there is no session */
     NODE_LANE_NO_ROOM,     /* ... the other end said so lately, or there are too many here */
     NODE_LANE_AGENT,       /* ... connections that servers behind the agent begin are not split */
+    NODE_LANE_ONE_PATH,    /* mode auto: as packets, since no second path is of use */
+    NODE_LANE_ALIKE,       /* mode auto: as packets, since the paths are alike */
     NODE_LANE_COUNT
+};
+
+/* By what mode auto chooses, of the paths by which a connection might go. */
+struct node_lane_why {
+    unsigned paths;
+    span rtt, spread;            /* the least round trip, and by how much the longest is longer */
+    span jitter;                 /* of either direction, the largest */
+    double loss;                 /* share of what is sent, the largest */
+    uint64_t slow_bps, fast_bps; /* the smallest rate and the largest; 0: one is not known yet */
 };
 
 /* Which rule and paths a packet with these fields takes. */
@@ -265,6 +276,7 @@ struct node_why {
     uint8_t slots;
     int first;    /* slot of the first choice, or -1 */
     uint8_t lane; /* enum node_lane */
+    struct node_lane_why lane_why;
 };
 void node_explain(struct node *n, const struct packet_info *info, struct node_why *ret, instant now);
 

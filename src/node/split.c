@@ -11,8 +11,10 @@
  *   application <- packets -> tcp_end <- bytes -> channel ======= channel <- bytes -> tcp_end <- packets -> server
  *                             `------- the node ------'            `------- the agent ------'
  *
- * A flow is never moved in mid-life: one that began as packets (its SYN met another rule, no session, or no room) stays
- * packets, and a split one that loses its session is broken off with RST on both sides.
+ * A flow is never moved in mid-life: one that began as packets (its SYN met another rule, no session, or no room; or
+ * mode auto chose them, lane.c) stays packets, and a split one that loses its session is broken off with RST on both
+ * sides. Before there was an answer it has no life: if the agent has no room, or, in mode auto, does not open it or is
+ * lost, its SYN goes on as a packet, and what becomes of that is what packets meet.
  *
  * An end's packets for the inside come out with node_pop_inner; those for another node's inside (agent) are packets for
  * that node. Ends are looked at when something happened to them (`ready`) or when one of them is due (`due`): timers of
@@ -42,6 +44,12 @@ struct split {
     struct channel *channel; /* NULL: over; the end says its last words */
     uint8_t dscp;            /* of the packet that began it: a mark may stand in it */
     bool active;             /* we opened the connection: the other side of the channel has the application */
+    bool automatic;          /* its rule would have it as packets, too */
+    struct {
+        uint8_t *pkt; /* its own; NULL: there is none, or there was an answer */
+        size_t len;
+        struct offload offload;
+    } syn; /* that began it: as long as it may go as a packet */
 };
 
 struct splits {
@@ -143,11 +151,18 @@ static void drop_channel(struct split *x)
     peer_touch(x->peer);
 }
 
+static void forget_syn(struct split *x)
+{
+    free(x->syn.pkt);
+    x->syn.pkt = NULL;
+}
+
 static void destroy(struct split *x)
 {
     struct splits *t = x->peer->node->splits;
 
     drop_channel(x);
+    forget_syn(x);
     list_remove(&x->all);
     list_remove(&x->ready);
     map64_remove(&t->by_flow, x->key);
@@ -253,6 +268,25 @@ static enum channel_refusal refusal_of(int error)
     }
 }
 
+/* It is not split after all: before there was an answer its SYN goes on as the packet that it is. Others are not split
+ * before that instant. */
+static void go_as_packet(struct split *x, instant not_before, instant now)
+{
+    struct peer *p = x->peer;
+    struct node *n = p->node;
+    uint8_t *pkt = x->syn.pkt;
+    size_t len = x->syn.len;
+    struct offload offload = x->syn.offload;
+
+    x->syn.pkt = NULL;
+    destroy(x);
+    p->split_not_before = INSTANT_NEVER;
+    if (pkt)
+        inner_on_packet(n, pkt, len, &offload, false, now);
+    p->split_not_before = not_before;
+    free(pkt);
+}
+
 /* The peer did not open what our application asks for. */
 static void on_refused(struct split *x, enum channel_refusal why, instant now)
 {
@@ -266,9 +300,9 @@ static void on_refused(struct split *x, enum channel_refusal why, instant now)
     };
 
     x->peer->node->splits->info.refused++;
-    if (why == CHANNEL_REFUSED_BUSY) { /* its SYN comes again in a second, and goes as a packet */
-        x->peer->split_not_before = now + BUSY_SPAN;
-        destroy(x);
+    if (why == CHANNEL_REFUSED_BUSY ||
+        (x->automatic && (why == CHANNEL_REFUSED_PROHIBITED || why == CHANNEL_ACCEPTED))) {
+        go_as_packet(x, why == CHANNEL_REFUSED_BUSY ? now + BUSY_SPAN : x->peer->split_not_before, now);
         return;
     }
     drop_channel(x);
@@ -311,6 +345,7 @@ static void settle(struct split *x, instant now)
         tcp_end_abort(x->end);
         drop_channel(x);
     } else if (held) {
+        forget_syn(x);
         tcp_end_accept(x->end, now);
     } else if (tcp_end_error(x->end) ||
                (channel_flushed(x->channel) && channel_at_end(x->channel) && tcp_end_at_end(x->end))) {
@@ -333,11 +368,12 @@ static void serve(struct split *x, instant now)
 /* --- opening --- */
 
 enum node_lane split_lane(const struct peer *p, const struct steer_action *a, const struct packet_info *info,
-                          instant now)
+                          uint16_t target, instant now, struct node_lane_why *ret)
 {
     const struct splits *t = p->node->splits;
 
-    if (a->mode != STEER_SPLIT)
+    *ret = (struct node_lane_why){ 0 };
+    if (!steer_mode_splits((enum steer_mode)a->mode))
         return NODE_LANE_PACKETS;
     if (p->node->o.agent)
         return NODE_LANE_AGENT;
@@ -348,7 +384,7 @@ enum node_lane split_lane(const struct peer *p, const struct steer_action *a, co
     if (now < p->split_not_before || (t && t->info.count >= SPLITS_MAX) ||
         session_channels_count(p->session) >= CHANNELS_MAX)
         return NODE_LANE_NO_ROOM;
-    return NODE_LANE_SPLIT;
+    return a->mode == STEER_MODE_AUTO ? lane_choose(p, target, now, ret) : NODE_LANE_SPLIT;
 }
 
 bool split_begin(struct peer *p, const struct steer_action *action, const uint8_t *pkt, const struct packet_info *info,
@@ -357,12 +393,14 @@ bool split_begin(struct peer *p, const struct steer_action *action, const uint8_
     const struct endpoint from = { info->src, info->sport }, to = { info->dst, info->dport };
     struct node *n = p->node;
     struct tcp_end_options o;
+    struct node_lane_why why;
     struct tcp_end *end;
     struct channel *c;
     struct split *x;
 
-    if (split_lane(p, action, info, now) != NODE_LANE_SPLIT || info->sport == 0 || info->dport == 0 ||
-        (info->tcp_flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) != TCP_SYN || !make(n) ||
+    if (info->proto != PROTO_TCP || (info->tcp_flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) != TCP_SYN ||
+        info->sport == 0 || info->dport == 0 ||
+        split_lane(p, action, info, (uint16_t)target, now, &why) != NODE_LANE_SPLIT || !make(n) ||
         !tcp_checksum_right(pkt, info, offload))
         return false;
     o = options(n, false);
@@ -381,6 +419,13 @@ bool split_begin(struct peer *p, const struct steer_action *action, const uint8_
         return false;
     }
     x->dscp = info->dscp;
+    x->automatic = action->mode == STEER_MODE_AUTO;
+    x->syn.pkt = malloc(info->total_len); /* without memory it comes again in a second */
+    if (x->syn.pkt) {
+        memcpy(x->syn.pkt, pkt, info->total_len);
+        x->syn.len = info->total_len;
+        x->syn.offload = offload ? *offload : (struct offload){ 0 };
+    }
     peer_touch(p);
     return true;
 }

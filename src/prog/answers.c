@@ -228,6 +228,31 @@ static json_t *failure(const char *text)
     return json_pack("{s:b, s:s}", "ok", false, "error", text);
 }
 
+static double mbit(uint64_t bps)
+{
+    return (double)bps / 1e6;
+}
+
+/* By what mode auto chose the lane, as words; nothing of other modes. */
+static void lane_words(const struct node_why *w, char *buf, size_t size)
+{
+    const struct node_lane_why *l = &w->lane_why;
+    char rates[80];
+
+    *buf = '\0';
+    if (w->action.mode != STEER_MODE_AUTO || l->paths == 0)
+        return;
+    if (l->slow_bps > 0)
+        snprintf(rates, sizeof(rates), "%.1f to %.1f Mbit/s", mbit(l->slow_bps), mbit(l->fast_bps));
+    else
+        snprintf(rates, sizeof(rates), "not all rates known");
+    snprintf(buf, size, "%s (paths %u, round trips %.1f to %.1f ms, jitter %.1f ms, loss %.2f %%, %s); ",
+             w->lane == NODE_LANE_ONE_PATH ? "packets, since no second path is of use"
+             : w->lane == NODE_LANE_ALIKE  ? "packets, since the paths are alike"
+                                           : "since they would reorder its packets",
+             l->paths, ms(l->rtt), ms(l->rtt + l->spread), ms(l->jitter), l->loss * 100, rates);
+}
+
 static json_t *why_json(struct daemon *d, const json_t *q, instant now)
 {
     const char *dst = json_string_value(json_object_get(q, "dst")),
@@ -237,7 +262,7 @@ static json_t *why_json(struct daemon *d, const json_t *q, instant now)
     struct session_path_info path;
     struct session *s;
     struct node *n = daemon_node(d);
-    char rule[STEER_TEXT_MAX], reason[240];
+    char rule[STEER_TEXT_MAX], chosen[240], reason[512];
     static const char *const lanes[NODE_LANE_COUNT] = {
         [NODE_LANE_PACKETS] = "",
         [NODE_LANE_SPLIT] = "split: ended here and opened again at the agent; reset if either starts anew; ",
@@ -245,6 +270,8 @@ static json_t *why_json(struct daemon *d, const json_t *q, instant now)
         [NODE_LANE_NO_CHANNELS] = "packets, since the agent takes no connections now; ",
         [NODE_LANE_NO_ROOM] = "packets, since there is no room for another connection; ",
         [NODE_LANE_AGENT] = "packets, since it begins at the agent; ",
+        [NODE_LANE_ONE_PATH] = "",
+        [NODE_LANE_ALIKE] = "",
     };
     json_t *paths = json_array(), *o;
 
@@ -271,7 +298,8 @@ static json_t *why_json(struct daemon *d, const json_t *q, instant now)
                                                path_state_name(path.metrics.state), "first", (int)i == w.first,
                                                "srtt_ms", ms(path.metrics.srtt)));
     }
-    snprintf(reason, sizeof(reason), "%s%s%s", lanes[w.lane], steer_class_name(w.klass),
+    lane_words(&w, chosen, sizeof(chosen));
+    snprintf(reason, sizeof(reason), "%s%s%s%s", lanes[w.lane], chosen, steer_class_name(w.klass),
              w.peer < 0                 ? ", no peer has that destination"
              : !s                       ? ", no session yet"
              : w.slots == 0             ? ", no path is usable: packets wait"

@@ -288,14 +288,14 @@ static bool agent_gives(struct daemon *d, uint8_t family)
 
 static bool splits_tcp(const struct steer_rule *r)
 {
-    return r->action.mode == STEER_SPLIT && (r->proto == 0 || r->proto == PROTO_TCP);
+    return steer_mode_splits((enum steer_mode)r->action.mode) && (r->proto == 0 || r->proto == PROTO_TCP);
 }
 
 /* Connections that are split never go without us: not when we were killed, either. What goes by packets to the same
  * prefixes does not then, since a route knows no protocols. */
 static size_t guard_split(const struct steer_table *t, struct route_tunnel *out, size_t n, size_t max)
 {
-    bool all = t->fallback.mode == STEER_SPLIT;
+    bool all = steer_mode_splits((enum steer_mode)t->fallback.mode);
     size_t routes = n;
 
     for (size_t i = 0; i < t->count; i++)

@@ -283,6 +283,11 @@ bool sched_may(const struct session *s, const struct session_target *t, const st
     }
 }
 
+uint8_t session_usable(const struct session *s, uint16_t target)
+{
+    return sched_usable(s, &s->targets[target < SESSION_TARGETS ? target : 0]);
+}
+
 uint8_t session_explain(const struct session *s, uint16_t target, int *first)
 {
     const struct session_target *t = &s->targets[target < SESSION_TARGETS ? target : 0];

@@ -307,6 +307,8 @@ struct session_path_info {
 void session_path_info(const struct session *s, unsigned slot, instant now, struct session_path_info *ret);
 /* The share of the last 50 intervals of .35 s with data on both in which both were in one group. */
 double session_path_overlap(const struct session *s, unsigned slot_a, unsigned slot_b);
+/* Slots by which a packet of this target might leave now, parked ones too, a bit each. */
+uint8_t session_usable(const struct session *s, uint16_t target);
 /* Slots by which a packet of this target would leave now, a bit each, and the first choice (or -1). */
 uint8_t session_explain(const struct session *s, uint16_t target, int *first);
 

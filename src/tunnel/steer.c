@@ -34,6 +34,7 @@ static const char *const mode_names[STEER_MODE_COUNT] = {
     [STEER_BYPASS] = "bypass",
     [STEER_BLOCK] = "block",
     [STEER_SPLIT] = "split",
+    [STEER_MODE_AUTO] = "auto",
 };
 
 static const char *const class_names[STEER_CLASS_COUNT] = {

@@ -38,8 +38,10 @@ enum steer_mode {
     STEER_STRIPE,       /* one flow over all links at once */
     STEER_BYPASS,       /* never through the tunnel */
     STEER_BLOCK,
-    STEER_SPLIT, /* TCP: ended here, its bytes over all links at once, and one plain connection at the agent; else
-                    stripe */
+    STEER_SPLIT,     /* TCP: ended here, its bytes over all links at once, and one plain connection at the agent; else
+                        stripe */
+    STEER_MODE_AUTO, /* as split where that is ahead of stripe by what is measured when a connection begins; else stripe
+                      */
     STEER_MODE_COUNT
 };
 
@@ -100,6 +102,11 @@ const struct steer_action *steer_action_of(const struct steer_table *t, int rule
 enum steer_class steer_classify(const struct steer_action *action, const struct packet_info *info);
 
 const char *steer_mode_name(enum steer_mode mode);
+/* TCP connections of the mode may be ended at the node. */
+static inline bool steer_mode_splits(enum steer_mode mode)
+{
+    return mode == STEER_SPLIT || mode == STEER_MODE_AUTO;
+}
 const char *steer_class_name(enum steer_class klass);
 
 /* 0: a rule; 1: the default (only ret->action is of use). -EINVAL, with what was found and what was expected in err. */

@@ -251,7 +251,7 @@ static int parse_proto(struct rule_parser *p, struct steer_rule *r)
 static int parse_mode(struct rule_parser *p, struct steer_action *a)
 {
     static const char expected[] =
-        "active-standby, smallest-delay, load-balance, priority, redundant, stripe, split, bypass or block";
+        "active-standby, smallest-delay, load-balance, priority, redundant, stripe, split, auto, bypass or block";
     const char *names[STEER_MODE_COUNT];
     int i;
 
