@@ -204,6 +204,20 @@ size_t hws_session_paths(struct hws_session *s, struct hws_path *ret, size_t siz
  * a path is waited for, the newest. Else an idle path is heard of every 5 s. 0 or -ENOTCONN. */
 int hws_session_probe(struct hws_session *s);
 
+/* What an application says of what it gets. */
+enum hws_feedback {
+    HWS_GOOD_ENOUGH,          /* again and again while it is: half a minute of it takes a step back */
+    HWS_TOO_SLOW,             /* more paths, whatever the objectives are */
+    HWS_TOO_LATE,             /* the paths of the least delay, then those of the least jitter, then the best alone */
+    HWS_OF_WHAT_IS_SENT = 16, /* added to one of these: of what this end sends, and not of what it receives */
+};
+
+/* The application's own verdict, by which the end that sends chooses among its paths; the other end is told of what is
+ * received here. A player says HWS_TOO_LATE for a frame that missed its time, or HWS_TOO_SLOW when its buffer falls, a
+ * game HWS_TOO_LATE for an answer that came too late, a copier HWS_TOO_SLOW below the rate that it needs;
+ * HWS_GOOD_ENOUGH else. As often as it likes: one step is taken in a second at most. 0, -EINVAL, -ENOTCONN. */
+int hws_session_feedback(struct hws_session *s, uint32_t verdict);
+
 enum hws_event_type {
     HWS_EVENT_PATH = 1,    /* a path changed its state */
     HWS_EVENT_REKEYED = 2, /* new keys are in use */

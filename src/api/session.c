@@ -813,6 +813,28 @@ PUBLIC int hws_session_probe(struct hws_session *s)
     return r;
 }
 
+PUBLIC int hws_session_feedback(struct hws_session *s, uint32_t verdict)
+{
+    static const enum feedback verdicts[] = {
+        [HWS_GOOD_ENOUGH] = FEEDBACK_GOOD,
+        [HWS_TOO_SLOW] = FEEDBACK_SLOW,
+        [HWS_TOO_LATE] = FEEDBACK_LATE,
+    };
+    bool sent = verdict & HWS_OF_WHAT_IS_SENT;
+    int r;
+
+    verdict &= ~(uint32_t)HWS_OF_WHAT_IS_SENT;
+    if (!s || verdict >= ARRAY_LEN(verdicts))
+        return -EINVAL;
+    if (not_a_session(s, &r))
+        return r;
+    if (!session_of(s))
+        return -ENOTCONN;
+    session_feedback(session_of(s), verdicts[verdict], sent, clock_now());
+    wake(s);
+    return 0;
+}
+
 PUBLIC int hws_session_pop_event(struct hws_session *s, struct hws_event *ret, size_t size)
 {
     struct hws_event known = { .type = HWS_EVENT_REKEYED };

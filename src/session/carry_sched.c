@@ -6,7 +6,8 @@
  * Objectives narrow them. In order of priority each keeps the paths that are within its tolerance of the best one of
  * those that are left, so a later objective chooses among paths that are equal to the earlier ones (the static priority
  * with tolerances of Habib, Christin, Chuang, section 4). Throughput keeps all. A path that was left out helps when
- * what waits would take the others longer than OVERFLOW_WAIT.
+ * what waits would take the others longer than OVERFLOW_WAIT. What the application says of what it gets comes before
+ * them (feedback.c).
  *
  * Beyond them, a path in doubt, or on probation after it was, helps with what has a lifetime when the others cannot
  * keep up: cellular links stall and come back, and what is lost by that would have been late.
@@ -53,7 +54,7 @@ static double cost(const struct spath *p, enum objective o)
     }
 }
 
-static double tolerance(const struct session_preferences *w, enum objective o)
+static double tolerance_of(const struct session_preferences *w, enum objective o)
 {
     switch (o) {
     case OBJECTIVE_LATENCY:
@@ -67,9 +68,17 @@ static double tolerance(const struct session_preferences *w, enum objective o)
     }
 }
 
+static double tolerance(const struct session *s, enum objective o)
+{
+    static const double scale[] = { 1, 4, 16 };
+    int step = s->feedback.step;
+
+    return tolerance_of(&s->o.preferences, o) * (step > 2 ? .25 : scale[step < 0 ? MIN(-step, 2) : 0]);
+}
+
 static uint8_t narrow(const struct session *s, uint8_t slots, enum objective o)
 {
-    double best = -1, most = tolerance(&s->o.preferences, o);
+    double best = -1, most = tolerance(s, o);
     uint8_t kept = 0;
 
     for (unsigned left = slots; left; left &= left - 1) {
@@ -85,6 +94,12 @@ static uint8_t narrow(const struct session *s, uint8_t slots, enum objective o)
 
 static uint8_t preferred(const struct session *s, uint8_t slots)
 {
+    if (s->feedback.step <= -3)
+        return slots;
+    if (s->feedback.step >= 1)
+        slots = narrow(s, slots, OBJECTIVE_LATENCY);
+    if (s->feedback.step >= 2)
+        slots = narrow(s, slots, OBJECTIVE_JITTER);
     for (unsigned i = 0; i < OBJECTIVES_MAX && s->o.preferences.objectives[i] != OBJECTIVE_NONE; i++)
         slots = narrow(s, slots, (enum objective)s->o.preferences.objectives[i]);
     return slots;

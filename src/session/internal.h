@@ -9,6 +9,7 @@
  *   known.c      what is known of paths, asked for and told
  *   park.c       which paths a striped flow is better without
  *   fairness.c   what paths take together
+ *   feedback.c   what an application says of what it gets
  *   size.c       what is larger than paths carry
  *   carry.c      between paths and what applications write
  *   carry_sched.c  which path that may use now
@@ -215,6 +216,11 @@ struct session {
         uint8_t gone[1 + UNIT_GONE_MAX * UNIT_GONE_LEN];
     } unsaid;
     bool ecf_waits; /* carry_sched.c */
+    struct {
+        int8_t step; /* above 0: the peer's application gets it too late; below: too slowly */
+        uint8_t said;
+        instant stepped_at, said_at;
+    } feedback;
     int64_t drr_deficit[SESSION_SLOTS];
     instant drr_until; /* a round is not older */
     struct stream *stream;
@@ -298,6 +304,9 @@ void known_tell_last(struct session *s, unsigned slot, instant now);            
 enum cc fairness_control(const struct session *s, unsigned slot); /* that this path is to have */
 void fairness_refresh(struct session *s, unsigned slot);          /* before its path takes in an acknowledgement */
 void fairness_regroup(struct session *s, instant now);            /* as bottlenecks are found to be shared */
+
+/* feedback.c */
+int feedback_on_message(struct session *s, struct reader *r, instant now);
 
 /* channel.c */
 bool channels_want_send(const struct session *s);

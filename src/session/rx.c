@@ -246,6 +246,8 @@ static int on_message(struct session *s, const uint8_t *msg, size_t len, instant
     case MESSAGE_UNIT_LIMIT:
     case MESSAGE_UNIT_GONE:
         return carry_on_message(s, msg[0], &r);
+    case MESSAGE_FEEDBACK:
+        return feedback_on_message(s, &r, now);
     case MESSAGE_CHANNEL_OPEN:
     case MESSAGE_CHANNEL_ANSWER:
     case MESSAGE_CHANNEL_RESET:

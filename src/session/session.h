@@ -146,6 +146,9 @@ struct session_preferences {
     const struct scheduler *scheduler;        /* NULL: "earliest" */
 };
 
+/* What an application says of what it gets, and enum hws_feedback. */
+enum feedback { FEEDBACK_GOOD, FEEDBACK_SLOW, FEEDBACK_LATE, FEEDBACK_COUNT };
+
 /* The scheduler of that name, or NULL; the name of the i-th, NULL behind the last. */
 const struct scheduler *scheduler_find(const char *name);
 const char *scheduler_name(size_t i);
@@ -208,6 +211,10 @@ void session_finish(struct session *s);
 bool session_flushed(const struct session *s);
 /* The same of units alone: every one has arrived, or the peer has heard that it will not. */
 bool session_units_flushed(const struct session *s);
+
+/* Its application's verdict on what it sends, or else on what it receives; ask session_output afterwards. At any time,
+ * as often as it likes: feedback.c says what follows. */
+void session_feedback(struct session *s, enum feedback f, bool sending, instant now);
 
 /* --- establishing --- */
 

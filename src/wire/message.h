@@ -18,6 +18,7 @@ enum message_type {
     MESSAGE_CHANNEL_RESET = 11,  /* either: u16 channel: broken off, nothing more of it counts */
     MESSAGE_CHANNEL_LIMIT = 12,  /* either: once or more: u16 channel, u64 what the peer may send (MESSAGE_LIMIT) */
     MESSAGE_SKIPPABLE = 0x40,
+    MESSAGE_FEEDBACK = 0x41, /* either: u8 enum feedback (session/session.h), of what its application receives */
 };
 
 #define CONFIG_ADDRESSES_MAX 8

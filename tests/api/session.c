@@ -163,6 +163,9 @@ static void test_probe(void **state)
         assert_true(path.probe_rtt_us > 0);
     }
     assert_int_equal(hws_session_probe(p.listener), -ENOTCONN);
+    assert_int_equal(hws_session_feedback(p.client, HWS_TOO_LATE), 0);
+    assert_int_equal(hws_session_feedback(p.client, HWS_GOOD_ENOUGH | HWS_OF_WHAT_IS_SENT), 0);
+    assert_int_equal(hws_session_feedback(p.listener, HWS_GOOD_ENOUGH), -ENOTCONN);
     close_pair(&p);
 }
 
@@ -378,6 +381,10 @@ static void test_misuse(void **state)
     assert_int_equal(hws_session_events(s), 0);
     assert_int_equal(hws_session_probe(s), -ENOTCONN);
     assert_int_equal(hws_session_probe(NULL), -ENOTCONN);
+    assert_int_equal(hws_session_feedback(s, HWS_TOO_LATE), -ENOTCONN);
+    assert_int_equal(hws_session_feedback(s, 3), -EINVAL);
+    assert_int_equal(hws_session_feedback(s, 32), -EINVAL);
+    assert_int_equal(hws_session_feedback(NULL, HWS_TOO_LATE), -EINVAL);
     assert_int_equal(hws_session_accept(s, &t), -EINVAL);
     assert_int_equal(hws_session_connect(s, "no key", addresses, 1), -EBADMSG);
     assert_int_equal(hws_session_key(s, key), 0);

@@ -337,6 +337,87 @@ static void test_objectives(void **state)
     }
 }
 
+/* Frames of 30 kB, shared by rate between a steady path and one whose delay varies by 80 ms: what the second brings is
+ * late. A scheduler that shares by rate does not see it; the application does, and says so. Late frames of 10 s each:
+ * before it speaks, when three steps have been taken, and a minute and a half later, when it has been content long
+ * enough for all of them to be taken back. */
+static void feedback(bool of_sent, unsigned late[3])
+{
+    static const struct media_spec frames = { .unit = { .lifetime = 90 * MSEC }, .interval = 33333, .bytes = 30000 };
+    const struct session_preferences by_rate = { .scheduler = scheduler_find("drr") };
+    struct bench b = make(1, PARAMS("rate=20mbit delay=20ms", "rate=20mbit delay=20ms jitter=80ms"), &by_rate);
+    struct media *m = media_new(b.node, 0, b.agent, 0, &frames);
+    struct world_end *who = of_sent ? b.node : b.agent;
+    unsigned before;
+
+    world_run_for(b.w, 10 * SEC);
+    late[0] = m->late + m->sent - m->read;
+    for (unsigned said = 0; said < 50; said++) { /* each frame of five seconds or so */
+        session_feedback(node_peer_session(who->node, 0), FEEDBACK_LATE, of_sent, b.w->now);
+        world_peer_wake(who, 0);
+        world_run_for(b.w, 100 * MSEC);
+    }
+    before = m->late + m->sent - m->read;
+    world_run_for(b.w, 10 * SEC);
+    late[1] = m->late + m->sent - m->read - before;
+    for (unsigned said = 0; said < 95; said++) {
+        session_feedback(node_peer_session(who->node, 0), FEEDBACK_GOOD, of_sent, b.w->now);
+        world_peer_wake(who, 0);
+        world_run_for(b.w, 1 * SEC);
+    }
+    before = m->late + m->sent - m->read;
+    world_run_for(b.w, 10 * SEC);
+    late[2] = m->late + m->sent - m->read - before;
+    media_stop(m);
+    world_run_for(b.w, 1 * SEC);
+    bench_done(&b);
+    media_free(m);
+}
+
+static void test_feedback(void **state)
+{
+    for (int of_sent = 0; of_sent < 2; of_sent++) {
+        unsigned late[3];
+
+        feedback(of_sent, late);
+        printf("# late frames of 300: %u before the %s says so, %u after, %u when it has been content\n", late[0],
+               of_sent ? "sender" : "receiver", late[1], late[2]);
+        assert_true(late[0] >= 10);
+        assert_true(late[1] <= late[0] / 10);
+        assert_true(late[2] > late[1]);
+    }
+}
+
+/* An objective keeps to the path that loses nothing while that keeps up; too slow, and the faster one counts. */
+static void test_feedback_too_slow(void **state)
+{
+    const struct session_preferences lossless = { .objectives = { OBJECTIVE_LOSS } };
+    const struct media_spec steady = { .interval = 10 * MSEC, .bytes = 10000 }; /* 8 Mbit/s */
+    struct bench b = make(1, PARAMS("rate=10mbit delay=40ms", "rate=20mbit delay=20ms loss=3%"), &lossless);
+    struct media *m = media_new(b.node, 0, b.agent, 0, &steady);
+    struct session_path_info before, after;
+    uint64_t by_second[2];
+
+    for (int said = 0; said < 2; said++) {
+        world_run_for(b.w, 5 * SEC);
+        session_path_info(node_peer_session(b.node->node, 0), 1, b.w->now, &before);
+        world_run_for(b.w, 5 * SEC);
+        session_path_info(node_peer_session(b.node->node, 0), 1, b.w->now, &after);
+        by_second[said] = after.metrics.tx_bytes - before.metrics.tx_bytes;
+        for (unsigned i = 0; i < 3; i++) {
+            session_feedback(node_peer_session(b.node->node, 0), FEEDBACK_SLOW, true, b.w->now);
+            world_run_for(b.w, 1100 * MSEC);
+        }
+    }
+    printf("# by the second path of 5 s of 8 Mbit/s: %llu bytes, and %llu when it is too slow\n",
+           (unsigned long long)by_second[0], (unsigned long long)by_second[1]);
+    assert_true(by_second[1] > 2 * by_second[0]);
+    media_stop(m);
+    world_run_for(b.w, 1 * SEC);
+    bench_done(&b);
+    media_free(m);
+}
+
 /* Sent twice, a frame is late only if both copies are. */
 static void test_redundant(void **state)
 {
@@ -381,6 +462,8 @@ int main(void)
         cmocka_unit_test(test_the_peer_begins_anew),
         cmocka_unit_test(test_objectives),
         cmocka_unit_test(test_objectives_overflow),
+        cmocka_unit_test(test_feedback),
+        cmocka_unit_test(test_feedback_too_slow),
         cmocka_unit_test(test_redundant),
     };
     return cmocka_run_group_tests_name("units", tests, NULL, NULL);
