@@ -1,0 +1,211 @@
+/* dmux/client.c - see client.h.
+ *
+ * Theory of operation. A HELLO goes to the anycast address each few seconds; the answer names the gateway, says where
+ * the client was seen, and gives the cookie that all packets carry from then on. An ECHO with that cookie asks which
+ * router the gateway chose. What the protocol has to say (a solicitation, say) goes like any packet. */
+#include "dmux/client.h"
+
+struct client {
+    struct client_options o;
+    void *state; /* of the protocol */
+    struct client_info info;
+    bool has_cookie;
+    uint8_t cookie[SHIM_COOKIE_LEN];
+    uint64_t hello_nonce, echo_nonce; /* 0: none is out */
+    instant hello_at, hello_next;
+    unsigned unanswered;
+    bool echo_due;
+};
+
+struct client *client_new(const struct client_options *o, instant now)
+{
+    struct client *c = calloc(1, sizeof(*c));
+
+    if (!c)
+        return NULL;
+    c->o = *o;
+    c->hello_next = now;
+    c->state = calloc(1, o->protocol->state_bytes + 1);
+    if (!c->state) {
+        client_free(c);
+        return NULL;
+    }
+    return c;
+}
+
+void client_free(struct client *c)
+{
+    if (!c)
+        return;
+    free(c->state);
+    free(c);
+}
+
+static size_t wrap(struct client *c, const uint8_t *packet, size_t len, uint8_t *out)
+{
+    size_t at = shim_put(out, c->has_cookie ? SHIM_COOKIE : 0, c->o.protocol->id, c->o.provider);
+
+    if (c->has_cookie)
+        memcpy(out + SHIM_LEN, c->cookie, SHIM_COOKIE_LEN);
+    memcpy(out + at, packet, len);
+    c->info.tx_pkts++;
+    return at + len;
+}
+
+size_t client_on_packet(struct client *c, const uint8_t *packet, size_t len, uint8_t *out)
+{
+    if (len > PROTOCOL_PACKET_MAX) {
+        c->info.drops[CLIENT_DROP_SIZE]++;
+        return 0;
+    }
+    if (c->o.protocol->may_send && !c->o.protocol->may_send(c->state, packet, len)) {
+        c->info.drops[CLIENT_DROP_PACKET]++;
+        return 0;
+    }
+    return wrap(c, packet, len, out);
+}
+
+static enum client_input drop(struct client *c, enum client_drop cause)
+{
+    c->info.drops[cause]++;
+    return CLIENT_NOTHING;
+}
+
+static enum client_input on_challenge(struct client *c, const struct dmux_message *m, instant now)
+{
+    struct client_id self = { .addr = get_be32(m->you.addr.bytes), .port = m->you.port };
+
+    if (c->hello_nonce == 0 || m->nonce != c->hello_nonce)
+        return drop(c, CLIENT_DROP_NONCE);
+    c->hello_nonce = 0;
+    c->unanswered = 0;
+    c->info.rtt = now - c->hello_at;
+    if (c->info.gateway != 0 && c->info.gateway != m->gateway)
+        c->info.gateway_changes++;
+    c->info.up = true;
+    c->info.gateway = m->gateway;
+    c->info.unicast = m->unicast;
+    memcpy(c->cookie, m->cookie, sizeof(c->cookie));
+    c->has_cookie = true;
+    c->echo_due = true;
+    c->hello_next = now + CLIENT_HELLO_EVERY;
+    if (!endpoint_equal(&c->info.you, &m->you)) {
+        c->info.you = m->you;
+        if (c->o.protocol->on_seen)
+            c->o.protocol->on_seen(c->state, &self);
+    }
+    return CLIENT_NOTHING;
+}
+
+static enum client_input on_echo_reply(struct client *c, const struct dmux_message *m)
+{
+    if (c->echo_nonce == 0 || m->nonce != c->echo_nonce)
+        return drop(c, CLIENT_DROP_NONCE);
+    c->echo_nonce = 0;
+    if (m->refusal != DMUX_REFUSED_NONE) {
+        c->info.provider = 0;
+        return CLIENT_NOTHING;
+    }
+    if (c->info.provider != 0 && !endpoint_equal(&c->info.router, &m->router))
+        c->info.router_changes++;
+    c->info.provider = m->provider;
+    c->info.router = m->router;
+    c->info.router_rtt_us = m->rtt_us;
+    return CLIENT_NOTHING;
+}
+
+enum client_input client_on_datagram(struct client *c, const uint8_t *data, size_t len, const struct endpoint *from,
+                                     instant now, const uint8_t **ret_packet, size_t *ret_len)
+{
+    struct dmux_message m;
+    struct shim s;
+
+    if (!endpoint_equal(from, &c->o.service))
+        return drop(c, CLIENT_DROP_FROM);
+    if (shim_parse(data, data + len, &s) != SHIM_OK)
+        return drop(c, CLIENT_DROP_SHIM);
+    if (s.flags & SHIM_CONTROL) {
+        if (dmux_read(&s, data, len, &m) < 0)
+            return drop(c, CLIENT_DROP_SHIM);
+        if (m.type == DMUX_CHALLENGE)
+            return on_challenge(c, &m, now);
+        return m.type == DMUX_ECHO_REPLY ? on_echo_reply(c, &m) : drop(c, CLIENT_DROP_SHIM);
+    }
+    if (s.flags & ~SHIM_TRACE)
+        return drop(c, CLIENT_DROP_SHIM);
+    if (s.protocol != c->o.protocol->id || (c->o.provider != PROVIDER_ANY && s.provider != c->o.provider))
+        return drop(c, CLIENT_DROP_OTHER);
+    c->info.rx_pkts++;
+    switch (c->o.protocol->on_router(c->state, data + s.len, len - s.len, now)) {
+    case PROTOCOL_DELIVER:
+        *ret_packet = data + s.len;
+        *ret_len = len - s.len;
+        return CLIENT_PACKET;
+    case PROTOCOL_TAKEN:
+        return CLIENT_NOTHING;
+    default:
+        return drop(c, CLIENT_DROP_PACKET);
+    }
+}
+
+static uint64_t nonce_new(const struct rng *r)
+{
+    uint64_t n;
+
+    do
+        n = rng_u64(r);
+    while (n == 0);
+    return n;
+}
+
+static size_t hello(struct client *c, uint8_t *out, instant now)
+{
+    struct dmux_message m = { .type = DMUX_HELLO, .protocol = c->o.protocol->id, .provider = c->o.provider };
+
+    c->hello_nonce = m.nonce = nonce_new(&c->o.rng);
+    c->hello_at = now;
+    c->hello_next = now + CLIENT_HELLO_RETRY;
+    if (++c->unanswered > CLIENT_DOWN_AFTER) {
+        c->info.up = false;
+        c->info.provider = 0;
+    }
+    return dmux_write(&m, out, DMUX_MESSAGE_MAX);
+}
+
+size_t client_output(struct client *c, uint8_t *out, instant now)
+{
+    struct dmux_message m = { .type = DMUX_ECHO, .protocol = c->o.protocol->id, .provider = c->o.provider };
+    uint8_t packet[PROTOCOL_PACKET_MAX];
+    size_t len;
+
+    if (now >= c->hello_next)
+        return hello(c, out, now);
+    if (c->echo_due) {
+        c->echo_due = false;
+        c->echo_nonce = m.nonce = nonce_new(&c->o.rng);
+        memcpy(m.cookie, c->cookie, sizeof(m.cookie));
+        return dmux_write(&m, out, DMUX_MESSAGE_MAX);
+    }
+    len = c->o.protocol->output ? c->o.protocol->output(c->state, packet, now) : 0;
+    return len > 0 ? wrap(c, packet, len, out) : 0;
+}
+
+instant client_next_expiry(const struct client *c)
+{
+    instant next = c->hello_next;
+
+    return c->o.protocol->next_expiry ? instant_min(next, c->o.protocol->next_expiry(c->state)) : next;
+}
+
+void client_info_get(const struct client *c, struct client_info *ret)
+{
+    *ret = c->info;
+    ret->address = c->o.protocol->address ? c->o.protocol->address(c->state) : (struct addr){ .family = ADDR_NONE };
+}
+
+const char *client_drop_name(unsigned drop)
+{
+    static const char *const names[CLIENT_DROP_COUNT] = { "shim", "from", "other", "nonce", "packet", "size" };
+
+    return drop < CLIENT_DROP_COUNT ? names[drop] : "?";
+}

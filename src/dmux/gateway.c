@@ -1,0 +1,513 @@
+/* dmux/gateway.c - see gateway.h.
+ *
+ * Theory of operation. A client's packet: its cookie shows its address (else it is a stranger's: limits.h); the
+ * registry says which router; out goes the same packet behind a shim that says whose it is (A) and has a ticket (K): a
+ * mac over client, router and gateway. What a router sends back must have that ticket, so that nobody who writes a
+ * router's address as his source reflects anything: the gateway needs no memory of flows, and an answer finds its way
+ * through the gateway that the question came through, also when anycast has moved on.
+ *
+ * Control: a HELLO is answered by a cookie and costs no state. REGISTER needs that cookie, comes from the address that
+ * it registers, and is signed by the provider for this gateway; the two ends' X25519 keys give the key of all that
+ * follows. A KEEPALIVE is answered by a nonce, and only the nonce's return counts: it shows that the router is at its
+ * address and how far away. An answer is never longer than what it answers (wire/dmux.h).
+ *
+ * Limits: registry.h, limits.h. Outer addresses are IPv4.
+ * Sources: RFC 9000 section 8.1 (amplification), RFC 2439 (damping), RFC 7526 (why anycast must say who serves). */
+#include "dmux/gateway.h"
+
+#include "dmux/limits.h"
+#include "dmux/mac.h"
+#include "ident/hash.h"
+#include "ident/keys.h"
+
+struct gateway {
+    struct gateway_options o;
+    struct jar jar;
+    struct registry *registry;
+    struct limits *limits;
+    struct bucket *provider_buckets; /* one for each of o.providers */
+    struct gateway_stats stats;
+    uint32_t service, unicast; /* host order */
+};
+
+/* What is known of the datagram that is being looked at. */
+struct arrival {
+    const uint8_t *data;
+    size_t len;
+    struct shim shim;
+    const struct endpoint *from;
+    uint32_t addr;
+    instant now;
+    bool at_service; /* it was sent to the service's address */
+    uint8_t *out;
+    struct gateway_tx *tx;
+};
+
+struct gateway *gateway_new(const struct gateway_options *o, uint32_t wall_s)
+{
+    struct gateway *g = calloc(1, sizeof(*g));
+    uint8_t seed[32];
+
+    if (!g)
+        return NULL;
+    rng_fill(&o->rng, seed, sizeof(seed));
+    g->o = *o;
+    g->service = get_be32(o->service.addr.bytes);
+    g->unicast = get_be32(o->unicast.addr.bytes);
+    jar_init(&g->jar, o->secret, wall_s);
+    ident_wipe(g->o.secret, sizeof(g->o.secret));
+    g->registry = registry_new(MIN(o->registrations_max, (size_t)REGISTRY_MAX), seed);
+    g->limits = limits_new(o->network_pps, seed + 16);
+    g->provider_buckets = calloc(o->providers_count + 1, sizeof(*g->provider_buckets));
+    if (!g->registry || !g->limits || !g->provider_buckets) {
+        gateway_free(g);
+        return NULL;
+    }
+    return g;
+}
+
+void gateway_free(struct gateway *g)
+{
+    if (!g)
+        return;
+    registry_free(g->registry);
+    limits_free(g->limits);
+    free(g->provider_buckets);
+    ident_wipe(&g->jar, sizeof(g->jar));
+    free(g);
+}
+
+void gateway_set_wall(struct gateway *g, uint32_t wall_s)
+{
+    jar_set_time(&g->jar, wall_s);
+}
+
+static bool drop(struct gateway *g, unsigned cause)
+{
+    g->stats.drops[cause]++;
+    return false;
+}
+
+static struct endpoint endpoint_of(uint32_t addr, uint16_t port)
+{
+    return (struct endpoint){ .addr = addr_v4(addr), .port = port };
+}
+
+/* May anybody be there? Nothing of the service, nothing that is not a host's. */
+static bool address_allowed(const struct gateway *g, const struct endpoint *e)
+{
+    uint32_t addr = get_be32(e->addr.bytes);
+
+    return e->port != 0 && addr_is_unicast(&e->addr) && !addr_is_link_local(&e->addr) && addr >> 24 != 0 &&
+           addr != g->service && addr != g->unicast && !prefix_contains(&g->o.prefix, &e->addr);
+}
+
+static bool cookie_holds(const struct gateway *g, const struct arrival *a, const uint8_t *cookie)
+{
+    struct shim_claim c = { .kind = SHIM_COOKIE_CLIENT, .client = a->addr, .client_port = a->from->port };
+
+    return jar_check(&g->jar, &c, cookie, GATEWAY_COOKIE_S);
+}
+
+/* --- packets --- */
+
+static bool provider_may(struct gateway *g, uint32_t provider, instant now)
+{
+    for (size_t i = 0; i < g->o.providers_count; i++) {
+        if (g->o.providers[i].id == provider)
+            return g->o.providers[i].rate_pps == 0 ||
+                   bucket_take(&g->provider_buckets[i], g->o.providers[i].rate_pps, now);
+    }
+    return false;
+}
+
+static bool forward_to_router(struct gateway *g, const struct arrival *a)
+{
+    const uint8_t *packet = a->data + a->shim.len;
+    size_t packet_len = a->len - a->shim.len;
+    uint8_t flags = SHIM_CLIENT | SHIM_COOKIE | (a->shim.flags & SHIM_TRACE), *at = a->out + SHIM_LEN;
+    struct shim_claim c = {
+        .kind = SHIM_COOKIE_UNVERIFIED, .client = a->addr, .client_port = a->from->port, .gateway = g->o.id
+    };
+    struct registration *r;
+
+    if (a->shim.flags & SHIM_VERIFIED)
+        return drop(g, GATEWAY_DROP_CLIENT);
+    if (packet_len == 0)
+        return drop(g, GATEWAY_DROP_EMPTY);
+    if (!address_allowed(g, a->from))
+        return drop(g, GATEWAY_DROP_SOURCE);
+    if (a->shim.cookie_at && cookie_holds(g, a, a->data + a->shim.cookie_at)) {
+        c.kind = SHIM_COOKIE_VERIFIED;
+        flags |= SHIM_VERIFIED;
+        if (!limits_verified(g->limits, a->addr, a->now))
+            return drop(g, GATEWAY_DROP_RATE);
+    } else if (!limits_unverified(g->limits, a->addr, a->len, a->now)) {
+        return drop(g, GATEWAY_DROP_UNVERIFIED);
+    }
+    r = registry_select(g->registry, a->shim.protocol, a->shim.provider, a->addr);
+    if (!r)
+        return drop(g, GATEWAY_DROP_NO_ROUTER);
+    if (!provider_may(g, r->provider, a->now))
+        return drop(g, GATEWAY_DROP_RATE);
+    c.router = r->addr;
+    c.router_port = r->port;
+    a->tx->len = shim_put(a->out, flags, a->shim.protocol, r->provider) + packet_len;
+    jar_mint(&g->jar, &c, at);
+    put_be32(at + 12, a->addr);
+    put_be16(at + 16, a->from->port);
+    at[18] = g->o.site;
+    at[19] = GATEWAY_HOPS;
+    at += GATEWAY_GROWS;
+    if (a->shim.trace_at) {
+        memcpy(at, a->data + a->shim.trace_at, SHIM_TRACE_LEN);
+        at += SHIM_TRACE_LEN;
+    }
+    memcpy(at, packet, packet_len);
+    a->tx->to = endpoint_of(r->addr, r->port);
+    a->tx->from_service = false;
+    r->pkts++;
+    r->bytes += packet_len;
+    g->stats.to_router_pkts++;
+    g->stats.to_router_bytes += packet_len;
+    return true;
+}
+
+static bool forward_to_client(struct gateway *g, const struct arrival *a)
+{
+    const uint8_t *packet = a->data + a->shim.len, *client = a->data + a->shim.client_at;
+    size_t packet_len = a->len - a->shim.len;
+    bool verified = a->shim.flags & SHIM_VERIFIED;
+    struct shim_claim c = { .kind = verified ? SHIM_COOKIE_VERIFIED : SHIM_COOKIE_UNVERIFIED,
+                            .client = get_be32(client),
+                            .client_port = get_be16(client + 4),
+                            .router = a->addr,
+                            .router_port = a->from->port,
+                            .gateway = g->o.id };
+    const struct registration *r =
+        registry_find(g->registry, a->shim.protocol, a->shim.provider, a->addr, a->from->port);
+    uint8_t *at;
+
+    if (!r || r->state != REGISTRATION_PROVED)
+        return drop(g, GATEWAY_DROP_CLIENT);
+    if (client[7] == 0)
+        return drop(g, GATEWAY_DROP_HOPS);
+    if (packet_len == 0)
+        return drop(g, GATEWAY_DROP_EMPTY);
+    if (!a->shim.cookie_at || !jar_check(&g->jar, &c, a->data + a->shim.cookie_at, GATEWAY_TICKET_S))
+        return drop(g, GATEWAY_DROP_TICKET);
+    a->tx->len = SHIM_LEN + (a->shim.trace_at ? SHIM_TRACE_LEN : 0u) + packet_len;
+    if (!verified && !limits_answer(g->limits, c.client, a->tx->len, a->now))
+        return drop(g, GATEWAY_DROP_AMPLIFIED);
+    at = a->out + SHIM_LEN;
+    shim_put(a->out, a->shim.flags & SHIM_TRACE, a->shim.protocol, a->shim.provider);
+    if (a->shim.trace_at) {
+        memcpy(at, a->data + a->shim.trace_at, SHIM_TRACE_LEN);
+        at += SHIM_TRACE_LEN;
+    }
+    memcpy(at, packet, packet_len);
+    a->tx->to = endpoint_of(c.client, c.client_port);
+    a->tx->from_service = true;
+    g->stats.to_client_pkts++;
+    g->stats.to_client_bytes += packet_len;
+    return true;
+}
+
+/* --- control --- */
+
+/* From where it was asked. */
+static bool answer(struct gateway *g, const struct arrival *a, size_t len)
+{
+    a->tx->len = len;
+    a->tx->to = *a->from;
+    a->tx->from_service = a->at_service;
+    g->stats.answered++;
+    return true;
+}
+
+static bool on_hello(struct gateway *g, const struct arrival *a, const struct dmux_message *m)
+{
+    struct shim_claim c = { .kind = SHIM_COOKIE_CLIENT, .client = a->addr, .client_port = a->from->port };
+    struct dmux_message reply = { .type = DMUX_CHALLENGE,
+                                  .protocol = m->protocol,
+                                  .provider = m->provider,
+                                  .nonce = m->nonce,
+                                  .gateway = g->o.id,
+                                  .unicast = g->o.unicast,
+                                  .you = *a->from };
+
+    if (!address_allowed(g, a->from))
+        return drop(g, GATEWAY_DROP_SOURCE);
+    if (!limits_unverified(g->limits, a->addr, 0, a->now))
+        return drop(g, GATEWAY_DROP_UNVERIFIED);
+    jar_mint(&g->jar, &c, reply.cookie);
+    return answer(g, a, dmux_write(&reply, a->out, DMUX_MESSAGE_MAX));
+}
+
+static bool refuse(struct gateway *g, const struct arrival *a, const struct dmux_message *m, unsigned refusal,
+                   uint16_t wait_s)
+{
+    struct dmux_message reply = { .type = DMUX_NAK,
+                                  .protocol = m->protocol,
+                                  .provider = m->provider,
+                                  .nonce = m->nonce,
+                                  .gateway = g->o.id,
+                                  .refusal = (uint8_t)refusal,
+                                  .wait_s = wait_s };
+
+    g->stats.refused[refusal]++;
+    return answer(g, a, dmux_write(&reply, a->out, DMUX_MESSAGE_MAX));
+}
+
+static bool provider_speaks(const struct gateway *g, const struct dmux_message *m)
+{
+    for (size_t i = 0; i < g->o.providers_count; i++) {
+        if (g->o.providers[i].id == m->provider && provider_allows(&g->o.providers[i], m->protocol, m->key))
+            return true;
+    }
+    return false;
+}
+
+/* The key of the registration, and this end's half of it. */
+static int agree(struct gateway *g, const struct dmux_message *m, uint8_t ret_dh[DMUX_KEY_LEN],
+                 uint8_t ret_key[DMUX_KEY_LEN])
+{
+    uint8_t priv[DMUX_KEY_LEN], shared[DMUX_KEY_LEN];
+    int r;
+
+    rng_fill(&g->o.rng, priv, sizeof(priv));
+    r = x25519_public(priv, ret_dh);
+    if (r == 0)
+        r = x25519_shared(priv, ret_dh, m->dh, shared);
+    if (r == 0)
+        dmux_registration_key(shared, m, ret_dh, ret_key);
+    ident_wipe(priv, sizeof(priv));
+    ident_wipe(shared, sizeof(shared));
+    return r;
+}
+
+static bool on_register(struct gateway *g, const struct arrival *a, const struct dmux_message *m)
+{
+    struct dmux_message reply = { .type = DMUX_ACK,
+                                  .protocol = m->protocol,
+                                  .provider = m->provider,
+                                  .nonce = m->nonce,
+                                  .gateway = g->o.id,
+                                  .lifetime_s = MIN(m->lifetime_s, (uint16_t)GATEWAY_LIFETIME_S) };
+    struct registration claim = { .protocol = m->protocol,
+                                  .provider = m->provider,
+                                  .addr = a->addr,
+                                  .port = a->from->port,
+                                  .weight = m->weight },
+                        *r;
+    size_t signed_len = dmux_signed_len(a->data, a->len);
+    uint16_t wait_s = 0;
+    int refusal;
+
+    if (!limits_unverified(g->limits, a->addr, 0, a->now)) /* signatures cost */
+        return drop(g, GATEWAY_DROP_UNVERIFIED);
+    if (m->gateway != g->o.id || !cookie_holds(g, a, m->cookie))
+        return refuse(g, a, m, DMUX_REFUSED_COOKIE, 0);
+    if (!endpoint_equal(&m->you, a->from) || !address_allowed(g, a->from))
+        return refuse(g, a, m, DMUX_REFUSED_ADDRESS, 0);
+    if (m->provider == PROVIDER_ANY || m->protocol == 0 || !provider_speaks(g, m))
+        return refuse(g, a, m, DMUX_REFUSED_PROVIDER, 0);
+    if (ed25519_verify(m->key, a->data, signed_len, m->signature) < 0 || agree(g, m, reply.dh, claim.key) < 0)
+        return refuse(g, a, m, DMUX_REFUSED_SIGNATURE, 0);
+    refusal = registry_claim(g->registry, &claim, a->now, &r, &wait_s);
+    if (refusal != 0)
+        return refuse(g, a, m, (unsigned)refusal, wait_s);
+    g->stats.registered++;
+    answer(g, a, dmux_write_sealed(&reply, claim.key, a->out, DMUX_MESSAGE_MAX));
+    ident_wipe(claim.key, sizeof(claim.key));
+    return true;
+}
+
+/* The registration that a sealed message belongs to; NULL after a count, or after *ret_answered. */
+static struct registration *authentic(struct gateway *g, const struct arrival *a, const struct dmux_message *m)
+{
+    struct registration *r = registry_find(g->registry, m->protocol, m->provider, a->addr, a->from->port);
+    bool fresh;
+
+    if (!r)
+        return NULL;
+    fresh = r->has_fresh_key && dmux_mac_holds(a->data, a->len, r->fresh_key);
+    if (!fresh && !dmux_mac_holds(a->data, a->len, r->key)) {
+        drop(g, GATEWAY_DROP_MAC);
+        return NULL;
+    }
+    if (fresh)
+        registry_take_key(r);
+    if (m->type != DMUX_PROOF) { /* which has the nonce */
+        if (m->seq <= r->seq) {
+            drop(g, GATEWAY_DROP_REPLAY);
+            return NULL;
+        }
+        r->seq = m->seq;
+    }
+    return r;
+}
+
+static bool on_keepalive(struct gateway *g, const struct arrival *a, const struct dmux_message *m)
+{
+    struct dmux_message reply = {
+        .type = DMUX_CHECK, .protocol = m->protocol, .provider = m->provider, .gateway = g->o.id, .seq = m->seq
+    };
+    struct registration *r = authentic(g, a, m);
+
+    if (!r)
+        return false;
+    registry_set_load(r, m->weight, m->load);
+    do
+        r->nonce = rng_u64(&g->o.rng);
+    while (r->nonce == 0);
+    r->nonce_at = a->now;
+    reply.nonce = r->nonce;
+    return answer(g, a, dmux_write_sealed(&reply, r->key, a->out, DMUX_MESSAGE_MAX));
+}
+
+static bool on_sealed(struct gateway *g, const struct arrival *a, const struct dmux_message *m)
+{
+    struct registration *r;
+
+    if (m->gateway != g->o.id)
+        return drop(g, GATEWAY_DROP_CONTROL);
+    if (!registry_find(g->registry, m->protocol, m->provider, a->addr, a->from->port)) {
+        if (!limits_unverified(g->limits, a->addr, 0, a->now))
+            return drop(g, GATEWAY_DROP_UNVERIFIED);
+        return refuse(g, a, m, DMUX_REFUSED_UNKNOWN, 0);
+    }
+    if (m->type == DMUX_KEEPALIVE)
+        return on_keepalive(g, a, m);
+    r = authentic(g, a, m);
+    if (!r)
+        return false;
+    if (m->type == DMUX_WITHDRAW) {
+        registry_withdraw(g->registry, r, a->now);
+        return refuse(g, a, m, DMUX_REFUSED_WITHDRAWN, 0);
+    }
+    if (r->nonce == 0 || m->nonce != r->nonce)
+        return drop(g, GATEWAY_DROP_REPLAY);
+    registry_prove(g->registry, r, a->now - r->nonce_at, a->now);
+    return false;
+}
+
+static bool on_echo(struct gateway *g, const struct arrival *a, const struct dmux_message *m)
+{
+    struct dmux_message reply = { .type = DMUX_ECHO_REPLY,
+                                  .protocol = m->protocol,
+                                  .provider = m->provider,
+                                  .nonce = m->nonce,
+                                  .gateway = g->o.id,
+                                  .unicast = g->o.unicast };
+    const struct registration *r;
+
+    if (!cookie_holds(g, a, m->cookie))
+        return drop(g, GATEWAY_DROP_COOKIE);
+    if (!limits_verified(g->limits, a->addr, a->now))
+        return drop(g, GATEWAY_DROP_RATE);
+    r = registry_select(g->registry, m->protocol, m->provider, a->addr);
+    if (r) {
+        reply.provider = r->provider;
+        reply.router = endpoint_of(r->addr, r->port);
+        reply.rtt_us = r->rtt_us;
+    } else {
+        reply.refusal = DMUX_REFUSED_NO_ROUTER;
+    }
+    return answer(g, a, dmux_write(&reply, a->out, DMUX_MESSAGE_MAX));
+}
+
+static bool on_control(struct gateway *g, const struct arrival *a)
+{
+    struct dmux_message m;
+
+    if (dmux_read(&a->shim, a->data, a->len, &m) < 0)
+        return drop(g, GATEWAY_DROP_CONTROL);
+    switch (m.type) {
+    case DMUX_HELLO:
+        return on_hello(g, a, &m);
+    case DMUX_REGISTER:
+        return on_register(g, a, &m);
+    case DMUX_KEEPALIVE:
+    case DMUX_PROOF:
+    case DMUX_WITHDRAW:
+        return on_sealed(g, a, &m);
+    case DMUX_ECHO:
+        return on_echo(g, a, &m);
+    default:
+        return drop(g, GATEWAY_DROP_CONTROL);
+    }
+}
+
+bool gateway_on_datagram(struct gateway *g, const uint8_t *data, size_t len, const struct endpoint *from,
+                         const struct addr *local, instant now, uint8_t *out, struct gateway_tx *tx)
+{
+    struct arrival a = { .data = data,
+                         .len = len,
+                         .from = from,
+                         .now = now,
+                         .out = out,
+                         .tx = tx,
+                         .at_service = addr_equal(local, &g->o.service.addr) };
+    enum shim_fault fault = shim_parse(data, data + len, &a.shim);
+
+    if (fault != SHIM_OK)
+        return drop(g, GATEWAY_DROP_SHIM + (unsigned)fault);
+    if (from->addr.family != ADDR_V4)
+        return drop(g, GATEWAY_DROP_FAMILY);
+    a.addr = get_be32(from->addr.bytes);
+    if (a.shim.flags & SHIM_CONTROL)
+        return on_control(g, &a);
+    if (a.shim.client_at)
+        return forward_to_client(g, &a);
+    return forward_to_router(g, &a);
+}
+
+instant gateway_next_expiry(const struct gateway *g)
+{
+    return registry_next_expiry(g->registry);
+}
+
+void gateway_on_expiry(struct gateway *g, instant now)
+{
+    registry_on_expiry(g->registry, now);
+}
+
+const struct gateway_stats *gateway_stats_get(const struct gateway *g)
+{
+    return &g->stats;
+}
+
+const struct registry *gateway_registry(const struct gateway *g)
+{
+    return g->registry;
+}
+
+const char *gateway_drop_name(unsigned drop)
+{
+    static const char *const names[GATEWAY_DROP_COUNT] = {
+        [SHIM_OK] = "none",
+        [SHIM_SHORT] = "short",
+        [SHIM_NOT_VERSION_1] = "version",
+        [SHIM_BAD_LENGTH] = "length",
+        [SHIM_BAD_FLAGS] = "flags",
+        [SHIM_BAD_PROTOCOL] = "protocol",
+        [SHIM_BAD_PROVIDER] = "provider",
+        [GATEWAY_DROP_FAMILY] = "family",
+        [GATEWAY_DROP_SOURCE] = "source",
+        [GATEWAY_DROP_CLIENT] = "client-field",
+        [GATEWAY_DROP_EMPTY] = "empty",
+        [GATEWAY_DROP_UNVERIFIED] = "unverified",
+        [GATEWAY_DROP_RATE] = "rate",
+        [GATEWAY_DROP_NO_ROUTER] = "no-router",
+        [GATEWAY_DROP_TICKET] = "ticket",
+        [GATEWAY_DROP_HOPS] = "hops",
+        [GATEWAY_DROP_AMPLIFIED] = "amplified",
+        [GATEWAY_DROP_CONTROL] = "control",
+        [GATEWAY_DROP_COOKIE] = "cookie",
+        [GATEWAY_DROP_MAC] = "mac",
+        [GATEWAY_DROP_REPLAY] = "replay",
+    };
+
+    return drop < GATEWAY_DROP_COUNT ? names[drop] : "?";
+}

@@ -1,0 +1,80 @@
+/* dmux/gateway.h - a gateway without its sockets: datagrams in, datagrams out.
+ *
+ * Clients send to the service address, which all gateways have; routers are behind tunnels. Every datagram gives at
+ * most one other: it is forwarded, answered, or dropped and counted by cause. */
+#pragma once
+
+#include "base/addr.h"
+#include "base/instant.h"
+#include "base/rng.h"
+#include "dmux/jar.h"
+#include "dmux/provider.h"
+#include "dmux/registry.h"
+
+#define GATEWAY_GROWS (SHIM_COOKIE_LEN + SHIM_CLIENT_LEN) /* a datagram that goes to a router gets longer by this */
+#define GATEWAY_COOKIE_S 120  /* chosen: clients renew after a few seconds; a sleeping laptop asks again */
+#define GATEWAY_TICKET_S 300  /* chosen: how long a router may answer a client that says nothing */
+#define GATEWAY_HOPS 4        /* hop limit of the tunnel: a gateway, and what a mesh may add */
+#define GATEWAY_LIFETIME_S 60 /* of a registration: what ACK says; silence ends it sooner */
+
+enum gateway_drop {
+    GATEWAY_DROP_SHIM,                      /* + enum shim_fault */
+    GATEWAY_DROP_FAMILY = SHIM_FAULT_COUNT, /* outer IPv6 */
+    GATEWAY_DROP_SOURCE,                    /* an address that no client and no router has */
+    GATEWAY_DROP_CLIENT,                    /* a client that says what gateways say: A or V */
+    GATEWAY_DROP_EMPTY,                     /* nothing behind the shim */
+    GATEWAY_DROP_UNVERIFIED,                /* more than a client gets before it has shown its address */
+    GATEWAY_DROP_RATE,                      /* more than its network, or the provider, gets */
+    GATEWAY_DROP_NO_ROUTER,                 /* nobody provides it */
+    GATEWAY_DROP_TICKET,                    /* from a router: no packet of this client was sent to it */
+    GATEWAY_DROP_HOPS,                      /* went round */
+    GATEWAY_DROP_AMPLIFIED,                 /* more than an unverified client may be sent */
+    GATEWAY_DROP_CONTROL,                   /* malformed, or not for gateways */
+    GATEWAY_DROP_COOKIE,                    /* ECHO without a cookie that holds */
+    GATEWAY_DROP_MAC,
+    GATEWAY_DROP_REPLAY,
+    GATEWAY_DROP_COUNT,
+};
+
+struct gateway_options {
+    uint32_t id; /* not 0 */
+    uint8_t site;
+    struct endpoint service;          /* the anycast address and port */
+    struct prefix prefix;             /* that is announced; nothing in it may be a client or a router */
+    struct endpoint unicast;          /* of this gateway alone */
+    uint8_t secret[JAR_SECRET_LEN];   /* all gateways' */
+    const struct provider *providers; /* outlive the gateway */
+    size_t providers_count;
+    size_t registrations_max; /* at most REGISTRY_MAX */
+    uint32_t network_pps;     /* of a /24 of verified clients; 0: no limit */
+    struct rng rng;
+};
+
+struct gateway_stats {
+    uint64_t to_router_pkts, to_router_bytes, to_client_pkts, to_client_bytes, answered;
+    uint64_t registered, refused[DMUX_REFUSAL_COUNT];
+    uint64_t drops[GATEWAY_DROP_COUNT];
+};
+
+struct gateway_tx {
+    size_t len; /* bytes in the caller's buffer */
+    struct endpoint to;
+    bool from_service; /* the source address: the service's, or this gateway's own */
+};
+
+struct gateway;
+
+/* NULL: no memory. wall_s: seconds of a clock that all gateways share (dmux/jar.h). */
+struct gateway *gateway_new(const struct gateway_options *o, uint32_t wall_s);
+void gateway_free(struct gateway *g);
+/* Before datagrams, whenever the second has changed. */
+void gateway_set_wall(struct gateway *g, uint32_t wall_s);
+/* local: the address that it was sent to. True: *tx and out (at least len + GATEWAY_GROWS and DMUX_MESSAGE_MAX bytes,
+ * apart from data) are to be sent. */
+bool gateway_on_datagram(struct gateway *g, const uint8_t *data, size_t len, const struct endpoint *from,
+                         const struct addr *local, instant now, uint8_t *out, struct gateway_tx *tx);
+instant gateway_next_expiry(const struct gateway *g);
+void gateway_on_expiry(struct gateway *g, instant now);
+const struct gateway_stats *gateway_stats_get(const struct gateway *g);
+const struct registry *gateway_registry(const struct gateway *g);
+const char *gateway_drop_name(unsigned drop);

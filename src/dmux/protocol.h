@@ -1,0 +1,67 @@
+/* dmux/protocol.h - what a protocol behind the demultiplexer is: a table of functions at the client, one at the router.
+ *
+ * A new protocol is a file with these two tables (or two files), and a line in dmux/protocols.c
+ * (doc/tutorial-protocol.md). The functions do no IO: packets of the protocol come in and go out as bytes, and what
+ * they need to remember is in the state that they are given, zeroed, of the size that they ask for. */
+#pragma once
+
+#include "base/addr.h"
+#include "base/instant.h"
+
+#define PROTOCOL_PACKET_MAX 1400 /* the largest packet: 1500 less IPv4, UDP and the largest shim, rounded down */
+
+/* A client as its gateway sees it: unique as long as it sends, and where answers go. */
+struct client_id {
+    uint32_t addr; /* host order */
+    uint16_t port;
+};
+
+enum protocol_verdict {
+    PROTOCOL_DROP,    /* it is wrong, or of no use */
+    PROTOCOL_TAKEN,   /* the protocol has what it wanted of it */
+    PROTOCOL_DELIVER, /* to this host, through its TUN device */
+    PROTOCOL_ANSWER,  /* at a router: `reply` goes back to the client */
+};
+
+struct protocol_reply {
+    uint8_t packet[PROTOCOL_PACKET_MAX];
+    size_t len;
+};
+
+struct protocol_router {
+    uint16_t id; /* protocol_id of the shim */
+    const char *name;
+    size_t state_bytes;
+    /* prefix: of the router's clients as configured, family ADDR_NONE without one. 0, or -EINVAL: not one that serves.
+     */
+    int (*init)(void *state, const struct prefix *prefix);
+    /* A client's packet. */
+    enum protocol_verdict (*on_client)(void *state, const struct client_id *client, const uint8_t *packet, size_t len,
+                                       struct protocol_reply *reply);
+    /* A packet that this host sends into the TUN device: whose is it? False: nobody's. NULL: the protocol has no
+     * device. */
+    bool (*client_of)(void *state, const uint8_t *packet, size_t len, struct client_id *ret);
+};
+
+struct protocol_client {
+    uint16_t id;
+    const char *name;
+    size_t state_bytes;
+    /* The client was seen here, now and whenever that changes. */
+    void (*on_seen)(void *state, const struct client_id *self);
+    /* Something that the client says of itself: the packet's length, 0: nothing now. NULL: never. */
+    size_t (*output)(void *state, uint8_t packet[PROTOCOL_PACKET_MAX], instant now);
+    instant (*next_expiry)(const void *state);
+    /* May this packet of the TUN device go out? NULL: all may. */
+    bool (*may_send)(void *state, const uint8_t *packet, size_t len);
+    /* A packet from a router. */
+    enum protocol_verdict (*on_router)(void *state, const uint8_t *packet, size_t len, instant now);
+    /* The client's address, which its TUN device should have; family ADDR_NONE: none (yet). */
+    struct addr (*address)(const void *state);
+};
+
+/* By number or name; NULL: not known. */
+const struct protocol_router *protocol_router_find(uint16_t id);
+const struct protocol_client *protocol_client_find(uint16_t id);
+/* The number of a protocol by its name or a number in text; 0: neither. */
+uint16_t protocol_parse(const char *text);

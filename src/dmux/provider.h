@@ -1,0 +1,29 @@
+/* dmux/provider.h - which keys speak for which provider, and for which protocols.
+ *
+ * A list in the gateway's configuration. A certificate of a realm authority, which binds the same things for a time,
+ * will answer the same question. */
+#pragma once
+
+#include "base/base.h"
+#include "wire/dmux.h"
+
+#define PROVIDER_PROTOCOLS_MAX 8
+
+struct provider {
+    uint32_t id; /* 2 or more */
+    uint8_t key[DMUX_KEY_LEN];
+    uint16_t protocols[PROVIDER_PROTOCOLS_MAX];
+    uint8_t protocols_count;
+    uint32_t rate_pps; /* of all its routers behind this gateway; 0: no limit */
+};
+
+static inline bool provider_allows(const struct provider *p, uint16_t protocol, const uint8_t key[DMUX_KEY_LEN])
+{
+    if (memcmp(p->key, key, DMUX_KEY_LEN) != 0)
+        return false;
+    for (unsigned i = 0; i < p->protocols_count; i++) {
+        if (p->protocols[i] == protocol)
+            return true;
+    }
+    return false;
+}

@@ -1,0 +1,94 @@
+/* dmux/registry.h - the routers that a gateway knows: who provides which protocol, is alive, is near.
+ *
+ * A registration is (protocol, provider, router's address and port). It counts once the router has proved that it is
+ * there, and as long as it proves so again; silence ends it. Whoever comes and goes too often is not taken for a while
+ * (flap damping, RFC 2439). Packets for (protocol, provider) go to the nearest router, and by slots to several that are
+ * as near; provider PROVIDER_ANY is every provider of the protocol. */
+#pragma once
+
+#include "base/addr.h"
+#include "base/hash.h"
+#include "base/instant.h"
+#include "base/list.h"
+#include "dmux/slots.h"
+#include "wire/dmux.h"
+
+#define REGISTRY_MAX 131072 /* chosen: the 100,000 of the design, and as many groups; ~25 MB when full */
+#define REGISTRY_SILENCE (3 * SEC)
+#define REGISTRY_PAUSE (1 * SEC) /* chosen: an owner that keeps to registry_next_expiry looks twice as often */
+#define REGISTRY_RAMP (30 * SEC) /* a new router's share grows over this time, in REGISTRY_RAMP_STEPS */
+#define REGISTRY_RAMP_STEPS 4
+#define REGISTRY_REBUILD                                                                                               \
+    (1 * SEC)              /* chosen: small changes (rtt, load, ramp) are gathered this long; losses are not           \
+                            */
+#define DAMP_FLAP 1000     /* the penalty of going */
+#define DAMP_SUPPRESS 2000 /* RFC 2439 section 4.2's parameters, with the usual values */
+#define DAMP_REUSE 750
+#define DAMP_MAX 12000 /* four half-lives above REUSE: nobody waits longer than that */
+#define DAMP_HALF_LIFE (60 * SEC)
+
+enum registration_state {
+    REGISTRATION_CLAIMED, /* signed for; not proved yet: gets no packets */
+    REGISTRATION_PROVED,
+    REGISTRATION_GONE, /* remembered for its penalty alone */
+};
+
+struct registration {
+    uint16_t protocol;
+    uint32_t provider;
+    uint32_t addr; /* host order */
+    uint16_t port;
+    enum registration_state state;
+    uint16_t weight, load;
+    uint32_t rtt_us; /* from this gateway, smoothed; 0: not measured */
+    uint32_t seq;    /* the highest of its messages */
+    uint64_t nonce;  /* that CHECK sent last */
+    instant nonce_at;
+    instant proved_at, since; /* last proof; first proof of this life */
+    uint8_t key[32];          /* of its messages */
+    uint8_t fresh_key[32];    /* of the registration that renews this one; key until it is used */
+    bool has_fresh_key;
+    uint64_t pkts, bytes; /* forwarded to it */
+
+    /* inside */
+    uint64_t id;
+    double penalty;
+    instant penalty_at;
+    bool near[2];
+    struct group *groups[2]; /* of its provider, and of any */
+    struct list in_group[2];
+    struct list by_time; /* claimed and proved: by last sign of life; gone: by when it went */
+};
+
+struct registry;
+
+/* max_items registrations; seed: of the hash that an attacker should not know. NULL: no memory. */
+struct registry *registry_new(size_t max_items, const uint8_t seed[16]);
+void registry_free(struct registry *r);
+
+/* A router has signed: of claim the name, weight, load and key count. 0 and *ret; one that is proved goes on under its
+ * old key beside the fresh one. Or a positive enum dmux_refusal: DAMPED with *ret_wait_s, FULL. */
+int registry_claim(struct registry *r, const struct registration *claim, instant now, struct registration **ret,
+                   uint16_t *ret_wait_s);
+/* NULL when there is none that is claimed or proved. */
+struct registration *registry_find(const struct registry *r, uint16_t protocol, uint32_t provider, uint32_t addr,
+                                   uint16_t port);
+/* The router has sent back the nonce of its last CHECK: alive, at its address, and so far away. */
+void registry_prove(struct registry *r, struct registration *g, span rtt, instant now);
+/* A message came under the fresh key: it is the key from now on. */
+void registry_take_key(struct registration *g);
+/* Counts with the next rebuild. */
+void registry_set_load(struct registration *g, uint16_t weight, uint16_t load);
+/* It has said that it goes. */
+void registry_withdraw(struct registry *r, struct registration *g, instant now);
+
+/* Where a client's packet goes; NULL: nobody provides it. */
+struct registration *registry_select(const struct registry *r, uint16_t protocol, uint32_t provider, uint32_t client);
+
+instant registry_next_expiry(const struct registry *r);
+void registry_on_expiry(struct registry *r, instant now);
+/* Those that went by silence since the start. */
+uint64_t registry_silenced(const struct registry *r);
+size_t registry_count(const struct registry *r);
+/* Every claimed or proved one, by age of its last sign of life; stops when fn returns false. */
+void registry_foreach(const struct registry *r, bool (*fn)(void *ctx, const struct registration *g), void *ctx);

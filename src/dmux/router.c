@@ -1,0 +1,625 @@
+/* dmux/router.c - see router.h.
+ *
+ * Theory of operation. A tie is what binds the router to one gateway: HELLO, CHALLENGE, REGISTER, ACK, then a KEEPALIVE
+ * a second, each of which brings a CHECK whose nonce goes back at once. A home has a tie that serves and, after anycast
+ * has brought an answer from another gateway, one that is to follow it: when that is registered, the old is withdrawn.
+ *
+ * A client's packet leaves its ticket and the gateway that it came through in a table, by the client's address and
+ * port; what goes back takes both from there.
+ *
+ * Limits: ROUTER_HOMES_MAX homes, ROUTER_CLIENTS clients. */
+#include "dmux/router.h"
+
+#include "base/hash.h"
+#include "dmux/mac.h"
+#include "ident/hash.h"
+#include "ident/keys.h"
+
+#define WAYS 8
+#define LEAVE_TRIES 3
+#define LEAVE_RETRY (100 * MSEC) /* chosen: a few round trips; whoever hears none of them learns it by silence */
+
+struct tie {
+    enum router_home_state state;
+    uint32_t gateway; /* 0: not known */
+    struct endpoint unicast, you;
+    uint64_t nonce;
+    uint8_t cookie[SHIM_COOKIE_LEN];
+    uint8_t dh_priv[DMUX_KEY_LEN], dh[DMUX_KEY_LEN], key[DMUX_KEY_LEN];
+    uint32_t seq;
+    uint64_t check; /* nonce of the last CHECK */
+    instant next, heard;
+    span retry;
+    bool leaving;
+    uint8_t tries;
+};
+
+struct home {
+    struct endpoint at;
+    struct tie serving, following;
+    uint64_t look_nonce; /* of a HELLO that looks who is there; 0: none */
+    instant look_next;
+    uint8_t refusal;
+};
+
+struct client_entry {
+    struct client_id id;
+    uint32_t used;     /* 0: free; else a clock of packets */
+    uint32_t provider; /* as the shim had it */
+    struct endpoint via;
+    uint8_t flags;
+    uint8_t fields[SHIM_COOKIE_LEN + SHIM_CLIENT_LEN]; /* K and A as they came */
+};
+
+struct router {
+    struct router_options o;
+    void *state;
+    struct home homes[ROUTER_HOMES_MAX];
+    struct router_stats stats;
+    struct protocol_reply reply;
+    struct client_entry *clients;
+    uint32_t clock;
+    uint8_t seed[16];
+    bool leaving;
+};
+
+static void tie_begin(struct tie *t, instant now)
+{
+    ident_wipe(t, sizeof(*t));
+    t->next = now;
+    t->retry = ROUTER_RETRY;
+}
+
+struct router *router_new(const struct router_options *o, instant now)
+{
+    struct router *r = calloc(1, sizeof(*r));
+
+    if (!r)
+        return NULL;
+    r->o = *o;
+    rng_fill(&o->rng, r->seed, sizeof(r->seed));
+    r->state = calloc(1, o->protocol->state_bytes + 1);
+    r->clients = calloc(ROUTER_CLIENTS, sizeof(*r->clients));
+    if (!r->state || !r->clients || (o->protocol->init && o->protocol->init(r->state, &o->prefix) < 0)) {
+        router_free(r);
+        return NULL;
+    }
+    for (size_t i = 0; i < o->homes_count; i++) {
+        r->homes[i].at = o->homes[i];
+        tie_begin(&r->homes[i].serving, now);
+        r->homes[i].following.state = HOME_ELSEWHERE; /* none */
+        r->homes[i].look_next = now + ROUTER_LOOK_EVERY * ROUTER_KEEPALIVE;
+    }
+    return r;
+}
+
+void router_free(struct router *r)
+{
+    if (!r)
+        return;
+    for (size_t i = 0; i < r->o.homes_count; i++) {
+        ident_wipe(&r->homes[i].serving, sizeof(r->homes[i].serving));
+        ident_wipe(&r->homes[i].following, sizeof(r->homes[i].following));
+    }
+    free(r->state);
+    free(r->clients);
+    free(r);
+}
+
+/* --- clients --- */
+
+static struct client_entry *set_of(const struct router *r, const struct client_id *id)
+{
+    uint64_t key = (uint64_t)id->addr << 16 | id->port;
+
+    return &r->clients[siphash13(r->seed, &key, sizeof(key)) % (ROUTER_CLIENTS / WAYS) * WAYS];
+}
+
+static struct client_entry *client_find(const struct router *r, const struct client_id *id)
+{
+    struct client_entry *set = set_of(r, id);
+
+    for (unsigned i = 0; i < WAYS; i++) {
+        if (set[i].used && set[i].id.addr == id->addr && set[i].id.port == id->port)
+            return &set[i];
+    }
+    return NULL;
+}
+
+/* Its entry, or a free one, or that of who has been silent longest. */
+static struct client_entry *client_get(struct router *r, const struct client_id *id)
+{
+    struct client_entry *e = client_find(r, id), *set = set_of(r, id);
+
+    if (!e) {
+        e = set;
+        for (unsigned i = 1; i < WAYS; i++) {
+            if (!set[i].used || (e->used && (int32_t)(set[i].used - e->used) < 0))
+                e = &set[i];
+        }
+    }
+    r->clock += 1 + (r->clock == UINT32_MAX);
+    e->id = *id;
+    e->used = r->clock;
+    return e;
+}
+
+static size_t wrap(struct router *r, const struct client_entry *e, const uint8_t *packet, size_t len, uint8_t *out,
+                   struct router_tx *tx)
+{
+    size_t at = shim_put(out, e->flags, r->o.protocol->id, e->provider);
+
+    memcpy(out + SHIM_LEN, e->fields, sizeof(e->fields));
+    memcpy(out + at, packet, len);
+    tx->len = at + len;
+    tx->to = e->via;
+    r->stats.tx_pkts++;
+    return tx->len;
+}
+
+bool router_on_packet(struct router *r, const uint8_t *packet, size_t len, uint8_t *out, struct router_tx *tx)
+{
+    const struct client_entry *e;
+    struct client_id id;
+
+    if (len > PROTOCOL_PACKET_MAX) {
+        r->stats.drops[ROUTER_DROP_SIZE]++;
+        return false;
+    }
+    e = r->o.protocol->client_of && r->o.protocol->client_of(r->state, packet, len, &id) ? client_find(r, &id) : NULL;
+    if (!e) {
+        r->stats.drops[ROUTER_DROP_CLIENT]++;
+        return false;
+    }
+    wrap(r, e, packet, len, out, tx);
+    return true;
+}
+
+static enum router_input drop(struct router *r, enum router_drop cause)
+{
+    r->stats.drops[cause]++;
+    return ROUTER_NOTHING;
+}
+
+static bool from_gateway(const struct router *r, const struct endpoint *from)
+{
+    for (size_t i = 0; i < r->o.homes_count; i++) {
+        const struct home *h = &r->homes[i];
+
+        if ((h->serving.state == HOME_REGISTERED && endpoint_equal(&h->serving.unicast, from)) ||
+            (h->following.state == HOME_REGISTERED && endpoint_equal(&h->following.unicast, from)))
+            return true;
+    }
+    return false;
+}
+
+static enum router_input on_tunnelled(struct router *r, const struct shim *s, const uint8_t *data, size_t len,
+                                      const struct endpoint *from, const uint8_t **ret_packet, size_t *ret_len,
+                                      uint8_t *out, struct router_tx *tx)
+{
+    const uint8_t *client = data + s->client_at;
+    struct client_id id;
+    struct client_entry *e;
+
+    if (!s->client_at || !s->cookie_at)
+        return drop(r, ROUTER_DROP_SHIM);
+    if (!from_gateway(r, from))
+        return drop(r, ROUTER_DROP_FROM);
+    if (s->protocol != r->o.protocol->id || s->provider != r->o.provider)
+        return drop(r, ROUTER_DROP_OTHER);
+    if (client[7] == 0)
+        return drop(r, ROUTER_DROP_HOPS);
+    id = (struct client_id){ .addr = get_be32(client), .port = get_be16(client + 4) };
+    e = client_get(r, &id);
+    e->via = *from;
+    e->provider = s->provider;
+    e->flags = s->flags & (uint8_t)~SHIM_TRACE;
+    memcpy(e->fields, data + SHIM_LEN, sizeof(e->fields));
+    r->stats.rx_pkts++;
+    switch (r->o.protocol->on_client(r->state, &id, data + s->len, len - s->len, &r->reply)) {
+    case PROTOCOL_DELIVER:
+        *ret_packet = data + s->len;
+        *ret_len = len - s->len;
+        return ROUTER_PACKET;
+    case PROTOCOL_ANSWER:
+        r->stats.answered++;
+        wrap(r, e, r->reply.packet, r->reply.len, out, tx);
+        return ROUTER_REPLY;
+    case PROTOCOL_TAKEN:
+        return ROUTER_NOTHING;
+    default:
+        return drop(r, ROUTER_DROP_PACKET);
+    }
+}
+
+/* --- control in --- */
+
+static uint64_t nonce_new(const struct rng *r)
+{
+    uint64_t n;
+
+    do
+        n = rng_u64(r);
+    while (n == 0);
+    return n;
+}
+
+/* Does another home serve through that gateway? */
+static bool taken(const struct router *r, const struct home *except, uint32_t gateway)
+{
+    for (size_t i = 0; i < r->o.homes_count; i++) {
+        const struct home *h = &r->homes[i];
+
+        if (h != except && h->serving.gateway == gateway && h->serving.state != HOME_ELSEWHERE)
+            return true;
+    }
+    return false;
+}
+
+/* The answer to a HELLO: this is who is there, and the next step is to register. */
+static void tie_challenged(struct router *r, const struct home *h, struct tie *t, const struct dmux_message *m,
+                           instant now)
+{
+    t->gateway = m->gateway;
+    t->unicast = m->unicast;
+    t->you = m->you;
+    memcpy(t->cookie, m->cookie, sizeof(t->cookie));
+    t->retry = ROUTER_RETRY;
+    if (taken(r, h, m->gateway)) {
+        t->state = HOME_ELSEWHERE;
+        t->next = now + ROUTER_RETRY_MAX;
+        return;
+    }
+    t->state = HOME_REGISTERING;
+    t->next = now;
+}
+
+static void on_challenge(struct router *r, const struct dmux_message *m, const struct endpoint *from, instant now)
+{
+    for (size_t i = 0; i < r->o.homes_count; i++) {
+        struct home *h = &r->homes[i];
+
+        if (!endpoint_equal(&h->at, from))
+            continue;
+        if (h->serving.nonce == m->nonce && (h->serving.state == HOME_ASKING || h->serving.state == HOME_ELSEWHERE)) {
+            tie_challenged(r, h, &h->serving, m, now);
+            return;
+        }
+        if (h->look_nonce == 0 || h->look_nonce != m->nonce)
+            continue;
+        h->look_nonce = 0;
+        if (h->serving.state == HOME_REGISTERED && m->gateway != h->serving.gateway &&
+            h->following.state == HOME_ELSEWHERE && !taken(r, h, m->gateway)) {
+            tie_begin(&h->following, now);
+            tie_challenged(r, h, &h->following, m, now);
+        }
+        return;
+    }
+}
+
+/* The tie that a gateway's own address speaks of. */
+static struct tie *tie_of(struct router *r, const struct dmux_message *m, const struct endpoint *from,
+                          struct home **ret_home)
+{
+    for (size_t i = 0; i < r->o.homes_count; i++) {
+        struct home *h = &r->homes[i];
+        struct tie *ties[] = { &h->serving, &h->following };
+
+        for (size_t j = 0; j < ARRAY_LEN(ties); j++) {
+            if (ties[j]->state != HOME_ASKING && ties[j]->state != HOME_ELSEWHERE && ties[j]->gateway == m->gateway &&
+                endpoint_equal(&ties[j]->unicast, from)) {
+                *ret_home = h;
+                return ties[j];
+            }
+        }
+    }
+    return NULL;
+}
+
+static bool on_ack(struct router *r, struct tie *t, const uint8_t *data, size_t len, const struct dmux_message *m,
+                   instant now)
+{
+    uint8_t shared[DMUX_KEY_LEN], key[DMUX_KEY_LEN];
+    struct dmux_message asked = {
+        .protocol = r->o.protocol->id, .provider = r->o.provider, .nonce = t->nonce, .gateway = t->gateway
+    };
+    bool ok =
+        t->state == HOME_REGISTERING && m->nonce == t->nonce && x25519_shared(t->dh_priv, t->dh, m->dh, shared) == 0;
+
+    if (!ok)
+        return false;
+    memcpy(asked.dh, t->dh, sizeof(asked.dh));
+    dmux_registration_key(shared, &asked, m->dh, key);
+    ident_wipe(shared, sizeof(shared));
+    ok = dmux_mac_holds(data, len, key);
+    if (ok) {
+        memcpy(t->key, key, sizeof(t->key));
+        ident_wipe(t->dh_priv, sizeof(t->dh_priv));
+        t->state = HOME_REGISTERED;
+        t->seq = 0;
+        t->heard = t->next = now;
+    }
+    ident_wipe(key, sizeof(key));
+    return ok;
+}
+
+static void on_nak(struct home *h, struct tie *t, const struct dmux_message *m, instant now)
+{
+    if (m->refusal == DMUX_REFUSED_WITHDRAWN) {
+        if (t->leaving) {
+            t->state = HOME_ELSEWHERE;
+            t->next = INSTANT_NEVER;
+        }
+        return;
+    }
+    if (t->leaving)
+        return;
+    h->refusal = m->refusal;
+    if (t->state == HOME_REGISTERED && m->refusal == DMUX_REFUSED_UNKNOWN) {
+        tie_begin(t, now); /* it has forgotten: a restart, say; at worst somebody lies, and it costs a registration */
+    } else if (t->state == HOME_REGISTERING && m->nonce == t->nonce) {
+        tie_begin(t, now);
+        t->retry = ROUTER_RETRY_MAX;
+        t->next = m->refusal == DMUX_REFUSED_COOKIE ? now : now + MAX((span)m->wait_s * SEC, ROUTER_RETRY_MAX);
+    }
+}
+
+/* The follower is registered: it serves, and the one before leaves by the same slot. */
+static void follow(struct router *r, struct home *h, instant now)
+{
+    struct tie old = h->serving;
+
+    h->serving = h->following;
+    h->following = old;
+    h->following.leaving = true;
+    h->following.tries = 0;
+    h->following.next = now;
+    r->stats.moves++;
+}
+
+static enum router_input on_control(struct router *r, const struct shim *s, const uint8_t *data, size_t len,
+                                    const struct endpoint *from, instant now, uint8_t *out, struct router_tx *tx)
+{
+    struct dmux_message m, reply;
+    struct home *h = NULL;
+    struct tie *t;
+
+    if (dmux_read(s, data, len, &m) < 0)
+        return drop(r, ROUTER_DROP_SHIM);
+    if (m.type == DMUX_CHALLENGE) {
+        on_challenge(r, &m, from, now);
+        return ROUTER_NOTHING;
+    }
+    t = tie_of(r, &m, from, &h);
+    if (!t)
+        return drop(r, ROUTER_DROP_FROM);
+    if (m.type == DMUX_NAK) {
+        on_nak(h, t, &m, now);
+    } else if (m.type == DMUX_ACK) {
+        if (!on_ack(r, t, data, len, &m, now))
+            return drop(r, ROUTER_DROP_MAC);
+        h->refusal = DMUX_REFUSED_NONE;
+    } else if (m.type == DMUX_CHECK && t->state == HOME_REGISTERED && m.seq == t->seq &&
+               dmux_mac_holds(data, len, t->key)) {
+        t->heard = now;
+        reply = (struct dmux_message){ .type = DMUX_PROOF,
+                                       .protocol = m.protocol,
+                                       .provider = m.provider,
+                                       .gateway = m.gateway,
+                                       .seq = m.seq,
+                                       .nonce = m.nonce };
+        tx->len = dmux_write_sealed(&reply, t->key, out, DMUX_MESSAGE_MAX);
+        tx->to = *from;
+        if (t == &h->following && !t->leaving)
+            follow(r, h, now);
+        return ROUTER_REPLY;
+    } else {
+        return drop(r, ROUTER_DROP_MAC);
+    }
+    return ROUTER_NOTHING;
+}
+
+enum router_input router_on_datagram(struct router *r, const uint8_t *data, size_t len, const struct endpoint *from,
+                                     instant now, const uint8_t **ret_packet, size_t *ret_len, uint8_t *out,
+                                     struct router_tx *tx)
+{
+    struct shim s;
+
+    if (shim_parse(data, data + len, &s) != SHIM_OK)
+        return drop(r, ROUTER_DROP_SHIM);
+    if (s.flags & SHIM_CONTROL)
+        return on_control(r, &s, data, len, from, now, out, tx);
+    return on_tunnelled(r, &s, data, len, from, ret_packet, ret_len, out, tx);
+}
+
+/* --- control out --- */
+
+static size_t say_hello(const struct router *r, uint64_t nonce, uint8_t *out)
+{
+    struct dmux_message m = {
+        .type = DMUX_HELLO, .protocol = r->o.protocol->id, .provider = r->o.provider, .nonce = nonce
+    };
+
+    return dmux_write(&m, out, DMUX_MESSAGE_MAX);
+}
+
+static size_t say_register(struct router *r, struct tie *t, uint8_t *out)
+{
+    struct dmux_message m = { .type = DMUX_REGISTER,
+                              .protocol = r->o.protocol->id,
+                              .provider = r->o.provider,
+                              .gateway = t->gateway,
+                              .you = t->you,
+                              .lifetime_s = 60,
+                              .weight = r->o.weight };
+    size_t len, signed_len;
+
+    t->nonce = m.nonce = nonce_new(&r->o.rng);
+    rng_fill(&r->o.rng, t->dh_priv, sizeof(t->dh_priv));
+    if (x25519_public(t->dh_priv, t->dh) < 0)
+        return 0;
+    memcpy(m.cookie, t->cookie, sizeof(m.cookie));
+    memcpy(m.dh, t->dh, sizeof(m.dh));
+    memcpy(m.key, r->o.ed25519, sizeof(m.key));
+    len = dmux_write(&m, out, DMUX_MESSAGE_MAX);
+    signed_len = dmux_signed_len(out, len);
+    return ed25519_sign(r->o.ed25519_seed, out, signed_len, out + signed_len) == 0 ? len : 0;
+}
+
+static size_t say_sealed(const struct router *r, struct tie *t, enum dmux_type type, uint8_t *out)
+{
+    struct dmux_message m = { .type = (uint8_t)type,
+                              .protocol = r->o.protocol->id,
+                              .provider = r->o.provider,
+                              .gateway = t->gateway,
+                              .seq = ++t->seq,
+                              .weight = r->o.weight };
+
+    return dmux_write_sealed(&m, t->key, out, DMUX_MESSAGE_MAX);
+}
+
+static span backoff(struct tie *t)
+{
+    span wait = t->retry;
+
+    t->retry = MIN(t->retry * 2, ROUTER_RETRY_MAX);
+    return wait;
+}
+
+/* What a tie has to say now: its length, to whom; 0: nothing. */
+static size_t tie_output(struct router *r, struct home *h, struct tie *t, uint8_t *out, struct endpoint *to,
+                         instant now)
+{
+    if (now < t->next)
+        return 0;
+    *to = t->unicast;
+    if (t->leaving) {
+        if (t->state != HOME_REGISTERED || t->tries++ >= LEAVE_TRIES) {
+            t->state = HOME_ELSEWHERE;
+            t->next = INSTANT_NEVER;
+            return 0;
+        }
+        t->next = now + LEAVE_RETRY;
+        return say_sealed(r, t, DMUX_WITHDRAW, out);
+    }
+    if (t->state == HOME_REGISTERED && t->heard + ROUTER_SILENCE <= now)
+        tie_begin(t, now);
+    switch (t->state) {
+    case HOME_REGISTERED:
+        t->next = now + ROUTER_KEEPALIVE;
+        return say_sealed(r, t, DMUX_KEEPALIVE, out);
+    case HOME_REGISTERING:
+        if (t->retry > ROUTER_RETRY * 4) { /* nobody there any more */
+            tie_begin(t, now);
+            break;
+        }
+        t->next = now + backoff(t);
+        return say_register(r, t, out);
+    default:
+        break;
+    }
+    if (t == &h->following) {
+        t->state = HOME_ELSEWHERE;
+        t->next = INSTANT_NEVER;
+        return 0;
+    }
+    t->next = now + backoff(t);
+    t->nonce = nonce_new(&r->o.rng);
+    *to = h->at;
+    return say_hello(r, t->nonce, out);
+}
+
+bool router_output(struct router *r, uint8_t *out, struct router_tx *tx, instant now)
+{
+    for (size_t i = 0; i < r->o.homes_count; i++) {
+        struct home *h = &r->homes[i];
+
+        if ((tx->len = tie_output(r, h, &h->serving, out, &tx->to, now)) > 0)
+            return true;
+        if (h->following.state != HOME_ELSEWHERE && (tx->len = tie_output(r, h, &h->following, out, &tx->to, now)) > 0)
+            return true;
+        if (now >= h->look_next && !r->leaving) {
+            h->look_next = now + ROUTER_LOOK_EVERY * ROUTER_KEEPALIVE;
+            if (h->serving.state == HOME_REGISTERED) {
+                h->look_nonce = nonce_new(&r->o.rng);
+                tx->len = say_hello(r, h->look_nonce, out);
+                tx->to = h->at;
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+instant router_next_expiry(const struct router *r)
+{
+    instant next = INSTANT_NEVER;
+
+    for (size_t i = 0; i < r->o.homes_count; i++) {
+        next = instant_min(next, r->homes[i].serving.next);
+        if (r->homes[i].following.state != HOME_ELSEWHERE)
+            next = instant_min(next, r->homes[i].following.next);
+        if (!r->leaving)
+            next = instant_min(next, r->homes[i].look_next);
+    }
+    return next;
+}
+
+void router_leave(struct router *r)
+{
+    if (r->leaving)
+        return;
+    r->leaving = true;
+    for (size_t i = 0; i < r->o.homes_count; i++) {
+        struct tie *ties[] = { &r->homes[i].serving, &r->homes[i].following };
+
+        for (size_t j = 0; j < ARRAY_LEN(ties); j++) {
+            ties[j]->leaving = true;
+            ties[j]->next = 0;
+        }
+    }
+}
+
+bool router_has_left(const struct router *r)
+{
+    for (size_t i = 0; i < r->o.homes_count; i++) {
+        if (r->homes[i].serving.state == HOME_REGISTERED || r->homes[i].following.state == HOME_REGISTERED)
+            return false;
+    }
+    return r->leaving;
+}
+
+size_t router_home_info(const struct router *r, struct router_home_info ret[ROUTER_HOMES_MAX])
+{
+    for (size_t i = 0; i < r->o.homes_count; i++) {
+        const struct home *h = &r->homes[i];
+
+        ret[i] = (struct router_home_info){ .at = h->at,
+                                            .unicast = h->serving.unicast,
+                                            .state = h->serving.state,
+                                            .gateway = h->serving.gateway,
+                                            .refusal = h->refusal,
+                                            .you = h->serving.you };
+    }
+    return r->o.homes_count;
+}
+
+const struct router_stats *router_stats_get(const struct router *r)
+{
+    return &r->stats;
+}
+
+const char *router_drop_name(unsigned drop)
+{
+    static const char *const names[ROUTER_DROP_COUNT] = { "shim",   "from",   "other", "hops",
+                                                          "packet", "client", "size",  "mac" };
+
+    return drop < ROUTER_DROP_COUNT ? names[drop] : "?";
+}
+
+const char *router_home_state_name(unsigned state)
+{
+    static const char *const names[HOME_STATE_COUNT] = { "asking", "registering", "registered", "elsewhere" };
+
+    return state < HOME_STATE_COUNT ? names[state] : "?";
+}

@@ -1,0 +1,93 @@
+/* dmux/router.h - the end that provides a protocol: registers with gateways, stays registered, takes packets out of the
+ * tunnel and puts answers in.
+ *
+ * A home is an address to register at: the service's anycast address, where the router follows whichever gateway is
+ * nearest, or one gateway's own. It is registered with the new gateway before it leaves the old. */
+#pragma once
+
+#include "base/addr.h"
+#include "base/instant.h"
+#include "base/rng.h"
+#include "dmux/protocol.h"
+#include "wire/dmux.h"
+
+#define ROUTER_HOMES_MAX 16
+#define ROUTER_GROWS (SHIM_LEN + SHIM_COOKIE_LEN + SHIM_CLIENT_LEN + SHIM_TRACE_LEN)
+#define ROUTER_KEEPALIVE (1 * SEC)
+#define ROUTER_SILENCE (3 * SEC)  /* as the gateway's: then it is asked anew */
+#define ROUTER_LOOK_EVERY 5       /* keepalives: then the home's address is asked who is there */
+#define ROUTER_RETRY (250 * MSEC) /* chosen: first repetition, doubled up to ROUTER_RETRY_MAX */
+#define ROUTER_RETRY_MAX (5 * SEC)
+#define ROUTER_CLIENTS 65536 /* 4 MiB; a set of 8 gives up its oldest */
+
+struct router_options {
+    const struct protocol_router *protocol;
+    struct prefix prefix;
+    uint32_t provider;
+    const uint8_t *ed25519_seed, *ed25519; /* the provider's; outlive the router */
+    struct endpoint homes[ROUTER_HOMES_MAX];
+    size_t homes_count;
+    uint16_t weight;
+    struct rng rng;
+};
+
+enum router_drop {
+    ROUTER_DROP_SHIM,
+    ROUTER_DROP_FROM,  /* not from a gateway that it is registered with */
+    ROUTER_DROP_OTHER, /* another protocol or provider */
+    ROUTER_DROP_HOPS,
+    ROUTER_DROP_PACKET, /* the protocol refused it */
+    ROUTER_DROP_CLIENT, /* of the device: for nobody who was here */
+    ROUTER_DROP_SIZE,
+    ROUTER_DROP_MAC,
+    ROUTER_DROP_COUNT,
+};
+
+enum router_home_state { HOME_ASKING, HOME_REGISTERING, HOME_REGISTERED, HOME_ELSEWHERE, HOME_STATE_COUNT };
+
+struct router_home_info {
+    struct endpoint at, unicast;
+    enum router_home_state state; /* ELSEWHERE: another home has that gateway */
+    uint32_t gateway;
+    uint8_t refusal; /* the last, enum dmux_refusal */
+    struct endpoint you;
+};
+
+struct router_stats {
+    uint64_t rx_pkts, tx_pkts, answered, moves;
+    uint64_t drops[ROUTER_DROP_COUNT];
+};
+
+struct router_tx {
+    size_t len;
+    struct endpoint to;
+};
+
+enum router_input {
+    ROUTER_NOTHING,
+    ROUTER_PACKET, /* *ret_packet is for the device */
+    ROUTER_REPLY,  /* *tx and out are to be sent */
+};
+
+struct router;
+
+/* NULL: no memory, or the protocol refuses the prefix. */
+struct router *router_new(const struct router_options *o, instant now);
+void router_free(struct router *r);
+/* out: PROTOCOL_PACKET_MAX + ROUTER_GROWS bytes. */
+enum router_input router_on_datagram(struct router *r, const uint8_t *data, size_t len, const struct endpoint *from,
+                                     instant now, const uint8_t **ret_packet, size_t *ret_len, uint8_t *out,
+                                     struct router_tx *tx);
+/* A packet of the device: true with *tx and out (len + ROUTER_GROWS). */
+bool router_on_packet(struct router *r, const uint8_t *packet, size_t len, uint8_t *out, struct router_tx *tx);
+/* Control: until false. out: DMUX_MESSAGE_MAX. */
+bool router_output(struct router *r, uint8_t *out, struct router_tx *tx, instant now);
+instant router_next_expiry(const struct router *r);
+/* It goes: withdrawals are what router_output gives from now on. More calls do nothing. */
+void router_leave(struct router *r);
+/* True once each gateway has answered. */
+bool router_has_left(const struct router *r);
+size_t router_home_info(const struct router *r, struct router_home_info ret[ROUTER_HOMES_MAX]);
+const struct router_stats *router_stats_get(const struct router *r);
+const char *router_drop_name(unsigned drop);
+const char *router_home_state_name(unsigned state);
