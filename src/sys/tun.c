@@ -258,6 +258,32 @@ int tun_del_addr(struct tun *t, const struct tun_addr *a)
     return talk_addr(t, a, false);
 }
 
+int tun_add_route(struct tun *t, const struct prefix *to)
+{
+    struct rtmsg rtm = { .rtm_family = (uint8_t)sockaddr_family(&to->addr),
+                         .rtm_dst_len = to->len,
+                         .rtm_table = RT_TABLE_MAIN,
+                         .rtm_protocol = TUN_ROUTE_PROTOCOL,
+                         .rtm_scope = to->addr.family == ADDR_V4 ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE,
+                         .rtm_type = RTN_UNICAST };
+    struct nl_msg *msg = nlreq_new(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, &rtm, sizeof(rtm));
+    struct nlreq nl;
+    int r = nlreq_open(NETLINK_ROUTE, false, NULL, &nl);
+
+    if (r < 0) {
+        nlmsg_free(msg);
+        return r;
+    }
+    if (msg) {
+        nla_put(msg, RTA_DST, (int)addr_bytes_len(&to->addr), to->addr.bytes);
+        nla_put_u32(msg, RTA_OIF, (uint32_t)t->ifindex);
+        nla_put_u32(msg, RTA_PRIORITY, TUN_ROUTE_METRIC);
+    }
+    r = nlreq_talk(&nl, msg);
+    nlreq_close(&nl);
+    return r;
+}
+
 int tun_set_mtu(struct tun *t, uint32_t mtu_bytes)
 {
     struct nlreq nl;

@@ -13,6 +13,9 @@
 #define TUN_PACKET_BYTES_MAX 65535 /* a super-packet has an IP length field like any other */
 #define TUN_IOV_MAX 130            /* chosen: a header and a payload for 64 segments, and two to spare */
 #define TUN_NAME_SIZE 16           /* IFNAMSIZ */
+/* chosen: beyond what routers advertise (1024) and what DHCP clients set: any other way that there is comes first */
+#define TUN_ROUTE_METRIC 4096
+#define TUN_ROUTE_PROTOCOL 190 /* chosen: not 187 of sys/route.h, which hawserd takes for its own; named nowhere */
 
 struct tun;
 
@@ -65,6 +68,8 @@ struct tun_features tun_features_get(const struct tun *t);
 int tun_add_addr(struct tun *t, const struct tun_addr *a);
 /* Removes one. 0 or -errno (-EADDRNOTAVAIL: it is not there). */
 int tun_del_addr(struct tun *t, const struct tun_addr *a);
+/* A route into the device, in the main table, with TUN_ROUTE_METRIC; it goes with the device. 0 or -errno. */
+int tun_add_route(struct tun *t, const struct prefix *to);
 /* Changes the device's MTU. 0 or -errno. */
 int tun_set_mtu(struct tun *t, uint32_t mtu_bytes);
 
