@@ -53,6 +53,8 @@ static const struct verb verbs[] = {
       "rotate DIR [--out STATEMENT | --chain FILE | STATEMENT [KEY] CHAIN] [--days N] | export DIR [NAME|TAG] FILE | "
       "show DIR [--json]",
       "a realm: who belongs to it, under which name", verb_realm, false },
+    { "dmux", "up FILE | down|status|trace|drain|undrain NAME [--json]",
+      "a network protocol by the nearest provider, behind an anycast address", verb_dmux, false },
     { "doctor", "[--json]", "what this machine has, and what it lacks", verb_doctor, false },
     { "lab", "list [--json] | run NAME [--seed N] [--json FILE]", "scenarios in network namespaces of this machine",
       verb_lab, false },
@@ -63,8 +65,8 @@ static const struct verb verbs[] = {
 };
 
 /* Kept for later versions. */
-static const char *const planned[] = { "agent",   "forward", "portal", "top", "slice",    "resolve",
-                                       "publish", "get",     "dmux",   "sim", "bugreport" };
+static const char *const planned[] = { "agent",   "forward", "portal", "top", "slice",
+                                       "resolve", "publish", "get",    "sim", "bugreport" };
 
 int verb_fail(const struct verb *v, const char *fmt, ...)
 {

@@ -47,13 +47,13 @@ wait_for() {
 ok "no verb is a usage error" try 2 "$hawser"
 ok "help" try 0 "$hawser" help
 cp "$dir/out" "$dir/help"
-for verb in help version keygen pubkey check up down status why link pipe send recv ping run id realm doctor lab bench; do
+for verb in help version keygen pubkey check up down status why link pipe send recv ping run id realm dmux doctor lab bench; do
     ok "help lists $verb" grep -q "^  $verb " "$dir/help"
     ok "$verb --help" try 0 "$hawser" "$verb" --help
     ok "$verb --help gives its usage" says "usage: hawser $verb"
     ok "the manual has $verb" grep -q "^\.B $verb" "$source/man/hawser.1"
 done
-for verb in agent forward portal top slice resolve publish get dmux sim bugreport; do
+for verb in agent forward portal top slice resolve publish get sim bugreport; do
     ok "$verb is a usage error" try 2 "$hawser" "$verb"
     ok "$verb says why" complains "hawser $verb: not built in this version"
     ok "help does not promise $verb" test -z "$(grep "^  $verb " "$dir/help")"

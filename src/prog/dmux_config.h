@@ -1,0 +1,83 @@
+/* prog/dmux_config.h - the configuration file of hawser-dmuxd: a gateway, a router or a client.
+ *
+ * INI as in hawser.conf: one of [Gateway], [Router] and [Client]; for gateways a [Provider NAME] for each that may
+ * register, and [Bgp] with a [Neighbor NAME] each for `hawser-dmuxd bird-config`. Unknown keys and sections are errors;
+ * an error is a line `FILE:LINE: found ..., expected ...`. */
+#pragma once
+
+#include "base/text.h"
+#include "dmux/gateway.h"
+#include "dmux/protocol.h"
+#include "dmux/router.h"
+#include "ident/keys.h"
+
+#define DMUX_PROVIDERS_MAX 1024
+#define DMUX_NEIGHBORS_MAX 16
+#define DMUX_ROUTES_MAX 16
+#define DMUX_FILE_MAX (1 << 20) /* bytes */
+#define DMUX_NAME_MAX 15        /* of sections, bytes */
+#define DMUX_PATH_MAX 108       /* of a socket's name, with its NUL */
+
+enum dmux_role { DMUX_ROLE_NONE, DMUX_ROLE_GATEWAY, DMUX_ROLE_ROUTER, DMUX_ROLE_CLIENT };
+
+struct dmux_neighbor {
+    char name[DMUX_NAME_MAX + 1];
+    struct addr address;
+    uint32_t as;
+    unsigned line;
+};
+
+struct dmux_config {
+    enum dmux_role role;
+    char device[16];
+    char control[DMUX_PATH_MAX];
+    uint16_t port;
+    struct addr address; /* gateway: of itself alone; router and client: ADDR_NONE leaves the source to the kernel */
+
+    /* gateway */
+    uint32_t id, site;
+    struct addr service;
+    struct prefix prefix;
+    uint8_t secret[JAR_SECRET_LEN];
+    uint32_t network_pps;
+    uint32_t registrations_max;
+    struct provider providers[DMUX_PROVIDERS_MAX];
+    char provider_names[DMUX_PROVIDERS_MAX][DMUX_NAME_MAX + 1];
+    size_t providers_count;
+    uint32_t as;
+    struct addr router_id;
+    uint32_t bfd_ms; /* 0: no BFD */
+    struct dmux_neighbor neighbors[DMUX_NEIGHBORS_MAX];
+    size_t neighbors_count;
+
+    /* router and client */
+    uint16_t protocol;
+    uint32_t provider;
+    struct endpoint gateways[ROUTER_HOMES_MAX]; /* a client's only one is the service */
+    size_t gateways_count;
+
+    /* router */
+    struct prefix clients; /* addresses of its clients, if the protocol gives any */
+    struct identity identity;
+    bool has_identity;
+    uint32_t weight;
+
+    /* client */
+    struct prefix routes[DMUX_ROUTES_MAX];
+    size_t routes_count;
+};
+
+/* 0 with *ret (for dmux_config_free), or -EINVAL with lines in errors; -ENOMEM; -errno when the file cannot be read,
+ * which is a line too. */
+int dmux_config_load(const char *path, struct text *errors, struct dmux_config **ret);
+/* The same of text; relative names of key files are taken from the working directory. */
+int dmux_config_parse(const char *file_name, const char *data, size_t len, struct text *errors,
+                      struct dmux_config **ret);
+void dmux_config_free(struct dmux_config *c);
+
+struct dmux_key {
+    const char *section, *key, *help, *fallback;
+    bool required;
+};
+/* The i-th key that there is; false after the last. */
+bool dmux_config_key(size_t i, struct dmux_key *ret);

@@ -1,0 +1,80 @@
+/* prog/dmuxd.h - what the files of hawser-dmuxd share: one loop, one UDP socket, one TUN device, one role. */
+#pragma once
+
+#include "dmux/client.h"
+#include "dmux/gateway.h"
+#include "dmux/router.h"
+#include "prog/dmux_config.h"
+#include "sys/control.h"
+#include "sys/tun.h"
+#include "sys/udp.h"
+
+#include <jansson.h>
+#include <uv.h>
+
+#define TRAIN_ROOM 2048 /* a datagram that is put into a train; what grows beyond it was no datagram of ours */
+
+/* Datagrams to one destination, sent in one call. */
+struct train {
+    struct udp *udp;
+    uint8_t *buf; /* UDP_TRAIN_BYTES_MAX and TRAIN_ROOM */
+    size_t len;
+    uint16_t segment_bytes; /* of the first */
+    unsigned count;
+    bool closed; /* the last was shorter */
+    struct endpoint to;
+    struct addr local;
+    uint64_t refused; /* datagrams that the kernel did not take */
+    int last_error;   /* the last refusal, positive; 0: none yet */
+};
+
+struct dmuxd;
+
+struct role {
+    const char *name;
+    int (*start)(struct dmuxd *d, instant now);
+    void (*on_datagram)(struct dmuxd *d, const uint8_t *data, size_t len, const struct udp_rx *rx, instant now);
+    void (*on_packet)(struct dmuxd *d, const uint8_t *packet, size_t len, instant now);
+    void (*turn)(struct dmuxd *d, instant now); /* after each wake-up: expiries, what is to be said */
+    instant (*next_expiry)(const struct dmuxd *d);
+    int (*status)(struct dmuxd *d, json_t *doc, instant now); /* adds to it */
+    const char *(*ask)(struct dmuxd *d, const char *verb);    /* NULL: done; else what is wrong. May be NULL */
+    bool (*leave)(struct dmuxd *d); /* false: there is something to be said before the end. May be NULL */
+};
+
+struct dmuxd {
+    struct dmux_config *config;
+    const struct role *role;
+    uv_loop_t loop;
+    uv_poll_t udp_poll, tun_poll, control_poll;
+    uv_timer_t timer;
+    uv_signal_t sigterm, sigint;
+    struct udp *udp;
+    struct tun *tun;
+    struct control *control;
+    struct train train;
+    uint8_t *packet; /* of the device, TUN_PACKET_BYTES_MAX */
+    instant started, leave_by;
+    bool leaving;
+    uint64_t tun_refused;
+    bool drained;
+    int watchdog; /* descriptor to beat; 0: none */
+    instant beat_at;
+    struct gateway *gateway;
+    struct router *router;
+    struct client *client;
+    struct addr client_address; /* on the device */
+    int exit_code;
+};
+
+extern const struct role role_gateway, role_router, role_client;
+
+/* One line for the log; level as in syslog. */
+void dmuxd_say(int level, const char *fmt, ...) PRINTF_LIKE(2, 3);
+/* Room for one datagram; send what is before if it does not go in one train with the next. */
+uint8_t *train_room(struct train *t);
+/* What stands in train_room is a datagram of this length. */
+void train_add(struct train *t, size_t len, const struct endpoint *to, const struct addr *local);
+void train_send(struct train *t);
+/* A whole packet for this host. */
+void dmuxd_to_device(struct dmuxd *d, const uint8_t *packet, size_t len);

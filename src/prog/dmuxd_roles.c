@@ -1,0 +1,436 @@
+/* prog/dmuxd_roles.c - the three roles: each is its core of src/dmux with a device and a socket. */
+#include "prog/dmuxd.h"
+
+#include "prog/watchdog.h"
+#include "sys/clock.h"
+
+#include <errno.h>
+#include <syslog.h>
+#include <time.h>
+
+#define TURN_BURST 64 /* datagrams of our own a turn */
+
+/* Seconds that all gateways count alike: the only use of the wall's clock (dmux/jar.h). */
+static uint32_t wall_s(void)
+{
+    return (uint32_t)time(NULL);
+}
+
+static void text_set(json_t *o, const char *key, const char *value)
+{
+    json_object_set_new(o, key, json_string(value));
+}
+
+static void number_set(json_t *o, const char *key, uint64_t value)
+{
+    json_object_set_new(o, key, json_integer((json_int_t)value));
+}
+
+static void endpoint_set(json_t *o, const char *key, const struct endpoint *e)
+{
+    char buf[ENDPOINT_STRLEN];
+
+    if (e->addr.family != ADDR_NONE)
+        text_set(o, key, endpoint_format(e, buf));
+}
+
+/* Those that are not 0, by name. */
+static json_t *counts(const uint64_t *values, size_t n, const char *(*name)(unsigned))
+{
+    json_t *o = json_object();
+
+    for (size_t i = 0; i < n; i++) {
+        if (values[i] > 0)
+            number_set(o, name((unsigned)i), values[i]);
+    }
+    return o;
+}
+
+static int open_device(struct dmuxd *d, const struct tun_addr *addrs, size_t count)
+{
+    struct tun_options o = { .name = d->config->device,
+                             .mtu_bytes = PROTOCOL_PACKET_MAX,
+                             .addrs = addrs,
+                             .addrs_count = count,
+                             .refuse_vnet_hdr = true };
+    int r = tun_open(&o, &d->tun);
+
+    if (r < 0)
+        dmuxd_say(LOG_ERR, "device=%s error=%s", d->config->device, strerror(-r));
+    return r;
+}
+
+/* --- gateway --- */
+
+/* The announced prefix as an address of the device: what BIRD exports. */
+static struct tun_addr announced(const struct dmux_config *c)
+{
+    return (struct tun_addr){ .addr = c->service, .prefix_len = c->prefix.len };
+}
+
+static int gateway_start(struct dmuxd *d, instant now)
+{
+    const struct dmux_config *c = d->config;
+    const struct tun_addr addrs[] = { { .addr = c->service, .prefix_len = 32 }, announced(c) };
+    struct gateway_options o = {
+        .id = c->id,
+        .site = (uint8_t)c->site,
+        .service = { .addr = c->service, .port = c->port },
+        .prefix = c->prefix,
+        .unicast = { .addr = c->address, .port = c->port },
+        .providers = c->providers,
+        .providers_count = c->providers_count,
+        .registrations_max = c->registrations_max,
+        .network_pps = c->network_pps,
+        .rng = sys_rng(),
+    };
+    int r = watchdog_start(c->device);
+
+    if (r < 0)
+        return r;
+    d->watchdog = r;
+    memcpy(o.secret, c->secret, sizeof(o.secret));
+    d->gateway = gateway_new(&o, wall_s());
+    explicit_bzero(o.secret, sizeof(o.secret));
+    if (!d->gateway)
+        return -ENOMEM;
+    /* Last: from now on packets come. */
+    r = open_device(d, addrs, c->prefix.len == 32 ? 1 : 2);
+    return r;
+}
+
+static void gateway_datagram(struct dmuxd *d, const uint8_t *data, size_t len, const struct udp_rx *rx, instant now)
+{
+    struct gateway_tx tx;
+    uint8_t *out;
+
+    if (len + GATEWAY_GROWS > TRAIN_ROOM)
+        return; /* longer than the clients' device lets anything be; the kernel would have to cut it */
+    out = train_room(&d->train);
+    if (gateway_on_datagram(d->gateway, data, len, &rx->from, &rx->local, now, out, &tx))
+        train_add(&d->train, tx.len, &tx.to, tx.from_service ? &d->config->service : &d->config->address);
+}
+
+static void gateway_packet(struct dmuxd *d, const uint8_t *packet, size_t len, instant now)
+{
+    /* For another address of the prefix: there is nobody. */
+}
+
+static void gateway_turn(struct dmuxd *d, instant now)
+{
+    gateway_set_wall(d->gateway, wall_s());
+    gateway_on_expiry(d->gateway, now);
+    if (now >= d->beat_at) {
+        watchdog_beat(d->watchdog);
+        d->beat_at = now + WATCHDOG_BEAT;
+    }
+}
+
+static instant gateway_next(const struct dmuxd *d)
+{
+    return instant_min(gateway_next_expiry(d->gateway), d->beat_at);
+}
+
+struct router_list {
+    json_t *array;
+    instant now;
+};
+
+static bool add_router(void *ctx, const struct registration *g)
+{
+    struct router_list *l = ctx;
+    struct endpoint e = { .addr = addr_v4(g->addr), .port = g->port };
+    json_t *o = json_object();
+
+    endpoint_set(o, "at", &e);
+    number_set(o, "protocol", g->protocol);
+    number_set(o, "provider", g->provider);
+    text_set(o, "state", g->state == REGISTRATION_PROVED ? "proved" : "claimed");
+    number_set(o, "weight", g->weight);
+    number_set(o, "rtt_us", g->rtt_us);
+    number_set(o, "pkts", g->pkts);
+    number_set(o, "bytes", g->bytes);
+    json_object_set_new(o, "heard_s", json_real((double)(l->now - g->proved_at) / 1e6));
+    return json_array_append_new(l->array, o) == 0 && json_array_size(l->array) < 1000;
+}
+
+static int gateway_status(struct dmuxd *d, json_t *doc, instant now)
+{
+    const struct gateway_stats *s = gateway_stats_get(d->gateway);
+    struct router_list l = { .array = json_array(), .now = now };
+    char buf[PREFIX_STRLEN];
+
+    registry_foreach(gateway_registry(d->gateway), add_router, &l);
+    number_set(doc, "gateway", d->config->id);
+    text_set(doc, "service", addr_format(&d->config->service, buf));
+    text_set(doc, "prefix", prefix_format(&d->config->prefix, buf));
+    json_object_set_new(doc, "drained", json_boolean(d->drained));
+    number_set(doc, "to_router_pkts", s->to_router_pkts);
+    number_set(doc, "to_router_bytes", s->to_router_bytes);
+    number_set(doc, "to_client_pkts", s->to_client_pkts);
+    number_set(doc, "to_client_bytes", s->to_client_bytes);
+    number_set(doc, "registrations", registry_count(gateway_registry(d->gateway)));
+    number_set(doc, "silenced", registry_silenced(gateway_registry(d->gateway)));
+    json_object_set_new(doc, "refused_control", counts(s->refused, DMUX_REFUSAL_COUNT, dmux_refusal_name));
+    json_object_set_new(doc, "drops", counts(s->drops, GATEWAY_DROP_COUNT, gateway_drop_name));
+    return json_object_set_new(doc, "routers", l.array);
+}
+
+/* Drain: the prefix goes from the device, and BIRD withdraws it; the address stays, and what comes is served. */
+static const char *gateway_ask(struct dmuxd *d, const char *verb)
+{
+    bool drain = strcmp(verb, "drain") == 0;
+    const struct tun_addr a = announced(d->config);
+
+    if (!drain && strcmp(verb, "undrain") != 0)
+        return "a gateway knows status, drain, undrain and stop";
+    if (d->config->prefix.len == 32)
+        return "the Prefix is the service address alone: it cannot be drained";
+    if (drain == d->drained)
+        return NULL;
+    if ((drain ? tun_del_addr(d->tun, &a) : tun_add_addr(d->tun, &a)) < 0)
+        return "the device refused it";
+    d->drained = drain;
+    dmuxd_say(LOG_NOTICE, "%s", drain ? "drained" : "announced");
+    return NULL;
+}
+
+const struct role role_gateway = {
+    .name = "gateway",
+    .start = gateway_start,
+    .on_datagram = gateway_datagram,
+    .on_packet = gateway_packet,
+    .turn = gateway_turn,
+    .next_expiry = gateway_next,
+    .status = gateway_status,
+    .ask = gateway_ask,
+};
+
+/* --- router --- */
+
+static int router_start(struct dmuxd *d, instant now)
+{
+    const struct dmux_config *c = d->config;
+    struct router_options o = { .protocol = protocol_router_find(c->protocol),
+                                .prefix = c->clients,
+                                .provider = c->provider,
+                                .ed25519_seed = c->identity.ed25519_seed,
+                                .ed25519 = c->identity.ed25519,
+                                .homes_count = c->gateways_count,
+                                .weight = (uint16_t)c->weight,
+                                .rng = sys_rng() };
+    struct tun_addr addr = { .addr = c->clients.addr, .prefix_len = c->clients.len };
+
+    memcpy(o.homes, c->gateways, sizeof(o.homes));
+    d->router = router_new(&o, now);
+    if (!d->router) {
+        dmuxd_say(LOG_ERR, "protocol=%s refuses Clients (or there is no memory)", o.protocol->name);
+        return -EINVAL;
+    }
+    if (addr.addr.family != ADDR_NONE)
+        addr.addr.bytes[addr_bytes_len(&addr.addr) - 1] |= 1; /* the router's own, of no client */
+    return open_device(d, &addr, addr.addr.family != ADDR_NONE);
+}
+
+static void router_datagram(struct dmuxd *d, const uint8_t *data, size_t len, const struct udp_rx *rx, instant now)
+{
+    struct router_tx tx;
+    const uint8_t *packet;
+    size_t packet_len;
+    uint8_t *out = train_room(&d->train);
+
+    switch (router_on_datagram(d->router, data, len, &rx->from, now, &packet, &packet_len, out, &tx)) {
+    case ROUTER_PACKET:
+        dmuxd_to_device(d, packet, packet_len);
+        break;
+    case ROUTER_REPLY:
+        train_add(&d->train, tx.len, &tx.to, &d->config->address);
+        break;
+    case ROUTER_NOTHING:
+        break;
+    }
+}
+
+static void router_packet(struct dmuxd *d, const uint8_t *packet, size_t len, instant now)
+{
+    struct router_tx tx;
+    uint8_t *out = train_room(&d->train);
+
+    if (router_on_packet(d->router, packet, len, out, &tx))
+        train_add(&d->train, tx.len, &tx.to, &d->config->address);
+}
+
+static void router_turn(struct dmuxd *d, instant now)
+{
+    struct router_tx tx;
+
+    for (int i = 0; i < TURN_BURST && router_output(d->router, train_room(&d->train), &tx, now); i++)
+        train_add(&d->train, tx.len, &tx.to, &d->config->address);
+}
+
+static instant router_next(const struct dmuxd *d)
+{
+    return router_next_expiry(d->router);
+}
+
+static int router_status(struct dmuxd *d, json_t *doc, instant now)
+{
+    const struct router_stats *s = router_stats_get(d->router);
+    struct router_home_info homes[ROUTER_HOMES_MAX];
+    size_t n = router_home_info(d->router, homes);
+    json_t *array = json_array();
+
+    for (size_t i = 0; i < n; i++) {
+        json_t *o = json_object();
+
+        endpoint_set(o, "home", &homes[i].at);
+        text_set(o, "state", router_home_state_name(homes[i].state));
+        number_set(o, "gateway", homes[i].gateway);
+        endpoint_set(o, "unicast", &homes[i].unicast);
+        endpoint_set(o, "seen_as", &homes[i].you);
+        if (homes[i].refusal)
+            text_set(o, "refused", dmux_refusal_name(homes[i].refusal));
+        json_array_append_new(array, o);
+    }
+    text_set(doc, "protocol", protocol_router_find(d->config->protocol)->name);
+    number_set(doc, "provider", d->config->provider);
+    number_set(doc, "rx_pkts", s->rx_pkts);
+    number_set(doc, "tx_pkts", s->tx_pkts);
+    number_set(doc, "answered", s->answered);
+    number_set(doc, "moves", s->moves);
+    json_object_set_new(doc, "drops", counts(s->drops, ROUTER_DROP_COUNT, router_drop_name));
+    return json_object_set_new(doc, "homes", array);
+}
+
+static bool router_goodbye(struct dmuxd *d)
+{
+    router_leave(d->router);
+    return router_has_left(d->router);
+}
+
+const struct role role_router = {
+    .name = "router",
+    .start = router_start,
+    .on_datagram = router_datagram,
+    .on_packet = router_packet,
+    .turn = router_turn,
+    .next_expiry = router_next,
+    .status = router_status,
+    .leave = router_goodbye,
+};
+
+/* --- client --- */
+
+static int client_start(struct dmuxd *d, instant now)
+{
+    const struct dmux_config *c = d->config;
+    struct client_options o = { .service = c->gateways[0],
+                                .protocol = protocol_client_find(c->protocol),
+                                .provider = c->provider,
+                                .rng = sys_rng() };
+
+    d->client = client_new(&o, now);
+    return d->client ? open_device(d, NULL, 0) : -ENOMEM;
+}
+
+/* The device's address is what the protocol says. Routes come with the first, so that nothing goes into a device
+ * without a way; they go with the device. */
+static void follow_address(struct dmuxd *d)
+{
+    struct client_info info;
+    struct tun_addr was = { .addr = d->client_address }, is;
+    char buf[ADDR_STRLEN];
+    int r;
+
+    client_info_get(d->client, &info);
+    if (addr_equal(&info.address, &d->client_address))
+        return;
+    is.addr = info.address;
+    is.prefix_len = (uint8_t)addr_bits(&is.addr);
+    was.prefix_len = (uint8_t)addr_bits(&was.addr);
+    if (is.addr.family != ADDR_NONE && (r = tun_add_addr(d->tun, &is)) < 0) {
+        dmuxd_say(LOG_ERR, "device=%s address=%s error=%s", tun_name(d->tun), addr_format(&is.addr, buf), strerror(-r));
+        return;
+    }
+    if (was.addr.family == ADDR_NONE) {
+        for (size_t i = 0; i < d->config->routes_count; i++) {
+            if ((r = tun_add_route(d->tun, &d->config->routes[i])) < 0)
+                dmuxd_say(LOG_ERR, "device=%s route error=%s", tun_name(d->tun), strerror(-r));
+        }
+    } else if (is.addr.family != ADDR_NONE) {
+        tun_del_addr(d->tun, &was);
+    }
+    if (is.addr.family != ADDR_NONE)
+        dmuxd_say(LOG_NOTICE, "address=%s", addr_format(&is.addr, buf));
+    d->client_address = is.addr.family != ADDR_NONE ? is.addr : d->client_address;
+}
+
+static void client_datagram(struct dmuxd *d, const uint8_t *data, size_t len, const struct udp_rx *rx, instant now)
+{
+    const uint8_t *packet;
+    size_t packet_len;
+
+    if (client_on_datagram(d->client, data, len, &rx->from, now, &packet, &packet_len) == CLIENT_PACKET)
+        dmuxd_to_device(d, packet, packet_len);
+}
+
+static void client_packet(struct dmuxd *d, const uint8_t *packet, size_t len, instant now)
+{
+    size_t n = client_on_packet(d->client, packet, len, train_room(&d->train));
+
+    if (n > 0)
+        train_add(&d->train, n, &d->config->gateways[0], &d->config->address);
+}
+
+static void client_turn(struct dmuxd *d, instant now)
+{
+    size_t n;
+
+    for (int i = 0; i < TURN_BURST && (n = client_output(d->client, train_room(&d->train), now)) > 0; i++)
+        train_add(&d->train, n, &d->config->gateways[0], &d->config->address);
+    follow_address(d);
+}
+
+static instant client_next(const struct dmuxd *d)
+{
+    return client_next_expiry(d->client);
+}
+
+static int client_status(struct dmuxd *d, json_t *doc, instant now)
+{
+    struct client_info i;
+    char buf[ADDR_STRLEN];
+
+    client_info_get(d->client, &i);
+    text_set(doc, "protocol", protocol_client_find(d->config->protocol)->name);
+    text_set(doc, "state", !i.up ? "no-gateway" : i.provider == 0 ? "no-router" : "up");
+    endpoint_set(doc, "service", &d->config->gateways[0]);
+    if (i.gateway != 0) {
+        number_set(doc, "gateway", i.gateway);
+        endpoint_set(doc, "unicast", &i.unicast);
+        endpoint_set(doc, "seen_as", &i.you);
+        json_object_set_new(doc, "rtt_ms", json_real((double)i.rtt / 1e3));
+    }
+    if (i.provider != 0) {
+        number_set(doc, "provider", i.provider);
+        endpoint_set(doc, "router", &i.router);
+        json_object_set_new(doc, "router_rtt_ms", json_real(i.router_rtt_us / 1e3));
+    }
+    if (i.address.family != ADDR_NONE)
+        text_set(doc, "address", addr_format(&i.address, buf));
+    number_set(doc, "tx_pkts", i.tx_pkts);
+    number_set(doc, "rx_pkts", i.rx_pkts);
+    number_set(doc, "gateway_changes", i.gateway_changes);
+    number_set(doc, "router_changes", i.router_changes);
+    return json_object_set_new(doc, "drops", counts(i.drops, CLIENT_DROP_COUNT, client_drop_name));
+}
+
+const struct role role_client = {
+    .name = "client",
+    .start = client_start,
+    .on_datagram = client_datagram,
+    .on_packet = client_packet,
+    .turn = client_turn,
+    .next_expiry = client_next,
+    .status = client_status,
+};

@@ -1,0 +1,94 @@
+/* prog/watchdog.c - see watchdog.h.
+ *
+ * Theory of operation. A pipe: the watched process writes a byte now and then; the other end waits for one with a
+ * limit, and for the end of file, which is its own end. */
+#include "prog/watchdog.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/close_range.h>
+#include <net/if.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* Nothing can be done about a failure: there may be no device (yet). */
+static bool set_up(int fd, const char *device, bool up)
+{
+    struct ifreq ifr = { 0 };
+
+    snprintf(ifr.ifr_name, sizeof(ifr.ifr_name), "%s", device);
+    if (ioctl(fd, SIOCGIFFLAGS, &ifr) < 0)
+        return false;
+    ifr.ifr_flags = (short)(up ? ifr.ifr_flags | IFF_UP : ifr.ifr_flags & ~IFF_UP);
+    return ioctl(fd, SIOCSIFFLAGS, &ifr) == 0;
+}
+
+static _Noreturn void watch(int beats, const char *device)
+{
+    struct pollfd p = { .events = POLLIN };
+    bool down = false;
+    char buf[256];
+    int fd;
+
+    dup2(beats, 3);
+    close_range(4, ~0u, 0);
+    p.fd = 3;
+    signal(SIGINT, SIG_IGN);
+    signal(SIGTERM, SIG_IGN); /* it ends with the other */
+    fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    for (;;) {
+        int n = poll(&p, 1, down ? -1 : (int)(WATCHDOG_LIMIT / MSEC));
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n == 0) {
+            down = set_up(fd, device, false);
+            if (down)
+                fprintf(stderr, "<3>hung device=%s: taken down\n", device);
+            continue;
+        }
+        if (n < 0 || read(3, buf, sizeof(buf)) <= 0)
+            _exit(0);
+        if (down) {
+            set_up(fd, device, true);
+            fprintf(stderr, "<4>goes-on device=%s: up again\n", device);
+            down = false;
+        }
+    }
+}
+
+int watchdog_start(const char *device)
+{
+    int fds[2];
+    pid_t pid;
+
+    if (pipe2(fds, O_CLOEXEC) < 0)
+        return -errno;
+    pid = fork();
+    if (pid == 0) {
+        close(fds[1]);
+        watch(fds[0], device);
+    }
+    close(fds[0]);
+    if (pid < 0 || fcntl(fds[1], F_SETFL, O_NONBLOCK) < 0) {
+        int r = -errno;
+
+        close(fds[1]);
+        return r;
+    }
+    return fds[1];
+}
+
+void watchdog_beat(int fd)
+{
+    char beat = 1;
+    ssize_t n = write(fd, &beat, 1); /* a full pipe is beats enough; without a reader there is no watchdog any more */
+
+    (void)n;
+}

@@ -1,0 +1,145 @@
+/* Unit tests of prog/dmux_config and prog/bird_config: texts by hand, each error at its line. */
+#include "prog/bird_config.h"
+#include "tests/unit/test.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static char lines[8192];
+static char secret_path[] = "/tmp/hawser-dmux-secret-XXXXXX";
+
+static int parse(const char *data, struct dmux_config **ret)
+{
+    struct text errors;
+
+    text_init(&errors, lines, sizeof(lines));
+    return dmux_config_parse("f", data, strlen(data), &errors, ret);
+}
+
+static void refuses(const char *data, const char *expected)
+{
+    struct dmux_config *c = NULL;
+
+    assert_true(parse(data, &c) < 0);
+    assert_null(c);
+    assert_string_equal(lines, expected);
+}
+
+static void test_client(void **state)
+{
+    struct dmux_config *c = NULL;
+
+    assert_int_equal(parse("# a comment\n[Client]\n  Protocol = ipv6 ; the only one\nGateway = 192.0.2.1:7000\n"
+                           "Routes = 2000::/3, 64:ff9b::/96\r\nControl=/x/y.sock\n",
+                           &c),
+                     0);
+    assert_int_equal(c->role, DMUX_ROLE_CLIENT);
+    assert_int_equal(c->protocol, 6);
+    assert_int_equal(c->provider, PROVIDER_ANY);
+    assert_int_equal(c->gateways[0].port, 7000);
+    assert_int_equal(c->routes_count, 2);
+    assert_int_equal(c->routes[1].len, 96);
+    assert_string_equal(c->device, "dmux6");
+    assert_string_equal(c->control, "/x/y.sock");
+    dmux_config_free(c);
+}
+
+static void test_errors(void **state)
+{
+    refuses("", "f:0: found no role, expected one of [Gateway], [Router], [Client]\n");
+    refuses("Id = 1\n", "f:1: found Id outside a section, expected one of [Gateway], [Router], [Client] first\n");
+    refuses("[Clint]\n", "f:1: found [Clint], expected Gateway, Provider, Bgp, Neighbor, Router or Client\n");
+    refuses("[Client]\nProtocol = ipv6\nGatewy = 192.0.2.1\nGateway = 192.0.2.1\n",
+            "f:3: found Gatewy in [Client], expected a key of it (did you mean Gateway?)\n");
+    refuses("[Client]\nProtocol = ipv6\n", "f:1: found no Gateway in this section, expected one\n");
+    refuses("[Client]\nProtocol = ipv7\nGateway = 2001:db8::1\n",
+            "f:2: found Protocol = ipv7, expected a protocol that is built in, as ipv6\n"
+            "f:3: found Gateway = 2001:db8::1, expected one IPv4 address, with or without :port\n");
+    refuses("[Client]\nProtocol = ipv6\nGateway = 192.0.2.1\n\nProtocol = ipv6\n",
+            "f:5: found Protocol again, expected it once (first in line 2)\n");
+    refuses("[Client]\nProtocol = ipv6\nGateway = 192.0.2.1\n[Router]\n",
+            "f:4: found [Router] too, expected one of Gateway, Router and Client\n");
+    refuses("[Client]\nProtocol = ipv6\nGateway = 192.0.2.1\nProvider = 1\n",
+            "f:4: found Provider = 1, expected any, or a provider's number, 2 to 4294967295\n");
+    refuses("[Client]\nProtocol\n", "f:2: found Protocol, expected KEY = VALUE\n"
+                                    "f:1: found no Protocol in this section, expected one\n"
+                                    "f:1: found no Gateway in this section, expected one\n");
+    refuses("[Client]\nPort = 65536\nProtocol = ipv6\nGateway = 192.0.2.1\n",
+            "f:2: found Port = 65536, expected a port of 0 to 65535\n");
+    refuses("[Provider a b]\n", "f:1: found [Provider a b], expected a name of 1 to 15 letters, digits and _\n");
+}
+
+#define GATEWAY                                                                                                        \
+    "[Gateway]\nId = 3\nService = 192.0.2.1\nPrefix = 192.0.2.0/24\nAddress = 10.0.1.2\nSecretFile = %s\n"             \
+    "[Bgp]\nAs = 65011\n[Neighbor up]\nAddress = 10.0.1.1\nAs = 65001\n"
+
+static void test_gateway(void **state)
+{
+    struct dmux_config *c = NULL;
+    static char bird[8192];
+    char data[1024];
+    struct text t;
+
+    snprintf(data, sizeof(data), GATEWAY, secret_path);
+    assert_int_equal(parse(data, &c), 0);
+    assert_int_equal(c->id, 3);
+    assert_int_equal(c->secret[0], 0x6b); /* base64 of 'k', 32 times: a2tr... */
+    assert_int_equal(c->secret[31], 0x6b);
+    text_init(&t, bird, sizeof(bird));
+    assert_int_equal(bird_config_write(c, &t), 0);
+    assert_non_null(strstr(bird, "interface \"dmux0\";"));
+    assert_non_null(strstr(bird, "if net = 192.0.2.0/24 && source = RTS_DEVICE then accept;"));
+    assert_non_null(strstr(bird, "local as 65011;\n    neighbor 10.0.1.1 as 65001;"));
+    assert_non_null(strstr(bird, "router id 10.0.1.2;"));
+    dmux_config_free(c);
+    assert_int_equal(chmod(secret_path, 0644), 0); /* what others may read is no secret */
+    assert_true(parse(data, &c) < 0);
+    assert_non_null(strstr(lines, "f:6: found SecretFile = "));
+    assert_int_equal(chmod(secret_path, 0600), 0);
+    refuses("[Gateway]\nId = 0\n", "f:2: found Id = 0, expected a number of 1 to 4294967295\n"
+                                   "f:1: found no Service in this section, expected one\n"
+                                   "f:1: found no Prefix in this section, expected one\n"
+                                   "f:1: found no Address in this section, expected one\n"
+                                   "f:1: found no SecretFile in this section, expected one\n");
+}
+
+/* Addresses that would send a gateway's own traffic to another gateway, or leave the service unannounced. */
+static void test_gateway_addresses(void **state)
+{
+    struct dmux_config *c = NULL;
+    char data[1024];
+
+    snprintf(data, sizeof(data),
+             "[Gateway]\nId = 3\nService = 192.0.3.1\nPrefix = 192.0.2.0/24\nAddress = 192.0.2.9\nSecretFile = %s\n",
+             secret_path);
+    assert_true(parse(data, &c) < 0);
+    assert_non_null(strstr(lines, "found a Service outside of Prefix"));
+    assert_non_null(strstr(lines, "found the gateway's Address inside of Prefix"));
+}
+
+static int setup(void **state)
+{
+    static const char text[] = "a2tra2tra2tra2tra2tra2tra2tra2tra2tra2tra2s=\n";
+    int fd = mkstemp(secret_path);
+
+    return fd < 0 || write(fd, text, sizeof(text) - 1) != sizeof(text) - 1 || close(fd) < 0 ? -1 : 0;
+}
+
+static int teardown(void **state)
+{
+    return unlink(secret_path);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_client),
+        cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_gateway),
+        cmocka_unit_test(test_gateway_addresses),
+    };
+
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
