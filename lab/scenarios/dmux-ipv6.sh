@@ -1,0 +1,60 @@
+#!/bin/bash
+# IPv6 for a host whose network has IPv4 only: ping, curl and ssh to a server that has never heard of it, through the
+# nearest gateway of an anycast prefix and a router of IPv6.
+#
+# Topology: lab/dmux-lib.sh. BGP brings c to g1, r1's anycast registration to g2; r1 registers with g1 by its own address.
+# shellcheck source-path=SCRIPTDIR source=../lib.sh
+. "$(dirname "$0")/../lib.sh"
+lab_init dmux-ipv6 "$@"
+need curl nginx ssh sshd
+# shellcheck source=../dmux-lib.sh
+. "$LAB_TOP/lab/dmux-lib.sh"
+SERVER=2001:db8:5::5
+
+dmux_world
+dmux_gateway g1 1 10.0.1.2 65011 65001
+dmux_gateway g2 2 10.0.2.2 65012 65002
+wait_for 20 "the prefix by way of g1" dmux_announced t1 10.0.1.2
+wait_for 20 "the prefix by way of g2" dmux_announced t2 10.0.2.2
+dmux_router r1 2001:db8:100::/64 "192.0.2.1, 10.0.1.2"
+wait_for 5 "g1 has its proof" dmux_says g1 '[.routers[] | select(.state == "proved")] | length' 1
+wait_for 5 "g2 has its proof" dmux_says g2 '[.routers[] | select(.state == "proved")] | length' 1
+dmux_client c
+wait_for 5 "the client is served by g1" dmux_says c '"\(.state) \(.gateway)"' "up 1"
+wait_for 5 "the client has an address" dmux_says c '.address // "" | startswith("2001:db8:100:")' true
+"$HAWSER" dmux trace "$DMUX/c.sock"
+
+assert "ping" on c ping -6 -qc 20 -i 0.02 -W 2 "$SERVER"
+rtt=$(on c ping -6 -qc 100 -i 0.01 "$SERVER" | sed -n 's/^rtt [^=]*= [^/]*\/\([0-9.]*\).*/\1/p')
+result rtt "$rtt" ms
+assert "large packets are cut" on c ping -6 -qc 3 -i 0.02 -W 2 -s 3000 "$SERVER"
+
+mkdir -p "$LAB_DIR/www"
+head -c 20000000 /dev/urandom >"$LAB_DIR/www/file"
+cat >"$LAB_DIR/nginx.conf" <<EOC
+daemon off; master_process off; user root; pid $LAB_DIR/nginx.pid; error_log $(bg_log nginx-errors);
+events { }
+http { access_log off; server { listen [$SERVER]:80; root $LAB_DIR/www; } }
+EOC
+bg s nginx nginx -c "$LAB_DIR/nginx.conf"
+wait_for 5 "nginx" listening s tcp 80
+assert "curl" on c curl -sf --max-time 60 -o "$LAB_DIR/got" "http://[$SERVER]/file"
+assert "every byte" cmp "$LAB_DIR/www/file" "$LAB_DIR/got"
+
+for key in host_key user_key; do
+    ssh-keygen -q -t ed25519 -N '' -f "$LAB_DIR/$key" || lab_fail "ssh-keygen"
+done
+cp "$LAB_DIR/user_key.pub" "$LAB_DIR/authorized"
+mkdir -p /run/sshd
+bg s sshd "$(command -v sshd)" -D -e -f /dev/null -p 22 -h "$LAB_DIR/host_key" -o "ListenAddress=[$SERVER]:22" -o UsePAM=no \
+    -o StrictModes=no -o "AuthorizedKeysFile=$LAB_DIR/authorized" -o PidFile=none
+wait_for 5 "sshd" listening s tcp 22
+said=$(on c ssh -i "$LAB_DIR/user_key" -o BatchMode=yes -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null \
+    -o LogLevel=ERROR "root@$SERVER" "echo \$SSH_CONNECTION")
+result ssh "${said:-nothing}"
+assert "the server saw the client's own address" test "${said%% *}" = "$(dmux_status c .address)"
+
+# What the client writes as its source is checked.
+assert "g1 carried it" holds "$(dmux_status g1 .to_router_pkts)" '>' 100
+assert "nothing was dropped by g1" test "$(dmux_status g1 '.drops | length')" = 0
+lab_done
