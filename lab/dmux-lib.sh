@@ -82,7 +82,20 @@ dmux_world() {
     (umask 077 && head -c 32 /dev/urandom | base64 >"$DMUX/secret") || lab_fail "secret"
 }
 
-# dmux_gateway HOST ID UPLINK AS NEIGHBOUR-AS: its files, the daemon and BIRD.
+# Lines of [Gateway] for the data path.
+DMUX_DATA_PATH=()
+
+# dmux_xdp: gateways that are made from now on pass packets in the kernel. What is sent by XDP into a veth arrives only if
+# there is a program at its other end.
+dmux_xdp() {
+    local pass=$HAWSER_BUILD/bpf/veth_pass.bpf.o
+    [[ -e $pass ]] || lab_skip "built without XDP"
+    DMUX_DATA_PATH=('DataPath = xdp' 'Interface = wan')
+    ip -n "$(lab__ns t1)" link set dev g1 xdp object "$pass" section xdp || lab_skip "no XDP here"
+    ip -n "$(lab__ns t2)" link set dev g2 xdp object "$pass" section xdp || lab_skip "no XDP here"
+}
+
+# dmux_gateway HOST ID ADDRESS AS NEIGHBOUR-AS: its files, the daemon and BIRD.
 dmux_gateway() {
     local host=$1 id=$2 address=$3 as=$4 neighbor=$5
     cat >"$DMUX/$host.conf" <<EOC
@@ -94,6 +107,7 @@ Prefix = 192.0.2.0/24
 Address = $address
 SecretFile = $DMUX/secret
 Control = $DMUX/$host.sock
+$(printf '%s\n' "${DMUX_DATA_PATH[@]}")
 [Provider six]
 Id = 100
 PublicKey = $(<"$DMUX/provider.pub")

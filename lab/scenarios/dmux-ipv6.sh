@@ -2,6 +2,8 @@
 # IPv6 for a host whose network has IPv4 only: ping, curl and ssh to a server that has never heard of it, through the
 # nearest gateway of an anycast prefix and a router of IPv6.
 #
+# With the argument xdp the gateways pass packets in the kernel.
+#
 # Topology: lab/dmux-lib.sh. BGP brings c to g1, r1's anycast registration to g2; r1 registers with g1 by its own address.
 # shellcheck source-path=SCRIPTDIR source=../lib.sh
 . "$(dirname "$0")/../lib.sh"
@@ -12,6 +14,7 @@ need curl nginx ssh sshd
 SERVER=2001:db8:5::5
 
 dmux_world
+[[ ${LAB_ARGS[0]-} != xdp ]] || dmux_xdp
 dmux_gateway g1 1 10.0.1.2 65011 65001
 dmux_gateway g2 2 10.0.2.2 65012 65002
 wait_for 20 "the prefix by way of g1" dmux_announced t1 10.0.1.2
@@ -55,6 +58,10 @@ result ssh "${said:-nothing}"
 assert "the server saw the client's own address" test "${said%% *}" = "$(dmux_status c .address)"
 
 # What the client writes as its source is checked.
-assert "g1 carried it" holds "$(dmux_status g1 .to_router_pkts)" '>' 100
+assert "g1 carried it" holds "$(dmux_status g1 '.to_router_pkts + (.xdp.to_router_pkts // 0)')" '>' 100
+if [[ ${LAB_ARGS[0]-} == xdp ]]; then
+    assert "in the kernel, to the router" holds "$(dmux_status g1 .xdp.to_router_pkts)" '>' 100
+    assert "and to the client" holds "$(dmux_status g1 .xdp.to_client_pkts)" '>' 100
+fi
 assert "nothing was dropped by g1" test "$(dmux_status g1 '.drops | length')" = 0
 lab_done

@@ -483,6 +483,17 @@ const struct registry *gateway_registry(const struct gateway *g)
     return g->registry;
 }
 
+struct registry *gateway_export(struct gateway *g)
+{
+    registry_export(g->registry);
+    return g->registry;
+}
+
+const struct shim_keys *gateway_keys(const struct gateway *g)
+{
+    return &g->jar.keys;
+}
+
 const char *gateway_drop_name(unsigned drop)
 {
     static const char *const names[GATEWAY_DROP_COUNT] = {

@@ -77,4 +77,7 @@ instant gateway_next_expiry(const struct gateway *g);
 void gateway_on_expiry(struct gateway *g, instant now);
 const struct gateway_stats *gateway_stats_get(const struct gateway *g);
 const struct registry *gateway_registry(const struct gateway *g);
+/* For a data path elsewhere: the tables to be exported (dmux/registry.h), and the keys of cookies now. */
+struct registry *gateway_export(struct gateway *g);
+const struct shim_keys *gateway_keys(const struct gateway *g);
 const char *gateway_drop_name(unsigned drop);

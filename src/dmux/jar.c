@@ -21,7 +21,7 @@ static void derive(const struct jar *j, uint32_t epoch, struct shim_key *ret)
 void jar_init(struct jar *j, const uint8_t secret[JAR_SECRET_LEN], uint32_t wall_s)
 {
     memcpy(j->secret, secret, JAR_SECRET_LEN);
-    j->epoch = ~(wall_s / JAR_EPOCH_S); /* another one */
+    j->keys.epoch = ~(wall_s / JAR_EPOCH_S); /* another one */
     jar_set_time(j, wall_s);
 }
 
@@ -30,28 +30,21 @@ void jar_set_time(struct jar *j, uint32_t wall_s)
     uint32_t epoch = wall_s / JAR_EPOCH_S;
 
     j->wall_s = wall_s;
-    if (epoch == j->epoch)
+    if (epoch == j->keys.epoch)
         return;
-    j->epoch = epoch;
+    j->keys.epoch = epoch;
     for (uint32_t i = 0; i < 3; i++)
-        derive(j, epoch + i - 1, &j->keys[i]);
+        derive(j, epoch + i - 1, &j->keys.keys[i]);
 }
 
 void jar_mint(const struct jar *j, struct shim_claim *c, uint8_t out[SHIM_COOKIE_LEN])
 {
-    c->epoch = (uint8_t)j->epoch;
+    c->epoch = (uint8_t)j->keys.epoch;
     c->time = j->wall_s & 0xffffff;
-    shim_put_cookie(out, c, shim_mac(&j->keys[1], c));
+    shim_put_cookie(out, c, shim_mac(&j->keys.keys[1], c));
 }
 
 bool jar_check(const struct jar *j, struct shim_claim *c, const uint8_t cookie[SHIM_COOKIE_LEN], uint32_t lifetime_s)
 {
-    uint8_t which = (uint8_t)(cookie[0] - (uint8_t)(j->epoch - 1));
-    uint32_t age = (j->wall_s - shim_cookie_time(cookie)) & 0xffffff;
-
-    if (which > 2 || (age > lifetime_s && age < 0x1000000 - JAR_SKEW_S))
-        return false;
-    c->epoch = cookie[0];
-    c->time = shim_cookie_time(cookie);
-    return (shim_mac(&j->keys[which], c) ^ shim_cookie_mac(cookie)) == 0;
+    return shim_cookie_holds(&j->keys, j->wall_s, c, cookie, lifetime_s);
 }

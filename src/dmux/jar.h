@@ -1,6 +1,6 @@
 /* dmux/jar.h - cookies of gateways: who is at an address has shown it, and every gateway can tell, without a memory.
  *
- * All gateways of an operator have one secret and clocks that differ by less than JAR_SKEW_S, so that what one has
+ * All gateways of an operator have one secret and clocks that differ by less than SHIM_SKEW_S, so that what one has
  * given another takes: with anycast a client may change gateways between any two packets. A clock that is off costs
  * its clients a round trip each time, nothing else. */
 #pragma once
@@ -10,13 +10,11 @@
 
 #define JAR_SECRET_LEN 32
 #define JAR_EPOCH_S 4096 /* chosen: a key serves for 68 minutes, and its neighbours are taken beside it */
-#define JAR_SKEW_S 30    /* chosen: what NTP keeps by far */
 
 struct jar {
     uint8_t secret[JAR_SECRET_LEN];
     uint32_t wall_s; /* seconds since any common zero */
-    uint32_t epoch;
-    struct shim_key keys[3]; /* of the epoch before, this one, and the next */
+    struct shim_keys keys;
 };
 
 void jar_init(struct jar *j, const uint8_t secret[JAR_SECRET_LEN], uint32_t wall_s);

@@ -30,12 +30,13 @@ struct group {
     struct registration *only;
     struct registration **slots; /* SLOTS_COUNT, or NULL: only */
     uint8_t which;
-    struct list dirty;
+    struct list dirty, changed;
 };
 
 struct registry {
     struct map64 by_name, groups;
-    struct list alive, gone, dirty;
+    struct list alive, gone, dirty, changed, changed_routers;
+    bool exports; /* somebody pops changed tables */
     uint8_t seed[16];
     size_t count, max_items;
     uint64_t silenced;
@@ -72,6 +73,8 @@ struct registry *registry_new(size_t max_items, const uint8_t seed[16])
     list_init(&r->alive);
     list_init(&r->gone);
     list_init(&r->dirty);
+    list_init(&r->changed);
+    list_init(&r->changed_routers);
     r->rebuild_at = INSTANT_NEVER;
     return r;
 }
@@ -82,6 +85,7 @@ static void group_free(struct registry *r, struct group *g)
 {
     map64_remove(&r->groups, g->key);
     list_remove(&g->dirty);
+    list_remove(&g->changed);
     free(g->slots);
     free(g);
 }
@@ -100,6 +104,7 @@ static struct group *group_get(struct registry *r, uint16_t protocol, uint32_t p
     g->which = which;
     list_init(&g->members);
     list_init(&g->dirty);
+    list_init(&g->changed);
     if (map64_put(&r->groups, g->key, g) < 0) {
         free(g);
         return NULL;
@@ -146,7 +151,7 @@ static size_t candidates(struct group *g, struct registration *out[SLOTS_MEMBERS
     return n;
 }
 
-static void group_rebuild(struct group *g, instant now)
+static void group_rebuild(struct registry *r, struct group *g, instant now)
 {
     struct registration *near[SLOTS_MEMBERS_MAX];
     struct slot_member members[SLOTS_MEMBERS_MAX];
@@ -154,6 +159,10 @@ static void group_rebuild(struct group *g, instant now)
     size_t n = candidates(g, near, false);
 
     list_remove(&g->dirty);
+    if (r->exports) {
+        list_remove(&g->changed);
+        list_append(&r->changed, &g->changed);
+    }
     if (n == 0)
         n = candidates(g, near, true);
     g->only = n > 0 ? near[0] : NULL;
@@ -193,10 +202,10 @@ static void leave_groups(struct registry *r, struct registration *m, instant now
         m->near[i] = false;
         if (!g)
             continue;
-        if (list_empty(&g->members))
+        if (list_empty(&g->members) && !r->exports)
             group_free(r, g);
         else
-            group_rebuild(g, now);
+            group_rebuild(r, g, now);
     }
 }
 
@@ -213,11 +222,20 @@ static bool join_groups(struct registry *r, struct registration *m, instant now)
         list_append(&m->groups[i]->members, &m->in_group[i]);
     }
     for (unsigned i = 0; i < 2; i++)
-        group_rebuild(m->groups[i], now);
+        group_rebuild(r, m->groups[i], now);
     return true;
 }
 
 /* --- registrations --- */
+
+/* For who exports: it is proved now, or was. */
+static void tell(struct registry *r, struct registration *m)
+{
+    if (!r->exports)
+        return;
+    list_remove(&m->changed);
+    list_append(&r->changed_routers, &m->changed);
+}
 
 static uint64_t endpoint_key(uint32_t addr, uint16_t port)
 {
@@ -233,6 +251,7 @@ static void forget(struct registry *r, struct registration *m, instant now)
 {
     leave_groups(r, m, now);
     list_remove(&m->by_time);
+    list_remove(&m->changed);
     map64_remove(&r->by_name, name_hash(r, m->protocol, m->provider, m->addr, m->port));
     r->count -= m->state != REGISTRATION_GONE;
     ident_wipe(m->key, sizeof(m->key));
@@ -248,6 +267,8 @@ void registry_free(struct registry *r)
         forget(r, m, 0);
     LIST_FOREACH_SAFE (m, &r->gone, struct registration, by_time)
         forget(r, m, 0);
+    LIST_FOREACH_SAFE (g, &r->changed, struct group, changed) /* the last that nobody popped */
+        group_free(r, g);
     map64_deinit(&r->by_name);
     map64_deinit(&r->groups);
     free(r);
@@ -290,6 +311,7 @@ static struct registration *registration_new(struct registry *r, const struct re
     list_init(&m->in_group[0]);
     list_init(&m->in_group[1]);
     list_init(&m->by_time);
+    list_init(&m->changed);
     if (map64_get(&r->by_name, name) || map64_put(&r->by_name, name, m) < 0) {
         free(m);
         return NULL;
@@ -353,6 +375,7 @@ void registry_prove(struct registry *r, struct registration *m, span rtt, instan
         if (!join_groups(r, m, now))
             return;
         m->state = REGISTRATION_PROVED;
+        tell(r, m);
     } else {
         mark(r, m, now);
     }
@@ -382,6 +405,8 @@ static void depart(struct registry *r, struct registration *m, instant now)
     m->state = REGISTRATION_GONE;
     m->has_fresh_key = false;
     if (served)
+        tell(r, m);
+    if (served)
         m->penalty = MIN(penalty_now(m, now) + DAMP_FLAP, (double)DAMP_MAX);
     else
         m->penalty = penalty_now(m, now);
@@ -401,7 +426,41 @@ struct registration *registry_select(const struct registry *r, uint16_t protocol
 
     if (!g)
         return NULL;
-    return g->slots ? g->slots[slots_of(client)] : g->only;
+    return g->slots ? g->slots[shim_slot_of(client)] : g->only;
+}
+
+void registry_export(struct registry *r)
+{
+    r->exports = true;
+}
+
+bool registry_pop_table(struct registry *r, struct registry_table *ret)
+{
+    struct group *g;
+
+    if (list_empty(&r->changed))
+        return false;
+    g = LIST_FIRST(&r->changed, struct group, changed);
+    list_remove(&g->changed);
+    ret->protocol = (uint16_t)(g->key >> 32);
+    ret->provider = (uint32_t)g->key;
+    ret->empty = !g->only;
+    for (unsigned i = 0; i < SLOTS_COUNT; i++)
+        ret->slots[i] = g->slots ? g->slots[i] : g->only;
+    if (list_empty(&g->members))
+        group_free(r, g);
+    return true;
+}
+
+const struct registration *registry_pop_router(struct registry *r)
+{
+    struct registration *m;
+
+    if (list_empty(&r->changed_routers))
+        return NULL;
+    m = LIST_FIRST(&r->changed_routers, struct registration, changed);
+    list_remove(&m->changed);
+    return m;
 }
 
 instant registry_next_expiry(const struct registry *r)
@@ -441,7 +500,7 @@ void registry_on_expiry(struct registry *r, instant now)
         return;
     r->rebuild_at = INSTANT_NEVER;
     while (!list_empty(&r->dirty))
-        group_rebuild(LIST_FIRST(&r->dirty, struct group, dirty), now);
+        group_rebuild(r, LIST_FIRST(&r->dirty, struct group, dirty), now);
 }
 
 uint64_t registry_silenced(const struct registry *r)

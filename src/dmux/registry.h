@@ -57,6 +57,7 @@ struct registration {
     bool near[2];
     struct group *groups[2]; /* of its provider, and of any */
     struct list in_group[2];
+    struct list changed;
     struct list by_time; /* claimed and proved: by last sign of life; gone: by when it went */
 };
 
@@ -84,6 +85,19 @@ void registry_withdraw(struct registry *r, struct registration *g, instant now);
 
 /* Where a client's packet goes; NULL: nobody provides it. */
 struct registration *registry_select(const struct registry *r, uint16_t protocol, uint32_t provider, uint32_t client);
+
+/* Who keeps the tables elsewhere, in the kernel, say: from registry_export on, which comes before the first claim, each
+ * change is to be popped. */
+struct registry_table {
+    uint16_t protocol;
+    uint32_t provider; /* or PROVIDER_ANY */
+    bool empty;        /* nobody provides it any more */
+    const struct registration *slots[SLOTS_COUNT];
+};
+void registry_export(struct registry *r);
+bool registry_pop_table(struct registry *r, struct registry_table *ret);
+/* A router that is proved now, or no longer: its name and state; NULL: no more. Valid until the registry changes. */
+const struct registration *registry_pop_router(struct registry *r);
 
 instant registry_next_expiry(const struct registry *r);
 void registry_on_expiry(struct registry *r, instant now);

@@ -28,8 +28,3 @@ void slots_fill(uint64_t seed, const struct slot_member *members, size_t count, 
         }
     }
 }
-
-unsigned slots_of(uint32_t client)
-{
-    return (unsigned)(hash_mix64(client) % SLOTS_COUNT);
-}

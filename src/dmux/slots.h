@@ -6,9 +6,9 @@
 #pragma once
 
 #include "base/base.h"
+#include "wire/shim.h"
 
-/* chosen: a prime; a share of 1/251 is the finest; 251 slots cost 1 KiB a group in the kernel's table */
-#define SLOTS_COUNT 251
+#define SLOTS_COUNT SHIM_SLOTS
 #define SLOTS_MEMBERS_MAX 64 /* chosen: more equally near routers than that are not told apart: the nearest serve */
 
 struct slot_member {
@@ -18,5 +18,3 @@ struct slot_member {
 
 /* out[slot] is an index of members[0..count), count 1..SLOTS_MEMBERS_MAX. `seed` tells groups apart. */
 void slots_fill(uint64_t seed, const struct slot_member *members, size_t count, uint8_t out[SLOTS_COUNT]);
-/* The slot of a client's IPv4 address (host order). */
-unsigned slots_of(uint32_t client);

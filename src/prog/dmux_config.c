@@ -250,6 +250,12 @@ static const char *read_name(struct parse *p, const char *value, void *out)
     return NULL;
 }
 
+static const char *read_data_path(struct parse *p, const char *value, void *out)
+{
+    *(bool *)out = strcmp(value, "xdp") == 0;
+    return *(bool *)out || strcmp(value, "user") == 0 ? NULL : "user or xdp";
+}
+
 static const char *read_control(struct parse *p, const char *value, void *out)
 {
     if (value[0] != '/' || strlen(value) >= DMUX_PATH_MAX)
@@ -327,6 +333,8 @@ static const struct row {
     { GATEWAY, "SecretFile", read_secret_file, AT(secret), NULL, true, "what all gateways make cookies with" },
     { GATEWAY, "Device", read_name, AT(device), "dmux0", false, "TUN device that has the service address" },
     { GATEWAY, "Control", read_control, AT(control), "/run/hawser-dmux/gateway.sock", false, "control socket" },
+    { GATEWAY, "DataPath", read_data_path, AT(xdp), "user", false, "user, or xdp: packets pass in the kernel" },
+    { GATEWAY, "Interface", read_name, AT(interface), NULL, false, "with xdp: where packets come from and go to" },
     { GATEWAY, "NetworkRate", read_u32, AT(network_pps), "0", false, "packets/s of a client's /24; 0: no limit" },
     { GATEWAY, "Registrations", read_registrations, AT(registrations_max), "131072", false, "at most" },
     { PROVIDER, "Id", read_provider_id, offsetof(struct provider, id), NULL, true, "number of the provider" },
@@ -519,6 +527,8 @@ static void check_whole(struct parse *p)
     if (c->role == DMUX_ROLE_GATEWAY && prefix_contains(&c->prefix, &c->address))
         complain(p, p->line,
                  "found the gateway's Address inside of Prefix, expected one that other gateways do not have");
+    if (c->xdp && (c->interface[0] == '\0' || c->network_pps > 0))
+        complain(p, p->line, "found DataPath = xdp, expected an Interface with it and no NetworkRate");
     if (c->neighbors_count > 0 && !p->opened[BGP])
         complain(p, c->neighbors[0].line, "found [Neighbor], expected [Bgp] as well");
     for (size_t i = 0; i < c->providers_count; i++) {

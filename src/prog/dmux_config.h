@@ -40,6 +40,8 @@ struct dmux_config {
     struct prefix prefix;
     uint8_t secret[JAR_SECRET_LEN];
     uint32_t network_pps;
+    bool xdp;
+    char interface[16]; /* with xdp; empty: none */
     uint32_t registrations_max;
     struct provider providers[DMUX_PROVIDERS_MAX];
     char provider_names[DMUX_PROVIDERS_MAX][DMUX_NAME_MAX + 1];

@@ -8,6 +8,7 @@
 #include "sys/control.h"
 #include "sys/tun.h"
 #include "sys/udp.h"
+#include "sys/xdp.h"
 
 #include <jansson.h>
 #include <uv.h>
@@ -58,7 +59,10 @@ struct dmuxd {
     bool leaving;
     uint64_t tun_refused;
     bool drained;
-    int watchdog; /* descriptor to beat; 0: none */
+    struct xdp *xdp; /* NULL: packets pass in user space */
+    uint32_t xdp_epoch, xdp_wall_s;
+    int xdp_failed; /* the last error of the tables, told once */
+    int watchdog;   /* descriptor to beat; 0: none */
     instant beat_at;
     struct gateway *gateway;
     struct router *router;
@@ -78,3 +82,8 @@ void train_add(struct train *t, size_t len, const struct endpoint *to, const str
 void train_send(struct train *t);
 /* A whole packet for this host. */
 void dmuxd_to_device(struct dmuxd *d, const uint8_t *packet, size_t len);
+
+/* The gateway's data path in the kernel: start it, follow the core's tables, add what it counted. */
+int dmuxd_xdp_start(struct dmuxd *d, uint32_t wall_s);
+void dmuxd_xdp_turn(struct dmuxd *d, uint32_t wall_s);
+void dmuxd_xdp_status(struct dmuxd *d, json_t *doc);

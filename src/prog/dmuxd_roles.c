@@ -94,6 +94,9 @@ static int gateway_start(struct dmuxd *d, instant now)
     explicit_bzero(o.secret, sizeof(o.secret));
     if (!d->gateway)
         return -ENOMEM;
+    r = c->xdp ? dmuxd_xdp_start(d, wall_s()) : 0;
+    if (r < 0)
+        return r;
     /* Last: from now on packets come. */
     r = open_device(d, addrs, c->prefix.len == 32 ? 1 : 2);
     return r;
@@ -120,6 +123,8 @@ static void gateway_turn(struct dmuxd *d, instant now)
 {
     gateway_set_wall(d->gateway, wall_s());
     gateway_on_expiry(d->gateway, now);
+    if (d->xdp)
+        dmuxd_xdp_turn(d, wall_s());
     if (now >= d->beat_at) {
         watchdog_beat(d->watchdog);
         d->beat_at = now + WATCHDOG_BEAT;
@@ -169,6 +174,8 @@ static int gateway_status(struct dmuxd *d, json_t *doc, instant now)
     number_set(doc, "to_router_bytes", s->to_router_bytes);
     number_set(doc, "to_client_pkts", s->to_client_pkts);
     number_set(doc, "to_client_bytes", s->to_client_bytes);
+    if (d->xdp)
+        dmuxd_xdp_status(d, doc);
     number_set(doc, "registrations", registry_count(gateway_registry(d->gateway)));
     number_set(doc, "silenced", registry_silenced(gateway_registry(d->gateway)));
     json_object_set_new(doc, "refused_control", counts(s->refused, DMUX_REFUSAL_COUNT, dmux_refusal_name));

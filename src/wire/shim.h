@@ -15,6 +15,8 @@
 
 #include <stdint.h>
 
+#define SHIM_INLINE static inline __attribute__((always_inline))
+
 #define DMUX_PORT 51821 /* UDP; chosen: beside Hawser's 51820, in IANA's range without assignments */
 
 #define SHIM_VERSION 1
@@ -61,14 +63,14 @@ struct shim {
 };
 
 /* The length of a header with these flags. */
-static inline uint8_t shim_len(uint8_t flags)
+SHIM_INLINE uint8_t shim_len(uint8_t flags)
 {
     return (uint8_t)(SHIM_LEN + ((flags & SHIM_COOKIE) ? SHIM_COOKIE_LEN : 0) +
                      ((flags & SHIM_CLIENT) ? SHIM_CLIENT_LEN : 0) + ((flags & SHIM_TRACE) ? SHIM_TRACE_LEN : 0));
 }
 
 /* Reads the header of the datagram at..end. SHIM_OK and *ret, or what is wrong with *ret undefined. */
-static inline enum shim_fault shim_parse(const uint8_t *at, const uint8_t *end, struct shim *ret)
+SHIM_INLINE enum shim_fault shim_parse(const uint8_t *at, const uint8_t *end, struct shim *ret)
 {
     uint8_t flags, len;
 
@@ -99,7 +101,7 @@ static inline enum shim_fault shim_parse(const uint8_t *at, const uint8_t *end, 
 }
 
 /* Writes the fixed part for these flags; the fields are the caller's. Returns the header's length. */
-static inline uint8_t shim_put(uint8_t *at, uint8_t flags, uint16_t protocol, uint32_t provider)
+SHIM_INLINE uint8_t shim_put(uint8_t *at, uint8_t flags, uint16_t protocol, uint32_t provider)
 {
     uint8_t len = shim_len(flags);
 
@@ -136,12 +138,12 @@ struct shim_key {
     uint64_t k[2];
 };
 
-static inline uint64_t shim_rotl(uint64_t x, unsigned n)
+SHIM_INLINE uint64_t shim_rotl(uint64_t x, unsigned n)
 {
     return x << n | x >> (64 - n);
 }
 
-static inline void shim_sip_round(uint64_t v[4])
+SHIM_INLINE void shim_sip_round(uint64_t v[4])
 {
     v[0] += v[1];
     v[1] = shim_rotl(v[1], 13) ^ v[0];
@@ -155,19 +157,24 @@ static inline void shim_sip_round(uint64_t v[4])
     v[2] = shim_rotl(v[2], 32);
 }
 
-/* SipHash-2-4 (Aumasson and Bernstein) of the 24 bytes that are these words, little-endian. */
-static inline uint64_t shim_sip24(const struct shim_key *key, uint64_t a, uint64_t b, uint64_t c)
+SHIM_INLINE void shim_sip_word(uint64_t v[4], uint64_t word)
 {
-    const uint64_t words[4] = { a, b, c, (uint64_t)24 << 56 };
+    v[3] ^= word;
+    shim_sip_round(v);
+    shim_sip_round(v);
+    v[0] ^= word;
+}
+
+/* SipHash-2-4 (Aumasson and Bernstein) of the 24 bytes that are these words, little-endian. */
+SHIM_INLINE uint64_t shim_sip24(const struct shim_key *key, uint64_t a, uint64_t b, uint64_t c)
+{
     uint64_t v[4] = { key->k[0] ^ 0x736f6d6570736575u, key->k[1] ^ 0x646f72616e646f6du, key->k[0] ^ 0x6c7967656e657261u,
                       key->k[1] ^ 0x7465646279746573u };
 
-    for (int i = 0; i < 4; i++) {
-        v[3] ^= words[i];
-        shim_sip_round(v);
-        shim_sip_round(v);
-        v[0] ^= words[i];
-    }
+    shim_sip_word(v, a);
+    shim_sip_word(v, b);
+    shim_sip_word(v, c);
+    shim_sip_word(v, (uint64_t)24 << 56);
     v[2] ^= 0xff;
     shim_sip_round(v);
     shim_sip_round(v);
@@ -176,7 +183,7 @@ static inline uint64_t shim_sip24(const struct shim_key *key, uint64_t a, uint64
     return v[0] ^ v[1] ^ v[2] ^ v[3];
 }
 
-static inline uint64_t shim_mac(const struct shim_key *key, const struct shim_claim *c)
+SHIM_INLINE uint64_t shim_mac(const struct shim_key *key, const struct shim_claim *c)
 {
     uint64_t a = c->kind | (uint64_t)c->epoch << 8 | (uint64_t)(c->time & 0xffffff) << 16;
     uint64_t b = c->client | (uint64_t)c->client_port << 32 | (uint64_t)c->router_port << 48;
@@ -184,7 +191,7 @@ static inline uint64_t shim_mac(const struct shim_key *key, const struct shim_cl
     return shim_sip24(key, a, b, c->router | (uint64_t)c->gateway << 32);
 }
 
-static inline void shim_put_cookie(uint8_t *at, const struct shim_claim *c, uint64_t mac)
+SHIM_INLINE void shim_put_cookie(uint8_t *at, const struct shim_claim *c, uint64_t mac)
 {
     at[0] = c->epoch;
     at[1] = (uint8_t)(c->time >> 16);
@@ -194,16 +201,53 @@ static inline void shim_put_cookie(uint8_t *at, const struct shim_claim *c, uint
         at[4 + i] = (uint8_t)(mac >> (56 - 8 * i));
 }
 
-static inline uint32_t shim_cookie_time(const uint8_t *at)
+SHIM_INLINE uint32_t shim_cookie_time(const uint8_t *at)
 {
     return (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];
 }
 
-static inline uint64_t shim_cookie_mac(const uint8_t *at)
+SHIM_INLINE uint64_t shim_cookie_mac(const uint8_t *at)
 {
     uint64_t mac = 0;
 
     for (int i = 0; i < 8; i++)
         mac = mac << 8 | at[4 + i];
     return mac;
+}
+
+/* The keys that cookies may have now. Keys belong to epochs; an epoch's neighbours count, since clocks differ. */
+struct shim_keys {
+    struct shim_key keys[3]; /* of the epoch before, this one, and the next */
+    uint32_t epoch;
+};
+
+#define SHIM_SKEW_S 30 /* chosen: by how much gateways' clocks may differ: what NTP keeps by far */
+
+/* True if the cookie (SHIM_COOKIE_LEN bytes) was made for this claim (all but epoch and time) at most lifetime_s before
+ * wall_s. */
+SHIM_INLINE int shim_cookie_holds(const struct shim_keys *k, uint32_t wall_s, struct shim_claim *c,
+                                  const uint8_t *cookie, uint32_t lifetime_s)
+{
+    uint32_t which = (uint8_t)(cookie[0] - (uint8_t)(k->epoch - 1));
+    uint32_t age = (wall_s - shim_cookie_time(cookie)) & 0xffffff;
+
+    __asm__ volatile("" : "+r"(which)); /* the kernel's verifier wants the comparison on the index itself */
+    if (which > 2 || (age > lifetime_s && age < 0x1000000 - SHIM_SKEW_S))
+        return 0;
+    c->epoch = cookie[0];
+    c->time = shim_cookie_time(cookie);
+    return shim_mac(&k->keys[which], c) == shim_cookie_mac(cookie);
+}
+
+/* chosen: a prime; a share of 1/251 is the finest */
+#define SHIM_SLOTS 251
+
+/* The slot of a client's IPv4 address (host order): splitmix64's finaliser, modulo. */
+SHIM_INLINE uint32_t shim_slot_of(uint32_t client)
+{
+    uint64_t z = client;
+
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    return (uint32_t)((z ^ (z >> 31)) % SHIM_SLOTS);
 }

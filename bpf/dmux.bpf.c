@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: MIT OR GPL-2.0-only
+/* bpf/dmux.bpf.c - a gateway's data path in XDP.
+ *
+ * Theory of operation. It does what src/dmux/gateway.c does for the packets that are many, and leaves all others to it:
+ * from clients with a good cookie to a router that the tables know, and from such a router with a ticket of a verified
+ * client. Both leave by the interface that they came from, to the station that they came from: a gateway has one next
+ * hop. A datagram that is no shim is counted by cause and dropped; whatever else is not understood is passed on:
+ * control, strangers, fragments, IP options, trace, unknown providers, bad tickets.
+ *
+ * What is sent has no UDP checksum (RFC 768: zero over IPv4): the inner packet has its own, and on a veth the outer one
+ * may not be filled in yet.
+ *
+ * Limits: packets of 1,500 bytes with what they grow by. Cost: two SipHash of 24 bytes, two lookups. */
+#include "dmux/xdp_tables.h"
+
+#include <linux/bpf.h>
+#include <linux/if_ether.h>
+#include <linux/in.h>
+#include <linux/ip.h>
+#include <linux/udp.h>
+
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+#define GROWS (SHIM_COOKIE_LEN + SHIM_CLIENT_LEN)
+#define MTU 1500
+
+/* Two, of which one counts while the other is written. */
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(max_entries, 2);
+    __type(key, __u32);
+    __type(value, struct xdp_config);
+} config SEC(".maps");
+
+/* 0: seconds of the clock that all gateways share; 1: which config counts. */
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(max_entries, 2);
+    __type(key, __u32);
+    __type(value, __u32);
+} now SEC(".maps");
+
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, XDP_GROUPS_MAX);
+    __uint(map_flags, BPF_F_NO_PREALLOC);
+    __type(key, struct xdp_group_key);
+    __type(value, struct xdp_group);
+} groups SEC(".maps");
+
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, XDP_ROUTERS_MAX);
+    __uint(map_flags, BPF_F_NO_PREALLOC);
+    __type(key, struct xdp_router_key);
+    __type(value, __u32);
+} routers SEC(".maps");
+
+struct {
+    __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+    __uint(max_entries, XDP_COUNT_COUNT);
+    __type(key, __u32);
+    __type(value, __u64);
+} counts SEC(".maps");
+
+struct frame {
+    struct ethhdr eth;
+    struct iphdr ip;
+    struct udphdr udp;
+} __attribute__((packed));
+
+static __always_inline int count(__u32 what, int action)
+{
+    __u64 *n = bpf_map_lookup_elem(&counts, &what);
+
+    if (n)
+        (*n)++;
+    return action;
+}
+
+static __always_inline __u16 ip_checksum(const struct frame *f)
+{
+    const __u16 *p = (const __u16 *)((const __u8 *)f + sizeof(f->eth));
+    __u32 sum = 0;
+
+#pragma unroll
+    for (int i = 0; i < 10; i++)
+        sum += p[i];
+    sum = (sum & 0xffff) + (sum >> 16);
+    sum = (sum & 0xffff) + (sum >> 16);
+    return (__u16)~sum;
+}
+
+/* The outer headers of what leaves: back to the station that sent it, payload bytes behind UDP. */
+static __always_inline void outer(struct frame *f, const struct ethhdr *was, __u8 tos, __u32 from, __u32 to,
+                                  __u16 from_port, __u16 to_port, __u16 payload)
+{
+    __builtin_memcpy(f->eth.h_dest, was->h_source, ETH_ALEN);
+    __builtin_memcpy(f->eth.h_source, was->h_dest, ETH_ALEN);
+    f->eth.h_proto = bpf_htons(ETH_P_IP);
+    ((__u8 *)f)[sizeof(f->eth)] = 0x45;
+    f->ip.tos = tos;
+    f->ip.tot_len = bpf_htons(sizeof(f->ip) + sizeof(f->udp) + payload);
+    f->ip.id = 0;
+    f->ip.frag_off = bpf_htons(0x4000); /* never in pieces, as the daemon's sockets */
+    f->ip.ttl = 64;
+    f->ip.protocol = IPPROTO_UDP;
+    f->ip.check = 0;
+    f->ip.saddr = from;
+    f->ip.daddr = to;
+    f->ip.check = ip_checksum(f);
+    f->udp.source = from_port;
+    f->udp.dest = to_port;
+    f->udp.len = bpf_htons(sizeof(f->udp) + payload);
+    f->udp.check = 0;
+}
+
+static __always_inline int to_router(struct xdp_md *ctx, const struct frame *f, const struct shim *s, __u16 payload,
+                                     const struct xdp_config *cfg, __u32 now_s)
+{
+    const __u8 *end = (void *)(long)ctx->data_end, *at = (const __u8 *)(f + 1);
+    struct shim_claim c = { .kind = SHIM_COOKIE_CLIENT,
+                            .client = bpf_ntohl(f->ip.saddr),
+                            .client_port = bpf_ntohs(f->udp.source) };
+    struct xdp_group_key key = { .protocol = s->protocol, .provider = s->provider };
+    const struct xdp_group *g;
+    struct xdp_slot slot;
+    struct frame *out;
+    struct ethhdr eth;
+    __u8 tos = f->ip.tos & 3, *p; /* RFC 6040 section 3.2: the outer ECN field goes along */
+    __u32 i, saddr = f->ip.saddr, len = bpf_ntohs(f->ip.tot_len);
+    __u16 sport = f->udp.source;
+
+    if (at + SHIM_LEN + SHIM_COOKIE_LEN > end || payload <= SHIM_LEN + SHIM_COOKIE_LEN || len + SHIM_CLIENT_LEN > MTU)
+        return count(XDP_COUNT_PASSED, XDP_PASS);
+    if (!shim_cookie_holds(&cfg->keys, now_s, &c, at + SHIM_LEN, XDP_COOKIE_S))
+        return count(XDP_COUNT_PASSED, XDP_PASS);
+    g = bpf_map_lookup_elem(&groups, &key);
+    if (!g)
+        return count(XDP_COUNT_PASSED, XDP_PASS);
+    i = shim_slot_of(c.client);
+    __asm__ volatile("" : "+r"(i)); /* the compiler knows that it is below; the verifier does not */
+    if (i >= SHIM_SLOTS)
+        return XDP_PASS;
+    slot = g->slots[i];
+    eth = f->eth;
+    if (bpf_xdp_adjust_head(ctx, -SHIM_CLIENT_LEN) < 0)
+        return count(XDP_COUNT_PASSED, XDP_PASS);
+    out = (void *)(long)ctx->data;
+    p = (__u8 *)(out + 1);
+    end = (void *)(long)ctx->data_end;
+    if (p + SHIM_LEN + GROWS > end)
+        return XDP_DROP; /* cannot be: it was longer before */
+    outer(out, &eth, tos, cfg->unicast, slot.addr, cfg->port, slot.port, payload + SHIM_CLIENT_LEN);
+    shim_put(p, SHIM_CLIENT | SHIM_VERIFIED | SHIM_COOKIE, s->protocol, slot.provider);
+    c.kind = SHIM_COOKIE_VERIFIED;
+    c.router = bpf_ntohl(slot.addr);
+    c.router_port = bpf_ntohs(slot.port);
+    c.gateway = cfg->id;
+    c.epoch = (__u8)cfg->keys.epoch;
+    c.time = now_s & 0xffffff;
+    shim_put_cookie(p + SHIM_LEN, &c, shim_mac(&cfg->keys.keys[1], &c));
+    p += SHIM_LEN + SHIM_COOKIE_LEN;
+    __builtin_memcpy(p, &saddr, 4);
+    __builtin_memcpy(p + 4, &sport, 2);
+    p[6] = cfg->site;
+    p[7] = cfg->hops;
+    return count(XDP_COUNT_TO_ROUTER, XDP_TX);
+}
+
+static __always_inline int to_client(struct xdp_md *ctx, const struct frame *f, const struct shim *s, __u16 payload,
+                                     const struct xdp_config *cfg, __u32 now_s)
+{
+    const __u8 *end = (void *)(long)ctx->data_end, *at = (const __u8 *)(f + 1),
+               *client = at + SHIM_LEN + SHIM_COOKIE_LEN;
+    struct xdp_router_key key = {
+        .addr = f->ip.saddr, .port = f->udp.source, .protocol = s->protocol, .provider = s->provider
+    };
+    struct shim_claim c = { .kind = SHIM_COOKIE_VERIFIED,
+                            .router = bpf_ntohl(f->ip.saddr),
+                            .router_port = bpf_ntohs(f->udp.source),
+                            .gateway = cfg->id };
+    struct frame *out;
+    struct ethhdr eth;
+    __u8 tos = f->ip.tos & 3;
+    __u32 addr;
+    __u16 port;
+
+    if (at + SHIM_LEN + GROWS > end || payload <= SHIM_LEN + GROWS || client[7] == 0)
+        return count(XDP_COUNT_PASSED, XDP_PASS);
+    if (!bpf_map_lookup_elem(&routers, &key))
+        return count(XDP_COUNT_PASSED, XDP_PASS);
+    __builtin_memcpy(&addr, client, 4);
+    __builtin_memcpy(&port, client + 4, 2);
+    c.client = bpf_ntohl(addr);
+    c.client_port = bpf_ntohs(port);
+    if (!shim_cookie_holds(&cfg->keys, now_s, &c, at + SHIM_LEN, XDP_TICKET_S))
+        return count(XDP_COUNT_PASSED, XDP_PASS);
+    eth = f->eth;
+    if (bpf_xdp_adjust_head(ctx, GROWS) < 0)
+        return count(XDP_COUNT_PASSED, XDP_PASS);
+    out = (void *)(long)ctx->data;
+    end = (void *)(long)ctx->data_end;
+    if ((__u8 *)(out + 1) + SHIM_LEN > end)
+        return XDP_DROP; /* cannot be */
+    outer(out, &eth, tos, cfg->service, addr, cfg->port, port, payload - GROWS);
+    shim_put((__u8 *)(out + 1), 0, s->protocol, s->provider);
+    return count(XDP_COUNT_TO_CLIENT, XDP_TX);
+}
+
+SEC("xdp")
+int dmux(struct xdp_md *ctx)
+{
+    const __u8 *end = (void *)(long)ctx->data_end;
+    const struct frame *f = (void *)(long)ctx->data;
+    const struct xdp_config *cfg;
+    const __u32 *now_s, *which;
+    enum shim_fault fault;
+    struct shim s;
+    __u32 zero = 0, one = 1;
+    __u16 len;
+
+    if ((const __u8 *)(f + 1) > end || f->eth.h_proto != bpf_htons(ETH_P_IP) ||
+        ((const __u8 *)f)[sizeof(f->eth)] != 0x45 || f->ip.protocol != IPPROTO_UDP ||
+        (f->ip.frag_off & bpf_htons(0x3fff)) != 0)
+        return XDP_PASS;
+    now_s = bpf_map_lookup_elem(&now, &zero);
+    which = bpf_map_lookup_elem(&now, &one);
+    if (!now_s || !which)
+        return XDP_PASS;
+    one = *which;
+    cfg = bpf_map_lookup_elem(&config, &one);
+    if (!cfg || f->udp.dest != cfg->port || (f->ip.daddr != cfg->service && f->ip.daddr != cfg->unicast))
+        return XDP_PASS;
+    len = bpf_ntohs(f->udp.len);
+    /* What the headers say and what there is must agree to the byte: padding or a lie is user space's. */
+    if (len < sizeof(f->udp) || bpf_ntohs(f->ip.tot_len) != sizeof(f->ip) + len ||
+        (const __u8 *)f + sizeof(f->eth) + sizeof(f->ip) + len != end)
+        return count(XDP_COUNT_PASSED, XDP_PASS);
+    fault = shim_parse((const __u8 *)(f + 1), end, &s);
+    if (fault != SHIM_OK)
+        return count(fault, XDP_DROP);
+    len -= sizeof(f->udp);
+    if (s.flags == SHIM_COOKIE)
+        return to_router(ctx, f, &s, len, cfg, *now_s);
+    if (s.flags == (SHIM_CLIENT | SHIM_COOKIE | SHIM_VERIFIED))
+        return to_client(ctx, f, &s, len, cfg, *now_s);
+    return count(XDP_COUNT_PASSED, XDP_PASS);
+}
+
+char licence[] SEC("license") = "Dual MIT/GPL";

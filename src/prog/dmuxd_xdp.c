@@ -1,0 +1,126 @@
+/* prog/dmuxd_xdp.c - a gateway's data path in the kernel: what the core's tables say, kept in the program's maps.
+ *
+ * Theory of operation. After each wake-up the core gives the tables that have changed; each becomes one element, which
+ * the kernel replaces as a whole. Groups with a provider that has a rate, and what does not fit, stay out: the program
+ * passes their packets on to the daemon, which has the same tables. */
+#include "prog/dmuxd.h"
+
+#include <errno.h>
+#include <syslog.h>
+
+_Static_assert(XDP_COOKIE_S == GATEWAY_COOKIE_S && XDP_TICKET_S == GATEWAY_TICKET_S,
+               "both paths take the same cookies");
+
+static int set_config(struct dmuxd *d)
+{
+    const struct dmux_config *c = d->config;
+    struct xdp_config x = { .keys = *gateway_keys(d->gateway),
+                            .id = c->id,
+                            .site = (uint8_t)c->site,
+                            .hops = GATEWAY_HOPS,
+                            .port = __builtin_bswap16(c->port) };
+
+    memcpy(&x.service, c->service.bytes, 4);
+    memcpy(&x.unicast, c->address.bytes, 4);
+    d->xdp_epoch = x.keys.epoch;
+    return xdp_set_config(d->xdp, &x);
+}
+
+int dmuxd_xdp_start(struct dmuxd *d, uint32_t wall_s)
+{
+    int r = xdp_open(d->config->interface, &d->xdp);
+
+    if (r < 0) {
+        dmuxd_say(LOG_ERR, "xdp interface=%s error=%s", d->config->interface,
+                  r == -EOPNOTSUPP ? "not built in" : strerror(-r));
+        return r;
+    }
+    gateway_export(d->gateway);
+    r = xdp_set_clock(d->xdp, wall_s);
+    return r < 0 ? r : set_config(d);
+}
+
+static bool has_rate(const struct dmux_config *c, uint32_t provider)
+{
+    for (size_t i = 0; i < c->providers_count; i++) {
+        if (c->providers[i].id == provider)
+            return c->providers[i].rate_pps > 0;
+    }
+    return true; /* not known: not for the kernel */
+}
+
+static int put_group(struct dmuxd *d, const struct registry_table *t)
+{
+    struct xdp_group_key key = { .protocol = t->protocol, .provider = t->provider };
+    struct xdp_group g = { 0 };
+
+    if (t->empty)
+        return xdp_set_group(d->xdp, &key, NULL);
+    for (unsigned i = 0; i < SLOTS_COUNT; i++) {
+        const struct registration *m = t->slots[i];
+
+        if (has_rate(d->config, m->provider))
+            return xdp_set_group(d->xdp, &key, NULL);
+        put_be32(&g.slots[i].addr, m->addr);
+        put_be16(&g.slots[i].port, m->port);
+        g.slots[i].provider = m->provider;
+    }
+    return xdp_set_group(d->xdp, &key, &g);
+}
+
+static int put_router(struct dmuxd *d, const struct registration *m)
+{
+    struct xdp_router_key key = { .protocol = m->protocol, .provider = m->provider };
+
+    put_be32(&key.addr, m->addr);
+    put_be16(&key.port, m->port);
+    return xdp_set_router(d->xdp, &key, m->state == REGISTRATION_PROVED);
+}
+
+void dmuxd_xdp_turn(struct dmuxd *d, uint32_t wall_s)
+{
+    struct registry *r = gateway_export(d->gateway);
+    const struct registration *m;
+    struct registry_table t;
+    int failed = 0;
+
+    if (wall_s != d->xdp_wall_s) {
+        d->xdp_wall_s = wall_s;
+        failed = MIN(failed, xdp_set_clock(d->xdp, wall_s));
+    }
+    if (gateway_keys(d->gateway)->epoch != d->xdp_epoch)
+        failed = MIN(failed, set_config(d));
+    while (registry_pop_table(r, &t)) {
+        int e = put_group(d, &t);
+
+        if (e < 0) { /* full: an old element must not stay */
+            struct xdp_group_key key = { .protocol = t.protocol, .provider = t.provider };
+
+            failed = MIN(failed, xdp_set_group(d->xdp, &key, NULL));
+        }
+    }
+    while ((m = registry_pop_router(r)))
+        failed = MIN(failed, put_router(d, m));
+    if (failed < 0 && failed != d->xdp_failed)
+        dmuxd_say(LOG_ERR, "xdp tables error=%s", strerror(-failed));
+    d->xdp_failed = failed;
+}
+
+void dmuxd_xdp_status(struct dmuxd *d, json_t *doc)
+{
+    uint64_t n[XDP_COUNT_COUNT];
+    json_t *o = json_object(), *drops = json_object();
+
+    if (xdp_counts(d->xdp, n) == 0) {
+        json_object_set_new(o, "to_router_pkts", json_integer((json_int_t)n[XDP_COUNT_TO_ROUTER]));
+        json_object_set_new(o, "to_client_pkts", json_integer((json_int_t)n[XDP_COUNT_TO_CLIENT]));
+        json_object_set_new(o, "passed_pkts", json_integer((json_int_t)n[XDP_COUNT_PASSED]));
+        for (unsigned i = 1; i < SHIM_FAULT_COUNT; i++) {
+            if (n[i] > 0)
+                json_object_set_new(drops, gateway_drop_name(i), json_integer((json_int_t)n[i]));
+        }
+    }
+    json_object_set_new(o, "interface", json_string(d->config->interface));
+    json_object_set_new(o, "drops", drops);
+    json_object_set_new(doc, "xdp", o);
+}
