@@ -111,7 +111,7 @@ $(printf '%s\n' "${DMUX_DATA_PATH[@]}")
 [Provider six]
 Id = 100
 PublicKey = $(<"$DMUX/provider.pub")
-Protocols = ipv6
+Protocols = ipv6, mirror
 [Bgp]
 As = $as
 [Neighbor up]
@@ -128,15 +128,20 @@ dmux_gateway_start() {
     wait_for 5 "the gateway $1 answers" dmux_status "$1" .pid
 }
 
-# dmux_router HOST PREFIX GATEWAYS: and its daemon.
+# The protocol of routers and clients.
+DMUX_PROTOCOL=ipv6
+
+# dmux_router HOST PREFIX GATEWAYS: and its daemon; PREFIX - for none.
 dmux_router() {
+    local clients="Clients = $2"
+    [[ $2 != - ]] || clients=''
     cat >"$DMUX/$1.conf" <<EOC
 [Router]
-Protocol = ipv6
+Protocol = $DMUX_PROTOCOL
 Provider = 100
 KeyFile = $DMUX/provider.key
 Gateways = $3
-Clients = $2
+$clients
 Control = $DMUX/$1.sock
 EOC
     bg "$1" "dmuxd-$1" "$DMUXD" "$DMUX/$1.conf"
@@ -147,9 +152,9 @@ EOC
 dmux_client() {
     cat >"$DMUX/$1.conf" <<EOC
 [Client]
-Protocol = ipv6
+Protocol = $DMUX_PROTOCOL
 Gateway = 192.0.2.1
-Routes = ::/0
+Routes = ::/0, 10.77.0.0/16
 Control = $DMUX/$1.sock
 EOC
     bg "$1" "dmuxd-$1" "$DMUXD" "$DMUX/$1.conf"

@@ -1,12 +1,13 @@
 /* dmux/protocol.h - what a protocol behind the demultiplexer is: a table of functions at the client, one at the router.
  *
- * A new protocol is a file with these two tables (or two files), and a line in dmux/protocols.c
+ * A new protocol is a file for each table (or one for both), and a line in dmux/protocols.c
  * (doc/tutorial-protocol.md). The functions do no IO: packets of the protocol come in and go out as bytes, and what
  * they need to remember is in the state that they are given, zeroed, of the size that they ask for. */
 #pragma once
 
 #include "base/addr.h"
 #include "base/instant.h"
+#include "wire/shim.h"
 
 #define PROTOCOL_PACKET_MAX 1400 /* the largest packet: 1500 less IPv4, UDP and the largest shim, rounded down */
 

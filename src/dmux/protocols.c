@@ -1,5 +1,6 @@
 /* dmux/protocols.c - the protocols that there are: a line each. */
 #include "dmux/ipv6.h"
+#include "dmux/mirror.h"
 #include "dmux/protocol.h"
 
 #include <stdio.h>
@@ -9,6 +10,7 @@ static const struct {
     const struct protocol_router *router;
 } protocols[] = {
     { &ipv6_client, &ipv6_router },
+    { &mirror_client, &mirror_router },
 };
 
 const struct protocol_router *protocol_router_find(uint16_t id)

@@ -1,0 +1,30 @@
+#!/bin/bash
+# The protocol of doc/tutorial-protocol.md with real traffic: c pings hosts of the mirror's network, which are r1.
+#
+# Topology: lab/dmux-lib.sh; g1 alone.
+# shellcheck source-path=SCRIPTDIR source=../lib.sh
+. "$(dirname "$0")/../lib.sh"
+lab_init dmux-mirror "$@"
+# shellcheck source=../dmux-lib.sh
+. "$LAB_TOP/lab/dmux-lib.sh"
+# What lab/dmux-lib.sh takes:
+# shellcheck disable=SC2034
+DMUX_PROTOCOL=mirror
+
+dmux_world
+dmux_gateway g1 1 10.0.1.2 65011 65001
+wait_for 20 "the prefix by way of g1" dmux_announced t1 10.0.1.2
+dmux_router r1 - 192.0.2.1
+wait_for 5 "g1 has its proof" dmux_says g1 '[.routers[] | select(.state == "proved")] | length' 1
+dmux_client c
+wait_for 5 "the client is served" dmux_says c .state up
+assert "every host answers" on c ping -qc 50 -i 0.01 -W 2 10.77.3.4
+assert "and another" on c ping -qc 5 -i 0.01 -W 2 10.77.200.9
+rtt=$(on c ping -qc 200 -i 0.005 10.77.3.4 | sed -n 's/^rtt [^=]*= [^/]*\/\([0-9.]*\).*/\1/p')
+result rtt "$rtt" ms
+# What the tutorial promises.
+for file in mirror_router.c:60 mirror_client.c:320; do
+    source=$LAB_TOP/src/dmux/${file%:*}
+    [[ ! -e $source ]] || assert "${file%:*} is short" holds "$(wc -l <"$source")" '<' "${file#*:}"
+done
+lab_done
