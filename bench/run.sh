@@ -6,13 +6,13 @@
 set -u
 BENCH_TOP=$(dirname "$(dirname "$(readlink -f "$0")")")
 export HAWSER_BUILD=${HAWSER_BUILD:-$BENCH_TOP/build}
-built=(main session tunnel mapping)
+built=(main session tunnel mapping dmux)
 
 # Everything is checked before anything runs.
 for area; do
     case $area in
-    main | session | tunnel | mapping) ;;
-    dmux | overlay)
+    main | session | tunnel | mapping | dmux) ;;
+    overlay)
         echo "bench: $area: not built in this version" >&2
         exit 2
         ;;

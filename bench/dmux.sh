@@ -1,0 +1,35 @@
+# shellcheck shell=bash
+# bench/dmux.sh - the rows of the protocol demultiplexer. Sourced by bench/run.sh.
+#
+# The cost of a packet is of bench/dmux-xdp.c, less what its timing costs; the rest is of scenarios of the laboratory, on
+# one machine that plays all hosts.
+
+dmux_cost() {
+    local of=${BENCH_RUNS:?}/dmux-xdp.out program=${HAWSER_BUILD:?}/bench/bench-dmux-xdp code key values=()
+    "$program" >"$of" 2>"$BENCH_RUNS/dmux-xdp.log"
+    code=$?
+    if ((code == 0)); then
+        for key in to_router to_client; do
+            values+=("$key" "$(jq ".xdp_${key}_ns - .xdp_timing_ns" "$of")" ns "core_$key" "$(jq ".core_${key}_ns" "$of")" ns)
+        done
+        figure_file dmux-xdp ok "${values[@]}"
+    elif ((code == 77)); then
+        figure_file dmux-xdp skipped
+    else
+        figure_file dmux-xdp failed
+    fi
+    row "XDP program, a client's packet to its router, 150 B" to_router ns '<=' 200 20001 - core_to_router
+    row "XDP program, a router's answer to its client, 150 B" to_client ns '<=' 200 20001 - core_to_client
+}
+
+dmux_cost
+scenario dmux-mirror
+row "added round trip, a hop in user space" added_hop us '<=' 60 200 - rtt_plain rtt
+scenario_end
+scenario dmux-failover
+row "gateway killed: longest gap" killed_gap_median ms '<=' 20 5 killed_gap_max
+row "gateway hung: longest gap" hung_gap ms '<=' 500
+row "gateway silent, BFD 50 ms x 3: longest gap" silent_gap ms '<=' 200
+row "gateway drained: lost" drain_lost packets == 0
+row "router dies: its client elsewhere" router_dies ms '<=' 3500
+scenario_end
