@@ -3,8 +3,10 @@
  * Theory of operation. Registrations are found by a hash of all four parts of their name. Each is a member of two
  * groups: its provider's and that of any provider. A group knows whom its clients go to: nobody, one router, or a table
  * of slots over those that are about as near as the nearest (NEAR_*, with a hysteresis so that a round trip that
- * wavers moves nobody). A loss rebuilds the table at once and moves only the lost router's clients (slots.h); what is
- * less urgent marks the group, and marked groups are rebuilt once in REGISTRY_REBUILD.
+ * wavers moves nobody). A loss rebuilds the table at once and moves only the lost router's clients (slots.h), if it had
+ * any; what is less urgent, one more router too, marks the group, and marked groups are rebuilt once in
+ * REGISTRY_REBUILD. So the cost of a group of many is bounded by time and not by what its members do. Those that fall
+ * silent together are one loss.
  *
  * Every registration lives equally long without a proof, so a list by the last proof is sorted by expiry. When nobody
  * looked for REGISTRY_PAUSE, it was the gateway that was away (stopped, asleep), and all get that time again.
@@ -36,7 +38,8 @@ struct group {
 struct registry {
     struct map64 by_name, groups;
     struct list alive, gone, dirty, changed, changed_routers;
-    bool exports; /* somebody pops changed tables */
+    struct list urgent; /* groups that lost members, inside registry_on_expiry */
+    bool exports;       /* somebody pops changed tables */
     uint8_t seed[16];
     size_t count, max_items;
     uint64_t silenced;
@@ -75,6 +78,7 @@ struct registry *registry_new(size_t max_items, const uint8_t seed[16])
     list_init(&r->dirty);
     list_init(&r->changed);
     list_init(&r->changed_routers);
+    list_init(&r->urgent);
     r->rebuild_at = INSTANT_NEVER;
     return r;
 }
@@ -180,35 +184,54 @@ static void group_rebuild(struct registry *r, struct group *g, instant now)
         g->slots[i] = near[table[i]];
 }
 
-static void mark(struct registry *r, struct registration *m, instant now)
+/* A member has gone; near: packets went to it. */
+static void settle(struct registry *r, struct group *g, bool near, instant now)
 {
-    for (unsigned i = 0; i < 2; i++) {
-        if (m->groups[i]->members.next == m->groups[i]->members.prev)
-            continue; /* it is alone there */
-        list_remove(&m->groups[i]->dirty);
-        list_append(&r->dirty, &m->groups[i]->dirty);
-    }
-    if (!list_empty(&r->dirty))
-        r->rebuild_at = instant_min(r->rebuild_at, now + REGISTRY_REBUILD);
+    if (list_empty(&g->members) && !r->exports)
+        group_free(r, g);
+    else if (near || list_empty(&g->members))
+        group_rebuild(r, g, now);
 }
 
-static void leave_groups(struct registry *r, struct registration *m, instant now)
+/* later: several go at once, and settle_all follows. */
+static void leave_groups(struct registry *r, struct registration *m, bool later, instant now)
 {
     for (unsigned i = 0; i < 2; i++) {
         struct group *g = m->groups[i];
+        bool near = m->near[i];
 
         list_remove(&m->in_group[i]);
         m->groups[i] = NULL;
         m->near[i] = false;
         if (!g)
             continue;
-        if (list_empty(&g->members) && !r->exports)
-            group_free(r, g);
-        else
-            group_rebuild(r, g, now);
+        if (!later) {
+            settle(r, g, near, now);
+        } else if (near || list_empty(&g->members)) {
+            list_remove(&g->dirty);
+            list_append(&r->urgent, &g->dirty);
+        }
     }
 }
 
+static void settle_all(struct registry *r, instant now)
+{
+    while (!list_empty(&r->urgent)) {
+        struct group *g = LIST_FIRST(&r->urgent, struct group, dirty);
+
+        list_remove(&g->dirty);
+        settle(r, g, true, now);
+    }
+}
+
+static void mark_group(struct registry *r, struct group *g, instant now)
+{
+    list_remove(&g->dirty);
+    list_append(&r->dirty, &g->dirty);
+    r->rebuild_at = instant_min(r->rebuild_at, now + REGISTRY_REBUILD);
+}
+
+/* Who comes first serves at once; others, with the next rebuild. */
 static bool join_groups(struct registry *r, struct registration *m, instant now)
 {
     const uint32_t providers[2] = { m->provider, PROVIDER_ANY };
@@ -216,17 +239,30 @@ static bool join_groups(struct registry *r, struct registration *m, instant now)
     for (uint8_t i = 0; i < 2; i++) {
         m->groups[i] = group_get(r, m->protocol, providers[i], i);
         if (!m->groups[i]) {
-            leave_groups(r, m, now);
+            leave_groups(r, m, false, now);
             return false;
         }
         list_append(&m->groups[i]->members, &m->in_group[i]);
     }
-    for (unsigned i = 0; i < 2; i++)
-        group_rebuild(r, m->groups[i], now);
+    for (unsigned i = 0; i < 2; i++) {
+        if (m->groups[i]->only)
+            mark_group(r, m->groups[i], now);
+        else
+            group_rebuild(r, m->groups[i], now);
+    }
     return true;
 }
 
 /* --- registrations --- */
+
+/* Its round trip, load or share has changed, which matters where it has company. */
+static void mark(struct registry *r, struct registration *m, instant now)
+{
+    for (unsigned i = 0; i < 2; i++) {
+        if (m->groups[i]->members.next != m->groups[i]->members.prev)
+            mark_group(r, m->groups[i], now);
+    }
+}
 
 /* For who exports: it is proved now, or was. */
 static void tell(struct registry *r, struct registration *m)
@@ -249,7 +285,7 @@ static double penalty_now(const struct registration *m, instant now)
 
 static void forget(struct registry *r, struct registration *m, instant now)
 {
-    leave_groups(r, m, now);
+    leave_groups(r, m, false, now);
     list_remove(&m->by_time);
     list_remove(&m->changed);
     map64_remove(&r->by_name, name_hash(r, m->protocol, m->provider, m->addr, m->port));
@@ -395,11 +431,11 @@ void registry_set_load(struct registration *m, uint16_t weight, uint16_t load)
     m->load = load;
 }
 
-static void depart(struct registry *r, struct registration *m, instant now)
+static void depart(struct registry *r, struct registration *m, bool later, instant now)
 {
     bool served = m->state == REGISTRATION_PROVED;
 
-    leave_groups(r, m, now);
+    leave_groups(r, m, later, now);
     if (m->state != REGISTRATION_GONE)
         r->count--;
     m->state = REGISTRATION_GONE;
@@ -417,7 +453,7 @@ static void depart(struct registry *r, struct registration *m, instant now)
 
 void registry_withdraw(struct registry *r, struct registration *m, instant now)
 {
-    depart(r, m, now);
+    depart(r, m, false, now);
 }
 
 struct registration *registry_select(const struct registry *r, uint16_t protocol, uint32_t provider, uint32_t client)
@@ -489,8 +525,9 @@ void registry_on_expiry(struct registry *r, instant now)
         if (m->proved_at + REGISTRY_SILENCE > now)
             break;
         r->silenced++;
-        depart(r, m, now);
+        depart(r, m, true, now);
     }
+    settle_all(r, now);
     LIST_FOREACH_SAFE (m, &r->gone, struct registration, by_time) {
         if (m->penalty_at + GONE_KEEP > now)
             break;

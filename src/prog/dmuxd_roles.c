@@ -107,8 +107,10 @@ static void gateway_datagram(struct dmuxd *d, const uint8_t *data, size_t len, c
     struct gateway_tx tx;
     uint8_t *out;
 
-    if (len + GATEWAY_GROWS > TRAIN_ROOM)
-        return; /* longer than the clients' device lets anything be; the kernel would have to cut it */
+    if (len + GATEWAY_GROWS > TRAIN_ROOM) { /* longer than the clients' device lets anything be */
+        d->train.refused++;
+        return;
+    }
     out = train_room(&d->train);
     if (gateway_on_datagram(d->gateway, data, len, &rx->from, &rx->local, now, out, &tx))
         train_add(&d->train, tx.len, &tx.to, tx.from_service ? &d->config->service : &d->config->address);

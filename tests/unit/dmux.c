@@ -236,6 +236,10 @@ static void test_registry_nearest(void **state)
     assert_ptr_equal(registry_select(r, 6, 200, 1), far); /* who asks for the provider gets it */
     beside = add(r, 300, 3, 13 * MSEC, now);              /* 10 * 1.25 + 1 = 13.5 */
     for (uint32_t c = 0; c < 500; c++)
+        assert_ptr_equal(registry_select(r, 6, PROVIDER_ANY, c), near); /* not before the next rebuild */
+    now += REGISTRY_REBUILD;
+    registry_on_expiry(r, now);
+    for (uint32_t c = 0; c < 500; c++)
         to_beside += registry_select(r, 6, PROVIDER_ANY, c) == beside;
     assert_in_range(to_beside, 100, 400);
     /* it wavers up to 10 * 1.5 + 2 = 17: stays. (Smoothed by 9/10: from 13, thirty samples of 16 give just under 16.)
@@ -253,6 +257,26 @@ static void test_registry_nearest(void **state)
     registry_on_expiry(r, now + 2 * REGISTRY_REBUILD);
     for (uint32_t c = 0; c < 500; c++)
         assert_ptr_equal(registry_select(r, 6, PROVIDER_ANY, c), near);
+    registry_free(r);
+}
+
+/* All fall silent together, those that served and those that did not: nobody is left, and no memory of who was. */
+static void test_registry_all_silent(void **state)
+{
+    struct registry *r = registry_new(400, seed);
+
+    for (uint32_t i = 0; i < 300; i++)
+        add(r, 100 + i % 3, 10 + i, 5 * MSEC + i, SEC);
+    run_until(r, 2 * SEC);
+    for (uint32_t c = 0; c < 100; c++)
+        assert_non_null(registry_select(r, 6, PROVIDER_ANY, c));
+    run_until(r, 4 * SEC);
+    assert_int_equal(registry_count(r), 0);
+    assert_int_equal(registry_silenced(r), 300);
+    for (uint32_t c = 0; c < 100; c++) {
+        assert_null(registry_select(r, 6, PROVIDER_ANY, c));
+        assert_null(registry_select(r, 6, 101, c));
+    }
     registry_free(r);
 }
 
@@ -326,6 +350,7 @@ int main(void)
         cmocka_unit_test(test_registry_full),
         cmocka_unit_test(test_registry_renew),
         cmocka_unit_test(test_registry_pause),
+        cmocka_unit_test(test_registry_all_silent),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
