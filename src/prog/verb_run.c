@@ -7,10 +7,10 @@
  * A program that would not load the library is refused, since its connections would go their own way unnoticed.
  *
  * Signals: those of the terminal reach the program by themselves; others that are sent to us are handed on to it. */
-#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <link.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/prctl.h>
@@ -30,6 +30,7 @@
 #define EXIT_NO_EXEC 126 /* as shells say */
 #define EXIT_NOT_FOUND 127
 #define LIBRARY "libhawser-run.so"
+#define OUR_CLASS (sizeof(void *) == 8 ? ELFCLASS64 : ELFCLASS32)
 #define MANY 8 /* options that may be given so often */
 
 /* --- the program --- */
@@ -52,22 +53,19 @@ static bool find_program(const char *name, char ret[PATH_MAX])
     return false;
 }
 
-/* Does this ELF file name a dynamic linker? Anything else (a script) is somebody else's question. */
-static bool is_static(int fd)
+/* Would the dynamic linker put our library into this ELF file? Anything else (a script) is somebody else's question. */
+static bool takes_library(int fd)
 {
-    Elf64_Ehdr h;
-    Elf64_Phdr ph;
+    ElfW(Ehdr) h;
+    ElfW(Phdr) ph;
 
-    if (pread(fd, &h, sizeof(h), 0) != (ssize_t)sizeof(h) || memcmp(h.e_ident, ELFMAG, SELFMAG) != 0 ||
-        h.e_ident[EI_CLASS] != ELFCLASS64)
-        return false;
-    for (unsigned i = 0; i < h.e_phnum; i++) {
-        if (pread(fd, &ph, sizeof(ph), (off_t)(h.e_phoff + (uint64_t)i * h.e_phentsize)) != (ssize_t)sizeof(ph))
-            return false;
-        if (ph.p_type == PT_INTERP)
-            return false;
-    }
-    return true;
+    if (pread(fd, &h, sizeof(h), 0) != (ssize_t)sizeof(h) || memcmp(h.e_ident, ELFMAG, SELFMAG) != 0)
+        return true;
+    for (unsigned i = 0; i < h.e_phnum && h.e_ident[EI_CLASS] == OUR_CLASS; i++)
+        if (pread(fd, &ph, sizeof(ph), (off_t)(h.e_phoff + (uint64_t)i * h.e_phentsize)) == (ssize_t)sizeof(ph) &&
+            ph.p_type == PT_INTERP)
+            return true;
+    return false;
 }
 
 /* 0, or an exit code after telling why it cannot be carried. */
@@ -75,25 +73,23 @@ static int check_program(const struct verb *v, const char *name)
 {
     char path[PATH_MAX];
     struct stat st;
-    bool fixed;
-    int fd;
+    bool takes;
+    int fd, error;
 
     if (!find_program(name, path)) {
-        verb_fail(v, "%s: %s", name, strerror(errno));
-        return errno == ENOENT ? EXIT_NOT_FOUND : EXIT_NO_EXEC;
+        error = errno;
+        verb_fail(v, "%s: %s", name, strerror(error));
+        return error == ENOENT ? EXIT_NOT_FOUND : EXIT_NO_EXEC;
     }
     fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return 0; /* it may be run, and not read: whoever does that knows why */
-    fixed = is_static(fd);
+    takes = takes_library(fd);
     if (fstat(fd, &st) < 0)
         st.st_mode = 0;
     close(fd);
-    if (fixed) {
-        verb_fail(v,
-                  "%s is linked statically: its connections cannot be carried, only those of programs that load the C "
-                  "library",
-                  path);
+    if (!takes) {
+        verb_fail(v, "%s is linked statically, or for another machine: its connections could not be carried", path);
         return EXIT_NO_EXEC;
     }
     if (st.st_mode & (S_ISUID | S_ISGID) && geteuid() != 0) {
