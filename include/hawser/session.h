@@ -169,6 +169,9 @@ enum hws_events {
     HWS_IS_PLAIN = 128,
     /* The peer said itself that the key is its own: right unless somebody was in between when it was asked first. */
     HWS_UNAUTHENTICATED = 256,
+    /* Beside HWS_IS_PLAIN: this process has had a session with that peer within the last day. It may have stopped
+     * taking them, or somebody on the way drops what asks for it. A program to which that matters pins the key. */
+    HWS_FELL_BACK = 512,
 };
 
 /* What is so now: enum hws_events. */

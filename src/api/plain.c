@@ -41,6 +41,7 @@ struct plain {
     instant armed;
     struct plain_options o; /* while it asks; o.key points to `key` */
     struct peer_key key;
+    bool fell_back;                /* the engine called, and the connection has won */
     bool called, trusted;          /* the engine calls `key`, which an ANSWER told, or told once */
     bool racing;                   /* connections are begun: */
     int socks[NODE_ENDPOINTS_MAX]; /* -1: none */
@@ -206,6 +207,7 @@ static int look_at_race(struct plain *p, instant now)
             error = errno;
         if (error == 0) {
             known_put(&p->o.at[i], KNOWN_PLAIN, NULL, now);
+            p->fell_back = p->called;
             p->socks[i] = -1;
             stop_racing(p);
             (void)epoll_ctl(p->epoll_fd, EPOLL_CTL_DEL, f.fd, NULL);
@@ -426,7 +428,7 @@ int plain_error(const struct plain *p)
 unsigned plain_events(struct plain *p)
 {
     struct pollfd f = { .fd = p->fd, .events = POLLIN | POLLOUT | POLLRDHUP };
-    unsigned events = HWS_CONNECTED | HWS_IS_PLAIN;
+    unsigned events = HWS_CONNECTED | HWS_IS_PLAIN | (p->fell_back ? HWS_FELL_BACK : 0);
     bool flushed = plain_flushed(p);
 
     (void)poll(&f, 1, 0);

@@ -229,7 +229,9 @@ static void tell_what(struct pump *p, struct line *l)
     unsigned events = hws_session_events(relay_session(l->relay));
 
     l->told = true;
-    if (p->o.verbose)
+    if (events & HWS_FELL_BACK)
+        note(p, &l->peer, "plain, though it took sessions before");
+    else if (p->o.verbose)
         note(p, &l->peer,
              events & HWS_IS_PLAIN          ? "plain"
              : events & HWS_UNAUTHENTICATED ? "session, unauthenticated"

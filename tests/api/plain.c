@@ -268,15 +268,29 @@ static void test_plain_client(void **state)
     hws_session_close(l);
 }
 
+static int plain_server_on(uint16_t port)
+{
+    struct sockaddr_in at = loopback(port);
+    const int on = 1;
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+    assert_int_equal(bind(fd, (struct sockaddr *)&at, sizeof(at)), 0);
+    assert_int_equal(listen(fd, 8), 0);
+    return fd;
+}
+
 /* Whoever asks a listener without plain clients gets its key, goes straight there the next time, and no more after it
  * has another. */
 static void test_hello(void **state)
 {
     struct port p = take_port(false, false);
     char keys[2][HWS_KEY_SIZE], got[HWS_KEY_SIZE];
+    struct hws_session *s;
+    int fd;
 
     for (int i = 0; i < 2; i++) {
-        struct hws_session *both[2] = { listener_on(p.port, HWS_HELLO) }, *s;
+        struct hws_session *both[2] = { listener_on(p.port, HWS_HELLO) };
 
         assert_int_equal(hws_session_key(both[0], keys[i]), 0);
         for (int again = 0; again < 2; again++) {
@@ -294,6 +308,17 @@ static void test_hello(void **state)
         hws_session_close(both[0]);
     }
     assert_string_not_equal(keys[0], keys[1]);
+
+    /* Then it is plain, which is said once. */
+    fd = plain_server_on(p.port);
+    s = call_plainly(p.port, 0);
+    assert_int_equal(hws_session_events(s) & (HWS_IS_PLAIN | HWS_FELL_BACK | HWS_UNAUTHENTICATED),
+                     HWS_IS_PLAIN | HWS_FELL_BACK);
+    hws_session_close(s);
+    s = call_plainly(p.port, 0);
+    assert_int_equal(hws_session_events(s) & (HWS_IS_PLAIN | HWS_FELL_BACK), HWS_IS_PLAIN);
+    hws_session_close(s);
+    close(fd);
 }
 
 /* The first questions are lost: nobody is there for them. */
