@@ -18,6 +18,7 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
+#include "api/paths.h"
 #include "sys/clock.h"
 #include "sys/netlink.h"
 #include "sys/udp.h"
@@ -68,7 +69,7 @@ struct engine {
     unsigned uses_count;
     struct engine_event events[EVENTS_MAX]; /* the oldest first */
     unsigned events_count;
-    instant processed_at;
+    instant processed_at, remembered_at;
     uint8_t *out;
 };
 
@@ -135,6 +136,10 @@ void engine_unref(struct engine *e)
 {
     if (!e || --e->refs > 0)
         return;
+    if (e->been_up) {
+        node_tell_known(e->node, clock_now());
+        paths_remember(node_scoreboard(e->node), true, clock_now());
+    }
     node_free(e->node);
     for (unsigned i = 0; i < 2; i++) {
         close_end(&e->listening[i]);
@@ -399,9 +404,13 @@ int engine_open(struct engine *e, const struct endpoint *at, size_t count)
 int engine_call(struct engine *e, const struct peer_key *peer, const struct endpoint *at, size_t count)
 {
     struct node_peer_spec spec = { .name = "peer", .key = *peer, .endpoints_count = count };
+    struct addr remotes[NODE_ENDPOINTS_MAX];
     instant now = clock_now();
     int r;
 
+    for (size_t i = 0; i < count; i++)
+        remotes[i] = at[i].addr;
+    paths_recall(node_scoreboard(e->node), remotes, count, now);
     memcpy(spec.endpoints, at, count * sizeof(*at));
     if (node_peers_count(e->node) > 0)
         node_peer_forget(e->node, 0); /* its place is the next one's */
@@ -676,6 +685,10 @@ int engine_process(struct engine *e)
     int r = 0, n = epoll_wait(e->epoll_fd, ready, (int)ARRAY_LEN(ready), 0);
 
     e->processed_at = now;
+    if (e->been_up && now - e->remembered_at >= PATHS_REMEMBER_SPAN) {
+        e->remembered_at = now;
+        paths_remember(node_scoreboard(e->node), false, now);
+    }
     for (int i = 0; i < n && r == 0; i++) {
         if (ready[i].data.ptr == &e->timer_fd) {
             (void)!read(e->timer_fd, &count, sizeof(count));
@@ -755,6 +768,8 @@ void engine_give_back(struct engine *e, unsigned peer)
 {
     engine_flush(e); /* what it has still to say */
     set_bit(e->taken, peer, false);
+    if (node_peer_session(e->node, peer))
+        session_tell_known(node_peer_session(e->node, peer), clock_now());
     node_peer_forget(e->node, peer);
     drop_events(e, peer);
 }

@@ -129,7 +129,7 @@ static struct row *find(const struct scoreboard *b, const struct scoreboard_key 
     return x && same_uplink(&x->key, k) && addr_equal(&x->key.remote, &k->remote) ? x : NULL;
 }
 
-static bool are_neighbours(const struct addr *a, const struct addr *b)
+bool scoreboard_is_near(const struct addr *a, const struct addr *b)
 {
     return a->family == b->family && memcmp(a->bytes, b->bytes, a->family == ADDR_V4 ? 3 : 6) == 0;
 }
@@ -258,15 +258,22 @@ void scoreboard_learn(struct scoreboard *b, const struct scoreboard_key *k, cons
 {
     struct scoreboard_key key = tidy(k);
     struct row *x = row->age < SCOREBOARD_LIFE ? find_or_make(b, &key) : NULL;
-    bool told;
+    struct scoreboard_row was;
 
     if (!x || (x->at > 0 && now - x->at <= row->age))
         return;
-    told = x->known.told;
+    was = x->known;
     x->known = *row;
-    x->known.told = told;
+    x->known.told = was.told;
     x->at = now - row->age;
-    x->rate_at = x->rx_at = row->rate_age > 0 ? now - row->rate_age : x->at;
+    x->rx_at = x->at;
+    if (was.tx_bps > row->tx_bps && (row->tx_bps == 0 || row->tx_bps_is_lower_bound) &&
+        now - x->rate_at < SCOREBOARD_LIFE) { /* who did not fill it knows less */
+        x->known.tx_bps = was.tx_bps;
+        x->known.tx_bps_is_lower_bound = was.tx_bps_is_lower_bound;
+    } else {
+        x->rate_at = now - row->rate_age;
+    }
     x->trouble_at = row->trouble != TROUBLE_NONE ? now - row->trouble_age : 0;
     x->min_rtt[0] = row->min_rtt;
     x->min_rtt[1] = 0;
@@ -307,7 +314,7 @@ bool scoreboard_get(const struct scoreboard *b, const struct scoreboard_key *k, 
     if (x && look(x, now, ret))
         return true;
     LIST_FOREACH (y, &b->rows, struct row, all) {
-        if (!same_uplink(&y->key, &key) || !are_neighbours(&y->key.remote, &key.remote) || !look(y, now, ret))
+        if (!same_uplink(&y->key, &key) || !scoreboard_is_near(&y->key.remote, &key.remote) || !look(y, now, ret))
             continue;
         ret->exact = false;
         ret->tx_bps /= 2;
@@ -445,4 +452,45 @@ int scoreboard_parse(const char *text, struct scoreboard_key *ret_key, struct sc
                                     .trouble_age = n[14],
                                     .exact = true };
     return 0;
+}
+
+size_t scoreboard_add_text(const struct scoreboard *b, struct text *t, const struct addr *remotes, size_t count,
+                           bool told, instant now)
+{
+    char one[SCOREBOARD_TEXT_MAX];
+    struct scoreboard_key k;
+    struct scoreboard_row row;
+    size_t at = 0, added = 0;
+
+    while (added < SCOREBOARD_ROWS_MAX && scoreboard_next(b, &at, now, &k, &row)) {
+        bool near = count == 0;
+
+        for (size_t i = 0; i < count; i++)
+            near |= scoreboard_is_near(&k.remote, &remotes[i]);
+        scoreboard_format(&k, &row, one);
+        if (!near || (told && !row.told) || t->size - t->len < strlen(one) + 2)
+            continue;
+        text_add(t, "%s%s", t->len > 0 && t->buf[t->len - 1] != ' ' ? ";" : "", one);
+        added++;
+    }
+    return added;
+}
+
+void scoreboard_learn_text(struct scoreboard *b, const char *text, instant now)
+{
+    char one[SCOREBOARD_TEXT_MAX];
+
+    while (*text) {
+        struct scoreboard_key k;
+        struct scoreboard_row row;
+        size_t len = strcspn(text, ";");
+
+        if (len < sizeof(one)) {
+            memcpy(one, text, len);
+            one[len] = '\0';
+            if (scoreboard_parse(one, &k, &row) == 0)
+                scoreboard_learn(b, &k, &row, now);
+        }
+        text += len + (text[len] == ';');
+    }
 }

@@ -85,6 +85,9 @@ bool scoreboard_next(const struct scoreboard *b, size_t *at, instant now, struct
                      struct scoreboard_row *ret);
 size_t scoreboard_count(const struct scoreboard *b);
 
+/* Of one neighbourhood. */
+bool scoreboard_is_near(const struct addr *a, const struct addr *b);
+
 /* Takes a row of another board, of the same machine: as a report, unless what is known here is newer. */
 void scoreboard_learn(struct scoreboard *b, const struct scoreboard_key *k, const struct scoreboard_row *row,
                       instant now);
@@ -94,3 +97,12 @@ char *scoreboard_format(const struct scoreboard_key *k, const struct scoreboard_
                         char buf[SCOREBOARD_TEXT_MAX]);
 /* 0, or -EBADMSG: not one row, a number too many or too few, or beyond what a path can have. */
 int scoreboard_parse(const char *text, struct scoreboard_key *ret_key, struct scoreboard_row *ret);
+
+struct text;
+/* Adds whole rows, newest first and `;` between them, SCOREBOARD_ROWS_MAX and what there is room for at most: of the
+ * neighbours of these addresses, or all if count is 0; `told`: those that it was told of alone. How many. */
+#define SCOREBOARD_ROWS_MAX 32 /* chosen: eight paths and their neighbours */
+size_t scoreboard_add_text(const struct scoreboard *b, struct text *t, const struct addr *remotes, size_t count,
+                           bool told, instant now);
+/* Learns every row of such a text; what is none is passed over. */
+void scoreboard_learn_text(struct scoreboard *b, const char *text, instant now);

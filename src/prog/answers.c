@@ -316,6 +316,33 @@ static json_t *why_json(struct daemon *d, const json_t *q, instant now)
     return o;
 }
 
+/* Of every worker's node; the workers are paused. */
+static json_t *known_json(struct daemon *d, instant now)
+{
+    json_t *rows = json_array();
+
+    for (unsigned i = 0; i < d->workers_count; i++) {
+        struct scoreboard_key k;
+        struct scoreboard_row row;
+        size_t at = 0;
+
+        while (scoreboard_next(node_scoreboard(d->workers[i].node), &at, now, &k, &row)) {
+            char remote[ADDR_STRLEN];
+
+            json_array_append_new(rows,
+                                  json_pack("{s:s, s:s, s:s, s:f, s:f, s:f, s:f, s:I, s:b, s:I, s:s, s:i, s:i, s:f}",
+                                            "link", k.link, "remote", addr_format(&k.remote, remote), "transport",
+                                            k.transport == TRANSPORT_TCP ? "tcp" : "udp", "srtt_ms", ms(row.srtt),
+                                            "min_rtt_ms", ms(row.min_rtt), "jitter_ms", ms(row.rx_jitter), "loss",
+                                            row.loss, "tx_rate_bps", (json_int_t)row.tx_bps, "tx_rate_is_lower_bound",
+                                            row.tx_bps_is_lower_bound, "rx_rate_bps", (json_int_t)row.rx_bps, "trouble",
+                                            scoreboard_trouble_name((enum scoreboard_trouble)row.trouble), "reports",
+                                            (int)row.reports, "users", (int)row.users, "age_s", (double)row.age / SEC));
+        }
+    }
+    return json_pack("{s:b, s:o}", "ok", true, "known", rows);
+}
+
 static json_t *link_json(struct daemon *d, const json_t *q, instant now)
 {
     const char *name = json_string_value(json_object_get(q, "name")),
@@ -361,9 +388,11 @@ static json_t *answer(struct daemon *d, const char *line, instant now)
 
     if (!verb)
         o = failure("expected {\"verb\": ...}");
-    else if (strcmp(verb, "status") == 0 || strcmp(verb, "why") == 0) {
+    else if (strcmp(verb, "status") == 0 || strcmp(verb, "why") == 0 || strcmp(verb, "known") == 0) {
         workers_pause(d);
-        o = strcmp(verb, "why") == 0 ? why_json(d, q, now) : status_json(d, now);
+        o = strcmp(verb, "why") == 0     ? why_json(d, q, now)
+            : strcmp(verb, "known") == 0 ? known_json(d, now)
+                                         : status_json(d, now);
         workers_resume(d);
     } else if (strcmp(verb, "link") == 0)
         o = link_json(d, q, now);

@@ -7,7 +7,8 @@
  *   inside.c     the TUN device, routes and rules, translation at an agent
  *   resolve.c    host names of agents
  *   memory.c     what survives a restart: nodes' addresses and endpoints
- *   answers.c    the control socket: status, why, link, reload, stop */
+ *   answers.c    the control socket: status, why, link, reload, stop
+ *   known.c      what is known of paths, for programs of this machine */
 #pragma once
 
 #include "node/node.h"
@@ -105,6 +106,7 @@ struct daemon {
     struct tun_addr given[CONFIG_ADDRESSES_MAX]; /* a node's addresses, as the agent said last */
     size_t given_count;
     struct control *control;
+    struct known *known; /* known.c; NULL: another daemon has it */
 
     struct uplink uplinks[UPLINKS_MAX + 1]; /* by link; there is no 0: an agent's sockets are its workers' */
     struct tcp_ends *tcp;
@@ -193,3 +195,7 @@ void resolve_names(struct daemon *d); /* of agents: at the start, and again whil
 /* answers.c */
 int answers_start(struct daemon *d);
 void answers_stop(struct daemon *d);
+
+/* known.c: after the nodes were made. Without it the daemon goes on all the same. */
+void known_start(struct daemon *d);
+void known_stop(struct daemon *d);

@@ -422,6 +422,7 @@ static int start(struct daemon *d)
         (r = answers_start(d)) < 0 || (r = inside_start(d)) < 0 || (r = make_nodes(d)) < 0 ||
         (r = memory_load(d, now)) < 0 || (r = outside_start(d, now)) < 0)
         return r;
+    known_start(d);
     say(LOG_NOTICE, "started name=%s role=%s peers=%zu workers=%u", d->config->name,
         d->config->role == CONFIG_AGENT ? "agent" : "node", node_peers_count(daemon_node(d)), d->workers_count);
     for (unsigned i = 0; i < d->workers_count; i++)
@@ -477,6 +478,7 @@ static void stop(struct daemon *d)
     if (d->config->role == CONFIG_AGENT && d->workers_count > 0 && d->workers[d->workers_count - 1].node)
         memory_save(d);
     say_goodbye(d);
+    known_stop(d);
     answers_stop(d);
     outside_stop(d);
     inside_stop(d);

@@ -170,6 +170,26 @@ static void print_status(const json_t *doc)
         putchar('\n');
 }
 
+static void print_known(const json_t *doc)
+{
+    const json_t *rows = json_object_get(doc, "known");
+    char up[UNIT_STRLEN], age[UNIT_STRLEN];
+
+    printf("%-15s %-24s %-4s %10s %10s %7s %14s %6s %s\n", "link", "remote", "over", "rtt", "jitter", "loss", "up",
+           "age", "trouble");
+    for (size_t i = 0; i < json_array_size(rows); i++) {
+        const json_t *row = json_array_get(rows, i);
+        double bps = json_number(row, "tx_rate_bps");
+
+        printf("%-15s %-24s %-4s %7.1f ms %7.1f ms %5.1f %% %2s%12s %6s %s\n", json_text(row, "link"),
+               json_text(row, "remote"), json_text(row, "transport"), json_number(row, "srtt_ms"),
+               json_number(row, "jitter_ms"), json_number(row, "loss") * 100,
+               bps > 0 && json_is_true(json_object_get(row, "tx_rate_is_lower_bound")) ? ">=" : "",
+               bps > 0 ? rate_format((uint64_t)bps, up) : "-",
+               duration_format((span)(json_number(row, "age_s") * 1e6), age), json_text(row, "trouble"));
+    }
+}
+
 /* A node needs its sessions; an agent's peers may be away, but those that are here should be well. */
 static bool is_degraded(const json_t *doc)
 {
@@ -197,10 +217,10 @@ static bool is_degraded(const json_t *doc)
 
 int verb_status(const struct verb *v, int argc, char **argv)
 {
-    bool as_json = false, watch = false;
-    const struct verb_option options[] = { { "json", NULL, &as_json },
-                                           { "watch", NULL, &watch },
-                                           { NULL, NULL, NULL } };
+    bool as_json = false, watch = false, known = false;
+    const struct verb_option options[] = {
+        { "json", NULL, &as_json }, { "watch", NULL, &watch }, { "paths-known", NULL, &known }, { NULL, NULL, NULL }
+    };
     int n = verb_options(v, argc, argv, options), r;
 
     if (n < 0)
@@ -210,16 +230,18 @@ int verb_status(const struct verb *v, int argc, char **argv)
     do {
         CLEANUP(cleanup_json) json_t *doc = NULL;
 
-        r = daemon_call(v, n == 1 ? argv[1] : NULL, json_pack("{s:s}", "verb", "status"), &doc);
+        r = daemon_call(v, n == 1 ? argv[1] : NULL, json_pack("{s:s}", "verb", known ? "known" : "status"), &doc);
         if (r != EXIT_DONE)
             return r;
         if (watch && !as_json && isatty(STDOUT_FILENO))
             fputs("\033[H\033[2J", stdout);
         if (as_json)
             json_print(doc);
+        else if (known)
+            print_known(doc);
         else
             print_status(doc);
-        r = is_degraded(doc) ? EXIT_DEGRADED : EXIT_DONE;
+        r = !known && is_degraded(doc) ? EXIT_DEGRADED : EXIT_DONE;
         if (watch && (fflush(stdout) != 0 || nanosleep(&(struct timespec){ .tv_sec = 1 }, NULL) != 0))
             watch = false;
     } while (watch);

@@ -28,6 +28,7 @@
 struct client {
     int fd; /* -1: free */
     uint64_t id;
+    uid_t uid;
     char in[CONTROL_LINE_MAX];
     size_t in_len;
     char *out; /* owned; out_len bytes wait */
@@ -42,6 +43,7 @@ struct control {
     int epoll, listener;
     uint64_t next_id;
     size_t next_turn; /* whose line is popped next */
+    bool to_all;      /* every user is heard */
     struct client clients[CONTROL_CLIENTS_MAX];
     char line[CONTROL_LINE_MAX];
     struct sockaddr_un address;
@@ -97,6 +99,8 @@ static int start_listening(struct control *c)
     }
     if (r < 0)
         return -errno;
+    if (c->to_all && chmod(c->address.sun_path, 0666) < 0) /* bind has heeded the umask */
+        return -errno;
     if (stat(c->address.sun_path, &st) < 0)
         return -errno;
     c->device = st.st_dev;
@@ -109,7 +113,7 @@ static int start_listening(struct control *c)
     return 0;
 }
 
-int control_open(const char *path, struct control **ret)
+static int open_it(const char *path, bool to_all, struct control **ret)
 {
     struct control *c = calloc(1, sizeof(*c));
     int r;
@@ -117,6 +121,7 @@ int control_open(const char *path, struct control **ret)
     if (!c)
         return -ENOMEM;
     c->epoll = c->listener = -1;
+    c->to_all = to_all;
     for (size_t i = 0; i < CONTROL_CLIENTS_MAX; i++)
         c->clients[i].fd = -1;
     r = make_address(path, &c->address);
@@ -128,6 +133,16 @@ int control_open(const char *path, struct control **ret)
     }
     *ret = c;
     return 0;
+}
+
+int control_open(const char *path, struct control **ret)
+{
+    return open_it(path, false, ret);
+}
+
+int control_open_to_all(const char *path, struct control **ret)
+{
+    return open_it(path, true, ret);
 }
 
 static void close_client(struct client *k)
@@ -177,12 +192,15 @@ size_t control_clients_count(const struct control *c)
     return count;
 }
 
-static bool is_allowed(int fd)
+static bool is_allowed(const struct control *c, int fd, uid_t *ret_uid)
 {
     struct ucred peer;
     socklen_t len = sizeof(peer);
 
-    return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 && (peer.uid == 0 || peer.uid == geteuid());
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0)
+        return false;
+    *ret_uid = peer.uid;
+    return c->to_all || peer.uid == 0 || peer.uid == geteuid();
 }
 
 static void accept_clients(struct control *c)
@@ -191,6 +209,7 @@ static void accept_clients(struct control *c)
         int fd = accept4(c->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
         struct client *k = NULL;
         struct epoll_event ev = { .events = EPOLLIN };
+        uid_t uid;
 
         if (fd < 0)
             return;
@@ -198,11 +217,11 @@ static void accept_clients(struct control *c)
             if (c->clients[i].fd < 0)
                 k = &c->clients[i];
         ev.data.u64 = c->next_id;
-        if (!k || !is_allowed(fd) || epoll_ctl(c->epoll, EPOLL_CTL_ADD, fd, &ev) < 0) {
+        if (!k || !is_allowed(c, fd, &uid) || epoll_ctl(c->epoll, EPOLL_CTL_ADD, fd, &ev) < 0) {
             close(fd);
             continue;
         }
-        *k = (struct client){ .fd = fd, .id = c->next_id++ };
+        *k = (struct client){ .fd = fd, .id = c->next_id++, .uid = uid };
     }
 }
 
@@ -333,7 +352,7 @@ bool control_pop_request(struct control *c, struct control_request *ret)
         memmove(k->in, newline + 1, k->in_len - len - 1);
         k->in_len -= len + 1;
         k->unanswered++;
-        *ret = (struct control_request){ .client = k->id, .line = c->line };
+        *ret = (struct control_request){ .client = k->id, .line = c->line, .uid = k->uid };
         c->next_turn = (c->next_turn + i + 1) % CONTROL_CLIENTS_MAX;
         update_interest(c, k);
         return true;

@@ -1,6 +1,7 @@
 /* sys/control.h - the daemon's local control socket, and the call that a command makes to it.
  *
- * A Unix stream socket, mode 0600. Only root and the daemon's own user are heard, by the kernel's word. A request is
+ * A Unix stream socket, mode 0600. Only root and the daemon's own user are heard, by the kernel's word; or one that all
+ * users may ask, mode 0666, which says who does. A request is
  * one line; an answer is one line, or several where the request says so (a running display). What the lines mean is the
  * program's business. A client that shuts down its sending side gets one line for each request that it sent, and is
  * then closed; for a running display it keeps its side open.
@@ -9,11 +10,14 @@
  * of descriptors is behind that one. */
 #pragma once
 
+#include <sys/types.h>
+
 #include "base/base.h"
 #include "base/instant.h"
 
-#define CONTROL_CLIENTS_MAX 16 /* at once; a further one is closed at once */
-#define CONTROL_LINE_MAX 4096  /* bytes of a request with its newline */
+#define CONTROL_CLIENTS_MAX 16            /* at once; a further one is closed at once */
+#define CONTROL_LINE_MAX 4096             /* bytes of a request with its newline */
+#define CONTROL_KNOWN "/run/hawser/known" /* what is known of paths, for all users: prog/known.c */
 /* Bytes of answers that a client has not read; then it is closed. Chosen: the status of 4,096 peers, 8 paths each. */
 #define CONTROL_PENDING_MAX (32 << 20)
 
@@ -22,12 +26,15 @@ struct control;
 struct control_request {
     uint64_t client;  /* never used again for another client */
     const char *line; /* without its newline; valid until the next call on this control socket */
+    uid_t uid;        /* whose it is, by the kernel's word */
 };
 
 /* 0; -EADDRINUSE (another process listens there); -ENAMETOOLONG (a path of more than 107 bytes) or another -errno. The
  * socket file of a killed process is recognised, since nobody answers on it, and replaced; a file of another kind is
  * left alone (-EADDRINUSE). */
 MUST_CHECK int control_open(const char *path, struct control **ret);
+/* The same, for every user of the machine. */
+MUST_CHECK int control_open_to_all(const char *path, struct control **ret);
 /* Accepts NULL. Closes the clients and removes the socket file if it is still ours. */
 void control_free(struct control *c);
 int control_fd(const struct control *c);

@@ -1,5 +1,5 @@
 /* Fuzz target: a row of a scoreboard as text (path/scoreboard.h). What is accepted must format to a text that parses to
- * the same row, and may be learned. */
+ * the same row, and may be learned; and as a line of them. */
 #include "path/scoreboard.h"
 
 #include <assert.h>
@@ -18,6 +18,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size > 0)
         memcpy(text, data, size);
     text[size] = '\0';
+    b = scoreboard_new(2);
+    if (!b)
+        return 0;
+    scoreboard_learn_text(b, text, 1000 * SEC);
+    assert(scoreboard_count(b) <= 2);
+    scoreboard_free(b);
     if (scoreboard_parse(text, &k, &row) < 0)
         return 0;
     scoreboard_format(&k, &row, once);

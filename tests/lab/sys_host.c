@@ -357,6 +357,33 @@ static void test_control_call(void **state)
     control_free(NULL);
 }
 
+/* A socket for all users says who asks; the other kind hears none but root and its own. */
+static void test_control_for_all_users(void **state)
+{
+    char path[64], buf[64];
+    struct control_request r;
+    struct control *c;
+    struct stat st;
+    int status;
+    pid_t pid;
+
+    control_path(path);
+    assert_int_equal(chmod(test_dir, 0755), 0);
+    assert_int_equal(control_open_to_all(path, &c), 0);
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0666);
+    pid = fork();
+    if (pid == 0)
+        _exit(setuid(65534) == 0 && control_call(path, "known", buf, sizeof(buf), 5 * SEC) == 4 ? 0 : 1);
+    r = wait_request(c);
+    assert_string_equal(r.line, "known");
+    assert_int_equal(r.uid, 65534);
+    assert_int_equal(control_reply(c, r.client, "fine"), 0);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    control_free(c);
+}
+
 /* The status of an agent with 4,096 peers that are away has 1.7 MB; with sessions and paths it has ten times that. */
 static void test_control_long_answer(void **state)
 {
@@ -624,6 +651,7 @@ int main(void)
         cmocka_unit_test(test_source_check),
         cmocka_unit_test(test_nft),
         cmocka_unit_test(test_control_call),
+        cmocka_unit_test(test_control_for_all_users),
         cmocka_unit_test(test_control_long_answer),
         cmocka_unit_test(test_control_lines),
         cmocka_unit_test(test_control_limits),

@@ -1,6 +1,7 @@
 /* Unit tests of src/path/scoreboard: what is told, what is known of it later, and by whom it is shared. All figures by
  * hand. */
 #include "path/scoreboard.h"
+#include "base/text.h"
 #include "tests/unit/test.h"
 
 #include <errno.h>
@@ -231,6 +232,14 @@ static void test_from_another_board(void **state)
     assert_int_equal(row.users, 1); /* the one at the other board */
     assert_int_equal(row.age, 1 * SEC);
     assert_true(row.told);
+    /* Who never filled it knows less of its rate. */
+    row.age = row.rate_age = 0;
+    row.tx_bps = 3000000;
+    row.tx_bps_is_lower_bound = true;
+    scoreboard_learn(to, &k, &row, START + 1500 * MSEC);
+    assert_true(scoreboard_get(to, &k, START + 1500 * MSEC, &row));
+    assert_int_equal(row.tx_bps, 20000000);
+    assert_false(row.tx_bps_is_lower_bound);
     /* What is newer stays, and what is too old is not taken. */
     tell(to, &k, report(60 * MSEC, 0, 1), START + 2 * SEC);
     row.age = 3 * SEC;
@@ -304,6 +313,38 @@ static void test_text(void **state)
     assert_memory_equal(scoreboard_format(&k, &row, buf), "a?b 7 ", 6);
 }
 
+/* Rows of one line, for who asks by address. */
+static void test_lines(void **state)
+{
+    struct scoreboard *from = scoreboard_new(64), *to = scoreboard_new(64);
+    struct scoreboard_key near = key_of("a", "192.0.2.1"), far = key_of("a", "198.51.100.1");
+    char buf[4096];
+    struct scoreboard_row row;
+    struct text t;
+
+    tell(from, &near, report(40 * MSEC, 20000000, 1), START);
+    tell(from, &far, report(50 * MSEC, 10000000, 1), START);
+    text_init(&t, buf, sizeof(buf));
+    text_add(&t, "tell ");
+    assert_int_equal(scoreboard_add_text(from, &t, &near.remote, 1, false, START), 1);
+    assert_null(strchr(buf, ';'));
+    text_init(&t, buf, sizeof(buf));
+    assert_int_equal(scoreboard_add_text(from, &t, NULL, 0, true, START), 2);
+    assert_non_null(strchr(buf, ';'));
+    text_add(&t, ";;no row;a 7 192.0.2.1");
+    scoreboard_learn_text(to, buf, START);
+    assert_int_equal(scoreboard_count(to), 2);
+    assert_true(scoreboard_get(to, &far, START, &row));
+    assert_int_equal(row.min_rtt, 50 * MSEC);
+    assert_false(row.told);
+    text_init(&t, buf, sizeof(buf)); /* it was told of none of them itself, */
+    assert_int_equal(scoreboard_add_text(to, &t, NULL, 0, true, START), 0);
+    text_init(&t, buf, 120); /* and only whole ones are added */
+    assert_int_equal(scoreboard_add_text(to, &t, NULL, 0, false, START), 1);
+    scoreboard_free(from);
+    scoreboard_free(to);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -315,6 +356,7 @@ int main(void)
         cmocka_unit_test(test_neighbours),
         cmocka_unit_test(test_from_another_board),
         cmocka_unit_test(test_text),
+        cmocka_unit_test(test_lines),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
