@@ -49,8 +49,10 @@ static int init_make(struct session *s, const uint8_t *cookie, instant now)
     c->sends = 0;
     c->next_send = now;
     c->use_cookie = cookie != NULL;
-    for (unsigned i = 0; i < c->copies_count; i++)
+    for (unsigned i = 0; i < c->copies_count; i++) {
         c->copies[i].pending = c->copies[i].sent = false;
+        c->copies[i].times = 0;
+    }
     s->info.handshakes++;
     return handshake_init_make(&c->init, s->o.self, &s->o.peer, s->o.psk, suite, &c->hello, cookie, s->o.rng);
 }
@@ -153,6 +155,20 @@ void establish_on_expiry(struct session *s, instant now)
 
 /* --- initiator --- */
 
+/* The first round trip of the path by which the answer came; of an INIT that was sent there once: else it might answer
+ * either (RFC 6298 section 3). */
+static void measure(struct session *s, const struct locator_pair *at, instant now)
+{
+    const struct connecting *c = &s->conn;
+    span rtt = 0;
+
+    for (unsigned i = 0; i < c->copies_count; i++)
+        if (c->copies[i].times == 1 && locator_pair_same(&c->copies[i].at, at))
+            rtt = MAX(now - c->copies[i].sent_at, USEC);
+    for (unsigned i = 0; i < SESSION_SLOTS; i++)
+        s->paths[i].handshake_rtt = s->paths[i].used && locator_pair_same(&s->paths[i].spec.at, at) ? rtt : 0;
+}
+
 int session_on_response(struct session *s, const uint8_t *pkt, size_t len, const struct locator_pair *at, instant now)
 {
     struct connecting *c = &s->conn;
@@ -183,6 +199,7 @@ int session_on_response(struct session *s, const uint8_t *pkt, size_t len, const
     s->rekey_at = s->o.opener ? now + SESSION_REKEY_AFTER + (span)(rng_u64(s->o.rng) % (5 * SEC)) : INSTANT_NEVER;
     s->up = true;
     s->no_path_since = now;
+    measure(s, at, now);
     establish_stop(s);
     if (s->o.opener) {
         session_paths_start(s, now);
@@ -213,6 +230,7 @@ int session_on_cookie(struct session *s, const uint8_t *pkt, size_t len, const s
         if (init_make(s, cookie, now) < 0)
             return -EIO;
         c->copies[i].pending = c->copies[i].sent = true;
+        c->copies[i].times = 0;
         c->next_send = now + resend_after(c->sends++);
         return 0;
     }
@@ -386,6 +404,8 @@ bool establish_output(struct session *s, uint8_t *buf, struct session_tx *ret, i
             continue;
         c->copies[i].pending = false;
         c->copies[i].sent = true;
+        c->copies[i].times++;
+        c->copies[i].sent_at = now;
         *ret = (struct session_tx){ .at = c->copies[i].at };
         ret->len = handshake_init_write(&c->init, &s->peer_mask, s->o.rng, buf, c->copies[i].mac1);
         return true;

@@ -126,7 +126,8 @@ struct spath {
     struct {
         instant at;
         uint64_t tx_bytes, rx_bytes;
-    } told; /* known.c: the last time */
+    } told;             /* known.c: the last time */
+    span handshake_rtt; /* of the handshake that was answered by it; 0: none was, or nobody knows which copy */
 };
 
 /* A packet of which some pieces are there. */
@@ -149,6 +150,8 @@ struct connecting {
         struct locator_pair at;
         uint8_t mac1[MAC1_LEN];
         bool pending, sent;
+        unsigned times;  /* that this INIT was sent there, */
+        instant sent_at; /* and the last */
     } copies[COPIES_MAX];
     unsigned copies_count;
     instant begun; /* the first INIT of this attempt */

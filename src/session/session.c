@@ -314,6 +314,8 @@ int session_path_start(struct session *s, unsigned slot, uint32_t id, instant no
         .summaries = s->delivery, /* a tunnel couples nothing, and its data path is measured by the instruction */
     };
 
+    o.initial_rtt = p->handshake_rtt;
+    p->handshake_rtt = 0;
     known_ask(s, slot, &o, now);
     p->path = path_new(&o, now);
     if (!p->path)

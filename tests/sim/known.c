@@ -129,9 +129,47 @@ static void test_it_is_wrong(void **state)
     }
 }
 
+/* What the node sends first after it was answered is lost. */
+struct first_lost {
+    struct world_watch watch;
+    struct world *w;
+    unsigned passed;
+    instant at;
+};
+
+static bool lose_first(void *ctx, struct world_packet *p)
+{
+    struct first_lost *f = ctx;
+
+    if (++f->passed < 3) /* INIT and RESPONSE */
+        return true;
+    if (f->at == 0)
+        f->at = f->w->now;
+    return f->w->now - f->at > 5 * MSEC;
+}
+
+/* The handshake's round trip is the path's first: its records are missed after three of it, and not after a second. */
+static void test_handshake_is_the_first_round_trip(void **state)
+{
+    const struct node_options o = { .delivery = &bytes_options };
+    struct bench b = bench_make(1, &o, false, PARAMS("rate=20mbit delay=20ms"));
+    struct first_lost f = { .watch = { .ctx = &f, .core = lose_first }, .w = b.w };
+    span took;
+
+    world_watch_add(b.w, &f.watch);
+    world_connect(b.node);
+    took = bench_up(&b, 2 * SEC);
+    printf("# round trip 40 ms, first records lost: up after %lld ms\n", (long long)took / 1000);
+    assert_true(f.at > 0);
+    assert_true(took > 120 * MSEC);
+    assert_true(took <= 40 * MSEC + 3 * 45 * MSEC + PATH_ACK_DELAY_MAX + 20 * MSEC + 60 * MSEC);
+    bench_done(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_handshake_is_the_first_round_trip),
         cmocka_unit_test(test_80_kib),
         cmocka_unit_test(test_it_is_wrong),
     };
