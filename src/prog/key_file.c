@@ -1,6 +1,8 @@
 /* prog/key_file.c - see key_file.h. */
 #include "prog/key_file.h"
 
+#include "sys/store.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -19,6 +21,8 @@ static int write_new(const char *path, const char *line)
         r = errno ? -errno : -EIO;
     if (close(fd) < 0 && r == 0)
         r = -errno;
+    if (r == 0)
+        r = store_sync_folder(path);
     if (r < 0)
         unlink(path);
     return r;

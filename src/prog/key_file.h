@@ -5,7 +5,8 @@
 
 #define FILE_ERR 512 /* bytes of a message that names a file */
 
-/* Makes the file; never writes over one. 0, -EEXIST or another -errno, said in err. Nothing is left behind on failure.
+/* Makes the file, durable when 0 comes back; never writes over one. 0, -EEXIST or another -errno, said in err. Nothing
+ * is left behind on failure.
  */
 MUST_CHECK int key_file_write(const char *path, const struct identity *id, char err[FILE_ERR]);
 /* 0 or -errno, said in err: also of a file that others may read. */

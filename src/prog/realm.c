@@ -364,6 +364,8 @@ static int begin(const char *dir, const struct identity *id, struct realm **ret,
     got = key_file_write(path, id, err);
     if (got == 0)
         got = journal_open(r->log_path, true, true, &r->log, err, FILE_ERR);
+    if (got == 0 && (got = store_sync_folder(dir)) < 0)
+        said_err(err, got, "%s: %s", dir, strerror(-got));
     if (got < 0) {
         realm_close(r);
         return got;

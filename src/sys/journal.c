@@ -14,11 +14,11 @@
 #include "sys/journal.h"
 
 #include "base/hash.h"
+#include "sys/store.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <limits.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -144,25 +144,6 @@ static int write_all(int fd, const uint8_t *p, size_t len, uint64_t at)
     return 0;
 }
 
-static int sync_folder(const char *path)
-{
-    char folder[PATH_MAX];
-    const char *slash = strrchr(path, '/');
-    int fd, r = 0;
-
-    if (!slash)
-        snprintf(folder, sizeof(folder), ".");
-    else
-        snprintf(folder, sizeof(folder), "%.*s", slash == path ? 1 : (int)(slash - path), path);
-    fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0)
-        return -errno;
-    if (fsync(fd) < 0)
-        r = -errno;
-    close(fd);
-    return r;
-}
-
 static int lock(int fd)
 {
     struct flock l = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
@@ -180,7 +161,7 @@ static int begin(struct journal *j)
     if (r == 0 && fsync(j->fd) < 0)
         r = -errno;
     if (r == 0)
-        r = sync_folder(j->path);
+        r = store_sync_folder(j->path);
     j->size = j->end = sizeof(magic);
     return r;
 }

@@ -38,7 +38,7 @@ static int write_all(int fd, const uint8_t *p, size_t len)
     return 0;
 }
 
-static int sync_folder(const char *path)
+int store_sync_folder(const char *path)
 {
     char folder[PATH_MAX];
     const char *slash = strrchr(path, '/');
@@ -83,7 +83,7 @@ int store_write(const char *path, const void *data, size_t len, char *err, size_
         unlink(tmp);
         return failed(r, path, "write", err, err_size);
     }
-    r = sync_folder(path);
+    r = store_sync_folder(path);
     return r < 0 ? failed(r, path, "make durable", err, err_size) : 0;
 }
 

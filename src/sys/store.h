@@ -12,3 +12,5 @@ int store_write(const char *path, const void *data, size_t len, char *err, size_
 /* The whole file in *ret, with a NUL after it that *ret_len does not count; the caller frees it. 0, -ENOENT, -EFBIG
  * (more than STORE_BYTES_MAX) or another -errno, said in err as above. */
 int store_read(const char *path, uint8_t **ret, size_t *ret_len, char *err, size_t err_size);
+/* Makes what was made, renamed or removed in the folder of path durable. 0 or -errno. */
+int store_sync_folder(const char *path);
