@@ -45,6 +45,7 @@ struct trust {
     uint32_t cached_max;
     struct fact *facts;
     uint32_t facts_capacity, facts_count, facts_max;
+    uint64_t swept_s; /* when what has expired was looked for last */
     struct trust_stats stats;
 };
 
@@ -128,7 +129,9 @@ static int facts_reserve(struct trust *t, uint32_t more, uint64_t now_s)
 {
     int r;
 
-    if (t->facts_count + more > t->facts_max && t->facts_capacity) {
+    /* Once a second at most: who is refused for want of room must not make each try cost the whole table. */
+    if (t->facts_count + more > t->facts_max && t->facts_capacity && now_s > t->swept_s) {
+        t->swept_s = now_s;
         r = facts_move(t, t->facts_capacity, now_s);
         if (r < 0)
             return r;
