@@ -44,15 +44,15 @@ static const struct verb verbs[] = {
       "[--key FILE] [--pin ADDRESS[:PORT]=KEY] [--pins FILE] [--exclude PREFIX] [--verbose] -- PROGRAM ARGUMENT...",
       "a program, its TCP connections over every uplink where the other host can", verb_run, false },
     { "id",
-      "new FILE | show FILE | check CHAIN --root ROOT [--records FILE]... [--at SECONDS] | "
-      "rotate OLD-KEY NEW-KEY CHAIN STATEMENT [--json]",
+      "new FILE [--json] | show FILE [--json] | check CHAIN --root ROOT [--records FILE]... [--at SECONDS] [--json] | "
+      "rotate OLD-KEY NEW-KEY CHAIN STATEMENT",
       "keys, and what a chain of records proves of one", verb_id, false },
     { "realm",
-      "init DIR NAME [--deployment N] | init DIR --key FILE --chain FILE | delegate DIR LABEL KEY CHAIN [--bits N] "
-      "[--days N] | "
+      "init DIR NAME [--deployment N] | init DIR --key FILE --chain FILE | "
+      "delegate DIR LABEL KEY CHAIN [--bits N] [--days N] | "
       "enrol DIR LEAF.TIER KEY CHAIN [--days N] [--realm-binds] | revoke DIR NAME|TAG [--reason WORD] [--out FILE] | "
       "rotate DIR [--out STATEMENT | --chain FILE | STATEMENT [KEY] CHAIN] [--days N] | export DIR [NAME|TAG] FILE | "
-      "show DIR [--json]",
+      "show DIR; each but export: [--json]",
       "a realm: who belongs to it, under which name", verb_realm, false },
     { "dmux", "up FILE | down|status|trace|drain|undrain NAME [--json]",
       "a network protocol by the nearest provider, behind an anycast address", verb_dmux, false },

@@ -354,6 +354,10 @@ int verb_id(const struct verb *v, int argc, char **argv)
     for (size_t i = 0; n > 0 && i < ARRAY_LEN(subs); i++) {
         if (strcmp(argv[1], subs[i].name) != 0)
             continue;
+        if (subs[i].run != run_check && (o.root || o.at || o.records[0]))
+            return verb_misused(v, "found --root, --at or --records, which are options of check");
+        if (subs[i].run == run_rotate && o.json)
+            return verb_misused(v, "found --json, which is no option of rotate");
         if (n - 1 != subs[i].arguments)
             return verb_misused(v, "found %d arguments, expected %s %s", n - 1, subs[i].name, subs[i].usage);
         return subs[i].run(v, &o, argv + 2);

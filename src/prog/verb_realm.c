@@ -24,8 +24,9 @@ struct options {
 };
 
 struct sub {
-    const char *name, *usage;
-    int min, max; /* arguments after its name */
+    const char *name, *usage, *options; /* that it has, each with a space behind it */
+    int min, max;                       /* arguments after its name */
+    bool signs;
     int (*run)(const struct verb *v, const struct options *o, int argc, char **argv);
 };
 
@@ -86,16 +87,29 @@ static int write_chain(const struct verb *v, const struct realm *r, const char *
     return write_file(v, path, got, bytes, len, err);
 }
 
-/* The newest that was said of somebody: its name, tag and prefix. */
-static void tell(const struct realm *r)
+/* A name and its tag. */
+static void tell_one(const char *name, const struct tag *tag, bool as_json)
 {
     char text[TAG_STRLEN];
 
+    tag_format(tag, text);
+    if (as_json) {
+        CLEANUP(cleanup_json) json_t *doc = json_pack("{s:o, s:s}", "name", json_words(name), "tag", text);
+
+        json_print(doc);
+    } else {
+        printf("%s %s\n", name, text);
+    }
+}
+
+/* The newest that was given a name. */
+static void tell(const struct realm *r, bool as_json)
+{
     for (size_t i = realm_said_count(r); i-- > 0;) {
         const struct realm_said *s = realm_said_at(r, i);
 
         if (s->name[0]) {
-            printf("%s %s\n", s->name, tag_format(&s->subject, text));
+            tell_one(s->name, &s->subject, as_json);
             return;
         }
     }
@@ -106,11 +120,9 @@ static int peer_key_of(const struct verb *v, const char *text, struct peer_key *
     return peer_key_decode(text, ret) < 0 ? verb_misused(v, "%s: expected a public key", text) : EXIT_DONE;
 }
 
-static void tell_self(const struct realm *r)
+static void tell_self(const struct realm *r, bool as_json)
 {
-    char text[TAG_STRLEN];
-
-    printf("%s %s\n", realm_self(r)->name, tag_format(&realm_self(r)->tag, text));
+    tell_one(realm_self(r)->name, &realm_self(r)->tag, as_json);
 }
 
 static int run_init(const struct verb *v, const struct options *o, int argc, char **argv)
@@ -141,7 +153,7 @@ static int run_init(const struct verb *v, const struct options *o, int argc, cha
         return verb_fail(v, "%s", err);
     got = open_realm(v, argv[0], false, &r);
     if (got == EXIT_DONE)
-        tell_self(r);
+        tell_self(r, o->json);
     return got;
 }
 
@@ -163,7 +175,7 @@ static int run_delegate(const struct verb *v, const struct options *o, int argc,
         bits = realm_self(r)->range.bits + 4u;
     if (realm_delegate(r, argv[1], key.ed25519, (unsigned)bits, o->now_s, o->now_s + days * DAY_S, err) < 0)
         return verb_fail(v, "%s", err);
-    tell(r);
+    tell(r, o->json);
     return write_chain(v, r, realm_said_at(r, realm_said_count(r) - 1)->name, argv[3]);
 }
 
@@ -182,7 +194,7 @@ static int run_enrol(const struct verb *v, const struct options *o, int argc, ch
     if (realm_enrol(r, argv[1], &key, o->realm_binds ? RECORD_FLAG_REALM_BINDS : 0, o->now_s,
                     days ? o->now_s + days * DAY_S : 0, err) < 0)
         return verb_fail(v, "%s", err);
-    tell(r);
+    tell(r, o->json);
     return write_chain(v, r, realm_said_at(r, realm_said_count(r) - 1)->name, argv[3]);
 }
 
@@ -204,7 +216,7 @@ static int run_revoke(const struct verb *v, const struct options *o, int argc, c
         return got;
     if (realm_revoke(r, argv[1], (enum record_reason)reason, o->now_s, err) < 0)
         return verb_fail(v, "%s", err);
-    printf("%s is revoked\n", argv[1]);
+    tell_one(argv[1], &realm_said_at(r, realm_said_count(r) - 1)->subject, o->json);
     if (!o->out)
         return EXIT_DONE;
     got = realm_ended(r, &bytes, &len, err);
@@ -238,7 +250,7 @@ static int run_rotate(const struct verb *v, const struct options *o, int argc, c
         got = realm_succeed(r, bytes, len, argc == 4 ? &key : NULL, o->now_s, o->now_s + days * DAY_S, err);
         if (got < 0)
             return verb_fail(v, "%s", err);
-        tell(r);
+        tell(r, o->json);
         return write_chain(v, r, realm_said_at(r, realm_said_count(r) - 1)->name, argv[argc - 1]);
     }
     if (o->out) {
@@ -251,7 +263,7 @@ static int run_rotate(const struct verb *v, const struct options *o, int argc, c
                    : realm_rotate_root(r, o->now_s, o->now_s + days * DAY_S, err);
     if (got < 0)
         return verb_fail(v, "%s", err);
-    tell_self(r);
+    tell_self(r, o->json);
     return EXIT_DONE;
 }
 
@@ -335,14 +347,38 @@ static int run_show(const struct verb *v, const struct options *o, int argc, cha
 }
 
 static const struct sub subs[] = {
-    { "init", "DIR NAME | DIR --key FILE --chain FILE", 1, 2, run_init },
-    { "delegate", "DIR LABEL KEY CHAIN", 4, 4, run_delegate },
-    { "enrol", "DIR LEAF.TIER KEY CHAIN", 4, 4, run_enrol },
-    { "revoke", "DIR NAME|TAG", 2, 2, run_revoke },
-    { "rotate", "DIR [STATEMENT [KEY] CHAIN]", 1, 4, run_rotate },
-    { "export", "DIR [NAME|TAG] FILE", 2, 3, run_export },
-    { "show", "DIR", 1, 1, run_show },
+    { "init", "DIR NAME | DIR --key FILE --chain FILE", "deployment key chain json ", 1, 2, true, run_init },
+    { "delegate", "DIR LABEL KEY CHAIN", "bits days json ", 4, 4, true, run_delegate },
+    { "enrol", "DIR LEAF.TIER KEY CHAIN", "days realm-binds json ", 4, 4, true, run_enrol },
+    { "revoke", "DIR NAME|TAG", "reason out json ", 2, 2, true, run_revoke },
+    { "rotate", "DIR [STATEMENT [KEY] CHAIN]", "chain days out json ", 1, 4, true, run_rotate },
+    { "export", "DIR [NAME|TAG] FILE", "", 2, 3, false, run_export },
+    { "show", "DIR", "json ", 1, 1, false, run_show },
 };
+
+/* The first option that was given and that the sub-verb does not have, or NULL. */
+static const char *misplaced(const struct options *o, const struct sub *sub)
+{
+    const struct {
+        const char *name;
+        bool given;
+    } all[] = {
+        { "deployment ", o->deployment },
+        { "key ", o->key },
+        { "chain ", o->chain },
+        { "bits ", o->bits },
+        { "days ", o->days },
+        { "reason ", o->reason },
+        { "out ", o->out },
+        { "json ", o->json },
+        { "realm-binds ", o->realm_binds },
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(all); i++)
+        if (all[i].given && !strstr(sub->options, all[i].name))
+            return all[i].name;
+    return NULL;
+}
 
 int verb_realm(const struct verb *v, int argc, char **argv)
 {
@@ -364,11 +400,16 @@ int verb_realm(const struct verb *v, int argc, char **argv)
     if (n < 0)
         return EXIT_USAGE;
     for (size_t i = 0; n > 0 && i < ARRAY_LEN(subs); i++) {
+        const char *option;
+
         if (strcmp(argv[1], subs[i].name) != 0)
             continue;
         if (n - 1 < subs[i].min || n - 1 > subs[i].max)
             return verb_misused(v, "found %d arguments, expected %s %s", n - 1, subs[i].name, subs[i].usage);
-        if (!o.now_s)
+        if ((option = misplaced(&o, &subs[i])))
+            return verb_misused(v, "found --%.*s, which is no option of %s", (int)strcspn(option, " "), option,
+                                subs[i].name);
+        if (subs[i].signs && !o.now_s)
             return verb_fail(v, "the clock of this machine is not set, and what is signed says when");
         return subs[i].run(v, &o, n - 1, argv + 2);
     }

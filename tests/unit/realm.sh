@@ -164,6 +164,12 @@ ok "a realm is revoked" try 0 realm revoke root eng.acme.example --out ended.roo
 ok "and all below with it" try 1 id check ann.chain --root root.record --records ended.root
 ok "by name" complains "revoked"
 
+ok "an option of another verb" try 2 realm show eng --days 3
+ok "is refused" complains "found --days, which is no option of show"
+ok "so with id" try 2 id show pc.key --at 5
+ok "each tells as JSON" try 0 realm enrol root door.s "$(public lab.key)" door.chain --json
+ok "name and tag" grep -qE '^\{"name":"door\.s\.acme\.example","tag":"2001:3f:1f0:5:' out
+
 # --- the log ---
 ok "show" try 0 realm show eng
 ok "tells what has ended" grep -qE '^registration +ended +- +2001:3f:1c1:5:.* laptop\.h\.eng\.acme\.example$' out
