@@ -230,7 +230,7 @@ static const struct {
       "f:3: found Control of 108 characters, expected at most 107\n" },
     { IF "Mode = strip\n" PEER,
       "f:3: found Mode = strip, expected one of active-standby, smallest-delay, "
-      "load-balance, priority, redundant, stripe, bypass, block, split (did you mean stripe?)\n" },
+      "load-balance, priority, redundant, stripe, bypass, block, split, auto (did you mean stripe?)\n" },
     { IF "Mode = stripe\nRule = default mode redundant\n" PEER,
       "f:3: found Mode and a rule for default, expected one of them\n" },
     { IF "Rule = any via wlan1\n" PEER "[Link wlan0]\n",
