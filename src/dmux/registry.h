@@ -13,7 +13,7 @@
 #include "dmux/slots.h"
 #include "wire/dmux.h"
 
-#define REGISTRY_MAX 131072 /* chosen: the 100,000 of the design, and as many groups; ~25 MB when full */
+#define REGISTRY_MAX 131072 /* chosen: the 100,000 of the design, and as many groups; ~60 MB when full */
 #define REGISTRY_SILENCE (3 * SEC)
 #define REGISTRY_PAUSE (1 * SEC) /* chosen: an owner that keeps to registry_next_expiry looks twice as often */
 #define REGISTRY_RAMP (30 * SEC) /* a new router's share grows over this time, in REGISTRY_RAMP_STEPS */
