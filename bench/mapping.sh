@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# bench/mapping.sh - the mapping plane: what records and chains cost. Sourced by bench/run.sh. The realm manager, its
-# stores and its lookups are not built, and not measured.
+# bench/mapping.sh - the mapping plane: what records and chains cost, and the table of bindings alone. Sourced by
+# bench/run.sh. The realm manager, its stores and its lookups over the network are not built, and not measured.
 
 # By processor time of one process. A record is to cost little more than its signature, a chain that was seen before
 # little beside one that was not.
@@ -19,4 +19,17 @@ bench_mapping_chain() {
     scenario_end
 }
 
+# The table in memory, without sessions, signatures or a store around it.
+bench_mapping_bindings() {
+    local out=$BENCH_RUNS/bindings.out verdict=ok
+    "$HAWSER_BUILD/bench/bench-bindings" >"$out" || verdict=failed
+    # shellcheck disable=SC2046
+    set -- $(jq -r '[.mb, .put, .refresh, .find] | map(tostring) | join(" ")' "$out")
+    figure_file bindings "$verdict" mb "${1-}" MB put "${2-}" /s refresh "${3-}" /s find "${4-}" /s
+    row "table of 1,000,000 bindings: memory" mb MB '<=' 600
+    row "table alone, one core: lookups" find /s - - 1 - refresh put
+    scenario_end
+}
+
 bench_mapping_chain
+bench_mapping_bindings
