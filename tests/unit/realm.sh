@@ -4,7 +4,7 @@
 # Usage: realm.sh HAWSER. Speaks TAP.
 set -u
 umask 022
-hawser=$1
+hawser=$(readlink -f "$1")
 dir=$(mktemp -d /tmp/hawser-realm-XXXXXX)
 trap 'rm -rf "$dir"' EXIT
 # shellcheck source-path=SCRIPTDIR source=../tap.sh
