@@ -791,7 +791,7 @@ int realm_rotate_begin(struct realm *r, uint64_t now_s, uint8_t *statement, size
     return got;
 }
 
-int realm_rotate_finish(struct realm *r, const uint8_t *chain, size_t len, uint64_t now_s, char err[FILE_ERR])
+int realm_take_chain(struct realm *r, const uint8_t *chain, size_t len, uint64_t now_s, char err[FILE_ERR])
 {
     struct slice links[CHAIN_LINKS_MAX];
     size_t count = CHAIN_LINKS_MAX;
@@ -803,10 +803,20 @@ int realm_rotate_finish(struct realm *r, const uint8_t *chain, size_t len, uint6
     path_of(r->dir, "key.next", path);
     if (got == 0)
         got = take_chain(&check, links, count, "the chain", err);
-    if (got == 0)
-        got = key_file_read(path, &next, err);
     if (got == 0 && (strcmp(check.self.name, r->self.name) != 0 || check.self.range.number != r->self.range.number ||
-                     memcmp(check.self.key, next.ed25519, IDENT_KEY_LEN) != 0))
+                     check.self.range.bits != r->self.range.bits || tag_raa(&check.self.tag) != tag_raa(&r->self.tag)))
+        got = said_err(err, -EINVAL, "the chain is not of %s", r->self.name);
+    if (got == 0 && check.self.seq < r->self.seq)
+        got = said_err(err, -EINVAL, "the chain of %s is older than the one that it has", r->self.name);
+    if (got < 0)
+        return got;
+    /* Of the key that it has: it lasts longer, or the root above has another key. What was said stays said. */
+    if (tag_equal(&check.self.tag, &r->self.tag)) {
+        got = say(r, links, count, err);
+        return got == 0 ? write_root(r, err) : got;
+    }
+    got = key_file_read(path, &next, err);
+    if (got == 0 && memcmp(check.self.key, next.ed25519, IDENT_KEY_LEN) != 0)
         got = said_err(err, -EINVAL, "the chain is not of the next key of %s", r->self.name);
     if (got == 0)
         got = rotate(r, &next, &check.self.tag, NULL, links, count, now_s, err);

@@ -59,9 +59,9 @@ MUST_CHECK int realm_rotate_root(struct realm *r, uint64_t now_s, uint64_t until
  * that the realm above is to countersign. */
 MUST_CHECK int realm_rotate_begin(struct realm *r, uint64_t now_s, uint8_t *statement, size_t size, size_t *ret_len,
                                   char err[FILE_ERR]);
-/* The second half: the chain of the next key, from above. Signs again all that is in force. */
-MUST_CHECK int realm_rotate_finish(struct realm *r, const uint8_t *chain, size_t len, uint64_t now_s,
-                                   char err[FILE_ERR]);
+/* A newer chain from above, for a realm that is no root. Of the next key: the second half of a change, signs again all
+ * that is in force. Of the key that it has: the delegation lasts longer, or what is above it has new keys. */
+MUST_CHECK int realm_take_chain(struct realm *r, const uint8_t *chain, size_t len, uint64_t now_s, char err[FILE_ERR]);
 /* Countersigns a statement of something that is in force: its next key gets the old one's name, and range. key: of an
  * entity, what belongs to the new key; NULL for a sub-realm. */
 MUST_CHECK int realm_succeed(struct realm *r, const uint8_t *statement, size_t len, const struct peer_key *key,

@@ -259,7 +259,7 @@ static int run_rotate(const struct verb *v, const struct options *o, int argc, c
             got = store_write(o->out, statement, len, err, sizeof(err));
         return got < 0 ? verb_fail(v, "%s", err) : EXIT_DONE;
     }
-    got = o->chain ? realm_rotate_finish(r, bytes, len, o->now_s, err)
+    got = o->chain ? realm_take_chain(r, bytes, len, o->now_s, err)
                    : realm_rotate_root(r, o->now_s, o->now_s + days * DAY_S, err);
     if (got < 0)
         return verb_fail(v, "%s", err);

@@ -136,6 +136,18 @@ ok "but for the old one's word" try 0 id check eng3.chain --root root.record --r
 ok "who trusts the new one" try 0 id check eng3.chain --root root/root
 ok "the tag of the sub-realm stays" says "eng.acme.example 2001:3f:1f1:5:"
 
+ok "the sub-realm takes its chain under the new root" try 0 realm rotate eng --chain eng3.chain
+"$hawser" realm export eng laptop.h.eng.acme.example laptop4.chain
+ok "its hosts are good under it" try 0 id check laptop4.chain --root root/root
+ok "by the records that they had" cmp -s <(tail -c 200 laptop3.chain) <(tail -c 200 laptop4.chain)
+ok "not an older one" try 1 realm rotate eng --chain eng2.chain
+ok "which is said" complains "is older than the one that it has"
+ok "not another's" try 1 realm rotate eng --chain lab.chain
+ok "which is said" complains "the chain is not of eng.acme.example"
+ok "a delegation that lasts longer" try 0 realm delegate root eng "$("$hawser" id show eng/key --json | sed 's/.*"public": *"\([^"]*\)".*/\1/')" eng4.chain --days 3000
+ok "is taken" try 0 realm rotate eng --chain eng4.chain
+"$hawser" realm export eng laptop.h.eng.acme.example laptop5.chain
+ok "and shown" grep -qE '^until +20[0-9-]+$' <("$hawser" realm show eng)
 cp root/key key.before
 "$hawser" realm rotate root >/dev/null
 mv root/key root/key.next
@@ -150,13 +162,15 @@ ok "two changes are followed" try 0 id check late.chain --root root.record --rec
 ok "nobody of that name" try 1 realm revoke eng nobody.h.eng.acme.example
 ok "a reason that is none" try 2 realm revoke eng laptop.h.eng.acme.example --reason bored
 ok "the host is revoked" try 0 realm revoke eng laptop.h.eng.acme.example --reason left --out ended.eng
+ok "a chain with an older delegation" try 1 id check laptop3.chain --root root.record --records ended.root --records ended.eng
+ok "is refused by name" complains "link 2: older-sequence"
 ok "its chain alone does not say" try 0 id check laptop3.chain --root root.record
-ok "its realm's word does" try 1 id check laptop3.chain --root root.record --records ended.eng
+ok "its realm's word does" try 1 id check laptop5.chain --root root.record --records ended.root --records ended.eng
 ok "by name" complains "link 3: revoked"
-ok "under its old key as well" try 1 id check laptop.chain --root root.record --records ended.eng
-ok "as JSON too" try 1 id check laptop3.chain --root root.record --records ended.eng --json
+ok "under its old key as well" try 1 id check laptop.chain --root root.record --records ended.root --records ended.eng
+ok "as JSON too" try 1 id check laptop5.chain --root root.record --records ended.root --records ended.eng --json
 ok "by name" says '"refused":"revoked"'
-ok "others are untouched" try 0 id check ann.chain --root root.record --records ended.eng
+ok "others are untouched" try 0 id check ann.chain --root root.record --records ended.root --records ended.eng
 ok "the key never comes back" try 1 realm enrol eng laptop.h "$(public laptop2.key)" x.chain
 ok "which is said" complains "this key was revoked"
 ok "the name does" try 0 realm enrol eng laptop.h "$(public pc.key)" pc.chain
