@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "base/text.h"
+#include "sys/clock.h"
 #include "sys/control.h"
 
 #define ROWS 256               /* chosen: who calls more places finds some out again */
@@ -54,12 +55,13 @@ void paths_recall(struct scoreboard *b, const struct addr *remotes, size_t count
 
 void paths_remember(const struct scoreboard *b, bool ends, instant now)
 {
+    const struct rng rng = sys_rng();
     char line[CONTROL_LINE_MAX], answer[64];
     struct text t;
 
     pthread_mutex_lock(&lock);
     if (!of_process)
-        of_process = scoreboard_new(ROWS);
+        of_process = scoreboard_new(ROWS, rng_u64(&rng));
     if (of_process)
         hand_over(b, of_process, NULL, 0, true, now);
     pthread_mutex_unlock(&lock);

@@ -55,7 +55,8 @@ struct node *node_new(const struct node_options *o, instant now)
     n->steer = malloc(sizeof(*n->steer));
     n->scratch = malloc(BLOCK_CAPACITY);
     if (!o->scoreboard)
-        n->o.scoreboard = n->scoreboard = scoreboard_new(o->agent ? KNOWN_BY_AGENT : KNOWN_BY_NODE);
+        n->o.scoreboard = n->scoreboard =
+            scoreboard_new(o->agent ? KNOWN_BY_AGENT : KNOWN_BY_NODE, get_be64(n->hash_key));
     if (!n->peers || !n->wide || !n->merge || !n->steer || !n->scratch || !n->o.scoreboard ||
         pbuf_pool_init(&n->pool, o->pool_pkts ? o->pool_pkts : 8192) < 0 || defence_init(n, now) < 0) {
         defence_deinit(n);

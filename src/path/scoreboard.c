@@ -58,13 +58,13 @@ const char *scoreboard_trouble_name(enum scoreboard_trouble t)
     return (unsigned)t < TROUBLE_COUNT ? names[t] : "?";
 }
 
-struct scoreboard *scoreboard_new(size_t rows)
+struct scoreboard *scoreboard_new(size_t rows, uint64_t salt)
 {
     struct scoreboard *b = calloc(1, sizeof(*b));
 
     if (!b)
         return NULL;
-    map64_init(&b->by_key, rows, 0);
+    map64_init(&b->by_key, rows, salt);
     list_init(&b->rows);
     b->rows_max = rows;
     return b;
@@ -106,7 +106,9 @@ static struct scoreboard_key tidy(const struct scoreboard_key *k)
 
 static uint64_t hash_of(const struct scoreboard_key *k)
 {
-    static const uint8_t no_secret[16] = { 0 }; /* rows are few, and a collision costs a row */
+    static const uint8_t no_secret[16] = {
+        0
+    }; /* the map has one; who finds two keys of one hash costs himself a row */
     uint8_t buf[LINK_NAME_MAX + 1 + 4 + 1 + 16 + 1];
 
     memcpy(buf, k->link, sizeof(k->link));

@@ -64,8 +64,9 @@ struct scoreboard_row {
 
 struct scoreboard;
 
-/* rows: the most that are kept; the one that was told of longest ago goes. NULL when out of memory. */
-struct scoreboard *scoreboard_new(size_t rows);
+/* rows: the most that are kept; the one that was told of longest ago goes. salt: random, since peers choose parts of
+ * the keys. NULL when out of memory. */
+struct scoreboard *scoreboard_new(size_t rows, uint64_t salt);
 /* Accepts NULL. */
 void scoreboard_free(struct scoreboard *b);
 

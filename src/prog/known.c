@@ -40,6 +40,7 @@ struct known {
 /* NULL: there is none, or no memory. Our own tells go to the node's. */
 static struct scoreboard *board_of(struct daemon *d, uid_t uid, bool make, instant now)
 {
+    const struct rng rng = sys_rng();
     struct known *k = d->known;
     unsigned oldest = 0;
 
@@ -56,7 +57,7 @@ static struct scoreboard *board_of(struct daemon *d, uid_t uid, bool make, insta
     if (!make)
         return NULL;
     scoreboard_free(k->users[oldest].board);
-    k->users[oldest].board = scoreboard_new(ROWS_OF_USER);
+    k->users[oldest].board = scoreboard_new(ROWS_OF_USER, rng_u64(&rng));
     k->users[oldest].uid = uid;
     k->users[oldest].heard = now;
     return k->users[oldest].board;

@@ -18,7 +18,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size > 0)
         memcpy(text, data, size);
     text[size] = '\0';
-    b = scoreboard_new(2);
+    b = scoreboard_new(2, 0);
     if (!b)
         return 0;
     scoreboard_learn_text(b, text, 1000 * SEC);
@@ -31,7 +31,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     assert(scoreboard_parse(once, &again, &row_again) == 0);
     scoreboard_format(&again, &row_again, twice);
     assert(strcmp(once, twice) == 0);
-    b = scoreboard_new(2);
+    b = scoreboard_new(2, 0);
     if (!b)
         return 0;
     scoreboard_learn(b, &k, &row, 1000 * SEC);

@@ -101,7 +101,7 @@ static void test_blocked_at_start(void **state)
 static void test_blocked_is_remembered(void **state)
 {
     struct bench b = make(3, 1);
-    struct scoreboard *known = scoreboard_new(8);
+    struct scoreboard *known = scoreboard_new(8, 0);
 
     assert_non_null(known);
     b.node->options.scoreboard = known;

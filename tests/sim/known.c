@@ -35,7 +35,8 @@ static void begin_anew(struct pair *p, bool knowing)
 static struct pair pair_make(const char *const params[])
 {
     const struct node_options o = { .delivery = &bytes_options, .pool_pkts = 16384 };
-    struct pair p = { .b = bench_make(1, &o, false, params), .known = { scoreboard_new(64), scoreboard_new(64) } };
+    struct pair p = { .b = bench_make(1, &o, false, params),
+                      .known = { scoreboard_new(64, 0), scoreboard_new(64, 0) } };
 
     assert_true(p.known[0] && p.known[1]);
     p.b.node->options.scoreboard = p.known[0];

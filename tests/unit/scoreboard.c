@@ -32,7 +32,7 @@ static void tell(struct scoreboard *b, const struct scoreboard_key *k, struct sc
 
 static void test_what_was_told(void **state)
 {
-    struct scoreboard *b = scoreboard_new(8);
+    struct scoreboard *b = scoreboard_new(8, 0);
     struct scoreboard_key k = key_of("eth0", "192.0.2.1"), other = key_of("eth0", "198.51.100.1");
     struct scoreboard_row row;
 
@@ -65,7 +65,7 @@ static void test_what_was_told(void **state)
 
 static void test_it_is_forgotten(void **state)
 {
-    struct scoreboard *b = scoreboard_new(2);
+    struct scoreboard *b = scoreboard_new(2, 0);
     struct scoreboard_key k[3] = { key_of("a", "192.0.2.1"), key_of("b", "192.0.2.1"), key_of("c", "192.0.2.1") };
     struct scoreboard_row row;
 
@@ -90,7 +90,7 @@ static void test_it_is_forgotten(void **state)
 
 static void test_round_trips(void **state)
 {
-    struct scoreboard *b = scoreboard_new(1);
+    struct scoreboard *b = scoreboard_new(1, 0);
     struct scoreboard_key k = key_of("a", "192.0.2.1");
     struct scoreboard_row row;
 
@@ -112,7 +112,7 @@ static void test_round_trips(void **state)
 
 static void test_it_is_shared(void **state)
 {
-    struct scoreboard *b = scoreboard_new(1);
+    struct scoreboard *b = scoreboard_new(1, 0);
     struct scoreboard_key k = key_of("a", "192.0.2.1");
     struct scoreboard_report last = report(40 * MSEC, 12000000, 1);
     struct scoreboard_row row;
@@ -161,7 +161,7 @@ static void test_it_is_shared(void **state)
 
 static void test_trouble(void **state)
 {
-    struct scoreboard *b = scoreboard_new(2);
+    struct scoreboard *b = scoreboard_new(2, 0);
     struct scoreboard_key k = key_of("a", "192.0.2.1"), other = key_of("b", "192.0.2.1");
     struct scoreboard_report r = { .trouble = TROUBLE_BLOCKED };
     struct scoreboard_row row;
@@ -190,7 +190,7 @@ static void test_trouble(void **state)
 
 static void test_neighbours(void **state)
 {
-    struct scoreboard *b = scoreboard_new(8);
+    struct scoreboard *b = scoreboard_new(8, 0);
     struct scoreboard_key v4 = key_of("a", "192.0.2.1"), v6 = key_of("a", "2001:db8:1:2::1"), k;
     struct scoreboard_row row;
 
@@ -215,7 +215,7 @@ static void test_neighbours(void **state)
 
 static void test_from_another_board(void **state)
 {
-    struct scoreboard *from = scoreboard_new(8), *to = scoreboard_new(8);
+    struct scoreboard *from = scoreboard_new(8, 0), *to = scoreboard_new(8, 0);
     struct scoreboard_key k = key_of("a", "192.0.2.1"), known;
     struct scoreboard_row row;
     size_t at = 0;
@@ -316,7 +316,7 @@ static void test_text(void **state)
 /* Rows of one line, for who asks by address. */
 static void test_lines(void **state)
 {
-    struct scoreboard *from = scoreboard_new(64), *to = scoreboard_new(64);
+    struct scoreboard *from = scoreboard_new(64, 0), *to = scoreboard_new(64, 0);
     struct scoreboard_key near = key_of("a", "192.0.2.1"), far = key_of("a", "198.51.100.1");
     char buf[4096];
     struct scoreboard_row row;
