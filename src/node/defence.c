@@ -199,23 +199,13 @@ static bool repeat_init(struct node *n, const struct locator_pair *at, const uin
 static struct peer *make_acquaintance(struct node *n, const struct handshake_seen *seen, instant now)
 {
     struct node_peer_spec spec = { .name = "" };
-    struct peer *oldest = NULL;
-    size_t pending = 0;
+    struct peer *p;
     int index;
 
     if (!!(seen->hello.flags & HELLO_FLAG_STREAM) != (n->o.delivery != NULL))
         return NULL;
-    for (size_t i = 0; i < n->peers_count; i++) {
-        struct peer *p = n->peers[i];
-
-        if (!p->pending)
-            continue;
-        pending++;
-        if (!oldest || p->met < oldest->met)
-            oldest = p;
-    }
-    if (pending >= PENDING_MAX) /* who is there confirms within a round trip */
-        node_peer_forget(n, oldest->index);
+    if (n->acquaintances_count >= PENDING_MAX) /* who is there confirms within a round trip */
+        node_peer_forget(n, LIST_FIRST(&n->acquaintances, struct peer, acquaintance)->index);
 
     memcpy(spec.key.x25519, seen->static_pub, sizeof(spec.key.x25519));
     memcpy(spec.key.ed25519, seen->hello.ed25519, sizeof(spec.key.ed25519));
@@ -223,9 +213,11 @@ static struct peer *make_acquaintance(struct node *n, const struct handshake_see
     index = node_peer_add(n, &spec, now);
     if (index < 0)
         return NULL;
-    n->peers[index]->pending = true;
-    n->peers[index]->met = now;
-    return n->peers[index];
+    p = n->peers[index];
+    p->met = now;
+    list_append(&n->acquaintances, &p->acquaintance);
+    n->acquaintances_count++;
+    return p;
 }
 
 /* Public-key work. */
@@ -311,6 +303,16 @@ static void on_init(struct node *n, const struct locator_pair *at, const uint8_t
 
 /* The following are false for what no session here knows: another share's may, and the last one drops it. */
 
+/* A node calls again and again; an agent until it was answered or gave up, and has peers beyond number who call it. */
+static bool is_calling(struct peer *p)
+{
+    if (p->session && session_is_connecting(p->session))
+        return true;
+    if (p->node->o.agent)
+        list_remove(&p->call);
+    return false;
+}
+
 static bool on_response(struct node *n, const struct locator_pair *at, const uint8_t *pkt, size_t len, bool last,
                         instant now)
 {
@@ -320,11 +322,10 @@ static bool on_response(struct node *n, const struct locator_pair *at, const uin
         n->drops[r == -EPROTONOSUPPORT ? NODE_DROP_VERSION : NODE_DROP_MAC1]++;
         return true;
     }
-    for (size_t i = 0; i < n->peers_count; i++) {
-        struct peer *p = n->peers[i];
-
-        if (p->session && session_is_connecting(p->session) &&
-            session_on_response(p->session, pkt, len, at, now) == 0) {
+    LIST_FOREACH_SAFE (p, &n->calls, struct peer, call) {
+        if (!is_calling(p))
+            continue;
+        if (session_on_response(p->session, pkt, len, at, now) == 0) {
             peer_touch(p);
             return true;
         }
@@ -336,9 +337,9 @@ static bool on_response(struct node *n, const struct locator_pair *at, const uin
 static bool on_cookie(struct node *n, const struct locator_pair *at, const uint8_t *pkt, size_t len, bool last,
                       instant now)
 {
-    for (size_t i = 0; i < n->peers_count; i++)
-        if (n->peers[i]->session && session_on_cookie(n->peers[i]->session, pkt, len, at, now) == 0) {
-            peer_touch(n->peers[i]);
+    LIST_FOREACH_SAFE (p, &n->calls, struct peer, call)
+        if (is_calling(p) && session_on_cookie(p->session, pkt, len, at, now) == 0) {
+            peer_touch(p);
             return true;
         }
     n->drops[NODE_DROP_COOKIE] += last;
@@ -410,7 +411,7 @@ static bool on_sealed(struct node *n, const struct locator_pair *at, uint8_t *pk
 
 static bool on_reset(struct node *n, const uint8_t *pkt, size_t len, bool last, instant now)
 {
-    for (size_t i = 0; i < n->peers_count && len == RESET_LEN; i++)
+    for (size_t i = 0; i < n->peers_count && len == RESET_LEN && !n->o.agent; i++) /* an agent is promised none */
         if (n->peers[i]->session && session_on_reset(n->peers[i]->session, pkt + 8, now) == 0) {
             peer_touch(n->peers[i]);
             return true;

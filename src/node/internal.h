@@ -10,6 +10,7 @@
  *   roles.c     what makes a node a node and an agent an agent: uplinks and paths, configuration, flow tables */
 #pragma once
 
+#include "base/heap.h"
 #include "ident/hash.h"
 #include "node/node.h"
 #include "tunnel/ptb.h"
@@ -28,14 +29,15 @@
 struct peer {
     struct node *node;
     unsigned index;
-    bool forgotten; /* its place is free */
-    bool pending;   /* a stranger whose session has not been up yet, since `met` */
+    bool forgotten;           /* its place is free */
+    struct list acquaintance; /* in node.acquaintances: a stranger whose session has not been up yet, since `met` */
     instant met;
     struct node_peer_spec spec;
     struct handshake_mask mask;
     struct session *session;   /* NULL until there is something to say */
     struct list ready;         /* in node.ready while it may have something to send or to tell */
-    instant next_expiry;       /* as it was when it had nothing left to send */
+    struct heap_item expiry;   /* in node.expiries: as it was when it had nothing left to send */
+    struct list call;          /* in node.calls: it may have a handshake of ours under way */
     struct steer_table *steer; /* agent: as the node sent it; node: unused, the node's own serves */
     uint8_t *table;            /* agent: parts of one that is on its way */
     size_t table_len;
@@ -69,10 +71,16 @@ struct node {
     } routed;
     uint8_t hash_key[16], reset_secret[32];
     struct peer **peers;
+    size_t peers_room;  /* for which there is memory in both */
     struct peer **wide; /* those with a prefix shorter than a host's: the others are in by_addr */
     size_t wide_count;
     struct list ready;
-    size_t peers_count, forgotten_count;
+    struct list calls; /* peers that node_connect was asked to call; some are there */
+    struct heap expiries;
+    struct list acquaintances; /* the oldest first */
+    size_t acquaintances_count;
+    size_t peers_count;
+    struct list forgotten; /* by peer.call */
     struct node_uplink uplinks[NODE_UPLINKS_MAX];
     size_t uplinks_count;
     struct steer_table *steer;
@@ -98,6 +106,8 @@ struct node {
     unsigned recent_inits_next;
     instant reset_at;
     unsigned reset_credit;
+    instant errors_at; /* roles.c */
+    unsigned errors_credit;
     struct small_out small[SMALL_OUT_MAX];
     unsigned small_head, small_count;
 
@@ -137,6 +147,8 @@ void node_event(struct node *n, enum node_event_type type, struct peer *p, unsig
 void node_event_fallback(struct node *n, struct peer *p, uint32_t link, bool over_tcp);
 /* Must follow whatever may give this peer's session something to send, to tell or to wait for. */
 void peer_touch(struct peer *p);
+/* It is no stranger any more whose session has not been up. */
+void peer_known(struct peer *p);
 int peer_session_make(struct peer *p, instant now);
 void peer_pump(struct peer *p, instant now); /* session events -> node's */
 uint64_t node_addr_hash(const struct node *n, const struct addr *a);

@@ -3,9 +3,9 @@
  * Theory of operation. A node owns everything that its sessions share: the packet pool, the table of connection ids,
  * the randomness, the defence against floods. Sessions are made when a peer is called or calls. Nothing here knows a
  * socket. An agent has many sessions and few that are busy: those that were touched are in a list, which delivery,
- * output and events walk; of the others only the time of their next expiry is looked at.
+ * output and events walk; of the others the heap knows who is due first.
  *
- * Limits: 4,096 peers, 32 uplinks, 512 events (the oldest is dropped when the program does not ask). */
+ * Limits: 16,384 peers, 32 uplinks, 512 events (the oldest is dropped when the program does not ask). */
 #include "node/node.h"
 
 #include <assert.h>
@@ -16,6 +16,7 @@
 #define TICK (100 * MSEC)
 #define KNOWN_BY_AGENT 4096 /* ways that are remembered; chosen: one a node, .6 KB each */
 #define KNOWN_BY_NODE 64    /* chosen: eight uplinks to eight addresses */
+#define PEERS_MIN 16
 
 const char *node_drop_name(enum node_drop d)
 {
@@ -49,20 +50,19 @@ struct node *node_new(const struct node_options *o, instant now)
     n->tick = now;
     n->icmp_at = now - 1 * SEC;
     list_init(&n->ready);
-    n->peers = calloc(NODE_PEERS_MAX, sizeof(*n->peers));
-    n->wide = calloc(NODE_PEERS_MAX, sizeof(*n->wide));
+    list_init(&n->calls);
+    list_init(&n->forgotten);
+    list_init(&n->acquaintances);
     n->merge = malloc(sizeof(*n->merge));
     n->steer = malloc(sizeof(*n->steer));
     n->scratch = malloc(BLOCK_CAPACITY);
     if (!o->scoreboard)
         n->o.scoreboard = n->scoreboard =
             scoreboard_new(o->agent ? KNOWN_BY_AGENT : KNOWN_BY_NODE, get_be64(n->hash_key));
-    if (!n->peers || !n->wide || !n->merge || !n->steer || !n->scratch || !n->o.scoreboard ||
+    if (!n->merge || !n->steer || !n->scratch || !n->o.scoreboard ||
         pbuf_pool_init(&n->pool, o->pool_pkts ? o->pool_pkts : 8192) < 0 || defence_init(n, now) < 0) {
         defence_deinit(n);
         pbuf_pool_deinit(&n->pool);
-        free(n->peers);
-        free(n->wide);
         free(n->merge);
         free(n->steer);
         free(n->scratch);
@@ -108,6 +108,7 @@ void node_free(struct node *n)
     block_pool_deinit(&n->blocks);
     free(n->peers);
     free(n->wide);
+    heap_deinit(&n->expiries);
     free(n->merge);
     free(n->steer);
     ident_wipe(n, sizeof(*n));
@@ -129,26 +130,66 @@ static bool is_wide(const struct node_peer_spec *spec)
     return spec->allowed_count > 0;
 }
 
+static void peer_init(struct peer *p, struct node *n, unsigned index)
+{
+    *p = (struct peer){ .node = n, .expiry = { .at = INSTANT_NEVER }, .index = index };
+    list_init(&p->ready);
+    list_init(&p->call);
+    list_init(&p->acquaintance);
+}
+
+/* Memory for one peer more. */
+static int grow_peers(struct node *n)
+{
+    size_t room = MAX(2 * n->peers_room, (size_t)PEERS_MIN);
+    struct peer **peers, **wide;
+
+    if (n->peers_count < n->peers_room)
+        return 0;
+    peers = realloc(n->peers, room * sizeof(struct peer *));
+    if (!peers)
+        return -ENOMEM;
+    n->peers = peers;
+    wide = realloc(n->wide, room * sizeof(struct peer *));
+    if (!wide)
+        return -ENOMEM;
+    n->wide = wide;
+    if (heap_reserve(&n->expiries, room) < 0)
+        return -ENOMEM;
+    n->peers_room = room;
+    return 0;
+}
+
 /* An unused place among the peers, or NULL. */
 static struct peer *place_for_peer(struct node *n)
 {
     struct peer *p;
-    size_t i = 0;
 
-    if (n->forgotten_count > 0) {
-        while (!n->peers[i]->forgotten)
-            i++;
-        p = n->peers[i];
-        n->forgotten_count--;
-    } else {
-        i = n->peers_count;
-        if (i == NODE_PEERS_MAX || !(p = malloc(sizeof(*p))))
-            return NULL;
-        n->peers[n->peers_count++] = p;
+    if (!list_empty(&n->forgotten)) {
+        p = LIST_FIRST(&n->forgotten, struct peer, call);
+        list_remove(&p->call);
+        peer_init(p, n, p->index);
+        return p;
     }
-    *p = (struct peer){ .node = n, .next_expiry = INSTANT_NEVER, .index = (unsigned)i };
-    list_init(&p->ready);
+    if (n->peers_count == NODE_PEERS_MAX || grow_peers(n) < 0 || !(p = malloc(sizeof(*p))))
+        return NULL;
+    peer_init(p, n, (unsigned)n->peers_count);
+    n->peers[n->peers_count++] = p;
     return p;
+}
+
+static void give_place_back(struct peer *p)
+{
+    p->forgotten = true;
+    list_append(&p->node->forgotten, &p->call);
+}
+
+void peer_known(struct peer *p)
+{
+    if (list_empty(&p->acquaintance))
+        return;
+    list_remove(&p->acquaintance);
+    p->node->acquaintances_count--;
 }
 
 void node_peer_forget(struct node *n, unsigned peer)
@@ -160,15 +201,17 @@ void node_peer_forget(struct node *n, unsigned peer)
     assert(p->spec.addresses_count == 0 && p->spec.allowed_count == 0);
     splits_forget(p);
     list_remove(&p->ready);
+    list_remove(&p->call);
+    peer_known(p);
+    heap_set(&n->expiries, &p->expiry, INSTANT_NEVER);
     map64_remove(&n->by_static, siphash13(n->hash_key, p->spec.key.x25519, 32));
     session_free(p->session);
     free(p->steer);
     free(p->table);
     free(p->fallback);
     ident_wipe(p, sizeof(*p));
-    *p = (struct peer){ .node = n, .next_expiry = INSTANT_NEVER, .index = peer, .forgotten = true };
-    list_init(&p->ready);
-    n->forgotten_count++;
+    peer_init(p, n, peer);
+    give_place_back(p);
 }
 
 int node_peer_add(struct node *n, const struct node_peer_spec *spec, instant now)
@@ -193,8 +236,7 @@ int node_peer_add(struct node *n, const struct node_peer_spec *spec, instant now
         for (size_t i = 0; i < spec->addresses_count; i++)
             if (map64_get(&n->by_addr, node_addr_hash(n, &spec->addresses[i].addr)) == p)
                 map64_remove(&n->by_addr, node_addr_hash(n, &spec->addresses[i].addr));
-        p->forgotten = true;
-        n->forgotten_count++;
+        give_place_back(p);
         return r;
     }
     n->routed.valid = false;
@@ -244,9 +286,8 @@ int node_peer_probe(struct node *n, unsigned peer, instant now)
 void node_refuse_strangers(struct node *n)
 {
     n->o.strangers = n->o.answers_hello = false;
-    for (size_t i = 0; i < n->peers_count; i++)
-        if (n->peers[i]->pending)
-            node_peer_forget(n, (unsigned)i);
+    LIST_FOREACH_SAFE (p, &n->acquaintances, struct peer, acquaintance)
+        node_peer_forget(n, p->index);
 }
 
 bool node_peer_config(const struct node *n, unsigned peer, struct config_message *ret)
@@ -316,6 +357,8 @@ void node_connect(struct node *n, unsigned peer, const struct endpoint *at, size
         pairs[i].remote = at[i];
     }
     session_connect(p->session, pairs, count, now);
+    if (list_empty(&p->call))
+        list_append(&n->calls, &p->call);
     peer_touch(p);
 }
 
@@ -371,7 +414,7 @@ void peer_pump(struct peer *p, instant now)
         switch (ev.type) {
         case SESSION_UP:
         case SESSION_REKEYED:
-            p->pending = false;
+            peer_known(p);
             roles_on_up(p, ev.fresh, now);
             node_event(n, ev.type == SESSION_UP ? NODE_PEER_UP : NODE_PEER_REKEYED, p, 0, ev.fresh, 0);
             break;
@@ -423,7 +466,7 @@ bool node_output(struct node *n, uint8_t *buf, struct session_tx *ret, instant n
             list_append(&n->ready, &p->ready); /* goes last: one busy session does not keep the others waiting */
             return true;
         }
-        p->next_expiry = p->session ? session_next_expiry(p->session, now) : INSTANT_NEVER;
+        heap_set(&n->expiries, &p->expiry, p->session ? session_next_expiry(p->session, now) : INSTANT_NEVER);
     }
     return false;
 }
@@ -431,32 +474,46 @@ bool node_output(struct node *n, uint8_t *buf, struct session_tx *ret, instant n
 instant node_next_expiry(const struct node *n, instant now)
 {
     instant next = instant_min(list_empty(&n->ready) ? n->tick : now, splits_next_expiry(n));
+    const struct heap_item *first = heap_first(&n->expiries);
 
-    for (size_t i = 0; i < n->peers_count; i++)
-        next = instant_min(next, n->peers[i]->next_expiry);
-    return next;
+    return first ? instant_min(next, first->at) : next;
+}
+
+static void expire(struct peer *p, instant now)
+{
+    if (!p->session)
+        return;
+    session_on_expiry(p->session, now);
+    peer_touch(p);
+    peer_pump(p, now);
+}
+
+static void on_tick(struct node *n, instant now)
+{
+    for (size_t i = 0; i < n->peers_count && !n->o.agent; i++)
+        roles_tick(n->peers[i], now);
+    LIST_FOREACH_SAFE (p, &n->acquaintances, struct peer, acquaintance)
+        if (now - p->met > PENDING_LIFE)
+            node_peer_forget(n, p->index);
+    n->tick = now + TICK;
 }
 
 void node_on_expiry(struct node *n, instant now)
 {
-    bool tick = now >= n->tick;
+    struct heap_item *first;
 
     splits_on_expiry(n, now);
-    for (size_t i = 0; i < n->peers_count; i++) {
-        struct peer *p = n->peers[i];
+    LIST_FOREACH (p, &n->ready, struct peer, ready)
+        expire(p, now);
+    while ((first = heap_first(&n->expiries)) && first->at <= now) {
+        struct peer *p = CONTAINER_OF(first, struct peer, expiry);
 
-        if (p->session && (p->next_expiry <= now || !list_empty(&p->ready))) {
-            session_on_expiry(p->session, now);
-            peer_touch(p);
-            peer_pump(p, now);
-        }
-        if (tick)
-            roles_tick(p, now);
-        if (tick && p->pending && now - p->met > PENDING_LIFE)
-            node_peer_forget(n, p->index);
+        heap_set(&n->expiries, first, INSTANT_NEVER); /* node_output says when it is due again */
+        if (list_empty(&p->ready))
+            expire(p, now);
     }
-    if (tick)
-        n->tick = now + TICK;
+    if (now >= n->tick)
+        on_tick(n, now);
 }
 
 void node_drops(const struct node *n, uint64_t ret[NODE_DROP_COUNT])

@@ -15,7 +15,7 @@
 #include "tunnel/merge.h"
 #include "tunnel/steer.h"
 
-#define NODE_PEERS_MAX 4096
+#define NODE_PEERS_MAX 16384
 #define NODE_UPLINKS_MAX 32
 #define NODE_ENDPOINTS_MAX 8
 #define NODE_PREFIXES_MAX 16

@@ -12,6 +12,8 @@
 
 #define TABLE_PART 8192            /* chosen: half of the control stream's longest message */
 #define SPARE_LIFE (30 * SEC)      /* chosen: longer than an outage of which one hears again */
+#define ERROR_PEERS 64             /* chosen: so few are looked through for every error */
+#define ERRORS_PER_SEC 100         /* chosen: of 10,000 peers some 10 % of a core */
 #define TROUBLE_LIMIT (300 * MSEC) /* chosen: a little above the longest suspicion on a 100 ms path */
 
 /* --- steering --- */
@@ -224,19 +226,6 @@ int roles_on_message(struct peer *p, const uint8_t *msg, size_t len, instant now
 
 /* --- uplinks and paths --- */
 
-/* The path of this pair, whose local address does not count, or -1. */
-static int slot_of(const struct peer *p, const struct locator_pair *at)
-{
-    struct session_path_info info;
-
-    for (unsigned i = 0; i < SESSION_SLOTS; i++) {
-        session_path_info(p->session, i, 0, &info);
-        if (info.used && locator_pair_same(&info.at, at))
-            return (int)i;
-    }
-    return -1;
-}
-
 /* Any path of the link, or -1. */
 static int slot_of_link(const struct peer *p, uint32_t link)
 {
@@ -303,7 +292,7 @@ bool roles_open_path(struct peer *p, const struct node_uplink *u, const struct e
     int slot;
 
     if ((to->addr.family == ADDR_V4 && !u->has_v4) || (to->addr.family == ADDR_V6 && !u->has_v6) ||
-        slot_of(p, &spec.at) >= 0)
+        session_slot_at(p->session, &spec.at) >= 0)
         return false;
     memcpy(spec.link, u->name, sizeof(spec.link));
     slot = session_path_add(p->session, &spec, now);
@@ -451,10 +440,28 @@ void node_uplink_remove(struct node *n, uint32_t link, instant now)
     }
 }
 
+/* An error of the network is looked up among all paths of all peers: of many peers not too often. Who is not told finds
+ * out by what does not come back. */
+static bool may_look_up(struct node *n, instant now)
+{
+    if (n->peers_count <= ERROR_PEERS)
+        return true;
+    if (now - n->errors_at >= 1 * SEC) {
+        n->errors_at = now;
+        n->errors_credit = ERRORS_PER_SEC;
+    }
+    if (n->errors_credit == 0)
+        return false;
+    n->errors_credit--;
+    return true;
+}
+
 void node_on_unreachable(struct node *n, const struct locator_pair *at, instant now)
 {
+    if (!may_look_up(n, now))
+        return;
     for (size_t i = 0; i < n->peers_count; i++) {
-        int slot = n->peers[i]->session ? slot_of(n->peers[i], at) : -1;
+        int slot = n->peers[i]->session ? session_slot_at(n->peers[i]->session, at) : -1;
 
         if (slot >= 0) {
             session_path_error(n->peers[i]->session, (unsigned)slot, now);
@@ -465,8 +472,10 @@ void node_on_unreachable(struct node *n, const struct locator_pair *at, instant 
 
 void node_on_too_big(struct node *n, const struct locator_pair *at, size_t mtu_bytes, instant now)
 {
+    if (!may_look_up(n, now))
+        return;
     for (size_t i = 0; i < n->peers_count; i++) {
-        int slot = n->peers[i]->session ? slot_of(n->peers[i], at) : -1;
+        int slot = n->peers[i]->session ? session_slot_at(n->peers[i]->session, at) : -1;
 
         if (slot >= 0) {
             session_path_size_hint(n->peers[i]->session, (unsigned)slot, mtu_bytes, now);

@@ -19,7 +19,7 @@
 #include "prog/daemon.h"
 #include "sys/tcp.h"
 
-#define ENDS_MAX 1024             /* chosen: a quarter of NODE_PEERS_MAX: TCP is the exception */
+#define ENDS_MAX 1024             /* chosen: a quarter of CONFIG_PEERS_MAX: TCP is the exception */
 #define STRANGERS_MAX 256         /* chosen: as many handshakes as ten seconds of the budget pay for, and room */
 #define NETWORK_MAX 64            /* chosen: of one source network: a provider's NAT has many customers behind it */
 #define NETWORK_STRANGERS 16      /* chosen */

@@ -228,6 +228,14 @@ int session_find_path(const struct session *s, uint32_t path_id)
     return -1;
 }
 
+int session_slot_at(const struct session *s, const struct locator_pair *at)
+{
+    for (unsigned i = 0; i < SESSION_SLOTS; i++)
+        if (s->paths[i].used && locator_pair_same(&s->paths[i].spec.at, at))
+            return (int)i;
+    return -1;
+}
+
 bool session_may_open(const struct session *s, uint32_t path_id)
 {
     uint32_t below = s->highest_path_id - path_id;

@@ -284,6 +284,8 @@ void session_path_network(struct session *s, unsigned slot, uint32_t network, in
 /* ICMP says that outer packets of this size fit, or the kernel (0) that the last one did not. */
 void session_path_size_hint(struct session *s, unsigned slot, size_t outer_bytes, instant now);
 
+/* The slot of the path of this pair, whose local address does not count, or -1. */
+int session_slot_at(const struct session *s, const struct locator_pair *at);
 /* Under FAIRNESS_GROUPED: what we send by paths of the same group is to be as one flow; 0: of none. At any
  * time; a path that begins is in none. */
 void session_set_group(struct session *s, unsigned slot, unsigned group, instant now);
