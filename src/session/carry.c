@@ -245,7 +245,7 @@ struct pbuf *carry_pull(struct session *s, unsigned slot, instant now)
     if (sched_of(s)->copies)
         copy(s, &c, slot, b, now);
     s->info.tx_pkts++;
-    s->last_data = now;
+    session_on_data(s, now);
     return b;
 }
 
@@ -260,7 +260,7 @@ struct pbuf *carry_pull_channel(struct session *s, enum flow_class class, unsign
         return NULL;
     }
     s->info.tx_pkts++;
-    s->last_data = now;
+    session_on_data(s, now);
     return b;
 }
 
@@ -350,7 +350,7 @@ int carry_on_record(struct session *s, const uint8_t *plain, size_t len, instant
     }
     s->info.rx_bytes += bytes;
     s->info.rx_pkts++;
-    s->last_data = now;
+    session_on_data(s, now);
     return r;
 }
 

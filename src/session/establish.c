@@ -84,6 +84,7 @@ void session_connect(struct session *s, const struct locator_pair *at, size_t co
     if (c->active || (s->delivery && delivery_error(s->delivery)))
         return;
     establish_stop(s);
+    session_stir(s);
     for (size_t i = 0; i < count && i < COPIES_MAX; i++)
         c->copies[c->copies_count++].at = at[i];
     c->begun = now;

@@ -243,7 +243,8 @@ struct session {
     uint8_t *popped_message; /* of the event popped last */
 
     instant sched_at;
-    instant tick; /* slow work: resequencing wait, CoDel target, busy marks */
+    instant tick; /* slow work: resequencing wait, CoDel target, busy marks; 0: at once */
+    bool quiet;   /* it comes seldom, since nothing happens: session_stir when something does */
     instant learning_until;
     bool ask_rekey; /* acceptor */
     instant ask_rekey_again;
@@ -289,6 +290,19 @@ static inline enum flow_class note_class(const struct pbuf *b)
 /* Takes the reference of a packet or chunk that a path will not bring. Chunks go by another; of packets nobody waits
  * for one that is so late. */
 void session_give_up(struct session *s, struct pbuf *b);
+/* Something happens after a time in which nothing did: its slow work is due at once. */
+static inline void session_stir(struct session *s)
+{
+    if (!s->quiet)
+        return;
+    s->quiet = false;
+    s->tick = 0;
+}
+static inline void session_on_data(struct session *s, instant now) /* was sent or came */
+{
+    s->last_data = now;
+    session_stir(s);
+}
 bool session_has_data(const struct session *s); /* that waits for a path, whichever */
 
 /* rx.c */

@@ -70,7 +70,7 @@ static void on_data(struct session *s, unsigned slot, uint8_t *plain, size_t len
     prev = h.back && seq >= h.back ? seq - h.back : UINT64_MAX;
     s->info.rx_bytes += len - DATA_HEADER_LEN;
     s->info.rx_pkts++;
-    s->last_data = now;
+    session_on_data(s, now);
     if (s->packets->deliver_count < DELIVER_MAX && reseq_pass(s->packets->reseq, h.flow, seq, prev, h.paths, now)) {
         s->packets->deliver[(s->packets->deliver_head + s->packets->deliver_count++) % DELIVER_MAX] =
             (struct session_packet){

@@ -14,6 +14,8 @@
 #include "session/internal.h"
 
 #define TICK (50 * MSEC)
+#define QUIET_TICK (1 * SEC)        /* chosen: a session that is idle costs as much as its probes */
+#define QUIET_AFTER (5 * SEC)       /* chosen: when no summary of bottlenecks counts any more (path/sbd.c) */
 #define NO_PATH_LIMIT (100 * MSEC)  /* chosen: a handover with a gap is not yet an outage */
 #define STALE_AFTER (1 * SEC)       /* chosen: above the first retransmission timeouts of TCP and QUIC */
 #define CALL_LIMIT (30 * SEC)       /* chosen: six handshakes */
@@ -199,6 +201,7 @@ static bool forget_path_event(struct session *s)
 
 void session_event(struct session *s, enum session_event_type type, unsigned slot, bool fresh, enum path_state old)
 {
+    session_stir(s);
     if (s->events_count == EVENTS_MAX && !forget_path_event(s))
         return;
     s->events[(s->events_head + s->events_count++) % EVENTS_MAX] =
@@ -723,6 +726,27 @@ static void tune(struct session *s, const struct path_metrics m[SESSION_SLOTS], 
     reseq_set_wait(s->packets->reseq, s->info.reseq_wait);
 }
 
+/* Nothing changes until something happens of which session_stir hears. m: of each slot that has a path. */
+static bool is_quiet(const struct session *s, const struct path_metrics m[SESSION_SLOTS], instant now)
+{
+    bool active = false;
+
+    if (!s->up || !s->cur || !s->cur->proven || s->conn.active || s->resp.active || now - s->last_data < QUIET_AFTER ||
+        now < s->learning_until || session_has_data(s) || s->events_count > 0)
+        return false;
+    for (unsigned i = 0; i < SESSION_SLOTS; i++) {
+        const struct spath *p = &s->paths[i];
+
+        if (!p->path)
+            continue;
+        if (p->stash || p->dup_count > 0 || m[i].srtt == 0 ||
+            (m[i].state != PATH_ACTIVE && (m[i].state != PATH_DOWN || now - m[i].state_since < QUIET_AFTER)))
+            return false;
+        active |= m[i].state == PATH_ACTIVE && !p->link_down;
+    }
+    return active;
+}
+
 static void slow_work(struct session *s, instant now)
 {
     bool busy = now - s->last_data < 1 * SEC, others = any_path_active(s);
@@ -777,6 +801,8 @@ static void slow_work(struct session *s, instant now)
         drop_waiting(s, now);
     size_tick(s, now);
     (void)!session_pump_messages(s, now);
+    s->quiet = is_quiet(s, m, now);
+    s->tick = now + (s->quiet ? QUIET_TICK : TICK);
 }
 
 bool session_has_data(const struct session *s)
@@ -842,10 +868,10 @@ void session_on_expiry(struct session *s, instant now)
         }
     }
     carry_on_expiry(s, now);
-    if (now >= s->tick) {
+    if (s->tick == 0) /* until now there was a path */
+        s->no_path_since = now;
+    if (now >= s->tick)
         slow_work(s, now);
-        s->tick = now + TICK;
-    }
 }
 
 /* --- figures --- */

@@ -397,7 +397,7 @@ static void number(struct session *s, struct flow *f, struct pbuf *b, unsigned s
     data_header_put(b->data, &h);
     s->info.tx_bytes += b->len - DATA_HEADER_LEN;
     s->info.tx_pkts++;
-    s->last_data = now;
+    session_on_data(s, now);
 
     if (t->mode == MODE_REDUNDANT)
         copies = sched_candidates(s, t);
