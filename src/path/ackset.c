@@ -5,8 +5,11 @@
  * once when a gap opens, but for gaps no more than once a millisecond, since under reordering every record opens one.
  * An acknowledgement has room for ACK_RANGES_MAX ranges; ACKSET_RANGES_MAX are kept, and each change is told of three
  * times, so that heavy reordering is not taken for loss.
- * Limits: ACKSET_RANGES_MAX ranges; the lowest is forgotten first. Sources: RFC 9000 13.2. */
+ * Limits: ACKSET_RANGES_MAX ranges, fewer when memory is short; the lowest is forgotten first. Sources: RFC 9000 13.2.
+ */
 #include "path/ackset.h"
+
+#include <errno.h>
 
 #include "path/path.h"
 
@@ -17,7 +20,7 @@
 #define GAP_SPACING (1 * MSEC) /* chosen: reports of gaps at most 1000 a second */
 #define SPEED_SPAN (10 * MSEC) /* chosen: the threshold follows the arrival rate this fast */
 
-void ackset_init(struct ackset *s, instant now)
+int ackset_init(struct ackset *s, instant now)
 {
     *s = (struct ackset){
         .due = INSTANT_NEVER,
@@ -25,7 +28,28 @@ void ackset_init(struct ackset *s, instant now)
         .speed_since = now,
         .newest_at = now - PAUSE - 1,
         .sent_at = now - PAUSE,
+        .ranges = malloc(ACKSET_RANGES_MIN * sizeof(struct ackset_range)),
+        .room = ACKSET_RANGES_MIN,
     };
+    return s->ranges ? 0 : -ENOMEM;
+}
+
+void ackset_deinit(struct ackset *s)
+{
+    free(s->ranges);
+    s->ranges = NULL;
+}
+
+static bool grow(struct ackset *s)
+{
+    struct ackset_range *ranges =
+        s->room < ACKSET_RANGES_MAX ? realloc(s->ranges, 2 * s->room * sizeof(*ranges)) : NULL;
+
+    if (!ranges)
+        return false;
+    s->ranges = ranges;
+    s->room *= 2;
+    return true;
 }
 
 static void remove_range(struct ackset *s, unsigned i)
@@ -59,10 +83,12 @@ static bool insert(struct ackset *s, uint64_t c)
         r[i].news = TOLD_TIMES;
         return true;
     }
-    if (i == ACKSET_RANGES_MAX)
-        return false;
-    if (s->count == ACKSET_RANGES_MAX)
+    if (s->count == s->room && !grow(s)) {
+        if (i == s->count)
+            return false;
         s->count--;
+    }
+    r = s->ranges;
     memmove(&r[i + 1], &r[i], (s->count - i) * sizeof(*r));
     r[i] = (struct ackset_range){ { c, c }, TOLD_TIMES };
     s->count++;

@@ -4,6 +4,7 @@
 #include "base/instant.h"
 #include "wire/ack.h"
 
+#define ACKSET_RANGES_MIN 8   /* chosen: an idle path, or one without reordering, has one or two */
 #define ACKSET_RANGES_MAX 256 /* chosen: reordering over 50 ms at 100 Mbit/s opens about 100 holes; 6 kB */
 
 struct ackset_range {
@@ -12,8 +13,8 @@ struct ackset_range {
 };
 
 struct ackset {
-    struct ackset_range ranges[ACKSET_RANGES_MAX]; /* descending; they do not touch */
-    unsigned count;
+    struct ackset_range *ranges; /* descending; they do not touch; owned */
+    unsigned count, room;        /* room: grows by doubling from ACKSET_RANGES_MIN to ACKSET_RANGES_MAX */
     uint32_t rx_pkts, rx_bytes;
     instant largest_at, newest_at; /* receipt of the largest counter; of the newest record */
     unsigned waiting;              /* eliciting records since the last acknowledgement */
@@ -24,7 +25,9 @@ struct ackset {
     unsigned speed_pkts;
 };
 
-void ackset_init(struct ackset *s, instant now);
+/* 0 or -ENOMEM. */
+MUST_CHECK int ackset_init(struct ackset *s, instant now);
+void ackset_deinit(struct ackset *s);
 /* False for a duplicate or a counter too old to be told of. */
 bool ackset_add(struct ackset *s, uint64_t counter, size_t bytes, bool eliciting, instant now);
 /* Records that there were, up to the newest that came. */

@@ -46,14 +46,11 @@ void inflight_deinit(struct inflight *f)
     f->ring = NULL;
 }
 
-static bool grow(struct inflight *f)
+/* All that the log holds must fit. */
+static bool resize(struct inflight *f, size_t capacity)
 {
-    struct sent *old = f->ring, *ring;
-    size_t capacity = f->capacity * 2;
+    struct sent *old = f->ring, *ring = calloc(capacity, sizeof(*ring));
 
-    if (capacity > PATH_INFLIGHT_MAX)
-        return false;
-    ring = calloc(capacity, sizeof(*ring));
     if (!ring)
         return false;
     for (uint64_t c = f->base; c != f->next; c++)
@@ -62,6 +59,17 @@ static bool grow(struct inflight *f)
     f->capacity = capacity;
     free(old);
     return true;
+}
+
+static bool grow(struct inflight *f)
+{
+    return 2 * f->capacity <= PATH_INFLIGHT_MAX && resize(f, 2 * f->capacity);
+}
+
+void inflight_shrink(struct inflight *f)
+{
+    if (f->open_pkts == 0 && f->capacity > PATH_INFLIGHT_MIN && f->next - f->base <= PATH_INFLIGHT_MIN / 2)
+        (void)!resize(f, PATH_INFLIGHT_MIN);
 }
 
 static void settle(struct inflight *f, struct sent *s)

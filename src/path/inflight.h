@@ -98,6 +98,8 @@ void inflight_abandon(struct inflight *f, struct inflight_lost *ret);
 void inflight_drop_lost_data(struct inflight *f);
 /* Forgets settled records at the low end; lost ones only when sent before lost_before. */
 void inflight_trim(struct inflight *f, instant lost_before);
+/* Gives memory back when nothing is open. */
+void inflight_shrink(struct inflight *f);
 /* The oldest data still held; its reference passes. NULL when none. */
 struct pbuf *inflight_take(struct inflight *f);
 /* Data of a record that inflight_detect counted apart; its reference passes. NULL when none. */

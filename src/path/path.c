@@ -9,7 +9,8 @@
  * Receiving: ackset, owd. Both: liveness.
  *
  * Limits: PATH_INFLIGHT_MAX records in flight; rates from 1 record a second to 100 Gbit/s; nothing is allocated but by
- * path_new and when the log doubles. Sources: RFC 9002; the headers of the rooms name theirs. */
+ * path_new, when the log or the ranges received double, and for the first summary after a pause. Sources: RFC 9002; the
+ * headers of the rooms name theirs. */
 #include "path/path.h"
 
 #include <errno.h>
@@ -129,12 +130,12 @@ struct path *path_new(const struct path_options *o, instant now)
     p->cc = cc_get(o->congestion);
     if (p->o.record_bytes == 0)
         p->o.record_bytes = RECORD_BYTES;
-    if (inflight_init(&p->inflight, o->first_counter) < 0) {
+    if (ackset_init(&p->ackset, now) < 0 || inflight_init(&p->inflight, o->first_counter) < 0) {
+        ackset_deinit(&p->ackset);
         free(p);
         return NULL;
     }
     start_measuring(p, now);
-    ackset_init(&p->ackset, now);
     sbd_init(&p->sbd);
     liveness_init(&p->liveness, now);
     pmtu_init(&p->pmtu, (uint16_t)CLAMP(p->o.record_bytes, PMTU_BASE, UINT16_MAX), now);
@@ -149,6 +150,8 @@ void path_free(struct path *p)
     if (!p)
         return;
     inflight_deinit(&p->inflight);
+    ackset_deinit(&p->ackset);
+    sbd_deinit(&p->sbd);
     free(p);
 }
 
@@ -614,9 +617,14 @@ void path_on_migrated(struct path *p, instant now)
     forget_known(p);
     start_measuring(p, now);
     p->owd.sampled = false;
-    sbd_init(&p->sbd);
+    sbd_deinit(&p->sbd);
     set_speed(p);
     pmtu_restart(&p->pmtu, now);
+}
+
+void path_rest(struct path *p)
+{
+    inflight_shrink(&p->inflight);
 }
 
 /* A path that is down is not measured. */

@@ -166,6 +166,8 @@ void path_get_share(const struct path *p, struct cc_share *ret);
 void path_set_coupling(struct path *p, const struct cc_coupling *c);
 /* Something is in flight, and the round trip is known. */
 bool path_is_carrying(const struct path *p);
+/* It is idle: memory that it needed when it was not is given back. */
+void path_rest(struct path *p);
 /* The address changed under it (NAT rebinding, roaming): measurements start again, the state stays. */
 void path_on_migrated(struct path *p, instant now);
 instant path_next_expiry(const struct path *p);

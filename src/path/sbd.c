@@ -53,6 +53,22 @@ void sbd_init(struct sbd *e)
     *e = (struct sbd){ .ends = 0 };
 }
 
+void sbd_deinit(struct sbd *e)
+{
+    free(e->ring);
+    sbd_init(e);
+}
+
+/* An interval with enough records counts, if it can be kept. */
+static bool counts(struct sbd *e)
+{
+    if (e->samples < SBD_SAMPLES_MIN)
+        return false;
+    if (!e->ring)
+        e->ring = malloc(SBD_N * sizeof(*e->ring));
+    return e->ring != NULL;
+}
+
 /* i: 0 is the newest. */
 static struct sbd_interval *interval(struct sbd *e, unsigned i)
 {
@@ -128,10 +144,11 @@ static void oscillate(struct sbd *e, struct sbd_interval *v, int64_t long_mean_x
 
 static void end(struct sbd *e, uint64_t expected, uint64_t received, instant now)
 {
-    struct sbd_interval *v = &e->ring[e->next];
     int64_t long_mean_x256 = e->mean_x256;
 
-    if (e->samples >= SBD_SAMPLES_MIN) {
+    if (counts(e)) {
+        struct sbd_interval *v = &e->ring[e->next];
+
         *v = (struct sbd_interval){
             /* The first has nothing to be held against. */
             .samples = e->count > 0 ? e->samples : 0,
@@ -154,7 +171,9 @@ static void end(struct sbd *e, uint64_t expected, uint64_t received, instant now
         e->above = (e->mean_x256 >> 8) - e->base;
         e->below = ((e->mean_x256 + 255) >> 8) - e->base;
     } else if (now - e->newest_at > SBD_M * SBD_T) {
-        e->count = 0;
+        free(e->ring);
+        e->ring = NULL;
+        e->count = e->next = 0;
         e->side = 0;
     }
     e->samples = 0;

@@ -40,8 +40,8 @@ struct sbd {
     int32_t skew;
     int64_t sum;
     uint64_t deviation;
-    uint64_t expected, received;     /* when it began */
-    struct sbd_interval ring[SBD_N]; /* intervals with data, the newest at [next - 1] */
+    uint64_t expected, received; /* when it began */
+    struct sbd_interval *ring;   /* SBD_N intervals with data, the newest at [next - 1]; owned; NULL: there was none */
     unsigned count, next;
     int64_t mean_x256; /* of the last SBD_M: the long mean */
     instant newest_at; /* when the newest ended */
@@ -50,8 +50,11 @@ struct sbd {
     struct path_summary summary; /* without path_id */
 };
 
-/* Nothing is known: a new path, or another way of an old one. */
+/* Nothing is known of a new path. */
 void sbd_init(struct sbd *e);
+/* Memory is taken by the first interval with data, and given back after a pause and by this; then nothing is known any
+ * more: the path has gone, or goes another way. */
+void sbd_deinit(struct sbd *e);
 /* A record came after `ends`: the interval ends, and another begins. owd: its delay, any multiple of OWD_MODULUS off;
  * expected, received: records in the life of the path, without it. */
 void sbd_turn(struct sbd *e, span owd, uint64_t expected, uint64_t received, instant now);

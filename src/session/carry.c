@@ -436,10 +436,12 @@ static void say_gone(struct session *s, instant now)
     uint32_t count, bytes;
     uint64_t number;
 
+    if (!u->gone && !(u->gone = malloc(GONE_MAX)))
+        return; /* later */
     for (;;) {
         if (u->gone_len == 0)
             u->gone[u->gone_len++] = MESSAGE_UNIT_GONE;
-        while (u->gone_len < sizeof(u->gone) && adus_pop_dropped(s->adus, &number, &count, &bytes)) {
+        while (u->gone_len < GONE_MAX && adus_pop_dropped(s->adus, &number, &count, &bytes)) {
             put_be64(u->gone + u->gone_len, number);
             put_be32(u->gone + u->gone_len + 8, count);
             put_be32(u->gone + u->gone_len + 12, bytes);
@@ -494,7 +496,7 @@ static void stop(struct session *s, int error)
 
 void carry_restart(struct session *s)
 {
-    s->unsaid = (struct unsaid){ 0 };
+    s->unsaid = (struct unsaid){ .gone = s->unsaid.gone };
     channels_end(s, -ECONNRESET);
     if (carry_has_begun(s))
         stop(s, -ECONNRESET); /* the peer has lost what it had of it */

@@ -92,6 +92,14 @@ void delivery_free(struct delivery *d)
     free(d);
 }
 
+void delivery_rest(struct delivery *d)
+{
+    if (d->acked == d->written)
+        bytes_let_go(&d->out);
+    if (d->unread.count == 0 && d->taken_above.count == 0)
+        bytes_let_go(&d->in);
+}
+
 bool delivery_has_begun(const struct delivery *d)
 {
     return d->cut > 0 || d->last_acked || d->limit_said != DELIVERY_WINDOW_INITIAL || d->read > 0 || d->has_end ||

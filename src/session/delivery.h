@@ -105,3 +105,5 @@ struct delivery_info {
     size_t buffered_tx, buffered_rx; /* bytes of memory */
 };
 void delivery_info(const struct delivery *d, struct delivery_info *ret);
+/* It is idle: gives back the memory of buffers in which there is nothing. */
+void delivery_rest(struct delivery *d);

@@ -148,6 +148,10 @@ void epoch_install(struct session *s, struct epoch *e)
 {
     epoch_free(s, s->prev);
     s->prev = s->cur;
+    for (unsigned i = 0; i < SESSION_SLOTS && s->prev; i++) { /* it sends no more */
+        aead_free(s->prev->tx[i].aead);
+        s->prev->tx[i].aead = NULL;
+    }
     s->cur = e;
     s->ask_rekey = false;
     for (unsigned i = 0; i < SESSION_SLOTS; i++)

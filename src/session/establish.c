@@ -20,7 +20,19 @@
 
 void establish_stop(struct session *s)
 {
-    ident_wipe(&s->conn, sizeof(s->conn));
+    if (!s->conn)
+        return;
+    ident_wipe(s->conn, sizeof(*s->conn));
+    free(s->conn);
+    s->conn = NULL;
+}
+
+void establish_drop_response(struct session *s)
+{
+    free(s->resp);
+    s->resp = NULL;
+    epoch_free(s, s->next);
+    s->next = NULL;
 }
 
 static uint8_t flags_of(const struct session *s)
@@ -31,7 +43,7 @@ static uint8_t flags_of(const struct session *s)
 /* Builds a new INIT; copies keep their destinations. */
 static int init_make(struct session *s, const uint8_t *cookie, instant now)
 {
-    struct connecting *c = &s->conn;
+    struct connecting *c = s->conn;
     enum suite suite = suite_choose(s->o.suites, s->o.peer.suites);
 
     c->hello = (struct hello){
@@ -60,7 +72,7 @@ static int init_make(struct session *s, const uint8_t *cookie, instant now)
 /* The opener's destinations are its paths as they are now: one that appears during a handshake joins the race. */
 static void copies_from_paths(struct session *s)
 {
-    struct connecting *c = &s->conn;
+    struct connecting *c = s->conn;
 
     for (unsigned i = 0; i < SESSION_SLOTS; i++) {
         const struct spath *p = &s->paths[i];
@@ -79,22 +91,24 @@ static void copies_from_paths(struct session *s)
 
 void session_connect(struct session *s, const struct locator_pair *at, size_t count, instant now)
 {
-    struct connecting *c = &s->conn;
+    struct connecting *c;
 
-    if (c->active || (s->delivery && delivery_error(s->delivery)))
+    if (s->conn || (s->delivery && delivery_error(s->delivery)))
         return;
-    establish_stop(s);
     session_stir(s);
+    s->conn = c = calloc(1, sizeof(*c));
+    if (!c)
+        return;
     for (size_t i = 0; i < count && i < COPIES_MAX; i++)
         c->copies[c->copies_count++].at = at[i];
     c->begun = now;
-    if (init_make(s, NULL, now) == 0)
-        c->active = true;
+    if (init_make(s, NULL, now) < 0)
+        establish_stop(s);
 }
 
 bool session_is_connecting(const struct session *s)
 {
-    return s->conn.active;
+    return s->conn != NULL;
 }
 
 static span resend_after(unsigned sends)
@@ -104,7 +118,7 @@ static span resend_after(unsigned sends)
 
 static void race(struct session *s, instant now)
 {
-    struct connecting *c = &s->conn;
+    struct connecting *c = s->conn;
 
     if (s->o.opener && !c->use_cookie)
         copies_from_paths(s);
@@ -117,31 +131,29 @@ instant establish_next_expiry(const struct session *s)
 {
     instant next = INSTANT_NEVER;
 
-    if (s->conn.active)
-        next = s->conn.next_send;
-    if (s->resp.active)
-        next = instant_min(next, s->resp.expires);
+    if (s->conn)
+        next = s->conn->next_send;
+    if (s->resp)
+        next = instant_min(next, s->resp->expires);
     if (s->confirm_left > 0)
         next = instant_min(next, s->confirm_again);
-    if (!s->conn.active && s->o.opener)
+    if (!s->conn && s->o.opener)
         next = instant_min(next, s->rekey_at);
     return next;
 }
 
 void establish_on_expiry(struct session *s, instant now)
 {
-    struct connecting *c = &s->conn;
+    struct connecting *c;
 
-    if (s->resp.active && now >= s->resp.expires) {
-        s->resp.active = false;
-        epoch_free(s, s->next);
-        s->next = NULL;
-    }
-    if (!c->active && s->o.opener && now >= s->rekey_at) {
+    if (s->resp && now >= s->resp->expires)
+        establish_drop_response(s);
+    if (!s->conn && s->o.opener && now >= s->rekey_at) {
         s->rekey_at = now + SESSION_RETRY_AFTER;
         session_connect(s, NULL, 0, now);
     }
-    if (!c->active || now < c->next_send)
+    c = s->conn;
+    if (!c || now < c->next_send)
         return;
     if (!s->o.opener && now - c->begun >= ACCEPTOR_CALLS) {
         establish_stop(s);
@@ -160,7 +172,7 @@ void establish_on_expiry(struct session *s, instant now)
  * either (RFC 6298 section 3). */
 static void measure(struct session *s, const struct locator_pair *at, instant now)
 {
-    const struct connecting *c = &s->conn;
+    const struct connecting *c = s->conn;
     span rtt = 0;
 
     for (unsigned i = 0; i < c->copies_count; i++)
@@ -172,14 +184,14 @@ static void measure(struct session *s, const struct locator_pair *at, instant no
 
 int session_on_response(struct session *s, const uint8_t *pkt, size_t len, const struct locator_pair *at, instant now)
 {
-    struct connecting *c = &s->conn;
+    struct connecting *c = s->conn;
     uint8_t master[32];
     struct hello hello;
     struct epoch *e;
     bool fresh;
     int r;
 
-    if (!c->active)
+    if (!c)
         return -ENOENT;
     if (len < RESPONSE_MIN_LEN || len > HANDSHAKE_MAX)
         return -EBADMSG;
@@ -208,8 +220,7 @@ int session_on_response(struct session *s, const uint8_t *pkt, size_t len, const
             if (s->paths[i].path)
                 s->paths[i].want_probe = MAX(s->paths[i].want_probe, 1u); /* confirms the keys on every path */
     } else {
-        s->confirm_at[0] = *at;
-        s->confirm_count = 1;
+        s->confirm_at = *at;
         s->confirm_left = 5;
         s->confirm_again = now;
     }
@@ -219,10 +230,10 @@ int session_on_response(struct session *s, const uint8_t *pkt, size_t len, const
 
 int session_on_cookie(struct session *s, const uint8_t *pkt, size_t len, const struct locator_pair *at, instant now)
 {
-    struct connecting *c = &s->conn;
+    struct connecting *c = s->conn;
     uint8_t cookie[COOKIE_LEN];
 
-    if (!c->active || c->use_cookie)
+    if (!c || c->use_cookie)
         return -ENOENT;
     for (unsigned i = 0; i < c->copies_count; i++) {
         if (!c->copies[i].sent || !locator_pair_same(&c->copies[i].at, at) ||
@@ -260,7 +271,7 @@ int session_on_reset(struct session *s, const uint8_t token[RESET_TOKEN_LEN], in
 
 static void respond_to(struct session *s, const struct locator_pair *at)
 {
-    struct responding *r = &s->resp;
+    struct responding *r = s->resp;
 
     for (unsigned i = 0; i < r->at_count; i++)
         if (locator_pair_same(&r->at[i], at))
@@ -271,7 +282,7 @@ static void respond_to(struct session *s, const struct locator_pair *at)
 
 bool session_on_known_init(struct session *s, const uint8_t digest[32], const struct locator_pair *at, instant now)
 {
-    if (s->resp.active && s->next && memcmp(s->next->digest, digest, 32) == 0) {
+    if (s->resp && s->next && memcmp(s->next->digest, digest, 32) == 0) {
         respond_to(s, at);
         return true;
     }
@@ -284,8 +295,8 @@ bool session_on_known_init(struct session *s, const uint8_t digest[32], const st
 int session_on_init(struct session *s, struct handshake_seen *seen, int64_t cookie_time, const struct locator_pair *at,
                     instant now)
 {
-    struct responding *r = &s->resp;
-    uint8_t master[32];
+    uint8_t master[32], body[HANDSHAKE_MAX];
+    struct responding *r;
     struct hello hello;
     struct epoch *e;
     bool fresh;
@@ -297,9 +308,9 @@ int session_on_init(struct session *s, struct handshake_seen *seen, int64_t cook
         !!(seen->hello.flags & HELLO_FLAG_OPENER) == s->o.opener ||
         !!(seen->hello.flags & HELLO_FLAG_STREAM) != (s->delivery != NULL))
         return -EBADMSG;
-    if (s->o.opener && s->conn.active && now - s->conn.started < SIMULTANEOUS)
+    if (s->o.opener && s->conn && now - s->conn->started < SIMULTANEOUS)
         return -EALREADY;
-    if (r->active && (cookie_time < 0 || cookie_time <= s->next->cookie_time))
+    if (s->resp && (cookie_time < 0 || cookie_time <= s->next->cookie_time))
         return 1;
     if (cookie_time >= 0 && s->cur && cookie_time <= s->cur->cookie_time)
         return -EALREADY;
@@ -311,26 +322,30 @@ int session_on_init(struct session *s, struct handshake_seen *seen, int64_t cook
         .features = s->o.features,
         .shard = s->o.shard,
     };
-    n = handshake_response_make(seen, s->o.self, s->o.psk, &hello, s->o.rng, r->body, master);
+    n = handshake_response_make(seen, s->o.self, s->o.psk, &hello, s->o.rng, body, master);
     if (n < 0)
         return n;
     e = epoch_new(s, master, seen->suite, false, now);
     ident_wipe(master, sizeof(master));
-    if (!e)
+    r = calloc(1, sizeof(*r));
+    if (!e || !r) {
+        free(r);
+        epoch_free(s, e);
         return -ENOMEM;
+    }
     e->fresh = fresh;
     e->session_id = seen->hello.session_id;
     e->peer_features = seen->hello.features;
     e->peer_shard = s->o.features & FEATURE_SHARDS ? seen->hello.shard : (struct shard){ 0 };
     e->cookie_time = cookie_time;
     memcpy(e->digest, seen->digest, 32);
-    epoch_free(s, s->next);
+    establish_drop_response(s);
     s->next = e;
+    s->resp = r;
     epoch_sync_rx(s, e);
-    r->active = true;
+    memcpy(r->body, body, (size_t)n);
     r->body_len = (size_t)n;
     r->expires = now + SESSION_TENTATIVE_LIFE;
-    r->at_count = 0;
     respond_to(s, at);
     s->info.handshakes++;
     return 0;
@@ -343,8 +358,8 @@ void establish_confirmed(struct session *s, instant now)
 
     memmove(s->digests[1], s->digests[0], sizeof(s->digests) - 32);
     memcpy(s->digests[0], e->digest, 32);
-    s->resp.active = false;
-    s->next = NULL;
+    s->next = NULL; /* it becomes the current one */
+    establish_drop_response(s);
     s->confirm_left = 0; /* of our own handshake: its keys are the previous ones now */
     if (fresh)
         session_restart(s, e->session_id, now);
@@ -386,21 +401,21 @@ static bool confirm_output(struct session *s, uint8_t *buf, struct session_tx *r
     sealed_header_put(buf, cid, e->confirms);
     r = aead_seal(aead, e->confirms++, buf, SEALED_HEADER_LEN, plain, sizeof(plain), buf + SEALED_HEADER_LEN);
     aead_free(aead);
-    *ret = (struct session_tx){ .at = s->confirm_at[0], .len = SEALED_HEADER_LEN + sizeof(plain) + SEALED_TAG_LEN };
+    *ret = (struct session_tx){ .at = s->confirm_at, .len = SEALED_HEADER_LEN + sizeof(plain) + SEALED_TAG_LEN };
     return r == 0;
 }
 
 bool establish_output(struct session *s, uint8_t *buf, struct session_tx *ret, instant now)
 {
-    struct connecting *c = &s->conn;
+    struct connecting *c = s->conn;
 
-    if (s->resp.active && s->resp.at_count > 0) {
-        *ret = (struct session_tx){ .at = s->resp.at[--s->resp.at_count] };
+    if (s->resp && s->resp->at_count > 0) {
+        *ret = (struct session_tx){ .at = s->resp->at[--s->resp->at_count] };
         ret->len =
-            handshake_response_write(s->next->suite, s->resp.body, s->resp.body_len, &s->peer_mask, s->o.rng, buf);
+            handshake_response_write(s->next->suite, s->resp->body, s->resp->body_len, &s->peer_mask, s->o.rng, buf);
         return true;
     }
-    for (unsigned i = 0; c->active && i < c->copies_count; i++) {
+    for (unsigned i = 0; c && i < c->copies_count; i++) {
         if (!c->copies[i].pending)
             continue;
         c->copies[i].pending = false;

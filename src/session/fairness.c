@@ -94,8 +94,8 @@ void session_set_group(struct session *s, unsigned slot, unsigned group, instant
 static bool shares_bottleneck(const struct session *s, unsigned slot)
 {
     for (unsigned i = 0; i < SESSION_SLOTS; i++)
-        if (i != slot && s->groups.group[i] == s->groups.group[slot] &&
-            sbd_groups_overlap(&s->groups, i, slot) >= COUPLE_OVERLAP)
+        if (i != slot && session_group(s, i) == session_group(s, slot) &&
+            session_path_overlap(s, i, slot) >= COUPLE_OVERLAP)
             return true;
     return false;
 }
@@ -103,7 +103,7 @@ static bool shares_bottleneck(const struct session *s, unsigned slot)
 void fairness_regroup(struct session *s, instant now)
 {
     for (unsigned i = 0; i < SESSION_SLOTS && s->o.fairness.mode == FAIRNESS_AUTO; i++) {
-        unsigned group = s->groups.group[i];
+        unsigned group = session_group(s, i);
 
         set_group(s, i, group > 0 && shares_bottleneck(s, i) ? group : 0, now);
     }

@@ -33,10 +33,12 @@
 #define DUP_LIFE (200 * MSEC)    /* chosen: a copy later than this helps nobody: resequencing gives up then */
 #define RESEND_LIFE (300 * MSEC) /* from a first sending; chosen: the longest resequencing wait, and the way */
 #define REINJECT_MAX 1024        /* packets of each class */
+#define EVENTS_MIN 8
 #define EVENTS_MAX 64
 #define DELIVER_MAX 512
 #define UNIT_GONE_LEN 16 /* bytes of each in its message */
 #define UNIT_GONE_MAX 63 /* in one: a frame of the control stream */
+#define GONE_MAX (1 + UNIT_GONE_MAX * UNIT_GONE_LEN)
 #define DIGESTS_MAX 8
 #define JOINING_MAX 8 /* packets */
 #define TOO_BIG_MAX 8
@@ -81,7 +83,7 @@ struct spath {
     bool used;
     uint32_t id; /* 0: not yet opened under this session */
     struct path *path;
-    struct replay_record replay;
+    struct replay_record *replay; /* owned; there while `path` is */
     uint64_t rx_highest;
     unsigned skip_in; /* records until counters are left out; 0: not drawn yet */
     /* as the scheduler sees it; refreshed at most each millisecond */
@@ -140,7 +142,6 @@ struct joining {
 };
 
 struct connecting {
-    bool active;
     struct handshake_init init;
     struct hello hello;
     instant started, next_send;
@@ -157,8 +158,7 @@ struct connecting {
     instant begun; /* the first INIT of this attempt */
 };
 
-struct responding { /* the tentative slot: its epoch is session.next */
-    bool active;
+struct responding {              /* the tentative slot: its epoch is session.next */
     uint8_t body[HANDSHAKE_MAX]; /* one RESPONSE; each copy has its own mask */
     size_t body_len;
     struct locator_pair at[COPIES_MAX];
@@ -181,6 +181,7 @@ struct packets {
     struct reseq *reseq;
     struct replay_seq seqs;
     struct reinjection reinject[FLOW_CLASS_COUNT];
+    struct session_target targets[SESSION_TARGETS];
     struct session_packet deliver[DELIVER_MAX]; /* none has an owner */
     unsigned deliver_head, deliver_count;
 };
@@ -191,11 +192,11 @@ struct session {
     bool up;
     uint64_t id;
     struct epoch *cur, *prev, *next;
-    struct connecting conn;
-    struct responding resp;
+    struct connecting *conn;          /* or NULL: no handshake of ours is under way */
+    struct responding *resp;          /* or NULL: the tentative slot is empty */
     uint8_t digests[DIGESTS_MAX][32]; /* INITs of confirmed epochs, newest first: never answered again */
-    struct locator_pair confirm_at[COPIES_MAX];
-    unsigned confirm_count, confirm_left;
+    struct locator_pair confirm_at;
+    unsigned confirm_left;
     instant confirm_again;
 
     struct spath paths[SESSION_SLOTS];
@@ -216,7 +217,7 @@ struct session {
     struct unsaid { /* of the delivery and the units, what the control stream had no room for; 0: nothing */
         uint64_t limit, unit_bytes, unit_number;
         size_t gone_len; /* 0, or of a message that is begun */
-        uint8_t gone[1 + UNIT_GONE_MAX * UNIT_GONE_LEN];
+        uint8_t *gone;   /* owned, of GONE_MAX bytes; NULL: there never was any */
     } unsaid;
     bool ecf_waits; /* carry_sched.c */
     struct {
@@ -228,18 +229,17 @@ struct session {
     instant drr_until; /* a round is not older */
     struct stream *stream;
     uint64_t tx_seq, rx_seq_high;
-    struct session_target targets[SESSION_TARGETS];
     uint8_t parked; /* slots that stripes are better without */
     bool narrow;    /* some path carries less than RECORD_MAX */
     struct pbuf *too_big[TOO_BIG_MAX];
     unsigned too_big_count;
     uint16_t piece_id; /* of the next packet that is cut */
     struct joining joining[JOINING_MAX];
-    struct sbd_groups groups;
-    uint8_t fastest; /* slot, for smallest-delay with hysteresis */
+    struct sbd_groups *groups; /* or NULL: no summary came yet */
+    uint8_t fastest;           /* slot, for smallest-delay with hysteresis */
 
-    struct session_event events[EVENTS_MAX];
-    unsigned events_head, events_count;
+    struct session_event *events; /* a ring of events_room, which grows up to EVENTS_MAX */
+    unsigned events_head, events_count, events_room;
     uint8_t *popped_message; /* of the event popped last */
 
     instant sched_at;
@@ -256,7 +256,15 @@ struct session {
 };
 
 /* session.c */
-void session_event(struct session *s, enum session_event_type type, unsigned slot, bool fresh, enum path_state old);
+/* NULL: there is no room for it. */
+struct session_event *session_event(struct session *s, enum session_event_type type, unsigned slot, bool fresh,
+                                    enum path_state old);
+const struct session_target *session_target(const struct session *s, unsigned index);
+/* Of the slot: as sbd_groups.group. */
+static inline unsigned session_group(const struct session *s, unsigned slot)
+{
+    return s->groups ? s->groups->group[slot] : 0;
+}
 void session_restart(struct session *s, uint64_t id, instant now);
 void session_paths_start(struct session *s, instant now);
 int session_path_start(struct session *s, unsigned slot, uint32_t id, instant now);
@@ -397,7 +405,8 @@ bool establish_output(struct session *s, uint8_t *buf, struct session_tx *ret, i
 void establish_confirmed(struct session *s, instant now); /* a record came under session.next */
 instant establish_next_expiry(const struct session *s);
 void establish_on_expiry(struct session *s, instant now);
-void establish_stop(struct session *s);
+void establish_stop(struct session *s);          /* our handshake */
+void establish_drop_response(struct session *s); /* the tentative slot */
 
 /* sched.c */
 void sched_refresh(struct session *s, instant now);

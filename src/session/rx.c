@@ -205,8 +205,13 @@ static int on_summary(struct session *s, const struct frame *f, instant now)
     if (!reader_done(&r))
         return -EPROTO;
     slot = session_find_path(s, summary.path_id);
-    if (slot >= 0)
-        sbd_groups_on_summary(&s->groups, (unsigned)slot, &summary, now);
+    if (slot >= 0 && !s->groups) {
+        s->groups = malloc(sizeof(*s->groups));
+        if (s->groups)
+            sbd_groups_init(s->groups);
+    }
+    if (slot >= 0 && s->groups)
+        sbd_groups_on_summary(s->groups, (unsigned)slot, &summary, now);
     return 0;
 }
 
@@ -254,8 +259,7 @@ static int on_message(struct session *s, const uint8_t *msg, size_t len, instant
     case MESSAGE_CHANNEL_LIMIT:
         return channels_on_message(s, msg[0], &r, now);
     default:
-        session_event(s, SESSION_MESSAGE, 0, false, 0);
-        return 1;
+        return session_event(s, SESSION_MESSAGE, 0, false, 0) ? 1 : -ENOMEM;
     }
 }
 
@@ -269,7 +273,7 @@ int session_pump_messages(struct session *s, instant now)
     while (r == 0 && s->events_count < EVENTS_MAX && stream_pop_message(s->stream, &msg, &len)) {
         r = on_message(s, msg, len, now);
         if (r == 1) {
-            struct session_event *ev = &s->events[(s->events_head + s->events_count - 1) % EVENTS_MAX];
+            struct session_event *ev = &s->events[(s->events_head + s->events_count - 1) % s->events_room];
             uint8_t *copy = malloc(len);
 
             if (!copy) { /* a message may not be lost: the session begins anew */
@@ -382,7 +386,7 @@ static int record_path(struct session *s, uint32_t id, uint64_t counter, const u
         return -1;
     }
     p = &s->paths[slot];
-    if (!replay_check_and_set(&p->replay.window, counter)) {
+    if (!replay_check_and_set(&p->replay->window, counter)) {
         drop(s, DROP_REPLAY);
         return -1;
     }
@@ -448,7 +452,7 @@ bool session_on_sealed(struct cid_entry *e, uint8_t *pkt, size_t len, uint8_t to
     }
     counter = get_be64(pkt + 8);
     slot = ep->fresh && ep == s->next ? -1 : session_find_path(s, id);
-    if (slot >= 0 && !replay_check(&s->paths[slot].replay.window, counter)) {
+    if (slot >= 0 && !replay_check(&s->paths[slot].replay->window, counter)) {
         drop(s, DROP_REPLAY);
         return false;
     }

@@ -285,12 +285,12 @@ bool sched_may(const struct session *s, const struct session_target *t, const st
 
 uint8_t session_usable(const struct session *s, uint16_t target)
 {
-    return sched_usable(s, &s->targets[target < SESSION_TARGETS ? target : 0]);
+    return sched_usable(s, session_target(s, target));
 }
 
 uint8_t session_explain(const struct session *s, uint16_t target, int *first)
 {
-    const struct session_target *t = &s->targets[target < SESSION_TARGETS ? target : 0];
+    const struct session_target *t = session_target(s, target);
     uint8_t candidates = sched_candidates(s, t);
 
     *first = t->mode == MODE_ACTIVE_STANDBY || t->mode == MODE_PRIORITY ? first_of(t, candidates)

@@ -113,7 +113,6 @@ struct session *session_new(const struct session_options *o, instant now)
         s->delivery = delivery_new(o->delivery);
     else
         s->packets = packets_new(o);
-    sbd_groups_init(&s->groups);
     s->id = rng_u64(o->rng);
     s->rekey_at = INSTANT_NEVER;
     s->tick = now;
@@ -144,9 +143,13 @@ void session_free(struct session *s)
         session_pop_event(s, &ev);
     }
     free(s->popped_message);
+    free(s->events);
+    free(s->unsaid.gone);
+    free(s->groups);
+    establish_stop(s);
+    establish_drop_response(s);
     epoch_free(s, s->cur);
     epoch_free(s, s->prev);
-    epoch_free(s, s->next);
     channels_free(s);
     packets_free(s->packets);
     stream_free(s->stream);
@@ -183,29 +186,54 @@ void session_close(struct session *s)
 
 /* --- events --- */
 
+static struct session_event *event_at(const struct session *s, unsigned i)
+{
+    return &s->events[(s->events_head + i) % s->events_room];
+}
+
 /* Makes room by forgetting the newest event about a path: the owner can look that up. False when there is none. */
 static bool forget_path_event(struct session *s)
 {
     for (unsigned i = s->events_count; i-- > 0;) {
-        enum session_event_type type = s->events[(s->events_head + i) % EVENTS_MAX].type;
+        enum session_event_type type = event_at(s, i)->type;
 
         if (type != SESSION_PATH_STATE && type != SESSION_PATH_OPENED && type != SESSION_PATH_MOVED)
             continue;
         for (unsigned j = i; j + 1 < s->events_count; j++)
-            s->events[(s->events_head + j) % EVENTS_MAX] = s->events[(s->events_head + j + 1) % EVENTS_MAX];
+            *event_at(s, j) = *event_at(s, j + 1);
         s->events_count--;
         return true;
     }
     return false;
 }
 
-void session_event(struct session *s, enum session_event_type type, unsigned slot, bool fresh, enum path_state old)
+static bool events_grow(struct session *s)
 {
+    unsigned room = MAX(2 * s->events_room, (unsigned)EVENTS_MIN);
+    struct session_event *events = s->events_room < EVENTS_MAX ? malloc(room * sizeof(*events)) : NULL;
+
+    if (!events)
+        return false;
+    for (unsigned i = 0; i < s->events_count; i++)
+        events[i] = *event_at(s, i);
+    free(s->events);
+    s->events = events;
+    s->events_room = room;
+    s->events_head = 0;
+    return true;
+}
+
+struct session_event *session_event(struct session *s, enum session_event_type type, unsigned slot, bool fresh,
+                                    enum path_state old)
+{
+    struct session_event *ev;
+
     session_stir(s);
-    if (s->events_count == EVENTS_MAX && !forget_path_event(s))
-        return;
-    s->events[(s->events_head + s->events_count++) % EVENTS_MAX] =
-        (struct session_event){ .type = type, .slot = (uint8_t)slot, .fresh = fresh, .old_state = old };
+    if (s->events_count == s->events_room && !events_grow(s) && !forget_path_event(s))
+        return NULL;
+    ev = event_at(s, s->events_count++);
+    *ev = (struct session_event){ .type = type, .slot = (uint8_t)slot, .fresh = fresh, .old_state = old };
+    return ev;
 }
 
 bool session_pop_event(struct session *s, struct session_event *ret)
@@ -214,9 +242,9 @@ bool session_pop_event(struct session *s, struct session_event *ret)
     s->popped_message = NULL;
     if (s->events_count == 0)
         return false;
-    *ret = s->events[s->events_head];
+    *ret = *event_at(s, 0);
     s->popped_message = (uint8_t *)(uintptr_t)ret->message;
-    s->events_head = (s->events_head + 1) % EVENTS_MAX;
+    s->events_head = (s->events_head + 1) % s->events_room;
     s->events_count--;
     return true;
 }
@@ -293,6 +321,8 @@ static void path_unstart(struct session *s, unsigned slot)
     path_free(p->path);
     p->path = NULL;
     memset(&p->told, 0, sizeof(p->told));
+    free(p->replay);
+    p->replay = NULL;
     p->group = 0;
     p->id = 0;
     for (; p->dup_count > 0; p->dup_count--) {
@@ -300,7 +330,8 @@ static void path_unstart(struct session *s, unsigned slot)
         p->dup_head = (p->dup_head + 1) % DUP_MAX;
     }
     p->open = p->want_summary = false;
-    sbd_groups_forget(&s->groups, slot);
+    if (s->groups)
+        sbd_groups_forget(s->groups, slot);
     s->has_token[slot] = false;
     p->rank = 4;
 }
@@ -328,13 +359,19 @@ int session_path_start(struct session *s, unsigned slot, uint32_t id, instant no
     o.initial_rtt = p->handshake_rtt;
     p->handshake_rtt = 0;
     known_ask(s, slot, &o, now);
+    p->replay = malloc(sizeof(*p->replay));
     p->path = path_new(&o, now);
-    if (!p->path)
+    if (!p->path || !p->replay) {
+        path_free(p->path);
+        free(p->replay);
+        p->path = NULL;
+        p->replay = NULL;
         return -ENOMEM;
+    }
     p->told.at = now;
     p->id = id;
     p->rx_highest = 0;
-    replay_record_init(&p->replay);
+    replay_record_init(p->replay);
     p->validated = s->o.opener; /* it chose the endpoint itself */
     p->migrating = false;
     p->open = false;
@@ -375,8 +412,8 @@ int session_path_add(struct session *s, const struct session_path_spec *spec, in
         s->paths[i].spec = *spec;
         if (s->up)
             session_paths_start(s, now);
-        else if (s->conn.active)
-            s->conn.next_send = now; /* it joins the race at once */
+        else if (s->conn)
+            s->conn->next_send = now; /* it joins the race at once */
         return (int)i;
     }
     return -ENOSPC;
@@ -448,8 +485,8 @@ void session_path_link(struct session *s, unsigned slot, bool up, instant now)
     send_path_message(s, slot, MESSAGE_PATH_STATUS, now);
     if (p->path)
         session_path_events(s, slot, now);
-    if (up && s->conn.active)
-        s->conn.next_send = now;
+    if (up && s->conn)
+        s->conn->next_send = now;
 }
 
 void session_path_error(struct session *s, unsigned slot, instant now)
@@ -611,8 +648,15 @@ int session_send_message(struct session *s, const uint8_t *msg, size_t len, inst
 
 void session_set_target(struct session *s, uint16_t index, const struct session_target *t)
 {
-    if (index < SESSION_TARGETS)
-        s->targets[index] = *t;
+    if (index < SESSION_TARGETS && s->packets)
+        s->packets->targets[index] = *t;
+}
+
+const struct session_target *session_target(const struct session *s, unsigned index)
+{
+    static const struct session_target any; /* what applications write goes by every path */
+
+    return s->packets ? &s->packets->targets[index < SESSION_TARGETS ? index : 0] : &any;
 }
 
 /* --- time --- */
@@ -731,7 +775,7 @@ static bool is_quiet(const struct session *s, const struct path_metrics m[SESSIO
 {
     bool active = false;
 
-    if (!s->up || !s->cur || !s->cur->proven || s->conn.active || s->resp.active || now - s->last_data < QUIET_AFTER ||
+    if (!s->up || !s->cur || !s->cur->proven || s->conn || s->resp || now - s->last_data < QUIET_AFTER ||
         now < s->learning_until || session_has_data(s) || s->events_count > 0)
         return false;
     for (unsigned i = 0; i < SESSION_SLOTS; i++) {
@@ -745,6 +789,15 @@ static bool is_quiet(const struct session *s, const struct path_metrics m[SESSIO
         active |= m[i].state == PATH_ACTIVE && !p->link_down;
     }
     return active;
+}
+
+static void rest(struct session *s)
+{
+    for (unsigned i = 0; i < SESSION_SLOTS; i++)
+        if (s->paths[i].path)
+            path_rest(s->paths[i].path);
+    if (s->delivery)
+        delivery_rest(s->delivery);
 }
 
 static void slow_work(struct session *s, instant now)
@@ -770,7 +823,8 @@ static void slow_work(struct session *s, instant now)
     }
     tune(s, m, now);
     if (s->delivery) {
-        sbd_groups_on_expiry(&s->groups, now);
+        if (s->groups)
+            sbd_groups_on_expiry(s->groups, now);
         fairness_regroup(s, now);
     }
     if (any_path(s)) {
@@ -781,15 +835,14 @@ static void slow_work(struct session *s, instant now)
         if (now - s->no_path_since > STALE_AFTER)
             reinject_clear(s);
         /* All is lost: perhaps the other end is too. Asking again is what finds out. */
-        if (s->o.opener && s->up && !s->conn.active && now - s->no_path_since > 1 * SEC &&
+        if (s->o.opener && s->up && !s->conn && now - s->no_path_since > 1 * SEC &&
             s->rekey_at > now + SESSION_RETRY_AFTER)
             s->rekey_at = now;
     }
     /* Keys that the peer never used: its tentative slot may have run out before our first record reached it. */
-    if (s->o.opener && s->cur && s->cur->initiator && !s->cur->proven && now - s->cur->born > PROVE_LIMIT &&
-        !s->conn.active)
+    if (s->o.opener && s->cur && s->cur->initiator && !s->cur->proven && now - s->cur->born > PROVE_LIMIT && !s->conn)
         s->rekey_at = MIN(s->rekey_at, now);
-    if (s->delivery && !s->cur && s->conn.active && now - s->conn.begun > CALL_LIMIT)
+    if (s->delivery && !s->cur && s->conn && now - s->conn->begun > CALL_LIMIT)
         carry_end(s, -ETIMEDOUT);
     /* A tunnel's session is kept while its keys are good, a stream for as long as its owner said. */
     if (s->cur && s->up && now > s->alive_until && (s->delivery || now - s->cur->born > SESSION_REJECT_AFTER)) {
@@ -797,11 +850,17 @@ static void slow_work(struct session *s, instant now)
         carry_end(s, -ETIMEDOUT);
         session_event(s, SESSION_DOWN, 0, false, 0);
     }
+    if (s->prev && now - s->prev->born > SESSION_REJECT_AFTER) { /* it opens nothing any more */
+        epoch_free(s, s->prev);
+        s->prev = NULL;
+    }
     if (!s->up)
         drop_waiting(s, now);
     size_tick(s, now);
     (void)!session_pump_messages(s, now);
     s->quiet = is_quiet(s, m, now);
+    if (s->quiet)
+        rest(s);
     s->tick = now + (s->quiet ? QUIET_TICK : TICK);
 }
 
@@ -909,7 +968,7 @@ void session_path_info(const struct session *s, unsigned slot, instant now, stru
     path_get_metrics(p->path, now, &ret->metrics);
     ret->mtu = path_mtu(p->path);
     ret->congestion = path_congestion(p->path);
-    ret->group = s->groups.group[slot];
+    ret->group = session_group(s, slot);
     for (unsigned i = 0; i < SESSION_SLOTS; i++) {
         if (!s->paths[i].path)
             continue;
@@ -921,14 +980,15 @@ void session_path_info(const struct session *s, unsigned slot, instant now, stru
 
 double session_path_overlap(const struct session *s, unsigned slot_a, unsigned slot_b)
 {
-    return slot_a < SESSION_SLOTS && slot_b < SESSION_SLOTS ? sbd_groups_overlap(&s->groups, slot_a, slot_b) : 0;
+    return s->groups && slot_a < SESSION_SLOTS && slot_b < SESSION_SLOTS ? sbd_groups_overlap(s->groups, slot_a, slot_b)
+                                                                         : 0;
 }
 
 void session_info(const struct session *s, instant now, struct session_info *ret)
 {
     *ret = s->info;
     ret->up = s->up;
-    ret->connecting = s->conn.active;
+    ret->connecting = s->conn != NULL;
     ret->session_id = s->id;
     if (s->cur) {
         ret->suite = s->cur->suite;

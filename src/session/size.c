@@ -86,7 +86,7 @@ size_t session_inner_mtu(const struct session *s, uint16_t target)
 {
     if (!s->narrow)
         return RECORD_MAX - RECORD_OVERHEAD;
-    return smallest(s, sched_candidates(s, &s->targets[target < SESSION_TARGETS ? target : 0])) - RECORD_OVERHEAD;
+    return smallest(s, sched_candidates(s, session_target(s, target))) - RECORD_OVERHEAD;
 }
 
 struct pbuf *session_pop_too_big(struct session *s, size_t *ret_fits)

@@ -365,7 +365,7 @@ static struct pbuf *dup_pop(struct session *s, unsigned slot, instant now)
 /* A sequence for a packet that leaves for the first time, and copies for the paths that are to carry it too. */
 static void number(struct session *s, struct flow *f, struct pbuf *b, unsigned slot, instant now)
 {
-    const struct session_target *t = &s->targets[f->steer];
+    const struct session_target *t = session_target(s, f->steer);
     uint64_t seq = s->tx_seq++;
     struct data_header h = { .csum_owed = b->note & SESSION_CSUM_OWED,
                              .piece = b->note & SESSION_PIECE,
@@ -420,7 +420,7 @@ struct may_ctx {
 static bool may(void *ctx, const struct flow *f)
 {
     const struct may_ctx *c = ctx;
-    return sched_may(c->s, &c->s->targets[f->steer], f, c->slot, c->now);
+    return sched_may(c->s, session_target(c->s, f->steer), f, c->slot, c->now);
 }
 
 static struct pbuf *drop_too_big(struct session *s, struct pbuf *b)
@@ -444,7 +444,7 @@ static struct pbuf *reinject_pop(struct session *s, enum flow_class c, unsigned 
         if (r->count == 0)
             return NULL;
         b = r->items[r->head].b;
-        candidates = sched_candidates(s, &s->targets[note_steer(b)]);
+        candidates = sched_candidates(s, session_target(s, note_steer(b)));
         fit = s->narrow ? size_fitting(s, candidates, b->len) : candidates;
         if (fit || !candidates)
             break;
@@ -463,7 +463,7 @@ static struct pbuf *reinject_pop(struct session *s, enum flow_class c, unsigned 
 /* b, or its first piece; NULL: another path is to carry it, or none does. */
 static struct pbuf *sized(struct session *s, struct flow *f, struct pbuf *b, unsigned slot)
 {
-    uint8_t candidates = sched_candidates(s, &s->targets[f->steer]);
+    uint8_t candidates = sched_candidates(s, session_target(s, f->steer));
 
     if (size_fitting(s, (uint8_t)(1u << slot), b->len))
         return b;

@@ -210,7 +210,7 @@ static void test_when_to_acknowledge(void **state)
     instant t = SEC;
     unsigned acks = 0;
 
-    ackset_init(&s, t);
+    assert_int_equal(ackset_init(&s, t), 0);
     assert_false(ackset_make(&s, t, &a));
     ackset_add(&s, 0, 100, false, t);
     assert_int_equal(s.due, INSTANT_NEVER); /* an acknowledgement is not acknowledged */
@@ -244,6 +244,7 @@ static void test_when_to_acknowledge(void **state)
         }
     }
     assert_in_range(acks, 800, 8928 / 8 + 90 / 2);
+    ackset_deinit(&s);
 }
 
 static int compare(const void *a, const void *b)
@@ -264,7 +265,7 @@ static void test_acknowledges_what_came(void **state)
     unsigned missing = 0;
 
     prng_init(&p, 5);
-    ackset_init(&s, 0);
+    assert_int_equal(ackset_init(&s, 0), 0);
     for (unsigned i = 0; i < COUNT; i++) /* arrival time above, counter below */
         order[i] = (i + prng_below(&p, WINDOW)) << 32 | i;
     qsort(order, COUNT, sizeof(order[0]), compare);
@@ -293,6 +294,7 @@ static void test_acknowledges_what_came(void **state)
     for (unsigned i = 0; i < COUNT - WINDOW; i++)
         missing += came[i] && !told[i];
     assert_int_equal(missing, 0);
+    ackset_deinit(&s);
 }
 
 /* The log against a plain array. */

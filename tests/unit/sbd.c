@@ -77,6 +77,7 @@ static void check_by_hand(span offset)
     assert_int_equal(s.mean_us, (15 * MSEC + offset) & (OWD_MODULUS - 1));
     assert_int_equal(s.number, 1003 & 0xffff);
     assert_false(sbd_take(&r.e, &s)); /* it was taken */
+    sbd_deinit(&r.e);
 }
 
 static void test_by_hand(void **state)
@@ -102,14 +103,17 @@ static void test_mean_is_finer_than_samples(void **state)
     interval(&r, 5, 10, 5, 11, &s); /* 10.5 */
     assert_true(interval(&r, 4, 10, 6, 11, &s));
     assert_int_equal(s.skew, share_of(-2, 10));
+    sbd_deinit(&r.e);
     r = make(0);
     interval(&r, 5, -10, 5, -11, &s);
     assert_true(interval(&r, 4, -10, 6, -11, &s));
     assert_int_equal(s.skew, share_of(2, 10));
+    sbd_deinit(&r.e);
     r = make(0);
     interval(&r, 5, 10, 5, 12, &s); /* 11 */
     assert_true(interval(&r, 4, 11, 6, 12, &s));
     assert_int_equal(s.skew, share_of(-6, 10)); /* what is at the mean does not count */
+    sbd_deinit(&r.e);
 }
 
 /* RFC 8382 4.1: 20 intervals count 11 times, those before 10, 9, ... 1 times. The mean is the same in all: 8 of 10 are
@@ -134,6 +138,7 @@ static void test_weights(void **state)
     assert_true(interval(&r, 5, 9 * MSEC, 5, 11 * MSEC, &s));
     assert_int_equal(s.skew, 0);
     assert_int_equal(s.var_us, 1000);
+    sbd_deinit(&r.e);
 }
 
 /* Of the last 50 intervals, of everything that was to come. */
@@ -160,6 +165,7 @@ static void test_loss(void **state)
     assert_int_equal(s.loss, share_of(6, 510));
     interval(&r, 10, 0, 0, 0, &s);
     assert_int_equal(s.loss, 0); /* what came late was not expected in these 50: more than all is no loss */
+    sbd_deinit(&r.e);
 }
 
 /* The level of each interval is 0 or 20 ms, ten records. Skewness, deviation, and the interval's mean less the long
@@ -186,6 +192,7 @@ static void test_oscillation(void **state)
     assert_int_equal(s.freq, share_of(1, 5));
     assert_true(interval(&r, 10, 10 * MSEC, 0, 0, &s)); /* 10/60, 500/60, 10 - 13.3 > -.7 * 8.3: not by enough */
     assert_int_equal(s.freq, share_of(1, 6));
+    sbd_deinit(&r.e);
 }
 
 /* RFC 8382 4.2: the same with 9 of 10 at once below the long mean is no bottleneck's, and tells nothing. */
@@ -200,6 +207,7 @@ static void test_noise_does_not_oscillate(void **state)
         assert_true(s.skew > share_of(8, 10));
         assert_int_equal(s.freq, 0);
     }
+    sbd_deinit(&r.e);
 }
 
 static void test_pauses(void **state)
@@ -222,6 +230,7 @@ static void test_pauses(void **state)
     assert_true(interval(&r, 8, 1 * SEC + 10 * MSEC, 2, 1 * SEC + 30 * MSEC, &s));
     assert_int_equal(s.skew, share_of(6, 10));
     assert_int_equal(s.var_us, 7000);
+    sbd_deinit(&r.e);
 }
 
 /* A path tells of records with 16-bit stamps across their wrap, of its losses, and not of acknowledgements. */
