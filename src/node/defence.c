@@ -210,6 +210,7 @@ static struct peer *make_acquaintance(struct node *n, const struct handshake_see
     memcpy(spec.key.x25519, seen->static_pub, sizeof(spec.key.x25519));
     memcpy(spec.key.ed25519, seen->hello.ed25519, sizeof(spec.key.ed25519));
     spec.key.suites = seen->hello.suites;
+    spec.instance = seen->hello.instance;
     index = node_peer_add(n, &spec, now);
     if (index < 0)
         return NULL;
@@ -232,10 +233,12 @@ static void take_init(struct node *n, const struct locator_pair *at, const uint8
         n->drops[NODE_DROP_HANDSHAKE]++;
         return;
     }
-    p = map64_get(&n->by_static, siphash13(n->hash_key, seen.static_pub, 32));
+    if (!n->by_instance) /* a key that was told of has one session: who begins anew takes its place */
+        seen.hello.instance = 0;
+    p = map64_get(&n->by_static, node_key_hash(n, seen.static_pub, seen.hello.instance));
     if (!p && n->o.strangers)
         p = make_acquaintance(n, &seen, now);
-    if (!p || memcmp(p->spec.key.x25519, seen.static_pub, 32) != 0) {
+    if (!p || memcmp(p->spec.key.x25519, seen.static_pub, 32) != 0 || p->spec.instance != seen.hello.instance) {
         n->drops[NODE_DROP_UNKNOWN_PEER]++;
     } else if (!handover_is_ours(p)) {
         remember_init(n, seen.digest, p);

@@ -62,7 +62,9 @@ struct node {
     struct block *block; /* what node_inside_buffer gave out, or NULL: that was `scratch` */
     uint8_t *scratch;    /* BLOCK_CAPACITY, for when the blocks are out */
     struct map64 cids;
-    struct map64 by_static; /* keyed hash of a static key -> struct peer */
+    struct map64 by_static; /* keyed hash of a static key and an instance -> struct peer */
+    bool by_instance;       /* a key may have several */
+    uint64_t instance;      /* ours, drawn */
     struct map64 by_addr;   /* keyed hash of a host address -> struct peer */
     struct {                /* what inner_route found last: packets come in runs */
         struct addr dst;
@@ -151,6 +153,7 @@ void peer_touch(struct peer *p);
 void peer_known(struct peer *p);
 int peer_session_make(struct peer *p, instant now);
 void peer_pump(struct peer *p, instant now); /* session events -> node's */
+uint64_t node_key_hash(const struct node *n, const uint8_t static_pub[32], uint64_t instance);
 uint64_t node_addr_hash(const struct node *n, const struct addr *a);
 
 /* defence.c */

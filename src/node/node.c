@@ -42,6 +42,9 @@ struct node *node_new(const struct node_options *o, instant now)
     n->o.queue_bytes = o->queue_bytes ? o->queue_bytes : 4 << 20;
     handshake_mask_init(&n->self_mask, o->self->x25519);
     rng_fill(&n->o.rng, n->hash_key, sizeof(n->hash_key));
+    n->by_instance = o->strangers;
+    if (o->delivery && !o->agent)
+        n->instance = rng_u64(&n->o.rng);
     /* Derived, not drawn: an agent that restarted must give the tokens that it promised before. */
     blake2s(n->reset_secret, HASH_PARTS({ "hawser reset", 12 }, { o->self->x25519_priv, 32 }));
     map64_init(&n->cids, 1 << 20, rng_u64(&n->o.rng));
@@ -116,6 +119,15 @@ void node_free(struct node *n)
 }
 
 /* --- peers --- */
+
+uint64_t node_key_hash(const struct node *n, const uint8_t static_pub[32], uint64_t instance)
+{
+    uint8_t in[32 + 8];
+
+    memcpy(in, static_pub, 32);
+    put_be64(in + 32, instance);
+    return siphash13(n->hash_key, in, sizeof(in));
+}
 
 uint64_t node_addr_hash(const struct node *n, const struct addr *a)
 {
@@ -204,7 +216,7 @@ void node_peer_forget(struct node *n, unsigned peer)
     list_remove(&p->call);
     peer_known(p);
     heap_set(&n->expiries, &p->expiry, INSTANT_NEVER);
-    map64_remove(&n->by_static, siphash13(n->hash_key, p->spec.key.x25519, 32));
+    map64_remove(&n->by_static, node_key_hash(n, p->spec.key.x25519, p->spec.instance));
     session_free(p->session);
     free(p->steer);
     free(p->table);
@@ -216,7 +228,7 @@ void node_peer_forget(struct node *n, unsigned peer)
 
 int node_peer_add(struct node *n, const struct node_peer_spec *spec, instant now)
 {
-    uint64_t key = siphash13(n->hash_key, spec->key.x25519, 32);
+    uint64_t key = node_key_hash(n, spec->key.x25519, spec->instance);
     struct peer *p;
     int r;
 
@@ -319,6 +331,7 @@ int peer_session_make(struct peer *p, instant now)
         .suites = n->o.suites,
         .features = n->o.features,
         .shard = n->o.shard,
+        .instance = n->instance,
         .wait = n->o.wait,
         .queue_bytes = n->o.queue_bytes,
         .queue_pkts = n->pool.total / (n->o.agent ? 8 : 2), /* nobody may take what all need */

@@ -44,7 +44,8 @@ struct node_options {
     size_t announce_count;
     const struct delivery_options *delivery; /* of each session, instead of an inside: node_peer_delivery; NULL: none */
     struct session_preferences preferences;  /* of what is delivered */
-    bool strangers;                          /* agent: whoever knows its key may have a session; see node_peer_forget */
+    bool strangers;                          /* agent: whoever knows its key may have sessions, one for each instance
+                                              * of a key; see node_peer_forget */
     struct shard shard;                      /* agent: which share this is; the peer of index i belongs to i % 2^bits */
     struct fairness_options fairness;        /* of each session */
     bool answers_hello;                      /* tells its key to who knows only its address (wire/hello.h), */
@@ -57,6 +58,7 @@ struct node_options {
 struct node_peer_spec {
     char name[NODE_NAME_SIZE];
     struct peer_key key;
+    uint64_t instance; /* agent of strangers: which of the programs that have the key */
     uint8_t psk[32];
     struct endpoint endpoints[NODE_ENDPOINTS_MAX]; /* node: where its agent is */
     size_t endpoints_count;

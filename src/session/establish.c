@@ -52,6 +52,7 @@ static int init_make(struct session *s, const uint8_t *cookie, instant now)
         .suites = s->o.suites,
         .features = s->o.features,
         .shard = s->o.shard,
+        .instance = s->o.instance,
     };
     /* What is not up may be up at the other end still, which would go on where it was. */
     if (!s->up || s->want_fresh)

@@ -17,7 +17,7 @@
 #include "wire/header.h"
 
 #define FIXED_LEN 20 /* type, version, suite, 0, salt */
-#define HELLO_LEN (32 + 64 + 8 + 1 + 1 + 4 + 1)
+#define HELLO_LEN (32 + 64 + 8 + 1 + 1 + 4 + 1 + 8)
 #define HELLO_MAX 256 /* with what a newer version may add */
 #define PROLOGUE_LEN (4 + COOKIE_LEN + 8)
 
@@ -80,6 +80,7 @@ static size_t hello_write(uint8_t *buf, size_t size, const struct hello *h, cons
     write_u8(&w, h->suites);
     write_u32(&w, h->features);
     write_u8(&w, (uint8_t)(h->shard.bits << 4 | h->shard.value));
+    write_u64(&w, h->instance);
     return writer_len(&w);
 }
 
@@ -103,7 +104,12 @@ static int hello_read(const uint8_t *buf, size_t len, const uint8_t static_pub[3
     ret->flags = read_u8(&r);
     ret->suites = read_u8(&r);
     ret->features = read_u32(&r);
-    if (shard_read(&r, &ret->shard) < 0 || r.failed || binding_verify(ret->ed25519, static_pub, sig) < 0)
+    ret->instance = 0;
+    if (shard_read(&r, &ret->shard) < 0)
+        return -EBADMSG;
+    if (reader_left(&r) > 0) /* an older end has none */
+        ret->instance = read_u64(&r);
+    if (r.failed || binding_verify(ret->ed25519, static_pub, sig) < 0)
         return -EBADMSG;
     return 0;
 }

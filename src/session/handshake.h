@@ -11,7 +11,7 @@
  * a MAC over it and the initiator's endpoint.
  *
  * Both Noise payloads are a hello: Ed25519 identity, signature over the X25519 key, session id, features, suites,
- * shard. */
+ * shard, instance. */
 #pragma once
 
 #include "base/addr.h"
@@ -58,6 +58,7 @@ struct hello {
     uint8_t flags, suites;
     uint32_t features;
     struct shard shard;
+    uint64_t instance; /* of programs that share one key, which this is; 0: the key's only one */
 };
 
 /* Keys that depend on one static public key alone, computed once. */

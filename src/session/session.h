@@ -176,6 +176,7 @@ struct session_options {
     uint8_t suites;     /* ours */
     uint32_t features;  /* ours: FEATURES_KNOWN, less what is being tested without */
     struct shard shard; /* ours */
+    uint64_t instance;  /* ours, as in a hello */
     span wait;          /* how long a session is kept without any path */
     size_t queue_pkts;  /* the same, in packets */
     size_t queue_bytes; /* of packets waiting for a path */
