@@ -62,6 +62,21 @@ enum hws_congestion {
     HWS_CC_LIA,   /* RFC 6356; likewise */
 };
 
+/* Of RFC 9622, section 6.2. */
+enum hws_preference { HWS_NO_PREFERENCE, HWS_REQUIRE, HWS_PREFER, HWS_AVOID, HWS_PROHIBIT };
+
+/* What is delivered, the stream or messages (hws_session_send). */
+enum hws_semantics { HWS_UNORDERED_LOSSY, HWS_UNORDERED_LOSSLESS, HWS_ORDERED_LOSSY, HWS_ORDERED_LOSSLESS };
+
+enum hws_transport { HWS_UDP, HWS_TCP, HWS_MPTCP, HWS_SCTP };
+
+/* How several paths are used (RFC 9622, section 6.2.14). */
+enum hws_multipath {
+    HWS_AGGREGATE,   /* all of them, as objectives and scheduler say */
+    HWS_INTERACTIVE, /* that of the least delay, and others when it cannot keep up: the objective latency */
+    HWS_HANDOVER,    /* one, and another when it fails: the scheduler handover */
+};
+
 /* All zero is good. `size` is sizeof(struct hws_options): the structure grows at its end. */
 struct hws_options {
     size_t size;
@@ -80,7 +95,22 @@ struct hws_options {
     const char *scheduler;         /* NULL: earliest; or minrtt, ecf, blest, drr, jitter, redundant: hws_session(3) */
     uint32_t fairness;             /* enum hws_fairness */
     uint32_t congestion;           /* enum hws_congestion, of paths that are not coupled */
+    /* Of programs that have one key, which this is: a session with the same key and number takes the place of the
+     * former, as when a program was started again. 0: one of its own. */
+    uint64_t instance;
+    /* The terms, which both ends tell each other: a listener refuses who requires what it prohibits, prohibits what it
+     * requires, or has no transport in common (-HWS_EREFUSED). To prefer and to avoid changes nothing yet but for
+     * `encryption`, which cannot be prohibited. */
+    uint8_t semantics[4];       /* enum hws_preference, for each enum hws_semantics */
+    uint8_t transports[4];      /* the same for each enum hws_transport; of which only UDP is built yet */
+    uint8_t peer_objectives[4]; /* HWS_PROHIBIT: this end does not send by that objective, if the peer asks for it; for
+                                 * throughput, latency, jitter, loss. A peer asks by its `objectives`; an end that has
+                                 * none sends by those */
+    uint8_t peer_fairness[3];   /* HWS_PROHIBIT: the peer is not to send so; for each enum hws_fairness */
+    uint8_t multipath;          /* enum hws_multipath */
 };
+
+#define HWS_EREFUSED 1024 /* beyond all numbers of errno */
 
 /* 0, -EINVAL (an option), -EBADMSG (the secret is none), -ENOMEM or another errno. */
 int hws_session_socket(const struct hws_options *o, struct hws_session **ret);
@@ -94,7 +124,7 @@ int hws_session_listen(struct hws_session *s);
 int hws_session_accept(struct hws_session *s, struct hws_session **ret);
 /* key: the peer's public one. addresses: where it may be, with ports; 1 to 8 of them. Waits until the session is up
  * unless it does not block: then hws_session_events tells, and -ETIMEDOUT comes of reading after 30 s. 0, -EINVAL,
- * -EBADMSG (the key is none), -ETIMEDOUT (10 s).
+ * -EBADMSG (the key is none), -ETIMEDOUT (10 s), -HWS_EREFUSED (hws_session_refusal).
  *
  * key NULL: whatever is there. The UDP port is asked, over every uplink, whether a session listens, and of which key;
  * when nobody has answered after 250 ms (or the host says that the port is closed) a plain TCP connection is begun
@@ -109,7 +139,8 @@ int hws_session_accept(struct hws_session *s, struct hws_session **ret);
 int hws_session_connect(struct hws_session *s, const char *key, const struct sockaddr *const *addresses, size_t count);
 
 /* At least one byte, or waits: so many were taken. -EPIPE after hws_session_finish; -ECONNRESET: the peer ended the
- * session or lost its state; -ETIMEDOUT: no path for too long; -EPROTO: the peer broke the rules; -ENOTCONN; -EAGAIN.
+ * session or lost its state; -ETIMEDOUT: no path for too long; -EPROTO: the peer broke the rules; -ENOTCONN; -EAGAIN;
+ * -HWS_EREFUSED; -EOPNOTSUPP: the peer prohibits ordered, lossless delivery.
  */
 ssize_t hws_session_write(struct hws_session *s, const void *data, size_t len);
 /* At least one byte, or waits; 0: the peer has finished. Errors as for hws_session_write. */
@@ -133,8 +164,8 @@ struct hws_message {
 };
 
 /* A message: it arrives whole, or not at all. m: of m_size bytes; NULL: all zero. Ordered messages keep their order
- * among themselves; the stream of bytes is apart from them. 0; -EMSGSIZE: beyond HWS_MESSAGE_MAX; -EINVAL; -EPIPE,
- * -EAGAIN and the others as of hws_session_write. */
+ * among themselves; the stream of bytes is apart from them. 0; -EMSGSIZE: beyond HWS_MESSAGE_MAX; -EINVAL;
+ * -EOPNOTSUPP: the peer prohibits such delivery; -EPIPE, -EAGAIN and the others as of hws_session_write. */
 int hws_session_send(struct hws_session *s, const void *data, size_t len, const struct hws_message *m, size_t m_size);
 
 struct hws_received {
@@ -252,6 +283,9 @@ int hws_session_use_link(struct hws_session *s, const char *link, enum hws_link_
 /* The public key of this end, or of the other: as text. 0 or -ENOTCONN. */
 int hws_session_key(const struct hws_session *s, char ret[HWS_KEY_SIZE]);
 int hws_session_peer_key(const struct hws_session *s, char ret[HWS_KEY_SIZE]);
+
+/* After -HWS_EREFUSED: which term the peer refused, as words that live as long as the library; else NULL. */
+const char *hws_session_refusal(const struct hws_session *s);
 
 /* What a negative return value means here. Never NULL. */
 const char *hws_strerror(int error);

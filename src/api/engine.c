@@ -89,7 +89,9 @@ int engine_new(const struct engine_options *o, struct engine **ret)
                               .wait = o->wait,
                               .answers_hello = o->answers_hello,
                               .preferences = o->preferences,
-                              .fairness = o->fairness };
+                              .fairness = o->fairness,
+                              .terms = o->terms,
+                              .instance = o->instance };
     int r = -ENOMEM;
 
     if (!e)

@@ -17,6 +17,8 @@ struct engine_options {
     span wait;
     bool answers_hello; /* a listener: tells its key to who asks */
     struct fairness_options fairness;
+    struct terms terms;
+    uint64_t instance; /* 0: drawn */
 };
 
 /* 0 or -errno. The caller has one reference. */

@@ -14,6 +14,7 @@
 
 #define PUBLIC __attribute__((visibility("default")))
 #define FLAGS_KNOWN (HWS_NONBLOCK | HWS_UNORDERED | HWS_PLAIN | HWS_HELLO)
+#define TRANSPORTS_BUILT (1u << HWS_UDP)
 #define CONNECT_LIMIT (10 * SEC)
 #define LINGER_DEFAULT 10000
 #define TIMEOUT_MIN (3 * PATH_PROBE_IDLE) /* an idle path is heard of that often */
@@ -40,6 +41,7 @@ struct hws_session {
     bool finished;
     struct addr local;
     uint16_t port;
+    const char *refusal;
 };
 
 /* Of the program's numbers ours, which may change. */
@@ -57,19 +59,39 @@ static const enum cc controls[] = {
 
 /* --- life --- */
 
-static bool known_options(const struct hws_options *o)
+/* Of an earlier program, whose structure was shorter, or a later one, which may say what we do not know if it is
+ * nothing. False: it is neither. */
+static bool take_options(const struct hws_options *given, struct hws_options *ret)
 {
-    const uint8_t *bytes = (const uint8_t *)o;
+    const uint8_t *bytes = (const uint8_t *)given;
 
-    if (o->size < sizeof(*o) || (o->flags & ~(uint32_t)FLAGS_KNOWN) || o->fairness > HWS_FAIR_AUTO ||
-        o->congestion > HWS_CC_LIA)
+    if (given->size < offsetof(struct hws_options, congestion) + sizeof(given->congestion))
         return false;
-    for (size_t i = sizeof(*o); i < o->size; i++) /* a later program may say what we do not know, if it is nothing */
+    for (size_t i = sizeof(*ret); i < given->size; i++)
         if (bytes[i] != 0)
             return false;
+    memcpy(ret, given, MIN(given->size, sizeof(*ret)));
+    return true;
+}
+
+static bool may_prohibit(uint8_t preference)
+{
+    return preference == HWS_NO_PREFERENCE || preference == HWS_PROHIBIT;
+}
+
+static bool known_options(const struct hws_options *o)
+{
+    if ((o->flags & ~(uint32_t)FLAGS_KNOWN) || o->fairness > HWS_FAIR_AUTO || o->congestion > HWS_CC_LIA)
+        return false;
     for (size_t i = 0; i < ARRAY_LEN(o->objectives); i++)
-        if (o->objectives[i] > HWS_LOSS)
+        if (o->objectives[i] > HWS_LOSS || o->semantics[i] > HWS_PROHIBIT || o->transports[i] > HWS_PROHIBIT ||
+            !may_prohibit(o->peer_objectives[i]))
             return false;
+    for (size_t i = 0; i < ARRAY_LEN(o->peer_fairness); i++)
+        if (!may_prohibit(o->peer_fairness[i]))
+            return false;
+    if (o->multipath > HWS_HANDOVER || (o->multipath == HWS_HANDOVER && o->scheduler))
+        return false;
     return o->loss_tolerance >= 0 && o->loss_tolerance <= 1 && (!o->scheduler || scheduler_find(o->scheduler));
 }
 
@@ -85,7 +107,45 @@ static struct session_preferences preferences_of(const struct hws_options *o)
                    "objectives have the same numbers inside");
     _Static_assert(sizeof(o->objectives) == sizeof(p.objectives), "and there are as many");
     memcpy(p.objectives, o->objectives, sizeof(p.objectives));
+    if (o->multipath == HWS_INTERACTIVE && p.objectives[0] == OBJECTIVE_NONE)
+        p.objectives[0] = OBJECTIVE_LATENCY;
+    if (o->multipath == HWS_HANDOVER)
+        p.scheduler = scheduler_find("handover");
     return p;
+}
+
+/* A bit for each that it may have. */
+static uint8_t transports_of(const struct hws_options *o)
+{
+    uint8_t required = 0, allowed = 0;
+
+    for (unsigned i = 0; i < ARRAY_LEN(o->transports); i++) {
+        required |= (uint8_t)((o->transports[i] == HWS_REQUIRE) << i);
+        allowed |= (uint8_t)((o->transports[i] != HWS_PROHIBIT) << i);
+    }
+    allowed &= TRANSPORTS_BUILT;
+    return required ? allowed & required : allowed;
+}
+
+static struct terms terms_of(const struct hws_options *o, const struct session_preferences *p)
+{
+    struct terms t = { .fairness = (uint8_t)fairnesses[o->fairness], .transports = transports_of(o) };
+
+    _Static_assert((int)HWS_UNORDERED_LOSSY == (int)SEMANTICS_UNORDERED_LOSSY &&
+                       (int)HWS_UNORDERED_LOSSLESS == (int)SEMANTICS_UNORDERED &&
+                       (int)HWS_ORDERED_LOSSY == (int)SEMANTICS_LOSSY &&
+                       (int)HWS_ORDERED_LOSSLESS == (int)SEMANTICS_ORDERED && (int)HWS_UDP == (int)TERMS_UDP &&
+                       (int)HWS_SCTP == (int)TERMS_SCTP,
+                   "semantics and transports have the same numbers inside");
+    for (unsigned i = 0; i < ARRAY_LEN(o->semantics); i++) {
+        t.semantics_required |= (uint8_t)((o->semantics[i] == HWS_REQUIRE) << i);
+        t.semantics_prohibited |= (uint8_t)((o->semantics[i] == HWS_PROHIBIT) << i);
+        t.objectives[i] = p->objectives[i];
+        t.objectives_prohibited |= (uint8_t)((o->peer_objectives[i] == HWS_PROHIBIT) << (i + 1));
+    }
+    for (unsigned i = 0; i < ARRAY_LEN(o->peer_fairness); i++)
+        t.fairness_prohibited |= (uint8_t)((o->peer_fairness[i] == HWS_PROHIBIT) << fairnesses[i]);
+    return t;
 }
 
 PUBLIC int hws_session_socket(const struct hws_options *options, struct hws_session **ret)
@@ -95,10 +155,10 @@ PUBLIC int hws_session_socket(const struct hws_options *options, struct hws_sess
     struct hws_session *s;
     int r;
 
-    if (!ret || (options && !known_options(options)))
+    if (!ret || (options && !take_options(options, &o)) || !known_options(&o))
         return -EINVAL;
-    if (options)
-        o = *options;
+    if (transports_of(&o) == 0)
+        return -EOPNOTSUPP;
     s = calloc(1, sizeof(*s));
     if (!s)
         return -ENOMEM;
@@ -117,7 +177,9 @@ PUBLIC int hws_session_socket(const struct hws_options *options, struct hws_sess
         .preferences = preferences_of(&o),
         .wait = o.timeout_ms ? MAX((span)o.timeout_ms * MSEC, TIMEOUT_MIN) : 0,
         .fairness = { .mode = fairnesses[o.fairness], .congestion = controls[o.congestion] },
+        .instance = o.instance,
     };
+    s->o.terms = terms_of(&o, &s->o.preferences);
     *ret = s;
     return 0;
 }
@@ -306,6 +368,19 @@ static int call(struct hws_session *s, const struct peer_key *key, const struct 
     return r;
 }
 
+/* NULL: it was not refused. */
+static const char *refusal_of(const struct hws_session *s)
+{
+    struct session_info info;
+    const struct session *session = node_peer_session(engine_node(s->engine), s->peer);
+
+    _Static_assert(HWS_EREFUSED == SESSION_EREFUSED, "one number");
+    if (!session)
+        return NULL;
+    session_info(session, clock_now(), &info);
+    return info.refused ? terms_refusal_name(info.refused) : NULL;
+}
+
 /* Waits until it is up, or there is none. */
 static int wait_until_up(struct hws_session *s)
 {
@@ -316,8 +391,12 @@ static int wait_until_up(struct hws_session *s)
         r = plain_wait(s->plain, 0, limit);
         r = r == -ETIMEDOUT ? r : ask_turn(s);
     }
-    while (r == 0 && s->kind == KIND_CLIENT && !engine_has_been_up(s->engine))
+    while (r == 0 && s->kind == KIND_CLIENT && !engine_has_been_up(s->engine)) {
         r = engine_wait(s->engine, limit);
+        s->refusal = refusal_of(s);
+        if (s->refusal)
+            r = -HWS_EREFUSED;
+    }
     return r;
 }
 
@@ -397,6 +476,13 @@ static ssize_t read_plain(struct hws_session *s, void *data, size_t len, uint64_
     return r < 0 ? r : n;
 }
 
+static bool peer_takes(const struct hws_session *s, enum semantics semantics)
+{
+    const struct terms *t = session_peer_terms(node_peer_session(engine_node(s->engine), s->peer));
+
+    return !(t->semantics_prohibited & 1u << semantics);
+}
+
 PUBLIC ssize_t hws_session_write(struct hws_session *s, const void *data, size_t len)
 {
     struct delivery *d;
@@ -412,6 +498,8 @@ PUBLIC ssize_t hws_session_write(struct hws_session *s, const void *data, size_t
     d = delivery_of(s);
     if (!d)
         return -ENOTCONN;
+    if (!peer_takes(s, SEMANTICS_ORDERED))
+        return -EOPNOTSUPP;
     if (len == 0)
         return 0;
     r = engine_tick(s->engine);
@@ -491,6 +579,15 @@ static bool spec_of(const struct hws_message *m, size_t m_size, struct adu_spec 
            known.priority == ret->priority;
 }
 
+static enum semantics semantics_of(const struct adu_spec *spec)
+{
+    bool lossy = spec->unreliable || spec->lifetime > 0;
+
+    if (spec->unordered)
+        return lossy ? SEMANTICS_UNORDERED_LOSSY : SEMANTICS_UNORDERED;
+    return lossy ? SEMANTICS_LOSSY : SEMANTICS_ORDERED;
+}
+
 PUBLIC int hws_session_send(struct hws_session *s, const void *data, size_t len, const struct hws_message *m,
                             size_t m_size)
 {
@@ -508,6 +605,8 @@ PUBLIC int hws_session_send(struct hws_session *s, const void *data, size_t len,
         return -ENOTCONN;
     if (!spec_of(m, m_size, &spec) || (!data && len > 0))
         return -EINVAL;
+    if (!peer_takes(s, semantics_of(&spec)))
+        return -EOPNOTSUPP;
     a = session_adus_for_sending(node_peer_session(engine_node(s->engine), s->peer));
     if (!a)
         return -ENOMEM;
@@ -892,6 +991,13 @@ PUBLIC int hws_session_peer_key(const struct hws_session *s, char ret[HWS_KEY_SI
     return 0;
 }
 
+PUBLIC const char *hws_session_refusal(const struct hws_session *s)
+{
+    if (!s || s->refusal || !s->engine || s->kind != KIND_CLIENT)
+        return s ? s->refusal : NULL;
+    return refusal_of(s);
+}
+
 PUBLIC const char *hws_strerror(int error)
 {
     switch (-error) {
@@ -903,6 +1009,8 @@ PUBLIC const char *hws_strerror(int error)
         return "the peer ended the session, or began anew";
     case ETIMEDOUT:
         return "no path worked for too long";
+    case HWS_EREFUSED:
+        return "the peer refuses what is asked";
     case EPROTO:
         return "the peer broke the protocol";
     case EPIPE:

@@ -221,16 +221,52 @@ static struct peer *make_acquaintance(struct node *n, const struct handshake_see
     return p;
 }
 
+/* An initiator whose terms are not ours is told so, under the keys of its handshake; nothing is kept of it. One that
+ * would not understand gets no answer, as is usual. */
+static void refuse(struct node *n, const struct locator_pair *at, struct handshake_seen *seen, uint8_t why)
+{
+    static const uint8_t no_psk[32];
+    struct hello hello = {
+        .session_id = seen->hello.session_id,
+        .flags = HELLO_FLAG_FRESH | HELLO_FLAG_STREAM,
+        .suites = n->o.suites,
+        .features = n->o.features,
+        .terms = n->o.terms,
+    };
+    uint8_t body[HANDSHAKE_MAX], master[32];
+    struct handshake_mask mask;
+    struct small_out *o;
+    int len;
+
+    n->drops[NODE_DROP_TERMS]++;
+    hello.terms.refused = why;
+    if (!(seen->hello.features & FEATURE_TERMS))
+        return;
+    len = handshake_response_make(seen, n->o.self, no_psk, &hello, &n->o.rng, body, master);
+    ident_wipe(master, sizeof(master));
+    if (len < 0 || !(o = small_push(n, at)))
+        return;
+    handshake_mask_init(&mask, seen->static_pub);
+    o->len = handshake_response_write(seen->suite, body, (size_t)len, &mask, &n->o.rng, o->data);
+}
+
 /* Public-key work. */
 static void take_init(struct node *n, const struct locator_pair *at, const uint8_t *pkt, size_t len,
                       int64_t cookie_time, instant now)
 {
     struct handshake_seen seen;
     struct peer *p;
+    uint8_t why;
     int r;
 
     if (handshake_init_read(&n->self_mask, n->o.self, n->o.suites, pkt, len, &seen) < 0) {
         n->drops[NODE_DROP_HANDSHAKE]++;
+        return;
+    }
+    why = n->o.strangers && (seen.hello.flags & HELLO_FLAG_STREAM) ? terms_conflict(&n->o.terms, &seen.hello.terms) : 0;
+    if (why) {
+        refuse(n, at, &seen, why);
+        ident_wipe(&seen, sizeof(seen));
         return;
     }
     if (!n->by_instance) /* a key that was told of has one session: who begins anew takes its place */

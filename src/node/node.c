@@ -21,9 +21,9 @@
 const char *node_drop_name(enum node_drop d)
 {
     static const char *const names[NODE_DROP_COUNT] = {
-        "short",   "version",     "mac1",         "cookie",     "handshake", "unknown-peer", "replayed-init",
-        "load",    "unknown-cid", "inner-source", "inner-dest", "inner-ecn", "inner-bad",    "no-route",
-        "blocked", "no-buffer",   "no-session",   "message",    "hello",
+        "short",         "version", "mac1",        "cookie",       "handshake",  "unknown-peer", "terms",
+        "replayed-init", "load",    "unknown-cid", "inner-source", "inner-dest", "inner-ecn",    "inner-bad",
+        "no-route",      "blocked", "no-buffer",   "no-session",   "message",    "hello",
     };
     return d < NODE_DROP_COUNT ? names[d] : "?";
 }
@@ -44,7 +44,7 @@ struct node *node_new(const struct node_options *o, instant now)
     rng_fill(&n->o.rng, n->hash_key, sizeof(n->hash_key));
     n->by_instance = o->strangers;
     if (o->delivery && !o->agent)
-        n->instance = rng_u64(&n->o.rng);
+        n->instance = o->instance ? o->instance : rng_u64(&n->o.rng);
     /* Derived, not drawn: an agent that restarted must give the tokens that it promised before. */
     blake2s(n->reset_secret, HASH_PARTS({ "hawser reset", 12 }, { o->self->x25519_priv, 32 }));
     map64_init(&n->cids, 1 << 20, rng_u64(&n->o.rng));
@@ -332,6 +332,7 @@ int peer_session_make(struct peer *p, instant now)
         .features = n->o.features,
         .shard = n->o.shard,
         .instance = n->instance,
+        .terms = n->o.terms,
         .wait = n->o.wait,
         .queue_bytes = n->o.queue_bytes,
         .queue_pkts = n->pool.total / (n->o.agent ? 8 : 2), /* nobody may take what all need */

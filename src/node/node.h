@@ -44,6 +44,8 @@ struct node_options {
     size_t announce_count;
     const struct delivery_options *delivery; /* of each session, instead of an inside: node_peer_delivery; NULL: none */
     struct session_preferences preferences;  /* of what is delivered */
+    struct terms terms;                      /* of each session */
+    uint64_t instance;                       /* node, with `delivery`: as in a hello; 0: drawn */
     bool strangers;                          /* agent: whoever knows its key may have sessions, one for each instance
                                               * of a key; see node_peer_forget */
     struct shard shard;                      /* agent: which share this is; the peer of index i belongs to i % 2^bits */
@@ -131,6 +133,7 @@ enum node_drop {
     NODE_DROP_COOKIE,       /* cookie wrong or old */
     NODE_DROP_HANDSHAKE,    /* Noise said no */
     NODE_DROP_UNKNOWN_PEER, /* a key that no peer here has */
+    NODE_DROP_TERMS,        /* it asks what is not given here, and was refused */
     NODE_DROP_REPLAY_INIT,  /* an INIT seen before */
     NODE_DROP_LOAD,         /* over the handshake budget */
     NODE_DROP_UNKNOWN_CID,  /* no such connection id */

@@ -21,6 +21,7 @@
 
 #define PATH_SHOWN 512 /* bytes of a path in a message, its NUL counted */
 #define CALLS_MAX 10
+#define SEND_INSTANCE 1   /* of a key: one that was killed and starts again takes its own place */
 #define CALL_AGAIN_MS 300 /* chosen: the receiver has closed the old one by then */
 
 struct send {
@@ -153,7 +154,9 @@ static const char *reason(const struct send *s, int error, bool was_up)
 static bool call(struct send *s, const char *key_file, uint32_t timeout_ms, const char *key, char *const *at, int count,
                  int *ret_code)
 {
-    struct hws_options o = { .size = sizeof(o), .flags = HWS_NONBLOCK, .timeout_ms = timeout_ms };
+    struct hws_options o = {
+        .size = sizeof(o), .flags = HWS_NONBLOCK, .timeout_ms = timeout_ms, .instance = SEND_INSTANCE
+    };
     bool was_up, again;
     int r;
 

@@ -196,6 +196,12 @@ static bool jitter_may(struct session *s, const struct sched_offer *o)
     return (slots & 1u << o->slot) || overflows(s, slots, o->waiting);
 }
 
+/* One path for all, which is left when it does not work (RFC 9622 6.2.14: handover). Slots that work are candidates. */
+static bool handover_may(struct session *s, const struct sched_offer *o)
+{
+    return o->slot == (unsigned)__builtin_ctz(o->slots);
+}
+
 static const struct scheduler schedulers[] = {
     { .name = "earliest", .may = earliest_may },
     { .name = "minrtt", .may = always_may },
@@ -204,6 +210,7 @@ static const struct scheduler schedulers[] = {
     { .name = "drr", .may = drr_may, .carried = drr_carried },
     { .name = "jitter", .may = jitter_may },
     { .name = "redundant", .may = always_may, .copies = true },
+    { .name = "handover", .may = handover_may },
 };
 
 const struct scheduler *scheduler_find(const char *name)

@@ -577,7 +577,8 @@ static bool may(const struct channel *c, unsigned slot, struct ways *ways)
 
     if (ways->target != c->target) {
         ways->target = c->target;
-        ways->candidates = sched_usable(s, session_target(s, c->target)); /* what is lost is sent again: none is parked */
+        ways->candidates =
+            sched_usable(s, session_target(s, c->target)); /* what is lost is sent again: none is parked */
         ways->fastest = sched_fastest(s, ways->candidates);
     }
     if (!(ways->candidates & 1u << slot))

@@ -53,6 +53,7 @@ static int init_make(struct session *s, const uint8_t *cookie, instant now)
         .features = s->o.features,
         .shard = s->o.shard,
         .instance = s->o.instance,
+        .terms = s->o.terms,
     };
     /* What is not up may be up at the other end still, which would go on where it was. */
     if (!s->up || s->want_fresh)
@@ -183,6 +184,31 @@ static void measure(struct session *s, const struct locator_pair *at, instant no
         s->paths[i].handshake_rtt = s->paths[i].used && locator_pair_same(&s->paths[i].spec.at, at) ? rtt : 0;
 }
 
+/* The peer itself has said so: it will not say otherwise to who asks again. */
+static void on_refused(struct session *s, uint8_t why)
+{
+    s->info.refused = why;
+    establish_stop(s);
+    s->rekey_at = INSTANT_NEVER;
+    s->up = false;
+    carry_end(s, -SESSION_EREFUSED);
+    session_event(s, SESSION_DOWN, 0, false, 0);
+}
+
+/* Who said nothing of his own sends as the other asked. */
+static void adopt_objectives(struct session *s, const struct terms *t)
+{
+    uint8_t *own = s->o.preferences.objectives;
+    unsigned count = 0;
+
+    _Static_assert(TERMS_OBJECTIVES == OBJECTIVES_MAX, "there are as many");
+    if (own[0] != OBJECTIVE_NONE)
+        return;
+    for (unsigned i = 0; i < TERMS_OBJECTIVES; i++)
+        if (t->objectives[i] != OBJECTIVE_NONE && t->objectives[i] < OBJECTIVE_COUNT)
+            own[count++] = t->objectives[i];
+}
+
 int session_on_response(struct session *s, const uint8_t *pkt, size_t len, const struct locator_pair *at, instant now)
 {
     struct connecting *c = s->conn;
@@ -199,11 +225,17 @@ int session_on_response(struct session *s, const uint8_t *pkt, size_t len, const
     r = handshake_response_read(&c->init, s->o.self_mask, &s->o.peer, pkt, len, master, &hello);
     if (r < 0)
         return r;
+    if (hello.terms.refused) {
+        ident_wipe(master, sizeof(master));
+        on_refused(s, hello.terms.refused);
+        return 0;
+    }
     e = epoch_new(s, master, c->init.suite, true, now);
     ident_wipe(master, sizeof(master));
     if (!e)
         return -ENOMEM;
     e->peer_features = hello.features;
+    e->peer_terms = hello.terms;
     e->peer_shard = s->o.features & FEATURE_SHARDS ? hello.shard : (struct shard){ 0 };
     /* An acceptor that begins has just started: it has no session to go on with. */
     fresh = (hello.flags & HELLO_FLAG_FRESH) || !s->up || !s->o.opener;
@@ -215,6 +247,7 @@ int session_on_response(struct session *s, const uint8_t *pkt, size_t len, const
     s->no_path_since = now;
     measure(s, at, now);
     establish_stop(s);
+    adopt_objectives(s, &e->peer_terms);
     if (s->o.opener) {
         session_paths_start(s, now);
         for (unsigned i = 0; i < SESSION_SLOTS; i++)
@@ -322,6 +355,7 @@ int session_on_init(struct session *s, struct handshake_seen *seen, int64_t cook
         .suites = s->o.suites,
         .features = s->o.features,
         .shard = s->o.shard,
+        .terms = s->o.terms,
     };
     n = handshake_response_make(seen, s->o.self, s->o.psk, &hello, s->o.rng, body, master);
     if (n < 0)
@@ -337,6 +371,7 @@ int session_on_init(struct session *s, struct handshake_seen *seen, int64_t cook
     e->fresh = fresh;
     e->session_id = seen->hello.session_id;
     e->peer_features = seen->hello.features;
+    e->peer_terms = seen->hello.terms;
     e->peer_shard = s->o.features & FEATURE_SHARDS ? seen->hello.shard : (struct shard){ 0 };
     e->cookie_time = cookie_time;
     memcpy(e->digest, seen->digest, 32);
@@ -371,6 +406,7 @@ void establish_confirmed(struct session *s, instant now)
     s->up = true;
     s->no_path_since = now;
     establish_stop(s);
+    adopt_objectives(s, &e->peer_terms);
     if (s->o.opener)
         session_paths_start(s, now);
     session_event(s, fresh ? SESSION_UP : SESSION_REKEYED, 0, fresh, 0);

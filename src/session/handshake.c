@@ -17,7 +17,7 @@
 #include "wire/header.h"
 
 #define FIXED_LEN 20 /* type, version, suite, 0, salt */
-#define HELLO_LEN (32 + 64 + 8 + 1 + 1 + 4 + 1 + 8)
+#define HELLO_LEN (32 + 64 + 8 + 1 + 1 + 4 + 1 + 8 + TERMS_LEN)
 #define HELLO_MAX 256 /* with what a newer version may add */
 #define PROLOGUE_LEN (4 + COOKIE_LEN + 8)
 
@@ -81,6 +81,7 @@ static size_t hello_write(uint8_t *buf, size_t size, const struct hello *h, cons
     write_u32(&w, h->features);
     write_u8(&w, (uint8_t)(h->shard.bits << 4 | h->shard.value));
     write_u64(&w, h->instance);
+    terms_write(&w, &h->terms);
     return writer_len(&w);
 }
 
@@ -109,6 +110,9 @@ static int hello_read(const uint8_t *buf, size_t len, const uint8_t static_pub[3
         return -EBADMSG;
     if (reader_left(&r) > 0) /* an older end has none */
         ret->instance = read_u64(&r);
+    ret->terms = (struct terms){ 0 };
+    if (reader_left(&r) > 0)
+        terms_read(&r, &ret->terms);
     if (r.failed || binding_verify(ret->ed25519, static_pub, sig) < 0)
         return -EBADMSG;
     return 0;

@@ -11,7 +11,7 @@
  * a MAC over it and the initiator's endpoint.
  *
  * Both Noise payloads are a hello: Ed25519 identity, signature over the X25519 key, session id, features, suites,
- * shard, instance. */
+ * shard, instance, terms. */
 #pragma once
 
 #include "base/addr.h"
@@ -19,6 +19,7 @@
 #include "ident/keys.h"
 #include "ident/noise.h"
 #include "ident/suite.h"
+#include "session/terms.h"
 #include "wire/cursor.h"
 
 #define HANDSHAKE_MAX 512 /* bytes of the longest handshake datagram that is sent or accepted */
@@ -39,7 +40,9 @@
 #define FEATURE_PIECES 4u    /* joins the pieces of a packet */
 #define FEATURE_SHARDS 8u    /* heeds the shard that a hello names */
 #define FEATURE_CHANNELS 16u /* knows streams of bytes beside packets */
-#define FEATURES_KNOWN (FEATURE_STEER_MIRROR | FEATURE_RESET_TOKEN | FEATURE_PIECES | FEATURE_SHARDS | FEATURE_CHANNELS)
+#define FEATURE_TERMS 64u    /* understands that it is refused */
+#define FEATURES_KNOWN                                                                                                 \
+    (FEATURE_STEER_MIRROR | FEATURE_RESET_TOKEN | FEATURE_PIECES | FEATURE_SHARDS | FEATURE_CHANNELS | FEATURE_TERMS)
 
 /* An end of several workers wants the records of a session at one of them, and its kernel sees no more of a record than
  * the connection id: so many of its last bits, and their value, are what the receiver says in its hello. */
@@ -59,6 +62,7 @@ struct hello {
     uint32_t features;
     struct shard shard;
     uint64_t instance; /* of programs that share one key, which this is; 0: the key's only one */
+    struct terms terms;
 };
 
 /* Keys that depend on one static public key alone, computed once. */

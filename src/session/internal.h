@@ -62,6 +62,7 @@ struct epoch {
     uint64_t session_id;
     uint32_t peer_features;
     struct shard peer_shard;
+    struct terms peer_terms;
     int64_t cookie_time; /* -1: none */
     instant born;
     uint64_t failed; /* records that did not open */

@@ -159,6 +159,13 @@ void session_free(struct session *s)
     free(s);
 }
 
+const struct terms *session_peer_terms(const struct session *s)
+{
+    static const struct terms none;
+
+    return s->cur ? &s->cur->peer_terms : &none;
+}
+
 void *session_owner(const struct session *s)
 {
     return s->o.owner;

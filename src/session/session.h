@@ -31,6 +31,8 @@
 #define SESSION_CSUM_OWED 1  /* its TCP or UDP checksum was not computed */
 #define SESSION_TOS_SHIFT 24 /* from here on 8 bits: the DSCP and ECN with which its record is to leave */
 
+#define SESSION_EREFUSED 1024 /* beyond all numbers of errno */
+
 #define SESSION_REKEY_AFTER (120 * SEC)
 #define SESSION_REJECT_AFTER (180 * SEC)
 #define SESSION_TENTATIVE_LIFE (5 * SEC)
@@ -177,6 +179,7 @@ struct session_options {
     uint32_t features;  /* ours: FEATURES_KNOWN, less what is being tested without */
     struct shard shard; /* ours */
     uint64_t instance;  /* ours, as in a hello */
+    struct terms terms; /* ours */
     span wait;          /* how long a session is kept without any path */
     size_t queue_pkts;  /* the same, in packets */
     size_t queue_bytes; /* of packets waiting for a path */
@@ -200,8 +203,10 @@ void session_tell_known(struct session *s, instant now);
 void *session_owner(const struct session *s);
 /* To write to and to read from; ask session_output afterwards. NULL unless it was asked for. It breaks with -ECONNRESET
  * when the peer ends the session or has lost its state, -ETIMEDOUT when there was no path for too long, -EPROTO when
- * the peer breaks its rules. */
+ * the peer breaks its rules, -SESSION_EREFUSED when it refuses our terms (session_info.refused). */
 struct delivery *session_delivery(struct session *s);
+/* What the peer asked and prohibits; all zero before it is up. */
+const struct terms *session_peer_terms(const struct session *s);
 /* The same for application data units: NULL, too, until one was received, or the first is to be sent: then they are
  * made, or memory is out. */
 struct adus *session_adus(const struct session *s);
@@ -340,5 +345,6 @@ struct session_info {
     span reseq_wait;
     struct flowq_stats flowq;
     struct reseq_stats reseq;
+    uint8_t refused; /* as terms.refused: the peer did */
 };
 void session_info(const struct session *s, instant now, struct session_info *ret);

@@ -62,18 +62,24 @@ static inline uint16_t listen_somewhere(struct hws_session *l)
 }
 
 /* A client of that listener, which begins to call. */
-static inline struct hws_session *call(struct hws_session *listener, uint16_t port, const char *secret)
+static inline struct hws_session *call_with(struct hws_session *listener, uint16_t port, const struct hws_options *o)
 {
-    const struct hws_options o = { .size = sizeof(o), .flags = HWS_NONBLOCK, .secret = secret };
     struct sockaddr_in at = loopback(port);
     const struct sockaddr *addresses[] = { (struct sockaddr *)&at };
     char key[HWS_KEY_SIZE];
     struct hws_session *s;
 
     assert_int_equal(hws_session_key(listener, key), 0);
-    assert_int_equal(hws_session_socket(&o, &s), 0);
+    assert_int_equal(hws_session_socket(o, &s), 0);
     assert_int_equal(hws_session_connect(s, key, addresses, 1), 0);
     return s;
+}
+
+static inline struct hws_session *call(struct hws_session *listener, uint16_t port, const char *secret)
+{
+    const struct hws_options o = { .size = sizeof(o), .flags = HWS_NONBLOCK, .secret = secret };
+
+    return call_with(listener, port, &o);
 }
 
 /* The listener's end sends by that fairness and congestion control. */

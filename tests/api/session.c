@@ -312,6 +312,108 @@ static void test_one_key_twice(void **state)
     close_pair(&p);
 }
 
+/* A client with these options of a listener with those; it has been up, or it is over. */
+static struct pair meet(const struct hws_options *of_listener, const struct hws_options *of_client)
+{
+    struct hws_options o = *of_listener;
+    struct pair p = { 0 };
+
+    o.size = sizeof(o);
+    o.flags |= HWS_NONBLOCK;
+    assert_int_equal(hws_session_socket(&o, &p.listener), 0);
+    p.port = listen_somewhere(p.listener);
+    o = *of_client;
+    o.size = sizeof(o);
+    o.flags |= HWS_NONBLOCK;
+    p.client = call_with(p.listener, p.port, &o);
+    while (!(hws_session_events(p.client) & (HWS_CONNECTED | HWS_ENDED)))
+        turn(&p);
+    while (!(hws_session_events(p.client) & HWS_ENDED) && hws_session_accept(p.listener, &p.server) == -EAGAIN)
+        turn(&p);
+    return p;
+}
+
+static void test_refusal(void **state)
+{
+    static const struct {
+        struct hws_options listener, client;
+        const char *words;
+    } c[] = {
+        { { .semantics = { [HWS_ORDERED_LOSSY] = HWS_PROHIBIT } },
+          { .semantics = { [HWS_ORDERED_LOSSY] = HWS_REQUIRE } },
+          "it does not take ordered, lossy delivery" },
+        { { .semantics = { [HWS_ORDERED_LOSSLESS] = HWS_REQUIRE } },
+          { .semantics = { [HWS_ORDERED_LOSSLESS] = HWS_PROHIBIT } },
+          "it requires ordered, lossless delivery" },
+        { { .peer_objectives = { 0, HWS_PROHIBIT } },
+          { .multipath = HWS_INTERACTIVE },
+          "it does not send for latency" },
+        { { .peer_fairness = { [HWS_FAIR_INDEPENDENT] = HWS_PROHIBIT } }, { 0 }, "it does not take independent paths" },
+    };
+    char buf[1];
+
+    for (size_t i = 0; i < sizeof(c) / sizeof(c[0]); i++) {
+        struct pair p = meet(&c[i].listener, &c[i].client);
+
+        assert_true(hws_session_events(p.client) & HWS_ENDED);
+        assert_false(hws_session_events(p.client) & HWS_CONNECTED);
+        assert_int_equal(hws_session_read(p.client, buf, 1), -HWS_EREFUSED);
+        assert_int_equal(hws_session_write(p.client, buf, 1), -HWS_EREFUSED);
+        assert_string_equal(hws_session_refusal(p.client), c[i].words);
+        assert_int_equal(hws_session_accept(p.listener, &p.server), -EAGAIN);
+        hws_session_close(p.client);
+        hws_session_close(p.listener);
+    }
+}
+
+/* What one of the ends prefers or prohibits, and the other does not require. */
+static void test_terms_that_agree(void **state)
+{
+    const struct hws_options listener = { .semantics = { [HWS_ORDERED_LOSSY] = HWS_PROHIBIT },
+                                          .transports = { [HWS_UDP] = HWS_PREFER, [HWS_TCP] = HWS_PROHIBIT } };
+    const struct hws_options client = { .semantics = { [HWS_ORDERED_LOSSLESS] = HWS_REQUIRE },
+                                        .multipath = HWS_HANDOVER };
+    const struct hws_message timed = { .lifetime_ms = 1000 };
+    struct hws_options bad = { .size = sizeof(bad), .transports = { [HWS_UDP] = HWS_PROHIBIT } };
+    struct pair p = meet(&listener, &client);
+    struct hws_session *s;
+
+    assert_null(hws_session_refusal(p.client));
+    assert_null(hws_session_refusal(p.server));
+    assert_int_equal(hws_session_send(p.client, "x", 1, &timed, sizeof(timed)), -EOPNOTSUPP);
+    assert_int_equal(hws_session_send(p.server, "x", 1, &timed, sizeof(timed)), 0);
+    exchange(&p, 100000);
+    close_pair(&p);
+    assert_int_equal(hws_session_socket(&bad, &s), -EOPNOTSUPP); /* what is left is not built */
+    bad.transports[HWS_UDP] = HWS_PROHIBIT + 1;
+    assert_int_equal(hws_session_socket(&bad, &s), -EINVAL);
+    bad = (struct hws_options){ .size = sizeof(bad), .multipath = HWS_HANDOVER, .scheduler = "drr" };
+    assert_int_equal(hws_session_socket(&bad, &s), -EINVAL);
+    bad = (struct hws_options){ .size = offsetof(struct hws_options, instance) }; /* an earlier program's */
+    bad.multipath = HWS_HANDOVER + 1;
+    assert_int_equal(hws_session_socket(&bad, &s), 0);
+    hws_session_close(s);
+}
+
+/* A program that is started again says the same number as before: it takes the place of what it was. */
+static void test_the_same_instance(void **state)
+{
+    char secret[HWS_KEY_SIZE], buf[10];
+    struct hws_options o = { .secret = secret, .instance = 7 };
+    struct pair p, q;
+
+    make_secret(secret);
+    p = meet(&(struct hws_options){ 0 }, &o);
+    o.size = sizeof(o);
+    o.flags = HWS_NONBLOCK;
+    q = (struct pair){ .listener = p.listener, .client = call_with(p.listener, p.port, &o) };
+    while (hws_session_read(p.server, buf, sizeof(buf)) == -EAGAIN)
+        turn(&q);
+    assert_int_equal(hws_session_read(p.server, buf, sizeof(buf)), -ECONNRESET);
+    hws_session_close(q.client);
+    close_pair(&p);
+}
+
 /* Of what the listener sends: it was made with these options, the client was not. */
 static void test_fairness(void **state)
 {
@@ -406,6 +508,9 @@ int main(void)
         cmocka_unit_test(test_the_peer_closes),
         cmocka_unit_test(test_the_listener_closes),
         cmocka_unit_test(test_one_key_twice),
+        cmocka_unit_test(test_the_same_instance),
+        cmocka_unit_test(test_refusal),
+        cmocka_unit_test(test_terms_that_agree),
         cmocka_unit_test(test_fairness),
         cmocka_unit_test(test_probe),
         cmocka_unit_test(test_misuse),

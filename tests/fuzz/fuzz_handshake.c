@@ -24,7 +24,11 @@ static struct peer_key alice_key, bob_key;
 static const uint8_t psk[32] = { 'p', 's', 'k' };
 static const struct cookie_jar jar = { { 'j', 'a', 'r' } };
 static const struct endpoint from = { { ADDR_V4, { 198, 51, 100, 7 } }, 4000 };
-static const struct hello hello = { .session_id = 7, .suites = SUITES, .features = FEATURES_KNOWN };
+static const struct hello hello = { .session_id = 7,
+                                    .suites = SUITES,
+                                    .features = FEATURES_KNOWN,
+                                    .instance = 9,
+                                    .terms = { .semantics_required = 8, .objectives = { 2 }, .transports = 1 } };
 
 static void must(int r)
 {
@@ -152,7 +156,8 @@ static void try_init(const uint8_t *data, size_t size, enum suite suite)
     len = handshake_init_write(&h, &bob_mask, &r, pkt, mac1);
     assert(respond(pkt, len, &seen) == !changed);
     if (!changed)
-        assert(memcmp(seen.static_pub, alice.x25519, 32) == 0 && seen.hello.session_id == hello.session_id);
+        assert(memcmp(seen.static_pub, alice.x25519, 32) == 0 && seen.hello.session_id == hello.session_id &&
+               seen.hello.instance == hello.instance && seen.hello.terms.objectives[0] == hello.terms.objectives[0]);
 }
 
 static void try_answers(const uint8_t *data, size_t size, enum suite suite)
