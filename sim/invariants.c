@@ -40,6 +40,14 @@ static bool has_marker(const uint8_t *p, size_t len)
     return false;
 }
 
+static bool all_avoid_encryption(const struct world *w)
+{
+    for (size_t i = 0; i < w->ends_count; i++)
+        if (!w->ends[i]->options.clear)
+            return false;
+    return true;
+}
+
 static void sent(void *ctx, struct world_end *e, struct world_uplink *u, const struct world_packet *p)
 {
     struct invariants *v = ctx;
@@ -47,9 +55,11 @@ static void sent(void *ctx, struct world_end *e, struct world_uplink *u, const s
     uint64_t cid, counter;
 
     v->scanned++;
-    if (has_marker(p->data, p->len))
+    if (has_marker(p->data, p->len) && !all_avoid_encryption(v->world))
         world_fail(v->world, "%s sent plaintext", e->name);
-    if (p->data[0] != PACKET_SEALED)
+    if (p->data[0] == PACKET_CLEAR && !all_avoid_encryption(v->world))
+        world_fail(v->world, "%s sent a record in clear", e->name);
+    if (p->data[0] != PACKET_SEALED && p->data[0] != PACKET_CLEAR)
         return;
     if (p->len < SEALED_MIN_LEN) {
         world_fail(v->world, "%s sent a sealed record of %u bytes", e->name, p->len);

@@ -1,6 +1,6 @@
 /* sim/invariants.h - what must hold in every world, whatever happens to it.
  *
- *   no plaintext out      no datagram holds the marker of the generators' payloads
+ *   no plaintext out      no datagram holds the generators' marker, or is in clear, unless all ends say so
  *   no nonce reused       the counters under one connection id only grow
  *   no packet twice       no steady flow's number comes out twice
  *   no packet late        no record is held back longer than RESEQ_WAIT_MAX after it was accepted

@@ -108,6 +108,9 @@ struct hws_options {
                                  * none sends by those */
     uint8_t peer_fairness[3];   /* HWS_PROHIBIT: the peer is not to send so; for each enum hws_fairness */
     uint8_t multipath;          /* enum hws_multipath */
+    /* HWS_AVOID: what is written and sent is not encrypted, only authenticated, if the other end's options say so too;
+     * else it is. hws_session_statistics tells. HWS_REQUIRE, HWS_PREFER and nothing: it is. */
+    uint8_t encryption;
 };
 
 #define HWS_EREFUSED 1024 /* beyond all numbers of errno */
@@ -233,6 +236,26 @@ struct hws_path {
 
 /* The paths of a session, at most max of them into ret (of size bytes each: sizeof(struct hws_path)). How many. */
 size_t hws_session_paths(struct hws_session *s, struct hws_path *ret, size_t size, size_t max);
+
+/* Of a session since it began. */
+struct hws_statistics {
+    uint64_t written_bytes, acknowledged_bytes, read_bytes; /* of the stream */
+    uint64_t resent_bytes;                                  /* of the stream, sent again */
+    uint64_t messages_sent, messages_arrived;               /* of this end; arrived: whole, and acknowledged */
+    uint64_t messages_expired, messages_lost;               /* dropped by their lifetime; unreliable ones */
+    uint64_t messages_received, messages_missed;            /* of the peer; missed: they will not come */
+    uint64_t copied_bytes;                   /* of messages, by another path in case that one loses them */
+    uint64_t records_sent, records_received; /* of data */
+    uint64_t records_copied;                 /* of these sent, by more than one path on purpose */
+    uint64_t records_lost;                   /* of those sent by the paths there are now */
+    uint64_t records_refused;                /* received: forged, replayed or malformed */
+    uint64_t queued_bytes;                   /* written and sent, and not acknowledged yet */
+    uint64_t handshakes;
+    uint32_t is_clear; /* 1: both ends avoid encryption, and what is written and sent is only authenticated */
+};
+
+/* ret: of size bytes. 0, -EINVAL, -ENOTCONN, -EOPNOTSUPP (a plain connection). */
+int hws_session_statistics(struct hws_session *s, struct hws_statistics *ret, size_t size);
 
 /* Measures every path now: each is sent a record that the peer answers at once. hws_path tells when it has: one probe
  * a path is waited for, the newest. Else an idle path is heard of every 5 s. 0 or -ENOTCONN. */

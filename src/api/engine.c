@@ -91,7 +91,8 @@ int engine_new(const struct engine_options *o, struct engine **ret)
                               .preferences = o->preferences,
                               .fairness = o->fairness,
                               .terms = o->terms,
-                              .instance = o->instance };
+                              .instance = o->instance,
+                              .clear = o->clear };
     int r = -ENOMEM;
 
     if (!e)

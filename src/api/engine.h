@@ -19,6 +19,7 @@ struct engine_options {
     struct fairness_options fairness;
     struct terms terms;
     uint64_t instance; /* 0: drawn */
+    bool clear;        /* as session_options.clear */
 };
 
 /* 0 or -errno. The caller has one reference. */

@@ -90,7 +90,7 @@ static bool known_options(const struct hws_options *o)
     for (size_t i = 0; i < ARRAY_LEN(o->peer_fairness); i++)
         if (!may_prohibit(o->peer_fairness[i]))
             return false;
-    if (o->multipath > HWS_HANDOVER || (o->multipath == HWS_HANDOVER && o->scheduler))
+    if (o->encryption > HWS_AVOID || o->multipath > HWS_HANDOVER || (o->multipath == HWS_HANDOVER && o->scheduler))
         return false;
     return o->loss_tolerance >= 0 && o->loss_tolerance <= 1 && (!o->scheduler || scheduler_find(o->scheduler));
 }
@@ -178,6 +178,7 @@ PUBLIC int hws_session_socket(const struct hws_options *options, struct hws_sess
         .wait = o.timeout_ms ? MAX((span)o.timeout_ms * MSEC, TIMEOUT_MIN) : 0,
         .fairness = { .mode = fairnesses[o.fairness], .congestion = controls[o.congestion] },
         .instance = o.instance,
+        .clear = o.encryption == HWS_AVOID,
     };
     s->o.terms = terms_of(&o, &s->o.preferences);
     *ret = s;
@@ -898,6 +899,56 @@ PUBLIC size_t hws_session_paths(struct hws_session *s, struct hws_path *ret, siz
         memcpy((uint8_t *)ret + size * count++, &p, MIN(size, sizeof(p)));
     }
     return count;
+}
+
+PUBLIC int hws_session_statistics(struct hws_session *s, struct hws_statistics *ret, size_t size)
+{
+    struct hws_statistics t = { 0 };
+    struct session_path_info path;
+    struct session *session;
+    struct delivery_info d;
+    struct session_info i;
+    struct adu_info u = { 0 };
+    int r;
+
+    if (!s || !ret)
+        return -EINVAL;
+    if (not_a_session(s, &r))
+        return r;
+    session = session_of(s);
+    if (!session)
+        return -ENOTCONN;
+    session_info(session, clock_now(), &i);
+    delivery_info(session_delivery(session), &d);
+    if (session_adus(session))
+        adus_info(session_adus(session), &u);
+    t = (struct hws_statistics){
+        .written_bytes = d.written,
+        .acknowledged_bytes = d.acked,
+        .read_bytes = d.read,
+        .resent_bytes = d.resent,
+        .messages_sent = u.sent,
+        .messages_arrived = u.arrived,
+        .messages_expired = u.expired,
+        .messages_lost = u.lost,
+        .messages_received = u.received,
+        .messages_missed = u.missed,
+        .copied_bytes = u.copied_bytes,
+        .records_sent = i.tx_pkts,
+        .records_received = i.rx_pkts,
+        .records_copied = i.duplicated,
+        .records_refused = i.drops[DROP_REPLAY] + i.drops[DROP_AUTH] + i.drops[DROP_MALFORMED],
+        .queued_bytes = d.written - d.acked + u.queued_bytes,
+        .handshakes = i.handshakes,
+        .is_clear = i.clear,
+    };
+    for (unsigned slot = 0; slot < SESSION_SLOTS; slot++) {
+        session_path_info(session, slot, clock_now(), &path);
+        t.records_lost += path.used ? path.metrics.lost_pkts : 0;
+    }
+    memset(ret, 0, size);
+    memcpy(ret, &t, MIN(size, sizeof(t)));
+    return 0;
 }
 
 PUBLIC int hws_session_probe(struct hws_session *s)

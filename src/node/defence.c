@@ -468,6 +468,7 @@ static bool on_one(struct node *n, const struct locator_pair *at, uint8_t *pkt, 
     }
     switch (pkt[0]) {
     case PACKET_SEALED:
+    case PACKET_CLEAR:
         return on_sealed(n, at, pkt, len, tos, last, opened, now);
     case PACKET_INIT:
         on_init(n, at, pkt, len, now);

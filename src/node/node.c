@@ -333,6 +333,7 @@ int peer_session_make(struct peer *p, instant now)
         .shard = n->o.shard,
         .instance = n->instance,
         .terms = n->o.terms,
+        .clear = n->o.clear,
         .wait = n->o.wait,
         .queue_bytes = n->o.queue_bytes,
         .queue_pkts = n->pool.total / (n->o.agent ? 8 : 2), /* nobody may take what all need */

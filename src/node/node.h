@@ -45,6 +45,7 @@ struct node_options {
     const struct delivery_options *delivery; /* of each session, instead of an inside: node_peer_delivery; NULL: none */
     struct session_preferences preferences;  /* of what is delivered */
     struct terms terms;                      /* of each session */
+    bool clear;                              /* of each session: as session_options.clear */
     uint64_t instance;                       /* node, with `delivery`: as in a hello; 0: drawn */
     bool strangers;                          /* agent: whoever knows its key may have sessions, one for each instance
                                               * of a key; see node_peer_forget */

@@ -87,13 +87,18 @@ void epochs_sync_rx(struct session *s)
             epoch_sync_rx(s, all[i]);
 }
 
-struct epoch *epoch_new(struct session *s, const uint8_t master[32], enum suite suite, bool initiator, instant now)
+struct epoch *epoch_new(struct session *s, const uint8_t master[32], enum suite suite, bool initiator, bool clear,
+                        instant now)
 {
     struct epoch *e = calloc(1, sizeof(*e));
 
     if (!e)
         return NULL;
-    memcpy(e->master, master, 32);
+    if (clear)
+        blake2s_keyed(e->master, master, HASH_PARTS({ "hawser clear", 12 }));
+    else
+        memcpy(e->master, master, 32);
+    e->clear = clear;
     e->suite = suite;
     e->initiator = initiator;
     e->born = now;

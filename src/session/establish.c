@@ -37,7 +37,8 @@ void establish_drop_response(struct session *s)
 
 static uint8_t flags_of(const struct session *s)
 {
-    return (uint8_t)((s->o.opener ? HELLO_FLAG_OPENER : 0) | (s->delivery ? HELLO_FLAG_STREAM : 0));
+    return (uint8_t)((s->o.opener ? HELLO_FLAG_OPENER : 0) | (s->delivery ? HELLO_FLAG_STREAM : 0) |
+                     (s->o.clear ? HELLO_FLAG_CLEAR : 0));
 }
 
 /* Builds a new INIT; copies keep their destinations. */
@@ -230,7 +231,7 @@ int session_on_response(struct session *s, const uint8_t *pkt, size_t len, const
         on_refused(s, hello.terms.refused);
         return 0;
     }
-    e = epoch_new(s, master, c->init.suite, true, now);
+    e = epoch_new(s, master, c->init.suite, true, s->o.clear && (hello.flags & HELLO_FLAG_CLEAR), now);
     ident_wipe(master, sizeof(master));
     if (!e)
         return -ENOMEM;
@@ -360,7 +361,7 @@ int session_on_init(struct session *s, struct handshake_seen *seen, int64_t cook
     n = handshake_response_make(seen, s->o.self, s->o.psk, &hello, s->o.rng, body, master);
     if (n < 0)
         return n;
-    e = epoch_new(s, master, seen->suite, false, now);
+    e = epoch_new(s, master, seen->suite, false, s->o.clear && (seen->hello.flags & HELLO_FLAG_CLEAR), now);
     ident_wipe(master, sizeof(master));
     r = calloc(1, sizeof(*r));
     if (!e || !r) {

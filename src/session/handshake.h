@@ -32,6 +32,7 @@
 
 #define HELLO_FLAG_FRESH 1  /* response: I do not have that session; begin a new one */
 #define HELLO_FLAG_OPENER 2 /* I open paths (a node); the other side accepts them (an agent) */
+#define HELLO_FLAG_CLEAR 8  /* my configuration avoids encryption of payload */
 #define HELLO_FLAG_STREAM 4 /* the session carries a stream of bytes (session/delivery.h), no packets */
 
 /* Features: bits that both must have set to be used. */

@@ -56,6 +56,7 @@ struct epoch {
     bool initiator; /* we are */
     bool proven;    /* a record was opened under it */
     bool fresh;     /* responder: the session begins anew when it is confirmed */
+    bool clear;     /* both ends avoid encryption */
     enum suite suite;
     uint8_t master[32];
     uint8_t digest[32]; /* of the INIT that we answered */
@@ -391,7 +392,9 @@ void size_tick(struct session *s, instant now);
 void size_clear(struct session *s);
 
 /* epoch.c */
-struct epoch *epoch_new(struct session *s, const uint8_t master[32], enum suite suite, bool initiator, instant now);
+/* clear: both ends said so under the handshake's keys. Then the keys are others than without. */
+struct epoch *epoch_new(struct session *s, const uint8_t master[32], enum suite suite, bool initiator, bool clear,
+                        instant now);
 void epoch_free(struct session *s, struct epoch *e);
 void epoch_sync_rx(struct session *s, struct epoch *e); /* connection ids for the paths there are and may come */
 void epochs_sync_rx(struct session *s);

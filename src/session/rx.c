@@ -434,19 +434,35 @@ static bool takes(const struct session *s, uint8_t content)
     }
 }
 
+/* In place: what was sealed stands behind the record's header, or, of one in clear, before the payload, where the
+ * record's header was. */
+static bool open_record(struct cid_entry *e, uint8_t *pkt, size_t len, uint64_t counter)
+{
+    uint8_t *plain = pkt + SEALED_HEADER_LEN, header[DATA_HEADER_LEN];
+    size_t clear = len - CLEAR_TAIL_LEN;
+
+    if (pkt[0] != PACKET_CLEAR)
+        return aead_open(e->aead, counter, pkt, SEALED_HEADER_LEN, plain, len - SEALED_HEADER_LEN, plain) == 0;
+    if (!e->epoch->clear || aead_open(e->aead, counter, pkt, clear, pkt + clear, CLEAR_TAIL_LEN, header) < 0)
+        return false;
+    memcpy(plain - DATA_HEADER_LEN, header, sizeof(header));
+    return true;
+}
+
 bool session_on_sealed(struct cid_entry *e, uint8_t *pkt, size_t len, uint8_t tos, const struct locator_pair *at,
                        instant now)
 {
     struct session *s = e->session;
     struct epoch *ep = e->epoch;
-    uint8_t *plain = pkt + SEALED_HEADER_LEN;
+    bool clear = pkt[0] == PACKET_CLEAR;
+    uint8_t *plain = pkt + SEALED_HEADER_LEN - (clear ? DATA_HEADER_LEN : 0);
     size_t plain_len = len - SEALED_HEADER_LEN - SEALED_TAG_LEN;
     uint64_t counter;
     uint32_t id = e->path_id;
     bool data, carried;
     int slot;
 
-    if (len < SEALED_MIN_LEN) {
+    if (len < (clear ? SEALED_HEADER_LEN + CLEAR_TAIL_LEN : SEALED_MIN_LEN)) {
         drop(s, DROP_MALFORMED);
         return false;
     }
@@ -457,7 +473,7 @@ bool session_on_sealed(struct cid_entry *e, uint8_t *pkt, size_t len, uint8_t to
         return false;
     }
     if (now - ep->born > SESSION_REJECT_AFTER || ep->failed >= suite_forgery_limit(ep->suite) || !epoch_rx_key(e) ||
-        aead_open(e->aead, counter, pkt, SEALED_HEADER_LEN, plain, plain_len + SEALED_TAG_LEN, plain) < 0) {
+        !open_record(e, pkt, len, counter)) {
         ep->failed++;
         drop(s, DROP_AUTH);
         return false;
@@ -466,6 +482,10 @@ bool session_on_sealed(struct cid_entry *e, uint8_t *pkt, size_t len, uint8_t to
     if (ep == s->next)
         establish_confirmed(s, now);
     data = (plain[0] & CONTENT_TYPE_MASK) != CONTENT_CONTROL;
+    if (clear && !data) {
+        drop(s, DROP_MALFORMED);
+        return false;
+    }
     if (data ? plain_len < least_data(plain[0]) || (plain[0] & ~(CONTENT_TYPE_MASK | DATA_CSUM_OWED))
              : plain[0] != CONTENT_CONTROL) {
         drop(s, DROP_MALFORMED);

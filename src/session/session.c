@@ -999,6 +999,7 @@ void session_info(const struct session *s, instant now, struct session_info *ret
     ret->session_id = s->id;
     if (s->cur) {
         ret->suite = s->cur->suite;
+        ret->clear = s->cur->clear;
         ret->handshake_age = now - s->cur->born;
     }
     if (!s->packets)

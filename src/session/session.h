@@ -180,6 +180,7 @@ struct session_options {
     struct shard shard; /* ours */
     uint64_t instance;  /* ours, as in a hello */
     struct terms terms; /* ours */
+    bool clear;         /* payload is not encrypted, if the peer's options say so too */
     span wait;          /* how long a session is kept without any path */
     size_t queue_pkts;  /* the same, in packets */
     size_t queue_bytes; /* of packets waiting for a path */
@@ -346,5 +347,6 @@ struct session_info {
     struct flowq_stats flowq;
     struct reseq_stats reseq;
     uint8_t refused; /* as terms.refused: the peer did */
+    bool clear;      /* payload is not encrypted, only authenticated */
 };
 void session_info(const struct session *s, instant now, struct session_info *ret);

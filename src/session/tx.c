@@ -40,14 +40,13 @@ static size_t amplification_room(const struct spath *p)
     return most > p->unvalidated_tx ? (size_t)(most - p->unvalidated_tx) : 0;
 }
 
-/* Seals plain (len bytes, at out + SEALED_HEADER_LEN or elsewhere) as the path's next record. 0 or negative. */
-static int seal(struct session *s, unsigned slot, const uint8_t *plain, size_t len, uint8_t *out, instant now)
+/* The key and the connection id of the path's next record. 0 or negative: none may leave. */
+static int next_key(struct session *s, unsigned slot, struct aead **ret_aead, uint64_t *ret_cid, instant now)
 {
-    struct spath *p = &s->paths[slot];
-    uint64_t cid, limit = suite_seal_limit(s->cur->suite), counter = path_next_counter(p->path);
-    struct aead *aead = epoch_tx_key(s->cur, slot, p->id, &cid);
+    uint64_t limit = suite_seal_limit(s->cur->suite);
 
-    if (!aead)
+    *ret_aead = epoch_tx_key(s->cur, slot, s->paths[slot].id, ret_cid);
+    if (!*ret_aead)
         return -ENOMEM;
     /* Keys are replaced an eighth before the limit of the cipher, and past it nothing leaves. */
     s->cur->tx[slot].records++;
@@ -57,16 +56,53 @@ static int seal(struct session *s, unsigned slot, const uint8_t *plain, size_t l
         else
             s->ask_rekey = true;
     }
-    if (s->cur->tx[slot].records > limit)
-        return -EKEYEXPIRED;
+    return s->cur->tx[slot].records > limit ? -EKEYEXPIRED : 0;
+}
+
+/* Seals plain (len bytes, at out + SEALED_HEADER_LEN or elsewhere) as the path's next record. 0 or negative. */
+static int seal(struct session *s, unsigned slot, const uint8_t *plain, size_t len, uint8_t *out, instant now)
+{
+    uint64_t cid, counter = path_next_counter(s->paths[slot].path);
+    struct aead *aead;
+    int r = next_key(s, slot, &aead, &cid, now);
+
+    if (r < 0)
+        return r;
     sealed_header_put(out, cid, counter);
     return aead_seal(aead, counter, out, SEALED_HEADER_LEN, plain, len, out + SEALED_HEADER_LEN);
+}
+
+/* The same of a data record whose payload is not encrypted: its header, put together where the record's will stand,
+ * goes behind the payload, so that all that is only authenticated is one piece. */
+static int authenticate_data(struct session *s, unsigned slot, struct pbuf *b, uint8_t *out, instant now)
+{
+    uint8_t *plain = out + SEALED_HEADER_LEN - DATA_HEADER_LEN, header[DATA_HEADER_LEN];
+    size_t clear = SEALED_HEADER_LEN + b->len - DATA_HEADER_LEN;
+    uint64_t cid, counter = path_next_counter(s->paths[slot].path);
+    struct aead *aead;
+    int r = b->tracked ? carry_gather(s, b, plain) : 0;
+
+    if (r < 0)
+        return r;
+    if (!b->tracked && b->tail_len > 0)
+        pbuf_gather(b, plain);
+    else if (!b->tracked)
+        memcpy(plain, b->data, b->len);
+    memcpy(header, plain, sizeof(header));
+    r = next_key(s, slot, &aead, &cid, now);
+    if (r < 0)
+        return r;
+    clear_header_put(out, cid, counter);
+    return aead_seal(aead, counter, out, clear, header, sizeof(header), out + clear);
 }
 
 /* The same of a data record. Its pieces are put together in the train, where the cipher works in place: what it has
  * just read from cold memory it then finds in the cache. */
 static int seal_data(struct session *s, unsigned slot, struct pbuf *b, uint8_t *out, instant now)
 {
+    if (s->cur->clear)
+        return authenticate_data(s, slot, b, out, now);
+
     int r = b->tracked ? carry_gather(s, b, out + SEALED_HEADER_LEN) : 0;
 
     if (r < 0)

@@ -2,7 +2,9 @@
  *
  * The first byte is the type. A sealed record is
  *     u8 4 | u56 connection id | u64 counter | ciphertext | 16-byte tag
- * and its 16-byte header is the associated data. What is sealed begins with a u8 content type:
+ * and its 16-byte header is the associated data. Where both ends avoid encryption a data record is
+ *     u8 8 | u56 connection id | u64 counter | payload | the data header, sealed, 12 bytes | 16-byte tag
+ * and all before what is sealed is the associated data. What is sealed begins with a u8 content type:
  *     data:    u8 1 or 0x81 | u8 paths | u16 flow | u32 sequence | u16 back | u16 time | one IP packet
  *     piece:   as data, with u8 3 or 0x83 and u16 packet | u16 offset, bit 15: the last, before bytes of the IP packet
  *     control: u8 2 | u8 flags | u16 time | frames (wire/frame.h)
@@ -29,11 +31,13 @@ enum packet_type {
     PACKET_RESET = 5,
     PACKET_HELLO = 6, /* wire/hello.h */
     PACKET_HELLO_ANSWER = 7,
+    PACKET_CLEAR = 8,
 };
 
 #define SEALED_HEADER_LEN 16
 #define SEALED_TAG_LEN 16
 #define SEALED_MIN_LEN (SEALED_HEADER_LEN + 4 + SEALED_TAG_LEN)
+#define CLEAR_TAIL_LEN (DATA_HEADER_LEN + SEALED_TAG_LEN) /* behind the payload of a record in clear */
 #define CID_MASK ((UINT64_C(1) << 56) - 1)
 #define SEALED_CID_LAST 7 /* where the connection id's last byte stands */
 
@@ -65,6 +69,12 @@ enum content_type { CONTENT_DATA = 1, CONTENT_CONTROL = 2, CONTENT_PIECE = 3, CO
 static inline void sealed_header_put(uint8_t *p, uint64_t cid, uint64_t counter)
 {
     put_be64(p, (uint64_t)PACKET_SEALED << 56 | cid);
+    put_be64(p + 8, counter);
+}
+
+static inline void clear_header_put(uint8_t *p, uint64_t cid, uint64_t counter)
+{
+    put_be64(p, (uint64_t)PACKET_CLEAR << 56 | cid);
     put_be64(p + 8, counter);
 }
 

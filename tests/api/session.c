@@ -395,6 +395,43 @@ static void test_terms_that_agree(void **state)
     hws_session_close(s);
 }
 
+/* Payload is in clear when both ends say so, and only then. */
+static void test_encryption(void **state)
+{
+    const struct hws_options avoid = { .encryption = HWS_AVOID }, require = { .encryption = HWS_REQUIRE }, none = { 0 };
+    const struct hws_message timed = { .lifetime_ms = 60000 };
+    const struct {
+        const struct hws_options *listener, *client;
+        uint32_t is_clear;
+    } c[] = { { &avoid, &avoid, 1 }, { &avoid, &none, 0 }, { &require, &avoid, 0 }, { &none, &none, 0 } };
+    struct hws_options bad = { .size = sizeof(bad), .encryption = HWS_PROHIBIT };
+    struct hws_session *s;
+    char buf[3000];
+
+    for (size_t i = 0; i < sizeof(c) / sizeof(c[0]); i++) {
+        struct pair p = meet(c[i].listener, c[i].client);
+        struct hws_statistics t;
+
+        assert_int_equal(hws_session_send(p.client, "0123456789", 10, &timed, sizeof(timed)), 0);
+        exchange(&p, 1000000);
+        assert_int_equal(hws_session_receive(p.server, buf, sizeof(buf), NULL, 0), 10);
+        assert_memory_equal(buf, "0123456789", 10);
+        for (int end = 0; end < 2; end++) {
+            assert_int_equal(hws_session_statistics(end ? p.server : p.client, &t, sizeof(t)), 0);
+            assert_int_equal(t.is_clear, c[i].is_clear);
+            assert_int_equal(t.written_bytes, 1000000);
+            assert_int_equal(t.acknowledged_bytes, 1000000);
+            assert_int_equal(t.read_bytes, 1000000);
+            assert_int_equal(end ? t.messages_received : t.messages_arrived, 1);
+            assert_int_equal(t.queued_bytes, 0);
+            assert_true(t.records_sent >= 1000000 / 1452 && t.records_received >= 1000000 / 1452);
+            assert_int_equal(t.records_refused, 0);
+        }
+        close_pair(&p);
+    }
+    assert_int_equal(hws_session_socket(&bad, &s), -EINVAL);
+}
+
 /* A program that is started again says the same number as before: it takes the place of what it was. */
 static void test_the_same_instance(void **state)
 {
@@ -510,6 +547,7 @@ int main(void)
         cmocka_unit_test(test_one_key_twice),
         cmocka_unit_test(test_the_same_instance),
         cmocka_unit_test(test_refusal),
+        cmocka_unit_test(test_encryption),
         cmocka_unit_test(test_terms_that_agree),
         cmocka_unit_test(test_fairness),
         cmocka_unit_test(test_probe),

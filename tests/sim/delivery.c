@@ -9,6 +9,7 @@
 #include "ident/aead.h"
 #include "sim/transfer.h"
 #include "tests/sim/sim.h"
+#include "wire/header.h"
 
 #include <errno.h>
 
@@ -520,9 +521,54 @@ static void test_probe(void **state)
     bench_done(&b);
 }
 
+/* --- payload that is only authenticated --- */
+
+struct meddler {
+    struct prng prng;
+    uint64_t clear, changed;
+};
+
+/* Somebody on the way changes a bit of every hundredth record, wherever. */
+static bool meddle(void *ctx, struct world_packet *p)
+{
+    struct meddler *m = ctx;
+
+    m->clear += p->data[0] == PACKET_CLEAR;
+    if (p->data[0] == PACKET_CLEAR && prng_below(&m->prng, 100) == 0) {
+        uint64_t bit = prng_below(&m->prng, p->len * 8u);
+
+        p->data[bit / 8] ^= (uint8_t)(1u << bit % 8);
+        m->changed++;
+    }
+    return true;
+}
+
+static void test_in_clear(void **state)
+{
+    const struct node_options o = { .delivery = &bytes_options, .pool_pkts = 16384, .clear = true };
+    struct bench b = bench_make(1, &o, false, PARAMS("rate=20mbit delay=5ms", "rate=10mbit delay=15ms"));
+    struct meddler m = { .clear = 0 };
+    struct world_watch watch = { .ctx = &m, .core = meddle };
+    struct session_info info;
+    struct transfer *t;
+
+    prng_init(&m.prng, 4);
+    world_watch_add(b.w, &watch);
+    bench_begin(&b);
+    t = transfer_new(b.agent, 0, b.node, 0, 4000000, false);
+    assert_true(world_run_until(b.w, transfer_done, t, 20 * SEC));
+    assert_int_equal(t->error, 0);
+    assert_true(m.clear >= 4000000 / 1440 && m.changed > 10);
+    session_info(node_peer_session(b.node->node, 0), b.w->now, &info);
+    assert_true(info.clear);
+    bench_done(&b);
+    transfer_free(t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_in_clear),
         cmocka_unit_test(test_unequal),
         cmocka_unit_test(test_schedulers),
         cmocka_unit_test(test_a_path_goes),
