@@ -237,6 +237,15 @@ struct hws_path {
 /* The paths of a session, at most max of them into ret (of size bytes each: sizeof(struct hws_path)). How many. */
 size_t hws_session_paths(struct hws_session *s, struct hws_path *ret, size_t size, size_t max);
 
+/* A client: a further address of the peer, with its port; a path is opened to it over every uplink. A listener, or a
+ * session that it accepted: a further address of the listener, which all its peers are told inside their sessions, and
+ * to which they open paths: so that who is behind a NAT need not be reached. At most 8. 0, -EINVAL, -EAFNOSUPPORT,
+ * -ENOSPC, -ENOTCONN, -EOPNOTSUPP (a plain connection). */
+int hws_session_add_address(struct hws_session *s, const struct sockaddr *address);
+/* It is none any more, and its paths go. 0; -ENOENT: it was not added or connected to; -EBUSY: it is a client's last;
+ * the others as above. */
+int hws_session_remove_address(struct hws_session *s, const struct sockaddr *address);
+
 /* Of a session since it began. */
 struct hws_statistics {
     uint64_t written_bytes, acknowledged_bytes, read_bytes; /* of the stream */

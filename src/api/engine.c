@@ -425,6 +425,26 @@ int engine_call(struct engine *e, const struct peer_key *peer, const struct endp
     return 0;
 }
 
+int engine_address(struct engine *e, unsigned peer, const struct endpoint *at, bool there)
+{
+    instant now = clock_now();
+    int r = 0;
+
+    if (!e->listens && there && !e->wanted[at->addr.family == ADDR_V6]) { /* sockets of a family that had none */
+        e->wanted[at->addr.family == ADDR_V6] = true;
+        if (e->netlink)
+            refresh(e, now);
+        else
+            r = use_whole_host(e, now);
+    }
+    if (r == 0 && e->listens)
+        r = node_announce(e->node, at, there, now);
+    else if (r == 0)
+        r = there ? node_peer_add_endpoint(e->node, peer, at, now) : node_peer_remove_endpoint(e->node, peer, at, now);
+    engine_flush(e);
+    return r;
+}
+
 int engine_ask(struct engine *e, const struct endpoint *at, size_t count)
 {
     struct rng rng = sys_rng();

@@ -33,6 +33,9 @@ MUST_CHECK int engine_listen(struct engine *e, const struct addr *local, uint16_
 MUST_CHECK int engine_open(struct engine *e, const struct endpoint *at, size_t count);
 /* Over that, calls who has this key, and nobody else any more. 0 or -errno. */
 MUST_CHECK int engine_call(struct engine *e, const struct peer_key *peer, const struct endpoint *at, size_t count);
+/* A client's: a further endpoint of the peer, or one that is none any more. A listener's: where else it may be reached.
+ * 0, -ENOSPC, -ENOENT, -EBUSY (the last one) or -errno. */
+MUST_CHECK int engine_address(struct engine *e, unsigned peer, const struct endpoint *at, bool there);
 /* Over that, asks who is there. 0 or -ENOMEM. */
 MUST_CHECK int engine_ask(struct engine *e, const struct endpoint *at, size_t count);
 /* How far that is; NULL: it never asked. */

@@ -901,6 +901,32 @@ PUBLIC size_t hws_session_paths(struct hws_session *s, struct hws_path *ret, siz
     return count;
 }
 
+static int change_address(struct hws_session *s, const struct sockaddr *address, bool there)
+{
+    struct endpoint at;
+    int r;
+
+    if (!s || !address)
+        return -EINVAL;
+    if (not_a_session(s, &r))
+        return r;
+    if (s->kind != KIND_CLIENT && s->kind != KIND_ACCEPTED && s->kind != KIND_LISTENER)
+        return -ENOTCONN;
+    if (sockaddr_to_endpoint(address, &at) < 0)
+        return -EAFNOSUPPORT;
+    return at.port == 0 ? -EINVAL : engine_address(s->engine, s->peer, &at, there);
+}
+
+PUBLIC int hws_session_add_address(struct hws_session *s, const struct sockaddr *address)
+{
+    return change_address(s, address, true);
+}
+
+PUBLIC int hws_session_remove_address(struct hws_session *s, const struct sockaddr *address)
+{
+    return change_address(s, address, false);
+}
+
 PUBLIC int hws_session_statistics(struct hws_session *s, struct hws_statistics *ret, size_t size)
 {
     struct hws_statistics t = { 0 };

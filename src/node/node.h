@@ -176,6 +176,10 @@ void node_refuse_strangers(struct node *n);
 bool node_peer_config(const struct node *n, unsigned peer, struct config_message *ret);
 /* Node: a further endpoint of its agent (a name was resolved). 0, also when it is known; -ENOSPC. */
 int node_peer_add_endpoint(struct node *n, unsigned peer, const struct endpoint *e, instant now);
+/* Node: no more by this one. 0, -ENOENT, -EBUSY (no other is known). */
+int node_peer_remove_endpoint(struct node *n, unsigned peer, const struct endpoint *e, instant now);
+/* Agent, with `delivery`: where else it may be reached; every peer is told, now and when it comes. 0, -ENOSPC. */
+int node_announce(struct node *n, const struct endpoint *e, bool there, instant now);
 /* Handshake with a peer over every uplink; an agent gives the endpoints that it stored. */
 void node_connect(struct node *n, unsigned peer, const struct endpoint *at, size_t count, instant now);
 /* Validated endpoints of a peer, for storing. Returns how many. */

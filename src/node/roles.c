@@ -125,8 +125,43 @@ static void send_config(struct peer *p, instant now)
     (void)!session_send_message(p->session, buf, writer_len(&w), now);
 }
 
+static void send_addresses(struct peer *p, instant now)
+{
+    struct addresses_message m = { .count = (uint8_t)p->node->o.announce_count };
+    uint8_t buf[256];
+    struct writer w = writer_init(buf, sizeof(buf));
+
+    memcpy(m.endpoints, p->node->o.announce, sizeof(m.endpoints));
+    addresses_message_write(&w, &m);
+    if (session_is_up(p->session))
+        (void)!session_send_message(p->session, buf, writer_len(&w), now);
+    peer_touch(p);
+}
+
+int node_announce(struct node *n, const struct endpoint *e, bool there, instant now)
+{
+    size_t i = 0;
+
+    while (i < n->o.announce_count && !endpoint_equal(&n->o.announce[i], e))
+        i++;
+    if (there == (i < n->o.announce_count))
+        return there ? 0 : -ENOENT;
+    if (there && i == NODE_ENDPOINTS_MAX)
+        return -ENOSPC;
+    if (there)
+        n->o.announce[n->o.announce_count++] = *e;
+    else
+        n->o.announce[i] = n->o.announce[--n->o.announce_count];
+    for (size_t k = 0; k < n->peers_count; k++)
+        if (n->peers[k]->session)
+            send_addresses(n->peers[k], now);
+    return 0;
+}
+
 void roles_on_up(struct peer *p, bool fresh, instant now)
 {
+    if (fresh && p->node->o.delivery && p->node->o.agent && p->node->o.announce_count > 0)
+        send_addresses(p, now);
     if (!fresh || p->node->o.delivery) /* applications have no addresses of ours, and no flow table */
         return;
     free(p->table);
@@ -191,12 +226,70 @@ static int on_steer_table(struct peer *p, struct reader *r, instant now)
     return result;
 }
 
+static bool is_known(const struct peer *p, const struct endpoint *e)
+{
+    for (size_t i = 0; i < p->spec.endpoints_count; i++)
+        if (endpoint_equal(&p->spec.endpoints[i], e))
+            return true;
+    for (unsigned i = 0; i < p->config.endpoints_count; i++)
+        if (endpoint_equal(&p->config.endpoints[i], e))
+            return true;
+    return false;
+}
+
+/* Paths to where the peer is not, as far as anybody says. */
+static void drop_unknown(struct peer *p, instant now)
+{
+    struct session_path_info info;
+
+    for (unsigned i = 0; i < SESSION_SLOTS && p->session; i++) {
+        session_path_info(p->session, i, now, &info);
+        if (info.used && !is_known(p, &info.at.remote))
+            session_path_remove(p->session, i, now);
+    }
+}
+
+static int on_addresses(struct peer *p, struct reader *r, instant now)
+{
+    struct addresses_message m;
+
+    addresses_message_read(r, &m);
+    if (r->failed)
+        return -EPROTO;
+    p->config.endpoints_count = m.count;
+    memcpy(p->config.endpoints, m.endpoints, sizeof(m.endpoints));
+    drop_unknown(p, now);
+    roles_paths(p, now);
+    peer_touch(p);
+    return 0;
+}
+
+int node_peer_remove_endpoint(struct node *n, unsigned peer, const struct endpoint *e, instant now)
+{
+    struct peer *p = n->peers[peer];
+    size_t i = 0;
+
+    while (i < p->spec.endpoints_count && !endpoint_equal(&p->spec.endpoints[i], e))
+        i++;
+    if (i == p->spec.endpoints_count)
+        return -ENOENT;
+    if (p->spec.endpoints_count == 1)
+        return -EBUSY;
+    p->spec.endpoints_count--;
+    memmove(&p->spec.endpoints[i], &p->spec.endpoints[i + 1], (p->spec.endpoints_count - i) * sizeof(*e));
+    drop_unknown(p, now);
+    peer_touch(p);
+    return 0;
+}
+
 int roles_on_message(struct peer *p, const uint8_t *msg, size_t len, instant now)
 {
     struct reader r = reader_init(msg + 1, len - 1);
     struct config_message config;
     bool ok;
 
+    if (p->node->o.delivery && msg[0] == MESSAGE_ADDRESSES && !p->node->o.agent)
+        return on_addresses(p, &r, now);
     if (p->node->o.delivery) /* these are a tunnel's */
         return msg[0] >= MESSAGE_SKIPPABLE ? 0 : -EPROTO;
     switch (msg[0]) {
@@ -320,12 +413,12 @@ static void open_paths(struct peer *p, const struct node_uplink *u, bool spares,
     for (size_t i = 0; i < p->spec.endpoints_count; i++) {
         bool v6 = p->spec.endpoints[i].addr.family == ADDR_V6;
 
-        if (done[v6] && !spares)
+        if (done[v6] && !spares && !p->node->o.delivery) /* applications have every way there is */
             continue;
         open_path(p, u, &p->spec.endpoints[i], now);
         done[v6] = true;
     }
-    for (unsigned i = 0; i < p->config.endpoints_count && spares; i++)
+    for (unsigned i = 0; i < p->config.endpoints_count && (spares || p->node->o.delivery); i++)
         open_path(p, u, &p->config.endpoints[i], now);
 }
 

@@ -1,6 +1,25 @@
 /* wire/message.c - see message.h. Limits: 8 addresses, 8 endpoints, MTU 576..65535. */
 #include "wire/message.h"
 
+void addresses_message_write(struct writer *w, const struct addresses_message *m)
+{
+    write_u8(w, MESSAGE_ADDRESSES);
+    write_u8(w, m->count);
+    for (unsigned i = 0; i < m->count; i++)
+        endpoint_write(w, &m->endpoints[i]);
+}
+
+void addresses_message_read(struct reader *r, struct addresses_message *ret)
+{
+    ret->count = read_u8(r);
+    if (ret->count > CONFIG_ENDPOINTS_MAX)
+        r->failed = true;
+    for (unsigned i = 0; i < ret->count && !r->failed; i++)
+        endpoint_read(r, &ret->endpoints[i]);
+    if (!reader_done(r))
+        r->failed = true;
+}
+
 void config_message_write(struct writer *w, const struct config_message *m)
 {
     write_u8(w, MESSAGE_CONFIG);

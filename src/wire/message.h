@@ -18,7 +18,8 @@ enum message_type {
     MESSAGE_CHANNEL_RESET = 11,  /* either: u16 channel: broken off, nothing more of it counts */
     MESSAGE_CHANNEL_LIMIT = 12,  /* either: once or more: u16 channel, u64 what the peer may send (MESSAGE_LIMIT) */
     MESSAGE_SKIPPABLE = 0x40,
-    MESSAGE_FEEDBACK = 0x41, /* either: u8 enum feedback (session/session.h), of what its application receives */
+    MESSAGE_ADDRESSES = 0x40, /* acceptor -> opener, of applications: struct addresses_message */
+    MESSAGE_FEEDBACK = 0x41,  /* either: u8 enum feedback (session/session.h), of what its application receives */
 };
 
 #define CONFIG_ADDRESSES_MAX 8
@@ -38,6 +39,17 @@ struct config_message {
 void config_message_write(struct writer *w, const struct config_message *m);
 /* Reads the body after the type byte. Later fields that a newer agent adds are skipped. */
 void config_message_read(struct reader *r, struct config_message *ret);
+
+/* Where else the acceptor may be reached: the whole list, in place of what it said before. */
+struct addresses_message {
+    uint8_t count;
+    struct endpoint endpoints[CONFIG_ENDPOINTS_MAX];
+};
+
+/* Writes the type byte too. */
+void addresses_message_write(struct writer *w, const struct addresses_message *m);
+/* Reads the body after the type byte; what is behind it is an error. */
+void addresses_message_read(struct reader *r, struct addresses_message *ret);
 
 /* A stream of bytes beside packets: on behalf of whose connection, and where to (session/channel.h). */
 struct channel_open {

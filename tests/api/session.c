@@ -432,6 +432,65 @@ static void test_encryption(void **state)
     assert_int_equal(hws_session_socket(&bad, &s), -EINVAL);
 }
 
+/* A listener on all addresses of IPv4. */
+static struct pair meet_anywhere(void)
+{
+    const struct hws_options o = { .size = sizeof(o), .flags = HWS_NONBLOCK };
+    const struct sockaddr_in any = { .sin_family = AF_INET };
+    struct pair p = { 0 };
+    int r = -EADDRINUSE;
+
+    assert_int_equal(hws_session_socket(&o, &p.listener), 0);
+    for (p.port = (uint16_t)(20000 + getpid() % 20000); r == -EADDRINUSE; p.port++) {
+        assert_int_equal(hws_session_bind(p.listener, (const struct sockaddr *)&any, p.port), 0);
+        r = hws_session_listen(p.listener);
+    }
+    assert_int_equal(r, 0);
+    p.port--;
+    p.client = call(p.listener, p.port, NULL);
+    while (hws_session_accept(p.listener, &p.server) == -EAGAIN)
+        turn(&p);
+    return p;
+}
+
+static size_t paths_to(struct hws_session *s, uint32_t address)
+{
+    struct hws_path paths[8];
+    size_t n = 0, count = hws_session_paths(s, paths, sizeof(paths[0]), 8);
+
+    for (size_t i = 0; i < count; i++)
+        n += ((struct sockaddr_in *)&paths[i].remote)->sin_addr.s_addr == htonl(address) &&
+             paths[i].state == HWS_PATH_ACTIVE;
+    return n;
+}
+
+/* Paths that either side asks for: 127.0.0.0/8 is all this host. */
+static void test_addresses(void **state)
+{
+    struct pair p = meet_anywhere();
+    struct sockaddr_in at = loopback(p.port), of_listener = at;
+
+    at.sin_addr.s_addr = htonl(0x7f000002);
+    of_listener.sin_addr.s_addr = htonl(0x7f000003);
+    assert_int_equal(hws_session_add_address(p.client, (struct sockaddr *)&at), 0);
+    assert_int_equal(hws_session_add_address(p.server, (struct sockaddr *)&of_listener), 0);
+    while (paths_to(p.client, 0x7f000001) != 1 || paths_to(p.client, 0x7f000002) != 1 ||
+           paths_to(p.client, 0x7f000003) != 1)
+        turn(&p);
+    exchange(&p, 1000000);
+    assert_int_equal(hws_session_remove_address(p.client, (struct sockaddr *)&at), 0);
+    assert_int_equal(hws_session_remove_address(p.client, (struct sockaddr *)&at), -ENOENT);
+    assert_int_equal(hws_session_remove_address(p.listener, (struct sockaddr *)&of_listener), 0);
+    while (paths_to(p.client, 0x7f000002) + paths_to(p.client, 0x7f000003) > 0)
+        turn(&p);
+    at = loopback(p.port);
+    assert_int_equal(hws_session_remove_address(p.client, (struct sockaddr *)&at), -EBUSY);
+    at.sin_port = 0;
+    assert_int_equal(hws_session_add_address(p.client, (struct sockaddr *)&at), -EINVAL);
+    assert_int_equal(hws_session_add_address(p.client, NULL), -EINVAL);
+    close_pair(&p);
+}
+
 /* A program that is started again says the same number as before: it takes the place of what it was. */
 static void test_the_same_instance(void **state)
 {
@@ -548,6 +607,7 @@ int main(void)
         cmocka_unit_test(test_the_same_instance),
         cmocka_unit_test(test_refusal),
         cmocka_unit_test(test_encryption),
+        cmocka_unit_test(test_addresses),
         cmocka_unit_test(test_terms_that_agree),
         cmocka_unit_test(test_fairness),
         cmocka_unit_test(test_probe),

@@ -26,6 +26,21 @@ static void channel(const uint8_t *data, size_t size)
     assert(memcmp(buf + 1, data, size) == 0);
 }
 
+static void addresses(const uint8_t *data, size_t size)
+{
+    uint8_t buf[512];
+    struct reader r = reader_init(data, size);
+    struct writer w = writer_init(buf, sizeof(buf));
+    struct addresses_message m = { 0 };
+
+    addresses_message_read(&r, &m);
+    if (r.failed)
+        return;
+    assert(m.count <= CONFIG_ENDPOINTS_MAX);
+    addresses_message_write(&w, &m);
+    assert(!w.failed && buf[0] == MESSAGE_ADDRESSES && writer_len(&w) == size + 1 && memcmp(buf + 1, data, size) == 0);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     uint8_t buf[512];
@@ -34,6 +49,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct config_message m = { 0 }, again = { 0 };
 
     channel(data, size);
+    addresses(data, size);
     config_message_read(&r, &m);
     if (r.failed)
         return 0;
