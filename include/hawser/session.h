@@ -9,7 +9,9 @@
  * Calls return 0 or a number of bytes, or a negative errno; hws_strerror names the ones with a meaning of their own. No
  * call starts a thread, and nothing happens between calls: a program that waits elsewhere polls hws_session_fd for
  * reading and calls hws_session_process when it is readable (it also becomes so when a timer of the session has run
- * out). A session may be used by one thread at a time, and not after fork by the child.
+ * out). A session may be used by one thread at a time. After
+ * fork it is the parent's: calls of the child give -ECHILD, and closing frees its copy and tells nobody. A call with
+ * one of the last 64 sessions that were closed gives -EBADF.
  *
  *   listener                                      client
  *   hws_session_socket(&o, &l)                    hws_session_socket(&o, &s)
@@ -285,12 +287,15 @@ enum hws_feedback {
 int hws_session_feedback(struct hws_session *s, uint32_t verdict);
 
 enum hws_event_type {
-    HWS_EVENT_PATH = 1,    /* a path changed its state */
-    HWS_EVENT_REKEYED = 2, /* new keys are in use */
+    HWS_EVENT_PATH = 1,     /* a path changed its state */
+    HWS_EVENT_REKEYED = 2,  /* new keys are in use */
+    HWS_EVENT_MOVED = 3,    /* the peer has another address on a path, and has proved it */
+    HWS_EVENT_FALLBACK = 4, /* a link's paths go over what `why` names from now on: "TCP" or "UDP" again */
+    HWS_EVENT_ENDED = 5,    /* the session is over, for what `why` says */
 };
 
 struct hws_event {
-    uint32_t type; /* enum hws_event_type; the rest is of HWS_EVENT_PATH */
+    uint32_t type; /* enum hws_event_type; the rest is of paths, but for `why` */
     enum hws_path_state old_state, state;
     const char *why; /* words for the newest change, which live as long as the library */
     char link[16];

@@ -552,13 +552,14 @@ static void keep_event(struct engine *e, const struct node_event *ev, instant no
     const struct session *s = node_peer_session(e->node, ev->peer);
     struct engine_event *kept;
 
-    if (!s || (ev->type != NODE_PATH_STATE && ev->type != NODE_PEER_REKEYED))
+    if (!s || (ev->type != NODE_PATH_STATE && ev->type != NODE_PATH_MOVED && ev->type != NODE_PEER_REKEYED &&
+               ev->type != NODE_PEER_DOWN && ev->type != NODE_FALLBACK))
         return;
     if (e->events_count == EVENTS_MAX)
         drop_event(e, 0);
     kept = &e->events[e->events_count++];
     *kept = (struct engine_event){ .node = *ev };
-    if (ev->type == NODE_PATH_STATE)
+    if (ev->type == NODE_PATH_STATE || ev->type == NODE_PATH_MOVED)
         session_path_info(s, ev->slot, now, &kept->path);
 }
 

@@ -48,8 +48,8 @@ MUST_CHECK int engine_watch(struct engine *e, int fd);
 MUST_CHECK int engine_set_tier(struct engine *e, const char *link, enum link_tier tier);
 /* What happened to a path of this peer's session, or to its keys, when it did. */
 struct engine_event {
-    struct node_event node; /* NODE_PATH_STATE or NODE_PEER_REKEYED */
-    struct session_path_info path;
+    struct node_event node; /* NODE_PATH_STATE, NODE_PATH_MOVED, NODE_PEER_REKEYED, NODE_PEER_DOWN or NODE_FALLBACK */
+    struct session_path_info path; /* of the first two */
 };
 /* True and the oldest of this peer. At most 64 wait, of all peers; the oldest goes when there are more. */
 bool engine_pop_event(struct engine *e, unsigned peer, struct engine_event *ret);

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <stdatomic.h>
 #include <unistd.h>
 
 #include "api/engine.h"
@@ -17,6 +18,7 @@
 #define TRANSPORTS_BUILT (1u << HWS_UDP)
 #define CONNECT_LIMIT (10 * SEC)
 #define LINGER_DEFAULT 10000
+#define CLOSED_KEPT 64                    /* chosen: handles of some 500 bytes */
 #define TIMEOUT_MIN (3 * PATH_PROBE_IDLE) /* an idle path is heard of that often */
 
 enum kind {
@@ -26,10 +28,12 @@ enum kind {
     KIND_LISTENER,
     KIND_ACCEPTED,
     KIND_PLAIN, /* a plain connection, of either side */
+    KIND_CLOSED,
 };
 
 struct hws_session {
     enum kind kind;
+    pid_t owner; /* the process that made it */
     uint32_t flags, linger_ms;
     struct engine_options o;
     struct identity identity;
@@ -56,6 +60,32 @@ static const enum cc controls[] = {
     [HWS_CC_OLIA] = CC_OLIA,
     [HWS_CC_LIA] = CC_LIA,
 };
+
+/* --- misuse --- */
+
+/* Handles that were closed last, so that a call with one of them is an error and no use of memory that is another's.
+ * The one thing beside known.c that sessions of a process share; nothing depends on it. */
+static struct hws_session *_Atomic closed[CLOSED_KEPT];
+static atomic_uint closed_next;
+
+static void bury(struct hws_session *s)
+{
+    identity_wipe(&s->identity);
+    memset(s, 0, sizeof(*s));
+    s->kind = KIND_CLOSED;
+    s->owner = getpid();
+    free(atomic_exchange(&closed[atomic_fetch_add(&closed_next, 1) % CLOSED_KEPT], s));
+}
+
+/* 0, -EBADF or -ECHILD. */
+static int usable(const struct hws_session *s)
+{
+    if (!s)
+        return 0; /* each call has its own word for that */
+    if (s->kind == KIND_CLOSED)
+        return -EBADF;
+    return s->owner == getpid() ? 0 : -ECHILD;
+}
 
 /* --- life --- */
 
@@ -168,6 +198,7 @@ PUBLIC int hws_session_socket(const struct hws_options *options, struct hws_sess
         return r == -EINVAL ? -EBADMSG : r;
     }
     s->flags = o.flags;
+    s->owner = getpid();
     s->plain_listens[0] = s->plain_listens[1] = -1;
     s->linger_ms = o.linger_ms ? o.linger_ms : LINGER_DEFAULT;
     s->o = (struct engine_options){
@@ -197,6 +228,8 @@ PUBLIC int hws_session_bind(struct hws_session *s, const struct sockaddr *addres
 {
     struct endpoint e = { 0 };
 
+    if (usable(s) < 0)
+        return usable(s);
     if (!s || s->kind != KIND_NEW || port == 0)
         return -EINVAL;
     if (address && sockaddr_to_endpoint(address, &e) < 0)
@@ -228,6 +261,8 @@ PUBLIC int hws_session_listen(struct hws_session *s)
 {
     int r;
 
+    if (usable(s) < 0)
+        return usable(s);
     if (!s || s->kind != KIND_NEW || s->port == 0)
         return -EINVAL;
     r = make_engine(s, true);
@@ -275,6 +310,8 @@ PUBLIC int hws_session_accept(struct hws_session *s, struct hws_session **ret)
     struct hws_session *a;
     int r;
 
+    if (usable(s) < 0)
+        return usable(s);
     if (!s || !ret || s->kind != KIND_LISTENER)
         return -EINVAL;
     r = engine_process(s->engine);
@@ -408,6 +445,8 @@ PUBLIC int hws_session_connect(struct hws_session *s, const char *key, const str
     struct peer_key peer;
     int r;
 
+    if (usable(s) < 0)
+        return usable(s);
     if (!s || s->kind != KIND_NEW || count == 0 || count > NODE_ENDPOINTS_MAX)
         return -EINVAL;
     if (key && peer_key_decode(key, &peer) < 0)
@@ -490,6 +529,8 @@ PUBLIC ssize_t hws_session_write(struct hws_session *s, const void *data, size_t
     int64_t n = 0;
     int r;
 
+    if (usable(s) < 0)
+        return usable(s);
     if (!s)
         return -EINVAL;
     if (not_yet(s, &r))
@@ -524,6 +565,8 @@ PUBLIC ssize_t hws_session_read_at(struct hws_session *s, void *data, size_t len
     int64_t n;
     int r;
 
+    if (usable(s) < 0)
+        return usable(s);
     if (!s)
         return -EINVAL;
     if (not_yet(s, &r))
@@ -550,6 +593,8 @@ PUBLIC ssize_t hws_session_read_at(struct hws_session *s, void *data, size_t len
 
 PUBLIC ssize_t hws_session_read(struct hws_session *s, void *data, size_t len)
 {
+    if (usable(s) < 0)
+        return usable(s);
     return hws_session_read_at(s, data, len, NULL);
 }
 
@@ -597,6 +642,8 @@ PUBLIC int hws_session_send(struct hws_session *s, const void *data, size_t len,
     struct adus *a;
     int r;
 
+    if (usable(s) < 0)
+        return usable(s);
     if (!s)
         return -EINVAL;
     if (not_a_session(s, &r))
@@ -648,6 +695,8 @@ PUBLIC ssize_t hws_session_receive(struct hws_session *s, void *data, size_t len
     int64_t n = -EAGAIN;
     int r;
 
+    if (usable(s) < 0)
+        return usable(s);
     if (!s)
         return -EINVAL;
     if (not_a_session(s, &r))
@@ -687,6 +736,8 @@ PUBLIC int hws_session_finish(struct hws_session *s)
 {
     int r;
 
+    if (usable(s) < 0)
+        return usable(s);
     if (!s)
         return -EINVAL;
     if (not_yet(s, &r))
@@ -749,6 +800,15 @@ PUBLIC int hws_session_close(struct hws_session *s)
 
     if (!s)
         return 0;
+    r = usable(s);
+    if (r == -ECHILD) { /* its peers are the parent's: nobody is told */
+        close_plain_listens(s);
+        plain_free(s->plain);
+        engine_unref(s->engine);
+        bury(s);
+    }
+    if (r < 0)
+        return r;
     if (s->kind == KIND_PLAIN && !(s->flags & HWS_NONBLOCK))
         r = linger_plain(s);
     close_plain_listens(s);
@@ -765,8 +825,7 @@ PUBLIC int hws_session_close(struct hws_session *s)
     }
     plain_free(s->plain);
     engine_unref(s->engine);
-    identity_wipe(&s->identity);
-    free(s);
+    bury(s);
     return r;
 }
 
@@ -779,6 +838,8 @@ PUBLIC unsigned hws_session_events(struct hws_session *s)
     struct delivery *d;
     unsigned events = 0;
 
+    if (usable(s) < 0)
+        return 0;
     if (!s)
         return 0;
     if (s->kind == KIND_ASKING) /* an error wakes whatever is waited for */
@@ -813,6 +874,8 @@ PUBLIC unsigned hws_session_events(struct hws_session *s)
 
 PUBLIC int hws_session_fd(const struct hws_session *s)
 {
+    if (usable(s) < 0)
+        return usable(s);
     if (s && s->plain)
         return plain_fd(s->plain);
     return s && s->engine ? engine_fd(s->engine) : -ENOTCONN;
@@ -820,6 +883,8 @@ PUBLIC int hws_session_fd(const struct hws_session *s)
 
 PUBLIC int hws_session_process(struct hws_session *s)
 {
+    if (usable(s) < 0)
+        return usable(s);
     if (s && s->kind == KIND_ASKING) {
         (void)ask_turn(s); /* what came of it, reading tells */
         return 0;
@@ -833,6 +898,8 @@ PUBLIC int hws_session_timeout(const struct hws_session *s)
 {
     instant at = s && s->engine ? engine_next_expiry(s->engine) : INSTANT_NEVER;
 
+    if (usable(s) < 0)
+        return -1;
     if (s && s->plain)
         at = instant_min(at, plain_next_expiry(s->plain));
 
@@ -869,6 +936,8 @@ PUBLIC size_t hws_session_paths(struct hws_session *s, struct hws_path *ret, siz
     struct session_path_info i;
     size_t count = 0;
 
+    if (usable(s) < 0)
+        return 0;
     if (s && s->kind == KIND_PLAIN && max > 0) {
         struct hws_path p;
 
@@ -919,11 +988,15 @@ static int change_address(struct hws_session *s, const struct sockaddr *address,
 
 PUBLIC int hws_session_add_address(struct hws_session *s, const struct sockaddr *address)
 {
+    if (usable(s) < 0)
+        return usable(s);
     return change_address(s, address, true);
 }
 
 PUBLIC int hws_session_remove_address(struct hws_session *s, const struct sockaddr *address)
 {
+    if (usable(s) < 0)
+        return usable(s);
     return change_address(s, address, false);
 }
 
@@ -937,6 +1010,8 @@ PUBLIC int hws_session_statistics(struct hws_session *s, struct hws_statistics *
     struct adu_info u = { 0 };
     int r;
 
+    if (usable(s) < 0)
+        return usable(s);
     if (!s || !ret)
         return -EINVAL;
     if (not_a_session(s, &r))
@@ -981,6 +1056,8 @@ PUBLIC int hws_session_probe(struct hws_session *s)
 {
     int r;
 
+    if (usable(s) < 0)
+        return usable(s);
     if (s && not_a_session(s, &r))
         return r;
     r = session_of(s) ? node_peer_probe(engine_node(s->engine), s->peer, clock_now()) : -ENOTCONN;
@@ -1013,13 +1090,24 @@ PUBLIC int hws_session_feedback(struct hws_session *s, uint32_t verdict)
 
 PUBLIC int hws_session_pop_event(struct hws_session *s, struct hws_event *ret, size_t size)
 {
-    struct hws_event known = { .type = HWS_EVENT_REKEYED };
+    static const uint32_t types[] = {
+        [NODE_PEER_REKEYED] = HWS_EVENT_REKEYED, [NODE_PATH_STATE] = HWS_EVENT_PATH,
+        [NODE_PATH_MOVED] = HWS_EVENT_MOVED,     [NODE_FALLBACK] = HWS_EVENT_FALLBACK,
+        [NODE_PEER_DOWN] = HWS_EVENT_ENDED,
+    };
+    struct hws_event known = { 0 };
     struct engine_event ev;
 
+    if (usable(s) < 0)
+        return 0;
     if (!s || !ret || !session_of(s) || !engine_pop_event(s->engine, s->peer, &ev))
         return 0;
-    if (ev.node.type == NODE_PATH_STATE) {
-        known.type = HWS_EVENT_PATH;
+    known.type = types[ev.node.type];
+    if (known.type == HWS_EVENT_ENDED)
+        known.why = hws_strerror(delivery_error(delivery_of(s)));
+    if (known.type == HWS_EVENT_FALLBACK)
+        known.why = ev.node.fresh ? "TCP" : "UDP";
+    if (known.type == HWS_EVENT_PATH || known.type == HWS_EVENT_MOVED) {
         known.old_state = states[ev.node.old_state];
         known.state = ev.path.link_down ? HWS_PATH_DOWN : states[ev.path.metrics.state];
         known.why = path_why_name(ev.path.metrics.why);
@@ -1040,6 +1128,8 @@ PUBLIC int hws_session_use_link(struct hws_session *s, const char *link, enum hw
         [HWS_LINK_NEVER] = TIER_NEVER,
     };
 
+    if (usable(s) < 0)
+        return usable(s);
     if (!s || !link || *link == '\0' || strlen(link) > LINK_NAME_MAX || (unsigned)use >= ARRAY_LEN(tiers))
         return -EINVAL;
     if (s->kind == KIND_PLAIN || (s->kind == KIND_ASKING && !s->engine))
@@ -1051,6 +1141,8 @@ PUBLIC int hws_session_key(const struct hws_session *s, char ret[HWS_KEY_SIZE])
 {
     struct peer_key k;
 
+    if (usable(s) < 0)
+        return usable(s);
     if (!s)
         return -EINVAL;
     identity_peer_key(&s->identity, suite_supported(), &k);
@@ -1060,6 +1152,8 @@ PUBLIC int hws_session_key(const struct hws_session *s, char ret[HWS_KEY_SIZE])
 
 PUBLIC int hws_session_peer_key(const struct hws_session *s, char ret[HWS_KEY_SIZE])
 {
+    if (usable(s) < 0)
+        return usable(s);
     if (s && s->kind == KIND_PLAIN)
         return -EOPNOTSUPP;
     if (!s || (s->kind != KIND_CLIENT && s->kind != KIND_ACCEPTED))
@@ -1070,6 +1164,8 @@ PUBLIC int hws_session_peer_key(const struct hws_session *s, char ret[HWS_KEY_SI
 
 PUBLIC const char *hws_session_refusal(const struct hws_session *s)
 {
+    if (usable(s) < 0)
+        return NULL;
     if (!s || s->refusal || !s->engine || s->kind != KIND_CLIENT)
         return s ? s->refusal : NULL;
     return refusal_of(s);
@@ -1080,6 +1176,10 @@ PUBLIC const char *hws_strerror(int error)
     switch (-error) {
     case EBADMSG:
         return "not a key";
+    case EBADF:
+        return "the session is closed";
+    case ECHILD:
+        return "the session is another process's";
     case ENOTCONN:
         return "the session is not connected";
     case ECONNRESET:

@@ -4,6 +4,7 @@
 #include <stdbool.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/wait.h>
 #include <time.h>
 
 static uint8_t byte_at(uint64_t at)
@@ -491,6 +492,82 @@ static void test_addresses(void **state)
     close_pair(&p);
 }
 
+/* A session that was closed is none any more. */
+static void test_closed_twice(void **state)
+{
+    struct pair p = connect_pair();
+    struct hws_session *gone[] = { p.client, p.server, p.listener };
+    struct hws_statistics t;
+    struct hws_session *s;
+    struct hws_event ev;
+    struct hws_path path;
+    char buf[1];
+
+    close_pair(&p);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(hws_session_close(gone[i]), -EBADF);
+        assert_int_equal(hws_session_write(gone[i], "x", 1), -EBADF);
+        assert_int_equal(hws_session_read(gone[i], buf, 1), -EBADF);
+        assert_int_equal(hws_session_send(gone[i], "x", 1, NULL, 0), -EBADF);
+        assert_int_equal(hws_session_receive(gone[i], buf, 1, NULL, 0), -EBADF);
+        assert_int_equal(hws_session_finish(gone[i]), -EBADF);
+        assert_int_equal(hws_session_accept(gone[i], &s), -EBADF);
+        assert_int_equal(hws_session_listen(gone[i]), -EBADF);
+        assert_int_equal(hws_session_process(gone[i]), -EBADF);
+        assert_int_equal(hws_session_fd(gone[i]), -EBADF);
+        assert_int_equal(hws_session_probe(gone[i]), -EBADF);
+        assert_int_equal(hws_session_statistics(gone[i], &t, sizeof(t)), -EBADF);
+        assert_int_equal(hws_session_timeout(gone[i]), -1);
+        assert_int_equal(hws_session_events(gone[i]), 0);
+        assert_int_equal(hws_session_paths(gone[i], &path, sizeof(path), 1), 0);
+        assert_int_equal(hws_session_pop_event(gone[i], &ev, sizeof(ev)), 0);
+    }
+}
+
+/* A child may not speak for its parent, and what it closes stays open there. */
+static void test_fork(void **state)
+{
+    struct pair p = connect_pair();
+    char buf[1];
+    int status;
+    pid_t child = fork();
+
+    if (child == 0) {
+        bool ok = hws_session_write(p.client, "x", 1) == -ECHILD && hws_session_read(p.server, buf, 1) == -ECHILD &&
+                  hws_session_process(p.listener) == -ECHILD && hws_session_finish(p.client) == -ECHILD &&
+                  hws_session_accept(p.listener, &p.server) == -ECHILD && hws_session_events(p.client) == 0 &&
+                  hws_session_close(p.client) == -ECHILD && hws_session_close(p.client) == -EBADF;
+
+        _exit(ok ? 0 : 1);
+    }
+    assert_true(child > 0);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    exchange(&p, 100000);
+    close_pair(&p);
+}
+
+/* The peer ends it: what is left are errors, and an event that says why. */
+static void test_after_the_end(void **state)
+{
+    struct pair p = connect_pair();
+    struct hws_event ev = { 0 };
+    char buf[1];
+
+    hws_session_close(p.server);
+    p.server = NULL;
+    while (!(hws_session_events(p.client) & HWS_ENDED))
+        turn(&p);
+    assert_int_equal(hws_session_write(p.client, "x", 1), -ECONNRESET);
+    assert_int_equal(hws_session_read(p.client, buf, 1), -ECONNRESET);
+    assert_int_equal(hws_session_send(p.client, "x", 1, NULL, 0), -ECONNRESET);
+    assert_int_equal(hws_session_finish(p.client), 0);
+    while (ev.type != HWS_EVENT_ENDED)
+        assert_int_equal(hws_session_pop_event(p.client, &ev, sizeof(ev)), 1);
+    assert_string_equal(ev.why, "the peer ended the session, or began anew");
+    close_pair(&p);
+}
+
 /* A program that is started again says the same number as before: it takes the place of what it was. */
 static void test_the_same_instance(void **state)
 {
@@ -607,6 +684,9 @@ int main(void)
         cmocka_unit_test(test_the_same_instance),
         cmocka_unit_test(test_refusal),
         cmocka_unit_test(test_encryption),
+        cmocka_unit_test(test_closed_twice),
+        cmocka_unit_test(test_fork),
+        cmocka_unit_test(test_after_the_end),
         cmocka_unit_test(test_addresses),
         cmocka_unit_test(test_terms_that_agree),
         cmocka_unit_test(test_fairness),
