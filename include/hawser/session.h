@@ -7,11 +7,11 @@
  * or a call without a key).
  *
  * Calls return 0 or a number of bytes, or a negative errno; hws_strerror names the ones with a meaning of their own. No
- * call starts a thread, and nothing happens between calls: a program that waits elsewhere polls hws_session_fd for
- * reading and calls hws_session_process when it is readable (it also becomes so when a timer of the session has run
- * out). A session may be used by one thread at a time. After
- * fork it is the parent's: calls of the child give -ECHILD, and closing frees its copy and tells nobody. A call with
- * one of the last 64 sessions that were closed gives -EBADF.
+ * call starts a thread (but for HWS_THREAD), and nothing happens between calls: a program that waits elsewhere polls
+ * hws_session_fd for reading and calls hws_session_process when it is readable (it also becomes so when a timer of the
+ * session has run out). A session may be used by one thread at a time. After fork it is the parent's: calls of the
+ * child give -ECHILD, and closing frees its copy and tells nobody. A call with one of the last 64 sessions that were
+ * closed gives -EBADF.
  *
  *   listener                                      client
  *   hws_session_socket(&o, &l)                    hws_session_socket(&o, &s)
@@ -42,6 +42,10 @@ enum hws_flags {
     /* A listener accepts plain TCP connections on the port of the same number, too, and as HWS_HELLO. A client that was
      * given a key finds out whether it is there (hws_session_connect). */
     HWS_PLAIN = 4,
+    /* A thread of the library's own does what hws_session_process does, when it is due: for programs that are long busy
+     * elsewhere. Calls from several threads of the program are taken one after the other then; hws_session_fd is
+     * readable when the thread has done something, until hws_session_process. Not with HWS_PLAIN, or without a key. */
+    HWS_THREAD = 16,
     HWS_HELLO = 8, /* a listener tells its key to whoever asks its UDP port (doc/protocol.md, HELLO) */
 };
 

@@ -8,13 +8,19 @@
  * the default route is. An uplink is an interface with an address and a default route. Where there is none (a host
  * alone, or addresses of this very host) one pair of sockets that are bound to nothing serves as the only uplink.
  *
+ * A helper thread, where one is asked for, does what the program would in engine_process; a lock is held by whichever
+ * of the two is inside. Who waits then waits for the thread to have done something.
+ *
  * Limits: 8 uplinks, as a session has 8 paths; 64 sessions that nobody has accepted: further ones are turned away. */
 #include "api/engine.h"
 
 #include <errno.h>
 #include <poll.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
 
@@ -47,6 +53,7 @@ struct uplink {
 
 struct engine {
     unsigned refs;
+    struct helper *helper; /* or NULL: no thread */
     struct identity self;
     struct delivery_options delivery;
     struct node *node;
@@ -135,14 +142,142 @@ static void close_end(struct end *d)
     *d = (struct end){ 0 };
 }
 
-void engine_unref(struct engine *e)
+/* --- a helper thread --- */
+
+struct helper {
+    pthread_t thread;
+    pthread_mutex_t lock;
+    pthread_cond_t changed; /* the thread has done something */
+    int wake_fd, news_fd;   /* it is to look; it has done something */
+    bool stops;
+    int error;
+};
+
+/* All signals are the program's own threads'. */
+static void *help(void *ctx)
 {
-    if (!e || --e->refs > 0)
-        return;
-    if (e->been_up) {
-        node_tell_known(e->node, clock_now());
-        paths_remember(node_scoreboard(e->node), true, clock_now());
+    struct engine *e = ctx;
+    struct helper *h = e->helper;
+    struct pollfd fds[] = { { .fd = e->epoll_fd, .events = POLLIN }, { .fd = h->wake_fd, .events = POLLIN } };
+    bool stops = false;
+
+    while (!stops) {
+        uint64_t one = 1;
+
+        (void)!poll(fds, ARRAY_LEN(fds), -1);
+        pthread_mutex_lock(&h->lock);
+        stops = h->stops;
+        if (!stops && h->error == 0)
+            h->error = engine_process(e);
+        stops |= h->error != 0;
+        (void)!write(h->news_fd, &one, sizeof(one));
+        pthread_cond_broadcast(&h->changed);
+        pthread_mutex_unlock(&h->lock);
     }
+    return NULL;
+}
+
+static void helper_free(struct helper *h)
+{
+    if (h->wake_fd >= 0)
+        close(h->wake_fd);
+    if (h->news_fd >= 0)
+        close(h->news_fd);
+    pthread_cond_destroy(&h->changed);
+    pthread_mutex_destroy(&h->lock);
+    free(h);
+}
+
+int engine_start_thread(struct engine *e)
+{
+    struct helper *h = calloc(1, sizeof(*h));
+    pthread_condattr_t monotonic;
+    sigset_t all, before;
+    int r;
+
+    if (!h)
+        return -ENOMEM;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&h->changed, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    pthread_mutex_init(&h->lock, NULL);
+    h->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    h->news_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    r = h->wake_fd < 0 || h->news_fd < 0 ? errno : 0;
+    if (r == 0) {
+        e->helper = h;
+        sigfillset(&all);
+        pthread_sigmask(SIG_SETMASK, &all, &before);
+        r = pthread_create(&h->thread, NULL, help, e);
+        pthread_sigmask(SIG_SETMASK, &before, NULL);
+    }
+    if (r != 0) {
+        e->helper = NULL;
+        helper_free(h);
+    }
+    return -r;
+}
+
+void engine_lock(struct engine *e)
+{
+    if (e && e->helper)
+        pthread_mutex_lock(&e->helper->lock);
+}
+
+void engine_unlock(struct engine *e)
+{
+    if (e && e->helper)
+        pthread_mutex_unlock(&e->helper->lock);
+}
+
+bool engine_heed_thread(struct engine *e, int *ret_error)
+{
+    uint64_t count;
+
+    if (!e->helper)
+        return false;
+    (void)!read(e->helper->news_fd, &count, sizeof(count));
+    *ret_error = e->helper->error;
+    return true;
+}
+
+static void stop_helper(struct engine *e)
+{
+    struct helper *h = e->helper;
+    uint64_t one = 1;
+
+    h->stops = true;
+    (void)!write(h->wake_fd, &one, sizeof(one));
+    pthread_mutex_unlock(&h->lock);
+    pthread_join(h->thread, NULL);
+    e->helper = NULL;
+    helper_free(h);
+}
+
+/* Until the thread has done something. */
+static int wait_for_helper(struct engine *e, instant limit)
+{
+    struct helper *h = e->helper;
+    span left = MAX(limit - clock_now(), 0);
+    struct timespec at;
+    int r = 0;
+
+    if (h->error)
+        return h->error;
+    clock_gettime(CLOCK_MONOTONIC, &at);
+    if (limit == INSTANT_NEVER) {
+        pthread_cond_wait(&h->changed, &h->lock);
+        return h->error;
+    }
+    at.tv_sec += left / SEC + (at.tv_nsec + left % SEC * 1000) / 1000000000;
+    at.tv_nsec = (at.tv_nsec + left % SEC * 1000) % 1000000000;
+    r = pthread_cond_timedwait(&h->changed, &h->lock, &at);
+    return r == ETIMEDOUT ? -ETIMEDOUT : h->error;
+}
+
+static void engine_free(struct engine *e)
+{
     node_free(e->node);
     for (unsigned i = 0; i < 2; i++) {
         close_end(&e->listening[i]);
@@ -160,6 +295,35 @@ void engine_unref(struct engine *e)
     free(e);
 }
 
+void engine_unref(struct engine *e)
+{
+    if (!e)
+        return;
+    if (--e->refs > 0) {
+        engine_unlock(e);
+        return;
+    }
+    if (e->helper)
+        stop_helper(e);
+    if (e->been_up) {
+        node_tell_known(e->node, clock_now());
+        paths_remember(node_scoreboard(e->node), true, clock_now());
+    }
+    engine_free(e);
+}
+
+void engine_unref_forked(struct engine *e)
+{
+    if (!e || --e->refs > 0)
+        return;
+    if (e->helper) { /* its lock may be held for ever, by a thread that is not here */
+        close(e->helper->wake_fd);
+        close(e->helper->news_fd);
+        free(e->helper);
+    }
+    engine_free(e);
+}
+
 struct node *engine_node(struct engine *e)
 {
     return e->node;
@@ -167,7 +331,7 @@ struct node *engine_node(struct engine *e)
 
 int engine_fd(const struct engine *e)
 {
-    return e->epoll_fd;
+    return e->helper ? e->helper->news_fd : e->epoll_fd;
 }
 
 static int open_end(struct engine *e, struct end *d, uint32_t link, const struct udp_options *o)
@@ -758,6 +922,8 @@ int engine_wait(struct engine *e, instant limit)
 
     if (limit <= now)
         return -ETIMEDOUT;
+    if (e->helper)
+        return wait_for_helper(e, limit);
     if (poll(&p, 1, ms) < 0 && errno != EINTR)
         return -errno;
     return engine_process(e);

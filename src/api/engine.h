@@ -22,11 +22,21 @@ struct engine_options {
     bool clear;        /* as session_options.clear */
 };
 
+/* With a helper thread the functions below are called between engine_lock and engine_unlock, which do nothing without.
+ * The thread does what engine_process does when that is due. 0 or -errno. */
+MUST_CHECK int engine_start_thread(struct engine *e);
+/* Accept NULL. */
+void engine_lock(struct engine *e);
+void engine_unlock(struct engine *e);
+/* What the thread came to: 0 or -errno. What made engine_fd readable is forgotten. True if there is a thread. */
+bool engine_heed_thread(struct engine *e, int *ret_error);
+
 /* 0 or -errno. The caller has one reference. */
 MUST_CHECK int engine_new(const struct engine_options *o, struct engine **ret);
 struct engine *engine_ref(struct engine *e);
-/* Accepts NULL. */
+/* Accepts NULL. Unlocks. In a child after fork there is no thread to end. */
 void engine_unref(struct engine *e);
+void engine_unref_forked(struct engine *e);
 /* A listener's sockets, on this address (ADDR_NONE: all). 0 or -errno. */
 MUST_CHECK int engine_listen(struct engine *e, const struct addr *local, uint16_t port);
 /* A client's way to these endpoints: every uplink, or the whole host if none leads there. 0 or -errno. */
@@ -55,6 +65,7 @@ struct engine_event {
 bool engine_pop_event(struct engine *e, unsigned peer, struct engine_event *ret);
 
 struct node *engine_node(struct engine *e);
+/* With a thread: readable when it has done something since engine_heed_thread. */
 int engine_fd(const struct engine *e);
 /* Reads what has come, does what is due, sends. 0 or -errno. */
 int engine_process(struct engine *e);

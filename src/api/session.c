@@ -14,7 +14,7 @@
 #include "sys/sockaddr.h"
 
 #define PUBLIC __attribute__((visibility("default")))
-#define FLAGS_KNOWN (HWS_NONBLOCK | HWS_UNORDERED | HWS_PLAIN | HWS_HELLO)
+#define FLAGS_KNOWN (HWS_NONBLOCK | HWS_UNORDERED | HWS_PLAIN | HWS_HELLO | HWS_THREAD)
 #define TRANSPORTS_BUILT (1u << HWS_UDP)
 #define CONNECT_LIMIT (10 * SEC)
 #define LINGER_DEFAULT 10000
@@ -87,6 +87,22 @@ static int usable(const struct hws_session *s)
     return s->owner == getpid() ? 0 : -ECHILD;
 }
 
+static struct engine *hold(const struct hws_session *s)
+{
+    struct engine *e = s && s->flags & HWS_THREAD ? s->engine : NULL;
+
+    engine_lock(e);
+    return e;
+}
+
+static void let_go(struct engine **e)
+{
+    engine_unlock(*e);
+}
+
+/* Until the end of the call; of no effect without a helper thread. */
+#define HOLD(s) struct engine *held __attribute__((cleanup(let_go), unused)) = hold(s)
+
 /* --- life --- */
 
 /* Of an earlier program, whose structure was shorter, or a later one, which may say what we do not know if it is
@@ -120,7 +136,8 @@ static bool known_options(const struct hws_options *o)
     for (size_t i = 0; i < ARRAY_LEN(o->peer_fairness); i++)
         if (!may_prohibit(o->peer_fairness[i]))
             return false;
-    if (o->encryption > HWS_AVOID || o->multipath > HWS_HANDOVER || (o->multipath == HWS_HANDOVER && o->scheduler))
+    if ((o->flags & HWS_THREAD && o->flags & HWS_PLAIN) || o->encryption > HWS_AVOID || o->multipath > HWS_HANDOVER ||
+        (o->multipath == HWS_HANDOVER && o->scheduler))
         return false;
     return o->loss_tolerance >= 0 && o->loss_tolerance <= 1 && (!o->scheduler || scheduler_find(o->scheduler));
 }
@@ -270,6 +287,8 @@ PUBLIC int hws_session_listen(struct hws_session *s)
         r = engine_listen(s->engine, &s->local, s->port);
     if (r == 0 && s->flags & HWS_PLAIN)
         r = listen_plain(s);
+    if (r == 0 && s->flags & HWS_THREAD)
+        r = engine_start_thread(s->engine);
     if (r < 0) {
         close_plain_listens(s);
         engine_unref(s->engine);
@@ -312,6 +331,7 @@ PUBLIC int hws_session_accept(struct hws_session *s, struct hws_session **ret)
 
     if (usable(s) < 0)
         return usable(s);
+    HOLD(s);
     if (!s || !ret || s->kind != KIND_LISTENER)
         return -EINVAL;
     r = engine_process(s->engine);
@@ -449,14 +469,21 @@ PUBLIC int hws_session_connect(struct hws_session *s, const char *key, const str
         return usable(s);
     if (!s || s->kind != KIND_NEW || count == 0 || count > NODE_ENDPOINTS_MAX)
         return -EINVAL;
+    if (!key && s->flags & HWS_THREAD)
+        return -EINVAL;
     if (key && peer_key_decode(key, &peer) < 0)
         return -EBADMSG;
     for (size_t i = 0; i < count; i++)
         if (!addresses[i] || sockaddr_to_endpoint(addresses[i], &at[i]) < 0 || at[i].port == 0)
             return -EINVAL;
     r = !key || s->flags & HWS_PLAIN ? ask(s, key ? &peer : NULL, at, count) : call(s, &peer, at, count);
+    if (r == 0 && s->flags & HWS_THREAD)
+        r = engine_start_thread(s->engine);
+    engine_lock(s->engine);
     if (r == 0 && !(s->flags & HWS_NONBLOCK))
         r = wait_until_up(s);
+    if (r == 0)
+        engine_unlock(s->engine);
     if (r < 0) {
         plain_free(s->plain);
         engine_unref(s->engine);
@@ -531,6 +558,7 @@ PUBLIC ssize_t hws_session_write(struct hws_session *s, const void *data, size_t
 
     if (usable(s) < 0)
         return usable(s);
+    HOLD(s);
     if (!s)
         return -EINVAL;
     if (not_yet(s, &r))
@@ -567,6 +595,7 @@ PUBLIC ssize_t hws_session_read_at(struct hws_session *s, void *data, size_t len
 
     if (usable(s) < 0)
         return usable(s);
+    HOLD(s);
     if (!s)
         return -EINVAL;
     if (not_yet(s, &r))
@@ -644,6 +673,7 @@ PUBLIC int hws_session_send(struct hws_session *s, const void *data, size_t len,
 
     if (usable(s) < 0)
         return usable(s);
+    HOLD(s);
     if (!s)
         return -EINVAL;
     if (not_a_session(s, &r))
@@ -697,6 +727,7 @@ PUBLIC ssize_t hws_session_receive(struct hws_session *s, void *data, size_t len
 
     if (usable(s) < 0)
         return usable(s);
+    HOLD(s);
     if (!s)
         return -EINVAL;
     if (not_a_session(s, &r))
@@ -732,12 +763,20 @@ PUBLIC ssize_t hws_session_receive(struct hws_session *s, void *data, size_t len
     return (ssize_t)n;
 }
 
+static void finish(struct hws_session *s)
+{
+    s->finished = true;
+    session_finish(node_peer_session(engine_node(s->engine), s->peer));
+    wake(s);
+}
+
 PUBLIC int hws_session_finish(struct hws_session *s)
 {
     int r;
 
     if (usable(s) < 0)
         return usable(s);
+    HOLD(s);
     if (!s)
         return -EINVAL;
     if (not_yet(s, &r))
@@ -746,9 +785,7 @@ PUBLIC int hws_session_finish(struct hws_session *s)
         return plain_finish(s->plain);
     if (!delivery_of(s))
         return -ENOTCONN;
-    s->finished = true;
-    session_finish(node_peer_session(engine_node(s->engine), s->peer));
-    wake(s);
+    finish(s);
     return 0;
 }
 
@@ -778,7 +815,7 @@ static int linger(struct hws_session *s)
     if (!d || !engine_has_been_up(s->engine))
         return 0;
     if (!delivery_error(d))
-        (void)hws_session_finish(s);
+        finish(s);
     while (r == 0 && !flushed(s) && !delivery_error(d))
         r = engine_wait(s->engine, limit);
     return r == 0 && !has_arrived(s) ? delivery_error(d) : r;
@@ -804,11 +841,12 @@ PUBLIC int hws_session_close(struct hws_session *s)
     if (r == -ECHILD) { /* its peers are the parent's: nobody is told */
         close_plain_listens(s);
         plain_free(s->plain);
-        engine_unref(s->engine);
+        engine_unref_forked(s->engine);
         bury(s);
     }
     if (r < 0)
         return r;
+    engine_lock(s->engine);
     if (s->kind == KIND_PLAIN && !(s->flags & HWS_NONBLOCK))
         r = linger_plain(s);
     close_plain_listens(s);
@@ -840,6 +878,7 @@ PUBLIC unsigned hws_session_events(struct hws_session *s)
 
     if (usable(s) < 0)
         return 0;
+    HOLD(s);
     if (!s)
         return 0;
     if (s->kind == KIND_ASKING) /* an error wakes whatever is waited for */
@@ -876,6 +915,7 @@ PUBLIC int hws_session_fd(const struct hws_session *s)
 {
     if (usable(s) < 0)
         return usable(s);
+    HOLD(s);
     if (s && s->plain)
         return plain_fd(s->plain);
     return s && s->engine ? engine_fd(s->engine) : -ENOTCONN;
@@ -883,23 +923,30 @@ PUBLIC int hws_session_fd(const struct hws_session *s)
 
 PUBLIC int hws_session_process(struct hws_session *s)
 {
+    int r;
+
     if (usable(s) < 0)
         return usable(s);
+    HOLD(s);
     if (s && s->kind == KIND_ASKING) {
         (void)ask_turn(s); /* what came of it, reading tells */
         return 0;
     }
     if (s && s->plain)
         return plain_process(s->plain);
-    return s && s->engine ? engine_process(s->engine) : -ENOTCONN;
+    if (!s || !s->engine)
+        return -ENOTCONN;
+    return engine_heed_thread(s->engine, &r) ? r : engine_process(s->engine);
 }
 
 PUBLIC int hws_session_timeout(const struct hws_session *s)
 {
-    instant at = s && s->engine ? engine_next_expiry(s->engine) : INSTANT_NEVER;
+    instant at = INSTANT_NEVER;
 
-    if (usable(s) < 0)
+    if (usable(s) < 0 || (s && s->flags & HWS_THREAD))
         return -1;
+    if (s && s->engine)
+        at = engine_next_expiry(s->engine);
     if (s && s->plain)
         at = instant_min(at, plain_next_expiry(s->plain));
 
@@ -938,6 +985,7 @@ PUBLIC size_t hws_session_paths(struct hws_session *s, struct hws_path *ret, siz
 
     if (usable(s) < 0)
         return 0;
+    HOLD(s);
     if (s && s->kind == KIND_PLAIN && max > 0) {
         struct hws_path p;
 
@@ -977,6 +1025,7 @@ static int change_address(struct hws_session *s, const struct sockaddr *address,
 
     if (!s || !address)
         return -EINVAL;
+    HOLD(s);
     if (not_a_session(s, &r))
         return r;
     if (s->kind != KIND_CLIENT && s->kind != KIND_ACCEPTED && s->kind != KIND_LISTENER)
@@ -1012,6 +1061,7 @@ PUBLIC int hws_session_statistics(struct hws_session *s, struct hws_statistics *
 
     if (usable(s) < 0)
         return usable(s);
+    HOLD(s);
     if (!s || !ret)
         return -EINVAL;
     if (not_a_session(s, &r))
@@ -1058,6 +1108,7 @@ PUBLIC int hws_session_probe(struct hws_session *s)
 
     if (usable(s) < 0)
         return usable(s);
+    HOLD(s);
     if (s && not_a_session(s, &r))
         return r;
     r = session_of(s) ? node_peer_probe(engine_node(s->engine), s->peer, clock_now()) : -ENOTCONN;
@@ -1079,6 +1130,9 @@ PUBLIC int hws_session_feedback(struct hws_session *s, uint32_t verdict)
     verdict &= ~(uint32_t)HWS_OF_WHAT_IS_SENT;
     if (!s || verdict >= ARRAY_LEN(verdicts))
         return -EINVAL;
+    if (usable(s) < 0)
+        return usable(s);
+    HOLD(s);
     if (not_a_session(s, &r))
         return r;
     if (!session_of(s))
@@ -1100,6 +1154,7 @@ PUBLIC int hws_session_pop_event(struct hws_session *s, struct hws_event *ret, s
 
     if (usable(s) < 0)
         return 0;
+    HOLD(s);
     if (!s || !ret || !session_of(s) || !engine_pop_event(s->engine, s->peer, &ev))
         return 0;
     known.type = types[ev.node.type];
@@ -1130,6 +1185,7 @@ PUBLIC int hws_session_use_link(struct hws_session *s, const char *link, enum hw
 
     if (usable(s) < 0)
         return usable(s);
+    HOLD(s);
     if (!s || !link || *link == '\0' || strlen(link) > LINK_NAME_MAX || (unsigned)use >= ARRAY_LEN(tiers))
         return -EINVAL;
     if (s->kind == KIND_PLAIN || (s->kind == KIND_ASKING && !s->engine))
@@ -1154,6 +1210,7 @@ PUBLIC int hws_session_peer_key(const struct hws_session *s, char ret[HWS_KEY_SI
 {
     if (usable(s) < 0)
         return usable(s);
+    HOLD(s);
     if (s && s->kind == KIND_PLAIN)
         return -EOPNOTSUPP;
     if (!s || (s->kind != KIND_CLIENT && s->kind != KIND_ACCEPTED))
@@ -1166,6 +1223,7 @@ PUBLIC const char *hws_session_refusal(const struct hws_session *s)
 {
     if (usable(s) < 0)
         return NULL;
+    HOLD(s);
     if (!s || s->refusal || !s->engine || s->kind != KIND_CLIENT)
         return s ? s->refusal : NULL;
     return refusal_of(s);

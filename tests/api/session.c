@@ -568,6 +568,68 @@ static void test_after_the_end(void **state)
     close_pair(&p);
 }
 
+/* A helper thread answers for a program that does nothing: its peer's probes come back. */
+static void test_helper_thread(void **state)
+{
+    const struct hws_options helped = { .flags = HWS_THREAD };
+    struct pair p = meet(&(struct hws_options){ 0 }, &helped);
+    struct hws_options bad = { .size = sizeof(bad), .flags = HWS_THREAD | HWS_PLAIN };
+    struct pair server = { .listener = p.listener, .client = p.server }; /* those alone are driven */
+    struct hws_session *s;
+    struct hws_path path;
+    char buf[10];
+
+    for (uint64_t round = 1; round <= 5; round++) {
+        assert_int_equal(hws_session_probe(p.server), 0);
+        do {
+            turn(&server);
+            assert_int_equal(hws_session_paths(p.server, &path, sizeof(path), 1), 1);
+        } while (path.probes_answered < round);
+    }
+    assert_int_equal(hws_session_timeout(p.client), -1);
+    assert_int_equal(hws_session_write(p.server, "news", 4), 4);
+    while (!(hws_session_events(p.client) & HWS_READABLE))
+        turn(&server);
+    assert_int_equal(hws_session_process(p.client), 0);
+    assert_int_equal(hws_session_read(p.client, buf, sizeof(buf)), 4);
+    exchange(&p, 3000000);
+    close_pair(&p);
+    assert_int_equal(hws_session_socket(&bad, &s), -EINVAL);
+}
+
+/* Both ends wait in their calls, and the threads do the work. */
+static void test_blocking_with_threads(void **state)
+{
+    struct hws_options o = { .size = sizeof(o), .flags = HWS_THREAD };
+    const struct sockaddr *addresses[1];
+    struct hws_session *l, *c, *a;
+    static char out[300000], in[300000];
+    char key[HWS_KEY_SIZE];
+    struct sockaddr_in at;
+    size_t got = 0;
+
+    assert_int_equal(hws_session_socket(&o, &l), 0);
+    at = loopback(listen_somewhere(l));
+    addresses[0] = (struct sockaddr *)&at;
+    assert_int_equal(hws_session_key(l, key), 0);
+    assert_int_equal(hws_session_socket(&o, &c), 0);
+    assert_int_equal(hws_session_connect(c, key, addresses, 1), 0);
+    assert_int_equal(hws_session_accept(l, &a), 0);
+    memset(out, 'x', sizeof(out));
+    assert_int_equal(hws_session_write(c, out, sizeof(out)), sizeof(out));
+    while (got < sizeof(in)) {
+        ssize_t n = hws_session_read(a, in + got, sizeof(in) - got);
+
+        assert_true(n > 0);
+        got += (size_t)n;
+    }
+    assert_memory_equal(in, out, sizeof(in));
+    assert_int_equal(hws_session_close(c), 0);
+    assert_int_equal(hws_session_read(a, in, 1), 0);
+    hws_session_close(a);
+    hws_session_close(l);
+}
+
 /* A program that is started again says the same number as before: it takes the place of what it was. */
 static void test_the_same_instance(void **state)
 {
@@ -684,6 +746,8 @@ int main(void)
         cmocka_unit_test(test_the_same_instance),
         cmocka_unit_test(test_refusal),
         cmocka_unit_test(test_encryption),
+        cmocka_unit_test(test_helper_thread),
+        cmocka_unit_test(test_blocking_with_threads),
         cmocka_unit_test(test_closed_twice),
         cmocka_unit_test(test_fork),
         cmocka_unit_test(test_after_the_end),

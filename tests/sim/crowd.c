@@ -34,7 +34,7 @@ struct client {
     struct identity self;
     struct handshake_mask mask;
     struct heap_item expiry;
-    bool up;
+    bool up, sleeps;
 };
 
 static struct crowd {
@@ -50,7 +50,7 @@ static struct crowd {
     struct letter *letters, **end;
     uint8_t out[SESSION_OUTPUT_MAX];
     unsigned ups, rekeys, downs;
-    uint64_t datagrams;
+    uint64_t datagrams, lost;
 } c;
 
 static uint64_t expiries;
@@ -154,7 +154,9 @@ static void deliver(void)
     c.letters = l->next;
     if (!c.letters)
         c.end = &c.letters;
-    if (l->to) {
+    if (l->to && ((struct client *)session_owner(l->to))->sleeps) {
+        c.lost++;
+    } else if (l->to) {
         client_takes(l->to, l);
     } else {
         node_on_datagram(c.listener, &l->at, l->data, l->len, 0, 0, c.now);
@@ -355,9 +357,32 @@ static void test_memory(void **state)
     assert_true(held <= 64 * 1024);
 }
 
+/* A program that does nothing for 90 s, and has no thread that would: what comes to it is lost. Its session is there
+ * when it looks again. */
+static void test_sleeper(void **state)
+{
+    struct client *k = &c.clients[0];
+    uint8_t bytes[1000] = { 1 };
+
+    gather(1);
+    k->sleeps = true;
+    heap_set(&c.expiries, &k->expiry, INSTANT_NEVER);
+    run(c.now + 90 * SEC);
+    k->sleeps = false;
+    assert_int_equal(delivery_write(session_delivery(k->session), bytes, sizeof(bytes)), sizeof(bytes));
+    session_on_expiry(k->session, c.now);
+    client_turn(k);
+    run(c.now + 10 * SEC);
+    assert_int_equal(delivery_read(node_peer_delivery(c.listener, 0), bytes, sizeof(bytes), NULL), sizeof(bytes));
+    assert_int_equal(delivery_error(session_delivery(k->session)), 0);
+    check_all_active();
+    scatter();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_sleeper),
         cmocka_unit_test(test_idle),
         cmocka_unit_test(test_memory),
     };
