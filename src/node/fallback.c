@@ -76,6 +76,8 @@ static void survey(const struct peer *p, const struct fallback *f, uint32_t link
             ret->tcp_bps = m->rate_is_lower_bound ? ret->tcp_bps : MAX(ret->tcp_bps, m->rate_bps);
             continue;
         }
+        if (info.at.transport != TRANSPORT_UDP)
+            continue;
         ret->udp_active |= active;
         ret->tx_pkts += m->tx_pkts;
         ret->lost_pkts += m->lost_pkts;
@@ -93,9 +95,11 @@ static void open_tcp(struct peer *p, const struct node_uplink *u, instant now)
     bool done[2] = { false, false }, any = false;
 
     for (size_t i = 0; i < p->spec.endpoints_count; i++) {
-        struct endpoint to = { .addr = p->spec.endpoints[i].addr, .port = p->spec.tcp_port };
+        struct endpoint to = p->spec.endpoints[i];
         bool v6 = to.addr.family == ADDR_V6;
 
+        if (p->spec.tcp_port > 0)
+            to.port = p->spec.tcp_port;
         if (!done[v6])
             any |= roles_open_path(p, u, &to, TRANSPORT_TCP, 0, now);
         done[v6] = true;
@@ -269,7 +273,7 @@ static void tick_link(struct peer *p, const struct node_uplink *u, struct fallba
 
 void fallback_tick(struct peer *p, instant now)
 {
-    if (p->spec.tcp_port == 0)
+    if (p->spec.tcp_port == 0 && !p->spec.tcp_beside)
         return;
     if (!p->fallback && !(p->fallback = calloc(NODE_UPLINKS_MAX, sizeof(*p->fallback))))
         return; /* without memory there are more urgent things */

@@ -359,6 +359,28 @@ int peer_session_make(struct peer *p, instant now)
     return 0;
 }
 
+void node_on_transport(struct node *n, unsigned peer, unsigned slot, const struct locator_pair *at,
+                       const struct path_transport *t, instant now)
+{
+    struct session *s = node_peer_session(n, peer);
+
+    if (!s)
+        return;
+    session_path_transport(s, slot, at, t, now);
+    peer_touch(n->peers[peer]);
+}
+
+void node_on_transport_lost(struct node *n, unsigned peer, unsigned slot, const struct locator_pair *at, instant now)
+{
+    struct session *s = node_peer_session(n, peer);
+
+    if (!s)
+        return;
+    session_path_transport_lost(s, slot, at, now);
+    peer_touch(n->peers[peer]);
+    peer_pump(n->peers[peer], now);
+}
+
 void node_connect(struct node *n, unsigned peer, const struct endpoint *at, size_t count, instant now)
 {
     struct locator_pair pairs[NODE_ENDPOINTS_MAX] = { 0 };
@@ -466,7 +488,7 @@ bool node_output(struct node *n, uint8_t *buf, struct session_tx *ret, instant n
         struct small_out *o = &n->small[n->small_head];
 
         memcpy(buf, o->data, o->len);
-        *ret = (struct session_tx){ .at = o->at, .len = o->len };
+        *ret = (struct session_tx){ .at = o->at, .len = o->len, .slot = SESSION_SLOTS, .peer = UINT16_MAX };
         n->small_head = (n->small_head + 1) % SMALL_OUT_MAX;
         n->small_count--;
         return true;
@@ -478,6 +500,7 @@ bool node_output(struct node *n, uint8_t *buf, struct session_tx *ret, instant n
         splits_pump(p, now);
         list_remove(&p->ready);
         if (p->session && session_output(p->session, buf, ret, now)) {
+            ret->peer = (uint16_t)p->index;
             list_append(&n->ready, &p->ready); /* goes last: one busy session does not keep the others waiting */
             return true;
         }

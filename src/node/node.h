@@ -73,6 +73,7 @@ struct node_peer_spec {
     struct prefix reach[NODE_PREFIXES_MAX];
     size_t reach_count;
     uint16_t tcp_port; /* node: where its agent takes TCP, 0: nowhere */
+    bool tcp_beside;   /* node: it does at the port of each endpoint */
 };
 
 enum node_tcp {                /* may an uplink carry its paths over TCP? */
@@ -85,8 +86,10 @@ struct node_uplink {
     uint32_t link; /* 1..NODE_UPLINKS_MAX */
     char name[LINK_NAME_MAX + 1];
     uint8_t tier;
-    uint8_t tcp;   /* enum node_tcp */
-    uint8_t lanes; /* source ports of its UDP paths, to each endpoint one path: 1..NODE_LANES_MAX, 0: 1 */
+    uint8_t tcp;        /* enum node_tcp */
+    uint8_t transports; /* a bit of each enum transport: a path over each to each endpoint; 0: UDP */
+    uint8_t spares;     /* likewise, beside them: in the tier `backup` */
+    uint8_t lanes;      /* source ports of its UDP paths, to each endpoint one path: 1..NODE_LANES_MAX, 0: 1 */
     uint16_t weight;
     uint64_t rate_cap_bps;
     bool up;               /* carrier, an address and a route: packets can leave */
@@ -215,6 +218,10 @@ uint8_t *node_inside_buffer(struct node *n);
 void node_on_packet(struct node *n, const uint8_t *pkt, size_t len, const struct offload *offload, instant now);
 /* The kernel or the network said that this locator pair does not work now. */
 void node_on_unreachable(struct node *n, const struct locator_pair *at, instant now);
+/* As session_path_transport and session_path_transport_lost, of that peer's session: session_tx said whose it is. */
+void node_on_transport(struct node *n, unsigned peer, unsigned slot, const struct locator_pair *at,
+                       const struct path_transport *t, instant now);
+void node_on_transport_lost(struct node *n, unsigned peer, unsigned slot, const struct locator_pair *at, instant now);
 /* ICMP said that outer packets to this locator pair may have mtu_bytes; 0: the kernel refused one as too large. A hint:
  * the path's size is measured again. */
 void node_on_too_big(struct node *n, const struct locator_pair *at, size_t mtu_bytes, instant now);

@@ -372,12 +372,18 @@ static bool drop_double(struct peer *p, instant now)
     return false;
 }
 
+/* Of this uplink's paths, those over such a transport. */
+static uint8_t tier_of(const struct node_uplink *u, enum transport t)
+{
+    return u->spares & 1u << t && u->tier < TIER_BACKUP ? (uint8_t)TIER_BACKUP : u->tier;
+}
+
 bool roles_open_path(struct peer *p, const struct node_uplink *u, const struct endpoint *to, enum transport transport,
                      uint8_t lane, instant now)
 {
     struct session_path_spec spec = {
         .at = { .link = u->link, .remote = *to, .transport = (uint8_t)transport, .lane = lane },
-        .tier = u->tier,
+        .tier = tier_of(u, transport),
         .weight = u->weight,
         .rate_cap_bps = u->rate_cap_bps,
         .network = u->address_hash,
@@ -393,7 +399,7 @@ bool roles_open_path(struct peer *p, const struct node_uplink *u, const struct e
                             ((transport == TRANSPORT_TCP || slot_of_link(p, u->link) < 0) && drop_double(p, now))))
         slot = session_path_add(p->session, &spec, now);
     if (slot >= 0)
-        session_path_set(p->session, (unsigned)slot, u->tier, u->weight, u->leaving, now);
+        session_path_set(p->session, (unsigned)slot, spec.tier, u->weight, u->leaving, now);
     if (slot >= 0 && !u->up)
         session_path_link(p->session, (unsigned)slot, false, now);
     return slot >= 0;
@@ -401,8 +407,13 @@ bool roles_open_path(struct peer *p, const struct node_uplink *u, const struct e
 
 static void open_path(struct peer *p, const struct node_uplink *u, const struct endpoint *to, instant now)
 {
-    for (uint8_t lane = 0; lane < MAX(u->lanes, 1) && u->tcp != NODE_TCP_ONLY; lane++)
+    unsigned transports = u->transports | u->spares ? u->transports | u->spares : 1u << TRANSPORT_UDP;
+
+    for (uint8_t lane = 0; lane < MAX(u->lanes, 1) && u->tcp != NODE_TCP_ONLY && (transports & 1u); lane++)
         roles_open_path(p, u, to, TRANSPORT_UDP, lane, now);
+    for (unsigned t = TRANSPORT_UDP + 1; t < TRANSPORT_COUNT; t++)
+        if (transports & 1u << t)
+            roles_open_path(p, u, to, (enum transport)t, 0, now);
 }
 
 /* The first endpoint of each family; with `spares`, all that are known. */
@@ -476,7 +487,7 @@ static void uplink_paths(struct peer *p, const struct node_uplink *u, bool moved
             session_path_remove(p->session, i, now);
             continue;
         }
-        session_path_set(p->session, i, u->tier, u->weight, u->leaving, now);
+        session_path_set(p->session, i, tier_of(u, info.at.transport), u->weight, u->leaving, now);
         session_path_link(p->session, i, u->up, now);
         session_path_network(p->session, i, u->address_hash, now);
         if (moved && u->up)
@@ -488,9 +499,9 @@ static void uplink_paths(struct peer *p, const struct node_uplink *u, bool moved
 bool node_uplink_equal(const struct node_uplink *a, const struct node_uplink *b)
 {
     return a->link == b->link && strcmp(a->name, b->name) == 0 && a->tier == b->tier && a->tcp == b->tcp &&
-           a->lanes == b->lanes && a->weight == b->weight && a->rate_cap_bps == b->rate_cap_bps && a->up == b->up &&
-           a->has_v4 == b->has_v4 && a->has_v6 == b->has_v6 && a->leaving == b->leaving &&
-           a->address_hash == b->address_hash;
+           a->transports == b->transports && a->spares == b->spares && a->lanes == b->lanes && a->weight == b->weight &&
+           a->rate_cap_bps == b->rate_cap_bps && a->up == b->up && a->has_v4 == b->has_v4 && a->has_v6 == b->has_v6 &&
+           a->leaving == b->leaving && a->address_hash == b->address_hash;
 }
 
 void node_uplink_set(struct node *n, const struct node_uplink *u, instant now)

@@ -5,13 +5,14 @@
 
 #define CC_EXTERN(NAME, name) extern const struct cc_ops cc_##name;
 CC_TABLE(CC_EXTERN)
+extern const struct cc_ops cc_kernel;
 
 #define CC_ROW(NAME, name) [CC_##NAME] = &cc_##name,
-static const struct cc_ops *const controls[CC_COUNT] = { CC_TABLE(CC_ROW) };
+static const struct cc_ops *const controls[CC_COUNT + 1] = { CC_TABLE(CC_ROW)[CC_KERNEL] = &cc_kernel };
 
 const struct cc_ops *cc_get(enum cc kind)
 {
-    assert(kind < CC_COUNT);
+    assert(kind <= CC_KERNEL);
     return controls[kind];
 }
 
@@ -19,7 +20,7 @@ size_t cc_state_bytes(void)
 {
     size_t most = 0;
 
-    for (size_t i = 0; i < CC_COUNT; i++)
+    for (size_t i = 0; i < ARRAY_LEN(controls); i++)
         most = MAX(most, controls[i]->state_bytes);
     return most;
 }

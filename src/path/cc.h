@@ -13,7 +13,7 @@
 #define CC_TABLE(X) X(BBR, bbr) X(CUBIC, cubic) X(OLIA, olia) X(LIA, lia)
 
 #define CC_ENUM(NAME, name) CC_##NAME,
-enum cc { CC_TABLE(CC_ENUM) CC_COUNT };
+enum cc { CC_TABLE(CC_ENUM) CC_COUNT, CC_KERNEL = CC_COUNT }; /* that one is not chosen: the transport has its own */
 #undef CC_ENUM
 
 #define CC_KNOWN_LIFE (60 * SEC) /* chosen: a rate that was not tried for so long after the beginning is forgotten */
@@ -83,6 +83,13 @@ struct cc_info {
     uint64_t unharmed_bytes; /* as cc_share; of controls that are coupled */
 };
 
+/* What a transport that governs itself says (struct path_transport), and what is in flight of the path. */
+struct cc_transport {
+    uint64_t room_bytes, inflight_bytes;
+    uint64_t rate_bps; /* 0: not known */
+    bool rate_is_lower_bound;
+};
+
 struct cc_ops {
     const char *name;
     size_t state_bytes;
@@ -92,6 +99,7 @@ struct cc_ops {
     /* srtt, min_rtt: 0 before the first sample. */
     struct cc_speed (*speed)(const void *state, span srtt, span min_rtt);
     struct cc_info (*info)(const void *state);
+    void (*on_transport)(void *state, const struct cc_transport *t); /* of CC_KERNEL alone */
 };
 
 const struct cc_ops *cc_get(enum cc kind);

@@ -213,6 +213,17 @@ void liveness_on_send_error(struct liveness *l, instant now)
     probe(l, 1, now);
 }
 
+void liveness_on_moved(struct liveness *l, instant now)
+{
+    l->acked_at = now;
+}
+
+void liveness_on_lost(struct liveness *l, instant now)
+{
+    if (l->state != PATH_DOWN)
+        go_down(l, PATH_WHY_SEND_ERROR, now);
+}
+
 void liveness_set_busy(struct liveness *l, bool busy)
 {
     l->busy = busy;

@@ -34,6 +34,10 @@ void liveness_init(struct liveness *l, instant now);
 void liveness_on_eliciting(struct liveness *l, instant now);
 /* pkts > 0 eliciting records were newly acknowledged. */
 void liveness_on_acked(struct liveness *l, unsigned pkts, instant now);
+/* What is in flight moves, though nothing of it has been acknowledged yet. */
+void liveness_on_moved(struct liveness *l, instant now);
+/* Nothing of what was sent will be acknowledged. */
+void liveness_on_lost(struct liveness *l, instant now);
 void liveness_on_received(struct liveness *l, instant now);
 void liveness_on_link(struct liveness *l, bool up, instant now);
 void liveness_on_send_error(struct liveness *l, instant now);

@@ -67,6 +67,7 @@ struct path {
     bool counted; /* a sample that was not application-limited came */
     uint64_t skipped[SKIPPED_MAX];
     unsigned skipped_count;
+    struct path_transport transport; /* of a reliable one: as it was told last; its room is what is left of that */
     struct {
         bool wanted, waiting;
         uint64_t counter; /* of the record */
@@ -127,7 +128,9 @@ struct path *path_new(const struct path_options *o, instant now)
     if (!p)
         return NULL;
     p->o = *o;
-    p->cc = cc_get(o->congestion);
+    if (o->reliable)
+        p->o.congestion = CC_KERNEL;
+    p->cc = cc_get(p->o.congestion);
     if (p->o.record_bytes == 0)
         p->o.record_bytes = RECORD_BYTES;
     if (ackset_init(&p->ackset, now) < 0 || inflight_init(&p->inflight, o->first_counter) < 0) {
@@ -157,6 +160,10 @@ void path_free(struct path *p)
 
 static span suspect_timeout(const struct path *p)
 {
+    if (p->o.reliable && p->liveness.state == PATH_SUSPECTED)
+        return PATH_STALL_LIFE / 2; /* the second of these takes it down: see liveness.c */
+    if (p->o.reliable)
+        return MAX(2 * rtt_get(&p->rtt), PATH_STALL_MIN) + (p->transport.troubled ? 0 : PATH_STALL_PATIENCE);
     return rtt_timeout(&p->rtt, PATH_SUSPECT_MIN) + PATH_ACK_DELAY_MAX;
 }
 
@@ -167,20 +174,34 @@ static span loss_time(const struct path *p)
     return MAX(rtt * p->loss_eighths / 8, LOSS_TIME_MIN);
 }
 
+/* Since when liveness is to wait: of a reliable transport, since anything came of it, for what is behind a loss waits
+ * with it. */
+static instant waits_since(const struct path *p)
+{
+    instant oldest = inflight_oldest(&p->inflight);
+
+    return p->o.reliable && oldest != INSTANT_NEVER ? MAX(oldest, p->liveness.acked_at) : oldest;
+}
+
 static bool window_open(const struct path *p, size_t wire_bytes)
 {
+    if (p->o.reliable)
+        return p->transport.room_bytes > 0 && inflight_has_room(&p->inflight);
     return p->inflight.open_bytes + wire_bytes <= p->speed.window_bytes && inflight_has_room(&p->inflight);
 }
 
 bool path_may_send(const struct path *p, size_t wire_bytes, instant now)
 {
-    return window_open(p, wire_bytes) && (p->quantum_left >= (int64_t)wire_bytes || now >= path_next_send(p));
+    return window_open(p, wire_bytes) &&
+           (p->o.reliable || p->quantum_left >= (int64_t)wire_bytes || now >= path_next_send(p));
 }
 
 instant path_next_send(const struct path *p)
 {
     if (!window_open(p, p->o.record_bytes))
         return INSTANT_NEVER;
+    if (p->o.reliable)
+        return p->sent_at;
     return p->quantum_left >= (int64_t)p->o.record_bytes ? p->sent_at : (p->pace_next_ns + 999) / 1000;
 }
 
@@ -225,7 +246,9 @@ void path_on_sent(struct path *p, size_t wire_bytes, struct pbuf *data, bool eli
     rate_on_sent(&p->rate, p->inflight.open_pkts == 0, now, &mark);
     inflight_push(&p->inflight, (uint32_t)wire_bytes, data, eliciting, &mark, now, &lost);
     count_losses(p, &lost);
-    if (eliciting) /* RFC 9002 7.7: acknowledgements are not paced; they must not keep data waiting either */
+    if (p->o.reliable)
+        p->transport.room_bytes -= MIN(p->transport.room_bytes, wire_bytes);
+    else if (eliciting) /* RFC 9002 7.7: acknowledgements are not paced; they must not keep data waiting either */
         pace(p, wire_bytes, now);
     p->sent_at = now;
     p->tx_pkts++;
@@ -298,6 +321,8 @@ static void detect_losses(struct path *p, instant now, struct inflight_lost *los
 {
     struct inflight_lost found = { 0 };
 
+    if (p->o.reliable) /* what is overdue is late */
+        return;
     if (p->reordering && p->rounds > p->reordered_round + CALM_ROUNDS) {
         p->reordering = false;
         p->loss_eighths = LOSS_TIME_EIGHTHS;
@@ -414,18 +439,18 @@ int path_on_ack(struct path *p, const struct ack *a, instant now, struct path_ac
     newest = acked.any && acked.newest == a->largest;
     while ((b = path_take_large_lost(p))) /* the doubt is over, and the owner did not want them */
         pbuf_unref(b);
-    if (acked.any)
+    if (acked.any && !p->o.reliable)
         pmtu_on_acked(&p->pmtu, (uint16_t)acked.largest_bytes, acked.largest_counter, acked.newest, acked.probe, now);
     if (acked.pkts > 0) {
-        if (newest) { /* RFC 9002 5.1 */
+        if (newest && p->transport.rtt == 0) { /* RFC 9002 5.1 */
             sample = now - acked.newest_at;
             if (!p->rtt.sampled)
                 check_known(p, sample, now);
             rtt_on_sample(&p->rtt, sample, a->delay_us, PATH_ACK_DELAY_MAX, now);
         }
-        if (acked.spurious_pkts > 0)
+        if (acked.spurious_pkts > 0 && !p->o.reliable)
             on_reordering(p, acked.spurious_pkts);
-        for (unsigned i = acked.spurious_pkts; i < acked.pkts; i++)
+        for (unsigned i = acked.spurious_pkts; i < acked.pkts && !p->o.reliable; i++)
             p->loss -= p->loss / LOSS_SMOOTH;
         detect_losses(p, now, &lost);
         update_control(p, a, &acked, &lost, sample, newest, now);
@@ -542,6 +567,54 @@ void path_on_send_error(struct path *p, instant now)
     liveness_on_send_error(&p->liveness, now);
 }
 
+/* The share of what it sent in vain, of a good part of what it has sent since. */
+static void sample_transport_loss(struct path *p, const struct path_transport *t)
+{
+    uint64_t sent = t->sent_bytes - p->transport.sent_bytes, resent = t->resent_bytes - p->transport.resent_bytes;
+
+    if (t->sent_bytes < p->transport.sent_bytes || sent == 0) /* it is another connection, or nothing is new */
+        return;
+    if (t->resent_bytes < p->transport.resent_bytes)
+        resent = 0;
+    p->loss += (MIN((double)resent / (double)sent, 1.) - p->loss) *
+               MIN((double)sent / (LOSS_SMOOTH * (double)p->o.record_bytes), 1.);
+}
+
+void path_on_transport(struct path *p, const struct path_transport *t, instant now)
+{
+    const struct cc_transport c = {
+        .room_bytes = t->room_bytes,
+        .inflight_bytes = p->inflight.open_bytes,
+        .rate_bps = t->rate_bps,
+        .rate_is_lower_bound = t->rate_is_lower_bound,
+    };
+
+    if (!p->o.reliable)
+        return;
+    sample_transport_loss(p, t);
+    if (t->acked_bytes != p->transport.acked_bytes)
+        liveness_on_moved(&p->liveness, now);
+    p->counted |= t->rate_bps > 0 && !t->rate_is_lower_bound;
+    p->transport = *t;
+    if (t->rtt > 0)
+        rtt_on_told(&p->rtt, t->rtt, t->rttvar, t->min_rtt, now);
+    p->cc->on_transport(p->control, &c);
+    set_speed(p);
+}
+
+void path_on_transport_lost(struct path *p, instant now)
+{
+    enum path_state old = p->liveness.state;
+
+    if (!p->o.reliable)
+        return;
+    p->transport = (struct path_transport){ 0 };
+    liveness_on_lost(&p->liveness, now);
+    if (old == PATH_DOWN)
+        abandon(p);
+    after_change(p, old, now);
+}
+
 void path_set_busy(struct path *p, bool busy, instant now)
 {
     liveness_set_busy(&p->liveness, busy);
@@ -575,7 +648,7 @@ void path_set_congestion(struct path *p, enum cc kind, instant now)
         .sought = was.sought && !p->speed.holding_back,
     };
 
-    if (p->cc == cc_get(kind))
+    if (p->cc == cc_get(kind) || p->o.reliable)
         return;
     if (was.rate_bps > 0) { /* what is carried in a round trip now, so that no burst follows */
         double carried = (double)was.rate_bps / 8 * (double)rtt_get(&p->rtt) / SEC;
@@ -615,6 +688,11 @@ void path_set_coupling(struct path *p, const struct cc_coupling *c)
 void path_on_migrated(struct path *p, instant now)
 {
     forget_known(p);
+    if (p->o.reliable) { /* over another connection: what the former had is gone */
+        p->transport = (struct path_transport){ 0 };
+        abandon(p);
+        inflight_drop_lost_data(&p->inflight);
+    }
     start_measuring(p, now);
     p->owd.sampled = false;
     sbd_deinit(&p->sbd);
@@ -641,7 +719,7 @@ static span probe_timeout(const struct path *p)
 
 size_t path_size_probe(const struct path *p, instant now)
 {
-    return carries(p) ? pmtu_next_probe(&p->pmtu, now) : 0;
+    return carries(p) && !p->o.reliable ? pmtu_next_probe(&p->pmtu, now) : 0;
 }
 
 void path_on_size_probe(struct path *p, size_t wire_bytes, instant now)
@@ -676,9 +754,11 @@ size_t path_mtu(const struct path *p)
 
 instant path_next_expiry(const struct path *p)
 {
-    instant t = liveness_expiry(&p->liveness, inflight_oldest(&p->inflight), suspect_timeout(p));
+    instant t = liveness_expiry(&p->liveness, waits_since(p), suspect_timeout(p));
 
     t = instant_min(t, ackset_due(&p->ackset));
+    if (p->o.reliable)
+        return t;
     if (carries(p))
         t = instant_min(t, pmtu_expiry(&p->pmtu, probe_timeout(p), p->rtt.srtt));
     return instant_min(t, inflight_loss_at(&p->inflight, loss_time(p)));
@@ -692,10 +772,10 @@ void path_on_expiry(struct path *p, instant now)
     announce_ack(p, now);
     if (inflight_loss_at(&p->inflight, loss_time(p)) <= now)
         detect_losses(p, now, &p->timer_lost);
-    liveness_on_expiry(&p->liveness, inflight_oldest(&p->inflight), suspect_timeout(p), now);
+    liveness_on_expiry(&p->liveness, waits_since(p), suspect_timeout(p), now);
     if (p->liveness.probe_at != probe_at && (old == PATH_DOWN || (old == PATH_PROBING && p->liveness.timeouts > 0)))
         abandon(p); /* the probe before this one */
-    if (carries(p))
+    if (carries(p) && !p->o.reliable)
         pmtu_on_expiry(&p->pmtu, probe_timeout(p), p->rtt.srtt, now);
     after_change(p, old, now);
 }

@@ -23,6 +23,13 @@
 #define PATH_DOWN_BACKOFF_MIN (250 * MSEC)
 #define PATH_DOWN_BACKOFF_MAX (5 * SEC)
 
+/* The head-of-line rule of reliable transports: nothing came of what is in flight for the longer of PATH_STALL_MIN and
+ * two round trips, and the transport is in trouble: SUSPECTED; PATH_STALL_PATIENCE later in any case. PATH_STALL_LIFE
+ * of that, and it is DOWN: the owner opens another connection. */
+#define PATH_STALL_MIN (200 * MSEC)
+#define PATH_STALL_PATIENCE (1 * SEC) /* chosen: the other end's program may be busy, and waiting loses nothing */
+#define PATH_STALL_LIFE (1500 * MSEC)
+
 #define PATH_RESEND_LOSS .25 /* chosen: above every radio in use, below a policer or a link that breaks */
 
 enum path_state {
@@ -69,6 +76,18 @@ struct path_options {
     uint64_t first_counter; /* of the first record; nothing below is ever acknowledged */
     enum cc congestion;     /* the control */
     bool summaries;         /* what arrives is measured for who looks for shared bottlenecks: path_take_summary */
+    bool reliable;          /* the transport loses nothing, and governs itself: CC_KERNEL, path_on_transport */
+};
+
+/* What a reliable transport knows of itself. 0: not known. */
+struct path_transport {
+    size_t room_bytes; /* that may be handed over now: more would wait in it */
+    span rtt, rttvar, min_rtt;
+    uint64_t rate_bps; /* delivered, IP bytes or a little less */
+    bool rate_is_lower_bound;
+    uint64_t sent_bytes, resent_bytes; /* since it began; resent: less those that were not needed */
+    uint64_t acked_bytes;              /* likewise: by the other end's transport */
+    bool troubled;                     /* it recovers from a loss, or its retransmission timer has backed off */
 };
 
 /* What the delivery of one acknowledgement means to the owner. */
@@ -99,6 +118,12 @@ uint64_t path_next_counter(const struct path *p);
 void path_on_sent(struct path *p, size_t wire_bytes, struct pbuf *data, bool eliciting, bool more, instant now);
 /* It may send, and the owner has nothing for it now: what is delivered meanwhile says little about its rate. */
 void path_on_app_limited(struct path *p);
+/* --- a reliable transport: no record is lost while its connection stands, or overtaken (but over SCTP); nothing is
+ * paced here. Nothing may be sent before the first of these. */
+void path_on_transport(struct path *p, const struct path_transport *t, instant now);
+/* Its connection is gone, and with it what was in flight: the path is down until a probe, which opens another, is
+ * answered. */
+void path_on_transport_lost(struct path *p, instant now);
 /* Leaves the next counter out: no record will have it, and who acknowledges it acknowledges what it did not get (RFC
  * 9000 section 21.4). The last 32 are remembered. */
 void path_skip_counter(struct path *p, instant now);

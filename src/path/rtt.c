@@ -69,6 +69,15 @@ void rtt_set_min(struct rtt *r, span min_rtt, instant now)
     min_update(r, MAX(min_rtt, USEC), now);
 }
 
+void rtt_on_told(struct rtt *r, span srtt, span rttvar, span min_rtt, instant now)
+{
+    r->sampled = true;
+    r->latest = r->srtt = MAX(srtt, USEC);
+    r->rttvar = r->deviation = r->deviation_max = rttvar;
+    r->round_at = now;
+    rtt_set_min(r, min_rtt > 0 ? min_rtt : srtt, now);
+}
+
 void rtt_settle_min(struct rtt *r, instant now)
 {
     r->min_ref = r->min_rtt;

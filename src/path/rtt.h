@@ -29,6 +29,8 @@ void rtt_init(struct rtt *r, span initial);
 /* sample: from sending to the acknowledgement's arrival; ack_delay: what the peer says it waited, at most ack_delay_max
  * is believed. */
 void rtt_on_sample(struct rtt *r, span sample, span ack_delay, span ack_delay_max, instant now);
+/* Measured by somebody else, and smoothed: it takes the place of what was sampled. min_rtt 0: not known. */
+void rtt_on_told(struct rtt *r, span srtt, span rttvar, span min_rtt, instant now);
 /* The route is longer than it was: forget smaller samples. */
 void rtt_set_min(struct rtt *r, span min_rtt, instant now);
 /* The path was drained on purpose: what is the minimum now is right. */

@@ -439,7 +439,9 @@ static bool confirm_output(struct session *s, uint8_t *buf, struct session_tx *r
     sealed_header_put(buf, cid, e->confirms);
     r = aead_seal(aead, e->confirms++, buf, SEALED_HEADER_LEN, plain, sizeof(plain), buf + SEALED_HEADER_LEN);
     aead_free(aead);
-    *ret = (struct session_tx){ .at = s->confirm_at, .len = SEALED_HEADER_LEN + sizeof(plain) + SEALED_TAG_LEN };
+    *ret = (struct session_tx){ .at = s->confirm_at,
+                                .len = SEALED_HEADER_LEN + sizeof(plain) + SEALED_TAG_LEN,
+                                .slot = SESSION_SLOTS };
     return r == 0;
 }
 
@@ -448,7 +450,7 @@ bool establish_output(struct session *s, uint8_t *buf, struct session_tx *ret, i
     struct connecting *c = s->conn;
 
     if (s->resp && s->resp->at_count > 0) {
-        *ret = (struct session_tx){ .at = s->resp->at[--s->resp->at_count] };
+        *ret = (struct session_tx){ .at = s->resp->at[--s->resp->at_count], .slot = SESSION_SLOTS };
         ret->len =
             handshake_response_write(s->next->suite, s->resp->body, s->resp->body_len, &s->peer_mask, s->o.rng, buf);
         return true;
@@ -460,7 +462,7 @@ bool establish_output(struct session *s, uint8_t *buf, struct session_tx *ret, i
         c->copies[i].sent = true;
         c->copies[i].times++;
         c->copies[i].sent_at = now;
-        *ret = (struct session_tx){ .at = c->copies[i].at };
+        *ret = (struct session_tx){ .at = c->copies[i].at, .slot = SESSION_SLOTS };
         ret->len = handshake_init_write(&c->init, &s->peer_mask, s->o.rng, buf, c->copies[i].mac1);
         return true;
     }

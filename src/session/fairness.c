@@ -9,7 +9,8 @@
  *
  * Found groups (auto) couple only paths that shared a bottleneck most of the time that is remembered; a path alone in
  * its own stays a flow of its own. Where the owner says the groups, a group of one path runs the coupled control too,
- * which is Reno then. Over TCP the kernel's control decides, and ours can only do less.
+ * which is Reno then. A reliable transport governs itself: its path is a
+ * flow of its own in every mode.
  *
  * Limits: 8 paths. Sources: RFC 6356; draft-khalili-mptcp-congestion-control-05 section 3: M are the paths of the
  * largest window, B those of the largest l / rtt^2, and alpha is 1 / (n |B less M|) for those of B that are not in M,
@@ -56,6 +57,8 @@ struct cc_coupling fairness_couple(const struct cc_share shares[], unsigned coun
 
 static unsigned group_of(const struct session *s, unsigned slot)
 {
+    if (s->paths[slot].reliable) /* it governs itself */
+        return 0;
     switch (s->o.fairness.mode) {
     case FAIRNESS_COUPLED:
         return GROUP_ALL;

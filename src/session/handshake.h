@@ -38,12 +38,14 @@
 /* Features: bits that both must have set to be used. */
 #define FEATURE_STEER_MIRROR 1u
 #define FEATURE_RESET_TOKEN 2u
-#define FEATURE_PIECES 4u    /* joins the pieces of a packet */
-#define FEATURE_SHARDS 8u    /* heeds the shard that a hello names */
-#define FEATURE_CHANNELS 16u /* knows streams of bytes beside packets */
-#define FEATURE_TERMS 64u    /* understands that it is refused */
+#define FEATURE_PIECES 4u         /* joins the pieces of a packet */
+#define FEATURE_SHARDS 8u         /* heeds the shard that a hello names */
+#define FEATURE_CHANNELS 16u      /* knows streams of bytes beside packets */
+#define FEATURE_LARGE_RECORDS 32u /* takes records of up to RECORD_LARGE_MAX over what is not UDP */
+#define FEATURE_TERMS 64u         /* understands that it is refused */
 #define FEATURES_KNOWN                                                                                                 \
-    (FEATURE_STEER_MIRROR | FEATURE_RESET_TOKEN | FEATURE_PIECES | FEATURE_SHARDS | FEATURE_CHANNELS | FEATURE_TERMS)
+    (FEATURE_STEER_MIRROR | FEATURE_RESET_TOKEN | FEATURE_PIECES | FEATURE_SHARDS | FEATURE_CHANNELS |                 \
+     FEATURE_LARGE_RECORDS | FEATURE_TERMS)
 
 /* An end of several workers wants the records of a session at one of them, and its kernel sees no more of a record than
  * the connection id: so many of its last bits, and their value, are what the receiver says in its hello. */

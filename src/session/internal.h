@@ -85,6 +85,7 @@ struct spath {
     bool used;
     uint32_t id; /* 0: not yet opened under this session */
     struct path *path;
+    bool reliable;                /* its transport loses nothing */
     struct replay_record *replay; /* owned; there while `path` is */
     uint64_t rx_highest;
     unsigned skip_in; /* records until counters are left out; 0: not drawn yet */

@@ -41,6 +41,7 @@ static void follow(struct session *s, unsigned slot, const struct locator_pair *
     p->spec.at.remote = at->remote;
     p->spec.at.local = at->local;
     p->spec.at.transport = at->transport;
+    p->spec.at.conn = at->conn;
     if (!s->o.opener)
         p->spec.at.link = at->link;
     challenge(s, p, now);
@@ -393,9 +394,12 @@ static int record_path(struct session *s, uint32_t id, uint64_t counter, const u
     if (!p->validated)
         p->unvalidated_rx += len;
     if (counter >= p->rx_highest) {
-        bool moved = !endpoint_equal(&p->spec.at.remote, &at->remote) || p->spec.at.transport != at->transport;
+        bool other = p->spec.at.transport != at->transport; /* what loses nothing and what does are not one path */
+        bool moved = other || !endpoint_equal(&p->spec.at.remote, &at->remote) || p->spec.at.conn != at->conn;
 
         p->rx_highest = counter;
+        if (other && s->delivery)
+            return slot;
         if (moved)
             follow(s, (unsigned)slot, at, len, now);
         else if (!s->o.opener)

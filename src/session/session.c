@@ -360,6 +360,7 @@ int session_path_start(struct session *s, unsigned slot, uint32_t id, instant no
         .rate_cap_bps = p->spec.rate_cap_bps,
         .record_bytes = RECORD_MAX + 48,
         .congestion = fairness_control(s, slot),
+        .reliable = s->delivery && p->spec.at.transport != TRANSPORT_UDP,
         .summaries = s->delivery, /* a tunnel couples nothing, and its data path is measured by the instruction */
     };
 
@@ -377,6 +378,7 @@ int session_path_start(struct session *s, unsigned slot, uint32_t id, instant no
     }
     p->told.at = now;
     p->id = id;
+    p->reliable = o.reliable;
     p->rx_highest = 0;
     replay_record_init(p->replay);
     p->validated = s->o.opener; /* it chose the endpoint itself */
@@ -502,6 +504,27 @@ void session_path_error(struct session *s, unsigned slot, instant now)
         path_on_send_error(s->paths[slot].path, now);
         session_path_events(s, slot, now);
     }
+}
+
+static bool is_over(const struct session *s, unsigned slot, const struct locator_pair *at)
+{
+    return slot < SESSION_SLOTS && s->paths[slot].path && locator_pair_same(&s->paths[slot].spec.at, at) &&
+           s->paths[slot].spec.at.conn == at->conn;
+}
+
+void session_path_transport(struct session *s, unsigned slot, const struct locator_pair *at,
+                            const struct path_transport *t, instant now)
+{
+    if (is_over(s, slot, at))
+        path_on_transport(s->paths[slot].path, t, now);
+}
+
+void session_path_transport_lost(struct session *s, unsigned slot, const struct locator_pair *at, instant now)
+{
+    if (!is_over(s, slot, at))
+        return;
+    path_on_transport_lost(s->paths[slot].path, now);
+    session_path_events(s, slot, now);
 }
 
 static bool other_path_active(const struct session *s, unsigned slot)
@@ -973,7 +996,7 @@ void session_path_info(const struct session *s, unsigned slot, instant now, stru
     if (!p->path)
         return;
     path_get_metrics(p->path, now, &ret->metrics);
-    ret->mtu = path_mtu(p->path);
+    ret->mtu = p->reliable ? p->mtu : path_mtu(p->path);
     ret->congestion = path_congestion(p->path);
     ret->group = session_group(s, slot);
     for (unsigned i = 0; i < SESSION_SLOTS; i++) {

@@ -56,8 +56,14 @@ struct session_target {
     uint8_t slots[SESSION_SLOTS];
 };
 
-/* TCP: one connection carries the same datagrams, each behind its length, where UDP does not pass (wire/carrier.h). */
-enum transport { TRANSPORT_UDP, TRANSPORT_TCP };
+/* What carries the datagrams of a path. TCP, MPTCP: a connection, each datagram behind its length (wire/carrier.h). A
+ * tunnel has UDP, and TCP where that does not pass; it drops what would wait in the connection. A session of an
+ * application has all of them, and relies on those that lose nothing: session_path_transport. */
+enum transport { TRANSPORT_UDP, TRANSPORT_TCP, TRANSPORT_MPTCP, TRANSPORT_SCTP, TRANSPORT_COUNT };
+static inline bool transport_is_stream(uint8_t t)
+{
+    return t == TRANSPORT_TCP || t == TRANSPORT_MPTCP;
+}
 
 /* Where a datagram came from or goes to. */
 struct locator_pair {
@@ -66,6 +72,7 @@ struct locator_pair {
     uint8_t transport; /* enum transport */
     uint8_t lane;      /* which of the uplink's source ports, from 0 */
     struct endpoint remote;
+    uint32_t conn; /* the owner's number of the connection, if the other end made it; else 0 */
 };
 
 /* The same way; the local address does not count. */
@@ -79,6 +86,9 @@ struct session_tx {
     struct locator_pair at;
     size_t len, segment; /* segment 0: one datagram; else datagrams of that length, the last may be shorter */
     uint8_t tos;         /* DSCP and ECN of the outer header */
+    bool framed;         /* bytes of a stream: each datagram stands behind its length already */
+    uint8_t slot;        /* whose path it is; SESSION_SLOTS: of none yet */
+    uint16_t peer;       /* node_output: whose session it is; UINT16_MAX: nobody's */
 };
 
 struct session_path_spec {
@@ -293,6 +303,13 @@ void session_path_size_hint(struct session *s, unsigned slot, size_t outer_bytes
 
 /* The slot of the path of this pair, whose local address does not count, or -1. */
 int session_slot_at(const struct session *s, const struct locator_pair *at);
+
+/* What the transport of this path, a reliable one, knows of itself; its connection has ended. `at`: the path's, or
+ * nothing happens. */
+void session_path_transport(struct session *s, unsigned slot, const struct locator_pair *at,
+                            const struct path_transport *t, instant now);
+void session_path_transport_lost(struct session *s, unsigned slot, const struct locator_pair *at, instant now);
+
 /* Under FAIRNESS_GROUPED: what we send by paths of the same group is to be as one flow; 0: of none. At any
  * time; a path that begins is in none. */
 void session_set_group(struct session *s, unsigned slot, unsigned group, instant now);

@@ -20,9 +20,10 @@
 
 #include "session/internal.h"
 
-#define PIECES_MAX 8        /* chosen: 2 KiB in records for the smallest path need 5 */
-#define ECN_MET 3           /* RFC 3168 5: CE */
-#define JOIN_LIFE (1 * SEC) /* chosen: well above the longest wait of the resequencer */
+#define PIECES_MAX 8           /* chosen: 2 KiB in records for the smallest path need 5 */
+#define RECORD_SPAN (2 * MSEC) /* chosen: 1,452 bytes at 6 Mbit/s, the largest from 65 Mbit/s on */
+#define ECN_MET 3              /* RFC 3168 5: CE */
+#define JOIN_LIFE (1 * SEC)    /* chosen: well above the longest wait of the resequencer */
 
 /* What a path lost because of its size, now that this is known. */
 static void take_lost(struct session *s, const struct spath *p)
@@ -37,6 +38,17 @@ static void take_lost(struct session *s, const struct spath *p)
     }
 }
 
+/* A record of a path without a limit of its own: what it carries in a short while, so that none holds up what is behind
+ * it, or waits for its own end, for longer. */
+static uint16_t unlimited(const struct session *s, const struct spath *p)
+{
+    uint64_t most = p->rate_bps / 8 * (uint64_t)RECORD_SPAN / (uint64_t)SEC;
+
+    if (!s->cur || !(s->cur->peer_features & s->o.features & FEATURE_LARGE_RECORDS))
+        return RECORD_MAX;
+    return (uint16_t)CLAMP(most, (uint64_t)RECORD_MAX, (uint64_t)RECORD_LARGE_MAX);
+}
+
 void size_refresh(struct session *s)
 {
     s->narrow = false;
@@ -45,7 +57,7 @@ void size_refresh(struct session *s)
 
         if (p->rank == 4)
             continue;
-        p->mtu = RECORD_MAX;
+        p->mtu = p->reliable ? unlimited(s, p) : RECORD_MAX;
         if (p->spec.at.transport == TRANSPORT_UDP) /* a stream of bytes has no size */
             p->mtu = (uint16_t)MIN(path_mtu(p->path) - tx_outer_overhead(p), (size_t)RECORD_MAX);
         s->narrow |= p->mtu < RECORD_MAX;

@@ -4,12 +4,14 @@
  * path (acknowledgements, probes, challenges, the control stream), then data. Data is pulled, the fastest path first:
  * copies for redundancy, then interactive flows, then bulk ones, and of each class first what must be sent again
  * because its path is in doubt. A packet gets its session sequence when it is pulled and keeps it in every copy.
- * Records of one length and one TOS for one path leave in one buffer, for UDP_SEGMENT. Control records have TOS 0.
+ * Records of one length and one TOS for one path leave in one buffer, for UDP_SEGMENT; of a path over a stream, of any
+ * length, each behind it, so that one write takes them all. Control records have TOS 0.
  *
  * Limits: 64 records and 65,000 bytes a call; 1,200 bytes a control record, so that it fits every path of 1,280. */
 #include <errno.h>
 
 #include "session/internal.h"
+#include "wire/carrier.h"
 
 #define PROBE_MAX (1500 - 28 - SEALED_HEADER_LEN - SEALED_TAG_LEN) /* outer IPv4, the largest that is measured */
 #define CONTROL_MAX (1200 - SEALED_HEADER_LEN - SEALED_TAG_LEN)
@@ -25,8 +27,11 @@
 #define SKIP_RUN 3      /* chosen: most losses are no longer, so that a gap of ours looks like one of the network */
 #define AMPLIFICATION 3 /* RFC 9000 section 8.1 */
 
+/* Of a stream: the length before each record. */
 size_t tx_outer_overhead(const struct spath *p)
 {
+    if (p->reliable)
+        return CARRIER_PREFIX;
     return p->spec.at.remote.addr.family == ADDR_V6 ? 48 : 28;
 }
 
@@ -326,7 +331,7 @@ static bool control_output(struct session *s, unsigned slot, uint8_t *buf, struc
     if (w.failed || seal(s, slot, plain, len, buf, now) < 0)
         return false;
     len += SEALED_HEADER_LEN + SEALED_TAG_LEN;
-    *ret = (struct session_tx){ .at = p->spec.at, .len = len };
+    *ret = (struct session_tx){ .at = p->spec.at, .len = len, .slot = (uint8_t)slot };
     sent(s, slot, len, NULL, eliciting, false, now);
     return true;
 }
@@ -357,7 +362,7 @@ static bool probe_output(struct session *s, unsigned slot, uint8_t *buf, struct 
     if (w.failed || seal(s, slot, plain, len, buf, now) < 0)
         return false;
     len += SEALED_HEADER_LEN + SEALED_TAG_LEN;
-    *ret = (struct session_tx){ .at = p->spec.at, .len = len };
+    *ret = (struct session_tx){ .at = p->spec.at, .len = len, .slot = (uint8_t)slot };
     path_on_size_probe(p->path, wire_bytes, now);
     return true;
 }
@@ -534,7 +539,7 @@ static struct pbuf *pull(struct session *s, unsigned slot, instant now)
     p->stash = NULL;
     if (!b)
         b = dup_pop(s, slot, now);
-    if (b && s->narrow && !size_fitting(s, (uint8_t)(1u << slot), b->len))
+    if (b && !size_fitting(s, (uint8_t)(1u << slot), b->len))
         b = drop_too_big(s, b);
     if (!s->packets)
         return b ? b : carry_pull(s, slot, now);
@@ -560,13 +565,14 @@ static bool has_more(const struct session *s, unsigned slot)
 static bool data_output(struct session *s, unsigned slot, uint8_t *buf, struct session_tx *ret, instant now)
 {
     struct spath *p = &s->paths[slot];
-    size_t used = 0, segment = 0;
+    bool framed = p->reliable && transport_is_stream(p->spec.at.transport);
+    size_t used = 0, segment = 0, prefix = framed ? CARRIER_PREFIX : 0;
     unsigned count = 0;
     uint8_t tos = 0;
 
     if (p->rank == 4 || !has_more(s, slot))
         return false;
-    while (count < SESSION_GSO_MAX && used + RECORD_MAX <= SESSION_OUTPUT_MAX) {
+    while (count < SESSION_GSO_MAX && used + prefix + MAX(p->mtu, RECORD_MAX) <= SESSION_OUTPUT_MAX) {
         struct pbuf *b;
         size_t len;
         int r;
@@ -580,13 +586,13 @@ static bool data_output(struct session *s, unsigned slot, uint8_t *buf, struct s
             break;
         }
         len = SEALED_HEADER_LEN + b->len + SEALED_TAG_LEN;
-        if (segment > 0 && (len > segment || note_tos(b) != tos)) { /* the kernel gives a train one TOS */
+        if (!framed && segment > 0 && (len > segment || note_tos(b) != tos)) { /* the kernel gives a train one TOS */
             p->stash = b;
             break;
         }
         tos = note_tos(b);
         put_be16(b->data + 10, time64_from(now));
-        r = seal_data(s, slot, b, buf + used, now);
+        r = seal_data(s, slot, b, buf + used + prefix, now);
         if (r < 0) {
             session_give_up(s, b);
             if (r == -ECANCELED) /* nobody wants it any more: what is behind it may go */
@@ -595,16 +601,23 @@ static bool data_output(struct session *s, unsigned slot, uint8_t *buf, struct s
         }
         sent(s, slot, len, b, true, has_more(s, slot), now);
         pbuf_unref(b);
-        used += len;
+        if (framed)
+            put_be16(buf + used, (uint16_t)len);
+        used += prefix + len;
         count++;
         if (segment == 0)
             segment = len;
-        else if (len < segment)
+        else if (!framed && len < segment)
             break;
     }
     if (count == 0)
         return false;
-    *ret = (struct session_tx){ .at = p->spec.at, .len = used, .segment = count > 1 ? segment : 0, .tos = tos };
+    *ret = (struct session_tx){ .at = p->spec.at,
+                                .len = used,
+                                .segment = count > 1 && !framed ? segment : 0,
+                                .tos = tos,
+                                .framed = framed,
+                                .slot = (uint8_t)slot };
     return true;
 }
 

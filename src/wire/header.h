@@ -65,6 +65,9 @@ enum content_type { CONTENT_DATA = 1, CONTENT_CONTROL = 2, CONTENT_PIECE = 3, CO
 #define RECORD_OVERHEAD (SEALED_HEADER_LEN + DATA_HEADER_LEN + SEALED_TAG_LEN)
 /* UDP payload of the largest record that fits an outer MTU of 1500 with IPv6. */
 #define RECORD_MAX (1500 - 48)
+/* The largest record where the transport has no such limit, and the peer takes it (FEATURE_LARGE_RECORDS): four of them
+ * and their lengths fill a session's output. */
+#define RECORD_LARGE_MAX 16248
 
 static inline void sealed_header_put(uint8_t *p, uint64_t cid, uint64_t counter)
 {
