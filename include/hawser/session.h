@@ -62,19 +62,32 @@ enum hws_fairness {
 
 /* The congestion control of a path. */
 enum hws_congestion {
-    HWS_CC_BBR,   /* a model of rate and round trip: short queues, and random losses do not matter */
-    HWS_CC_CUBIC, /* as most TCP senders: fills queues, shares with them as they do */
-    HWS_CC_OLIA,  /* couples; alone it is Reno. Paths that are coupled have it unless the option says LIA */
-    HWS_CC_LIA,   /* RFC 6356; likewise */
+    HWS_CC_BBR,       /* a model of rate and round trip: short queues, and random losses do not matter */
+    HWS_CC_CUBIC,     /* as most TCP senders: fills queues, shares with them as they do */
+    HWS_CC_OLIA,      /* couples; alone it is Reno. Paths that are coupled have it unless the option says LIA */
+    HWS_CC_LIA,       /* RFC 6356; likewise */
+    HWS_CC_TRANSPORT, /* told of paths that are not over UDP: their transport has its own. Not to be asked for */
 };
 
-/* Of RFC 9622, section 6.2. */
-enum hws_preference { HWS_NO_PREFERENCE, HWS_REQUIRE, HWS_PREFER, HWS_AVOID, HWS_PROHIBIT };
+/* What carries a path. All that is sent is sealed over each. */
+enum hws_transport {
+    HWS_UDP,
+    HWS_TCP,   /* the kernel's */
+    HWS_MPTCP, /* the kernel's; plain TCP if the other end does not know it */
+    HWS_SCTP,  /* over UDP */
+};
+
+/* Words as in RFC 9622 section 6.2; what they mean of transports: */
+enum hws_preference {
+    HWS_NO_PREFERENCE,
+    HWS_REQUIRE,  /* these, and no others; the call fails where one is not to be had */
+    HWS_PREFER,   /* these, a path over each */
+    HWS_AVOID,    /* its paths carry nothing while another works */
+    HWS_PROHIBIT, /* never */
+};
 
 /* What is delivered, the stream or messages (hws_session_send). */
 enum hws_semantics { HWS_UNORDERED_LOSSY, HWS_UNORDERED_LOSSLESS, HWS_ORDERED_LOSSY, HWS_ORDERED_LOSSLESS };
-
-enum hws_transport { HWS_UDP, HWS_TCP, HWS_MPTCP, HWS_SCTP };
 
 /* How several paths are used (RFC 9622, section 6.2.14). */
 enum hws_multipath {
@@ -106,9 +119,11 @@ struct hws_options {
     uint64_t instance;
     /* The terms, which both ends tell each other: a listener refuses who requires what it prohibits, prohibits what it
      * requires, or has no transport in common (-HWS_EREFUSED). To prefer and to avoid changes nothing yet but for
-     * `encryption`, which cannot be prohibited. */
-    uint8_t semantics[4];       /* enum hws_preference, for each enum hws_semantics */
-    uint8_t transports[4];      /* the same for each enum hws_transport; of which only UDP is built yet */
+     * `transports` and `encryption`, which cannot be prohibited. */
+    uint8_t semantics[4]; /* enum hws_preference, for each enum hws_semantics */
+    /* The same for each enum hws_transport. Nothing said: UDP, and TCP where that does not pass; a listener takes both
+     * on its port, TCP if nobody else has that there. */
+    uint8_t transports[8];
     uint8_t peer_objectives[4]; /* HWS_PROHIBIT: this end does not send by that objective, if the peer asks for it; for
                                  * throughput, latency, jitter, loss. A peer asks by its `objectives`; an end that has
                                  * none sends by those */
@@ -123,10 +138,11 @@ struct hws_options {
 
 /* 0, -EINVAL (an option), -EBADMSG (the secret is none), -ENOMEM or another errno. */
 int hws_session_socket(const struct hws_options *o, struct hws_session **ret);
-/* A listener's UDP port (with HWS_PLAIN: and TCP port), and its address (NULL: all, of both families). 0, -EINVAL (the
- * session is in use), -EAFNOSUPPORT. */
+/* A listener's port, of each transport that it takes (with HWS_PLAIN: its TCP is that of plain clients), and its
+ * address (NULL: all, of both families). 0, -EINVAL (the session is in use), -EAFNOSUPPORT. */
 int hws_session_bind(struct hws_session *s, const struct sockaddr *address, uint16_t port);
-/* 0, -EINVAL (the session is in use, or has no port), -EADDRINUSE, -EACCES. */
+/* 0, -EINVAL (the session is in use, or has no port; no transport is left), -EADDRINUSE, -EACCES, -EPROTONOSUPPORT (a
+ * transport that is required and that this host does not have). */
 int hws_session_listen(struct hws_session *s);
 /* The next session that a peer has opened. 0, -EAGAIN, -EINVAL (not a listener). It lives on when the listener is
  * closed. */
@@ -238,6 +254,7 @@ struct hws_path {
     uint32_t probe_rtt_us; /* of the newest probe that was answered, less what the peer waited */
     uint64_t probes_sent, probes_answered; /* hws_session_probe */
     uint32_t plain;                        /* 1: the plain TCP connection that is all of the session */
+    uint32_t transport;                    /* enum hws_transport */
 };
 
 /* The paths of a session, at most max of them into ret (of size bytes each: sizeof(struct hws_path)). How many. */

@@ -4,9 +4,10 @@
  * expiry, so who polls it wakes for timers too. engine_process reads a bounded batch of each, then lets the node say
  * what is to be sent.
  *
- * A client has a socket for each uplink and family, bound to the interface, so that its datagrams leave there whatever
- * the default route is. An uplink is an interface with an address and a default route. Where there is none (a host
- * alone, or addresses of this very host) one pair of sockets that are bound to nothing serves as the only uplink.
+ * What carries records is the transports' (transport.h): UDP sockets, connections. A client has them for each uplink
+ * and family, bound to the interface, so that what it sends leaves there whatever the default route is. An uplink is an
+ * interface with an address and a default route. Where there is none (a host alone, or addresses of this very host) one
+ * that is bound to nothing serves as the only uplink.
  *
  * A helper thread, where one is asked for, does what the program would in engine_process; a lock is held by whichever
  * of the two is inside. Who waits then waits for the thread to have done something.
@@ -25,30 +26,23 @@
 #include <unistd.h>
 
 #include "api/paths.h"
+#include "api/transport.h"
 #include "sys/clock.h"
 #include "sys/netlink.h"
 #include "sys/udp.h"
 
-#define UPLINKS_MAX SESSION_SLOTS
+#define UPLINKS_MAX TRANSPORT_LINKS_MAX
 #define ARRIVALS_MAX 64
 #define EVENTS_MAX 64
-#define READ_ROUNDS 8     /* batches of a socket a call */
-#define OUTPUTS_MAX 512   /* trains a call: as hawserd */
+#define READY_MAX 64      /* descriptors a call: the others are ready at the next */
 #define POOL_PKTS 16384   /* chosen: 22 MB in flight; a header each, what is not used is not touched */
 #define TICK MSEC         /* chosen: later acknowledgements look like a longer way */
 #define WHOLE_HOST "host" /* the name of the uplink that is bound to nothing */
 
-struct end {
-    struct engine *engine;
-    struct udp *udp;
-    uint32_t link;
-    bool dead;
-};
-
 struct uplink {
     struct node_uplink node;
     int ifindex;
-    struct end ends[2]; /* IPv4, IPv6 */
+    bool open[2]; /* IPv4, IPv6 */
 };
 
 struct engine {
@@ -57,14 +51,15 @@ struct engine {
     struct identity self;
     struct delivery_options delivery;
     struct node *node;
+    struct transports transports;
+    struct engine_transports chosen;
     bool listens, listens_on, been_up;
     int epoll_fd, timer_fd;
     instant armed; /* the timer; INSTANT_NEVER: not armed */
     struct nlmon *netlink;
     struct uplink uplinks[UPLINKS_MAX]; /* by link - 1 */
-    struct end listening[2];
-    struct discovery *discovery; /* or NULL */
-    bool wanted[2];              /* a client: families in which it was given endpoints */
+    struct discovery *discovery;        /* or NULL */
+    bool wanted[2];                     /* a client: families in which it was given endpoints */
     unsigned arrivals[ARRIVALS_MAX];
     unsigned arrivals_head, arrivals_count;
     uint8_t taken[NODE_PEERS_MAX / 8];  /* a bit each: somebody holds the peer's session, */
@@ -77,7 +72,6 @@ struct engine {
     struct engine_event events[EVENTS_MAX]; /* the oldest first */
     unsigned events_count;
     instant processed_at, remembered_at;
-    uint8_t *out;
 };
 
 static int watch(struct engine *e, int fd, void *what)
@@ -85,6 +79,11 @@ static int watch(struct engine *e, int fd, void *what)
     struct epoll_event ev = { .events = EPOLLIN | EPOLLPRI, .data.ptr = what };
 
     return epoll_ctl(e->epoll_fd, EPOLL_CTL_ADD, fd, &ev) < 0 ? -errno : 0;
+}
+
+uint8_t engine_transports_allowed(const struct engine_transports *t)
+{
+    return t->required | t->used | t->spares | (t->tcp_instead ? 1u << TRANSPORT_TCP : 0);
 }
 
 int engine_new(const struct engine_options *o, struct engine **ret)
@@ -118,8 +117,17 @@ int engine_new(const struct engine_options *o, struct engine **ret)
         n.rng = sys_rng();
         n.delivery = &e->delivery;
         e->node = node_new(&n, clock_now());
-        e->out = malloc(SESSION_OUTPUT_MAX);
-        if (e->node && e->out)
+        e->chosen = o->transports;
+        e->transports = (struct transports){ .node = e->node,
+                                             .epoll_fd = e->epoll_fd,
+                                             .listens = o->listens,
+                                             .allowed = engine_transports_allowed(&o->transports),
+                                             .out = malloc(SESSION_OUTPUT_MAX) };
+        if (e->node && e->transports.out)
+            r = transports_make(&e->transports);
+        if (r == 0 && (o->transports.required & ~e->transports.allowed))
+            r = -EPROTONOSUPPORT;
+        if (r == 0)
             r = watch(e, e->timer_fd, &e->timer_fd);
     }
     if (r < 0) {
@@ -134,12 +142,6 @@ struct engine *engine_ref(struct engine *e)
 {
     e->refs++;
     return e;
-}
-
-static void close_end(struct end *d)
-{
-    udp_free(d->udp); /* epoll forgets it */
-    *d = (struct end){ 0 };
 }
 
 /* --- a helper thread --- */
@@ -279,17 +281,13 @@ static int wait_for_helper(struct engine *e, instant limit)
 static void engine_free(struct engine *e)
 {
     node_free(e->node);
-    for (unsigned i = 0; i < 2; i++) {
-        close_end(&e->listening[i]);
-        for (unsigned u = 0; u < UPLINKS_MAX; u++)
-            close_end(&e->uplinks[u].ends[i]);
-    }
+    transports_destroy(&e->transports);
     nlmon_free(e->netlink);
     if (e->timer_fd >= 0)
         close(e->timer_fd);
     if (e->epoll_fd >= 0)
         close(e->epoll_fd);
-    free(e->out);
+    free(e->transports.out);
     free(e->discovery);
     identity_wipe(&e->self);
     free(e);
@@ -334,20 +332,18 @@ int engine_fd(const struct engine *e)
     return e->helper ? e->helper->news_fd : e->epoll_fd;
 }
 
-static int open_end(struct engine *e, struct end *d, uint32_t link, const struct udp_options *o)
+/* On every transport that is allowed. Who did not ask for one can do without it, but for the first. 0 or -errno. */
+static int listen_family(struct engine *e, const struct endpoint *at)
 {
-    int r;
+    struct transports *all = &e->transports;
+    int r = 0;
 
-    if (d->udp)
-        return 0;
-    r = udp_open(o, &d->udp);
-    if (r < 0)
-        return r;
-    d->engine = e;
-    d->link = link;
-    r = watch(e, udp_fd(d->udp), d);
-    if (r < 0)
-        close_end(d);
+    for (unsigned i = 0; i < TRANSPORT_COUNT; i++) {
+        int one = all->of[i] ? all->of[i]->ops->listen(all->of[i], at) : 0;
+
+        if (one < 0 && (i == TRANSPORT_UDP || (e->chosen.asked & 1u << i)))
+            r = r < 0 ? r : one;
+    }
     return r;
 }
 
@@ -356,18 +352,16 @@ int engine_listen(struct engine *e, const struct addr *local, uint16_t port)
     int r[2] = { -EAFNOSUPPORT, -EAFNOSUPPORT };
 
     for (unsigned v6 = 0; v6 < 2; v6++) {
-        struct udp_options o = { .family = v6 ? ADDR_V6 : ADDR_V4, .local = *local, .port = port };
+        struct endpoint at = { .addr = *local, .port = port };
 
-        if (local->family == ADDR_NONE || local->family == o.family)
-            r[v6] = open_end(e, &e->listening[v6], NODE_LISTEN_LINK, &o);
+        at.addr.family = v6 ? ADDR_V6 : ADDR_V4;
+        if (local->family == ADDR_NONE || local->family == at.addr.family)
+            r[v6] = listen_family(e, &at);
     }
     /* A family that this host does not have is none to listen on; a port that somebody has is. */
     for (unsigned v6 = 0; v6 < 2; v6++)
-        if (r[v6] < 0 && r[v6] != -EAFNOSUPPORT && r[v6] != -EADDRNOTAVAIL) {
-            close_end(&e->listening[0]);
-            close_end(&e->listening[1]);
+        if (r[v6] < 0 && r[v6] != -EAFNOSUPPORT && r[v6] != -EADDRNOTAVAIL)
             return r[v6];
-        }
     return r[0] < 0 && r[1] < 0 ? (local->family == ADDR_V6 ? r[1] : r[0]) : 0;
 }
 
@@ -379,6 +373,39 @@ static void tell(struct engine *e, struct uplink *u, const struct node_uplink *f
         return;
     u->node = *fresh;
     node_uplink_set(e->node, fresh, now);
+}
+
+static void close_uplink(struct engine *e, struct uplink *u, instant now)
+{
+    uint32_t link = (uint32_t)(u - e->uplinks) + 1;
+
+    for (unsigned i = 0; i < TRANSPORT_COUNT; i++)
+        for (unsigned v6 = 0; v6 < 2; v6++)
+            if (e->transports.of[i])
+                e->transports.of[i]->ops->close(e->transports.of[i], link, v6, now);
+    u->open[0] = u->open[1] = false;
+}
+
+/* What goes over that uplink in that family: interface NULL: not bound to one. True: something does. */
+static bool open_uplink(struct engine *e, struct uplink *u, bool v6, const char *interface)
+{
+    uint32_t link = (uint32_t)(u - e->uplinks) + 1;
+    bool any = false;
+
+    for (unsigned i = 0; i < TRANSPORT_COUNT; i++)
+        any |= e->transports.of[i] && e->transports.of[i]->ops->open(e->transports.of[i], link, v6, interface) == 0;
+    u->open[v6] = any;
+    return any;
+}
+
+/* Of the paths of an uplink: over which transports. */
+static void choose(const struct engine *e, struct node_uplink *u)
+{
+    const struct engine_transports *t = &e->chosen;
+
+    u->transports = t->used & e->transports.allowed;
+    u->spares = t->spares & e->transports.allowed;
+    u->tcp = t->tcp_instead && !((t->used | t->spares) & 1u << TRANSPORT_TCP) ? NODE_TCP_AUTO : NODE_TCP_NO;
 }
 
 static struct uplink *find_uplink(struct engine *e, const char *name)
@@ -397,8 +424,7 @@ static struct uplink *find_uplink(struct engine *e, const char *name)
 static void drop_uplink(struct engine *e, struct uplink *u, instant now)
 {
     node_uplink_remove(e->node, u->node.link, now);
-    close_end(&u->ends[0]);
-    close_end(&u->ends[1]);
+    close_uplink(e, u, now);
     memset(u, 0, sizeof(*u));
 }
 
@@ -464,21 +490,18 @@ static bool refresh_link(void *ctx, const struct nlmon_link *l)
     if (l->loopback || !u || (u->node.link == 0 && !(l->usable && (has[0] || has[1]))))
         return true;
     if (u->ifindex != l->ifindex) { /* new, or made anew under its name */
-        close_end(&u->ends[0]);
-        close_end(&u->ends[1]);
+        close_uplink(e, u, x->now);
         u->ifindex = l->ifindex;
     }
     memset(&fresh, 0, sizeof(fresh));
     fresh.link = (uint32_t)(u - e->uplinks) + 1;
     memcpy(fresh.name, l->name, sizeof(fresh.name));
     fresh.weight = 100;
-    fresh.tcp = NODE_TCP_NO;
+    choose(e, &fresh);
     fresh.tier = tier_of(e, l->name);
     fresh.address_hash = nlmon_link_address_hash(l);
     for (unsigned v6 = 0; v6 < 2; v6++) {
-        struct udp_options o = { .family = v6 ? ADDR_V6 : ADDR_V4, .interface = l->name };
-
-        if (has[v6] && l->usable && open_end(e, &u->ends[v6], fresh.link, &o) < 0)
+        if (has[v6] && l->usable && !open_uplink(e, u, v6, l->name))
             has[v6] = false;
     }
     fresh.has_v4 = has[0];
@@ -515,13 +538,12 @@ static int use_whole_host(struct engine *e, instant now)
     snprintf(fresh.name, sizeof(fresh.name), WHOLE_HOST);
     fresh.tier = tier_of(e, WHOLE_HOST);
     fresh.weight = 100;
-    fresh.tcp = NODE_TCP_NO;
+    choose(e, &fresh);
     for (unsigned v6 = 0; v6 < 2; v6++) {
-        struct udp_options o = { .family = v6 ? ADDR_V6 : ADDR_V4 };
-        int opened = e->wanted[v6] ? open_end(e, &u->ends[v6], fresh.link, &o) : -EAFNOSUPPORT;
+        bool opened = e->wanted[v6] && open_uplink(e, u, v6, NULL);
 
-        *(v6 ? &fresh.has_v6 : &fresh.has_v4) = opened == 0;
-        r = opened == 0 ? 0 : r;
+        *(v6 ? &fresh.has_v6 : &fresh.has_v4) = opened;
+        r = opened ? 0 : r;
     }
     fresh.up = r == 0;
     if (r == 0)
@@ -570,7 +592,7 @@ int engine_open(struct engine *e, const struct endpoint *at, size_t count)
 
 int engine_call(struct engine *e, const struct peer_key *peer, const struct endpoint *at, size_t count)
 {
-    struct node_peer_spec spec = { .name = "peer", .key = *peer, .endpoints_count = count };
+    struct node_peer_spec spec = { .name = "peer", .key = *peer, .endpoints_count = count, .tcp_beside = true };
     struct addr remotes[NODE_ENDPOINTS_MAX];
     instant now = clock_now();
     int r;
@@ -613,7 +635,7 @@ int engine_ask(struct engine *e, const struct endpoint *at, size_t count)
 {
     struct rng rng = sys_rng();
 
-    e->discovery = malloc(sizeof(*e->discovery));
+    e->discovery = e->transports.discovery = malloc(sizeof(*e->discovery));
     if (!e->discovery)
         return -ENOMEM;
     discovery_init(e->discovery, clock_now());
@@ -621,7 +643,7 @@ int engine_ask(struct engine *e, const struct endpoint *at, size_t count)
         for (unsigned u = 0; u < UPLINKS_MAX; u++) {
             struct locator_pair way = { .link = u + 1, .remote = at[i] };
 
-            if (e->uplinks[u].ends[at[i].addr.family == ADDR_V6].udp)
+            if (e->transports.of[TRANSPORT_UDP] && e->uplinks[u].open[at[i].addr.family == ADDR_V6])
                 discovery_add(e->discovery, &way, &rng);
         }
     engine_flush(e);
@@ -640,37 +662,6 @@ int engine_watch(struct engine *e, int fd)
 
 /* --- work --- */
 
-static struct udp *socket_of(const struct engine *e, const struct locator_pair *at)
-{
-    bool v6 = at->remote.addr.family == ADDR_V6;
-
-    if (at->link == NODE_LISTEN_LINK)
-        return e->listening[v6].udp;
-    return at->link <= UPLINKS_MAX ? e->uplinks[at->link - 1].ends[v6].udp : NULL;
-}
-
-static void send_one(struct engine *e, const struct session_tx *tx, instant now)
-{
-    struct udp *u = socket_of(e, &tx->at);
-    struct udp_tx t = {
-        .data = e->out,
-        .len = tx->len,
-        .segment_bytes = (uint16_t)tx->segment,
-        .to = tx->at.remote,
-        .local = tx->at.local,
-        .tos = tx->tos,
-    };
-    int r;
-
-    if (!u)
-        return;
-    r = udp_reply(u, &t);
-    if (r == -EMSGSIZE)
-        node_on_too_big(e->node, &tx->at, 0, now);
-    else if (r < 0 && r != -EAGAIN)
-        node_on_unreachable(e->node, &tx->at, now);
-}
-
 static bool bit(const uint8_t *bits, unsigned i)
 {
     return bits[i / 8] >> i % 8 & 1;
@@ -681,24 +672,16 @@ static void set_bit(uint8_t *bits, unsigned i, bool on)
     bits[i / 8] = (uint8_t)((bits[i / 8] & ~(1u << i % 8)) | (unsigned)on << i % 8);
 }
 
-static void send_all(struct engine *e, instant now)
-{
-    struct session_tx tx;
-
-    for (unsigned i = 0; i < OUTPUTS_MAX && node_output(e->node, e->out, &tx, now); i++)
-        send_one(e, &tx, now);
-}
-
 static void send_questions(struct engine *e, instant now)
 {
+    struct transport_use *udp = e->transports.of[TRANSPORT_UDP];
     struct discovery *d = e->discovery;
     uint8_t buf[HELLO_LEN];
     struct locator_pair at;
 
     while (discovery_output(d, buf, &at, now)) {
         struct udp_tx t = { .data = buf, .len = sizeof(buf), .to = at.remote };
-        struct udp *u = socket_of(e, &at);
-        int r = u ? udp_send(u, &t) : -ENETDOWN;
+        int r = udp ? transport_udp_send(udp, at.link, &t) : -ENETDOWN;
 
         if (r < 0 && r != -EAGAIN)
             discovery_on_refused(d, at.link, &at.remote);
@@ -748,11 +731,28 @@ static void drop_events(struct engine *e, unsigned peer)
         ;
 }
 
+/* A path that is down needs another connection than it had. */
+static void hear_of_path(struct engine *e, const struct node_event *ev, instant now)
+{
+    const struct session *s = node_peer_session(e->node, ev->peer);
+    struct session_path_info info;
+    struct transport_use *t;
+
+    if (!s)
+        return;
+    session_path_info(s, ev->slot, now, &info);
+    t = info.used ? e->transports.of[info.at.transport] : NULL;
+    if (t && t->ops->path_down && info.metrics.state == PATH_DOWN)
+        t->ops->path_down(t, &info.at, now);
+}
+
 static void take_events(struct engine *e, instant now)
 {
     struct node_event ev;
 
     while (node_pop_event(e->node, &ev)) {
+        if (ev.type == NODE_PATH_STATE)
+            hear_of_path(e, &ev, now);
         keep_event(e, &ev, now);
         if (ev.type != NODE_PEER_UP || !ev.fresh)
             continue;
@@ -765,7 +765,7 @@ static void take_events(struct engine *e, instant now)
             continue; /* begun anew before anybody looked */
         } else if (!e->listens_on || e->arrivals_count == ARRIVALS_MAX) {
             node_peer_close(e->node, ev.peer);
-            send_all(e, now);
+            transports_output(&e->transports, now);
             node_peer_forget(e->node, ev.peer);
             drop_events(e, ev.peer);
         } else {
@@ -777,7 +777,7 @@ static void take_events(struct engine *e, instant now)
 
 static instant next_expiry(const struct engine *e, instant now)
 {
-    instant at = node_next_expiry(e->node, now);
+    instant at = instant_min(node_next_expiry(e->node, now), transports_next_expiry(&e->transports));
 
     return e->discovery ? instant_min(at, discovery_next_expiry(e->discovery)) : at;
 }
@@ -800,7 +800,8 @@ static void arm(struct engine *e, instant now)
 
 static void turn(struct engine *e, instant now)
 {
-    send_all(e, now);
+    take_events(e, now); /* a connection that is of no more use is closed before another is opened */
+    transports_output(&e->transports, now);
     if (e->discovery)
         send_questions(e, now);
     take_events(e, now);
@@ -810,48 +811,6 @@ static void turn(struct engine *e, instant now)
 void engine_flush(struct engine *e)
 {
     turn(e, clock_now());
-}
-
-static void read_end(struct end *d, instant now)
-{
-    struct engine *e = d->engine;
-    struct locator_pair at = { .link = d->link };
-    struct udp_rx batch[UDP_BATCH_MAX];
-    struct udp_error err;
-
-    for (unsigned round = 0; round < READ_ROUNDS; round++) {
-        int n = udp_recv(d->udp, batch, UDP_BATCH_MAX);
-
-        if (n < 0) {
-            d->dead = true;
-            return;
-        }
-        for (int i = 0; i < n; i++) {
-            if (e->discovery && batch[i].len > 0 && batch[i].data[0] == PACKET_HELLO_ANSWER) {
-                discovery_input(e->discovery, &batch[i].from, batch[i].data,
-                                batch[i].segment_bytes ? batch[i].segment_bytes : batch[i].len);
-                continue; /* of a train of answers the first is enough */
-            }
-            at.local = batch[i].local;
-            at.remote = batch[i].from;
-            node_on_datagram(e->node, &at, batch[i].data, batch[i].len, batch[i].segment_bytes, batch[i].tos, now);
-        }
-        if (n < UDP_BATCH_MAX)
-            break;
-        turn(e, now); /* acknowledgements do not wait for the last of many */
-    }
-    while (udp_pop_error(d->udp, &err) == 1) {
-        at.local = (struct addr){ 0 };
-        at.remote = err.to;
-        if (err.to.addr.family == ADDR_NONE)
-            continue;
-        if (e->discovery && err.error == ECONNREFUSED)
-            discovery_on_refused(e->discovery, d->link, &err.to);
-        if (err.error == EMSGSIZE)
-            node_on_too_big(e->node, &at, err.mtu_bytes, now);
-        else
-            node_on_unreachable(e->node, &at, now);
-    }
 }
 
 static int read_netlink(struct engine *e, instant now)
@@ -865,9 +824,21 @@ static int read_netlink(struct engine *e, instant now)
     return r;
 }
 
+/* A socket is dead: netlink's next word, or nobody, opens another. */
+static int reopen(struct engine *e, instant now)
+{
+    if (!e->netlink)
+        return -EIO;
+    for (unsigned i = 0; i < UPLINKS_MAX; i++)
+        if (e->uplinks[i].ifindex > 0)
+            close_uplink(e, &e->uplinks[i], now);
+    refresh(e, now);
+    return 0;
+}
+
 int engine_process(struct engine *e)
 {
-    struct epoll_event ready[2 * UPLINKS_MAX + 4];
+    struct epoll_event ready[READY_MAX];
     uint64_t count;
     instant now = clock_now();
     int r = 0, n = epoll_wait(e->epoll_fd, ready, (int)ARRAY_LEN(ready), 0);
@@ -886,21 +857,14 @@ int engine_process(struct engine *e)
         } else if (ready[i].data.ptr == e->netlink) {
             r = read_netlink(e, now);
         } else {
-            struct end *d = ready[i].data.ptr;
+            struct transport_watch *w = ready[i].data.ptr;
 
-            if (d->udp)
-                read_end(d, now);
-            if (d->dead) { /* netlink's next word, or nobody, opens another */
-                bool listening = d->link == NODE_LISTEN_LINK;
-
-                close_end(d);
-                if (listening || !e->netlink)
-                    r = -EIO;
-                else
-                    refresh(e, now);
-            }
+            r = w->transport->ops->ready(w->transport, w, ready[i].events, now);
+            if (r == 0 && w->dead)
+                r = reopen(e, now);
         }
     }
+    transports_on_expiry(&e->transports, now);
     if (node_next_expiry(e->node, now) <= now)
         node_on_expiry(e->node, now);
     if (e->discovery)

@@ -9,6 +9,17 @@
 
 struct engine;
 
+/* Which transports: a bit each of enum transport. */
+struct engine_transports {
+    uint8_t required; /* this host must have them */
+    uint8_t asked;    /* a listener cannot do without them; required ones among them */
+    uint8_t used;     /* a path over each, by each uplink to each endpoint; a listener takes them */
+    uint8_t spares;   /* likewise, for when no other path works */
+    bool tcp_instead; /* TCP where UDP does not pass; a listener takes it */
+};
+/* All of them. */
+uint8_t engine_transports_allowed(const struct engine_transports *t);
+
 struct engine_options {
     const struct identity *self; /* copied */
     bool listens;
@@ -20,6 +31,7 @@ struct engine_options {
     struct terms terms;
     uint64_t instance; /* 0: drawn */
     bool clear;        /* as session_options.clear */
+    struct engine_transports transports;
 };
 
 /* With a helper thread the functions below are called between engine_lock and engine_unlock, which do nothing without.

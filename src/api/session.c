@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 #include <unistd.h>
 
+#include "api/choice.h"
 #include "api/engine.h"
 #include "api/known.h"
 #include "api/plain.h"
@@ -15,7 +16,6 @@
 
 #define PUBLIC __attribute__((visibility("default")))
 #define FLAGS_KNOWN (HWS_NONBLOCK | HWS_UNORDERED | HWS_PLAIN | HWS_HELLO | HWS_THREAD)
-#define TRANSPORTS_BUILT (1u << HWS_UDP)
 #define CONNECT_LIMIT (10 * SEC)
 #define LINGER_DEFAULT 10000
 #define CLOSED_KEPT 64                    /* chosen: handles of some 500 bytes */
@@ -46,6 +46,8 @@ struct hws_session {
     struct addr local;
     uint16_t port;
     const char *refusal;
+    uint8_t transports[TRANSPORT_COUNT]; /* enum preference */
+    bool hasty;
 };
 
 /* Of the program's numbers ours, which may change. */
@@ -130,8 +132,11 @@ static bool known_options(const struct hws_options *o)
     if ((o->flags & ~(uint32_t)FLAGS_KNOWN) || o->fairness > HWS_FAIR_AUTO || o->congestion > HWS_CC_LIA)
         return false;
     for (size_t i = 0; i < ARRAY_LEN(o->objectives); i++)
-        if (o->objectives[i] > HWS_LOSS || o->semantics[i] > HWS_PROHIBIT || o->transports[i] > HWS_PROHIBIT ||
+        if (o->objectives[i] > HWS_LOSS || o->semantics[i] > HWS_PROHIBIT ||
             !may_prohibit(o->peer_objectives[i]))
+            return false;
+    for (size_t i = 0; i < ARRAY_LEN(o->transports); i++)
+        if (o->transports[i] > HWS_PROHIBIT || (o->transports[i] && i >= TRANSPORT_COUNT))
             return false;
     for (size_t i = 0; i < ARRAY_LEN(o->peer_fairness); i++)
         if (!may_prohibit(o->peer_fairness[i]))
@@ -141,6 +146,12 @@ static bool known_options(const struct hws_options *o)
         return false;
     return o->loss_tolerance >= 0 && o->loss_tolerance <= 1 && (!o->scheduler || scheduler_find(o->scheduler));
 }
+
+_Static_assert((int)HWS_TCP == (int)TRANSPORT_TCP && (int)HWS_MPTCP == (int)TRANSPORT_MPTCP &&
+                   (int)HWS_SCTP == (int)TRANSPORT_SCTP && (int)HWS_REQUIRE == (int)PREFERENCE_REQUIRE &&
+                   (int)HWS_PREFER == (int)PREFERENCE_PREFER && (int)HWS_AVOID == (int)PREFERENCE_AVOID &&
+                   (int)HWS_PROHIBIT == (int)PREFERENCE_PROHIBIT,
+               "transports and preferences have the same numbers inside");
 
 static struct session_preferences preferences_of(const struct hws_options *o)
 {
@@ -161,22 +172,9 @@ static struct session_preferences preferences_of(const struct hws_options *o)
     return p;
 }
 
-/* A bit for each that it may have. */
-static uint8_t transports_of(const struct hws_options *o)
-{
-    uint8_t required = 0, allowed = 0;
-
-    for (unsigned i = 0; i < ARRAY_LEN(o->transports); i++) {
-        required |= (uint8_t)((o->transports[i] == HWS_REQUIRE) << i);
-        allowed |= (uint8_t)((o->transports[i] != HWS_PROHIBIT) << i);
-    }
-    allowed &= TRANSPORTS_BUILT;
-    return required ? allowed & required : allowed;
-}
-
 static struct terms terms_of(const struct hws_options *o, const struct session_preferences *p)
 {
-    struct terms t = { .fairness = (uint8_t)fairnesses[o->fairness], .transports = transports_of(o) };
+    struct terms t = { .fairness = (uint8_t)fairnesses[o->fairness] };
 
     _Static_assert((int)HWS_UNORDERED_LOSSY == (int)SEMANTICS_UNORDERED_LOSSY &&
                        (int)HWS_UNORDERED_LOSSLESS == (int)SEMANTICS_UNORDERED &&
@@ -204,8 +202,6 @@ PUBLIC int hws_session_socket(const struct hws_options *options, struct hws_sess
 
     if (!ret || (options && !take_options(options, &o)) || !known_options(&o))
         return -EINVAL;
-    if (transports_of(&o) == 0)
-        return -EOPNOTSUPP;
     s = calloc(1, sizeof(*s));
     if (!s)
         return -ENOMEM;
@@ -229,15 +225,39 @@ PUBLIC int hws_session_socket(const struct hws_options *options, struct hws_sess
         .clear = o.encryption == HWS_AVOID,
     };
     s->o.terms = terms_of(&o, &s->o.preferences);
+    memcpy(s->transports, o.transports, sizeof(s->transports));
+    s->hasty = o.flags & HWS_UNORDERED || o.objectives[0] == HWS_LATENCY || o.objectives[0] == HWS_JITTER;
     *ret = s;
     return 0;
 }
 
+/* 0 or -EINVAL: no transport is left. The TCP of a listener with HWS_PLAIN is that of plain clients, and a client with
+ * it sends nothing of ours to a TCP port that may be somebody else's, unless it was told to. */
+static int choose(struct hws_session *s, bool listens)
+{
+    uint8_t p[TRANSPORT_COUNT];
+
+    memcpy(p, s->transports, sizeof(p));
+    for (unsigned t = TRANSPORT_TCP; t <= TRANSPORT_MPTCP && s->flags & HWS_PLAIN; t++) {
+        if (listens && p[t] != PREFERENCE_NONE && p[t] != PREFERENCE_PROHIBIT)
+            return -EINVAL;
+        if (p[t] == PREFERENCE_NONE)
+            p[t] = PREFERENCE_PROHIBIT;
+    }
+    return choose_transports(p, s->hasty, listens, &s->o.transports) ? 0 : -EINVAL;
+}
+
 static int make_engine(struct hws_session *s, bool listens)
 {
+    int r;
+
     s->o.self = &s->identity;
     s->o.listens = listens;
     s->o.answers_hello = listens && s->flags & (HWS_PLAIN | HWS_HELLO);
+    r = choose(s, listens);
+    if (r < 0)
+        return r;
+    s->o.terms.transports = engine_transports_allowed(&s->o.transports);
     return engine_new(&s->o, &s->engine);
 }
 
@@ -964,6 +984,8 @@ static struct session *session_of(struct hws_session *s)
 
 static enum hws_congestion congestion_of(enum cc control)
 {
+    if (control == CC_KERNEL)
+        return HWS_CC_TRANSPORT;
     for (size_t i = 0; i < ARRAY_LEN(controls); i++)
         if (controls[i] == control)
             return (enum hws_congestion)i;
@@ -1013,6 +1035,7 @@ PUBLIC size_t hws_session_paths(struct hws_session *s, struct hws_path *ret, siz
         p.probe_rtt_us = (uint32_t)i.metrics.probe_rtt;
         p.probes_sent = i.metrics.probes_sent;
         p.probes_answered = i.metrics.probes_answered;
+        p.transport = i.at.transport;
         memcpy((uint8_t *)ret + size * count++, &p, MIN(size, sizeof(p)));
     }
     return count;

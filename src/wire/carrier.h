@@ -7,6 +7,8 @@
 #include "base/base.h"
 #include "wire/header.h"
 
+#include <errno.h>
+
 #define CARRIER_PREFIX 2
 #define CARRIER_MIN RESET_LEN  /* the shortest datagram there is */
 #define CARRIER_MAX RECORD_MAX /* the longest */
@@ -17,6 +19,17 @@ struct carrier {
     uint16_t have;                                 /* bytes in kept[side] */
     uint8_t side;
 };
+
+/* The length of the record that stands at `data` behind its own, or 0: not all of it is there; -EPROTO: this is no
+ * stream of ours. most: bytes of the longest that is expected. */
+MUST_CHECK static inline int carrier_peek(const uint8_t *data, size_t len, size_t most)
+{
+    size_t n = len >= CARRIER_PREFIX ? get_be16(data) : CARRIER_MIN;
+
+    if (n < CARRIER_MIN || n > most)
+        return -EPROTO;
+    return len >= CARRIER_PREFIX + n ? (int)n : 0;
+}
 
 /* Takes the next whole datagram from *data (of *len bytes, which it moves on). 1: *ret and *ret_len are it, to be
  * changed in place and valid until the bytes of the next read are given; 0: all is taken in, read more; -EPROTO: this

@@ -7,50 +7,6 @@
 #include <sys/wait.h>
 #include <time.h>
 
-static uint8_t byte_at(uint64_t at)
-{
-    return (uint8_t)(at * 131 + (at >> 9));
-}
-
-/* Sends total bytes each way at once, and reads both ends. */
-static void exchange(struct pair *p, uint64_t total)
-{
-    struct hws_session *s[] = { p->client, p->server };
-    static uint8_t buf[100000];
-    uint64_t sent[2] = { 0 }, got[2] = { 0 };
-    bool ended[2] = { false };
-
-    while (!ended[0] || !ended[1]) {
-        for (int i = 0; i < 2; i++) {
-            ssize_t n = 1;
-
-            while (sent[i] < total && n > 0) {
-                size_t len = sizeof(buf) < total - sent[i] ? sizeof(buf) : (size_t)(total - sent[i]);
-
-                for (size_t k = 0; k < len; k++)
-                    buf[k] = byte_at(sent[i] + k);
-                n = hws_session_write(s[i], buf, len);
-                assert_true(n > 0 || n == -EAGAIN);
-                sent[i] += n > 0 ? (uint64_t)n : 0;
-            }
-            if (sent[i] == total)
-                assert_int_equal(hws_session_finish(s[i]), 0); /* saying it again changes nothing */
-            while ((n = hws_session_read(s[i], buf, sizeof(buf))) > 0) {
-                for (ssize_t k = 0; k < n; k++)
-                    assert_int_equal(buf[k], byte_at(got[i] + (uint64_t)k));
-                got[i] += (uint64_t)n;
-            }
-            assert_true(n == 0 || n == -EAGAIN);
-            ended[i] |= n == 0;
-        }
-        turn(p);
-    }
-    assert_int_equal(got[0], total);
-    assert_int_equal(got[1], total);
-    while (!(hws_session_events(p->client) & HWS_ENDED) || !(hws_session_events(p->server) & HWS_ENDED))
-        turn(p);
-}
-
 static void test_both_ways(void **state)
 {
     struct pair p = connect_pair();
@@ -326,7 +282,7 @@ static struct pair meet(const struct hws_options *of_listener, const struct hws_
     o = *of_client;
     o.size = sizeof(o);
     o.flags |= HWS_NONBLOCK;
-    p.client = call_with(p.listener, p.port, &o);
+    p.client = call_by(p.listener, p.port, o);
     while (!(hws_session_events(p.client) & (HWS_CONNECTED | HWS_ENDED)))
         turn(&p);
     while (!(hws_session_events(p.client) & HWS_ENDED) && hws_session_accept(p.listener, &p.server) == -EAGAIN)
@@ -641,7 +597,7 @@ static void test_the_same_instance(void **state)
     p = meet(&(struct hws_options){ 0 }, &o);
     o.size = sizeof(o);
     o.flags = HWS_NONBLOCK;
-    q = (struct pair){ .listener = p.listener, .client = call_with(p.listener, p.port, &o) };
+    q = (struct pair){ .listener = p.listener, .client = call_by(p.listener, p.port, o) };
     while (hws_session_read(p.server, buf, sizeof(buf)) == -EAGAIN)
         turn(&q);
     assert_int_equal(hws_session_read(p.server, buf, sizeof(buf)), -ECONNRESET);

@@ -8,16 +8,35 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* Where the next datagram ends, 0: none, SIZE_MAX: a bad length. */
-static size_t model_next(const uint8_t *data, size_t size, size_t at)
+static size_t model_next_of(const uint8_t *data, size_t size, size_t at, size_t most)
 {
     size_t n;
 
     if (size - at < 2)
         return 0;
     n = (size_t)data[at] << 8 | data[at + 1];
-    if (n < 24 || n > 1452)
+    if (n < 24 || n > most)
         return SIZE_MAX;
     return at + 2 + n <= size ? at + 2 + n : 0;
+}
+
+static size_t model_next(const uint8_t *data, size_t size, size_t at)
+{
+    return model_next_of(data, size, at, 1452);
+}
+
+/* The same stream of a session's, whose records are larger, and stand in one piece. */
+static void peek_all(const uint8_t *data, size_t size)
+{
+    size_t at = 0, end;
+    int n;
+
+    while ((n = carrier_peek(data + at, size - at, 16248)) > 0) {
+        end = model_next_of(data, size, at, 16248);
+        assert(end != 0 && end != SIZE_MAX && (size_t)n == end - at - 2);
+        at = end;
+    }
+    assert(model_next_of(data, size, at, 16248) == (n < 0 ? SIZE_MAX : 0));
 }
 
 /* False: the stream has ended. */
@@ -57,6 +76,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     seed = *data++;
     size--;
+    peek_all(data, size);
     while (done < size && open) {
         size_t len;
 

@@ -34,6 +34,25 @@ static void expect_no_more(uint8_t **data, size_t *len)
     assert_int_equal(*len, 0);
 }
 
+static void test_peek(void **state)
+{
+    static uint8_t buf[70000];
+    size_t len = put(buf, 16248, 1);
+
+    assert_int_equal(carrier_peek(buf, len, RECORD_LARGE_MAX), 16248);
+    assert_int_equal(carrier_peek(buf, len - 1, RECORD_LARGE_MAX), 0);
+    assert_int_equal(carrier_peek(buf, 2, RECORD_LARGE_MAX), 0);
+    assert_int_equal(carrier_peek(buf, 1, RECORD_LARGE_MAX), 0);
+    assert_int_equal(carrier_peek(buf, 0, RECORD_LARGE_MAX), 0);
+    assert_int_equal(carrier_peek(buf, len, RECORD_MAX), -EPROTO);
+    put(buf, 16249, 1);
+    assert_int_equal(carrier_peek(buf, 2, RECORD_LARGE_MAX), -EPROTO);
+    put(buf, 23, 1);
+    assert_int_equal(carrier_peek(buf, 2, RECORD_LARGE_MAX), -EPROTO);
+    put(buf, 24, 1);
+    assert_int_equal(carrier_peek(buf, 26, RECORD_LARGE_MAX), 24);
+}
+
 static void test_whole(void **state)
 {
     uint8_t buf[4000], *p = buf;
@@ -122,9 +141,8 @@ static void test_bad_length(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_whole),
-        cmocka_unit_test(test_every_cut),
-        cmocka_unit_test(test_kept_is_not_overwritten),
+        cmocka_unit_test(test_peek),       cmocka_unit_test(test_whole),
+        cmocka_unit_test(test_every_cut),  cmocka_unit_test(test_kept_is_not_overwritten),
         cmocka_unit_test(test_bad_length),
     };
 
