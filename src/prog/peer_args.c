@@ -54,6 +54,34 @@ int peer_session(const struct verb *v, const char *key_file, struct hws_options 
     return r < 0 ? verb_fail(v, "%s: %s", key_file ? key_file : "session", hws_strerror(r)) : EXIT_DONE;
 }
 
+static const char *const transport_names[] = {
+    [HWS_UDP] = "udp",
+    [HWS_TCP] = "tcp",
+    [HWS_MPTCP] = "mptcp",
+};
+
+const char *peer_transport_name(uint32_t transport)
+{
+    return transport < ARRAY_LEN(transport_names) ? transport_names[transport] : "?";
+}
+
+int peer_transports(const struct verb *v, const char *text, struct hws_options *o)
+{
+    while (text) {
+        size_t len = strcspn(text, ","), i = 0;
+
+        while (i < ARRAY_LEN(transport_names) &&
+               (strlen(transport_names[i]) != len || strncmp(transport_names[i], text, len) != 0))
+            i++;
+        if (i == ARRAY_LEN(transport_names))
+            return verb_misused(v, "found --transport %.*s, expected udp, tcp, mptcp or some of these with commas",
+                                (int)len, text);
+        o->transports[i] = HWS_REQUIRE;
+        text = text[len] ? text + len + 1 : NULL;
+    }
+    return EXIT_DONE;
+}
+
 int peer_listen(const struct verb *v, struct hws_session *s, int port)
 {
     char key[HWS_KEY_SIZE];
@@ -62,9 +90,9 @@ int peer_listen(const struct verb *v, struct hws_session *s, int port)
     if (r == 0)
         r = hws_session_listen(s);
     if (r < 0)
-        return verb_fail(v, "UDP port %d: %s", port, hws_strerror(r));
+        return verb_fail(v, "port %d: %s", port, hws_strerror(r));
     hws_session_key(s, key);
-    fprintf(stderr, "listening on UDP port %d as %s\n", port, key);
+    fprintf(stderr, "listening on port %d as %s\n", port, key);
     return EXIT_DONE;
 }
 

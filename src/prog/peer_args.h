@@ -15,7 +15,12 @@ int peer_port(const char *text);
  * An exit code. */
 MUST_CHECK int peer_session(const struct verb *v, const char *key_file, struct hws_options *o,
                             struct hws_session **ret);
-/* Listens on that UDP port, and tells so, with its key, on standard error. An exit code. */
+/* --transport: a list of names (udp, tcp, mptcp), each of which is then required of the session, and no other is used.
+ * text NULL: nothing is said. An exit code. */
+MUST_CHECK int peer_transports(const struct verb *v, const char *text, struct hws_options *o);
+/* Its name; never NULL. */
+const char *peer_transport_name(uint32_t transport);
+/* Listens on that port, and tells so, with its key, on standard error. An exit code. */
 MUST_CHECK int peer_listen(const struct verb *v, struct hws_session *s, int port);
 /* Begins to call the peer of that public key at argv[0..count), each HOST:PORT or [HOST]:PORT. An exit code. */
 MUST_CHECK int peer_call(const struct verb *v, struct hws_session *s, const char *key, char *const *argv, int count);

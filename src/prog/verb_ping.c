@@ -25,6 +25,7 @@ struct target {
     struct sockaddr_storage at;
     enum hws_path_state state;
     uint64_t rate_bps, seen; /* answers before this round */
+    uint32_t transport;
     bool there, waits;
     unsigned sent, answered;
     double last, least, most, sum, squares, jitter; /* ms; jitter as RFC 3550 smooths it */
@@ -46,13 +47,14 @@ static struct target *find(struct ping *p, const struct hws_path *path)
     char host[NI_MAXHOST] = "?", port[NI_MAXSERV] = "?";
 
     for (size_t i = 0; i < p->count; i++)
-        if (strncmp(p->targets[i].link, path->link, sizeof(path->link)) == 0 &&
+        if (p->targets[i].transport == path->transport &&
+            strncmp(p->targets[i].link, path->link, sizeof(path->link)) == 0 &&
             memcmp(&p->targets[i].at, &path->remote, sizeof(path->remote)) == 0)
             return &p->targets[i];
     if (p->count == PATHS_MAX)
         return NULL;
     t = &p->targets[p->count++];
-    *t = (struct target){ .at = path->remote };
+    *t = (struct target){ .at = path->remote, .transport = path->transport };
     memcpy(t->link, path->link, sizeof(t->link) - 1);
     getnameinfo((const struct sockaddr *)&path->remote, sizeof(path->remote), host, sizeof(host), port, sizeof(port),
                 NI_NUMERICHOST | NI_NUMERICSERV);
@@ -82,7 +84,8 @@ static void print_one(const struct ping *p, const struct target *t, bool answere
 
     if (p->json)
         return;
-    printf("%u  %-15s %-21s %-9s  ", p->round, t->link, t->remote, peer_path_state(t->state));
+    printf("%u  %-15s %-5s %-21s %-9s  ", p->round, t->link, peer_transport_name(t->transport), t->remote,
+           peer_path_state(t->state));
     if (answered)
         printf("%.2f ms  jitter %.2f ms", t->last, t->jitter);
     else
@@ -219,14 +222,16 @@ static bool summary(const struct ping *p)
         double mean = t->answered > 0 ? t->sum / t->answered : 0;
 
         any |= t->answered > 0;
-        json_array_append_new(paths, json_pack("{s:s, s:s, s:s, s:i, s:i, s:f, s:f, s:f, s:f, s:f, s:I}", "link",
-                                               t->link, "remote", t->remote, "state", peer_path_state(t->state), "sent",
-                                               (int)t->sent, "answered", (int)t->answered, "rtt_min_ms", t->least,
-                                               "rtt_avg_ms", mean, "rtt_max_ms", t->most, "rtt_mdev_ms", deviation(t),
-                                               "jitter_ms", t->jitter, "rate_bps", (json_int_t)t->rate_bps));
+        json_array_append_new(paths, json_pack("{s:s, s:s, s:s, s:s, s:i, s:i, s:f, s:f, s:f, s:f, s:f, s:I}", "link",
+                                               t->link, "transport", peer_transport_name(t->transport), "remote",
+                                               t->remote, "state", peer_path_state(t->state), "sent", (int)t->sent,
+                                               "answered", (int)t->answered, "rtt_min_ms", t->least, "rtt_avg_ms", mean,
+                                               "rtt_max_ms", t->most, "rtt_mdev_ms", deviation(t), "jitter_ms",
+                                               t->jitter, "rate_bps", (json_int_t)t->rate_bps));
         if (p->json)
             continue;
-        printf("%s %s: %u sent, %u answered, %.0f %% lost", t->link, t->remote, t->sent, t->answered, lost(t));
+        printf("%s %s %s: %u sent, %u answered, %.0f %% lost", t->link, peer_transport_name(t->transport), t->remote,
+               t->sent, t->answered, lost(t));
         if (t->answered > 0)
             printf(", rtt min/avg/max/mdev %.2f/%.2f/%.2f/%.2f ms", t->least, mean, t->most, deviation(t));
         putchar('\n');
@@ -257,10 +262,11 @@ static int run(struct ping *p, unsigned count, span interval)
 int verb_ping(const struct verb *v, int argc, char **argv)
 {
     static struct ping p;
-    const char *key_file = NULL, *count = NULL, *interval = NULL;
+    const char *key_file = NULL, *count = NULL, *interval = NULL, *transports = NULL;
     const struct verb_option options[] = { { "key", &key_file, NULL }, { "secret", &key_file, NULL },
                                            { "count", &count, NULL },  { "interval", &interval, NULL },
-                                           { "json", NULL, &p.json },  { NULL, NULL, NULL } };
+                                           { "json", NULL, &p.json },  { "transport", &transports, NULL },
+                                           { NULL, NULL, NULL } };
     struct hws_options o = { .size = sizeof(o), .flags = HWS_NONBLOCK };
     double rounds = 0, seconds = 1;
     int n = verb_options(v, argc, argv, options), code;
@@ -273,6 +279,9 @@ int verb_ping(const struct verb *v, int argc, char **argv)
         return verb_misused(v, "found --count %s, expected a number", count);
     if (interval && !peer_seconds(interval, .01, 86400, &seconds))
         return verb_misused(v, "found --interval %s, expected .01 to 86400 seconds", interval);
+    code = peer_transports(v, transports, &o);
+    if (code != EXIT_DONE)
+        return code;
     if (!peer_descriptors())
         return EXIT_FAILED;
     p.v = v;

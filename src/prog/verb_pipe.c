@@ -116,9 +116,9 @@ static void tell_paths(struct hws_session *s)
     size_t n = hws_session_paths(s, p, sizeof(p[0]), ARRAY_LEN(p));
 
     for (size_t i = 0; i < n; i++)
-        fprintf(stderr, "%-15s %-9s rtt %.1f ms, sent %llu, received %llu bytes\n", p[i].link,
-                peer_path_state(p[i].state), p[i].rtt_us / 1000., (unsigned long long)p[i].sent_bytes,
-                (unsigned long long)p[i].received_bytes);
+        fprintf(stderr, "%-15s %-5s %-9s rtt %.1f ms, sent %llu, received %llu bytes\n", p[i].link,
+                peer_transport_name(p[i].transport), peer_path_state(p[i].state), p[i].rtt_us / 1000.,
+                (unsigned long long)p[i].sent_bytes, (unsigned long long)p[i].received_bytes);
 }
 
 static int accept_one(const struct verb *v, struct hws_session **s, int port)
@@ -144,11 +144,12 @@ static int accept_one(const struct verb *v, struct hws_session **s, int port)
 
 int verb_pipe(const struct verb *v, int argc, char **argv)
 {
-    const char *port = NULL, *key_file = NULL;
+    const char *port = NULL, *key_file = NULL, *transports = NULL;
     bool verbose = false;
     const struct verb_option options[] = { { "listen", &port, NULL },
                                            { "key", &key_file, NULL },
                                            { "secret", &key_file, NULL }, /* its first name */
+                                           { "transport", &transports, NULL },
                                            { "verbose", NULL, &verbose },
                                            { NULL, NULL, NULL } };
     struct hws_options o = { .size = sizeof(o), .flags = HWS_NONBLOCK };
@@ -161,6 +162,9 @@ int verb_pipe(const struct verb *v, int argc, char **argv)
         return verb_misused(v, port ? "found arguments beside --listen" : "expected a key and addresses");
     if (port && peer_port(port) < 0)
         return verb_misused(v, "found --listen %s, expected a port", port);
+    r = peer_transports(v, transports, &o);
+    if (r != EXIT_DONE)
+        return r;
     if (!peer_descriptors())
         return EXIT_FAILED;
     signal(SIGPIPE, SIG_IGN);

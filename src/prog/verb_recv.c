@@ -20,6 +20,7 @@
 
 #define PORT_DEFAULT "51821" /* chosen: hawserd's and one */
 #define ALLOWED_MAX 64
+#define OPTIONS_OWN 10 /* beside --allow */
 #define SENDERS_MAX 16 /* chosen: 8 MiB each, kept until they are read */
 
 struct recv {
@@ -220,18 +221,20 @@ int verb_recv(const struct verb *v, int argc, char **argv)
 {
     static struct recv r;
     const char *key_file = NULL, *port = PORT_DEFAULT, *given_port = NULL, *timeout = NULL;
+    const char *transports = NULL;
     const char *keys[ALLOWED_MAX + 2] = { NULL };
-    struct verb_option options[ALLOWED_MAX + 16] = {
-        { "key", &key_file, NULL },    { "secret", &key_file, NULL }, { "port", &given_port, NULL },
-        { "timeout", &timeout, NULL }, { "anyone", NULL, &r.anyone }, { "force", NULL, &r.replace },
-        { "once", NULL, &r.once },     { "quiet", NULL, &r.quiet },   { "json", NULL, &r.json },
+    struct verb_option options[OPTIONS_OWN + ALLOWED_MAX + 2] = {
+        { "key", &key_file, NULL },         { "secret", &key_file, NULL }, { "port", &given_port, NULL },
+        { "timeout", &timeout, NULL },      { "anyone", NULL, &r.anyone }, { "force", NULL, &r.replace },
+        { "once", NULL, &r.once },          { "quiet", NULL, &r.quiet },   { "json", NULL, &r.json },
+        { "transport", &transports, NULL },
     };
     struct hws_options o = { .size = sizeof(o), .flags = HWS_NONBLOCK };
     double seconds = 0;
     int n, code;
 
     for (size_t i = 0; i <= ALLOWED_MAX; i++)
-        options[9 + i] = (struct verb_option){ "allow", &keys[i], NULL };
+        options[OPTIONS_OWN + i] = (struct verb_option){ "allow", &keys[i], NULL };
     n = verb_options(v, argc, argv, options);
     if (n < 0)
         return EXIT_USAGE;
@@ -247,6 +250,9 @@ int verb_recv(const struct verb *v, int argc, char **argv)
     if (timeout && !peer_seconds(timeout, 15, 86400, &seconds))
         return verb_misused(v, "found --timeout %s, expected 15 to 86400 seconds", timeout);
     o.timeout_ms = (uint32_t)(seconds * 1000);
+    code = peer_transports(v, transports, &o);
+    if (code != EXIT_DONE)
+        return code;
     r.dir = peer_descriptors() ? open(argv[1], O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
     if (r.dir < 0)
         return verb_fail(v, "%s: %s", argv[1], strerror(errno));

@@ -151,16 +151,13 @@ static const char *reason(const struct send *s, int error, bool was_up)
 }
 
 /* True: worth another call. Else every file has its outcome, or *ret_code says what is wrong. */
-static bool call(struct send *s, const char *key_file, uint32_t timeout_ms, const char *key, char *const *at, int count,
-                 int *ret_code)
+static bool call(struct send *s, const char *key_file, struct hws_options *o, const char *key, char *const *at,
+                 int count, int *ret_code)
 {
-    struct hws_options o = {
-        .size = sizeof(o), .flags = HWS_NONBLOCK, .timeout_ms = timeout_ms, .instance = SEND_INSTANCE
-    };
     bool was_up, again;
     int r;
 
-    *ret_code = peer_session(s->v, key_file, &o, &s->frames.session);
+    *ret_code = peer_session(s->v, key_file, o, &s->frames.session);
     if (*ret_code != EXIT_DONE)
         return false;
     *ret_code = peer_call(s->v, s->frames.session, key, at, count);
@@ -257,12 +254,13 @@ static int tell(const struct send *s)
 int verb_send(const struct verb *v, int argc, char **argv)
 {
     static struct send s;
-    const char *key_file = NULL, *timeout = NULL;
+    const char *key_file = NULL, *timeout = NULL, *transports = NULL;
+    struct hws_options o = { .size = sizeof(o), .flags = HWS_NONBLOCK, .instance = SEND_INSTANCE };
     bool force = false;
-    const struct verb_option options[] = { { "key", &key_file, NULL },    { "secret", &key_file, NULL },
-                                           { "timeout", &timeout, NULL }, { "force", NULL, &force },
-                                           { "quiet", NULL, &s.quiet },   { "json", NULL, &s.json },
-                                           { NULL, NULL, NULL } };
+    const struct verb_option options[] = { { "key", &key_file, NULL },         { "secret", &key_file, NULL },
+                                           { "timeout", &timeout, NULL },      { "force", NULL, &force },
+                                           { "quiet", NULL, &s.quiet },        { "json", NULL, &s.json },
+                                           { "transport", &transports, NULL }, { NULL, NULL, NULL } };
     int n = verb_options(v, argc, argv, options), key, code = EXIT_DONE;
     double seconds = 0;
 
@@ -275,6 +273,10 @@ int verb_send(const struct verb *v, int argc, char **argv)
         return verb_misused(v, "expected %s", key == 1 ? "files before the key" : "addresses behind the key");
     if (timeout && !peer_seconds(timeout, 15, 86400, &seconds))
         return verb_misused(v, "found --timeout %s, expected 15 to 86400 seconds", timeout);
+    o.timeout_ms = (uint32_t)(seconds * 1000);
+    code = peer_transports(v, transports, &o);
+    if (code != EXIT_DONE)
+        return code;
     s.v = v;
     s.count = (size_t)key - 1;
     s.files = calloc(s.count, sizeof(*s.files));
@@ -292,7 +294,7 @@ int verb_send(const struct verb *v, int argc, char **argv)
         s.frames = (struct frames){ 0 };
         progress_init(&s.progress);
         sender_init(&s.sender, &s.frames, s.files, s.count, force);
-        if (!call(&s, key_file, (uint32_t)(seconds * 1000), argv[key], argv + key + 1, n - key, &code))
+        if (!call(&s, key_file, &o, argv[key], argv + key + 1, n - key, &code))
             break;
         if (i == CALLS_MAX - 1)
             sender_give_up(&s.sender, "the other end does not let us in");

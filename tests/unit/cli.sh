@@ -80,6 +80,8 @@ ok "nine addresses: says how many may be" complains "found 9 addresses, expected
 ok "no host" try 2 "$hawser" pipe nonsense '[]:80'
 ok "no host: says so" complains "found no host before the port"
 ok "a count in hexadecimal" try 2 "$hawser" ping --count 0x2 nonsense a:1
+ok "a transport that there is not" try 2 "$hawser" ping --transport tcp,ip nonsense 127.0.0.1:1
+ok "says so" complains "found --transport ip, expected udp, tcp, mptcp or some of these with commas"
 ok "ping: not a key" try 2 "$hawser" ping nonsense 127.0.0.1:1
 ok "ping: not a number" try 2 "$hawser" ping --count 1.5 nonsense 127.0.0.1:1
 ok "run without a program" try 2 "$hawser" run --verbose
@@ -140,7 +142,7 @@ exec 7<>"$dir/fifo" 8>"$dir/fifo" 7>&-
 listener=$!
 pids+=("$listener")
 exec 8>&-
-ok "pipe listens" wait_for grep -q "listening on UDP port $port as $(cat "$dir/public")" "$dir/listener"
+ok "pipe listens" wait_for grep -q "listening on port $port as $(cat "$dir/public")" "$dir/listener"
 head -c 100000 /dev/zero | timeout 20 "$hawser" pipe "$(cat "$dir/public")" 127.0.0.1:$port >/dev/null 2>"$dir/caller"
 wait "$listener"
 ok "pipe: a closed standard output is an error" test $? = 1
@@ -186,7 +188,7 @@ receiver=$!
 pids+=("$receiver")
 send() { timeout 60 "$hawser" send --key "$dir/peer" "$@" "$here" "$at"; }
 same() { cmp -s "$from/$1" "$to/$1"; }
-ok "recv listens" wait_for grep -q "listening on UDP port $port" "$dir/listener"
+ok "recv listens" wait_for grep -q "listening on port $port" "$dir/listener"
 head -c 3000000 /dev/urandom >"$from/large"
 printf x >"$from/-one"
 : >"$from/empty"
@@ -243,10 +245,12 @@ ok "send of a sparse file" try 0 send --json "$from/sparse"
 ok "the sparse one" same sparse
 ok "its zeros were not sent" grep -qE '"sent_bytes":[0-9]{1,5}[}]' "$dir/out"
 ok "ping" try 0 timeout 60 "$hawser" ping --key "$dir/peer" --count 2 --interval .1 "$here" "$at"
-ok "ping: a path" grep -qE "^2  host +$at +active +[0-9.]+ ms  jitter [0-9.]+ ms  loss 0 %  rate " "$dir/out"
-ok "ping: a summary" says "host $at: 2 sent, 2 answered, 0 % lost, rtt min/avg/max/mdev "
+ok "ping: a path" grep -qE "^2  host +udp +$at +active +[0-9.]+ ms  jitter [0-9.]+ ms  loss 0 %  rate " "$dir/out"
+ok "ping: a summary" says "host udp $at: 2 sent, 2 answered, 0 % lost, rtt min/avg/max/mdev "
 ok "ping --json" try 0 timeout 60 "$hawser" ping --key "$dir/peer" --count 1 --json "$here" "$at"
-ok "ping --json is an object" says '{"ok":true,"paths":[{"link":"host","remote":"'"$at"'","state":"active","sent":1,"answered":1,'
+ok "ping --json is an object" says '{"ok":true,"paths":[{"link":"host","transport":"udp","remote":"'"$at"'","state":"active","sent":1,"answered":1,'
+ok "ping over TCP" try 0 timeout 60 "$hawser" ping --key "$dir/peer" --transport tcp --count 1 "$here" "$at"
+ok "ping: a path over TCP" grep -qE "^1  host +tcp +$at +active +[0-9.]+ ms" "$dir/out"
 kill -INT "$receiver"
 wait "$receiver"
 ok "recv ends by SIGINT" test $? = 0
@@ -256,7 +260,7 @@ ok "recv told of failures" test "$(grep -c '"outcome":"failed"' "$dir/received")
 "$hawser" recv --key "$dir/key" --port $port --anyone --once "$to" >"$dir/received" 2>"$dir/listener" &
 receiver=$!
 pids+=("$receiver")
-ok "recv --once listens" wait_for grep -q "listening on UDP port $port" "$dir/listener"
+ok "recv --once listens" wait_for grep -q "listening on port $port" "$dir/listener"
 ok "recv --anyone is said clearly" wait_for grep -q "anyone who knows that key may send files into $to" "$dir/listener"
 ok "recv --once does not end by a ping" try 0 timeout 60 "$hawser" ping --count 1 "$here" "$at"
 ok "send to anyone" try 1 timeout 60 "$hawser" send --force "$from/-one" "$from/via" "$here" "$at"
@@ -266,7 +270,7 @@ printf z >"$from/-one"
 "$hawser" recv --key "$dir/key" --port $port --anyone --once "$to" >"$dir/received" 2>"$dir/listener" &
 receiver=$!
 pids+=("$receiver")
-ok "recv --once listens" wait_for grep -q "listening on UDP port $port" "$dir/listener"
+ok "recv --once listens" wait_for grep -q "listening on port $port" "$dir/listener"
 ok "anyone's --force" try 1 timeout 60 "$hawser" send --force "$from/-one" "$here" "$at"
 ok "means nothing" complains "refused: another file of that name is there"
 wait "$receiver"
