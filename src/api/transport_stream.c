@@ -483,10 +483,13 @@ static void send_records(struct transport_use *t, const struct session_tx *tx, c
     r = tx->framed ? tcpconn_write(c->stream, data, tx->len) : write_datagrams(c, tx, data);
     c->given += tx->len;
     c->moved = now;
-    if (r < 0)
+    if (r < 0) {
         lose(s, c, now);
-    else
-        rearm(s, c);
+    } else if (tcpconn_wants_write(c->stream)) {
+        c->told = false; /* it takes no more */
+        tell(s, c, now);
+    }
+    rearm(s, c);
 }
 
 static void path_down(struct transport_use *t, const struct locator_pair *at, instant now)

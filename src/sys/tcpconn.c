@@ -368,14 +368,16 @@ static void ask_info(struct tcpconn *s, instant now)
 
 void tcpconn_state(struct tcpconn *s, struct tcpconn_state *ret, instant now)
 {
-    size_t waiting = kept_bytes(s);
-    int unsent = 0;
+    size_t unsent = 0;
+    int n = 0;
 
     if (!s->connecting)
         ask_info(s, now);
     *ret = s->info;
-    if (!s->connecting && ioctl(s->fd, SIOCOUTQNSD, &unsent) == 0 && unsent > 0)
-        waiting += (size_t)unsent;
-    ret->room_bytes = s->connecting || waiting >= s->queue_most ? 0 : s->queue_most - waiting;
+    if (tcpconn_wants_write(s)) /* what its buffer did not take says that it has no room, whatever its queue is */
+        return;
+    if (ioctl(s->fd, SIOCOUTQNSD, &n) == 0 && n > 0)
+        unsent = (size_t)n;
+    ret->room_bytes = unsent < s->queue_most ? s->queue_most - unsent : 0;
     ret->waits = ret->room_bytes == 0 && s->has_lowat;
 }
