@@ -20,7 +20,8 @@
 #include <errno.h>
 
 struct delivery {
-    bool unordered;
+    bool unordered, lingers;
+    bool in_used, out_used; /* since delivery_trim */
     int error;
 
     struct bytes out;
@@ -71,6 +72,7 @@ struct delivery *delivery_new(const struct delivery_options *o)
     if (!d)
         return NULL;
     d->unordered = o->unordered;
+    d->lingers = o->lingers;
     d->out.capacity_max = buffer_size(o->send_bytes);
     d->in.capacity_max = buffer_size(o->receive_bytes);
     d->window = o->narrow ? DELIVERY_WINDOW_INITIAL : d->in.capacity_max;
@@ -98,6 +100,15 @@ void delivery_rest(struct delivery *d)
         bytes_let_go(&d->out);
     if (d->unread.count == 0 && d->taken_above.count == 0)
         bytes_let_go(&d->in);
+}
+
+void delivery_trim(struct delivery *d)
+{
+    if (!d->in_used && d->unread.count == 0 && d->taken_above.count == 0)
+        let_go(&d->in);
+    if (!d->out_used && d->acked == d->written)
+        let_go(&d->out);
+    d->in_used = d->out_used = false;
 }
 
 bool delivery_has_begun(const struct delivery *d)
@@ -135,6 +146,7 @@ int64_t delivery_write(struct delivery *d, const uint8_t *data, size_t len)
         return d->error ? d->error : -EPIPE;
     if (n == 0)
         return 0;
+    d->out_used = true;
     r = bytes_hold(&d->out, d->acked, d->written, d->written + n);
     if (r < 0)
         return r;
@@ -180,7 +192,7 @@ static void take(struct delivery *d, uint64_t from, uint64_t to)
     if (from > d->read)
         return;
     d->read = follow(&d->taken_above, to);
-    if (d->unread.count == 0 && d->taken_above.count == 0)
+    if (!d->lingers && d->unread.count == 0 && d->taken_above.count == 0)
         let_go(&d->in);
 }
 
@@ -293,7 +305,7 @@ void delivery_on_acked(struct delivery *d, const struct chunk *c)
     }
     d->acked = follow(&d->acked_above, to);
     ranges_remove_below(&d->lost, d->acked);
-    if (d->acked == d->written)
+    if (!d->lingers && d->acked == d->written)
         let_go(&d->out);
 }
 
@@ -341,6 +353,7 @@ int delivery_on_chunk(struct delivery *d, const struct chunk *c, const uint8_t *
     from = MAX(from, d->read);
     if (from >= to || d->error)
         return 0;
+    d->in_used = true;
     r = bytes_hold(&d->in, d->read, used, to);
     if (r == 0)
         r = ranges_add(&d->unread, from, to);

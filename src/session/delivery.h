@@ -25,6 +25,7 @@ struct delivery_options {
     size_t send_bytes, receive_bytes; /* at most that much is kept; rounded down to a power of two; 0: the default */
     bool unordered;                   /* the reader takes bytes as they come */
     bool narrow;                      /* the window begins at DELIVERY_WINDOW_INITIAL, and widens by delivery_widen */
+    bool lingers;                     /* memory for bytes that has become empty stays until delivery_trim */
 };
 
 struct chunk {
@@ -37,6 +38,9 @@ struct chunk {
 struct delivery *delivery_new(const struct delivery_options *o);
 /* Accepts NULL. */
 void delivery_free(struct delivery *d);
+
+/* Frees memory for bytes that was not needed since the call before. */
+void delivery_trim(struct delivery *d);
 
 /* --- the application --- */
 

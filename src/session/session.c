@@ -109,10 +109,14 @@ struct session *session_new(const struct session_options *o, instant now)
     s->o = *o;
     handshake_mask_init(&s->peer_mask, o->peer.x25519);
     s->stream = stream_new();
-    if (o->delivery)
-        s->delivery = delivery_new(o->delivery);
-    else
+    if (o->delivery) {
+        struct delivery_options d = *o->delivery;
+
+        d.lingers = true;
+        s->delivery = delivery_new(&d);
+    } else {
         s->packets = packets_new(o);
+    }
     s->id = rng_u64(o->rng);
     s->rekey_at = INSTANT_NEVER;
     s->tick = now;
@@ -853,6 +857,7 @@ static void slow_work(struct session *s, instant now)
     }
     tune(s, m, now);
     if (s->delivery) {
+        delivery_trim(s->delivery);
         if (s->groups)
             sbd_groups_on_expiry(s->groups, now);
         fairness_regroup(s, now);

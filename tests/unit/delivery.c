@@ -235,11 +235,46 @@ static void test_broken(void **state)
     delivery_free(d);
 }
 
+static size_t buffered_rx(const struct delivery *d)
+{
+    struct delivery_info info;
+
+    delivery_info(d, &info);
+    return info.buffered_rx;
+}
+
+/* Memory that has become empty goes at once, or when nothing has come between two calls of delivery_trim. */
+static void test_memory_of_bytes(void **state)
+{
+    static uint8_t buf[65536];
+
+    for (int lingers = 0; lingers < 2; lingers++) {
+        const struct delivery_options o = { .lingers = lingers };
+        struct delivery *d = delivery_new(&o);
+        struct chunk c = { .len = 65536 };
+
+        assert_int_equal(delivery_on_chunk(d, &c, buf), 0);
+        delivery_trim(d);
+        delivery_trim(d);
+        assert_int_equal(buffered_rx(d), 65536); /* in use */
+        assert_int_equal(delivery_read(d, buf, sizeof(buf), NULL), 65536);
+        assert_int_equal(buffered_rx(d), lingers ? 65536 : 0);
+        delivery_trim(d);
+        assert_int_equal(buffered_rx(d), 0);
+        delivery_free(d);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_ordered), cmocka_unit_test(test_unordered), cmocka_unit_test(test_nothing_but_an_end),
-        cmocka_unit_test(test_window),  cmocka_unit_test(test_lies),      cmocka_unit_test(test_broken),
+        cmocka_unit_test(test_ordered),
+        cmocka_unit_test(test_unordered),
+        cmocka_unit_test(test_nothing_but_an_end),
+        cmocka_unit_test(test_window),
+        cmocka_unit_test(test_lies),
+        cmocka_unit_test(test_broken),
+        cmocka_unit_test(test_memory_of_bytes),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
