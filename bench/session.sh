@@ -3,7 +3,7 @@
 # by bench/run.sh.
 #
 # A share is of the sum of what a split connection gets of each link alone in the same round; `of MPTCP's` is the quotient
-# of two such shares. BENCH_PARTS="split" runs only that, "simult" the kernel's own cases by `hawser pipe`, "run"
+# of two such shares. BENCH_PARTS="split" runs only that, "veth" what a session costs, "simult" the kernel's own cases by `hawser pipe`, "run"
 # programs under `hawser run`; what is not here
 # yet of sessions is not measured.
 
@@ -47,8 +47,21 @@ bench_session_run() {
     scenario_end
 }
 
+# A session over two links that are not shaped, beside the least that seals and writes.
+bench_session_veth() {
+    local way
+    scenario_of session-veth "$BENCH_RUNS/session-veth.json" "$BENCH_TOP/bench/session-veth.sh"
+    row "veth, 2 TCP paths: of a bare seal-and-write loop" tcp_of_loop x '>=' .75 5 tcp_of_loop_worst tcp loop
+    for way in mptcp udp; do
+        if jq -e --arg key $way '.results | has($key)' "$BENCH_JSON" >/dev/null; then
+            row "veth, 2 paths over $way: of the same" ${way}_of_loop x - - 5 ${way}_of_loop_worst $way loop
+        fi
+    done
+    scenario_end
+}
+
 # 95 % where at most .5 % is lost and the longer round trip is at most three times the shorter, else 90 %.
-for part in ${BENCH_PARTS:-split simult run}; do
+for part in ${BENCH_PARTS:-veth split simult run}; do
     case $part in
     simult)
         bench_session_simult 1 "10+10"
