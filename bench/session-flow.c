@@ -6,8 +6,8 @@
  *
  * Theory of operation. The caller writes blocks of BLOCK bytes for SECONDS, and ends. The listener reads until the end,
  * and counts from WARM after its first byte to the last: one object of JSON with bytes, seconds, Gbit/s, and the
- * processor time that the process took for them. A session has the transport that is named (udp, tcp, mptcp), on each
- * uplink. The loop seals each block as one record under a fixed key, and writes it behind its length to one TCP
+ * processor time that the process took for them. A session has the transport that is named (udp, tcp, mptcp, sctp), on
+ * each uplink. The loop seals each block as one record under a fixed key, and writes it behind its length to one TCP
  * connection; the other end reads, and opens each record in place. It has no second path, acknowledgement, window,
  * order or error of its own: never use this.
  *
@@ -95,7 +95,7 @@ static int session_listen(const char *port)
     ssize_t n;
     int r;
 
-    o.transports[HWS_MPTCP] = HWS_AVOID; /* it takes this one too */
+    o.transports[HWS_MPTCP] = o.transports[HWS_SCTP] = HWS_AVOID; /* it takes these too */
     if ((r = hws_session_socket(&o, &listener)) < 0 ||
         (r = hws_session_bind(listener, NULL, (uint16_t)strtoul(port, NULL, 10))) < 0 ||
         (r = hws_session_listen(listener)) < 0)
@@ -115,7 +115,9 @@ static int session_listen(const char *port)
 
 static int session_call(const char *address, const char *port, double seconds, const char *key, const char *transport)
 {
-    static const char *const names[] = { [HWS_UDP] = "udp", [HWS_TCP] = "tcp", [HWS_MPTCP] = "mptcp" };
+    static const char *const names[] = {
+        [HWS_UDP] = "udp", [HWS_TCP] = "tcp", [HWS_MPTCP] = "mptcp", [HWS_SCTP] = "sctp"
+    };
     struct sockaddr_in sa = at(address, port);
     const struct sockaddr *addresses[] = { (struct sockaddr *)&sa };
     struct hws_options o = { .size = sizeof(o) };

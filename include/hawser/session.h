@@ -74,7 +74,7 @@ enum hws_transport {
     HWS_UDP,
     HWS_TCP,   /* the kernel's */
     HWS_MPTCP, /* the kernel's; plain TCP if the other end does not know it */
-    HWS_SCTP,  /* over UDP */
+    HWS_SCTP,  /* over UDP; sessions over it are for one thread of a process */
 };
 
 /* Words as in RFC 9622 section 6.2; what they mean of transports: */

@@ -7,12 +7,13 @@
 #
 # (lab/links-lib.sh without its daemons.) l1 is 20 Mbit/s and 10 ms, l2 10 Mbit/s and 40 ms. Each time the node calls and
 # sends BYTES (first argument, 10,000,000: 2.7 s of both links), and the agent answers with the digest of what it read:
-#   udp, tcp, mptcp    each transport alone, on both links: each link carries an eighth at least
-#   mix                UDP passes l1 alone, TCP l2 alone, and both are wanted: likewise
-#   instead            UDP passes nowhere, and nothing is said of transports: TCP takes its place
-#   carrier            over TCP: the first link loses its carrier in the middle, and stays away
-#   silent             over TCP: the second goes silent
-#   neither            over TCP: both go for 3 s, one with notice and one without, and come back
+#   udp, tcp, mptcp, sctp   each transport alone, on both links: each link carries an eighth at least
+#   mix                     UDP passes l1 alone, TCP l2 alone, and both are wanted: likewise
+#   instead                 UDP passes nowhere, and nothing is said of transports: TCP takes its place
+#   carrier                 over TCP: the first link loses its carrier in the middle, and stays away
+#   silent                  over TCP: the second goes silent
+#   sctp, silent            over SCTP: the first goes silent
+#   neither                 over TCP: both go for 3 s, one with notice and one without, and come back
 # shellcheck source-path=SCRIPTDIR source=../lib.sh
 . "$(dirname "$0")/../lib.sh"
 lab_init transports "$@"
@@ -32,7 +33,7 @@ DIGEST=$(sha256sum <"$LAB_DIR/sent")
 over_begin() {
     local list=() by=udp
     [[ -z $1 ]] || list=(--transport "$1")
-    [[ -z $1 || $1 == *udp* ]] || by=tcp
+    [[ -z $1 || $1 == *udp* || $1 == sctp ]] || by=tcp
     PORT=$((PORT + 1))
     rm -f "$LAB_DIR/got"
     # shellcheck disable=SC2016
@@ -70,7 +71,7 @@ pass() {
     }" || lab_fail "nft"
 }
 
-for transport in udp tcp mptcp; do
+for transport in udp tcp mptcp sctp; do
     if [[ $transport == mptcp && ! -e /proc/sys/net/mptcp/enabled ]]; then
         echo "mptcp: this kernel has none"
         continue
@@ -102,6 +103,12 @@ over_begin tcp
 nap 1
 links_hit silent 2
 assert "silent: what came is what was sent" over_end
+links_restore
+
+over_begin sctp
+nap 1
+links_hit silent 1
+assert "sctp, silent: what came is what was sent" over_end
 links_restore
 
 over_begin tcp

@@ -280,8 +280,8 @@ static int wait_for_helper(struct engine *e, instant limit)
 
 static void engine_free(struct engine *e)
 {
-    node_free(e->node);
     transports_destroy(&e->transports);
+    node_free(e->node);
     nlmon_free(e->netlink);
     if (e->timer_fd >= 0)
         close(e->timer_fd);

@@ -6,12 +6,13 @@
 
 #define OUTPUTS_MAX 512 /* trains a call: as hawserd */
 
-extern const struct transport_ops transport_udp, transport_tcp, transport_mptcp;
+extern const struct transport_ops transport_udp, transport_tcp, transport_mptcp, transport_sctp;
 
 const struct transport_ops *const transport_table[TRANSPORT_COUNT] = {
     [TRANSPORT_UDP] = &transport_udp,
     [TRANSPORT_TCP] = &transport_tcp,
     [TRANSPORT_MPTCP] = &transport_mptcp,
+    [TRANSPORT_SCTP] = &transport_sctp,
 };
 
 int transports_make(struct transports *all)
@@ -19,7 +20,8 @@ int transports_make(struct transports *all)
     for (unsigned i = 0; i < TRANSPORT_COUNT; i++) {
         int r = -EPROTONOSUPPORT;
 
-        if (transport_table[i] && (all->allowed & 1u << i))
+        /* SCTP goes over the sockets of UDP, whether datagrams may or not. */
+        if (all->allowed & (1u << i | (i == TRANSPORT_UDP ? 1u << TRANSPORT_SCTP : 0)))
             r = transport_table[i]->make(all, (enum transport)i, &all->of[i]);
 
         if (r < 0 && r != -EPROTONOSUPPORT)

@@ -60,7 +60,13 @@ struct transport_ops {
     void (*path_down)(struct transport_use *t, const struct locator_pair *at, instant now);
     instant (*next_expiry)(const struct transport_use *t);
     void (*on_expiry)(struct transport_use *t, instant now);
+    /* One came by a UDP socket, and its first byte is TRANSPORT_SCTP_FIRST. */
+    void (*datagram)(struct transport_use *t, const struct locator_pair *at, const uint8_t *packet, size_t len,
+                     instant now);
 };
+
+/* The first byte of SCTP's packets: that of its source port, 9899. Types of datagrams are 1 to 5 (wire/header.h). */
+#define TRANSPORT_SCTP_FIRST 0x26
 
 extern const struct transport_ops *const transport_table[TRANSPORT_COUNT];
 

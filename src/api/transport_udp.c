@@ -140,6 +140,24 @@ static void read_errors(struct udp_transport *u, struct end *d, instant now)
     }
 }
 
+/* Runs of a train are one kind's: SCTP's packets and ours of one sender may come in one. */
+static void take(struct transports *all, const struct locator_pair *at, const struct udp_rx *rx, instant now)
+{
+    struct transport_use *sctp = all->of[TRANSPORT_SCTP];
+    size_t each = rx->segment_bytes ? rx->segment_bytes : rx->len, from = 0;
+
+    for (size_t i = 0; sctp && i < rx->len; i += each) {
+        if (rx->data[i] != TRANSPORT_SCTP_FIRST)
+            continue;
+        if (i > from && (all->allowed & 1u << TRANSPORT_UDP))
+            node_on_datagram(all->node, at, rx->data + from, i - from, rx->segment_bytes, rx->tos, now);
+        sctp->ops->datagram(sctp, at, rx->data + i, MIN(each, rx->len - i), now);
+        from = i + each;
+    }
+    if (from < rx->len && (all->allowed & 1u << TRANSPORT_UDP))
+        node_on_datagram(all->node, at, rx->data + from, rx->len - from, rx->segment_bytes, rx->tos, now);
+}
+
 static int ready(struct transport_use *t, struct transport_watch *w, uint32_t events, instant now)
 {
     struct udp_transport *u = (struct udp_transport *)t;
@@ -164,7 +182,7 @@ static int ready(struct transport_use *t, struct transport_watch *w, uint32_t ev
             }
             at.local = batch[i].local;
             at.remote = batch[i].from;
-            node_on_datagram(t->all->node, &at, batch[i].data, batch[i].len, batch[i].segment_bytes, batch[i].tos, now);
+            take(t->all, &at, &batch[i], now);
         }
         if (n < UDP_BATCH_MAX)
             break;

@@ -60,6 +60,11 @@ static void test_mptcp(void **state)
     over(HWS_MPTCP, HWS_CC_TRANSPORT);
 }
 
+static void test_sctp(void **state)
+{
+    over(HWS_SCTP, HWS_CC_TRANSPORT);
+}
+
 /* A client that prefers MPTCP has TCP from a listener that does not know it. */
 static void test_mptcp_falls_back(void **state)
 {
@@ -202,6 +207,7 @@ int main(void)
         cmocka_unit_test(test_udp),
         cmocka_unit_test(test_tcp),
         cmocka_unit_test(test_mptcp),
+        cmocka_unit_test(test_sctp),
         cmocka_unit_test(test_mptcp_falls_back),
         cmocka_unit_test(test_mix),
         cmocka_unit_test(test_messages_over_tcp),

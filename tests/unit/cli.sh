@@ -81,7 +81,7 @@ ok "no host" try 2 "$hawser" pipe nonsense '[]:80'
 ok "no host: says so" complains "found no host before the port"
 ok "a count in hexadecimal" try 2 "$hawser" ping --count 0x2 nonsense a:1
 ok "a transport that there is not" try 2 "$hawser" ping --transport tcp,ip nonsense 127.0.0.1:1
-ok "says so" complains "found --transport ip, expected udp, tcp, mptcp or some of these with commas"
+ok "says so" complains "found --transport ip, expected udp, tcp, mptcp, sctp or some of these with commas"
 ok "ping: not a key" try 2 "$hawser" ping nonsense 127.0.0.1:1
 ok "ping: not a number" try 2 "$hawser" ping --count 1.5 nonsense 127.0.0.1:1
 ok "run without a program" try 2 "$hawser" run --verbose
