@@ -6,7 +6,7 @@
  *
  * Limits: 1,024 ends, 8 uplinks each, 8 trunks. Datagrams are copied once from node_output into a buffer of a free
  * list, and opened in place there. */
-#include "sim/world.h"
+#include "sim/stream.h"
 
 #include <assert.h>
 #include <stdarg.h>
@@ -57,6 +57,7 @@ static struct world_packet *packet_take(struct world *w)
     w->free = p->next;
     p->uplink = NULL;
     p->crossing = NULL;
+    p->segment.conn = 0;
     return p;
 }
 
@@ -181,6 +182,7 @@ static void link_send(struct world *w, struct world_link *l, struct world_packet
 static void end_arrive(struct world_end *e, struct world_uplink *u, struct world_packet *p)
 {
     struct world *w = e->world;
+    struct world_stream *stream = u ? u->stream : world_stream_find(w, p->segment.conn);
     struct locator_pair at = {
         .link = u ? u->spec.link : NODE_LISTEN_LINK,
         .local = p->dst.addr,
@@ -190,6 +192,11 @@ static void end_arrive(struct world_end *e, struct world_uplink *u, struct world
 
     if (!e->node)
         return;
+    if (p->segment.conn > 0) {
+        if (stream)
+            world_stream_arrive(stream, !u, p);
+        return;
+    }
     w->delivered++;
     trace(w, e->index * 16 + at.link, p);
     for (size_t i = 0; i < w->watches_count; i++)
@@ -311,6 +318,7 @@ static void link_fire(struct world *w, struct world_source *s)
                 copy->len = p->len;
                 copy->tos = p->tos;
                 copy->transport = p->transport;
+                copy->segment = p->segment;
                 memcpy(copy->data, p->data, p->len);
             }
             packet_leave(w, l, copy);
@@ -351,6 +359,31 @@ static bool source_endpoint(struct world_end *e, struct world_uplink *u, const s
     return false;
 }
 
+/* Takes the packet, which leaves that end: by the uplink, or (NULL) the agent's way. */
+static void launch(struct world_end *e, struct world_uplink *u, struct world_packet *p)
+{
+    struct world *w = e->world;
+
+    if (!u && e->access) {
+        link_send(w, e->access, p);
+        return;
+    }
+    if (!u) {
+        core_route(w, p);
+        return;
+    }
+    u->tx_datagrams++;
+    u->tx_bytes += wire_len(p);
+    if (u->nat && p->dst.addr.family == ADDR_V4) {
+        p->src.addr = u->public_at[0].addr;
+        p->src.port = nat_out(u, &p->dst)->port;
+    }
+    if (udp_lost(u, p))
+        packet_give(w, p);
+    else
+        link_send(w, &u->up, p);
+}
+
 static void send_one(struct world_end *e, struct world_uplink *u, const struct endpoint *src,
                      const struct locator_pair *at, uint8_t tos, const uint8_t *data, size_t len)
 {
@@ -366,35 +399,51 @@ static void send_one(struct world_end *e, struct world_uplink *u, const struct e
     p->tos = tos;
     p->transport = at->transport;
     memcpy(p->data, data, len);
-    for (size_t i = 0; i < w->watches_count; i++)
-        if (w->watches[i]->sent)
-            w->watches[i]->sent(w->watches[i]->ctx, e, u, p);
-    if (!u && e->access) {
-        link_send(w, e->access, p);
-        return;
-    }
-    if (!u) {
-        core_route(w, p);
-        return;
-    }
-    u->tx_datagrams++;
-    u->tx_bytes += wire_len(p);
-    if (u->nat && dst->addr.family == ADDR_V4) {
-        p->src.addr = u->public_at[0].addr;
-        p->src.port = nat_out(u, dst)->port;
-    }
-    if (udp_lost(u, p))
-        packet_give(w, p);
-    else
-        link_send(w, &u->up, p);
+    for (size_t n = 0; n < w->watches_count; n++)
+        if (w->watches[n]->sent)
+            w->watches[n]->sent(w->watches[n]->ctx, e, u, p);
+    launch(e, u, p);
+}
+
+void world_stream_packet(struct world_uplink *u, struct world_end *agent, const struct endpoint *src,
+                         const struct endpoint *dst, const struct world_segment *segment, const uint8_t *data,
+                         uint16_t len)
+{
+    struct world_packet *p = packet_take(u->end->world);
+
+    p->src = *src;
+    p->dst = *dst;
+    p->len = len;
+    p->tos = 0;
+    p->transport = TRANSPORT_TCP;
+    p->segment = *segment;
+    if (data)
+        memcpy(p->data, data, len);
+    launch(agent ? agent : u->end, agent ? NULL : u, p);
+}
+
+struct world_end *world_agent_at(struct world *w, const struct endpoint *at)
+{
+    const struct world_place *to = map64_get(&w->places, addr_key(&at->addr));
+
+    return to && !to->uplink ? to->end : NULL;
 }
 
 /* One super-datagram of an end. */
 static void send_train(struct world_end *e, const struct session_tx *tx)
 {
     struct world_uplink *u = tx->at.link == NODE_LISTEN_LINK ? NULL : uplink_by_link(e, tx->at.link);
+    struct world_stream *stream;
     struct endpoint src;
 
+    if (e->options.delivery && tx->at.transport == TRANSPORT_TCP) {
+        stream = u ? world_stream_of(u) : world_stream_find(e->world, tx->at.conn);
+        if (stream && source_endpoint(e, u, tx, &src))
+            world_stream_send(stream, !u, tx, &src, e->world->buf);
+        else if (tx->slot < SESSION_SLOTS)
+            node_on_transport_lost(e->node, tx->peer, tx->slot, &tx->at, e->world->now);
+        return;
+    }
     if (tx->at.link != NODE_LISTEN_LINK && (!u || u->send_error || u->up.dir.params.down)) {
         node_on_unreachable(e->node, &tx->at, e->world->now);
         return;
@@ -407,6 +456,21 @@ static void send_train(struct world_end *e, const struct session_tx *tx)
         send_one(e, u, &src, &tx->at, tx->tos, e->world->buf + at, n);
         at += n;
     }
+}
+
+/* A path that is down needs another connection than it had. */
+static void end_path(struct world_end *e, const struct node_event *ev)
+{
+    const struct session *s = node_peer_session(e->node, ev->peer);
+    struct session_path_info info;
+    struct world_uplink *u;
+
+    if (!s)
+        return;
+    session_path_info(s, ev->slot, e->world->now, &info);
+    u = info.used && info.at.transport == TRANSPORT_TCP ? uplink_by_link(e, info.at.link) : NULL;
+    if (u && u->stream && info.metrics.state == PATH_DOWN)
+        world_stream_reset(u->stream);
 }
 
 static void end_event(struct world_end *e, const struct node_event *ev)
@@ -435,6 +499,8 @@ static void end_event(struct world_end *e, const struct node_event *ev)
     default:
         break;
     }
+    if (!e->options.agent && ev->type == NODE_PATH_STATE)
+        end_path(e, ev);
     if (e->options.agent && (ev->type == NODE_PATH_MOVED || ev->type == NODE_PATH_STATE)) {
         struct endpoint at[NODE_ENDPOINTS_MAX];
         size_t n = node_peer_endpoints(e->node, ev->peer, at, ARRAY_LEN(at));
@@ -603,6 +669,8 @@ void world_free(struct world *w)
         link_deinit(&t->down.dir);
         free(t);
     }
+    for (size_t i = 0; i < w->streams_count; i++)
+        world_stream_free(w->streams[i]);
     for (size_t i = 0; i < w->slabs_count; i++)
         free(w->slabs[i]);
     free(w->slabs);

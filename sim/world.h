@@ -18,12 +18,14 @@
 #include "base/hash.h"
 #include "node/node.h"
 #include "sim/link.h"
+#include "sim/tcp.h"
 
 #define WORLD_ENDS_MAX 1024
 #define WORLD_UPLINKS_MAX 8 /* of one end */
 #define WORLD_LISTEN_MAX 4
 #define WORLD_WATCHES_MAX 64
 #define WORLD_TRUNKS_MAX 8
+#define WORLD_STREAMS_MAX 64
 #define WORLD_NAT_MAPPINGS 64
 #define WORLD_PACKET_MAX 2048 /* bytes of a datagram */
 #define WORLD_START (1000 * SEC)
@@ -46,6 +48,17 @@ struct world_crossing {
     void (*arrived)(struct world *w, struct world_crossing *c, const uint8_t *data);
 };
 
+/* Of a connection (sim/stream.h); conn 0: a datagram. */
+struct world_segment {
+    uint32_t conn;
+    bool is_ack;
+    uint64_t number;
+    uint32_t ts;
+    struct tcp_ack ack;
+};
+
+struct world_stream;
+
 struct world_packet {
     struct world_packet *next;
     struct endpoint src, dst;
@@ -54,6 +67,7 @@ struct world_packet {
     uint16_t len;                    /* UDP payload */
     uint8_t tos;                     /* DSCP and ECN: a `core` watcher may change them as a router does */
     uint8_t transport;
+    struct world_segment segment;
     uint8_t data[WORLD_PACKET_MAX];
 };
 
@@ -104,7 +118,8 @@ struct world_uplink {
     struct endpoint inside[2], public_at[2]; /* IPv4, IPv6 */
     struct world_place place[2];
     struct world_link up, down;
-    struct world_trunk *trunk; /* or NULL */
+    struct world_trunk *trunk;   /* or NULL */
+    struct world_stream *stream; /* or NULL */
     bool nat, symmetric;
     span nat_timeout;
     struct world_mapping mappings[WORLD_NAT_MAPPINGS];
@@ -166,6 +181,8 @@ struct world {
     size_t watches_count;
     struct world_trunk *trunks[WORLD_TRUNKS_MAX];
     size_t trunks_count;
+    struct world_stream *streams[WORLD_STREAMS_MAX];
+    size_t streams_count;
     uint64_t trace_hash, delivered, lost_at_core;
     unsigned outputs_max; /* most calls of node_output for one event */
     bool failed;
@@ -240,6 +257,12 @@ void world_nat(struct world_uplink *u, bool symmetric, span timeout);
 /* Every mapping is forgotten; the next datagram gets another port. */
 void world_nat_rebind(struct world_uplink *u);
 
+/* For sim/stream.c: a segment of that uplink's connection; from an agent, or from the uplink's end (NULL). Who listens
+ * at an endpoint, or NULL. */
+void world_stream_packet(struct world_uplink *u, struct world_end *agent, const struct endpoint *src,
+                         const struct endpoint *dst, const struct world_segment *segment, const uint8_t *data,
+                         uint16_t len);
+struct world_end *world_agent_at(struct world *w, const struct endpoint *at);
 /* From the attacker's hand: a datagram at the core. */
 void world_inject(struct world *w, const struct endpoint *src, const struct endpoint *dst, const uint8_t *data,
                   size_t len);

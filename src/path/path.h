@@ -27,7 +27,7 @@
  * two round trips, and the transport is in trouble: SUSPECTED; PATH_STALL_PATIENCE later in any case. PATH_STALL_LIFE
  * of that, and it is DOWN: the owner opens another connection. */
 #define PATH_STALL_MIN (200 * MSEC)
-#define PATH_STALL_PATIENCE (1 * SEC) /* chosen: the other end's program may be busy, and waiting loses nothing */
+#define PATH_STALL_PATIENCE (200 * MSEC) /* chosen: its timer, behind a probe of the tail, is later than the rule */
 #define PATH_STALL_LIFE (1500 * MSEC)
 
 #define PATH_RESEND_LOSS .25 /* chosen: above every radio in use, below a policer or a link that breaks */

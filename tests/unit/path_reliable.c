@@ -173,7 +173,7 @@ static void test_head_of_line(void **state)
     path_free(p);
 }
 
-/* What moves is not stalled, and without trouble there is a second more. */
+/* What moves is not stalled, and without trouble there are 200 ms more. */
 static void test_patience(void **state)
 {
     struct path *p = make();
@@ -182,13 +182,13 @@ static void test_patience(void **state)
 
     path_on_transport(p, &t, now);
     send_data(p, now);
-    pass(p, &now, START + 1199 * MSEC);
+    pass(p, &now, START + 399 * MSEC);
     assert_int_equal(path_state(p), PATH_ACTIVE);
     t.acked_bytes = 100; /* the other end's transport has some of it */
     path_on_transport(p, &t, now);
-    pass(p, &now, START + 2398 * MSEC);
+    pass(p, &now, START + 798 * MSEC);
     assert_int_equal(path_state(p), PATH_ACTIVE);
-    pass(p, &now, START + 2399 * MSEC);
+    pass(p, &now, START + 799 * MSEC);
     assert_int_equal(path_state(p), PATH_SUSPECTED);
     ack(p, 1, 1, now);
     assert_int_equal(path_state(p), PATH_ACTIVE);
