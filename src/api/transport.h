@@ -65,7 +65,7 @@ struct transport_ops {
                      instant now);
 };
 
-/* The first byte of SCTP's packets: that of its source port, 9899. Types of datagrams are 1 to 5 (wire/header.h). */
+/* The first byte of SCTP's packets: that of its source port, 9899. Types of datagrams are 1 to 7 (wire/header.h). */
 #define TRANSPORT_SCTP_FIRST 0x26
 
 extern const struct transport_ops *const transport_table[TRANSPORT_COUNT];

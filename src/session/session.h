@@ -22,10 +22,11 @@
 #include "wire/frame.h"
 #include "wire/message.h"
 
-#define SESSION_SLOTS 8          /* paths: bits of the `paths` mask */
-#define SESSION_TARGETS 257      /* steering rules and the default, as tunnel/steer.h */
-#define SESSION_OUTPUT_MAX 65000 /* bytes that session_output may write: below the largest UDP datagram */
-#define SESSION_GSO_MAX 64       /* segments the kernel takes in one call (UDP_MAX_SEGMENTS) */
+#define SESSION_SLOTS 8           /* paths: bits of the `paths` mask */
+#define SESSION_TARGETS 257       /* steering rules and the default, as tunnel/steer.h */
+#define SESSION_TRAIN_MAX 65000   /* bytes of a train of datagrams: below the largest UDP datagram */
+#define SESSION_OUTPUT_MAX 131072 /* bytes that session_output may write: of a stream, records of two trains */
+#define SESSION_GSO_MAX 64        /* segments the kernel takes in one call (UDP_MAX_SEGMENTS) */
 
 /* A packet's note: */
 #define SESSION_CSUM_OWED 1  /* its TCP or UDP checksum was not computed */

@@ -7,7 +7,8 @@
  * Records of one length and one TOS for one path leave in one buffer, for UDP_SEGMENT; of a path over a stream, of any
  * length, each behind it, so that one write takes them all. Control records have TOS 0.
  *
- * Limits: 64 records and 65,000 bytes a call; 1,200 bytes a control record, so that it fits every path of 1,280. */
+ * Limits: 64 records and 65,000 bytes a call, 131,072 of a stream; 1,200 bytes a control record, so that it fits every
+ * path of 1,280. */
 #include <errno.h>
 
 #include "session/internal.h"
@@ -567,12 +568,13 @@ static bool data_output(struct session *s, unsigned slot, uint8_t *buf, struct s
     struct spath *p = &s->paths[slot];
     bool framed = p->reliable && transport_is_stream(p->spec.at.transport);
     size_t used = 0, segment = 0, prefix = framed ? CARRIER_PREFIX : 0;
+    size_t most = framed ? SESSION_OUTPUT_MAX : SESSION_TRAIN_MAX;
     unsigned count = 0;
     uint8_t tos = 0;
 
     if (p->rank == 4 || !has_more(s, slot))
         return false;
-    while (count < SESSION_GSO_MAX && used + prefix + MAX(p->mtu, RECORD_MAX) <= SESSION_OUTPUT_MAX) {
+    while (count < SESSION_GSO_MAX && used + prefix + MAX(p->mtu, RECORD_MAX) <= most) {
         struct pbuf *b;
         size_t len;
         int r;

@@ -13,7 +13,7 @@
 #define TCPCONN_QUEUE_SPAN (15 * MSEC)   /* of the measured rate may wait before it is first sent: refs say 10 to 20 */
 #define TCPCONN_QUEUE_LEAST 16384        /* bytes that may, whatever the rate is */
 #define TCPCONN_QUEUE_MOST (1024 * 1024) /* chosen: what more of it would do, the cache undoes */
-#define TCPCONN_KEPT_MAX 131072          /* chosen: two outputs of a session; what takes nothing for so long is dead */
+#define TCPCONN_KEPT_MAX 262144          /* chosen: two outputs of a session; what takes nothing for so long is dead */
 #define TCPCONN_DEAD_AFTER (3 * SEC)     /* without an acknowledgement of the other host's */
 
 struct tcpconn;

@@ -66,7 +66,7 @@ enum content_type { CONTENT_DATA = 1, CONTENT_CONTROL = 2, CONTENT_PIECE = 3, CO
 /* UDP payload of the largest record that fits an outer MTU of 1500 with IPv6. */
 #define RECORD_MAX (1500 - 48)
 /* The largest record where the transport has no such limit, and the peer takes it (FEATURE_LARGE_RECORDS): four of them
- * and their lengths fill a session's output. */
+ * and their lengths fill a train (SESSION_TRAIN_MAX). */
 #define RECORD_LARGE_MAX 16248
 
 static inline void sealed_header_put(uint8_t *p, uint64_t cid, uint64_t counter)
