@@ -75,7 +75,8 @@ int peer_transports(const struct verb *v, const char *text, struct hws_options *
                (strlen(transport_names[i]) != len || strncmp(transport_names[i], text, len) != 0))
             i++;
         if (i == ARRAY_LEN(transport_names))
-            return verb_misused(v, "found --transport %.*s, expected udp, tcp, mptcp, sctp or some of these with commas",
+            return verb_misused(v,
+                                "found --transport %.*s, expected udp, tcp, mptcp, sctp or some of these with commas",
                                 (int)len, text);
         o->transports[i] = HWS_REQUIRE;
         text = text[len] ? text + len + 1 : NULL;

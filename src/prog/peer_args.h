@@ -15,8 +15,8 @@ int peer_port(const char *text);
  * An exit code. */
 MUST_CHECK int peer_session(const struct verb *v, const char *key_file, struct hws_options *o,
                             struct hws_session **ret);
-/* --transport: a list of names (udp, tcp, mptcp, sctp), each of which is then required of the session, and no other is used.
- * text NULL: nothing is said. An exit code. */
+/* --transport: a list of names (udp, tcp, mptcp, sctp), each of which is then required of the session, and no other is
+ * used. text NULL: nothing is said. An exit code. */
 MUST_CHECK int peer_transports(const struct verb *v, const char *text, struct hws_options *o);
 /* Its name; never NULL. */
 const char *peer_transport_name(uint32_t transport);
