@@ -3,9 +3,9 @@
 # by bench/run.sh.
 #
 # A share is of the sum of what a split connection gets of each link alone in the same round; `of MPTCP's` is the quotient
-# of two such shares. BENCH_PARTS="split" runs only that, "veth" what a session costs, "simult" the kernel's own cases by `hawser pipe`, "run"
-# programs under `hawser run`; what is not here
-# yet of sessions is not measured.
+# of two such shares. BENCH_PARTS="split" runs only that, "veth" what a session costs on links that are not shaped,
+# "simult" the kernel's own cases by `hawser pipe`, "run" programs under `hawser run`; what is not here yet of sessions is
+# not measured.
 
 bench_session_split() { # CASE WORDS SHARE
     scenario_of "session-split-$1" "$BENCH_RUNS/session-split-$1.json" "$BENCH_TOP/bench/tunnel-links.sh" "$1" 3 - emu up split cubic

@@ -150,6 +150,13 @@ static void test_preferences(void **state)
     assert_int_equal(hws_session_connect(s, key, addresses, 1), -EINVAL);
     hws_session_close(l);
     hws_session_close(s);
+    /* The port's TCP cannot be plain clients' and sessions'. */
+    o = (struct hws_options){ .size = sizeof(o), .flags = HWS_NONBLOCK | HWS_PLAIN };
+    o.transports[HWS_TCP] = HWS_PREFER;
+    assert_int_equal(hws_session_socket(&o, &l), 0);
+    assert_int_equal(hws_session_bind(l, (struct sockaddr *)&at, 9), 0);
+    assert_int_equal(hws_session_listen(l), -EINVAL);
+    hws_session_close(l);
 }
 
 /* A byte that does not belong ends a connection, and nothing else. */
