@@ -10,7 +10,7 @@
 #include "base/addr.h"
 #include "base/instant.h"
 
-#define TCPCONN_QUEUE_SPAN (15 * MSEC)   /* of the measured rate may wait before it is first sent: refs say 10 to 20 */
+#define TCPCONN_QUEUE_SPAN (15 * MSEC)   /* chosen: of the measured rate may wait before it is first sent */
 #define TCPCONN_QUEUE_LEAST 16384        /* bytes that may, whatever the rate is */
 #define TCPCONN_QUEUE_MOST (1024 * 1024) /* chosen: what more of it would do, the cache undoes */
 #define TCPCONN_KEPT_MAX 262144          /* chosen: two outputs of a session; what takes nothing for so long is dead */
