@@ -44,7 +44,8 @@ enum hws_flags {
     HWS_PLAIN = 4,
     /* A thread of the library's own does what hws_session_process does, when it is due: for programs that are long busy
      * elsewhere. Calls from several threads of the program are taken one after the other then; hws_session_fd is
-     * readable when the thread has done something, until hws_session_process. Not with HWS_PLAIN, or without a key. */
+     * readable when the thread has done something, until hws_session_process. Not with HWS_PLAIN, over SCTP, or without
+     * a key. */
     HWS_THREAD = 16,
     HWS_HELLO = 8, /* a listener tells its key to whoever asks its UDP port (doc/protocol.md, HELLO) */
 };

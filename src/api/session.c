@@ -132,8 +132,7 @@ static bool known_options(const struct hws_options *o)
     if ((o->flags & ~(uint32_t)FLAGS_KNOWN) || o->fairness > HWS_FAIR_AUTO || o->congestion > HWS_CC_LIA)
         return false;
     for (size_t i = 0; i < ARRAY_LEN(o->objectives); i++)
-        if (o->objectives[i] > HWS_LOSS || o->semantics[i] > HWS_PROHIBIT ||
-            !may_prohibit(o->peer_objectives[i]))
+        if (o->objectives[i] > HWS_LOSS || o->semantics[i] > HWS_PROHIBIT || !may_prohibit(o->peer_objectives[i]))
             return false;
     for (size_t i = 0; i < ARRAY_LEN(o->transports); i++)
         if (o->transports[i] > HWS_PROHIBIT || (o->transports[i] && i >= TRANSPORT_COUNT))
@@ -141,6 +140,8 @@ static bool known_options(const struct hws_options *o)
     for (size_t i = 0; i < ARRAY_LEN(o->peer_fairness); i++)
         if (!may_prohibit(o->peer_fairness[i]))
             return false;
+    if (o->flags & HWS_THREAD && !may_prohibit(o->transports[HWS_SCTP])) /* usrsctp's state is the process's */
+        return false;
     if ((o->flags & HWS_THREAD && o->flags & HWS_PLAIN) || o->encryption > HWS_AVOID || o->multipath > HWS_HANDOVER ||
         (o->multipath == HWS_HANDOVER && o->scheduler))
         return false;
@@ -258,6 +259,8 @@ static int make_engine(struct hws_session *s, bool listens)
     if (r < 0)
         return r;
     s->o.terms.transports = engine_transports_allowed(&s->o.transports);
+    if (s->o.terms.transports & 1u << TRANSPORT_MPTCP) /* to an end that does not know it, TCP */
+        s->o.terms.transports |= 1u << TRANSPORT_TCP;
     return engine_new(&s->o, &s->engine);
 }
 

@@ -331,7 +331,7 @@ static void test_terms_that_agree(void **state)
     const struct hws_options client = { .semantics = { [HWS_ORDERED_LOSSLESS] = HWS_REQUIRE },
                                         .multipath = HWS_HANDOVER };
     const struct hws_message timed = { .lifetime_ms = 1000 };
-    struct hws_options bad = { .size = sizeof(bad), .transports = { [HWS_UDP] = HWS_PROHIBIT } };
+    struct hws_options bad = { .size = sizeof(bad), .transports = { [HWS_UDP] = HWS_PROHIBIT + 1 } };
     struct pair p = meet(&listener, &client);
     struct hws_session *s;
 
@@ -341,8 +341,8 @@ static void test_terms_that_agree(void **state)
     assert_int_equal(hws_session_send(p.server, "x", 1, &timed, sizeof(timed)), 0);
     exchange(&p, 100000);
     close_pair(&p);
-    assert_int_equal(hws_session_socket(&bad, &s), -EOPNOTSUPP); /* what is left is not built */
-    bad.transports[HWS_UDP] = HWS_PROHIBIT + 1;
+    assert_int_equal(hws_session_socket(&bad, &s), -EINVAL);
+    bad = (struct hws_options){ .size = sizeof(bad), .flags = HWS_THREAD, .transports = { [HWS_SCTP] = HWS_PREFER } };
     assert_int_equal(hws_session_socket(&bad, &s), -EINVAL);
     bad = (struct hws_options){ .size = sizeof(bad), .multipath = HWS_HANDOVER, .scheduler = "drr" };
     assert_int_equal(hws_session_socket(&bad, &s), -EINVAL);
