@@ -48,8 +48,8 @@ carry() {
     shift
     PORT=$((PORT + 1))
     # shellcheck disable=SC2016
-    bg agent "answer-$name" bash -c '"$0" pipe --listen "$1" --secret "$2" </dev/null >"$3"' "$HAWSER" $PORT "$LAB_DIR/agent.key" "$LAB_DIR/got"
-    wait_for 5 "the agent listens" listening agent udp $PORT
+    bg agent "answer-$name" bash -c '"$0" pipe --listen "$1" --secret "$2" </dev/null >"$3"' "$HAWSER" "$PORT" "$LAB_DIR/agent.key" "$LAB_DIR/got"
+    wait_for 5 "the agent listens" listening agent udp "$PORT"
     on_node timeout 60 "$@" "$HAWSER" pipe "$(<"$LAB_DIR/agent.pub")" "$LINKS_AGENT:$PORT" <"$LAB_DIR/sent" || return 1
     bg_wait "answer-$name" && cmp -s "$LAB_DIR/sent" "$LAB_DIR/got"
 }
