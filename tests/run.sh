@@ -1,10 +1,9 @@
 #!/bin/bash
 # Every test, from build to count: what `make test` runs.
 #
-#   build/        gcc, as shipped       lint, unit, api, fuzz (replay), sim, lab
-#   build-asan/   gcc, ASan and UBSan   unit, api, fuzz, sim of few seeds
-#   build-clang/  clang, the same       unit, api, fuzz, sim of few seeds
-#   build-tsan/   gcc, TSan             what has threads
+#   build/        gcc, as shipped         lint, unit, api, fuzz (replay), sim, lab
+#   build-clang/  clang, ASan and UBSan   unit, api, fuzz, sim of few seeds
+#   build-tsan/   gcc, TSan               what has threads
 #
 # Every test point of the first counts as one; of the others every program counts as one. A program that ends badly
 # without a failed point counts as one failure. Skips are listed with their reasons. The last line is the count.
@@ -105,17 +104,13 @@ else
 fi
 # Sanitized programs run some ten times slower: a few seeds show memory errors as well as many do.
 export HAWSER_SIM_SEEDS=10
-for compiler in gcc clang; do
-    dir=build-asan
-    [[ $compiler == gcc ]] || dir=build-clang
-    if CC=$compiler set_up "$dir" -Db_sanitize=address,undefined -Db_lundef=false; then
-        for s in unit api fuzz sim; do
-            suite "sanitized-$compiler-$s" "$dir" "$s" programs
-        done
-    else
-        build_failed "$compiler and sanitizers"
-    fi
-done
+if CC=clang set_up build-clang -Db_sanitize=address,undefined -Db_lundef=false; then
+    for s in unit api fuzz sim; do
+        suite "sanitized-$s" build-clang "$s" programs
+    done
+else
+    build_failed "clang and sanitizers"
+fi
 
 # A data race ends hawserd with a code that the scenario takes for a failure.
 if CC=gcc set_up build-tsan -Db_sanitize=thread; then
