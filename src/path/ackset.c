@@ -42,13 +42,13 @@ void ackset_deinit(struct ackset *s)
 
 static bool grow(struct ackset *s)
 {
-    struct ackset_range *ranges =
-        s->room < ACKSET_RANGES_MAX ? realloc(s->ranges, 2 * s->room * sizeof(*ranges)) : NULL;
+    unsigned room = MAX(2 * s->room, ACKSET_RANGES_MIN);
+    struct ackset_range *ranges = room <= ACKSET_RANGES_MAX ? realloc(s->ranges, room * sizeof(*ranges)) : NULL;
 
     if (!ranges)
         return false;
     s->ranges = ranges;
-    s->room *= 2;
+    s->room = room;
     return true;
 }
 
