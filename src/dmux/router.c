@@ -23,11 +23,10 @@ struct tie {
     enum router_home_state state;
     uint32_t gateway; /* 0: not known */
     struct endpoint unicast, you;
-    uint64_t nonce;
+    uint64_t nonce; /* of the last HELLO, REGISTER or KEEPALIVE */
     uint8_t cookie[SHIM_COOKIE_LEN];
     uint8_t dh_priv[DMUX_KEY_LEN], dh[DMUX_KEY_LEN], key[DMUX_KEY_LEN];
     uint32_t seq;
-    uint64_t check; /* nonce of the last CHECK */
     instant next, heard;
     span retry;
     bool leaving;
@@ -352,16 +351,15 @@ static void on_nak(struct home *h, struct tie *t, const struct dmux_message *m, 
         }
         return;
     }
-    if (t->leaving)
+    /* It has no mac, since who knows nobody has no key. The nonce tells who heard what it refuses. */
+    if (t->leaving || m->nonce != t->nonce || (m->refusal == DMUX_REFUSED_UNKNOWN) != (t->state == HOME_REGISTERED))
         return;
     h->refusal = m->refusal;
-    if (t->state == HOME_REGISTERED && m->refusal == DMUX_REFUSED_UNKNOWN) {
-        tie_begin(t, now); /* it has forgotten: a restart, say; at worst somebody lies, and it costs a registration */
-    } else if (t->state == HOME_REGISTERING && m->nonce == t->nonce) {
-        tie_begin(t, now);
-        t->retry = ROUTER_RETRY_MAX;
-        t->next = m->refusal == DMUX_REFUSED_COOKIE ? now : now + MAX((span)m->wait_s * SEC, ROUTER_RETRY_MAX);
-    }
+    tie_begin(t, now);
+    if (m->refusal == DMUX_REFUSED_UNKNOWN) /* it has forgotten: a restart, say */
+        return;
+    t->retry = ROUTER_RETRY_MAX;
+    t->next = m->refusal == DMUX_REFUSED_COOKIE ? now : now + MAX((span)m->wait_s * SEC, ROUTER_RETRY_MAX);
 }
 
 /* The follower is registered: it serves, and the one before leaves by the same slot. */
@@ -475,6 +473,8 @@ static size_t say_sealed(const struct router *r, struct tie *t, enum dmux_type t
                               .seq = ++t->seq,
                               .weight = r->o.weight };
 
+    if (type == DMUX_KEEPALIVE)
+        t->nonce = m.nonce = nonce_new(&r->o.rng);
     return dmux_write_sealed(&m, t->key, out, DMUX_MESSAGE_MAX);
 }
 

@@ -50,7 +50,7 @@ struct dmux_message {
     uint8_t type;      /* enum dmux_type */
     uint16_t protocol; /* from the shim */
     uint32_t provider;
-    uint64_t nonce;                  /* HELLO to NAK: the asker's; KEEPALIVE to PROOF: the gateway's */
+    uint64_t nonce;                  /* HELLO to KEEPALIVE: the asker's; CHECK, PROOF: the gateway's */
     uint32_t gateway;                /* number of the gateway, not 0 */
     struct endpoint unicast;         /* CHALLENGE, ECHO_REPLY: of that gateway alone */
     struct endpoint you;             /* CHALLENGE: where the asker was seen; REGISTER: what the router registers */

@@ -627,6 +627,32 @@ static void test_gateway_restarts(void **state)
     (void)r;
 }
 
+/* Who writes the gateway's address as his source, but has not heard the router, cannot end its registration. */
+static void test_forged_refusals(void **state)
+{
+    struct dmux_message nak = { .type = DMUX_NAK, .protocol = DMUX_IPV6, .provider = 100, .gateway = 1 };
+    struct router_home_info info[ROUTER_HOMES_MAX];
+    struct endpoint from, to = at(0xcb007109, 1);
+    uint8_t buf[DMUX_MESSAGE_MAX];
+    unsigned g, r;
+
+    world_begin();
+    g = gateway_at(1);
+    r = router_at(0xcb007109, g);
+    from = at(hosts[g].addr, DMUX_PORT);
+    world_run(3 * SEC);
+    for (unsigned i = 0; i < 300; i++) {
+        nak.nonce = i / DMUX_REFUSAL_COUNT;
+        nak.refusal = (uint8_t)(i % DMUX_REFUSAL_COUNT);
+        post(g, &from, &to, buf, dmux_write(&nak, buf, sizeof(buf)));
+        world_run(10 * MSEC);
+        router_home_info(hosts[r].router, info);
+        assert_int_equal(info[0].state, HOME_REGISTERED);
+    }
+    assert_int_equal(gateway_stats_get(hosts[g].gateway)->registered, 1);
+    assert_int_equal(info[0].refusal, DMUX_REFUSED_NONE);
+}
+
 static int teardown(void **state)
 {
     world_begin();
@@ -641,6 +667,7 @@ int main(void)
         cmocka_unit_test(test_registration_refused), cmocka_unit_test(test_registration_of_a_victim),
         cmocka_unit_test(test_router_dies),          cmocka_unit_test(test_router_leaves),
         cmocka_unit_test(test_anycast_moves),        cmocka_unit_test(test_gateway_restarts),
+        cmocka_unit_test(test_forged_refusals),
     };
 
     return cmocka_run_group_tests(tests, NULL, teardown);
