@@ -12,6 +12,7 @@
 #   from plain  by itself from port 80; what nginx logs is the true address, for sessions too
 #   refused     nobody listens: curl says so
 #   pinned      the right key is taken, another is refused, and so is a plain server
+#   strangers   who fill the pump's socket with silence and descriptors change nothing
 #   carrier     l1 loses its carrier in the middle; longest stall
 #   silent      l1 goes silent in the middle; longest stall
 #   programs    python3 with threads and both kinds of connect; fork, exec, half-closed connections
@@ -142,6 +143,39 @@ rejected() {
 }
 assert "pinned: another key is refused" rejected 80 "$AGENT=$(<"$LAB_DIR/other.pub")"
 assert "pinned: a plain server is refused" rejected 81 "$PIN"
+
+# --- strangers -------------------------------------------------------------------------------------------------------
+
+# Somebody without the token, on the server's machine: sends the pump descriptors, then calls and says nothing.
+cat >"$LAB_DIR/stranger.py" <<'EOC'
+import array, glob, os, re, signal, socket
+def call():
+    s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    s.connect("\0" + name)
+    return s
+name = re.search("@(hawser-pump-.*)", open("/proc/net/unix").read()).group(1)
+pipe = os.pipe()
+for message in (b"", b"?") * 8:
+    s = call()
+    s.sendmsg([message], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", pipe))])
+    s.recv(1000)
+    s.close()
+silent = [call() for _ in range(300)]
+def holds(at):
+    try:
+        return os.readlink(at) == os.readlink(f"/proc/self/fd/{pipe[0]}")
+    except OSError:
+        return False
+mine = f"/proc/{os.getpid()}/"
+print("kept", sum(holds(at) for at in glob.glob("/proc/[0-9]*/fd/*") if not at.startswith(mine)), flush=True)
+signal.pause()
+EOC
+bg agent stranger "$PYTHON" "$LAB_DIR/stranger.py"
+wait_for 10 "strangers: they are there" grep -q kept "$(bg_log stranger)"
+assert "strangers: no descriptor of theirs is kept" grep -qx "kept 0" "$(bg_log stranger)"
+assert "strangers: fetched" fetch stranger 80
+assert "strangers: as it is" same stranger
+bg_stop stranger
 
 # --- links die ------------------------------------------------------------------------------------------------------
 

@@ -7,8 +7,11 @@
  * A client has a key of its own for each connection: a listener has one session of a key at a time, and who calls is
  * not meant to be known by it.
  *
- * Limits: 1,024 connections, 32 ports of servers, 256 questions at a time, the reasons of the last 256 connections that
- * failed. A session without any path lives for 60 s. */
+ * Whoever is on this machine can connect to the socket of questions, and has no token: who has asked nothing when 256
+ * others have come makes room for them.
+ *
+ * Limits: 1,024 connections, of which 768 may be calls to servers of ours; 32 ports of servers, 256 questions at a
+ * time, the reasons of the last 256 connections that failed. A session without any path lives for 60 s. */
 #include "prog/pump.h"
 
 #include <errno.h>
@@ -19,17 +22,19 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "ident/hash.h"
 #include "prog/peer_args.h"
 #include "prog/relay.h"
 #include "prog/run_words.h"
 #include "sys/clock.h"
 #include "sys/sockaddr.h"
 
-#define LINES_MAX 1024           /* chosen: a browser has some hundred; each costs about ten descriptors */
-#define LISTENERS_MAX 32         /* chosen: more than servers have */
-#define QUESTIONS_MAX 256        /* chosen: threads that ask in the same instant */
-#define FAILURES_MAX 256         /* chosen: a program asks at once */
-#define SESSION_TIMEOUT_MS 60000 /* chosen: a peer that was killed says nothing; people give up sooner */
+#define LINES_MAX 1024                   /* chosen: a browser has some hundred; each costs about ten descriptors */
+#define ARRIVALS_MAX (LINES_MAX / 4 * 3) /* chosen: strangers may call; what programs here call has the rest */
+#define LISTENERS_MAX 32                 /* chosen: more than servers have */
+#define QUESTIONS_MAX 256                /* chosen: threads that ask in the same instant */
+#define FAILURES_MAX 256                 /* chosen: a program asks at once */
+#define SESSION_TIMEOUT_MS 60000         /* chosen: a peer that was killed says nothing; people give up sooner */
 #define READY_MAX 64
 
 enum watched { WATCH_QUESTIONS, WATCH_QUESTION, WATCH_LINE, WATCH_SESSION, WATCH_LISTENER, WATCH_SIGNALS };
@@ -67,9 +72,10 @@ struct pump {
     char name[32], token[RUN_TOKEN_LEN + 1];
     struct watch questions_watch, signals_watch;
     struct question questions[QUESTIONS_MAX];
+    size_t questions_next; /* whose place is the next one's */
     struct listener listeners[LISTENERS_MAX];
     struct line lines[LINES_MAX];
-    size_t lines_count;
+    size_t lines_count, arrivals_count;
     struct {
         uint64_t serial;
         int error;
@@ -197,6 +203,7 @@ static int begin(struct pump *p, struct line *l, const struct relay_options *o)
         return r;
     }
     p->lines_count++;
+    p->arrivals_count += l->via != NULL;
     return 0;
 }
 
@@ -217,6 +224,7 @@ static void end(struct pump *p, struct line *l)
                  (unsigned long long)relay_bytes(l->relay, !l->via), (unsigned long long)relay_bytes(l->relay, l->via));
         note(p, &l->peer, text);
     }
+    p->arrivals_count -= l->via != NULL;
     relay_free(l->relay);
     l->relay = NULL;
     l->via = NULL;
@@ -400,8 +408,27 @@ static int on_release(struct pump *p, uint16_t port)
     return 0;
 }
 
-/* What came, and a descriptor with it or -1. False: nothing that makes sense. */
-static bool receive(const struct pump *p, struct question *q, struct run_ask *ret, int *ret_fd)
+/* The descriptors that came: the first, or -1; no other is kept. */
+static int first_of(struct msghdr *msg)
+{
+    int first = -1, fd;
+
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
+        if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+            continue;
+        for (size_t at = CMSG_LEN(0); at + sizeof(fd) <= c->cmsg_len; at += sizeof(fd)) {
+            memcpy(&fd, (const char *)c + at, sizeof(fd));
+            if (first < 0)
+                first = fd;
+            else
+                close(fd);
+        }
+    }
+    return first;
+}
+
+/* What came, and a descriptor with it or -1. 0; -EAGAIN: nothing yet; -EPROTO: nothing that makes sense. */
+static int receive(const struct pump *p, const struct question *q, struct run_ask *ret, int *ret_fd)
 {
     union {
         struct cmsghdr align;
@@ -412,13 +439,14 @@ static bool receive(const struct pump *p, struct question *q, struct run_ask *re
         .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)
     };
     ssize_t n = recvmsg(q->fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-    const struct cmsghdr *c = n > 0 ? CMSG_FIRSTHDR(&msg) : NULL;
 
-    *ret_fd = -1;
-    if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS && c->cmsg_len == CMSG_LEN(sizeof(int)))
-        memcpy(ret_fd, CMSG_DATA(c), sizeof(int));
+    *ret_fd = n >= 0 ? first_of(&msg) : -1;
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return -EAGAIN;
     /* cppcheck-suppress uninitvar ; recvmsg has filled it */
-    return n == (ssize_t)sizeof(*ret) && ret->magic == RUN_MAGIC && memcmp(ret->token, p->token, RUN_TOKEN_LEN) == 0;
+    return n == (ssize_t)sizeof(*ret) && ret->magic == RUN_MAGIC && ident_equal(ret->token, p->token, RUN_TOKEN_LEN)
+               ? 0
+               : -EPROTO;
 }
 
 static void on_question(struct pump *p, struct question *q)
@@ -426,9 +454,11 @@ static void on_question(struct pump *p, struct question *q)
     struct run_answer a = { 0 };
     struct run_ask ask;
     struct line *l;
-    int fd;
+    int fd, r = receive(p, q, &ask, &fd);
 
-    if (!receive(p, q, &ask, &fd)) {
+    if (r == -EAGAIN)
+        return;
+    if (r < 0) {
         ask.op = 0;
         a.error = EPROTO;
     }
@@ -460,15 +490,19 @@ static void on_question(struct pump *p, struct question *q)
 static void accept_questions(struct pump *p)
 {
     for (size_t i = 0; i < QUESTIONS_MAX; i++) {
-        struct question *q = &p->questions[i];
+        struct question *q = &p->questions[p->questions_next];
+        int fd = accept4(p->questions_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
-        if (q->fd >= 0)
-            continue;
-        q->fd = accept4(p->questions_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-        if (q->fd < 0)
+        if (fd < 0)
             return;
-        if (watch_fd(p, q->fd, EPOLLIN, &q->watch) < 0) {
+        p->questions_next = (p->questions_next + 1) % QUESTIONS_MAX;
+        if (q->fd >= 0)
+            on_question(p, q); /* it may have come by now */
+        if (q->fd >= 0)
             close(q->fd);
+        q->fd = fd;
+        if (watch_fd(p, fd, EPOLLIN, &q->watch) < 0) {
+            close(fd);
             q->fd = -1;
         }
     }
@@ -518,7 +552,7 @@ static void take_arrival(struct pump *p, struct listener *l, struct hws_session 
     struct line *line = free_line(p);
     struct hws_path path = { 0 };
 
-    if (!line) {
+    if (!line || p->arrivals_count >= ARRIVALS_MAX) {
         hws_session_close(s);
         return;
     }
@@ -539,7 +573,9 @@ static void look_after(struct pump *p, struct listener *l)
 {
     struct hws_session *s;
 
-    while (l->session && hws_session_events(l->session) & HWS_READABLE && hws_session_accept(l->session, &s) == 0)
+    if (!l->session)
+        return;
+    while (hws_session_events(l->session) & HWS_READABLE && hws_session_accept(l->session, &s) == 0)
         take_arrival(p, l, s);
     for (size_t i = 0; i < LINES_MAX; i++)
         if (p->lines[i].relay && p->lines[i].via == l && relay_wants(p->lines[i].relay))
@@ -548,10 +584,8 @@ static void look_after(struct pump *p, struct listener *l)
 
 /* --- work --- */
 
-static bool turn(struct pump *p, instant now)
+static void turn(struct pump *p, instant now)
 {
-    bool more = false;
-
     for (size_t i = 0; i < LINES_MAX; i++) {
         struct line *l = &p->lines[i];
         enum relay_result r;
@@ -560,7 +594,6 @@ static bool turn(struct pump *p, instant now)
             continue;
         r = relay_turn(l->relay, now);
         l->marked = r == RELAY_MORE;
-        more |= l->marked;
         if (!l->told && relay_is_up(l->relay))
             tell_what(p, l);
         if (r == RELAY_OVER)
@@ -568,9 +601,6 @@ static bool turn(struct pump *p, instant now)
     }
     for (size_t i = 0; i < LISTENERS_MAX; i++)
         look_after(p, &p->listeners[i]);
-    for (size_t i = 0; i < LINES_MAX && !more; i++)
-        more = p->lines[i].marked;
-    return more;
 }
 
 static void on_ready(struct pump *p, const struct epoll_event *ev)
@@ -633,6 +663,6 @@ int pump_process(struct pump *p, int signals, int ms)
         on_ready(p, &ready[i]);
         signalled |= ((struct watch *)ready[i].data.ptr)->what == WATCH_SIGNALS;
     }
-    (void)turn(p, clock_now());
+    turn(p, clock_now());
     return signalled;
 }

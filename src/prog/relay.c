@@ -291,11 +291,6 @@ struct hws_session *relay_session(const struct relay *r)
     return r->o.session;
 }
 
-int relay_fd(const struct relay *r)
-{
-    return r->o.fd;
-}
-
 uint64_t relay_serial(const struct relay *r)
 {
     return r->o.serial;

@@ -38,7 +38,6 @@ bool relay_wants(const struct relay *r);
 instant relay_next_expiry(const struct relay *r);
 
 struct hws_session *relay_session(const struct relay *r);
-int relay_fd(const struct relay *r);
 uint64_t relay_serial(const struct relay *r);
 bool relay_is_up(const struct relay *r);               /* it has been connected */
 int relay_error(const struct relay *r);                /* errno: why it never was, or how it ended; 0 */
