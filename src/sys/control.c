@@ -196,11 +196,16 @@ static bool is_allowed(const struct control *c, int fd, uid_t *ret_uid)
 {
     struct ucred peer;
     socklen_t len = sizeof(peer);
+    unsigned others = 0;
 
     if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0)
         return false;
     *ret_uid = peer.uid;
-    return c->to_all || peer.uid == 0 || peer.uid == geteuid();
+    if (peer.uid == 0 || peer.uid == geteuid())
+        return true;
+    for (size_t i = 0; i < CONTROL_CLIENTS_MAX; i++)
+        others += c->clients[i].fd >= 0 && c->clients[i].uid == peer.uid;
+    return c->to_all && others < CONTROL_CLIENTS_OF_USER;
 }
 
 static void accept_clients(struct control *c)

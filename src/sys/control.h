@@ -16,6 +16,7 @@
 #include "base/instant.h"
 
 #define CONTROL_CLIENTS_MAX 16            /* at once; a further one is closed at once */
+#define CONTROL_CLIENTS_OF_USER 4         /* of those, of one user but root and the daemon's own */
 #define CONTROL_LINE_MAX 4096             /* bytes of a request with its newline */
 #define CONTROL_KNOWN "/run/hawser/known" /* what is known of paths, for all users: prog/known.c */
 /* Bytes of answers that a client has not read; then it is closed. Chosen: the status of 4,096 peers, 8 paths each. */

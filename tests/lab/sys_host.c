@@ -24,6 +24,7 @@
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -384,6 +385,38 @@ static void test_control_for_all_users(void **state)
     control_free(c);
 }
 
+/* One user does not take all places of a socket for all. */
+static void test_control_of_one_user(void **state)
+{
+    struct sockaddr_un at = { .sun_family = AF_UNIX };
+    char path[64], c1;
+    struct control *c;
+    int status;
+    pid_t pid;
+
+    control_path(path);
+    memcpy(at.sun_path, path, sizeof(path));
+    assert_int_equal(chmod(test_dir, 0755), 0);
+    assert_int_equal(control_open_to_all(path, &c), 0);
+    pid = fork();
+    if (pid == 0) {
+        int fd = -1, r = setuid(65534);
+
+        for (int i = 0; i <= CONTROL_CLIENTS_OF_USER && r == 0; i++) {
+            fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+            r = connect(fd, (struct sockaddr *)&at, sizeof(at));
+        }
+        _exit(r == 0 && read(fd, &c1, 1) == 0 ? 0 : 1); /* the last is closed, while the others are open */
+    }
+    while (waitpid(pid, &status, WNOHANG) == 0) {
+        (void)wait_readable(control_fd(c));
+        assert_int_equal(control_process(c), 0);
+        assert_true(control_clients_count(c) <= CONTROL_CLIENTS_OF_USER);
+    }
+    assert_int_equal(status, 0);
+    control_free(c);
+}
+
 /* The status of an agent with 4,096 peers that are away has 1.7 MB; with sessions and paths it has ten times that. */
 static void test_control_long_answer(void **state)
 {
@@ -652,6 +685,7 @@ int main(void)
         cmocka_unit_test(test_nft),
         cmocka_unit_test(test_control_call),
         cmocka_unit_test(test_control_for_all_users),
+        cmocka_unit_test(test_control_of_one_user),
         cmocka_unit_test(test_control_long_answer),
         cmocka_unit_test(test_control_lines),
         cmocka_unit_test(test_control_limits),
