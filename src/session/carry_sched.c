@@ -71,7 +71,7 @@ static double tolerance_of(const struct session_preferences *w, enum objective o
 static double tolerance(const struct session *s, enum objective o)
 {
     static const double scale[] = { 1, 4, 16 };
-    int step = (int)s->feedback.step;
+    int step = s->feedback.step;
 
     return tolerance_of(&s->o.preferences, o) * (step > 2 ? .25 : scale[step < 0 ? MIN(-step, 2) : 0]);
 }

@@ -37,7 +37,7 @@ static void take(struct session *s, enum feedback f, instant now)
     } else {
         step = f == FEEDBACK_LATE ? MIN(step + 1, STEPS) : MAX(step - 1, -STEPS);
     }
-    s->feedback.step = (int8_t)step;
+    s->feedback.step = step;
     s->feedback.stepped_at = now; /* of a complaint that changes nothing any more, too: it is not calm */
 }
 

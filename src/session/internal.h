@@ -224,7 +224,7 @@ struct session {
     } unsaid;
     bool ecf_waits; /* carry_sched.c */
     struct {
-        int8_t step; /* above 0: the peer's application gets it too late; below: too slowly */
+        int step; /* above 0: the peer's application gets it too late; below: too slowly */
         uint8_t said;
         instant stepped_at, said_at;
     } feedback;
