@@ -315,10 +315,12 @@ static bool on_register(struct gateway *g, const struct arrival *a, const struct
     if (ed25519_verify(m->key, a->data, signed_len, m->signature) < 0 || agree(g, m, reply.dh, claim.key) < 0)
         return refuse(g, a, m, DMUX_REFUSED_SIGNATURE, 0);
     refusal = registry_claim(g->registry, &claim, a->now, &r, &wait_s);
-    if (refusal != 0)
-        return refuse(g, a, m, (unsigned)refusal, wait_s);
-    g->stats.registered++;
-    answer(g, a, dmux_write_sealed(&reply, claim.key, a->out, DMUX_MESSAGE_MAX));
+    if (refusal != 0) {
+        refuse(g, a, m, (unsigned)refusal, wait_s);
+    } else {
+        g->stats.registered++;
+        answer(g, a, dmux_write_sealed(&reply, claim.key, a->out, DMUX_MESSAGE_MAX));
+    }
     ident_wipe(claim.key, sizeof(claim.key));
     return true;
 }

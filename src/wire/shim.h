@@ -118,11 +118,9 @@ SHIM_INLINE uint8_t shim_put(uint8_t *at, uint8_t flags, uint16_t protocol, uint
 
 /* What a cookie vouches for. */
 enum shim_cookie_kind {
-    SHIM_COOKIE_CLIENT = 1, /* anyone -> gateway: the sender is at its address; router and gateway are 0 */
-    SHIM_COOKIE_UNVERIFIED =
-        2,                    /* gateway <-> router: the gateway sent this router a packet of that client, which ... */
-    SHIM_COOKIE_VERIFIED = 3, /* ... had not, or had, shown its address */
-    SHIM_COOKIE_REGISTRATION = 4 /* router -> gateway: the sender is at its address, and may register from it */
+    SHIM_COOKIE_CLIENT = 1,     /* anyone -> gateway: the sender is at its address; router and gateway are 0 */
+    SHIM_COOKIE_UNVERIFIED = 2, /* gateway <-> router: it sent this router a packet of that client, which ... */
+    SHIM_COOKIE_VERIFIED = 3,   /* ... had not, or had, shown its address */
 };
 
 /* All that a cookie's mac covers. Numbers in host order. */
