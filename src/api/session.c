@@ -340,6 +340,7 @@ static int accept_plain(struct hws_session *s, struct hws_session **ret)
     a->plain_listens[0] = a->plain_listens[1] = -1;
     r = plain_of(fd, &a->plain);
     if (r < 0) {
+        identity_wipe(&a->identity);
         free(a);
         return r;
     }
