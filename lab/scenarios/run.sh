@@ -333,10 +333,18 @@ u.connect(at)
 l = socket.create_server(("127.0.0.1", 0))
 c = socket.create_connection(l.getsockname())
 assert c.getpeername() == l.getsockname() and l.accept()[1] == c.getsockname()
+# a stranger who calls a Unix socket from a name like a carried connection's is no host
+l = socket.socket(socket.AF_UNIX)
+l.bind(sys.argv[2])
+l.listen()
+c = socket.socket(socket.AF_UNIX)
+c.bind(b"\0hawser-run/" + b"0" * 16 + b"4" + (b"c0000201" + b"0" * 24 + b"0050") * 2)
+c.connect(sys.argv[2])
+assert l.accept()[0].getpeername() == c.getsockname()
 print("fine")
 EOC
 programs() {
-    on node timeout 60 "$HAWSER" run -- "$PYTHON" "$LAB_DIR/client.py" "$AGENT" >"$LAB_DIR/programs" 2>&1
+    on node timeout 60 "$HAWSER" run -- "$PYTHON" "$LAB_DIR/client.py" "$AGENT" "$LAB_DIR/unix" >"$LAB_DIR/programs" 2>&1
     [[ $(<"$LAB_DIR/programs") == fine ]] || { cat "$LAB_DIR/programs" && return 1; }
 }
 assert "programs: a client of all kinds" programs

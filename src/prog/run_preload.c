@@ -183,8 +183,8 @@ static int put_name(int fd, const struct name *n)
 /* True: the descriptor is a carried connection. errno is as before. */
 static bool get_name(int fd, struct name *ret)
 {
-    struct sockaddr_un at = { 0 };
-    socklen_t len = sizeof(at);
+    struct sockaddr_un at = { 0 }, mine;
+    socklen_t len = sizeof(at), mine_len = sizeof(mine);
     unsigned long long serial;
     const char *p = at.sun_path + 1;
     int before = errno, family;
@@ -192,7 +192,10 @@ static bool get_name(int fd, struct name *ret)
 
     ours = REAL(getpeername)(fd, (struct sockaddr *)&at, &len) == 0 && at.sun_family == AF_UNIX &&
            len == offsetof(struct sockaddr_un, sun_path) + RUN_NAME_LEN && at.sun_path[0] == '\0' &&
-           memcmp(p, RUN_NAME_PREFIX, strlen(RUN_NAME_PREFIX)) == 0;
+           memcmp(p, RUN_NAME_PREFIX, strlen(RUN_NAME_PREFIX)) == 0 &&
+           /* Anybody may call a program's Unix socket from such a name, but then this end has one. */
+           REAL(getsockname)(fd, (struct sockaddr *)&mine, &mine_len) == 0 &&
+           mine_len == offsetof(struct sockaddr_un, sun_path);
     errno = before;
     if (!ours || !ret)
         return ours;
