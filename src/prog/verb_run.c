@@ -45,7 +45,9 @@ static bool find_program(const char *name, char ret[PATH_MAX])
         return access(ret, X_OK) == 0;
     }
     for (const char *p = path ? path : "/bin:/usr/bin"; p; p = strchr(p, ':') ? strchr(p, ':') + 1 : NULL) {
-        snprintf(ret, PATH_MAX, "%.*s/%s", (int)strcspn(p, ":"), p, name);
+        int len = (int)strcspn(p, ":");
+
+        snprintf(ret, PATH_MAX, "%.*s/%s", len ? len : 1, len ? p : ".", name); /* an empty one is the folder here */
         if (access(ret, X_OK) == 0)
             return true;
     }

@@ -98,6 +98,11 @@ ok "run: not a key in the file" try 1 "$hawser" run --pins "$dir/pins" -- true
 ok "run: says where" complains "$dir/pins:2: expected ADDRESS=KEY"
 ok "run: no such program" try 127 "$hawser" run "$dir/none"
 ok "run: not a program" try 126 "$hawser" run "$source/README.md"
+printf '#!/bin/sh\nexit 9\n' >"$dir/here"
+chmod +x "$dir/here"
+program=$(realpath "$hawser")
+in_folder() { (cd "$dir" && PATH=":$PATH" "$program" run -- here); }
+ok "run: an empty part of PATH is the folder here" try 9 in_folder
 ok "run: a program's exit code" try 7 "$hawser" run -- sh -c 'exit 7'
 ok "run: a program's signal" try 137 "$hawser" run -- sh -c 'kill -9 $$'
 ok "run: it stays until the last has gone" try 0 "$hawser" run -- bash -c "(read -rt .2 <> <(:); : >'$dir/last') & exit 0"
