@@ -386,7 +386,8 @@ int control_reply(struct control *c, uint64_t client, const char *text)
     return 0;
 }
 
-int control_connect(const char *path)
+/* timeout: of each wait, this one too; zeros: none. */
+static int connect_within(const char *path, const struct timeval *timeout)
 {
     struct sockaddr_un address;
     int r = make_address(path, &address), fd;
@@ -396,12 +397,20 @@ int control_connect(const char *path)
     fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return -errno;
-    if (connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0) {
-        r = -errno;
+    /* A daemon that hangs accepts nobody, and connect waits for room in its queue (unix(7)). */
+    if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, timeout, sizeof(*timeout)) < 0 ||
+        setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, timeout, sizeof(*timeout)) < 0 ||
+        connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0) {
+        r = errno == EAGAIN ? -ETIMEDOUT : -errno;
         close(fd);
         return r;
     }
     return fd;
+}
+
+int control_connect(const char *path)
+{
+    return connect_within(path, &(struct timeval){ 0 });
 }
 
 static int receive_line(int fd, char *buf, size_t size)
@@ -439,11 +448,9 @@ int control_call(const char *path, const char *line, char *buf, size_t size, spa
     if (len + 1 > sizeof(request) || strchr(line, '\n') || size == 0)
         return -EINVAL;
     len = (size_t)snprintf(request, sizeof(request), "%s\n", line);
-    fd = control_connect(path);
+    fd = connect_within(path, &tv);
     if (fd < 0)
         return fd;
-    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv));
-    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv));
     while (r == 0 && at < len) {
         ssize_t n = send(fd, request + at, len - at, MSG_NOSIGNAL);
 

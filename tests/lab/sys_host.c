@@ -385,6 +385,31 @@ static void test_control_for_all_users(void **state)
     control_free(c);
 }
 
+/* A daemon that hangs, and whose queue is full, keeps nobody for longer than they will wait. */
+static void test_control_hangs(void **state)
+{
+    struct sockaddr_un at = { .sun_family = AF_UNIX };
+    char path[64], buf[64];
+    struct control *c;
+    int status, fd;
+    pid_t pid;
+
+    control_path(path);
+    memcpy(at.sun_path, path, sizeof(path));
+    assert_int_equal(control_open(path, &c), 0);
+    pid = fork();
+    if (pid == 0) {
+        alarm(20); /* or it would wait for ever */
+        do
+            fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+        while (connect(fd, (struct sockaddr *)&at, sizeof(at)) == 0);
+        _exit(errno == EAGAIN && control_call(path, "status", buf, sizeof(buf), 20 * MSEC) == -ETIMEDOUT ? 0 : 1);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    control_free(c);
+}
+
 /* One user does not take all places of a socket for all. */
 static void test_control_of_one_user(void **state)
 {
@@ -686,6 +711,7 @@ int main(void)
         cmocka_unit_test(test_control_call),
         cmocka_unit_test(test_control_for_all_users),
         cmocka_unit_test(test_control_of_one_user),
+        cmocka_unit_test(test_control_hangs),
         cmocka_unit_test(test_control_long_answer),
         cmocka_unit_test(test_control_lines),
         cmocka_unit_test(test_control_limits),
