@@ -2,6 +2,7 @@
  * (sys/control.h). */
 #include "api/paths.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
 
@@ -11,9 +12,11 @@
 
 #define ROWS 256               /* chosen: who calls more places finds some out again */
 #define PATIENCE (20 * MSEC)   /* chosen: it answers in a tenth of one; a session that calls is not to wait for it */
+#define SILENCE (10 * SEC)     /* chosen: a daemon that hangs is not asked again before */
 #define ANSWER_MAX (32u << 10) /* chosen: a hundred rows */
 
 static struct scoreboard *of_process; /* made when it is first wanted, and kept */
+static instant silent_until;          /* the daemon let somebody wait in vain */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 /* Every row of `from` that is near one of the addresses (or any, if count is 0) and, if so asked, that it was told of
@@ -35,6 +38,26 @@ static void hand_over(const struct scoreboard *from, struct scoreboard *to, cons
     }
 }
 
+/* One line to the daemon, and one of it. Its length or -errno. */
+static int ask(const char *line, char *answer, size_t size, instant now)
+{
+    bool silent;
+    int r;
+
+    pthread_mutex_lock(&lock);
+    silent = now < silent_until;
+    pthread_mutex_unlock(&lock);
+    if (silent)
+        return -EAGAIN;
+    r = control_call(CONTROL_KNOWN, line, answer, size, PATIENCE);
+    if (r == -ETIMEDOUT) {
+        pthread_mutex_lock(&lock);
+        silent_until = now + SILENCE;
+        pthread_mutex_unlock(&lock);
+    }
+    return r;
+}
+
 void paths_recall(struct scoreboard *b, const struct addr *remotes, size_t count, instant now)
 {
     char line[CONTROL_LINE_MAX], remote[ADDR_STRLEN];
@@ -49,7 +72,7 @@ void paths_recall(struct scoreboard *b, const struct addr *remotes, size_t count
     text_add(&t, "known");
     for (size_t i = 0; i < count; i++)
         text_add(&t, " %s", addr_format(&remotes[i], remote));
-    if (answer && control_call(CONTROL_KNOWN, line, answer, ANSWER_MAX, PATIENCE) > 0)
+    if (answer && ask(line, answer, ANSWER_MAX, now) > 0)
         scoreboard_learn_text(b, answer, now);
 }
 
@@ -70,5 +93,5 @@ void paths_remember(const struct scoreboard *b, bool ends, instant now)
     text_init(&t, line, sizeof(line));
     text_add(&t, "tell ");
     if (scoreboard_add_text(b, &t, NULL, 0, true, now) > 0)
-        (void)control_call(CONTROL_KNOWN, line, answer, sizeof(answer), PATIENCE);
+        (void)ask(line, answer, sizeof(answer), now);
 }
