@@ -355,6 +355,17 @@ static struct registration *registration_new(struct registry *r, const struct re
     return m;
 }
 
+/* Makes room: of who went longest ago, but for those whose end somebody has yet to be told of. */
+static void forget_one(struct registry *r, instant now)
+{
+    LIST_FOREACH (m, &r->gone, struct registration, by_time) {
+        if (list_empty(&m->changed)) {
+            forget(r, m, now);
+            return;
+        }
+    }
+}
+
 int registry_claim(struct registry *r, const struct registration *claim, instant now, struct registration **ret,
                    uint16_t *ret_wait_s)
 {
@@ -367,8 +378,9 @@ int registry_claim(struct registry *r, const struct registration *claim, instant
     }
     if (!m && r->count < r->max_items) {
         if (r->by_name.count >= r->max_items) /* then some are gone */
-            forget(r, LIST_FIRST(&r->gone, struct registration, by_time), now);
-        m = registration_new(r, claim, now);
+            forget_one(r, now);
+        if (r->by_name.count < r->max_items)
+            m = registration_new(r, claim, now);
     }
     if (!m)
         return DMUX_REFUSED_FULL;

@@ -300,6 +300,28 @@ static void test_registry_damping(void **state)
     registry_free(r);
 }
 
+/* Who makes room for another was told of before: else a table elsewhere would keep it for ever. */
+static void test_registry_full_exported(void **state)
+{
+    const struct registration c = { .protocol = 6, .provider = 100, .addr = 2, .port = 1, .weight = 100 };
+    struct registry *r = registry_new(1, seed);
+    struct registration *m;
+    const struct registration *told;
+    uint16_t wait;
+
+    registry_export(r);
+    m = add(r, 100, 1, 10 * MSEC, 1 * SEC);
+    assert_ptr_equal(registry_pop_router(r), m);
+    registry_withdraw(r, m, 2 * SEC);
+    assert_int_equal(registry_claim(r, &c, 2 * SEC, &m, &wait), DMUX_REFUSED_FULL);
+    told = registry_pop_router(r);
+    assert_non_null(told);
+    assert_int_equal(told->addr, 1);
+    assert_int_equal(told->state, REGISTRATION_GONE);
+    assert_int_equal(registry_claim(r, &c, 2 * SEC, &m, &wait), 0);
+    registry_free(r);
+}
+
 static void test_registry_full(void **state)
 {
     struct registry *r = registry_new(8, seed);
@@ -348,6 +370,7 @@ int main(void)
         cmocka_unit_test(test_registry_nearest),
         cmocka_unit_test(test_registry_damping),
         cmocka_unit_test(test_registry_full),
+        cmocka_unit_test(test_registry_full_exported),
         cmocka_unit_test(test_registry_renew),
         cmocka_unit_test(test_registry_pause),
         cmocka_unit_test(test_registry_all_silent),
