@@ -160,7 +160,7 @@ static int take_chain(struct realm *r, const struct slice *links, size_t count, 
 {
     const struct rng kernel = sys_rng();
     char why[RECORD_ERROR_STRLEN];
-    struct record_error e;
+    struct record_error e = { 0 };
     struct record_bytes b;
     struct record root;
     struct trust *t;

@@ -100,19 +100,24 @@ static int refused(const struct verb *v, const char *what, const struct record_e
 static int take_ended(const struct verb *v, struct trust *t, const struct bundle *b, size_t from, uint64_t now_s,
                       bool as_json)
 {
+    struct slice links[CHAIN_LINKS_MAX]; /* to `speaker`, which is the same for most */
+    struct tag speaker = { 0 };
+    size_t n = 0;
+
     for (size_t i = from; i < b->count; i++) {
-        struct slice links[CHAIN_LINKS_MAX];
         struct record_bytes bytes;
         struct record_error e = { 0 };
         struct chain_end issuer;
         struct record r;
-        size_t n;
         int got = record_decode(b->records[i].data, b->records[i].len, &r, &bytes, &e);
 
         if (got == 0 && r.type != RECORD_REVOCATION && r.type != RECORD_SUCCESSOR)
             continue;
         if (got == 0) {
-            n = path_to(b, &r.issuer, links);
+            if (n == 0 || !tag_equal(&speaker, &r.issuer)) {
+                speaker = r.issuer;
+                n = path_to(b, &speaker, links);
+            }
             got = trust_verify(t, links, n, now_s, &issuer, &e);
         }
         if (got == 0)
