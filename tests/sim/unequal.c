@@ -155,7 +155,7 @@ static const struct environment {
       { "rate=40mbit delay=30ms jitter=5ms loss=0.5%", "rate=25mbit delay=45ms jitter=8ms loss=0.5%" },
       .alike = true,
       .slower = OF(RENO),
-      .short_of = OF(RENO) },
+      .short_of = OF(RENO) | OF(BBR) },
     { "fibre 300@8, LTE 30@40+-8 .5 %",
       { "rate=300mbit delay=8ms", "rate=30mbit delay=40ms jitter=8ms loss=0.5%" },
       .full_only = true,
