@@ -12,6 +12,7 @@
 #include "sys/tcp.h"
 
 #include "sys/sockaddr.h"
+#include "sys/tcpsock.h"
 #include "wire/carrier.h"
 
 #include <errno.h>
@@ -27,7 +28,6 @@
 #define REST_BYTES 4096      /* chosen: an INIT of each kind and the first probes */
 #define BATCH 64             /* datagrams a sendmsg: as a UDP_SEGMENT train */
 #define RATE_AGE (10 * MSEC) /* chosen: a fifth of what may wait */
-#define BACKLOG 128          /* chosen: connections that wait for accept; as many SYN cookies stand behind it */
 
 #define CONGESTION "bbr" /* chosen: as the path above, it does not take a single loss for a full queue */
 
@@ -47,33 +47,17 @@ struct tcp {
     struct tcp_stats stats;
 };
 
-static int set_int(int fd, int level, int name, int value)
-{
-    return setsockopt(fd, level, name, &value, sizeof(value)) < 0 ? -errno : 0;
-}
-
 static int set_options(int fd)
 {
-    int r = set_int(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+    int r = tcpsock_set_int(fd, IPPROTO_TCP, TCP_NODELAY, 1);
 
     /* Where the kernel has it; without it a link that loses is slow, and works. */
     (void)!setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, CONGESTION, sizeof(CONGESTION) - 1);
     if (r == 0)
-        r = set_int(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, TCP_DEAD_AFTER / MSEC);
+        r = tcpsock_set_int(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, TCP_DEAD_AFTER / MSEC);
     if (r == 0)
-        r = set_int(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, TCP_QUEUE_MIN);
+        r = tcpsock_set_int(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, TCP_QUEUE_MIN);
     return r;
-}
-
-static void learn_local(struct tcp *t)
-{
-    struct sockaddr_storage sa;
-    struct endpoint local;
-    socklen_t len = sizeof(sa);
-
-    if (getsockname(t->fd, (struct sockaddr *)&sa, &len) == 0 &&
-        sockaddr_to_endpoint((struct sockaddr *)&sa, &local) == 0)
-        t->local = local.addr;
 }
 
 static struct tcp *make(int fd, const struct endpoint *remote)
@@ -90,13 +74,9 @@ static struct tcp *make(int fd, const struct endpoint *remote)
 
 static int prepare(int fd, const struct tcp_options *o)
 {
-    int r;
+    int r = o->mark ? tcpsock_set_int(fd, SOL_SOCKET, SO_MARK, (int)o->mark) : 0;
 
-    if (o->interface && setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, o->interface, (socklen_t)strlen(o->interface)) < 0)
-        return -errno;
-    if (o->mark && (r = set_int(fd, SOL_SOCKET, SO_MARK, (int)o->mark)) < 0)
-        return r;
-    return set_options(fd);
+    return r < 0 ? r : set_options(fd);
 }
 
 int tcp_connect(const struct tcp_options *o, const struct endpoint *to, struct tcp **ret)
@@ -108,12 +88,12 @@ int tcp_connect(const struct tcp_options *o, const struct endpoint *to, struct t
 
     if (len == 0 || to->port == 0)
         return -EINVAL;
-    fd = socket(sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP);
+    fd = tcpsock_open(sa.ss_family, false);
     if (fd < 0)
-        return -errno;
+        return fd;
     r = prepare(fd, o);
-    if (r == 0 && connect(fd, (struct sockaddr *)&sa, len) < 0 && errno != EINPROGRESS)
-        r = -errno;
+    if (r == 0)
+        r = tcpsock_connect(fd, (struct sockaddr *)&sa, len, o->interface);
     t = r == 0 ? make(fd, to) : NULL;
     if (!t) {
         close(fd);
@@ -126,51 +106,25 @@ int tcp_connect(const struct tcp_options *o, const struct endpoint *to, struct t
 
 int tcp_listen(enum addr_family family, uint16_t port, int *ret_fd)
 {
-    struct endpoint at = { .addr.family = (uint8_t)family, .port = port };
-    struct sockaddr_storage sa;
-    socklen_t len = sockaddr_from_endpoint(&at, 0, &sa);
-    int fd, r;
+    const struct endpoint at = { .addr.family = (uint8_t)family, .port = port };
 
-    if (len == 0)
-        return -EINVAL;
-    fd = socket(sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP);
-    if (fd < 0)
-        return -errno;
-    r = set_int(fd, SOL_SOCKET, SO_REUSEADDR, 1);
-    if (r == 0 && family == ADDR_V6)
-        r = set_int(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
-    if (r == 0 && (bind(fd, (struct sockaddr *)&sa, len) < 0 || listen(fd, BACKLOG) < 0))
-        r = -errno;
-    if (r < 0) {
-        close(fd);
-        return r;
-    }
-    *ret_fd = fd;
-    return 0;
+    return tcpsock_listen(&at, false, ret_fd);
 }
 
 int tcp_accept(int listen_fd, struct tcp **ret)
 {
-    struct sockaddr_storage sa;
     struct endpoint remote;
-    socklen_t len;
+    int fd = tcpsock_accept(listen_fd, &remote);
     struct tcp *t;
-    int fd;
 
-    do {
-        len = sizeof(sa);
-        fd = accept4(listen_fd, (struct sockaddr *)&sa, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        /* accept(2): errors that are already pending on the new connection are passed on: like EAGAIN, try the next. */
-    } while (fd < 0 && errno != EAGAIN && errno != EMFILE && errno != ENFILE && errno != ENOBUFS && errno != ENOMEM &&
-             errno != EBADF && errno != EINVAL && errno != ENOTSOCK);
     if (fd < 0)
-        return errno == EAGAIN ? 0 : -errno;
-    t = sockaddr_to_endpoint((struct sockaddr *)&sa, &remote) == 0 && set_options(fd) == 0 ? make(fd, &remote) : NULL;
+        return fd == -EAGAIN ? 0 : fd;
+    t = set_options(fd) == 0 ? make(fd, &remote) : NULL;
     if (!t) {
         close(fd);
         return -ENOMEM;
     }
-    learn_local(t);
+    t->local = tcpsock_local(fd);
     *ret = t;
     return 1;
 }
@@ -224,34 +178,17 @@ struct tcp_stats tcp_stats_get(const struct tcp *t)
     return s;
 }
 
-/* True once there is a connection; negative when it failed. */
-static int finish_connect(struct tcp *t)
-{
-    struct sockaddr_storage sa;
-    socklen_t len = sizeof(sa);
-    int error = 0;
-    socklen_t error_len = sizeof(error);
-
-    if (getsockopt(t->fd, SOL_SOCKET, SO_ERROR, &error, &error_len) < 0)
-        return -errno;
-    if (error)
-        return -error;
-    if (getpeername(t->fd, (struct sockaddr *)&sa, &len) < 0)
-        return errno == ENOTCONN ? 0 : -errno;
-    t->connecting = false;
-    learn_local(t);
-    return 1;
-}
-
 int tcp_flush(struct tcp *t)
 {
     ssize_t n;
 
     if (t->connecting) {
-        int r = finish_connect(t);
+        int r = tcpsock_finish_connect(t->fd);
 
         if (r <= 0)
             return r;
+        t->connecting = false;
+        t->local = tcpsock_local(t->fd);
     }
     if (t->rest_len == 0)
         return 0;
@@ -307,7 +244,7 @@ static void refresh_limit(struct tcp *t, instant now)
     if (most == t->queue_max)
         return;
     t->queue_max = most;
-    set_int(t->fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, (int)most);
+    tcpsock_set_int(t->fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, (int)most);
 }
 
 /* Before there is a connection: a few datagrams wait. Returns how many did not fit. */

@@ -14,6 +14,7 @@
 #include "sys/tcpconn.h"
 
 #include "sys/sockaddr.h"
+#include "sys/tcpsock.h"
 #include "wire/carrier.h"
 
 #include <errno.h>
@@ -27,7 +28,6 @@
 #include <unistd.h>
 
 #define INFO_AGE (10 * MSEC) /* chosen: below the span that may wait */
-#define BACKLOG 128          /* chosen: connections that wait for accept; as many SYN cookies stand behind it */
 #define RECOVERING 3         /* tcpi_ca_state: TCP_CA_Recovery, and above it TCP_CA_Loss */
 
 struct tcpconn {
@@ -44,11 +44,6 @@ struct tcpconn {
     struct tcpconn_state info;
 };
 
-static int set_int(int fd, int level, int name, int value)
-{
-    return setsockopt(fd, level, name, &value, sizeof(value)) < 0 ? -errno : 0;
-}
-
 static struct tcpconn *make(int fd, const struct endpoint *remote)
 {
     struct tcpconn *s = calloc(1, sizeof(*s));
@@ -58,35 +53,21 @@ static struct tcpconn *make(int fd, const struct endpoint *remote)
     s->fd = fd;
     s->remote = *remote;
     s->queue_most = TCPCONN_QUEUE_LEAST;
-    s->has_lowat = set_int(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, TCPCONN_QUEUE_LEAST + RECORD_LARGE_MAX) == 0;
-    (void)!set_int(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+    s->has_lowat = tcpsock_set_int(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, TCPCONN_QUEUE_LEAST + RECORD_LARGE_MAX) == 0;
+    (void)!tcpsock_set_int(fd, IPPROTO_TCP, TCP_NODELAY, 1);
     /* Where MPTCP does not know it, our own rule of liveness is the only one. */
-    (void)!set_int(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, TCPCONN_DEAD_AFTER / MSEC);
+    (void)!tcpsock_set_int(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, TCPCONN_DEAD_AFTER / MSEC);
     return s;
 }
 
 static void learn(struct tcpconn *s)
 {
-    struct sockaddr_storage sa;
-    struct endpoint local;
-    socklen_t len = sizeof(sa), info_len;
     struct mptcp_info info;
+    socklen_t len = sizeof(info);
 
-    if (getsockname(s->fd, (struct sockaddr *)&sa, &len) == 0 &&
-        sockaddr_to_endpoint((struct sockaddr *)&sa, &local) == 0)
-        s->local = local.addr;
-    info_len = sizeof(info);
-    s->multipath = getsockopt(s->fd, SOL_MPTCP, MPTCP_INFO, &info, &info_len) == 0 &&
-                   !(info.mptcpi_flags & MPTCP_INFO_FLAG_FALLBACK);
-}
-
-static int open_socket(sa_family_t family, bool multipath)
-{
-    int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, multipath ? IPPROTO_MPTCP : IPPROTO_TCP);
-
-    if (fd < 0) /* ENOPROTOOPT: net.mptcp.enabled is 0 */
-        return multipath && (errno == EINVAL || errno == ENOPROTOOPT) ? -EPROTONOSUPPORT : -errno;
-    return fd;
+    s->local = tcpsock_local(s->fd);
+    s->multipath =
+        getsockopt(s->fd, SOL_MPTCP, MPTCP_INFO, &info, &len) == 0 && !(info.mptcpi_flags & MPTCP_INFO_FLAG_FALLBACK);
 }
 
 int tcpconn_connect(const struct tcpconn_options *o, const struct endpoint *to, struct tcpconn **ret)
@@ -94,20 +75,15 @@ int tcpconn_connect(const struct tcpconn_options *o, const struct endpoint *to, 
     struct sockaddr_storage sa;
     socklen_t len = sockaddr_from_endpoint(to, o->interface ? if_nametoindex(o->interface) : 0, &sa);
     struct tcpconn *s;
-    int fd, r = 0;
+    int fd, r;
 
     if (len == 0 || to->port == 0)
         return -EINVAL;
-    fd = open_socket(sa.ss_family, o->multipath);
+    fd = tcpsock_open(sa.ss_family, o->multipath);
     if (fd < 0)
         return fd;
     s = make(fd, to);
-    if (!s)
-        r = -ENOMEM;
-    else if ((o->interface &&
-              setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, o->interface, (socklen_t)strlen(o->interface)) < 0) ||
-             (connect(fd, (struct sockaddr *)&sa, len) < 0 && errno != EINPROGRESS))
-        r = -errno;
+    r = s ? tcpsock_connect(fd, (struct sockaddr *)&sa, len, o->interface) : -ENOMEM;
     if (r < 0) {
         close(fd);
         free(s);
@@ -120,45 +96,18 @@ int tcpconn_connect(const struct tcpconn_options *o, const struct endpoint *to, 
 
 int tcpconn_listen(const struct endpoint *at, bool multipath, int *ret_fd)
 {
-    struct sockaddr_storage sa;
-    socklen_t len = sockaddr_from_endpoint(at, 0, &sa);
-    int fd, r;
-
-    if (len == 0)
-        return -EINVAL;
-    fd = open_socket(sa.ss_family, multipath);
-    if (fd < 0)
-        return fd;
-    r = set_int(fd, SOL_SOCKET, SO_REUSEADDR, 1);
-    if (r == 0 && at->addr.family == ADDR_V6)
-        r = set_int(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
-    if (r == 0 && (bind(fd, (struct sockaddr *)&sa, len) < 0 || listen(fd, BACKLOG) < 0))
-        r = -errno;
-    if (r < 0) {
-        close(fd);
-        return r;
-    }
-    *ret_fd = fd;
-    return 0;
+    return tcpsock_listen(at, multipath, ret_fd);
 }
 
 int tcpconn_accept(int listen_fd, struct tcpconn **ret)
 {
-    struct sockaddr_storage sa;
     struct endpoint remote;
+    int fd = tcpsock_accept(listen_fd, &remote);
     struct tcpconn *s;
-    socklen_t len;
-    int fd;
 
-    do {
-        len = sizeof(sa);
-        fd = accept4(listen_fd, (struct sockaddr *)&sa, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        /* accept(2): errors that are already pending on the new connection are passed on: like EAGAIN, try the next. */
-    } while (fd < 0 && errno != EAGAIN && errno != EMFILE && errno != ENFILE && errno != ENOBUFS && errno != ENOMEM &&
-             errno != EBADF && errno != EINVAL && errno != ENOTSOCK);
     if (fd < 0)
-        return errno == EAGAIN ? 0 : -errno;
-    s = sockaddr_to_endpoint((struct sockaddr *)&sa, &remote) == 0 ? make(fd, &remote) : NULL;
+        return fd == -EAGAIN ? 0 : fd;
+    s = make(fd, &remote);
     if (!s) {
         close(fd);
         return -ENOMEM;
@@ -221,25 +170,6 @@ bool tcpconn_wants_write(const struct tcpconn *s)
 
 /* --- sending --- */
 
-/* True once there is a connection; negative when it failed. */
-static int finish_connect(struct tcpconn *s)
-{
-    struct sockaddr_storage sa;
-    socklen_t len = sizeof(sa);
-    int error = 0;
-    socklen_t error_len = sizeof(error);
-
-    if (getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &error, &error_len) < 0)
-        return -errno;
-    if (error)
-        return -error;
-    if (getpeername(s->fd, (struct sockaddr *)&sa, &len) < 0)
-        return errno == ENOTCONN ? 0 : -errno;
-    s->connecting = false;
-    learn(s);
-    return 1;
-}
-
 /* Bytes that the kernel took, or negative: it is over. */
 static ssize_t give(struct tcpconn *s, const uint8_t *data, size_t len)
 {
@@ -271,10 +201,12 @@ int tcpconn_flush(struct tcpconn *s)
     ssize_t n;
 
     if (s->connecting) {
-        int r = finish_connect(s);
+        int r = tcpsock_finish_connect(s->fd);
 
         if (r <= 0)
             return r;
+        s->connecting = false;
+        learn(s);
     }
     if (kept_bytes(s) == 0)
         return 0;
@@ -360,7 +292,7 @@ static void ask_info(struct tcpconn *s, instant now)
     most = CLAMP(most, (size_t)TCPCONN_QUEUE_LEAST, (size_t)TCPCONN_QUEUE_MOST);
     /* The kernel is told of what is worth a call. */
     if (s->has_lowat && (most > s->queue_most + s->queue_most / 4 || most < s->queue_most - s->queue_most / 4))
-        (void)!set_int(s->fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, (int)most + RECORD_LARGE_MAX);
+        (void)!tcpsock_set_int(s->fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, (int)most + RECORD_LARGE_MAX);
     else if (s->has_lowat)
         return;
     s->queue_most = most;
