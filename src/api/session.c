@@ -1,207 +1,28 @@
-/* api/session.c - the calls of hawser/session.h. */
-#include "hawser/session.h"
+/* api/session.c - the calls of hawser/session.h by which a session lives and carries; figures.c has those that tell. */
+#include "api/handle.h"
 
 #include <errno.h>
 #include <netinet/in.h>
 #include <poll.h>
-#include <stdatomic.h>
 #include <unistd.h>
 
-#include "api/choice.h"
-#include "api/engine.h"
 #include "api/known.h"
-#include "api/plain.h"
 #include "sys/clock.h"
 #include "sys/sockaddr.h"
 
-#define PUBLIC __attribute__((visibility("default")))
-#define FLAGS_KNOWN (HWS_NONBLOCK | HWS_UNORDERED | HWS_PLAIN | HWS_HELLO | HWS_THREAD)
 #define CONNECT_LIMIT (10 * SEC)
 #define LINGER_DEFAULT 10000
-#define CLOSED_KEPT 64                    /* chosen: handles of some 500 bytes */
-#define TIMEOUT_MIN (3 * PATH_PROBE_IDLE) /* an idle path is heard of that often */
-
-enum kind {
-    KIND_NEW,
-    KIND_ASKING, /* a client: a session or a plain connection, who knows (api/plain.h) */
-    KIND_CLIENT,
-    KIND_LISTENER,
-    KIND_ACCEPTED,
-    KIND_PLAIN, /* a plain connection, of either side */
-    KIND_CLOSED,
-};
-
-struct hws_session {
-    enum kind kind;
-    pid_t owner; /* the process that made it */
-    uint32_t flags, linger_ms;
-    struct engine_options o;
-    struct identity identity;
-    struct engine *engine; /* NULL before connect or listen, and of a plain connection */
-    struct plain *plain;   /* NULL: it was never in question what it is */
-    int plain_listens[2];  /* a listener with HWS_PLAIN: sockets, or -1 */
-    int error;             /* KIND_ASKING: nobody is there */
-    unsigned peer;
-    bool finished;
-    struct addr local;
-    uint16_t port;
-    const char *refusal;
-    uint8_t transports[TRANSPORT_COUNT]; /* enum preference */
-    bool hasty;
-};
-
-/* Of the program's numbers ours, which may change. */
-static const enum fairness fairnesses[] = {
-    [HWS_FAIR_INDEPENDENT] = FAIRNESS_INDEPENDENT,
-    [HWS_FAIR_COUPLED] = FAIRNESS_COUPLED,
-    [HWS_FAIR_AUTO] = FAIRNESS_AUTO,
-};
-static const enum cc controls[] = {
-    [HWS_CC_BBR] = CC_BBR,
-    [HWS_CC_CUBIC] = CC_CUBIC,
-    [HWS_CC_OLIA] = CC_OLIA,
-    [HWS_CC_LIA] = CC_LIA,
-};
-
-/* --- misuse --- */
-
-/* Handles that were closed last, so that a call with one of them is an error and no use of memory that is another's.
- * The one thing beside known.c that sessions of a process share; nothing depends on it. */
-static struct hws_session *_Atomic closed[CLOSED_KEPT];
-static atomic_uint closed_next;
-
-static void bury(struct hws_session *s)
-{
-    identity_wipe(&s->identity);
-    memset(s, 0, sizeof(*s));
-    s->kind = KIND_CLOSED;
-    s->owner = getpid();
-    free(atomic_exchange(&closed[atomic_fetch_add(&closed_next, 1) % CLOSED_KEPT], s));
-}
-
-/* 0, -EBADF or -ECHILD. */
-static int usable(const struct hws_session *s)
-{
-    if (!s)
-        return 0; /* each call has its own word for that */
-    if (s->kind == KIND_CLOSED)
-        return -EBADF;
-    return s->owner == getpid() ? 0 : -ECHILD;
-}
-
-static struct engine *hold(const struct hws_session *s)
-{
-    struct engine *e = s && s->flags & HWS_THREAD ? s->engine : NULL;
-
-    engine_lock(e);
-    return e;
-}
-
-static void let_go(struct engine **e)
-{
-    engine_unlock(*e);
-}
-
-/* Until the end of the call; of no effect without a helper thread. */
-#define HOLD(s) struct engine *held __attribute__((cleanup(let_go), unused)) = hold(s)
 
 /* --- life --- */
 
-/* Of an earlier program, whose structure was shorter, or a later one, which may say what we do not know if it is
- * nothing. False: it is neither. */
-static bool take_options(const struct hws_options *given, struct hws_options *ret)
-{
-    const uint8_t *bytes = (const uint8_t *)given;
-
-    if (given->size < offsetof(struct hws_options, congestion) + sizeof(given->congestion))
-        return false;
-    for (size_t i = sizeof(*ret); i < given->size; i++)
-        if (bytes[i] != 0)
-            return false;
-    memcpy(ret, given, MIN(given->size, sizeof(*ret)));
-    return true;
-}
-
-static bool may_prohibit(uint8_t preference)
-{
-    return preference == HWS_NO_PREFERENCE || preference == HWS_PROHIBIT;
-}
-
-static bool known_options(const struct hws_options *o)
-{
-    if ((o->flags & ~(uint32_t)FLAGS_KNOWN) || o->fairness > HWS_FAIR_AUTO || o->congestion > HWS_CC_LIA)
-        return false;
-    for (size_t i = 0; i < ARRAY_LEN(o->objectives); i++)
-        if (o->objectives[i] > HWS_LOSS || o->semantics[i] > HWS_PROHIBIT || !may_prohibit(o->peer_objectives[i]))
-            return false;
-    for (size_t i = 0; i < ARRAY_LEN(o->transports); i++)
-        if (o->transports[i] > HWS_PROHIBIT || (o->transports[i] && i >= TRANSPORT_COUNT))
-            return false;
-    for (size_t i = 0; i < ARRAY_LEN(o->peer_fairness); i++)
-        if (!may_prohibit(o->peer_fairness[i]))
-            return false;
-    if (o->flags & HWS_THREAD && !may_prohibit(o->transports[HWS_SCTP])) /* usrsctp's state is the process's */
-        return false;
-    if ((o->flags & HWS_THREAD && o->flags & HWS_PLAIN) || o->encryption > HWS_AVOID || o->multipath > HWS_HANDOVER ||
-        (o->multipath == HWS_HANDOVER && o->scheduler))
-        return false;
-    return o->loss_tolerance >= 0 && o->loss_tolerance <= 1 && (!o->scheduler || scheduler_find(o->scheduler));
-}
-
-_Static_assert((int)HWS_TCP == (int)TRANSPORT_TCP && (int)HWS_MPTCP == (int)TRANSPORT_MPTCP &&
-                   (int)HWS_SCTP == (int)TRANSPORT_SCTP && (int)HWS_REQUIRE == (int)PREFERENCE_REQUIRE &&
-                   (int)HWS_PREFER == (int)PREFERENCE_PREFER && (int)HWS_AVOID == (int)PREFERENCE_AVOID &&
-                   (int)HWS_PROHIBIT == (int)PREFERENCE_PROHIBIT,
-               "transports and preferences have the same numbers inside");
-
-static struct session_preferences preferences_of(const struct hws_options *o)
-{
-    struct session_preferences p = { .latency_tolerance = o->latency_tolerance_us,
-                                     .jitter_tolerance = o->jitter_tolerance_us,
-                                     .loss_tolerance = o->loss_tolerance,
-                                     .scheduler = o->scheduler ? scheduler_find(o->scheduler) : NULL };
-
-    _Static_assert((int)HWS_THROUGHPUT == (int)OBJECTIVE_THROUGHPUT && (int)HWS_LATENCY == (int)OBJECTIVE_LATENCY &&
-                       (int)HWS_JITTER == (int)OBJECTIVE_JITTER && (int)HWS_LOSS == (int)OBJECTIVE_LOSS,
-                   "objectives have the same numbers inside");
-    _Static_assert(sizeof(o->objectives) == sizeof(p.objectives), "and there are as many");
-    memcpy(p.objectives, o->objectives, sizeof(p.objectives));
-    if (o->multipath == HWS_INTERACTIVE && p.objectives[0] == OBJECTIVE_NONE)
-        p.objectives[0] = OBJECTIVE_LATENCY;
-    if (o->multipath == HWS_HANDOVER)
-        p.scheduler = scheduler_find("handover");
-    return p;
-}
-
-static struct terms terms_of(const struct hws_options *o, const struct session_preferences *p)
-{
-    struct terms t = { .fairness = (uint8_t)fairnesses[o->fairness] };
-
-    _Static_assert((int)HWS_UNORDERED_LOSSY == (int)SEMANTICS_UNORDERED_LOSSY &&
-                       (int)HWS_UNORDERED_LOSSLESS == (int)SEMANTICS_UNORDERED &&
-                       (int)HWS_ORDERED_LOSSY == (int)SEMANTICS_LOSSY &&
-                       (int)HWS_ORDERED_LOSSLESS == (int)SEMANTICS_ORDERED && (int)HWS_UDP == (int)TERMS_UDP &&
-                       (int)HWS_SCTP == (int)TERMS_SCTP,
-                   "semantics and transports have the same numbers inside");
-    for (unsigned i = 0; i < ARRAY_LEN(o->semantics); i++) {
-        t.semantics_required |= (uint8_t)((o->semantics[i] == HWS_REQUIRE) << i);
-        t.semantics_prohibited |= (uint8_t)((o->semantics[i] == HWS_PROHIBIT) << i);
-        t.objectives[i] = p->objectives[i];
-        t.objectives_prohibited |= (uint8_t)((o->peer_objectives[i] == HWS_PROHIBIT) << (i + 1));
-    }
-    for (unsigned i = 0; i < ARRAY_LEN(o->peer_fairness); i++)
-        t.fairness_prohibited |= (uint8_t)((o->peer_fairness[i] == HWS_PROHIBIT) << fairnesses[i]);
-    return t;
-}
-
 PUBLIC int hws_session_socket(const struct hws_options *options, struct hws_session **ret)
 {
-    struct hws_options o = { 0 };
+    struct hws_options o;
     struct rng rng = sys_rng();
     struct hws_session *s;
     int r;
 
-    if (!ret || (options && !take_options(options, &o)) || !known_options(&o))
+    if (!ret || !options_read(options, &o))
         return -EINVAL;
     s = calloc(1, sizeof(*s));
     if (!s)
@@ -215,17 +36,7 @@ PUBLIC int hws_session_socket(const struct hws_options *options, struct hws_sess
     s->owner = getpid();
     s->plain_listens[0] = s->plain_listens[1] = -1;
     s->linger_ms = o.linger_ms ? o.linger_ms : LINGER_DEFAULT;
-    s->o = (struct engine_options){
-        .delivery = { .send_bytes = o.send_bytes,
-                      .receive_bytes = o.receive_bytes,
-                      .unordered = o.flags & HWS_UNORDERED },
-        .preferences = preferences_of(&o),
-        .wait = o.timeout_ms ? MAX((span)o.timeout_ms * MSEC, TIMEOUT_MIN) : 0,
-        .fairness = { .mode = fairnesses[o.fairness], .congestion = controls[o.congestion] },
-        .instance = o.instance,
-        .clear = o.encryption == HWS_AVOID,
-    };
-    s->o.terms = terms_of(&o, &s->o.preferences);
+    s->o = options_of_engine(&o);
     memcpy(s->transports, o.transports, sizeof(s->transports));
     s->hasty = o.flags & HWS_UNORDERED || o.objectives[0] == HWS_LATENCY || o.objectives[0] == HWS_JITTER;
     *ret = s;
@@ -268,8 +79,8 @@ PUBLIC int hws_session_bind(struct hws_session *s, const struct sockaddr *addres
 {
     struct endpoint e = { 0 };
 
-    if (usable(s) < 0)
-        return usable(s);
+    if (handle_usable(s) < 0)
+        return handle_usable(s);
     if (!s || s->kind != KIND_NEW || port == 0)
         return -EINVAL;
     if (address && sockaddr_to_endpoint(address, &e) < 0)
@@ -301,8 +112,8 @@ PUBLIC int hws_session_listen(struct hws_session *s)
 {
     int r;
 
-    if (usable(s) < 0)
-        return usable(s);
+    if (handle_usable(s) < 0)
+        return handle_usable(s);
     if (!s || s->kind != KIND_NEW || s->port == 0)
         return -EINVAL;
     r = make_engine(s, true);
@@ -353,8 +164,8 @@ PUBLIC int hws_session_accept(struct hws_session *s, struct hws_session **ret)
     struct hws_session *a;
     int r;
 
-    if (usable(s) < 0)
-        return usable(s);
+    if (handle_usable(s) < 0)
+        return handle_usable(s);
     HOLD(s);
     if (!s || !ret || s->kind != KIND_LISTENER)
         return -EINVAL;
@@ -379,7 +190,7 @@ PUBLIC int hws_session_accept(struct hws_session *s, struct hws_session **ret)
     return 0;
 }
 
-static struct delivery *delivery_of(const struct hws_session *s)
+struct delivery *handle_delivery(const struct hws_session *s)
 {
     return s->kind == KIND_CLIENT || s->kind == KIND_ACCEPTED ? node_peer_delivery(engine_node(s->engine), s->peer)
                                                               : NULL;
@@ -451,7 +262,7 @@ static int call(struct hws_session *s, const struct peer_key *key, const struct 
 }
 
 /* NULL: it was not refused. */
-static const char *refusal_of(const struct hws_session *s)
+const char *handle_refusal(const struct hws_session *s)
 {
     struct session_info info;
     const struct session *session = node_peer_session(engine_node(s->engine), s->peer);
@@ -475,7 +286,7 @@ static int wait_until_up(struct hws_session *s)
     }
     while (r == 0 && s->kind == KIND_CLIENT && !engine_has_been_up(s->engine)) {
         r = engine_wait(s->engine, limit);
-        s->refusal = refusal_of(s);
+        s->refusal = handle_refusal(s);
         if (s->refusal)
             r = -HWS_EREFUSED;
     }
@@ -489,8 +300,8 @@ PUBLIC int hws_session_connect(struct hws_session *s, const char *key, const str
     struct peer_key peer;
     int r;
 
-    if (usable(s) < 0)
-        return usable(s);
+    if (handle_usable(s) < 0)
+        return handle_usable(s);
     if (!s || s->kind != KIND_NEW || count == 0 || count > NODE_ENDPOINTS_MAX)
         return -EINVAL;
     if (!key && s->flags & HWS_THREAD)
@@ -520,7 +331,7 @@ PUBLIC int hws_session_connect(struct hws_session *s, const char *key, const str
 }
 
 /* True: *ret is what a call gives that needs a session of paths, since there is none, yet or ever. */
-static bool not_a_session(struct hws_session *s, int *ret)
+bool handle_is_no_session(struct hws_session *s, int *ret)
 {
     int r = s->kind == KIND_ASKING ? ask_turn(s) : 0;
 
@@ -531,13 +342,13 @@ static bool not_a_session(struct hws_session *s, int *ret)
 /* The same for what plain connections can, too: true only while nobody knows. */
 static bool not_yet(struct hws_session *s, int *ret)
 {
-    return s->kind != KIND_PLAIN && not_a_session(s, ret) && s->kind == KIND_ASKING;
+    return s->kind != KIND_PLAIN && handle_is_no_session(s, ret) && s->kind == KIND_ASKING;
 }
 
 /* --- bytes --- */
 
 /* Something was written to the stream or read from it: what follows is sent. */
-static void wake(struct hws_session *s)
+void handle_wake(struct hws_session *s)
 {
     node_peer_wake(engine_node(s->engine), s->peer);
     engine_flush(s->engine);
@@ -580,8 +391,8 @@ PUBLIC ssize_t hws_session_write(struct hws_session *s, const void *data, size_t
     int64_t n = 0;
     int r;
 
-    if (usable(s) < 0)
-        return usable(s);
+    if (handle_usable(s) < 0)
+        return handle_usable(s);
     HOLD(s);
     if (!s)
         return -EINVAL;
@@ -589,7 +400,7 @@ PUBLIC ssize_t hws_session_write(struct hws_session *s, const void *data, size_t
         return r;
     if (s->kind == KIND_PLAIN)
         return write_plain(s, data, len);
-    d = delivery_of(s);
+    d = handle_delivery(s);
     if (!d)
         return -ENOTCONN;
     if (!peer_takes(s, SEMANTICS_ORDERED))
@@ -607,7 +418,7 @@ PUBLIC ssize_t hws_session_write(struct hws_session *s, const void *data, size_t
     }
     if (r < 0)
         return r;
-    wake(s);
+    handle_wake(s);
     return n != 0 ? (ssize_t)n : -EAGAIN;
 }
 
@@ -617,8 +428,8 @@ PUBLIC ssize_t hws_session_read_at(struct hws_session *s, void *data, size_t len
     int64_t n;
     int r;
 
-    if (usable(s) < 0)
-        return usable(s);
+    if (handle_usable(s) < 0)
+        return handle_usable(s);
     HOLD(s);
     if (!s)
         return -EINVAL;
@@ -626,7 +437,7 @@ PUBLIC ssize_t hws_session_read_at(struct hws_session *s, void *data, size_t len
         return r;
     if (s->kind == KIND_PLAIN)
         return read_plain(s, data, len, ret_place);
-    d = delivery_of(s);
+    d = handle_delivery(s);
     if (!d)
         return -ENOTCONN;
     if (len == 0)
@@ -640,14 +451,14 @@ PUBLIC ssize_t hws_session_read_at(struct hws_session *s, void *data, size_t len
     if (r < 0)
         return r;
     n = delivery_read(d, data, len, ret_place);
-    wake(s);
+    handle_wake(s);
     return (ssize_t)n;
 }
 
 PUBLIC ssize_t hws_session_read(struct hws_session *s, void *data, size_t len)
 {
-    if (usable(s) < 0)
-        return usable(s);
+    if (handle_usable(s) < 0)
+        return handle_usable(s);
     return hws_session_read_at(s, data, len, NULL);
 }
 
@@ -695,14 +506,14 @@ PUBLIC int hws_session_send(struct hws_session *s, const void *data, size_t len,
     struct adus *a;
     int r;
 
-    if (usable(s) < 0)
-        return usable(s);
+    if (handle_usable(s) < 0)
+        return handle_usable(s);
     HOLD(s);
     if (!s)
         return -EINVAL;
-    if (not_a_session(s, &r))
+    if (handle_is_no_session(s, &r))
         return r;
-    d = delivery_of(s);
+    d = handle_delivery(s);
     if (!d)
         return -ENOTCONN;
     if (!spec_of(m, m_size, &spec) || (!data && len > 0))
@@ -721,7 +532,7 @@ PUBLIC int hws_session_send(struct hws_session *s, const void *data, size_t len,
             break;
         r = engine_wait(s->engine, INSTANT_NEVER);
     }
-    wake(s);
+    handle_wake(s);
     return r;
 }
 
@@ -730,14 +541,14 @@ static bool no_more_messages(const struct hws_session *s)
 {
     const struct adus *a = adus_of(s);
 
-    return delivery_at_end(delivery_of(s)) && !(a && adus_is_waiting(a));
+    return delivery_at_end(handle_delivery(s)) && !(a && adus_is_waiting(a));
 }
 
 static bool has_message(const struct hws_session *s)
 {
     const struct adus *a = adus_of(s);
 
-    return (a && adus_receivable(a)) || no_more_messages(s) || delivery_error(delivery_of(s));
+    return (a && adus_receivable(a)) || no_more_messages(s) || delivery_error(handle_delivery(s));
 }
 
 PUBLIC ssize_t hws_session_receive(struct hws_session *s, void *data, size_t len, struct hws_received *ret,
@@ -749,14 +560,14 @@ PUBLIC ssize_t hws_session_receive(struct hws_session *s, void *data, size_t len
     int64_t n = -EAGAIN;
     int r;
 
-    if (usable(s) < 0)
-        return usable(s);
+    if (handle_usable(s) < 0)
+        return handle_usable(s);
     HOLD(s);
     if (!s)
         return -EINVAL;
-    if (not_a_session(s, &r))
+    if (handle_is_no_session(s, &r))
         return (ssize_t)r;
-    d = delivery_of(s);
+    d = handle_delivery(s);
     if (!d)
         return -ENOTCONN;
     if (!data && len > 0)
@@ -783,7 +594,7 @@ PUBLIC ssize_t hws_session_receive(struct hws_session *s, void *data, size_t len
         memset(ret, 0, ret_size);
         memcpy(ret, &received, MIN(ret_size, sizeof(received)));
     }
-    wake(s);
+    handle_wake(s);
     return (ssize_t)n;
 }
 
@@ -791,15 +602,15 @@ static void finish(struct hws_session *s)
 {
     s->finished = true;
     session_finish(node_peer_session(engine_node(s->engine), s->peer));
-    wake(s);
+    handle_wake(s);
 }
 
 PUBLIC int hws_session_finish(struct hws_session *s)
 {
     int r;
 
-    if (usable(s) < 0)
-        return usable(s);
+    if (handle_usable(s) < 0)
+        return handle_usable(s);
     HOLD(s);
     if (!s)
         return -EINVAL;
@@ -807,7 +618,7 @@ PUBLIC int hws_session_finish(struct hws_session *s)
         return r;
     if (s->kind == KIND_PLAIN)
         return plain_finish(s->plain);
-    if (!delivery_of(s))
+    if (!handle_delivery(s))
         return -ENOTCONN;
     finish(s);
     return 0;
@@ -825,14 +636,14 @@ static bool has_arrived(const struct hws_session *s)
 {
     struct delivery_info info;
 
-    delivery_info(delivery_of(s), &info);
+    delivery_info(handle_delivery(s), &info);
     return info.acked == info.written && session_units_flushed(node_peer_session(engine_node(s->engine), s->peer));
 }
 
 /* Until all has arrived. */
 static int linger(struct hws_session *s)
 {
-    struct delivery *d = delivery_of(s);
+    struct delivery *d = handle_delivery(s);
     instant limit = clock_now() + (span)s->linger_ms * MSEC;
     int r = 0;
 
@@ -861,12 +672,12 @@ PUBLIC int hws_session_close(struct hws_session *s)
 
     if (!s)
         return 0;
-    r = usable(s);
+    r = handle_usable(s);
     if (r == -ECHILD) { /* its peers are the parent's: nobody is told */
         close_plain_listens(s);
         plain_free(s->plain);
         engine_unref_forked(s->engine);
-        bury(s);
+        handle_bury(s);
     }
     if (r < 0)
         return r;
@@ -887,7 +698,7 @@ PUBLIC int hws_session_close(struct hws_session *s)
     }
     plain_free(s->plain);
     engine_unref(s->engine);
-    bury(s);
+    handle_bury(s);
     return r;
 }
 
@@ -900,7 +711,7 @@ PUBLIC unsigned hws_session_events(struct hws_session *s)
     struct delivery *d;
     unsigned events = 0;
 
-    if (usable(s) < 0)
+    if (handle_usable(s) < 0)
         return 0;
     HOLD(s);
     if (!s)
@@ -911,7 +722,7 @@ PUBLIC unsigned hws_session_events(struct hws_session *s)
         return plain_events(s->plain);
     if (s->kind == KIND_LISTENER)
         return engine_has_arrival(s->engine) || plain_has_arrival(s->plain_listens) ? HWS_READABLE : 0;
-    d = delivery_of(s);
+    d = handle_delivery(s);
     if (!d)
         return 0;
     if (s->plain && plain_is_unauthenticated(s->plain))
@@ -937,8 +748,8 @@ PUBLIC unsigned hws_session_events(struct hws_session *s)
 
 PUBLIC int hws_session_fd(const struct hws_session *s)
 {
-    if (usable(s) < 0)
-        return usable(s);
+    if (handle_usable(s) < 0)
+        return handle_usable(s);
     HOLD(s);
     if (s && s->plain)
         return plain_fd(s->plain);
@@ -949,8 +760,8 @@ PUBLIC int hws_session_process(struct hws_session *s)
 {
     int r;
 
-    if (usable(s) < 0)
-        return usable(s);
+    if (handle_usable(s) < 0)
+        return handle_usable(s);
     HOLD(s);
     if (s && s->kind == KIND_ASKING) {
         (void)ask_turn(s); /* what came of it, reading tells */
@@ -967,7 +778,7 @@ PUBLIC int hws_session_timeout(const struct hws_session *s)
 {
     instant at = INSTANT_NEVER;
 
-    if (usable(s) < 0 || (s && s->flags & HWS_THREAD))
+    if (handle_usable(s) < 0 || (s && s->flags & HWS_THREAD))
         return -1;
     if (s && s->engine)
         at = engine_next_expiry(s->engine);
@@ -975,315 +786,4 @@ PUBLIC int hws_session_timeout(const struct hws_session *s)
         at = instant_min(at, plain_next_expiry(s->plain));
 
     return at == INSTANT_NEVER ? -1 : (int)MIN((MAX(at - clock_now(), 0) + MSEC - 1) / MSEC, 3600000);
-}
-
-/* --- what is known --- */
-
-static struct session *session_of(struct hws_session *s)
-{
-    return s && (s->kind == KIND_CLIENT || s->kind == KIND_ACCEPTED)
-               ? node_peer_session(engine_node(s->engine), s->peer)
-               : NULL;
-}
-
-static enum hws_congestion congestion_of(enum cc control)
-{
-    if (control == CC_KERNEL)
-        return HWS_CC_TRANSPORT;
-    for (size_t i = 0; i < ARRAY_LEN(controls); i++)
-        if (controls[i] == control)
-            return (enum hws_congestion)i;
-    return HWS_CC_BBR;
-}
-
-static const enum hws_path_state states[PATH_STATE_COUNT] = {
-    [PATH_PROBING] = HWS_PATH_PROBING,
-    [PATH_ACTIVE] = HWS_PATH_ACTIVE,
-    [PATH_SUSPECTED] = HWS_PATH_SUSPECTED,
-    [PATH_DOWN] = HWS_PATH_DOWN,
-};
-
-PUBLIC size_t hws_session_paths(struct hws_session *s, struct hws_path *ret, size_t size, size_t max)
-{
-    struct session *session = session_of(s);
-    struct session_path_info i;
-    size_t count = 0;
-
-    if (usable(s) < 0)
-        return 0;
-    HOLD(s);
-    if (s && s->kind == KIND_PLAIN && max > 0) {
-        struct hws_path p;
-
-        plain_path(s->plain, &p);
-        memcpy(ret, &p, MIN(size, sizeof(p)));
-        return 1;
-    }
-    for (unsigned slot = 0; session && slot < SESSION_SLOTS && count < max; slot++) {
-        struct hws_path p = { .rtt_us = 0 };
-
-        session_path_info(session, slot, clock_now(), &i);
-        if (!i.used)
-            continue;
-        memcpy(p.link, i.link, sizeof(p.link));
-        sockaddr_from_endpoint(&i.at.remote, 0, &p.remote);
-        p.state = i.link_down ? HWS_PATH_DOWN : states[i.metrics.state];
-        p.rtt_us = (uint32_t)i.metrics.srtt;
-        p.jitter_us = (uint32_t)i.metrics.rx_jitter;
-        p.rate_bps = i.metrics.rate_bps;
-        p.loss = i.metrics.loss;
-        p.sent_bytes = i.metrics.tx_bytes;
-        p.received_bytes = i.metrics.rx_bytes;
-        p.congestion = congestion_of(i.congestion);
-        p.group = i.group;
-        p.probe_rtt_us = (uint32_t)i.metrics.probe_rtt;
-        p.probes_sent = i.metrics.probes_sent;
-        p.probes_answered = i.metrics.probes_answered;
-        p.transport = i.at.transport;
-        memcpy((uint8_t *)ret + size * count++, &p, MIN(size, sizeof(p)));
-    }
-    return count;
-}
-
-static int change_address(struct hws_session *s, const struct sockaddr *address, bool there)
-{
-    struct endpoint at;
-    int r;
-
-    if (!s || !address)
-        return -EINVAL;
-    HOLD(s);
-    if (not_a_session(s, &r))
-        return r;
-    if (s->kind != KIND_CLIENT && s->kind != KIND_ACCEPTED && s->kind != KIND_LISTENER)
-        return -ENOTCONN;
-    if (sockaddr_to_endpoint(address, &at) < 0)
-        return -EAFNOSUPPORT;
-    return at.port == 0 ? -EINVAL : engine_address(s->engine, s->peer, &at, there);
-}
-
-PUBLIC int hws_session_add_address(struct hws_session *s, const struct sockaddr *address)
-{
-    if (usable(s) < 0)
-        return usable(s);
-    return change_address(s, address, true);
-}
-
-PUBLIC int hws_session_remove_address(struct hws_session *s, const struct sockaddr *address)
-{
-    if (usable(s) < 0)
-        return usable(s);
-    return change_address(s, address, false);
-}
-
-PUBLIC int hws_session_statistics(struct hws_session *s, struct hws_statistics *ret, size_t size)
-{
-    struct hws_statistics t = { 0 };
-    struct session_path_info path;
-    struct session *session;
-    struct delivery_info d;
-    struct session_info i;
-    struct adu_info u = { 0 };
-    int r;
-
-    if (usable(s) < 0)
-        return usable(s);
-    HOLD(s);
-    if (!s || !ret)
-        return -EINVAL;
-    if (not_a_session(s, &r))
-        return r;
-    session = session_of(s);
-    if (!session)
-        return -ENOTCONN;
-    session_info(session, clock_now(), &i);
-    delivery_info(session_delivery(session), &d);
-    if (session_adus(session))
-        adus_info(session_adus(session), &u);
-    t = (struct hws_statistics){
-        .written_bytes = d.written,
-        .acknowledged_bytes = d.acked,
-        .read_bytes = d.read,
-        .resent_bytes = d.resent,
-        .messages_sent = u.sent,
-        .messages_arrived = u.arrived,
-        .messages_expired = u.expired,
-        .messages_lost = u.lost,
-        .messages_received = u.received,
-        .messages_missed = u.missed,
-        .copied_bytes = u.copied_bytes,
-        .records_sent = i.tx_pkts,
-        .records_received = i.rx_pkts,
-        .records_copied = i.duplicated,
-        .records_refused = i.drops[DROP_REPLAY] + i.drops[DROP_AUTH] + i.drops[DROP_MALFORMED],
-        .queued_bytes = d.written - d.acked + u.queued_bytes,
-        .handshakes = i.handshakes,
-        .is_clear = i.clear,
-    };
-    for (unsigned slot = 0; slot < SESSION_SLOTS; slot++) {
-        session_path_info(session, slot, clock_now(), &path);
-        t.records_lost += path.used ? path.metrics.lost_pkts : 0;
-    }
-    memset(ret, 0, size);
-    memcpy(ret, &t, MIN(size, sizeof(t)));
-    return 0;
-}
-
-PUBLIC int hws_session_probe(struct hws_session *s)
-{
-    int r;
-
-    if (usable(s) < 0)
-        return usable(s);
-    HOLD(s);
-    if (s && not_a_session(s, &r))
-        return r;
-    r = session_of(s) ? node_peer_probe(engine_node(s->engine), s->peer, clock_now()) : -ENOTCONN;
-    if (r == 0)
-        engine_flush(s->engine);
-    return r;
-}
-
-PUBLIC int hws_session_feedback(struct hws_session *s, uint32_t verdict)
-{
-    static const enum feedback verdicts[] = {
-        [HWS_GOOD_ENOUGH] = FEEDBACK_GOOD,
-        [HWS_TOO_SLOW] = FEEDBACK_SLOW,
-        [HWS_TOO_LATE] = FEEDBACK_LATE,
-    };
-    bool sent = verdict & HWS_OF_WHAT_IS_SENT;
-    int r;
-
-    verdict &= ~(uint32_t)HWS_OF_WHAT_IS_SENT;
-    if (!s || verdict >= ARRAY_LEN(verdicts))
-        return -EINVAL;
-    if (usable(s) < 0)
-        return usable(s);
-    HOLD(s);
-    if (not_a_session(s, &r))
-        return r;
-    if (!session_of(s))
-        return -ENOTCONN;
-    session_feedback(session_of(s), verdicts[verdict], sent, clock_now());
-    wake(s);
-    return 0;
-}
-
-PUBLIC int hws_session_pop_event(struct hws_session *s, struct hws_event *ret, size_t size)
-{
-    static const uint32_t types[] = {
-        [NODE_PEER_REKEYED] = HWS_EVENT_REKEYED, [NODE_PATH_STATE] = HWS_EVENT_PATH,
-        [NODE_PATH_MOVED] = HWS_EVENT_MOVED,     [NODE_FALLBACK] = HWS_EVENT_FALLBACK,
-        [NODE_PEER_DOWN] = HWS_EVENT_ENDED,
-    };
-    struct hws_event known = { 0 };
-    struct engine_event ev;
-
-    if (usable(s) < 0)
-        return 0;
-    HOLD(s);
-    if (!s || !ret || !session_of(s) || !engine_pop_event(s->engine, s->peer, &ev))
-        return 0;
-    known.type = types[ev.node.type];
-    if (known.type == HWS_EVENT_ENDED)
-        known.why = hws_strerror(delivery_error(delivery_of(s)));
-    if (known.type == HWS_EVENT_FALLBACK)
-        known.why = ev.node.fresh ? "TCP" : "UDP";
-    if (known.type == HWS_EVENT_PATH || known.type == HWS_EVENT_MOVED) {
-        known.old_state = states[ev.node.old_state];
-        known.state = ev.path.link_down ? HWS_PATH_DOWN : states[ev.path.metrics.state];
-        known.why = path_why_name(ev.path.metrics.why);
-        memcpy(known.link, ev.path.link, sizeof(known.link));
-        sockaddr_from_endpoint(&ev.path.at.remote, 0, &known.remote);
-    }
-    memset(ret, 0, size);
-    memcpy(ret, &known, MIN(size, sizeof(known)));
-    return 1;
-}
-
-PUBLIC int hws_session_use_link(struct hws_session *s, const char *link, enum hws_link_use use)
-{
-    static const enum link_tier tiers[] = {
-        [HWS_LINK_PRIMARY] = TIER_PRIMARY,
-        [HWS_LINK_SECONDARY] = TIER_SECONDARY,
-        [HWS_LINK_BACKUP] = TIER_BACKUP,
-        [HWS_LINK_NEVER] = TIER_NEVER,
-    };
-
-    if (usable(s) < 0)
-        return usable(s);
-    HOLD(s);
-    if (!s || !link || *link == '\0' || strlen(link) > LINK_NAME_MAX || (unsigned)use >= ARRAY_LEN(tiers))
-        return -EINVAL;
-    if (s->kind == KIND_PLAIN || (s->kind == KIND_ASKING && !s->engine))
-        return -EOPNOTSUPP;
-    return s->kind == KIND_CLIENT || s->kind == KIND_ASKING ? engine_set_tier(s->engine, link, tiers[use]) : -ENOTCONN;
-}
-
-PUBLIC int hws_session_key(const struct hws_session *s, char ret[HWS_KEY_SIZE])
-{
-    struct peer_key k;
-
-    if (usable(s) < 0)
-        return usable(s);
-    if (!s)
-        return -EINVAL;
-    identity_peer_key(&s->identity, suite_supported(), &k);
-    peer_key_encode(&k, ret);
-    return 0;
-}
-
-PUBLIC int hws_session_peer_key(const struct hws_session *s, char ret[HWS_KEY_SIZE])
-{
-    if (usable(s) < 0)
-        return usable(s);
-    HOLD(s);
-    if (s && s->kind == KIND_PLAIN)
-        return -EOPNOTSUPP;
-    if (!s || (s->kind != KIND_CLIENT && s->kind != KIND_ACCEPTED))
-        return -ENOTCONN;
-    peer_key_encode(&node_peer_spec(engine_node(s->engine), s->peer)->key, ret);
-    return 0;
-}
-
-PUBLIC const char *hws_session_refusal(const struct hws_session *s)
-{
-    if (usable(s) < 0)
-        return NULL;
-    HOLD(s);
-    if (!s || s->refusal || !s->engine || s->kind != KIND_CLIENT)
-        return s ? s->refusal : NULL;
-    return refusal_of(s);
-}
-
-PUBLIC const char *hws_strerror(int error)
-{
-    switch (-error) {
-    case EBADMSG:
-        return "not a key";
-    case EBADF:
-        return "the session is closed";
-    case ECHILD:
-        return "the session is another process's";
-    case ENOTCONN:
-        return "the session is not connected";
-    case ECONNRESET:
-        return "the peer ended the session, or began anew";
-    case ETIMEDOUT:
-        return "no path worked for too long";
-    case HWS_EREFUSED:
-        return "the peer refuses what is asked";
-    case EPROTO:
-        return "the peer broke the protocol";
-    case EPIPE:
-        return "this end has finished";
-    case EKEYREJECTED:
-        return "the key that is pinned does not answer there, and nothing else is taken";
-    case EOPNOTSUPP:
-        return "a plain connection has no such thing";
-    case ENODATA:
-        return "the other end has finished";
-    default:
-        return strerror(error < 0 ? -error : error);
-    }
 }
