@@ -32,13 +32,14 @@ static const enum hws_path_state states[PATH_STATE_COUNT] = {
 
 PUBLIC size_t hws_session_paths(struct hws_session *s, struct hws_path *ret, size_t size, size_t max)
 {
-    struct session *session = session_of(s);
     struct session_path_info i;
+    struct session *session;
     size_t count = 0;
 
     if (handle_usable(s) < 0)
         return 0;
     HOLD(s);
+    session = session_of(s);
     if (s && s->kind == KIND_PLAIN && max > 0) {
         struct hws_path p;
 
