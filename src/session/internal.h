@@ -1,6 +1,7 @@
 /* session/internal.h - what the files of one session share; nobody else includes it.
  *
- *   session.c    life, paths, time, events, figures
+ *   session.c    life, time, events, figures
+ *   paths.c      paths, and what was in flight on them
  *   epoch.c      keys: epochs and connection ids
  *   establish.c  handshakes in progress, as initiator and as responder
  *   rx.c         sealed records in
@@ -272,6 +273,9 @@ void session_restart(struct session *s, uint64_t id, instant now);
 void session_paths_start(struct session *s, instant now);
 int session_path_start(struct session *s, unsigned slot, uint32_t id, instant now);
 void session_path_clear(struct session *s, unsigned slot);
+void session_path_unstart(struct session *s, unsigned slot); /* the peer has forgotten it; its specification stays */
+void session_drop_inflight(struct session *s, struct spath *p);
+void session_reinject_clear(struct session *s);
 void session_path_events(struct session *s, unsigned slot, instant now);
 int session_find_path(const struct session *s, uint32_t path_id); /* slot or -1 */
 bool session_may_open(const struct session *s, uint32_t path_id); /* acceptor: never opened, and near the highest */

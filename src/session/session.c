@@ -1,4 +1,4 @@
-/* session/session.c - life of a session: paths, time, events, figures. See session.h and internal.h for the map.
+/* session/session.c - life of a session: time, events, figures. See session.h and internal.h for the map.
  *
  * Theory of operation. A session object lives as long as its owner wants to talk to the peer; what the two ends agree
  * on (sequence numbers, path ids, the control stream) begins anew whenever a handshake says so (session_restart), which
@@ -23,8 +23,6 @@
 #define CODEL_INTERVAL (100 * MSEC) /* RFC 8289 4.2: of the usual round trip; a longer one is its own */
 #define LEARNING_TARGET                                                                                                \
     (30 * MSEC) /* chosen: to drop what waits for a rate that is not known yet is to keep it from being known */
-#define LEARNING                                                                                                       \
-    (2 * SEC) /* chosen: while a path is measured its delay is not known, and its first queue is its longest */
 
 static void packets_free(struct packets *p)
 {
@@ -71,35 +69,6 @@ static void packets_restart(struct session *s)
     }
 }
 
-static void reinject_clear(struct session *s)
-{
-    for (int c = 0; c < FLOW_CLASS_COUNT && s->packets; c++) {
-        struct reinjection *r = &s->packets->reinject[c];
-
-        for (; r->count > 0; r->count--) {
-            pbuf_unref(r->items[r->head].b);
-            r->head = (r->head + 1) % REINJECT_MAX;
-        }
-    }
-}
-
-/* Takes the reference; a full queue lets the packet go: whoever sent it will send it again. */
-static void reinject_push(struct session *s, struct pbuf *b, unsigned from)
-{
-    assert(s->packets != NULL);
-
-    struct reinjection *r = &s->packets->reinject[note_class(b)];
-    unsigned at = (r->head + r->count) % REINJECT_MAX;
-
-    if (r->count == REINJECT_MAX) {
-        pbuf_unref(b);
-        return;
-    }
-    r->items[at].b = b;
-    r->items[at].from = (uint8_t)from;
-    r->count++;
-}
-
 struct session *session_new(const struct session_options *o, instant now)
 {
     struct session *s = calloc(1, sizeof(*s));
@@ -140,7 +109,7 @@ void session_free(struct session *s)
         return;
     for (unsigned i = 0; i < SESSION_SLOTS; i++)
         session_path_clear(s, i);
-    reinject_clear(s);
+    session_reinject_clear(s);
     size_clear(s);
     while (s->events_count > 0) {
         struct session_event ev;
@@ -260,365 +229,6 @@ bool session_pop_event(struct session *s, struct session_event *ret)
     return true;
 }
 
-/* --- paths --- */
-
-int session_find_path(const struct session *s, uint32_t path_id)
-{
-    for (unsigned i = 0; i < SESSION_SLOTS && path_id != HANDSHAKE_PATH_ID; i++)
-        if (s->paths[i].used && s->paths[i].path && s->paths[i].id == path_id)
-            return (int)i;
-    return -1;
-}
-
-int session_slot_at(const struct session *s, const struct locator_pair *at)
-{
-    for (unsigned i = 0; i < SESSION_SLOTS; i++)
-        if (s->paths[i].used && locator_pair_same(&s->paths[i].spec.at, at))
-            return (int)i;
-    return -1;
-}
-
-bool session_may_open(const struct session *s, uint32_t path_id)
-{
-    uint32_t below = s->highest_path_id - path_id;
-
-    if (path_id > s->highest_path_id)
-        return path_id - s->highest_path_id <= LOOKAHEAD;
-    return path_id != HANDSHAKE_PATH_ID && below > 0 && below <= LOOKAHEAD && !(s->opened_ids & 1u << (below - 1));
-}
-
-void session_mark_open(struct session *s, uint32_t path_id)
-{
-    if (path_id > s->highest_path_id) {
-        uint32_t up = path_id - s->highest_path_id;
-
-        s->opened_ids = up > 31 ? 0 : (s->opened_ids << up) | 1u << (up - 1);
-        s->highest_path_id = path_id;
-    } else {
-        s->opened_ids |= 1u << (s->highest_path_id - path_id - 1);
-    }
-}
-
-void session_give_up(struct session *s, struct pbuf *b)
-{
-    if (b->tracked)
-        carry_lost(s, b);
-    else
-        pbuf_unref(b);
-}
-
-/* Nobody took over what was in flight on a path that has been dead for long, or that goes: whoever sent it has sent it
- * again since. */
-static void drop_inflight(struct session *s, struct spath *p)
-{
-    struct pbuf *b;
-
-    while ((b = path_take_inflight(p->path)))
-        session_give_up(s, b);
-    if (p->stash)
-        session_give_up(s, p->stash);
-    p->stash = NULL;
-}
-
-/* Everything of a path that belongs to this session, not its specification. */
-static void path_unstart(struct session *s, unsigned slot)
-{
-    struct spath *p = &s->paths[slot];
-
-    if (p->path) {
-        carry_told(s, slot);
-        drop_inflight(s, p);
-    }
-    path_free(p->path);
-    p->path = NULL;
-    memset(&p->told, 0, sizeof(p->told));
-    free(p->replay);
-    p->replay = NULL;
-    p->group = 0;
-    p->id = 0;
-    for (; p->dup_count > 0; p->dup_count--) {
-        carry_forget(s, p->dup[p->dup_head].b);
-        p->dup_head = (p->dup_head + 1) % DUP_MAX;
-    }
-    p->open = p->want_summary = false;
-    if (s->groups)
-        sbd_groups_forget(s->groups, slot);
-    s->has_token[slot] = false;
-    p->rank = 4;
-}
-
-void session_path_clear(struct session *s, unsigned slot)
-{
-    path_unstart(s, slot);
-    free(s->paths[slot].dup);
-    memset(&s->paths[slot], 0, sizeof(s->paths[slot]));
-    s->paths[slot].rank = 4;
-    if (s->packets)
-        reseq_path_gone(s->packets->reseq, slot);
-}
-
-int session_path_start(struct session *s, unsigned slot, uint32_t id, instant now)
-{
-    struct spath *p = &s->paths[slot];
-    struct path_options o = {
-        .rate_cap_bps = p->spec.rate_cap_bps,
-        .record_bytes = RECORD_MAX + 48,
-        .congestion = fairness_control(s, slot),
-        .reliable = s->delivery && p->spec.at.transport != TRANSPORT_UDP,
-        .summaries = s->delivery, /* a tunnel couples nothing, and its data path is measured by the instruction */
-    };
-
-    o.initial_rtt = p->handshake_rtt;
-    p->handshake_rtt = 0;
-    known_ask(s, slot, &o, now);
-    p->replay = malloc(sizeof(*p->replay));
-    p->path = path_new(&o, now);
-    if (!p->path || !p->replay) {
-        path_free(p->path);
-        free(p->replay);
-        p->path = NULL;
-        p->replay = NULL;
-        return -ENOMEM;
-    }
-    p->told.at = now;
-    p->id = id;
-    p->reliable = o.reliable;
-    p->rx_highest = 0;
-    replay_record_init(p->replay);
-    p->validated = s->o.opener; /* it chose the endpoint itself */
-    p->migrating = false;
-    p->open = false;
-    p->want_open = s->o.opener;
-    p->want_ack = p->want_challenge = p->want_response = false;
-    p->want_close = 0;
-    p->want_token = 0;
-    p->want_probe = 0;
-    p->rank = 4;
-    s->sched_at = 0;
-    if (p->link_down)
-        path_on_link(p->path, false, now);
-    session_path_events(s, slot, now);
-    return 0;
-}
-
-void session_paths_start(struct session *s, instant now)
-{
-    for (unsigned i = 0; i < SESSION_SLOTS; i++)
-        if (s->paths[i].used && !s->paths[i].path)
-            session_path_start(s, i, ++s->next_path_id, now);
-    if (s->next_path_id >= s->opened_path_id + LOOKAHEAD) {
-        s->want_fresh = true; /* the peer no longer expects ids as high as ours */
-        s->rekey_at = MIN(s->rekey_at, now + SESSION_RETRY_AFTER);
-    }
-    epochs_sync_rx(s);
-}
-
-int session_path_add(struct session *s, const struct session_path_spec *spec, instant now)
-{
-    assert(s->o.opener);
-    for (unsigned i = 0; i < SESSION_SLOTS; i++) {
-        if (s->paths[i].used)
-            continue;
-        memset(&s->paths[i], 0, sizeof(s->paths[i]));
-        s->paths[i].used = true;
-        s->paths[i].rank = 4;
-        s->paths[i].spec = *spec;
-        if (s->up)
-            session_paths_start(s, now);
-        else if (s->conn)
-            s->conn->next_send = now; /* it joins the race at once */
-        return (int)i;
-    }
-    return -ENOSPC;
-}
-
-static void send_path_message(struct session *s, unsigned slot, enum message_type type, instant now)
-{
-    struct spath *p = &s->paths[slot];
-    uint8_t buf[64];
-    struct writer w = writer_init(buf, sizeof(buf));
-    struct path_open o = {
-        .slot = (uint8_t)slot,
-        .tier = p->spec.tier,
-        .weight = p->spec.weight,
-        .revision = p->revision,
-        .flags = (uint8_t)((p->leaving ? PATH_FLAG_LEAVING : 0) | (p->link_down ? PATH_FLAG_DOWN : 0)),
-    };
-
-    if (!s->up || !p->id)
-        return;
-    memcpy(o.link, p->spec.link, sizeof(o.link));
-    write_u8(&w, (uint8_t)type);
-    write_u32(&w, p->id);
-    if (type == MESSAGE_PATH_STATUS)
-        path_open_write(&w, &o);
-    /* A full queue means that nothing gets through: the peer finds out by itself. */
-    (void)!session_send_message(s, buf, writer_len(&w), now);
-}
-
-void session_path_remove(struct session *s, unsigned slot, instant now)
-{
-    if (slot >= SESSION_SLOTS || !s->paths[slot].used)
-        return;
-    session_reinject_path(s, slot, now);
-    known_tell_last(s, slot, now);
-    send_path_message(s, slot, MESSAGE_PATH_GONE, now);
-    session_path_clear(s, slot);
-    epochs_sync_rx(s);
-}
-
-void session_path_set(struct session *s, unsigned slot, uint8_t tier, uint16_t weight, bool leaving, instant now)
-{
-    struct spath *p = &s->paths[slot];
-
-    if (slot >= SESSION_SLOTS || !p->used ||
-        (p->spec.tier == tier && p->spec.weight == weight && p->leaving == leaving))
-        return;
-    p->spec.tier = tier;
-    p->spec.weight = weight;
-    p->leaving = leaving;
-    p->revision++;
-    send_path_message(s, slot, MESSAGE_PATH_STATUS, now);
-}
-
-void session_path_link(struct session *s, unsigned slot, bool up, instant now)
-{
-    struct spath *p = &s->paths[slot];
-
-    if (slot >= SESSION_SLOTS || !p->used || p->link_down == !up)
-        return;
-    p->link_down = !up;
-    p->revision++;
-    /* Said on the path itself too: when no other path is left, the message has no way, and the peer answers nothing on
-     * a path that it believes to be down. */
-    p->open = false;
-    p->want_open = s->o.opener && up;
-    if (p->path)
-        path_on_link(p->path, up, now);
-    send_path_message(s, slot, MESSAGE_PATH_STATUS, now);
-    if (p->path)
-        session_path_events(s, slot, now);
-    if (up && s->conn)
-        s->conn->next_send = now;
-}
-
-void session_path_error(struct session *s, unsigned slot, instant now)
-{
-    if (slot < SESSION_SLOTS && s->paths[slot].path) {
-        path_on_send_error(s->paths[slot].path, now);
-        session_path_events(s, slot, now);
-    }
-}
-
-static bool is_over(const struct session *s, unsigned slot, const struct locator_pair *at)
-{
-    return slot < SESSION_SLOTS && s->paths[slot].path && locator_pair_same(&s->paths[slot].spec.at, at) &&
-           s->paths[slot].spec.at.conn == at->conn;
-}
-
-void session_path_transport(struct session *s, unsigned slot, const struct locator_pair *at,
-                            const struct path_transport *t, instant now)
-{
-    if (is_over(s, slot, at))
-        path_on_transport(s->paths[slot].path, t, now);
-}
-
-void session_path_transport_lost(struct session *s, unsigned slot, const struct locator_pair *at, instant now)
-{
-    if (!is_over(s, slot, at))
-        return;
-    path_on_transport_lost(s->paths[slot].path, now);
-    session_path_events(s, slot, now);
-}
-
-static bool other_path_active(const struct session *s, unsigned slot)
-{
-    for (unsigned i = 0; i < SESSION_SLOTS; i++)
-        if (i != slot && s->paths[i].path && !s->paths[i].link_down && path_state(s->paths[i].path) == PATH_ACTIVE)
-            return true;
-    return false;
-}
-
-static void go_again(struct session *s, struct pbuf *b, unsigned from)
-{
-    if (b->tracked)
-        carry_lost(s, b);
-    else
-        reinject_push(s, b, from);
-}
-
-/* What is in flight on a path that is in doubt goes again over the others. */
-void session_reinject_path(struct session *s, unsigned slot, instant now)
-{
-    struct spath *p = &s->paths[slot];
-    struct pbuf *b;
-
-    if (!p->path || !other_path_active(s, slot))
-        return;
-    if (p->stash)
-        go_again(s, p->stash, slot);
-    p->stash = NULL;
-    while ((b = path_take_inflight(p->path)))
-        go_again(s, b, slot);
-}
-
-/* A record that a working path has lost goes again over whatever path is offered it first, while its flow can still
- * wait for it: so the loss of a radio is not seen inside. */
-void session_resend_lost(struct session *s, unsigned slot, instant now)
-{
-    struct pbuf *b;
-
-    carry_told(s, slot);
-    while ((b = path_take_lost(s->paths[slot].path))) {
-        if (now - b->stamp < RESEND_LIFE)
-            reinject_push(s, b, SESSION_SLOTS);
-        else
-            pbuf_unref(b);
-    }
-}
-
-void session_path_events(struct session *s, unsigned slot, instant now)
-{
-    struct spath *p = &s->paths[slot];
-    struct path_event ev;
-
-    while (p->path && path_pop_event(p->path, &ev)) {
-        switch (ev.type) {
-        case PATH_EVENT_PROBE:
-            p->want_probe = MAX(p->want_probe, MAX(ev.train, 1u));
-            break;
-        case PATH_EVENT_ACK:
-            p->want_ack = true;
-            break;
-        case PATH_EVENT_STATE:
-            s->sched_at = 0;
-            if (path_state(p->path) == PATH_SUSPECTED || path_state(p->path) == PATH_DOWN)
-                session_reinject_path(s, slot, now);
-            if (path_state(p->path) == PATH_DOWN && s->packets) { /* a suspicion may be an error: losses make some */
-                flowq_on_fall(s->packets->flowq, now);
-                reseq_path_gone(s->packets->reseq, slot);
-            }
-            if (path_state(p->path) == PATH_ACTIVE) {
-                s->learning_until = now + LEARNING;
-                for (unsigned i = 0; i < SESSION_SLOTS; i++) /* there was no other path when they fell */
-                    if (s->paths[i].path && path_state(s->paths[i].path) != PATH_ACTIVE)
-                        session_reinject_path(s, i, now);
-            }
-            session_event(s, SESSION_PATH_STATE, slot, false, ev.old_state);
-            break;
-        }
-    }
-}
-
-void session_probe(struct session *s, instant now)
-{
-    for (unsigned i = 0; i < SESSION_SLOTS; i++)
-        if (s->paths[i].path) {
-            path_probe(s->paths[i].path);
-            session_path_events(s, i, now);
-        }
-}
-
 /* --- inside --- */
 
 void session_restart(struct session *s, uint64_t id, instant now)
@@ -633,11 +243,11 @@ void session_restart(struct session *s, uint64_t id, instant now)
     s->opened_ids = 0;
     for (unsigned i = 0; i < SESSION_SLOTS; i++) {
         if (s->o.opener && s->paths[i].used)
-            path_unstart(s, i);
+            session_path_unstart(s, i);
         else
             session_path_clear(s, i);
     }
-    reinject_clear(s);
+    session_reinject_clear(s);
     size_clear(s);
     carry_restart(s);
     stream_reset(s->stream);
@@ -768,7 +378,7 @@ static void drop_waiting(struct session *s, instant now)
     for (int c = 0; c < FLOW_CLASS_COUNT && s->packets; c++)
         while ((b = flowq_pop(s->packets->flowq, (enum flow_class)c, any_flow, NULL, now, &f)))
             pbuf_unref(b);
-    reinject_clear(s);
+    session_reinject_clear(s);
 }
 
 /* What follows from what the paths are measured to be. m: of each slot that has a path. */
@@ -852,7 +462,7 @@ static void slow_work(struct session *s, instant now)
         known_tell(s, i, &m[i], now);
         p->want_summary |= path_take_summary(p->path, now, &p->summary);
         if (m[i].state == PATH_DOWN && now - m[i].state_since > STALE_AFTER)
-            drop_inflight(s, p);
+            session_drop_inflight(s, p);
         carry_told(s, i);
     }
     tune(s, m, now);
@@ -868,7 +478,7 @@ static void slow_work(struct session *s, instant now)
         if (s->packets)
             flowq_keep_newest(s->packets->flowq);
         if (now - s->no_path_since > STALE_AFTER)
-            reinject_clear(s);
+            session_reinject_clear(s);
         /* All is lost: perhaps the other end is too. Asking again is what finds out. */
         if (s->o.opener && s->up && !s->conn && now - s->no_path_since > 1 * SEC &&
             s->rekey_at > now + SESSION_RETRY_AFTER)
