@@ -11,6 +11,16 @@ uint64_t rng_u64(const struct rng *r)
     return v;
 }
 
+uint64_t rng_nonzero(const struct rng *r)
+{
+    uint64_t n;
+
+    do
+        n = rng_u64(r);
+    while (n == 0);
+    return n;
+}
+
 static uint64_t splitmix64(uint64_t *x)
 {
     uint64_t z = (*x += 0x9e3779b97f4a7c15u);

@@ -19,6 +19,7 @@ static inline void rng_fill(const struct rng *r, void *buf, size_t len)
 }
 
 uint64_t rng_u64(const struct rng *r);
+uint64_t rng_nonzero(const struct rng *r); /* as rng_u64, and never 0: for numbers of which 0 is none */
 
 struct prng {
     uint64_t s[4];

@@ -148,21 +148,11 @@ enum client_input client_on_datagram(struct client *c, const uint8_t *data, size
     }
 }
 
-static uint64_t nonce_new(const struct rng *r)
-{
-    uint64_t n;
-
-    do
-        n = rng_u64(r);
-    while (n == 0);
-    return n;
-}
-
 static size_t hello(struct client *c, uint8_t *out, instant now)
 {
     struct dmux_message m = { .type = DMUX_HELLO, .protocol = c->o.protocol->id, .provider = c->o.provider };
 
-    c->hello_nonce = m.nonce = nonce_new(&c->o.rng);
+    c->hello_nonce = m.nonce = rng_nonzero(&c->o.rng);
     c->hello_at = now;
     c->hello_next = now + CLIENT_HELLO_RETRY;
     if (++c->unanswered > CLIENT_DOWN_AFTER) {
@@ -182,7 +172,7 @@ size_t client_output(struct client *c, uint8_t *out, instant now)
         return hello(c, out, now);
     if (c->echo_due) {
         c->echo_due = false;
-        c->echo_nonce = m.nonce = nonce_new(&c->o.rng);
+        c->echo_nonce = m.nonce = rng_nonzero(&c->o.rng);
         memcpy(m.cookie, c->cookie, sizeof(m.cookie));
         return dmux_write(&m, out, DMUX_MESSAGE_MAX);
     }

@@ -360,9 +360,7 @@ static bool on_keepalive(struct gateway *g, const struct arrival *a, const struc
     if (!r)
         return false;
     registry_set_load(r, m->weight, m->load);
-    do
-        r->nonce = rng_u64(&g->o.rng);
-    while (r->nonce == 0);
+    r->nonce = rng_nonzero(&g->o.rng);
     r->nonce_at = a->now;
     reply.nonce = r->nonce;
     return answer(g, a, dmux_write_sealed(&reply, r->key, a->out, DMUX_MESSAGE_MAX));

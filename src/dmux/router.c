@@ -233,16 +233,6 @@ static enum router_input on_tunnelled(struct router *r, const struct shim *s, co
 
 /* --- control in --- */
 
-static uint64_t nonce_new(const struct rng *r)
-{
-    uint64_t n;
-
-    do
-        n = rng_u64(r);
-    while (n == 0);
-    return n;
-}
-
 /* Does another home serve through that gateway? */
 static bool taken(const struct router *r, const struct home *except, uint32_t gateway)
 {
@@ -452,7 +442,7 @@ static size_t say_register(struct router *r, struct tie *t, uint8_t *out)
                               .weight = r->o.weight };
     size_t len, signed_len;
 
-    t->nonce = m.nonce = nonce_new(&r->o.rng);
+    t->nonce = m.nonce = rng_nonzero(&r->o.rng);
     rng_fill(&r->o.rng, t->dh_priv, sizeof(t->dh_priv));
     if (x25519_public(t->dh_priv, t->dh) < 0)
         return 0;
@@ -474,7 +464,7 @@ static size_t say_sealed(const struct router *r, struct tie *t, enum dmux_type t
                               .weight = r->o.weight };
 
     if (type == DMUX_KEEPALIVE)
-        t->nonce = m.nonce = nonce_new(&r->o.rng);
+        t->nonce = m.nonce = rng_nonzero(&r->o.rng);
     return dmux_write_sealed(&m, t->key, out, DMUX_MESSAGE_MAX);
 }
 
@@ -524,7 +514,7 @@ static size_t tie_output(struct router *r, struct home *h, struct tie *t, uint8_
         return 0;
     }
     t->next = now + backoff(t);
-    t->nonce = nonce_new(&r->o.rng);
+    t->nonce = rng_nonzero(&r->o.rng);
     *to = h->at;
     return say_hello(r, t->nonce, out);
 }
@@ -541,7 +531,7 @@ bool router_output(struct router *r, uint8_t *out, struct router_tx *tx, instant
         if (now >= h->look_next && !r->leaving) {
             h->look_next = now + ROUTER_LOOK_EVERY * ROUTER_KEEPALIVE;
             if (h->serving.state == HOME_REGISTERED) {
-                h->look_nonce = nonce_new(&r->o.rng);
+                h->look_nonce = rng_nonzero(&r->o.rng);
                 tx->len = say_hello(r, h->look_nonce, out);
                 tx->to = h->at;
                 return true;
