@@ -7,6 +7,7 @@
  * Limits: 1,024 ends, 8 uplinks each, 8 trunks. Datagrams are copied once from node_output into a buffer of a free
  * list, and opened in place there. */
 #include "sim/stream.h"
+#include "sim/world_nat.h"
 
 #include <assert.h>
 #include <stdarg.h>
@@ -106,61 +107,6 @@ static struct endpoint fresh_endpoint(struct world *w, enum addr_family family, 
     };
 }
 
-/* --- NAT --- */
-
-static struct world_mapping *nat_out(struct world_uplink *u, const struct endpoint *remote)
-{
-    struct world *w = u->end->world;
-    struct world_mapping *oldest = &u->mappings[0];
-
-    for (unsigned i = 0; i < WORLD_NAT_MAPPINGS; i++) {
-        struct world_mapping *m = &u->mappings[i];
-
-        if (m->used && w->now - m->last > u->nat_timeout)
-            m->used = false;
-        if (m->used && (!u->symmetric || endpoint_equal(&m->remote, remote))) {
-            m->last = w->now;
-            return m;
-        }
-        if (!m->used || (oldest->used && m->last < oldest->last))
-            oldest = m->used || oldest->used ? m : oldest;
-    }
-    *oldest = (struct world_mapping){ .used = true, .remote = *remote, .port = u->next_port++, .last = w->now };
-    return oldest;
-}
-
-static bool nat_in(struct world_uplink *u, struct world_packet *p)
-{
-    struct world *w = u->end->world;
-
-    for (unsigned i = 0; i < WORLD_NAT_MAPPINGS; i++) {
-        struct world_mapping *m = &u->mappings[i];
-
-        if (!m->used || m->port != p->dst.port || w->now - m->last > u->nat_timeout ||
-            (u->symmetric && !endpoint_equal(&m->remote, &p->src)))
-            continue;
-        m->last = w->now;
-        p->dst = u->inside[0];
-        return true;
-    }
-    return false;
-}
-
-void world_nat(struct world_uplink *u, bool symmetric, span timeout)
-{
-    u->nat = true;
-    u->symmetric = symmetric;
-    u->nat_timeout = timeout;
-    u->place[0].port = 0;
-    if (u->next_port == 0)
-        u->next_port = 1024;
-}
-
-void world_nat_rebind(struct world_uplink *u)
-{
-    memset(u->mappings, 0, sizeof(u->mappings));
-}
-
 /* --- datagrams on their way --- */
 
 static void end_drive(struct world_end *e);
@@ -242,7 +188,7 @@ static void core_route(struct world *w, struct world_packet *p)
         end_arrive(to->end, NULL, p);
         goto drop;
     }
-    if (to->uplink->nat && p->dst.addr.family == ADDR_V4 && !nat_in(to->uplink, p)) {
+    if (to->uplink->nat && p->dst.addr.family == ADDR_V4 && !world_nat_in(to->uplink, p)) {
         to->uplink->nat_drops++;
         goto drop;
     }
@@ -376,7 +322,7 @@ static void launch(struct world_end *e, struct world_uplink *u, struct world_pac
     u->tx_bytes += wire_len(p);
     if (u->nat && p->dst.addr.family == ADDR_V4) {
         p->src.addr = u->public_at[0].addr;
-        p->src.port = nat_out(u, &p->dst)->port;
+        p->src.port = world_nat_out(u, &p->dst)->port;
     }
     if (udp_lost(u, p))
         packet_give(w, p);

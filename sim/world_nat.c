@@ -1,0 +1,55 @@
+/* sim/world_nat.c - the NAT of an uplink: see world_nat.h, and world_nat in world.h. */
+#include "sim/world_nat.h"
+
+struct world_mapping *world_nat_out(struct world_uplink *u, const struct endpoint *remote)
+{
+    struct world *w = u->end->world;
+    struct world_mapping *oldest = &u->mappings[0];
+
+    for (unsigned i = 0; i < WORLD_NAT_MAPPINGS; i++) {
+        struct world_mapping *m = &u->mappings[i];
+
+        if (m->used && w->now - m->last > u->nat_timeout)
+            m->used = false;
+        if (m->used && (!u->symmetric || endpoint_equal(&m->remote, remote))) {
+            m->last = w->now;
+            return m;
+        }
+        if (!m->used || (oldest->used && m->last < oldest->last))
+            oldest = m->used || oldest->used ? m : oldest;
+    }
+    *oldest = (struct world_mapping){ .used = true, .remote = *remote, .port = u->next_port++, .last = w->now };
+    return oldest;
+}
+
+bool world_nat_in(struct world_uplink *u, struct world_packet *p)
+{
+    struct world *w = u->end->world;
+
+    for (unsigned i = 0; i < WORLD_NAT_MAPPINGS; i++) {
+        struct world_mapping *m = &u->mappings[i];
+
+        if (!m->used || m->port != p->dst.port || w->now - m->last > u->nat_timeout ||
+            (u->symmetric && !endpoint_equal(&m->remote, &p->src)))
+            continue;
+        m->last = w->now;
+        p->dst = u->inside[0];
+        return true;
+    }
+    return false;
+}
+
+void world_nat(struct world_uplink *u, bool symmetric, span timeout)
+{
+    u->nat = true;
+    u->symmetric = symmetric;
+    u->nat_timeout = timeout;
+    u->place[0].port = 0;
+    if (u->next_port == 0)
+        u->next_port = 1024;
+}
+
+void world_nat_rebind(struct world_uplink *u)
+{
+    memset(u->mappings, 0, sizeof(u->mappings));
+}
