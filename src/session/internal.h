@@ -273,6 +273,8 @@ void session_restart(struct session *s, uint64_t id, instant now);
 void session_paths_start(struct session *s, instant now);
 int session_path_start(struct session *s, unsigned slot, uint32_t id, instant now);
 void session_path_clear(struct session *s, unsigned slot);
+/* It ends for good: what is in flight on it waits for another, should there be none yet. */
+void session_path_retire(struct session *s, unsigned slot, instant now);
 void session_path_unstart(struct session *s, unsigned slot); /* the peer has forgotten it; its specification stays */
 void session_drop_inflight(struct session *s, struct spath *p);
 void session_reinject_clear(struct session *s);

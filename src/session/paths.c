@@ -237,10 +237,8 @@ void session_path_remove(struct session *s, unsigned slot, instant now)
 {
     if (slot >= SESSION_SLOTS || !s->paths[slot].used)
         return;
-    session_reinject_path(s, slot, now);
-    known_tell_last(s, slot, now);
     send_path_message(s, slot, MESSAGE_PATH_GONE, now);
-    session_path_clear(s, slot);
+    session_path_retire(s, slot, now);
     epochs_sync_rx(s);
 }
 
@@ -324,19 +322,31 @@ static void go_again(struct session *s, struct pbuf *b, unsigned from)
         reinject_push(s, b, from);
 }
 
-/* What is in flight on a path that is in doubt goes again over the others. */
-void session_reinject_path(struct session *s, unsigned slot, instant now)
+static void take_back(struct session *s, unsigned slot)
 {
     struct spath *p = &s->paths[slot];
     struct pbuf *b;
 
-    if (!p->path || !other_path_active(s, slot))
-        return;
     if (p->stash)
         go_again(s, p->stash, slot);
     p->stash = NULL;
     while ((b = path_take_inflight(p->path)))
         go_again(s, b, slot);
+}
+
+/* What is in flight on a path that is in doubt goes again over the others. */
+void session_reinject_path(struct session *s, unsigned slot, instant now)
+{
+    if (s->paths[slot].path && other_path_active(s, slot))
+        take_back(s, slot);
+}
+
+void session_path_retire(struct session *s, unsigned slot, instant now)
+{
+    if (s->paths[slot].path)
+        take_back(s, slot);
+    known_tell_last(s, slot, now);
+    session_path_clear(s, slot);
 }
 
 /* A record that a working path has lost goes again over whatever path is offered it first, while its flow can still

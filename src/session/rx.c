@@ -144,11 +144,8 @@ static int accept_path(struct session *s, uint32_t id, const uint8_t *plain, siz
     p = &s->paths[o.slot];
     if (p->used && p->id > id)
         return -1; /* an older path that the peer has replaced meanwhile */
-    if (p->used) {
-        session_reinject_path(s, o.slot, now);
-        known_tell_last(s, o.slot, now);
-        session_path_clear(s, o.slot);
-    }
+    if (p->used)
+        session_path_retire(s, o.slot, now);
     p->used = true;
     p->spec.at = *at;
     memcpy(p->spec.link, o.link, sizeof(o.link));
@@ -242,9 +239,7 @@ static int on_message(struct session *s, const uint8_t *msg, size_t len, instant
             epochs_sync_rx(s);
         }
         if (slot >= 0) {
-            session_reinject_path(s, (unsigned)slot, now);
-            known_tell_last(s, (unsigned)slot, now);
-            session_path_clear(s, (unsigned)slot);
+            session_path_retire(s, (unsigned)slot, now);
             session_event(s, SESSION_PATH_OPENED, (unsigned)slot, false, 0);
         }
         return 0;
