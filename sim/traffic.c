@@ -62,11 +62,16 @@ static uint16_t sum_finish(uint64_t sum)
     return (uint16_t)~sum;
 }
 
+static size_t ip_len(const struct traffic_flow *f)
+{
+    return f->v6 ? PACKET_V6_HDR : PACKET_V4_HDR;
+}
+
 /* IP header for a packet of len bytes; returns its length and the sum of the pseudo-header. */
 static size_t ip_put(const struct traffic_flow *f, bool forth, uint8_t *p, size_t len, uint8_t proto, uint64_t *sum)
 {
     const struct world_end *src = forth ? f->from : f->to, *dst = forth ? f->to : f->from;
-    size_t hdr = f->v6 ? PACKET_V6_HDR : PACKET_V4_HDR;
+    size_t hdr = ip_len(f);
 
     if (f->v6) {
         put_be32(p, 6u << 28);
@@ -224,7 +229,7 @@ static const uint8_t *option_find(const uint8_t *tcp, size_t hdr, uint8_t kind, 
 
 static void ack_send(struct traffic_flow *f, const struct tcp_ack *ack)
 {
-    uint8_t pkt[128], *tcp, *opt = pkt + PACKET_V4_HDR + 20;
+    uint8_t pkt[128], *tcp, *opt = pkt + ip_len(f) + 20;
     size_t n = 0, hdr, ip;
     uint64_t sum;
 
@@ -247,7 +252,7 @@ static void ack_send(struct traffic_flow *f, const struct tcp_ack *ack)
         }
     }
     hdr = 20 + (n + 3) / 4 * 4;
-    ip = ip_put(f, false, pkt, PACKET_V4_HDR + hdr, PROTO_TCP, &sum);
+    ip = ip_put(f, false, pkt, ip_len(f) + hdr, PROTO_TCP, &sum);
     tcp = pkt + ip;
     tcp_put(f, tcp, 0, ack->next, hdr);
     put_be16(tcp + 16, sum_finish(sum + sum_bytes(tcp, hdr)));
@@ -261,7 +266,7 @@ static void segment_send(struct traffic_flow *f, uint64_t seg)
     size_t hdr = f->tcp->stamped ? 32 : 20, ip;
     uint64_t sum;
 
-    ip = ip_put(f, true, pkt, PACKET_V4_HDR + hdr + MSS, PROTO_TCP, &sum);
+    ip = ip_put(f, true, pkt, ip_len(f) + hdr + MSS, PROTO_TCP, &sum);
     tcp = pkt + ip;
     tcp_put(f, tcp, seg, 0, hdr);
     if (f->tcp->stamped) {
@@ -459,6 +464,7 @@ struct traffic_flow *traffic_window(struct traffic *t, struct world_end *from, s
 
     assert(c);
     f->is_tcp = true;
+    f->v6 = from->inner[0].family == ADDR_NONE;
     f->tcp = c;
     c->stamped = options && options->loss == TCP_LOSS_RACK;
     r = tcp_sender_init(&c->tx, options, (bytes + MSS - 1) / MSS, t->world->now);

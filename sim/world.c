@@ -419,11 +419,22 @@ static void end_path(struct world_end *e, const struct node_event *ev)
         world_stream_reset(u->stream);
 }
 
+static void told(struct world *w, struct world_end *e, const struct node_event *ev)
+{
+    for (size_t i = 0; i < w->watches_count; i++)
+        if (w->watches[i]->event)
+            w->watches[i]->event(w->watches[i]->ctx, e, ev);
+}
+
 static void end_event(struct world_end *e, const struct node_event *ev)
 {
     struct world *w = e->world;
     struct world_peer_state *state;
 
+    if (e->options.host) { /* its peers come and go: its program is a watcher */
+        told(w, e, ev);
+        return;
+    }
     if (ev->peer >= e->peers_count) {
         world_fail(w, "%s: event %d of peer %u of %zu", e->name, ev->type, ev->peer, e->peers_count);
         return;
@@ -456,9 +467,7 @@ static void end_event(struct world_end *e, const struct node_event *ev)
             state->stored_count = n;
         }
     }
-    for (size_t i = 0; i < w->watches_count; i++)
-        if (w->watches[i]->event)
-            w->watches[i]->event(w->watches[i]->ctx, e, ev);
+    told(w, e, ev);
 }
 
 static void pop_inner(struct world_end *e)
@@ -781,6 +790,24 @@ struct world_end *world_node(struct world *w, const char *name, struct world_end
     return e;
 }
 
+struct world_end *world_host(struct world *w, const char *name, const struct world_node_spec *spec)
+{
+    struct world_end *e = end_new(w, name, &spec->options);
+    uint8_t identifier[16] = { 0x20, 0x01, 0x00, 0x3f };
+
+    put_be32(identifier + 12, e->index + 1);
+    e->inner[1] = addr_from_bytes(ADDR_V6, identifier);
+    e->options.host = e->options.strangers = true;
+    e->options.identifier = e->inner[1];
+    e->options.introduction = (struct slice){ e->inner[1].bytes, 16 };
+    end_start(e);
+    for (unsigned i = 0; i < spec->uplinks; i++)
+        uplink_add(e, i, spec);
+    node_begin(e);
+    end_reschedule(e);
+    return e;
+}
+
 void world_connect(struct world_end *e)
 {
     node_connect(e->node, 0, NULL, 0, e->world->now);
@@ -820,7 +847,8 @@ void world_restart(struct world_end *e)
                 node_connect(e->node, i, e->states[i].stored, e->states[i].stored_count, w->now);
     } else {
         node_begin(e);
-        node_connect(e->node, 0, NULL, 0, w->now);
+        if (!e->options.host)
+            node_connect(e->node, 0, NULL, 0, w->now);
     }
     end_drive(e);
 }

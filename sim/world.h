@@ -1,7 +1,7 @@
 /* sim/world.h - whole nodes over simulated links in virtual time.
  *
- * A world has ends (struct node: agents and nodes), uplinks (two link_dirs and perhaps a NAT) and a core without delay
- * that routes by address. An agent stands at the core; a node hangs off it by its uplinks.
+ * A world has ends (struct node: agents, nodes and hosts), uplinks (two link_dirs and perhaps a NAT) and a core without
+ * delay that routes by address. An agent stands at the core; a node hangs off it by its uplinks.
  *
  *     node A --uplink 1 (up, down, NAT)--+
  *            --uplink 2 (up, down, NAT)--+-- core -- agent (one or more endpoints)
@@ -225,6 +225,9 @@ void world_agent_access(struct world_end *e, const char *params, size_t packets)
 /* A node of that agent: peers on both sides, uplinks, inner addresses. Does not connect. */
 struct world_end *world_node(struct world *w, const char *name, struct world_end *agent,
                              const struct world_node_spec *spec);
+/* A host with uplinks and an IPv6 address inside, its identifier, which is also all of its introduction. Its program is
+ * whoever watches its events. */
+struct world_end *world_host(struct world *w, const char *name, const struct world_node_spec *spec);
 /* The node's handshake. */
 void world_connect(struct world_end *e);
 bool world_is_up(const struct world_end *e, unsigned peer);

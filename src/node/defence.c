@@ -269,7 +269,7 @@ static void take_init(struct node *n, const struct locator_pair *at, const uint8
         ident_wipe(&seen, sizeof(seen));
         return;
     }
-    if (!n->by_instance) /* a key that was told of has one session: who begins anew takes its place */
+    if (!n->by_instance || n->o.host) /* a key that was told of has one session: who begins anew takes its place */
         seen.hello.instance = 0;
     p = map64_get(&n->by_static, node_key_hash(n, seen.static_pub, seen.hello.instance));
     if (!p && n->o.strangers)
@@ -342,12 +342,13 @@ static void on_init(struct node *n, const struct locator_pair *at, const uint8_t
 
 /* The following are false for what no session here knows: another share's may, and the last one drops it. */
 
-/* A node calls again and again; an agent until it was answered or gave up, and has peers beyond number who call it. */
+/* Who opens paths calls again and again; who accepts them until it was answered or gave up, and has peers beyond number
+ * who call it. */
 static bool is_calling(struct peer *p)
 {
     if (p->session && session_is_connecting(p->session))
         return true;
-    if (p->node->o.agent)
+    if (!p->opener)
         list_remove(&p->call);
     return false;
 }
@@ -390,7 +391,7 @@ static void answer_reset(struct node *n, const struct locator_pair *at, const ui
     struct small_out *o;
 
     refill(n, now);
-    if (!n->o.agent || n->reset_credit == 0 || !(o = small_push(n, at)))
+    if (!(n->o.agent || n->o.host) || n->reset_credit == 0 || !(o = small_push(n, at)))
         return;
     n->reset_credit--;
     rng_fill(&n->o.rng, o->data, 8);
@@ -450,8 +451,8 @@ static bool on_sealed(struct node *n, const struct locator_pair *at, uint8_t *pk
 
 static bool on_reset(struct node *n, const uint8_t *pkt, size_t len, bool last, instant now)
 {
-    for (size_t i = 0; i < n->peers_count && len == RESET_LEN && !n->o.agent; i++) /* an agent is promised none */
-        if (n->peers[i]->session && session_on_reset(n->peers[i]->session, pkt + 8, now) == 0) {
+    for (size_t i = 0; i < n->peers_count && len == RESET_LEN && !n->o.agent; i++) /* who accepts is promised none */
+        if (n->peers[i]->opener && n->peers[i]->session && session_on_reset(n->peers[i]->session, pkt + 8, now) == 0) {
             peer_touch(n->peers[i]);
             return true;
         }

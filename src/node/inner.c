@@ -45,7 +45,7 @@ static struct peer *find_route(const struct node *n, const struct addr *dst)
 
 struct peer *inner_route(struct node *n, const struct addr *dst)
 {
-    if (!n->o.agent)
+    if (!n->o.agent && !n->o.host)
         return n->peers_count > 0 ? n->peers[0] : NULL;
     if (!n->routed.valid || !addr_equal(&n->routed.dst, dst)) {
         n->routed.dst = *dst;
@@ -57,7 +57,7 @@ struct peer *inner_route(struct node *n, const struct addr *dst)
 
 bool inner_source_allowed(const struct peer *p, const struct addr *src)
 {
-    if (!p->node->o.agent)
+    if (!p->node->o.agent && !p->node->o.host)
         return true;
     for (size_t i = 0; i < p->spec.addresses_count; i++)
         if (prefix_contains(&p->spec.addresses[i], src))
@@ -70,6 +70,8 @@ bool inner_source_allowed(const struct peer *p, const struct addr *src)
 
 bool inner_destination_allowed(const struct peer *p, const struct addr *dst)
 {
+    if (p->node->o.host)
+        return addr_equal(dst, &p->node->o.identifier);
     for (size_t i = 0; i < p->spec.reach_count; i++)
         if (prefix_contains(&p->spec.reach[i], dst))
             return true;
@@ -91,13 +93,14 @@ static bool icmp_allowed(struct node *n, instant now)
 
 /* ICMP comes as if from the packet's destination: a host takes nothing from a TUN device that says to come from an
  * address of its own, and to the destination it has a route by the tunnel. */
-static void refuse(struct node *n, const uint8_t *pkt, const struct packet_info *info, instant now)
+void inner_refuse(struct node *n, const uint8_t *pkt, const struct packet_info *info, enum unreachable_reason reason,
+                  instant now)
 {
     int len;
 
     if (!icmp_allowed(n, now))
         return;
-    len = unreachable_make(n->icmp, sizeof(n->icmp), pkt, info, &info->dst, UNREACHABLE_PROHIBITED);
+    len = unreachable_make(n->icmp, sizeof(n->icmp), pkt, info, &info->dst, reason);
     n->icmp_len = len > 0 ? (size_t)len : 0;
 }
 
@@ -261,12 +264,13 @@ static void to_peer(struct peer *p, const uint8_t *pkt, size_t len, const struct
         n->drops[NODE_DROP_NO_SESSION]++;
         return;
     }
+    p->used = now;
     if (split_on_packet(p, pkt, info, offload, now))
         return;
     target = steer(p, info, &c, &action);
     if (target < 0) {
         n->drops[NODE_DROP_BLOCKED]++;
-        refuse(n, pkt, info, now);
+        inner_refuse(n, pkt, info, UNREACHABLE_PROHIBITED, now);
         return;
     }
     if (steer_mode_splits((enum steer_mode)action->mode) && split_begin(p, action, pkt, info, offload, target, now))
@@ -340,6 +344,10 @@ void inner_on_packet(struct node *n, const uint8_t *pkt, size_t len, const struc
         return;
     }
     p = inner_route(n, &info.dst);
+    if (!p && n->o.host) {
+        host_hold(n, pkt, len, offload, &info, now);
+        return;
+    }
     if (!p) {
         n->drops[NODE_DROP_NO_ROUTE]++;
         return;
@@ -397,6 +405,7 @@ static bool accept_inner(struct peer *p, const struct session_packet *pkt, struc
     if (info.proto == PROTO_TCP && (info.tcp_flags & TCP_SYN)) /* what comes back is limited by what we can send */
         (void)!mss_clamp(pkt->data, &info, (uint16_t)fitting(p, 0), false);
     *ret = info;
+    p->used = now;
     other = n->o.agent ? inner_route(n, &info.dst) : NULL;
     if (!other)
         return true;
@@ -425,7 +434,7 @@ static void forget_pending(struct node *n)
 static void feed_merge(struct node *n, instant now)
 {
     LIST_FOREACH (p, &n->ready, struct peer, ready) {
-        while (p->session) {
+        while (p->session && (!n->o.host || p->admitted)) {
             struct merge_packet in;
 
             if (n->handovers_count == HANDOVERS_MAX)

@@ -7,6 +7,7 @@
  *   lane.c      mode auto: which of these are
  *   handover.c  what belongs to another share of the agent
  *   fallback.c  when a link's paths go over TCP, and when they come back
+ *   host.c      hosts, which call each other
  *   roles.c     what makes a node a node and an agent an agent: uplinks and paths, configuration, flow tables */
 #pragma once
 
@@ -30,6 +31,7 @@ struct peer {
     struct node *node;
     unsigned index;
     bool forgotten;           /* its place is free */
+    bool opener;              /* we open paths to it */
     struct list acquaintance; /* in node.acquaintances: a stranger whose session has not been up yet, since `met` */
     instant met;
     struct node_peer_spec spec;
@@ -46,6 +48,14 @@ struct peer {
     instant split_not_before;  /* node: the agent had no room for connections */
     instant trouble_since;     /* node: no path has been active since */
     struct fallback *fallback; /* node: NODE_UPLINKS_MAX, by link - 1; NULL until it is wanted */
+    /* host.c */
+    bool admitted;       /* spec.addresses[0] is proven to be its own */
+    bool closed;         /* it was told that this is the end */
+    uint8_t *said;       /* its introduction, until it is admitted; owned */
+    instant used;        /* a packet went or came */
+    instant ending;      /* when it is to be closed and forgotten; 0: it is not */
+    instant lost_at;     /* when the program was asked last where it is, */
+    unsigned lost_times; /* and how often since a path worked */
 };
 
 struct small_out { /* cookies and reset tokens */
@@ -127,6 +137,8 @@ struct node {
     struct splits *splits;         /* or NULL: there never was one */
     bool closing;                  /* none begins any more */
 
+    struct waits *waits; /* host.c; or NULL */
+
     /* handover.c */
     struct handover {
         struct node_handover h;
@@ -144,8 +156,9 @@ struct node {
 };
 
 /* node.c */
-void node_event(struct node *n, enum node_event_type type, struct peer *p, unsigned slot, bool fresh,
-                enum path_state old);
+/* p: NULL, of none. What was written, for what else belongs to it. */
+struct node_event *node_event(struct node *n, enum node_event_type type, struct peer *p, unsigned slot, bool fresh,
+                              enum path_state old);
 void node_event_fallback(struct node *n, struct peer *p, uint32_t link, bool over_tcp);
 /* Must follow whatever may give this peer's session something to send, to tell or to wait for. */
 void peer_touch(struct peer *p);
@@ -187,6 +200,9 @@ bool inner_source_allowed(const struct peer *p, const struct addr *src);
 bool inner_destination_allowed(const struct peer *p, const struct addr *dst);
 /* The target of what this end sends of such a connection; negative: it is blocked. dscp: of its packets here. */
 int inner_steer(struct peer *p, const struct channel_open *q, uint8_t dscp, enum flow_class *ret_class);
+/* Tells the packet's sender, if ICMP allows. */
+void inner_refuse(struct node *n, const uint8_t *pkt, const struct packet_info *info, enum unreachable_reason reason,
+                  instant now);
 bool inner_mark(struct pbuf *b); /* congestion, to a packet that waits; false: it cannot hear of it */
 
 /* split.c */
@@ -212,11 +228,27 @@ void splits_free(struct node *n);
 /* NODE_LANE_SPLIT, _ONE_PATH or _ALIKE, and by what. The peer has a session. */
 enum node_lane lane_choose(const struct peer *p, uint16_t target, instant now, struct node_lane_why *ret);
 
+/* host.c */
+int host_init(struct node *n); /* 0 or -ENOMEM */
+void host_deinit(struct node *n);
+/* A packet to nobody who is there: it waits. */
+void host_hold(struct node *n, const uint8_t *pkt, size_t len, const struct offload *offload,
+               const struct packet_info *info, instant now);
+void host_on_up(struct peer *p, bool fresh, instant now);
+void host_on_down(struct peer *p, instant now);
+void host_on_closed(struct peer *p, instant now);                          /* by the peer */
+int host_on_introduction(struct peer *p, const uint8_t *said, size_t len); /* 0, -EPROTO or -ENOMEM */
+void host_on_path(struct peer *p, instant now);                            /* a path of it is in another state */
+void host_on_lost(struct peer *p, instant now);                            /* it has had no path for a while */
+void host_tick(struct node *n, instant now);
+void host_forget(struct peer *p);
+
 /* roles.c */
 void roles_on_up(struct peer *p, bool fresh, instant now);
 int roles_on_message(struct peer *p, const uint8_t *msg, size_t len, instant now);
-void roles_paths(struct peer *p, instant now); /* node: a path per uplink, lane and first endpoint of each family */
-void roles_retarget(struct peer *p);           /* steering rules -> slots */
+void roles_paths(struct peer *p, instant now);     /* node: a path per uplink, lane and first endpoint of each family */
+void roles_retarget(struct peer *p);               /* steering rules -> slots */
+void roles_elsewhere(struct peer *p, instant now); /* its endpoints are others: paths follow */
 void roles_tick(struct peer *p, instant now);
 /* A path of this uplink to that endpoint, unless there is one. True if it was opened. */
 bool roles_open_path(struct peer *p, const struct node_uplink *u, const struct endpoint *to, enum transport transport,

@@ -23,7 +23,7 @@ const char *node_drop_name(enum node_drop d)
     static const char *const names[NODE_DROP_COUNT] = {
         "short",         "version", "mac1",        "cookie",       "handshake",  "unknown-peer", "terms",
         "replayed-init", "load",    "unknown-cid", "inner-source", "inner-dest", "inner-ecn",    "inner-bad",
-        "no-route",      "blocked", "no-buffer",   "no-session",   "message",    "hello",
+        "no-route",      "blocked", "no-buffer",   "no-session",   "message",    "hello",        "unwanted",
     };
     return d < NODE_DROP_COUNT ? names[d] : "?";
 }
@@ -42,7 +42,7 @@ struct node *node_new(const struct node_options *o, instant now)
     n->o.queue_bytes = o->queue_bytes ? o->queue_bytes : 4 << 20;
     handshake_mask_init(&n->self_mask, o->self->x25519);
     rng_fill(&n->o.rng, n->hash_key, sizeof(n->hash_key));
-    n->by_instance = o->strangers;
+    n->by_instance = o->strangers || o->host;
     if (o->delivery && !o->agent)
         n->instance = o->instance ? o->instance : rng_u64(&n->o.rng);
     /* Derived, not drawn: an agent that restarted must give the tokens that it promised before. */
@@ -63,7 +63,8 @@ struct node *node_new(const struct node_options *o, instant now)
         n->o.scoreboard = n->scoreboard =
             scoreboard_new(o->agent ? KNOWN_BY_AGENT : KNOWN_BY_NODE, get_be64(n->hash_key));
     if (!n->merge || !n->steer || !n->scratch || !n->o.scoreboard ||
-        pbuf_pool_init(&n->pool, o->pool_pkts ? o->pool_pkts : 8192) < 0 || defence_init(n, now) < 0) {
+        pbuf_pool_init(&n->pool, o->pool_pkts ? o->pool_pkts : 8192) < 0 || defence_init(n, now) < 0 ||
+        host_init(n) < 0) {
         defence_deinit(n);
         pbuf_pool_deinit(&n->pool);
         free(n->merge);
@@ -85,7 +86,9 @@ void node_free(struct node *n)
     if (!n)
         return;
     splits_free(n);
+    host_deinit(n);
     for (size_t i = 0; i < n->peers_count; i++) {
+        free(n->peers[i]->said);
         session_free(n->peers[i]->session);
         free(n->peers[i]->steer);
         free(n->peers[i]->table);
@@ -210,7 +213,9 @@ void node_peer_forget(struct node *n, unsigned peer)
 
     if (p->forgotten)
         return;
-    assert(p->spec.addresses_count == 0 && p->spec.allowed_count == 0);
+    assert(n->o.host || (p->spec.addresses_count == 0 && p->spec.allowed_count == 0));
+    if (n->o.host)
+        host_forget(p);
     splits_forget(p);
     list_remove(&p->ready);
     list_remove(&p->call);
@@ -238,6 +243,7 @@ int node_peer_add(struct node *n, const struct node_peer_spec *spec, instant now
     if (!p)
         return n->peers_count == NODE_PEERS_MAX ? -ENOSPC : -ENOMEM;
     p->spec = *spec;
+    p->opener = n->o.host ? spec->instance != 0 : !n->o.agent;
     handshake_mask_init(&p->mask, spec->key.x25519);
     r = map64_put(&n->by_static, key, p);
     for (size_t i = 0; i < spec->addresses_count && r == 0; i++)
@@ -327,7 +333,7 @@ int peer_session_make(struct peer *p, instant now)
         .pool = &n->pool,
         .cids = &n->cids,
         .peer = p->spec.key,
-        .opener = !n->o.agent,
+        .opener = p->opener,
         .suites = n->o.suites,
         .features = n->o.features,
         .shard = n->o.shard,
@@ -336,9 +342,9 @@ int peer_session_make(struct peer *p, instant now)
         .clear = n->o.clear,
         .wait = n->o.wait,
         .queue_bytes = n->o.queue_bytes,
-        .queue_pkts = n->pool.total / (n->o.agent ? 8 : 2), /* nobody may take what all need */
+        .queue_pkts = n->pool.total / (n->o.agent || n->o.host ? 8 : 2), /* nobody may take what all need */
         .reseq_pkts = MIN(n->pool.total / 4, 4096u),
-        .reset_secret = n->o.agent ? n->reset_secret : NULL,
+        .reset_secret = p->opener ? NULL : n->reset_secret,
         .mark = inner_mark,
         .delivery = n->o.delivery,
         .preferences = n->o.preferences,
@@ -354,7 +360,7 @@ int peer_session_make(struct peer *p, instant now)
         return -ENOMEM;
     peer_touch(p);
     roles_retarget(p);
-    if (!n->o.agent)
+    if (p->opener)
         roles_paths(p, now);
     return 0;
 }
@@ -414,21 +420,27 @@ size_t node_peer_endpoints(struct node *n, unsigned peer, struct endpoint *ret, 
 
 /* --- events --- */
 
-void node_event(struct node *n, enum node_event_type type, struct peer *p, unsigned slot, bool fresh,
-                enum path_state old)
+struct node_event *node_event(struct node *n, enum node_event_type type, struct peer *p, unsigned slot, bool fresh,
+                              enum path_state old)
 {
+    struct node_event *ev;
+
     if (n->events_count == NODE_EVENTS_MAX) {
         n->events_head = (n->events_head + 1) % NODE_EVENTS_MAX;
         n->events_count--;
     }
-    n->events[(n->events_head + n->events_count++) % NODE_EVENTS_MAX] =
-        (struct node_event){ .type = type, .peer = p->index, .slot = (uint8_t)slot, .fresh = fresh, .old_state = old };
+    ev = &n->events[(n->events_head + n->events_count++) % NODE_EVENTS_MAX];
+    *ev = (struct node_event){ .type = type, .slot = (uint8_t)slot, .fresh = fresh, .old_state = old };
+    if (p) {
+        ev->peer = p->index;
+        ev->address = p->admitted ? p->spec.addresses[0].addr : (struct addr){ 0 };
+    }
+    return ev;
 }
 
 void node_event_fallback(struct node *n, struct peer *p, uint32_t link, bool over_tcp)
 {
-    node_event(n, NODE_FALLBACK, p, 0, over_tcp, 0);
-    n->events[(n->events_head + n->events_count - 1) % NODE_EVENTS_MAX].link = link;
+    node_event(n, NODE_FALLBACK, p, 0, over_tcp, 0)->link = link;
 }
 
 bool node_pop_event(struct node *n, struct node_event *ret)
@@ -457,14 +469,20 @@ void peer_pump(struct peer *p, instant now)
             break;
         case SESSION_DOWN:
             node_event(n, NODE_PEER_DOWN, p, 0, false, 0);
+            if (n->o.host)
+                host_on_down(p, now);
             break;
         case SESSION_CLOSED:
             node_event(n, NODE_PEER_DOWN, p, 0, true, 0);
-            if (!n->o.agent && !n->o.delivery) /* a stream that broke does not go on */
+            if (n->o.host)
+                host_on_closed(p, now);
+            else if (!n->o.agent && !n->o.delivery) /* a stream that broke does not go on */
                 session_connect(p->session, NULL, 0, now);
             break;
         case SESSION_PATH_STATE:
             node_event(n, NODE_PATH_STATE, p, ev.slot, false, ev.old_state);
+            if (n->o.host)
+                host_on_path(p, now);
             break;
         case SESSION_PATH_OPENED:
             roles_retarget(p);
@@ -530,6 +548,8 @@ static void on_tick(struct node *n, instant now)
 {
     for (size_t i = 0; i < n->peers_count && !n->o.agent; i++)
         roles_tick(n->peers[i], now);
+    if (n->o.host)
+        host_tick(n, now);
     LIST_FOREACH_SAFE (p, &n->acquaintances, struct peer, acquaintance)
         if (now - p->met > PENDING_LIFE)
             node_peer_forget(n, p->index);

@@ -1,8 +1,10 @@
-/* node/node.h - a whole Hawser end, node or home agent, without IO.
+/* node/node.h - a whole Hawser end, node, home agent or host, without IO.
  *
  * A node has uplinks and opens paths over each of them to its agent; an agent has peers, gives each its addresses and
- * routes between them and its own inside. Both are this one object: sessions, steering, inner routing, handshake
- * defence. Programs put sockets, a TUN device and a clock around it; the simulator puts simulated links around it.
+ * routes between them and its own inside. A host has uplinks and one address of its own inside, its identifier, and
+ * peers like itself, of which it calls some and some call it: no agent is between them. All are this one object:
+ * sessions, steering, inner routing, handshake defence. Programs put sockets, a TUN device and a clock around it; the
+ * simulator puts simulated links around it.
  *
  * The driver's loop: node_on_datagram / node_on_packet / node_uplink_set / node_on_expiry for what happened, then
  * node_pop_inner until false, node_output until false, node_pop_event until false, then sleep until node_next_expiry.
@@ -31,15 +33,19 @@ struct node_options {
     const struct identity *self;
     struct rng rng;
     bool agent;
-    uint8_t suites;                               /* 0: suite_supported() */
-    uint32_t features;                            /* 0: FEATURES_KNOWN */
-    uint16_t mtu;                                 /* inner, 0: 1400 */
-    span wait;                                    /* 0: SESSION_WAIT_DEFAULT */
-    size_t pool_pkts;                             /* 0: 8192 */
-    size_t pool_blocks;                           /* super-packets of the inside that wait or are in flight, 0: 256 */
-    size_t queue_bytes;                           /* of each session, 0: 4 MiB */
-    unsigned merge;                               /* enum merge_option */
-    bool hide_dscp;                               /* the outer DSCP is 0, not the inner one's */
+    bool host;                 /* not with `agent`, `delivery` */
+    struct addr identifier;    /* host: the only address inside that is its own */
+    struct slice introduction; /* host: what whoever it calls is told of it, at most NODE_INTRODUCTION_MAX bytes, which
+                                * stay the owner's: its chain of records (ident/chain.h) */
+    uint8_t suites;            /* 0: suite_supported() */
+    uint32_t features;         /* 0: FEATURES_KNOWN */
+    uint16_t mtu;              /* inner, 0: 1400 */
+    span wait;                 /* 0: SESSION_WAIT_DEFAULT */
+    size_t pool_pkts;          /* 0: 8192 */
+    size_t pool_blocks;        /* super-packets of the inside that wait or are in flight, 0: 256 */
+    size_t queue_bytes;        /* of each session, 0: 4 MiB */
+    unsigned merge;            /* enum merge_option */
+    bool hide_dscp;            /* the outer DSCP is 0, not the inner one's */
     struct endpoint announce[NODE_ENDPOINTS_MAX]; /* agent: its other locators */
     size_t announce_count;
     const struct delivery_options *delivery; /* of each session, instead of an inside: node_peer_delivery; NULL: none */
@@ -58,10 +64,12 @@ struct node_options {
                                     * paths; NULL: one of its own */
 };
 
+#define NODE_INTRODUCTION_MAX 8192 /* chosen: half of the control stream's longest message; chains have 2 KB */
+
 struct node_peer_spec {
     char name[NODE_NAME_SIZE];
     struct peer_key key;
-    uint64_t instance; /* agent of strangers: which of the programs that have the key */
+    uint64_t instance; /* agent of strangers: which of the programs that have the key; a host's: node/host.c */
     uint8_t psk[32];
     struct endpoint endpoints[NODE_ENDPOINTS_MAX]; /* node: where its agent is */
     size_t endpoints_count;
@@ -108,6 +116,13 @@ enum node_event_type {
     NODE_STEER_SET,   /* agent: the peer's flow table was applied */
     NODE_STEER_DONE,  /* node: the agent applied ours; `fresh` false: refused */
     NODE_FALLBACK, /* node: `link` goes over TCP (`fresh`) for a reason that node_fallback gives, or UDP works again */
+    /* Of a host: */
+    /* Packets wait for `address`, and nobody here has it, or is being called: node_call, or node_unwanted. Again each
+     * second. */
+    NODE_WANTED,
+    NODE_INTRODUCED, /* a peer that called us has said who it is, in `said`: node_admit, or node_peer_close */
+    NODE_PEER_LOST,  /* no path to a peer that we called works; each second: node_relocate if it is elsewhere by now */
+    NODE_PEER_GONE,  /* it was forgotten; the index will be another's */
 };
 
 struct node_event {
@@ -116,7 +131,9 @@ struct node_event {
     uint8_t slot;
     bool fresh;
     enum path_state old_state;
-    uint32_t link; /* NODE_FALLBACK */
+    uint32_t link;       /* NODE_FALLBACK */
+    struct addr address; /* NODE_WANTED, and a host's peers' that have one */
+    struct slice said;   /* NODE_INTRODUCED; valid until the peer is admitted or forgotten */
 };
 
 /* Why a link's paths are over TCP. */
@@ -151,6 +168,7 @@ enum node_drop {
     NODE_DROP_NO_SESSION, /* the peer has no session to wait in */
     NODE_DROP_MESSAGE,    /* a control message of the peer that makes no sense */
     NODE_DROP_HELLO,      /* a HELLO that this end does not answer */
+    NODE_DROP_UNWANTED,   /* host: nobody is known at that address, or too much waits for it */
     NODE_DROP_COUNT,
 };
 const char *node_drop_name(enum node_drop d);
@@ -161,7 +179,7 @@ void node_free(struct node *n);
 
 /* The peer's index, -ENOSPC, -EEXIST (the key is there), -ENOMEM. */
 MUST_CHECK int node_peer_add(struct node *n, const struct node_peer_spec *spec, instant now);
-/* Forgets a peer and its session at once; the index is given to another. Not for peers with addresses. */
+/* Forgets a peer and its session at once; the index is given to another. Not for an agent's peers with addresses. */
 void node_peer_forget(struct node *n, unsigned peer);
 size_t node_peers_count(const struct node *n); /* forgotten ones that have no successor yet among them */
 const struct node_peer_spec *node_peer_spec(const struct node *n, unsigned peer);
@@ -185,6 +203,21 @@ int node_peer_remove_endpoint(struct node *n, unsigned peer, const struct endpoi
 int node_announce(struct node *n, const struct endpoint *e, bool there, instant now);
 /* Handshake with a peer over every uplink; an agent gives the endpoints that it stored. */
 void node_connect(struct node *n, unsigned peer, const struct endpoint *at, size_t count, instant now);
+
+/* --- hosts --- */
+
+/* Calls who has that address, which the key's owner was proven to have, at spec->endpoints. What waits for it goes when
+ * it has answered. The index of the peer; -EALREADY: it is being called, or there; as node_peer_add. */
+MUST_CHECK int node_call(struct node *n, const struct node_peer_spec *spec, const struct addr *address, instant now);
+/* Nobody has that address, as far as is known: who wanted it is told so. */
+void node_unwanted(struct node *n, const struct addr *address, instant now);
+/* A peer that called us has proven to have that address: its packets pass from now on, and ours to it. */
+void node_admit(struct node *n, unsigned peer, const struct addr *address, instant now);
+/* Where a peer that we called is now, in place of all that was known. */
+void node_relocate(struct node *n, unsigned peer, const struct endpoint *at, size_t count, instant now);
+/* The peer by which packets to that address go, or -1. */
+int node_peer_at(const struct node *n, const struct addr *address);
+
 /* Validated endpoints of a peer, for storing. Returns how many. */
 size_t node_peer_endpoints(struct node *n, unsigned peer, struct endpoint *ret, size_t max);
 /* FALLBACK_NONE while the link's paths are over UDP. */

@@ -1,4 +1,4 @@
-/* node/roles.c - what makes a node a node and an agent an agent.
+/* node/roles.c - what makes a node a node and an agent an agent (and a host a host, with host.c).
  *
  * Theory of operation. A node opens one path for each uplink (for each lane of it) and the first endpoint of its agent
  * in each family that the uplink has; when no path is active, or no session comes up, it tries the agent's other
@@ -95,7 +95,7 @@ void node_set_steer(struct node *n, const struct steer_table *t, instant now)
         roles_retarget(n->peers[i]);
         splits_retarget(n->peers[i]);
         peer_touch(n->peers[i]);
-        if (n->peers[i]->session && session_is_up(n->peers[i]->session) && !n->o.agent)
+        if (n->peers[i]->session && session_is_up(n->peers[i]->session) && !n->o.agent && !n->o.host)
             send_table(n->peers[i], now);
     }
 }
@@ -153,16 +153,19 @@ int node_announce(struct node *n, const struct endpoint *e, bool there, instant 
     else
         n->o.announce[i] = n->o.announce[--n->o.announce_count];
     for (size_t k = 0; k < n->peers_count; k++)
-        if (n->peers[k]->session)
+        if (n->peers[k]->session && !n->peers[k]->opener)
             send_addresses(n->peers[k], now);
     return 0;
 }
 
 void roles_on_up(struct peer *p, bool fresh, instant now)
 {
-    if (fresh && p->node->o.delivery && p->node->o.agent && p->node->o.announce_count > 0)
+    if (fresh && (p->node->o.delivery || p->node->o.host) && !p->opener && p->node->o.announce_count > 0)
         send_addresses(p, now);
-    if (!fresh || p->node->o.delivery) /* applications have no addresses of ours, and no flow table */
+    if (p->node->o.host)
+        host_on_up(p, fresh, now);
+    if (!fresh || p->node->o.delivery ||
+        p->node->o.host) /* applications have no addresses of ours, and no flow table */
         return;
     free(p->table);
     p->table = NULL;
@@ -249,6 +252,13 @@ static void drop_unknown(struct peer *p, instant now)
     }
 }
 
+void roles_elsewhere(struct peer *p, instant now)
+{
+    drop_unknown(p, now);
+    roles_paths(p, now);
+    peer_touch(p);
+}
+
 static int on_addresses(struct peer *p, struct reader *r, instant now)
 {
     struct addresses_message m;
@@ -258,9 +268,7 @@ static int on_addresses(struct peer *p, struct reader *r, instant now)
         return -EPROTO;
     p->config.endpoints_count = m.count;
     memcpy(p->config.endpoints, m.endpoints, sizeof(m.endpoints));
-    drop_unknown(p, now);
-    roles_paths(p, now);
-    peer_touch(p);
+    roles_elsewhere(p, now);
     return 0;
 }
 
@@ -288,9 +296,11 @@ int roles_on_message(struct peer *p, const uint8_t *msg, size_t len, instant now
     struct config_message config;
     bool ok;
 
-    if (p->node->o.delivery && msg[0] == MESSAGE_ADDRESSES && !p->node->o.agent)
+    if ((p->node->o.delivery || p->node->o.host) && msg[0] == MESSAGE_ADDRESSES && p->opener)
         return on_addresses(p, &r, now);
-    if (p->node->o.delivery) /* these are a tunnel's */
+    if (p->node->o.host && msg[0] == MESSAGE_INTRODUCE)
+        return host_on_introduction(p, msg + 1, len - 1);
+    if (p->node->o.delivery || p->node->o.host) /* these are a tunnel's */
         return msg[0] >= MESSAGE_SKIPPABLE ? 0 : -EPROTO;
     switch (msg[0]) {
     case MESSAGE_CONFIG:
@@ -419,17 +429,17 @@ static void open_path(struct peer *p, const struct node_uplink *u, const struct 
 /* The first endpoint of each family; with `spares`, all that are known. */
 static void open_paths(struct peer *p, const struct node_uplink *u, bool spares, instant now)
 {
-    bool done[2] = { false, false };
+    bool all = p->node->o.delivery || p->node->o.host, done[2] = { false, false };
 
     for (size_t i = 0; i < p->spec.endpoints_count; i++) {
         bool v6 = p->spec.endpoints[i].addr.family == ADDR_V6;
 
-        if (done[v6] && !spares && !p->node->o.delivery) /* applications have every way there is */
+        if (done[v6] && !spares && !all) /* applications and hosts have every way there is */
             continue;
         open_path(p, u, &p->spec.endpoints[i], now);
         done[v6] = true;
     }
-    for (unsigned i = 0; i < p->config.endpoints_count && (spares || p->node->o.delivery); i++)
+    for (unsigned i = 0; i < p->config.endpoints_count && (spares || all); i++)
         open_path(p, u, &p->config.endpoints[i], now);
 }
 
@@ -452,7 +462,7 @@ int node_peer_add_endpoint(struct node *n, unsigned peer, const struct endpoint 
 
 void roles_paths(struct peer *p, instant now)
 {
-    for (size_t i = 0; i < p->node->uplinks_count; i++)
+    for (size_t i = 0; i < p->node->uplinks_count && p->opener; i++)
         if (slot_of_link(p, p->node->uplinks[i].link) < 0 || p->node->uplinks[i].up)
             open_paths(p, &p->node->uplinks[i], false, now);
     roles_retarget(p);
@@ -483,6 +493,11 @@ static void uplink_paths(struct peer *p, const struct node_uplink *u, bool moved
         session_path_info(p->session, i, now, &info);
         if (!info.used || info.at.link != u->link)
             continue;
+        if (!p->opener) { /* which are its opener's to change: that finds out, and is told the new address */
+            if (!u->up || moved)
+                session_path_error(p->session, i, now);
+            continue;
+        }
         if (info.at.lane >= MAX(u->lanes, 1)) {
             session_path_remove(p->session, i, now);
             continue;
@@ -593,7 +608,7 @@ void roles_tick(struct peer *p, instant now)
     struct session_path_info info;
     bool active = false, up = false;
 
-    if (p->node->o.agent || !p->session)
+    if (!p->opener || !p->session)
         return;
     fallback_tick(p, now);
     for (unsigned i = 0; i < SESSION_SLOTS; i++) {
@@ -610,6 +625,8 @@ void roles_tick(struct peer *p, instant now)
     }
     if (now - p->trouble_since < TROUBLE_LIMIT)
         return;
+    if (p->node->o.host)
+        host_on_lost(p, now);
     for (size_t i = 0; i < p->node->uplinks_count; i++)
         if (p->node->uplinks[i].up)
             open_paths(p, &p->node->uplinks[i], true, now);

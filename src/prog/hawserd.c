@@ -150,6 +150,11 @@ static void on_event(struct worker *w, const struct node_event *ev, instant now)
         if (!ev->fresh)
             say(LOG_ERR, "steer-table-refused peer=%s: the agent keeps its own", peer->name);
         break;
+    case NODE_WANTED: /* of hosts, which this program does not run yet */
+    case NODE_INTRODUCED:
+    case NODE_PEER_LOST:
+    case NODE_PEER_GONE:
+        break;
     }
 }
 

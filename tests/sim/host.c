@@ -1,0 +1,335 @@
+/* Hosts that call each other by identifier: the first packets, calls from both sides, moves of both ends at once.
+ *
+ *     a --uplink 0--+        +--uplink 0-- b
+ *       --uplink 1--+- core -+--uplink 1--
+ *                   +- manager
+ *
+ * The manager is here: it knows where every host is, and answers after a round trip of MANAGER. */
+#include "tests/sim/sim.h"
+
+#define MANAGER (30 * MSEC)
+#define HOSTS 8
+
+struct realm;
+
+/* The program of one host: what it asks the manager. */
+struct program {
+    struct realm *realm;
+    struct world_end *end;
+    struct world_source answer; /* comes */
+    struct addr asked;
+    unsigned wanted, lost, gone, introduced;
+    bool refuses; /* whoever calls */
+};
+
+struct realm {
+    struct world *w;
+    struct traffic *t;
+    struct invariants *v;
+    struct world_watch watch;
+    struct program programs[HOSTS];
+    size_t count;
+};
+
+static struct world_end *who(struct realm *r, const struct addr *identifier)
+{
+    for (size_t i = 0; i < r->count; i++)
+        if (addr_equal(&r->programs[i].end->options.identifier, identifier))
+            return r->programs[i].end;
+    return NULL;
+}
+
+static void on_answer(struct world *w, struct world_source *s)
+{
+    struct program *p = CONTAINER_OF(s, struct program, answer);
+    struct node_peer_spec spec = { .name = "peer" };
+    struct world_end *to = who(p->realm, &p->asked);
+    int peer = node_peer_at(p->end->node, &p->asked);
+
+    world_schedule(w, s, INSTANT_NEVER);
+    for (size_t i = 0; to && i < to->uplinks_count; i++)
+        if (to->uplinks[i]->spec.up)
+            spec.endpoints[spec.endpoints_count++] = to->uplinks[i]->public_at[0];
+    if (!to) {
+        node_unwanted(p->end->node, &p->asked, w->now);
+    } else if (peer >= 0) {
+        node_relocate(p->end->node, (unsigned)peer, spec.endpoints, spec.endpoints_count, w->now);
+    } else {
+        identity_peer_key(&to->identity, suite_supported(), &spec.key);
+        (void)!node_call(p->end->node, &spec, &p->asked, w->now);
+    }
+    world_touch(p->end);
+}
+
+static void ask(struct program *p, const struct addr *identifier)
+{
+    p->asked = *identifier;
+    world_schedule(p->realm->w, &p->answer, p->realm->w->now + MANAGER);
+}
+
+static void on_event(void *ctx, struct world_end *e, const struct node_event *ev)
+{
+    struct realm *r = ctx;
+    struct program *p = NULL;
+
+    for (size_t i = 0; i < r->count; i++)
+        if (r->programs[i].end == e)
+            p = &r->programs[i];
+    if (!p)
+        return;
+    switch (ev->type) {
+    case NODE_WANTED:
+        p->wanted++;
+        ask(p, &ev->address);
+        break;
+    case NODE_PEER_LOST:
+        p->lost++;
+        ask(p, &ev->address);
+        break;
+    case NODE_INTRODUCED: {
+        struct addr a = addr_from_bytes(ADDR_V6, ev->said.data);
+        struct world_end *caller = who(r, &a);
+
+        p->introduced++;
+        assert_int_equal(ev->said.len, 16);
+        /* In place of a chain of records: it has the key that this identifier belongs to. */
+        if (!p->refuses && caller &&
+            memcmp(caller->identity.ed25519, node_peer_spec(e->node, ev->peer)->key.ed25519, 32) == 0)
+            node_admit(e->node, ev->peer, &a, r->w->now);
+        else
+            node_peer_close(e->node, ev->peer);
+        break;
+    }
+    case NODE_PEER_GONE:
+        p->gone++;
+        break;
+    default:
+        break;
+    }
+}
+
+static struct realm *realm_make(uint64_t seed)
+{
+    struct realm *r = calloc(1, sizeof(*r));
+
+    assert_non_null(r);
+    r->w = world_new(seed);
+    r->t = traffic_new(r->w);
+    r->v = invariants_new(r->w, r->t);
+    r->watch = (struct world_watch){ .ctx = r, .event = on_event };
+    world_watch_add(r->w, &r->watch);
+    return r;
+}
+
+static struct program *host_make(struct realm *r, const char *name, const char *const params[])
+{
+    struct world_node_spec spec = { 0 };
+    struct program *p = &r->programs[r->count++];
+
+    while (params[spec.uplinks]) {
+        spec.params[spec.uplinks] = params[spec.uplinks];
+        spec.uplinks++;
+    }
+    p->realm = r;
+    p->end = world_host(r->w, name, &spec);
+    world_source_init(r->w, &p->answer, on_answer);
+    return p;
+}
+
+static void realm_done(struct realm *r)
+{
+    char error[320];
+    bool failed = r->w->failed;
+
+    snprintf(error, sizeof(error), "at %.6f s: %s", (double)(r->w->failed_at - WORLD_START) / SEC, r->w->error);
+    world_free(r->w);
+    traffic_free(r->t);
+    invariants_free(r->v);
+    free(r);
+    if (failed)
+        fail_msg("%s", error);
+}
+
+static const char *const two[] = { "rate=20mbit delay=10ms", "rate=20mbit delay=10ms", NULL };
+static const char *const one[] = { "rate=20mbit delay=10ms", NULL };
+
+static unsigned paths_active(struct program *p, struct program *to)
+{
+    int peer = node_peer_at(p->end->node, &to->end->options.identifier);
+    struct session *s = peer < 0 ? NULL : node_peer_session(p->end->node, (unsigned)peer);
+    struct session_path_info info;
+    unsigned active = 0;
+
+    for (unsigned i = 0; s && i < SESSION_SLOTS; i++) {
+        session_path_info(s, i, p->realm->w->now, &info);
+        active += info.used && info.metrics.state == PATH_ACTIVE;
+    }
+    return active;
+}
+
+/* The first packet waits for the manager and the handshake, and no packet is lost. */
+static void test_first_packet(void **state)
+{
+    struct realm *r = realm_make(1);
+    struct program *a = host_make(r, "a", two), *b = host_make(r, "b", two);
+    struct traffic_flow *f;
+
+    (void)state;
+    f = traffic_steady(r->t, a->end, b->end, 400000, 500, true); /* one packet in 10 ms */
+    world_run_for(r->w, 2 * SEC);
+    assert_int_equal(a->wanted, 1);
+    assert_int_equal(b->introduced, 1);
+    assert_int_equal(b->wanted, 0);
+    print_message("# first packet after %lld us\n", (long long)(f->first_rx - WORLD_START));
+    /* The manager, a round trip each of the handshake and of the path's probe (two links of 10 ms each way), and the
+     * way there. */
+    assert_true(f->first_rx - WORLD_START <= MANAGER + 2 * 40 * MSEC + 20 * MSEC + 5 * MSEC);
+    world_run_for(r->w, 100 * MSEC);
+    traffic_stop(f);
+    world_run_for(r->w, 200 * MSEC);
+    assert_int_equal(traffic_missing(f), 0);
+    assert_int_equal(paths_active(a, b), 4); /* every uplink to every endpoint */
+    realm_done(r);
+}
+
+/* Both ends' uplinks together carry what one pair alone does not. */
+static void test_both_uplinks(void **state)
+{
+    struct realm *r = realm_make(2);
+    struct program *a = host_make(r, "a", two), *b = host_make(r, "b", two);
+    struct traffic_flow *f;
+    uint64_t before;
+
+    (void)state;
+    f = traffic_window(r->t, a->end, b->end, 0, NULL);
+    world_run_for(r->w, 3 * SEC);
+    before = f->received_bytes;
+    world_run_for(r->w, 5 * SEC);
+    assert_true(traffic_bps(f->received_bytes - before, 5 * SEC) > 30e6); /* of 40 */
+    realm_done(r);
+}
+
+/* Each calls the other at the same time: one session remains, and nothing is lost on the way to it. */
+static void test_at_once(void **state)
+{
+    for (uint64_t seed = 1; seed <= 8; seed++) {
+        struct realm *r = realm_make(seed);
+        struct program *a = host_make(r, "a", two), *b = host_make(r, "b", one);
+        struct traffic_flow *there = traffic_steady(r->t, a->end, b->end, 400000, 500, true);
+        struct traffic_flow *back = traffic_steady(r->t, b->end, a->end, 400000, 500, true);
+
+        world_run_for(r->w, 5 * SEC);
+        assert_int_equal(a->wanted, 1);
+        assert_int_equal(b->wanted, 1);
+        assert_int_equal(a->gone + b->gone, 2); /* both ends of the session that is not used */
+        traffic_stop(there);
+        traffic_stop(back);
+        world_run_for(r->w, 200 * MSEC);
+        assert_int_equal(traffic_missing(there) + traffic_missing(back), 0);
+        realm_done(r);
+    }
+    (void)state;
+}
+
+/* Both ends get new addresses at once, and neither knows the other's: a round trip to the manager, one between the
+ * hosts, and what finding out takes. */
+static void test_both_move(void **state)
+{
+    for (uint64_t seed = 1; seed <= 8; seed++) {
+        struct realm *r = realm_make(seed);
+        struct program *a = host_make(r, "a", one), *b = host_make(r, "b", one);
+        struct traffic_flow *f = traffic_steady(r->t, a->end, b->end, 4000000, 1000, true);
+        struct traffic_flow *back = traffic_steady(r->t, b->end, a->end, 4000000, 1000, true);
+        span stall;
+
+        world_run_for(r->w, 3 * SEC);
+        traffic_gap_reset(f);
+        traffic_gap_reset(back);
+        world_uplink_move(world_uplink(a->end, 0));
+        world_uplink_move(world_uplink(b->end, 0));
+        world_run_for(r->w, 5 * SEC);
+        stall = MAX(traffic_gap(f), traffic_gap(back));
+        print_message("# both move, seed %d: %lld ms\n", (int)seed, (long long)(stall / MSEC));
+        assert_true(stall <= MANAGER + 40 * MSEC + 100 * MSEC);
+        assert_true(traffic_missing(f) + traffic_missing(back) < 2 * 500 / 10); /* of a tenth of a second each */
+        realm_done(r);
+    }
+    (void)state;
+}
+
+/* One that has lost its session calls the other, which still has one. */
+static void test_restart(void **state)
+{
+    struct realm *r = realm_make(3);
+    struct program *a = host_make(r, "a", two), *b = host_make(r, "b", two);
+    struct traffic_flow *f = traffic_steady(r->t, a->end, b->end, 400000, 500, true), *back;
+
+    (void)state;
+    world_run_for(r->w, 2 * SEC);
+    world_restart(b->end);
+    back = traffic_steady(r->t, b->end, a->end, 400000, 500, true);
+    world_run_for(r->w, 5 * SEC);
+    traffic_stop(back);
+    world_run_for(r->w, 200 * MSEC);
+    assert_int_equal(traffic_missing(back), 0);
+    traffic_gap_reset(f);
+    world_run_for(r->w, 1 * SEC);
+    assert_true(traffic_gap(f) < 100 * MSEC); /* and the other direction goes on */
+    realm_done(r);
+}
+
+/* Nobody is there: what waits is answered, and forgotten. Who is refused gets nothing through. */
+static void test_nobody(void **state)
+{
+    struct realm *r = realm_make(4);
+    struct program *a = host_make(r, "a", one), *b = host_make(r, "b", one);
+    struct traffic_flow *f;
+    uint64_t drops[NODE_DROP_COUNT];
+
+    (void)state;
+    r->v->patience = 3600 * SEC; /* nothing is to arrive here */
+    b->refuses = true;
+    f = traffic_steady(r->t, a->end, b->end, 400000, 500, true);
+    world_run_for(r->w, 20 * SEC);
+    assert_int_equal(f->received, 0);
+    assert_in_range(b->introduced, 3, 5); /* it calls again, but not for each packet */
+    traffic_stop(f);
+    r->count = 1; /* the manager forgets b */
+    traffic_steady(r->t, a->end, b->end, 400000, 500, true);
+    world_run_for(r->w, 30 * SEC);
+    node_drops(a->end->node, drops);
+    assert_true(drops[NODE_DROP_UNWANTED] > 0);
+    assert_int_equal(node_peer_at(a->end->node, &b->end->options.identifier), -1);
+    assert_true(node_pool_used(a->end->node) <= 16); /* of packets that wait */
+    realm_done(r);
+}
+
+/* Whom nobody speaks to is forgotten by both, and called again when it is wanted. */
+static void test_idle(void **state)
+{
+    struct realm *r = realm_make(5);
+    struct program *a = host_make(r, "a", one), *b = host_make(r, "b", one);
+    struct traffic_flow *f = traffic_steady(r->t, a->end, b->end, 400000, 500, true);
+
+    (void)state;
+    world_run_for(r->w, 1 * SEC);
+    traffic_stop(f);
+    world_run_for(r->w, 310 * SEC);
+    assert_int_equal(a->gone, 1);
+    assert_int_equal(b->gone, 1);
+    f = traffic_steady(r->t, b->end, a->end, 400000, 500, true);
+    world_run_for(r->w, 1 * SEC);
+    assert_true(f->received > 80);
+    realm_done(r);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_first_packet), cmocka_unit_test(test_both_uplinks), cmocka_unit_test(test_at_once),
+        cmocka_unit_test(test_both_move),    cmocka_unit_test(test_restart),      cmocka_unit_test(test_nobody),
+        cmocka_unit_test(test_idle),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
