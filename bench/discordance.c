@@ -18,20 +18,20 @@
 #include <getopt.h>
 #include <malloc.h>
 #include <math.h>
-#include <stdarg.h>
 #include <stdio.h>
 
+#include "bench/args.h"
 #include "bench/hosts.h"
 #include "bench/matrix.h"
 
+#define NAME "bench discordance"
+#define complain(...) bench_complain(NAME, __VA_ARGS__)
 #define HOSTS_DEFAULT 1000
 #define HOSTS_MAX 100000
 #define SENSITIVE 100      /* chosen: each change costs a tenth of the hosts of the default */
 #define RESOLUTION_MS 1e-6 /* chosen: far below the 10 us of the file, far above what binary fractions lack */
 #define SEED_MAX 4294967295
 #define POPULATIONS 2 /* of emulated hosts: the first two of host_changes */
-
-enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
 static const struct tolerance of_loss[] = {
     { .eps_ms = 0, .drawn = true },
@@ -233,36 +233,10 @@ struct options {
     bool json;
 };
 
-static void PRINTF_LIKE(1, 2) complain(const char *format, ...)
-{
-    va_list ap;
-
-    fputs("hawser bench discordance: ", stderr);
-    va_start(ap, format);
-    vfprintf(stderr, format, ap);
-    va_end(ap);
-    fputc('\n', stderr);
-}
-
 static int misused(void)
 {
     fputs("usage: hawser bench discordance --data DIR [--out DIR] [--hosts N] [--seed N] [--json]\n", stderr);
     return EXIT_USAGE;
-}
-
-static bool read_number(const char *option, const char *text, unsigned long low, unsigned long high, unsigned long *ret)
-{
-    char *end;
-    unsigned long v;
-
-    errno = 0;
-    v = strtoul(text, &end, 10);
-    if (*text < '0' || *text > '9' || *end != '\0' || errno != 0 || v < low || v > high) {
-        complain("found --%s %s, expected a number from %lu to %lu", option, text, low, high);
-        return false;
-    }
-    *ret = v;
-    return true;
 }
 
 /* EXIT_DONE, or EXIT_USAGE after telling what is wrong. */
@@ -287,10 +261,10 @@ static int read_options(struct options *o, int argc, char **argv)
             o->out = optarg;
             break;
         case 'n':
-            ok = read_number("hosts", optarg, 1, HOSTS_MAX, &o->hosts);
+            ok = bench_read(NAME, "hosts", optarg, 1, HOSTS_MAX, &o->hosts);
             break;
         case 's':
-            ok = read_number("seed", optarg, 0, SEED_MAX, &o->seed);
+            ok = bench_read(NAME, "seed", optarg, 0, SEED_MAX, &o->seed);
             break;
         case 'j':
             o->json = true;

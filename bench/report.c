@@ -6,6 +6,7 @@
 #include <math.h>
 #include <stdio.h>
 
+#include "bench/args.h"
 #include "bench/plot.h"
 #include "sim/access.h"
 
@@ -101,16 +102,11 @@ void findings_print(const struct findings *f)
 
 /* --- JSON --- */
 
-/* Of no host: null. */
-static json_t *number(double v)
-{
-    return isnan(v) ? json_null() : json_real(round(v * 1e6) / 1e6);
-}
-
 static json_t *json_row(const struct tolerance *e, const struct spread *s)
 {
-    json_t *row = json_pack("{s:f, s:f, s:o, s:o}", "eps_ms", e->eps_ms, "eps_loss",
-                            (double)e->eps_lost / ACCESS_PROBES, "mean", number(s->mean), "within", number(s->within));
+    json_t *row =
+        json_pack("{s:f, s:f, s:o, s:o}", "eps_ms", e->eps_ms, "eps_loss", (double)e->eps_lost / ACCESS_PROBES, "mean",
+                  bench_number(s->mean), "within", bench_number(s->within));
 
     if (row && e->known_mean > 0)
         json_object_set_new(row, "reference",
@@ -141,7 +137,8 @@ static json_t *json_sensitivity(const struct sensitivity *s)
     json_t *changes = json_array();
 
     for (size_t i = 0; i < HOST_CHANGES; i++) {
-        json_t *change = json_pack("{s:s, s:o}", "change", s->rows[i].name, "lost_unequally", number(s->rows[i].apart));
+        json_t *change =
+            json_pack("{s:s, s:o}", "change", s->rows[i].name, "lost_unequally", bench_number(s->rows[i].apart));
 
         for (size_t o = 0; o < SENSITIVITY_OBJECTIVES; o++) {
             json_t *rows = json_array();
@@ -161,14 +158,7 @@ int findings_print_json(const struct findings *f)
                             CLAIM_RATIO, "more_than", CLAIM_PART, "tables", json_tables(f), "sensitivity", "hosts",
                             (json_int_t)f->sensitivity.hosts, "changes", json_sensitivity(&f->sensitivity));
 
-    int r;
-
-    if (!doc)
-        return -ENOMEM;
-    errno = 0;
-    r = json_dumpf(doc, stdout, JSON_COMPACT | JSON_REAL_PRECISION(9)) == 0 && putchar('\n') != EOF ? 0 : -1;
-    json_decref(doc);
-    return r == 0 ? 0 : -(errno ? errno : EIO);
+    return bench_print_json(doc);
 }
 
 /* --- files --- */
@@ -185,43 +175,67 @@ static void write_steps(FILE *out, const struct table *t)
     }
 }
 
-static void write_picture(FILE *out, const struct findings *f)
+/* Appends a row's curve to the panel; its points go to `points`. Returns how many these are. */
+static size_t add_curve(struct plot_panel *p, const struct table *t, size_t row, struct plot_point *points)
 {
-    struct plot_panel panels[TABLES] = { 0 };
+    const struct spread *s = &t->rows[row];
+    struct plot_curve *c = &p->curves[p->count];
 
+    if (!t->tolerances[row].drawn || p->count == PLOT_CURVES_MAX)
+        return 0;
+    for (size_t i = 0; i < s->steps_count; i++)
+        points[i] = (struct plot_point){ s->steps[i].ratio, s->steps[i].part };
+    tolerance_text(t, &t->tolerances[row], c->name, sizeof(c->name));
+    c->points = points;
+    c->count = s->steps_count;
+    c->stepped = true;
+    p->count++;
+    return c->count;
+}
+
+/* 0 or -ENOMEM. */
+static int write_picture(FILE *out, const struct findings *f)
+{
+    static const struct plot_axis parts = { .max = 1, .parts = 5, .decimals = 1 };
+    struct plot_panel panels[TABLES] = { 0 };
+    CLEANUP(cleanup_free) struct plot_point *points = NULL;
+    size_t count = 0, used = 0;
+    char about[256];
+
+    for (size_t i = 0; i < TABLES; i++) {
+        for (size_t r = 0; r < f->tables[i].count; r++)
+            count += f->tables[i].rows[r].steps_count;
+    }
+    points = calloc(MAX(count, 1), sizeof(*points));
+    if (!points)
+        return -ENOMEM;
     for (size_t i = 0; i < TABLES; i++) {
         const struct table *t = &f->tables[i];
         struct plot_panel *p = &panels[i];
 
         snprintf(p->title, sizeof(p->title), "(%c) %s", 'a' + (int)t->objectives, objectives_names[t->objectives]);
         snprintf(p->source, sizeof(p->source), "%zu %s", t->rows[0].hosts, source_of(t));
-        for (size_t r = 0; r < t->count; r++) {
-            struct plot_curve *c = &p->curves[p->count];
-
-            if (!t->tolerances[r].drawn || p->count == PLOT_CURVES_MAX)
-                continue;
-            tolerance_text(t, &t->tolerances[r], c->name, sizeof(c->name));
-            c->steps = t->rows[r].steps;
-            c->count = t->rows[r].steps_count;
-            p->count++;
-        }
+        p->x = p->y = parts;
+        snprintf(p->x.label, sizeof(p->x.label), "discordance ratio of a host");
+        snprintf(p->y.label, sizeof(p->y.label), "part of the hosts");
+        p->at = (struct plot_point){ CLAIM_RATIO, CLAIM_PART };
+        p->names_low = true;
+        for (size_t r = 0; r < t->count; r++)
+            used += add_curve(p, t, r, points + used);
     }
-    plot_write(out, panels, TABLES, CLAIM_RATIO, CLAIM_PART);
-}
-
-/* The last word on a file: 0 or -errno. */
-static int close_written(FILE *out)
-{
-    int r = fflush(out) != 0 || ferror(out) ? -(errno ? errno : EIO) : 0;
-
-    return fclose(out) != 0 && r == 0 ? -errno : r;
+    snprintf(about, sizeof(about),
+             "Discordance ratio: the part of a host's intervals in which no path is good enough for both. Dashed: the "
+             "claim, %.0f %% of the hosts at %.1f.",
+             CLAIM_PART * 100, CLAIM_RATIO);
+    plot_write(out, "Do two objectives choose the same path?", about, panels, TABLES);
+    return 0;
 }
 
 int findings_write(const struct findings *f, const char *dir, char *ret_path, size_t size)
 {
     for (size_t i = 0; i <= OBJECTIVES_COUNT; i++) {
         FILE *out;
-        int r;
+        int r = 0, closed;
 
         if (i < OBJECTIVES_COUNT)
             snprintf(ret_path, size, "%s/discordance-%c.csv", dir, 'a' + (int)i);
@@ -237,11 +251,11 @@ int findings_write(const struct findings *f, const char *dir, char *ret_path, si
                     write_steps(out, &f->tables[t]);
             }
         } else {
-            write_picture(out, f);
+            r = write_picture(out, f);
         }
-        r = close_written(out);
-        if (r < 0)
-            return r;
+        closed = bench_close(out);
+        if (r < 0 || closed < 0)
+            return r < 0 ? r : closed;
     }
     return 0;
 }
