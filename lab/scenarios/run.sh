@@ -16,6 +16,9 @@
 #   carrier     l1 loses its carrier in the middle; longest stall
 #   silent      l1 goes silent in the middle; longest stall
 #   programs    python3 with threads and both kinds of connect; fork, exec, half-closed connections
+#   ports       a server that has closed forty ports is served on the next; who calls from a port of the pump's number over
+#               IPv6 is himself
+#   full        a pump without descriptors waits for some, and takes what was asked then
 #   ssh         a server that speaks first
 #   killed      the client's pump dies by kill -9: curl fails, and nothing goes the plain way; then the server's
 # shellcheck source-path=SCRIPTDIR source=../lib.sh
@@ -281,6 +284,21 @@ assert s.getpeername() == at
 e.unregister(s)
 s.setblocking(True)
 talk(s, 30)
+# given to an epoll that is closed, and whose number is another's when it connects
+s = socket.socket()
+s.setblocking(False)
+e = select.epoll()
+e.register(s, select.EPOLLOUT)
+number = e.fileno()
+e.close()
+e = select.epoll()
+os.dup2(e.fileno(), number)
+assert s.connect_ex(at) == errno.EINPROGRESS
+select.select([], [s], [])
+assert e.poll(0) == []
+os.close(number)
+s.setblocking(True)
+talk(s, 40)
 # refused, not blocking
 s = socket.socket()
 s.setblocking(False)
@@ -348,6 +366,77 @@ programs() {
     [[ $(<"$LAB_DIR/programs") == fine ]] || { cat "$LAB_DIR/programs" && return 1; }
 }
 assert "programs: a client of all kinds" programs
+
+# A server that opens and closes forty ports, and then listens on 84, both families; tells each who he is.
+cat >"$LAB_DIR/ports.py" <<'EOC'
+import socket
+for port in range(1000, 1040):
+    socket.create_server(("", port)).close()
+l = socket.create_server(("::", 84), family=socket.AF_INET6, dualstack_ipv6=True)
+held = []
+while True:
+    s, peer = l.accept()
+    s.sendall(peer[0].encode() + b"\n")
+    held.append(s)
+EOC
+bg agent ports "$HAWSER" run --verbose -- "$PYTHON" "$LAB_DIR/ports.py"
+wait_for 5 "the server of forty ports listens" listening agent tcp 84
+wait_for 5 "ports: its pump listens beside" listening agent udp 84
+cat >"$LAB_DIR/call.py" <<'EOC'
+import socket, sys, signal
+s = socket.socket(socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET)
+if len(sys.argv) > 2:
+    s.bind((sys.argv[1], int(sys.argv[2])))
+s.connect((sys.argv[1], 84))
+print(s.makefile().readline().strip(), flush=True)
+if len(sys.argv) == 2:
+    signal.pause()
+EOC
+bg node held "$HAWSER" run -- "$PYTHON" "$LAB_DIR/call.py" "$AGENT"
+wait_for 10 "ports: the client is served" grep -qE '^::ffff:10\.[12]\.0\.2$' "$(bg_log held)"
+SOURCE=$(on agent ss -Htn state established "dport = :84 and src 127.72.87.83" | awk '{ sub(".*:", "", $3); print $3; exit }')
+assert "ports: who calls from $SOURCE over IPv6 is himself" \
+    test "$(on agent timeout 10 "$PYTHON" "$LAB_DIR/call.py" ::1 "$SOURCE")" = ::1
+bg_stop held
+bg_stop ports
+
+# A client whose pump may have forty descriptors: each connection takes some of them. The state of the pump's process is
+# looked at while a question waits, and then all but that are closed.
+cat >"$LAB_DIR/full.py" <<'EOC'
+import os, socket, sys, threading, time
+at = (sys.argv[1], 80)
+held, answered = [], threading.Event()
+def call():
+    while len(held) < 30:
+        s = socket.socket()
+        s.settimeout(30)
+        if s.connect_ex(at) != 0:
+            break
+        held.append(s)
+def ask():
+    for i in range(200): # silent ones, until it has no descriptor left
+        c = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        c.connect("\0" + os.environ["HAWSER_RUN"].split(":")[0])
+        held.append(c)
+call()
+ask()
+states = []
+for i in range(40):
+    states.append(open(f"/proc/{os.getppid()}/stat").read().rsplit(") ", 1)[1][0])
+    time.sleep(.02)
+for s in held:
+    s.close()
+s = socket.create_connection(at, 30)
+s.sendall(b"GET /empty HTTP/1.0\r\n\r\n")
+assert s.recv(12) == b"HTTP/1.1 200", "no answer"
+print("sleeps" if states.count("S") > 30 else states)
+EOC
+full() {
+    on node bash -c "ulimit -Hn 40; ulimit -Sn 40; exec timeout 60 '$HAWSER' run -- bash -c 'ulimit -n 1000 2>/dev/null; exec $PYTHON $LAB_DIR/full.py $AGENT'" \
+        >"$LAB_DIR/full" 2>&1
+    grep -qx sleeps "$LAB_DIR/full" || { cat "$LAB_DIR/full" && return 1; }
+}
+assert "full: it waits, and takes what is asked then" full
 
 if command -v sshd >/dev/null && command -v ssh-keygen >/dev/null; then
     mkdir -p /run/sshd

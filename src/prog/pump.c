@@ -8,10 +8,14 @@
  * not meant to be known by it.
  *
  * Whoever is on this machine can connect to the socket of questions, and has no token: who has asked nothing when 256
- * others have come makes room for them.
+ * others have come makes room for them. While this process has no descriptor left, questions wait at the socket.
+ *
+ * Nothing tells that a program listens no more. Whether it does is asked of the kernel, which lets nobody bind where
+ * somebody listens, when another port comes, and when a call was refused.
  *
  * Limits: 1,024 connections, of which 768 may be calls to servers of ours; 32 ports of servers, 256 questions at a
- * time, the reasons of the last 256 connections that failed. A session without any path lives for 60 s. */
+ * time, the reasons of the last 256 connections that failed. Who listens on a 33rd has plain clients only, and is told.
+ * A session without any path lives for 60 s. */
 #include "prog/pump.h"
 
 #include <errno.h>
@@ -36,6 +40,7 @@
 #define FAILURES_MAX 256                 /* chosen: a program asks at once */
 #define SESSION_TIMEOUT_MS 60000         /* chosen: a peer that was killed says nothing; people give up sooner */
 #define READY_MAX 64
+#define PAUSE (100 * MSEC) /* chosen: of questions, without a descriptor to take one by */
 
 enum watched { WATCH_QUESTIONS, WATCH_QUESTION, WATCH_LINE, WATCH_SESSION, WATCH_LISTENER, WATCH_SIGNALS };
 
@@ -59,9 +64,9 @@ struct listener {
 /* A connection. */
 struct line {
     struct watch fd, session;
-    struct relay *relay;  /* NULL: free */
-    struct listener *via; /* of a server; NULL: of a client */
-    uint16_t source_port; /* towards the server */
+    struct relay *relay;    /* NULL: free */
+    struct listener *via;   /* of a server; NULL: of a client */
+    struct endpoint source; /* towards the server */
     struct endpoint peer;
     bool marked, told;
 };
@@ -73,6 +78,7 @@ struct pump {
     struct watch questions_watch, signals_watch;
     struct question questions[QUESTIONS_MAX];
     size_t questions_next; /* whose place is the next one's */
+    instant resume_at;     /* INSTANT_NEVER: questions are taken as they come */
     struct listener listeners[LISTENERS_MAX];
     struct line lines[LINES_MAX];
     size_t lines_count, arrivals_count;
@@ -122,6 +128,7 @@ int pump_new(const struct pump_options *o, struct pump **ret)
         return -ENOMEM;
     p->o = *o;
     p->questions_fd = p->signals_fd = -1;
+    p->resume_at = INSTANT_NEVER;
     for (size_t i = 0; i < QUESTIONS_MAX; i++)
         p->questions[i] = (struct question){ { WATCH_QUESTION, &p->questions[i] }, -1 };
     for (size_t i = 0; i < LISTENERS_MAX; i++)
@@ -207,9 +214,46 @@ static int begin(struct pump *p, struct line *l, const struct relay_options *o)
     return 0;
 }
 
+/* Does the program still listen there? The kernel alone knows; what it does not say is a yes. */
+static bool is_open(const struct listener *l)
+{
+    const int on = 1, v6only = l->v6only;
+    struct sockaddr_storage ss;
+    socklen_t len = sockaddr_from_endpoint(&l->at, 0, &ss);
+    int fd = socket(ss.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    bool bound = fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0 &&
+                 (ss.ss_family == AF_INET || setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6only, sizeof(v6only)) == 0) &&
+                 bind(fd, (struct sockaddr *)&ss, len) == 0;
+
+    if (fd >= 0)
+        close(fd);
+    return !bound;
+}
+
+static bool has_lines(const struct pump *p, const struct listener *l)
+{
+    for (size_t i = 0; i < LINES_MAX; i++)
+        if (p->lines[i].relay && p->lines[i].via == l)
+            return true;
+    return false;
+}
+
+static void drop_closed(struct pump *p)
+{
+    for (size_t i = 0; i < LISTENERS_MAX; i++) {
+        struct listener *l = &p->listeners[i];
+
+        if (!l->session || has_lines(p, l) || is_open(l))
+            continue;
+        hws_session_close(l->session);
+        l->session = NULL;
+    }
+}
+
 static void end(struct pump *p, struct line *l)
 {
     int error = relay_error(l->relay);
+    bool refused = l->via && error == ECONNREFUSED;
 
     if (!l->via && !relay_is_up(l->relay)) {
         p->failures[p->failures_next].serial = relay_serial(l->relay);
@@ -230,6 +274,8 @@ static void end(struct pump *p, struct line *l)
     l->via = NULL;
     l->marked = false;
     p->lines_count--;
+    if (refused)
+        drop_closed(p);
 }
 
 static void tell_what(struct pump *p, struct line *l)
@@ -359,14 +405,17 @@ static int on_listen(struct pump *p, const struct run_ask *ask)
 
     if (sockaddr_to_endpoint((const struct sockaddr *)&ask->at, &at) < 0 || at.port == 0 || addr_is_loopback(&at.addr))
         return EADDRNOTAVAIL;
+    drop_closed(p);
     for (size_t i = 0; i < LISTENERS_MAX; i++) {
         if (!p->listeners[i].session)
             l = &p->listeners[i];
         else if (endpoint_equal(&p->listeners[i].at, &at))
             return 0;
     }
-    if (!l)
+    if (!l) {
+        note(p, &at, "too many ports of servers: plain clients only");
         return ENOSPC;
+    }
     l->at = at;
     l->v6only = ask->v6only;
     r = open_listener(p, l);
@@ -375,11 +424,19 @@ static int on_listen(struct pump *p, const struct run_ask *ask)
     return -r;
 }
 
-static struct line *find_by_port(struct pump *p, uint16_t port)
+/* Which calls that server from there? A port is IPv4's and IPv6's at once, and has a connection to each server. */
+static struct line *find_call(struct pump *p, const struct sockaddr_storage *from, uint16_t server_port)
 {
-    for (size_t i = 0; i < LINES_MAX; i++)
-        if (p->lines[i].relay && p->lines[i].via && p->lines[i].source_port == port)
-            return &p->lines[i];
+    struct endpoint source;
+
+    if (sockaddr_to_endpoint((const struct sockaddr *)from, &source) < 0)
+        return NULL;
+    for (size_t i = 0; i < LINES_MAX; i++) {
+        struct line *l = &p->lines[i];
+
+        if (l->relay && l->via && l->via->at.port == server_port && endpoint_equal(&l->source, &source))
+            return l;
+    }
     return NULL;
 }
 
@@ -467,7 +524,7 @@ static void on_question(struct pump *p, struct question *q)
             q->fd = -1;
         fd = -1;
     } else if (ask.op == RUN_PEER) {
-        l = find_by_port(p, ask.port);
+        l = find_call(p, &ask.at, ask.port);
         a.error = l ? 0 : ENOENT;
         if (l)
             sockaddr_from_endpoint(&l->peer, 0, &a.at);
@@ -487,14 +544,25 @@ static void on_question(struct pump *p, struct question *q)
     q->fd = -1;
 }
 
+static void pause_questions(struct pump *p, bool pause, instant now)
+{
+    struct epoll_event ev = { .events = pause ? 0 : EPOLLIN, .data.ptr = &p->questions_watch };
+
+    (void)epoll_ctl(p->epoll_fd, EPOLL_CTL_MOD, p->questions_fd, &ev);
+    p->resume_at = pause ? now + PAUSE : INSTANT_NEVER;
+}
+
 static void accept_questions(struct pump *p)
 {
     for (size_t i = 0; i < QUESTIONS_MAX; i++) {
         struct question *q = &p->questions[p->questions_next];
         int fd = accept4(p->questions_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
-        if (fd < 0)
+        if (fd < 0) {
+            if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) /* EMFILE and its kin */
+                pause_questions(p, true, clock_now());
             return;
+        }
         p->questions_next = (p->questions_next + 1) % QUESTIONS_MAX;
         if (q->fd >= 0)
             on_question(p, q); /* it may have come by now */
@@ -511,7 +579,7 @@ static void accept_questions(struct pump *p)
 /* --- servers --- */
 
 /* Begins to call the program where it listens. The descriptor or -errno. */
-static int call_server(const struct listener *l, uint16_t *ret_port)
+static int call_server(const struct listener *l, struct endpoint *ret_source)
 {
     static const uint8_t any[16], v6_loopback[16] = { [15] = 1 };
     struct endpoint to = l->at, from = { .addr = addr_v4(RUN_SOURCE_V4) };
@@ -532,8 +600,7 @@ static int call_server(const struct listener *l, uint16_t *ret_port)
     if (r == 0) {
         len = sizeof(ss);
         r = getsockname(fd, (struct sockaddr *)&ss, &len);
-        *ret_port = ntohs(ss.ss_family == AF_INET ? ((struct sockaddr_in *)&ss)->sin_port
-                                                  : ((struct sockaddr_in6 *)&ss)->sin6_port);
+        (void)sockaddr_to_endpoint((struct sockaddr *)&ss, ret_source);
     }
     len = sockaddr_from_endpoint(&to, 0, &ss);
     if (r == 0)
@@ -560,7 +627,7 @@ static void take_arrival(struct pump *p, struct listener *l, struct hws_session 
     line->peer = (struct endpoint){ 0 };
     (void)sockaddr_to_endpoint((struct sockaddr *)&path.remote, &line->peer);
     line->via = l;
-    relay.fd = call_server(l, &line->source_port);
+    relay.fd = call_server(l, &line->source);
     if (relay.fd < 0) {
         note(p, &l->at, strerror(-relay.fd));
         hws_session_close(s);
@@ -651,6 +718,7 @@ int pump_process(struct pump *p, int signals, int ms)
     for (size_t i = 0; i < LINES_MAX; i++)
         if (p->lines[i].relay)
             next = instant_min(next, p->lines[i].marked ? now : relay_next_expiry(p->lines[i].relay));
+    next = instant_min(next, p->resume_at);
     if (next != INSTANT_NEVER) {
         int due = (int)((MAX(next - now, 0) + MSEC - 1) / MSEC);
 
@@ -663,6 +731,9 @@ int pump_process(struct pump *p, int signals, int ms)
         on_ready(p, &ready[i]);
         signalled |= ((struct watch *)ready[i].data.ptr)->what == WATCH_SIGNALS;
     }
-    turn(p, clock_now());
+    now = clock_now();
+    if (p->resume_at <= now)
+        pause_questions(p, false, now);
+    turn(p, now);
     return signalled;
 }

@@ -358,31 +358,27 @@ PUBLIC int epoll_ctl(int epfd, int op, int fd, struct epoll_event *ev)
     return r;
 }
 
-/* Before and after another file takes its place. */
-static void watch_no_more(int fd)
+/* Before another file takes its place: it waits for it no more. False: it did not, or no more since: the number of an
+ * epoll that was closed may be another's by now. */
+static bool watch_no_more(int fd)
 {
-    if (fd < WATCHED_MAX && watched[fd].epfd)
-        (void)REAL(epoll_ctl)(watched[fd].epfd - 1, EPOLL_CTL_DEL, fd, NULL);
-}
-
-static void watch_again(int fd)
-{
-    if (fd < WATCHED_MAX && watched[fd].epfd)
-        (void)REAL(epoll_ctl)(watched[fd].epfd - 1, EPOLL_CTL_ADD, fd, &watched[fd].event);
+    return fd < WATCHED_MAX && watched[fd].epfd && REAL(epoll_ctl)(watched[fd].epfd - 1, EPOLL_CTL_DEL, fd, NULL) == 0;
 }
 
 /* The pair's end takes the place of the program's socket, as that was. */
 static int put_in_place(int end, int fd)
 {
     int flags = fcntl(fd, F_GETFL), at_exec = fcntl(fd, F_GETFD), r;
+    bool waited_for;
 
     copy_option(fd, end, SO_RCVTIMEO);
     copy_option(fd, end, SO_SNDTIMEO);
     if (flags < 0 || at_exec < 0 || fcntl(end, F_SETFL, flags & O_NONBLOCK) < 0)
         return -1;
-    watch_no_more(fd);
+    waited_for = watch_no_more(fd);
     r = dup3(end, fd, at_exec & FD_CLOEXEC ? O_CLOEXEC : 0);
-    watch_again(fd);
+    if (waited_for)
+        (void)REAL(epoll_ctl)(watched[fd].epfd - 1, EPOLL_CTL_ADD, fd, &watched[fd].event);
     return r < 0 ? -1 : 0;
 }
 
@@ -503,28 +499,40 @@ PUBLIC int bind(int fd, const struct sockaddr *at, socklen_t len)
     return r;
 }
 
-/* If it is the pump's own, whose connection it is, in the family of *ss. */
-static void true_peer(struct sockaddr_storage *ss)
+static uint16_t port_of(int fd)
+{
+    struct sockaddr_storage ss = { 0 };
+    socklen_t len = sizeof(ss);
+
+    if (REAL(getsockname)(fd, (struct sockaddr *)&ss, &len) < 0)
+        return 0;
+    return ntohs(ss.ss_family == AF_INET ? ((struct sockaddr_in *)&ss)->sin_port
+                                         : ((struct sockaddr_in6 *)&ss)->sin6_port);
+}
+
+/* Whose connection the pump's own is, in the family of *ss, which is the other end of fd. */
+static void true_peer(int fd, struct sockaddr_storage *ss)
 {
     static const uint8_t v6[16] = { [15] = 1 };
     struct sockaddr_in *in = (struct sockaddr_in *)ss;
     struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)ss;
-    struct run_ask q = { .op = RUN_PEER };
+    struct run_ask q = { .op = RUN_PEER, .at = *ss };
     struct run_answer a;
     uint32_t v4 = 0;
 
     if (ss->ss_family == AF_INET) {
         v4 = ntohl(in->sin_addr.s_addr);
-        q.port = ntohs(in->sin_port);
     } else if (ss->ss_family == AF_INET6) {
         if (is_v4(&in6->sin6_addr))
             memcpy(&v4, (const uint8_t *)&in6->sin6_addr + 12, 4);
         v4 = ntohl(v4);
-        q.port = ntohs(in6->sin6_port);
         if (memcmp(&in6->sin6_addr, v6, 16) == 0)
             v4 = RUN_SOURCE_V4;
     }
-    if (v4 != RUN_SOURCE_V4 || !ask_once(&q, &a) || a.error != 0)
+    if (v4 != RUN_SOURCE_V4)
+        return;
+    q.port = port_of(fd);
+    if (!ask_once(&q, &a) || a.error != 0)
         return;
     if (ss->ss_family == AF_INET6 && a.at.ss_family == AF_INET) {
         const struct sockaddr_in *from = (const struct sockaddr_in *)&a.at;
@@ -546,7 +554,7 @@ PUBLIC int accept4(int fd, struct sockaddr *restrict from, socklen_t *restrict l
 
     if (r >= 0 && from && len) {
         if (is_inet(&ss)) {
-            true_peer(&ss);
+            true_peer(r, &ss);
             give(&ss, from, len);
         } else {
             memcpy(from, &ss, *len < ss_len ? *len : ss_len);
@@ -585,7 +593,7 @@ PUBLIC int getpeername(int fd, struct sockaddr *restrict at, socklen_t *restrict
         return -1;
     if (!is_inet(&ss))
         return REAL(getpeername)(fd, at, len);
-    true_peer(&ss);
+    true_peer(fd, &ss);
     give(&ss, at, len);
     return 0;
 }

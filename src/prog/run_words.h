@@ -21,7 +21,7 @@
 #include <sys/socket.h>
 
 #define RUN_ENV "HAWSER_RUN"
-#define RUN_MAGIC 0x48575231u /* this file's version */
+#define RUN_MAGIC 0x48575232u /* this file's version */
 #define RUN_TOKEN_LEN 32
 #define RUN_NAME_PREFIX "hawser-run/"
 #define RUN_NAME_LEN (1 + 11 + 16 + 1 + 2 * 36)
@@ -32,7 +32,7 @@
 enum run_op {
     RUN_CONNECT = 1, /* to `at`; with the pump's end of the pair, which has `junk` bytes and the name of `serial` */
     RUN_LISTEN,      /* the program listens at `at`; v6only: no IPv4 there */
-    RUN_PEER,        /* who is it that calls from port `port` of loopback? */
+    RUN_PEER,        /* who is it that calls port `port` from `at`, an address of loopback? */
     RUN_STATUS,      /* how is `serial`: connected once (0), EINPROGRESS, or failed? */
     RUN_RELEASE,     /* the program wants UDP port `port` */
 };
