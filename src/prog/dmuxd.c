@@ -329,7 +329,7 @@ static void close_handle(uv_handle_t *h, void *arg)
 
 static int run(struct dmux_config *c)
 {
-    struct dmuxd d = { .config = c, .role = roles[c->role], .started = clock_now() };
+    struct dmuxd d = { .config = c, .role = roles[c->role], .started = clock_now(), .watchdog = { .fd = -1 } };
     int r = uv_loop_init(&d.loop);
 
     if (r < 0)
@@ -355,8 +355,7 @@ static int run(struct dmux_config *c)
     tun_free(d.tun);
     udp_free(d.udp);
     control_free(d.control);
-    if (d.watchdog > 0)
-        close(d.watchdog);
+    watchdog_end(&d.watchdog);
     free(d.train.buf);
     free(d.packet);
     return r < 0 ? 1 : d.exit_code;

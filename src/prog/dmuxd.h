@@ -5,6 +5,7 @@
 #include "dmux/gateway.h"
 #include "dmux/router.h"
 #include "prog/dmux_config.h"
+#include "prog/watchdog.h"
 #include "sys/control.h"
 #include "sys/tun.h"
 #include "sys/udp.h"
@@ -62,7 +63,7 @@ struct dmuxd {
     struct xdp *xdp; /* NULL: packets pass in user space */
     uint32_t xdp_epoch, xdp_wall_s;
     int xdp_failed; /* the last error of the tables, told once */
-    int watchdog;   /* descriptor to beat; 0: none */
+    struct watchdog watchdog;
     instant beat_at;
     struct gateway *gateway;
     struct router *router;

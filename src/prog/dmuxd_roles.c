@@ -1,7 +1,6 @@
 /* prog/dmuxd_roles.c - the three roles: each is its core of src/dmux with a device and a socket. */
 #include "prog/dmuxd.h"
 
-#include "prog/watchdog.h"
 #include "sys/clock.h"
 
 #include <errno.h>
@@ -84,11 +83,10 @@ static int gateway_start(struct dmuxd *d, instant now)
         .network_pps = c->network_pps,
         .rng = sys_rng(),
     };
-    int r = watchdog_start(c->device);
+    int r = watchdog_start(&d->watchdog, c->device, false);
 
     if (r < 0)
         return r;
-    d->watchdog = r;
     memcpy(o.secret, c->secret, sizeof(o.secret));
     d->gateway = gateway_new(&o, wall_s());
     explicit_bzero(o.secret, sizeof(o.secret));
@@ -121,16 +119,28 @@ static void gateway_packet(struct dmuxd *d, const uint8_t *packet, size_t len, i
     /* For another address of the prefix: there is nobody. */
 }
 
+/* When the next beat is due. */
+static instant beat(struct dmuxd *d, instant now)
+{
+    int r;
+
+    if (watchdog_beat(&d->watchdog) == 0)
+        return now + WATCHDOG_BEAT;
+    watchdog_end(&d->watchdog);
+    r = watchdog_start(&d->watchdog, d->config->device, true);
+    dmuxd_say(r < 0 ? LOG_ERR : LOG_WARNING, "watchdog-died device=%s: %s", d->config->device,
+              r < 0 ? strerror(-r) : "another watches");
+    return now + (r < 0 ? SEC : WATCHDOG_BEAT);
+}
+
 static void gateway_turn(struct dmuxd *d, instant now)
 {
     gateway_set_wall(d->gateway, wall_s());
     gateway_on_expiry(d->gateway, now);
     if (d->xdp)
         dmuxd_xdp_turn(d, wall_s());
-    if (now >= d->beat_at) {
-        watchdog_beat(d->watchdog);
-        d->beat_at = now + WATCHDOG_BEAT;
-    }
+    if (now >= d->beat_at)
+        d->beat_at = beat(d, now);
 }
 
 static instant gateway_next(const struct dmuxd *d)

@@ -1,7 +1,8 @@
 /* prog/watchdog.c - see watchdog.h.
  *
  * Theory of operation. A pipe: the watched process writes a byte now and then; the other end waits for one with a
- * limit, and for the end of file, which is its own end. */
+ * limit, and for the end of file, which is its own end. A beat that nobody can read any more tells of the watchdog's
+ * own death: the watched process begins another. */
 #include "prog/watchdog.h"
 
 #include <errno.h>
@@ -15,6 +16,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 /* Nothing can be done about a failure: there may be no device (yet). */
@@ -29,7 +31,7 @@ static bool set_up(int fd, const char *device, bool up)
     return ioctl(fd, SIOCSIFFLAGS, &ifr) == 0;
 }
 
-static _Noreturn void watch(int beats, const char *device)
+static _Noreturn void watch(int beats, const char *device, bool again)
 {
     struct pollfd p = { .events = POLLIN };
     bool down = false;
@@ -42,6 +44,8 @@ static _Noreturn void watch(int beats, const char *device)
     signal(SIGINT, SIG_IGN);
     signal(SIGTERM, SIG_IGN); /* it ends with the other */
     fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (again)
+        set_up(fd, device, true);
     for (;;) {
         int n = poll(&p, 1, down ? -1 : (int)(WATCHDOG_LIMIT / MSEC));
 
@@ -63,32 +67,43 @@ static _Noreturn void watch(int beats, const char *device)
     }
 }
 
-int watchdog_start(const char *device)
+int watchdog_start(struct watchdog *w, const char *device, bool again)
 {
-    int fds[2];
-    pid_t pid;
+    int fds[2], r;
 
+    w->fd = -1;
     if (pipe2(fds, O_CLOEXEC) < 0)
         return -errno;
-    pid = fork();
-    if (pid == 0) {
+    w->pid = fork();
+    if (w->pid == 0) {
         close(fds[1]);
-        watch(fds[0], device);
+        watch(fds[0], device, again);
     }
+    r = w->pid < 0 ? -errno : 0;
     close(fds[0]);
-    if (pid < 0 || fcntl(fds[1], F_SETFL, O_NONBLOCK) < 0) {
-        int r = -errno;
-
-        close(fds[1]);
-        return r;
-    }
-    return fds[1];
+    w->fd = fds[1];
+    if (r == 0 && fcntl(w->fd, F_SETFL, O_NONBLOCK) < 0)
+        r = -errno;
+    if (r < 0)
+        watchdog_end(w);
+    return r;
 }
 
-void watchdog_beat(int fd)
+int watchdog_beat(struct watchdog *w)
 {
     char beat = 1;
-    ssize_t n = write(fd, &beat, 1); /* a full pipe is beats enough; without a reader there is no watchdog any more */
 
-    (void)n;
+    return w->fd < 0 || (write(w->fd, &beat, 1) < 0 && errno == EPIPE) ? -EPIPE : 0; /* a full pipe is beats enough */
+}
+
+void watchdog_end(struct watchdog *w)
+{
+    if (w->fd < 0)
+        return;
+    close(w->fd);
+    w->fd = -1;
+    if (w->pid <= 0)
+        return;
+    kill(w->pid, SIGKILL); /* it may hang itself, and holds nothing */
+    (void)waitpid(w->pid, NULL, 0);
 }
