@@ -123,7 +123,8 @@ struct hws_options {
      * `transports` and `encryption`, which cannot be prohibited. */
     uint8_t semantics[4]; /* enum hws_preference, for each enum hws_semantics */
     /* The same for each enum hws_transport. Nothing said: UDP, and TCP where that does not pass; a listener takes both
-     * on its port, TCP if nobody else has that there. */
+     * on its port, TCP if nobody else has that there. Over TCP a listener speaks first, and a client sends nothing to
+     * who is not the one that it calls. */
     uint8_t transports[8];
     uint8_t peer_objectives[4]; /* HWS_PROHIBIT: this end does not send by that objective, if the peer asks for it; for
                                  * throughput, latency, jitter, loss. A peer asks by its `objectives`; an end that has

@@ -119,6 +119,7 @@ int engine_new(const struct engine_options *o, struct engine **ret)
         e->node = node_new(&n, clock_now());
         e->chosen = o->transports;
         e->transports = (struct transports){ .node = e->node,
+                                             .self = &e->self,
                                              .epoll_fd = e->epoll_fd,
                                              .listens = o->listens,
                                              .allowed = engine_transports_allowed(&o->transports),

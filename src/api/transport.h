@@ -17,6 +17,7 @@ struct transport_ops;
 /* What the transports of one engine share. */
 struct transports {
     struct node *node;
+    const struct identity *self;
     struct discovery *discovery; /* or NULL: gets what UDP has for it */
     int epoll_fd;
     bool listens;

@@ -6,6 +6,10 @@
  * go over another. A listener accepts, on the port of its UDP; its sessions know a connection by its number
  * (locator_pair.conn), and a new one to the same path is a move.
  *
+ * The port may be a foreign service's. So who listens speaks first (session/greeting.h), and until a client has read
+ * that it keeps what it has to say, of which nobody else gets a byte. Who says something else, or nothing for five
+ * seconds, is let alone for a minute.
+ *
  * The node is told what a connection has room for before it is asked what it has: at most each millisecond, unless all
  * room was used. A connection without room is waited for as writable.
  *
@@ -14,7 +18,8 @@
  * process has no descriptors left.
  *
  * Limits: 1,024 connections, of these 256 of strangers and 64 of one source network (/24, /64; 16 of strangers);
- * TCPCONN_KEPT_MAX and a record each at most, and 256 KiB for all to read into, from the first on. */
+ * TCPCONN_KEPT_MAX, a record and, of a client, 4 KiB before the greeting each at most, and 256 KiB for all to read
+ * into, from the first on. */
 #include "api/transport.h"
 
 #include <errno.h>
@@ -22,6 +27,8 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include "session/greeting.h"
+#include "sys/clock.h"
 #include "sys/tcpconn.h"
 #include "wire/carrier.h"
 
@@ -33,6 +40,9 @@
 #define STRANGER_LIFE (10 * SEC)     /* chosen: twice SESSION_RETRY_AFTER */
 #define IDLE_LIFE (60 * SEC)         /* chosen: twelve probes of an idle path */
 #define RECONNECT_AFTER (250 * MSEC) /* chosen: as a path that is down is first probed */
+#define GREETING_WAIT (5 * SEC)      /* chosen: some round trips by satellite, and one segment sent again */
+#define FOREIGN_LIFE (60 * SEC)      /* chosen: a listener that begins there is found within a minute */
+#define HELD_MAX 4096                /* chosen: an INIT, and what is said of a path before it is used */
 #define ACCEPTS_MAX 64               /* a wake-up */
 #define READ_ROUNDS 4                /* of READ_BYTES a wake-up */
 #define READ_BYTES (256 * 1024)      /* chosen: sixteen of the largest records */
@@ -48,6 +58,10 @@ struct conn {
     struct locator_pair at;
     unsigned index, uses;
     bool used, proven, waits, writing, told;
+    bool greeted;  /* a client: who listens there is who is called; until then */
+    uint8_t *held; /* HELD_MAX, or NULL: to be said to him */
+    size_t held_len;
+    instant foreign_until;
     unsigned peer;
     uint8_t slot;
     instant since, heard, told_at, moved; /* moved: something was sent or came */
@@ -156,11 +170,19 @@ static struct conn *take_place(struct stream_transport *s, const struct locator_
                         .peer = UINT16_MAX,
                         .slot = SESSION_SLOTS,
                         .since = now - RECONNECT_AFTER,
-                        .heard = now };
+                        .heard = now,
+                        .foreign_until = now };
     s->in_use++;
     s->strangers++;
     s->sweep_at = MIN(s->sweep_at, now + SWEEP_EVERY);
     return c;
+}
+
+static void forget_held(struct conn *c)
+{
+    free(c->held);
+    c->held = NULL;
+    c->held_len = 0;
 }
 
 /* Whoever has a path over it is told. A client's place stays, to be connected again. */
@@ -170,7 +192,8 @@ static void hang_up(struct stream_transport *s, struct conn *c, instant now)
         return;
     tcpconn_free(c->stream);
     c->stream = NULL;
-    c->told = c->waits = c->writing = false;
+    c->told = c->waits = c->writing = c->greeted = false;
+    forget_held(c);
     node_on_transport_lost(s->t.all->node, c->peer, c->slot, &c->at, now);
 }
 
@@ -232,7 +255,7 @@ static void tell(struct stream_transport *s, struct conn *c, instant now)
     struct tcpconn_state state;
     struct path_transport t;
 
-    if (!c->stream || c->slot >= SESSION_SLOTS || !tcpconn_is_connected(c->stream) || !is_news(c, now))
+    if (!c->stream || c->slot >= SESSION_SLOTS || !c->greeted || !tcpconn_is_connected(c->stream) || !is_news(c, now))
         return;
     tcpconn_state(c->stream, &state, now);
     t = (struct path_transport){ .room_bytes = state.room_bytes,
@@ -265,20 +288,42 @@ static void before_output(struct transport_use *t, instant now)
 
 /* --- receiving --- */
 
+/* A client has read the first that it was told. 0, or negative: the connection is over. */
+static int take_greeting(struct stream_transport *s, struct conn *c, const uint8_t *data, size_t len, instant now)
+{
+    int r;
+
+    if (!greeting_check(node_peer_spec(s->t.all->node, 0)->key.x25519, data, len)) {
+        c->foreign_until = now + FOREIGN_LIFE;
+        return -EPROTO;
+    }
+    c->greeted = true;
+    r = c->held_len > 0 ? tcpconn_write(c->stream, c->held, c->held_len) : 0;
+    forget_held(c);
+    return r;
+}
+
 /* The records of what was read. Negative: the connection is over. */
 static int take_records(struct stream_transport *s, struct conn *c, size_t len, instant now)
 {
     size_t at = 0;
     int n;
 
-    while ((n = carrier_peek(s->buf + at, len - at, RECORD_LARGE_MAX)) > 0) {
-        if (node_on_datagram(s->t.all->node, &c->at, s->buf + at + CARRIER_PREFIX, (size_t)n, 0, 0, now) > 0 &&
-            !c->proven) {
+    while ((n = carrier_peek(s->buf + at, len - at, c->greeted ? RECORD_LARGE_MAX : GREETING_LEN)) > 0) {
+        if (!c->greeted) {
+            int r = take_greeting(s, c, s->buf + at + CARRIER_PREFIX, (size_t)n, now);
+
+            if (r < 0)
+                return r;
+        } else if (node_on_datagram(s->t.all->node, &c->at, s->buf + at + CARRIER_PREFIX, (size_t)n, 0, 0, now) > 0 &&
+                   !c->proven) {
             c->proven = true;
             s->strangers--;
         }
         at += CARRIER_PREFIX + (size_t)n;
     }
+    if (n < 0 && !c->greeted)
+        c->foreign_until = now + FOREIGN_LIFE;
     return n < 0 ? n : tcpconn_keep(c->stream, s->buf + at, len - at);
 }
 
@@ -346,6 +391,21 @@ static void pause_listening(struct stream_transport *s, struct listening *l, boo
     epoll_ctl(s->t.all->epoll_fd, EPOLL_CTL_MOD, l->fd, &ev);
 }
 
+/* Takes the connection, also on failure, and says who listens here. */
+static int greet(struct stream_transport *s, struct conn *c, struct tcpconn *stream, instant now)
+{
+    uint8_t out[CARRIER_PREFIX + GREETING_LEN];
+    struct rng rng = sys_rng();
+    int r = take(s, c, stream, now);
+
+    if (r < 0)
+        return r;
+    put_be16(out, GREETING_LEN);
+    greeting_write(s->t.all->self->x25519, &rng, out + CARRIER_PREFIX);
+    c->greeted = true;
+    return tcpconn_write(stream, out, sizeof(out));
+}
+
 static void accept_some(struct stream_transport *s, struct listening *l, instant now)
 {
     struct tcpconn *stream;
@@ -368,7 +428,7 @@ static void accept_some(struct stream_transport *s, struct listening *l, instant
             continue;
         }
         c->at.conn = number_of(c);
-        if (take(of, c, stream, now) < 0)
+        if (greet(of, c, stream, now) < 0)
             forget(of, c, now);
     }
     if (r < 0) {
@@ -431,7 +491,7 @@ static void reach(struct stream_transport *s, struct conn *c, instant now)
     struct tcpconn_options o = { .multipath = s->multipath };
     struct tcpconn *stream;
 
-    if (!s->opened[c->at.link][v6] || now - c->since < RECONNECT_AFTER)
+    if (!s->opened[c->at.link][v6] || now - c->since < RECONNECT_AFTER || now < c->foreign_until)
         return;
     if (*s->interfaces[c->at.link][v6])
         o.interface = s->interfaces[c->at.link][v6];
@@ -460,6 +520,23 @@ static int write_datagrams(struct conn *c, const struct session_tx *tx, const ui
     return r;
 }
 
+/* What is said before the greeting has come, whole records in the form of a stream. What there is no room for is lost:
+ * it is said again. */
+static int hold(struct conn *c, const struct session_tx *tx, const uint8_t *data)
+{
+    size_t prefix = tx->framed ? 0 : CARRIER_PREFIX;
+
+    if (!c->held && !(c->held = malloc(HELD_MAX)))
+        return 0;
+    if ((tx->segment && tx->segment < tx->len) || c->held_len + prefix + tx->len > HELD_MAX)
+        return 0;
+    if (prefix > 0)
+        put_be16(c->held + c->held_len, (uint16_t)tx->len);
+    memcpy(c->held + c->held_len + prefix, data, tx->len);
+    c->held_len += prefix + tx->len;
+    return 0;
+}
+
 static void send_records(struct transport_use *t, const struct session_tx *tx, const uint8_t *data, instant now)
 {
     struct stream_transport *s = (struct stream_transport *)t;
@@ -480,7 +557,9 @@ static void send_records(struct transport_use *t, const struct session_tx *tx, c
             node_on_transport_lost(t->all->node, tx->peer, tx->slot, &tx->at, now);
         return;
     }
-    r = tx->framed ? tcpconn_write(c->stream, data, tx->len) : write_datagrams(c, tx, data);
+    r = !c->greeted  ? hold(c, tx, data)
+        : tx->framed ? tcpconn_write(c->stream, data, tx->len)
+                     : write_datagrams(c, tx, data);
     c->given += tx->len;
     c->moved = now;
     if (r < 0) {
@@ -539,6 +618,10 @@ static void sweep(struct stream_transport *s, instant now)
 
         if (!c->used)
             continue;
+        if (c->stream && !c->greeted && now - c->since > GREETING_WAIT) {
+            c->foreign_until = now + FOREIGN_LIFE;
+            hang_up(s, c, now);
+        }
         if (listens ? (!c->proven && now - c->since > STRANGER_LIFE) || now - c->heard > IDLE_LIFE
                     : !is_wanted(s, c, now))
             forget(s, c, now);
@@ -576,6 +659,7 @@ static void destroy(struct transport_use *t)
 
     for (size_t i = 0; i < s->count; i++) {
         tcpconn_free(s->conns[i]->stream);
+        free(s->conns[i]->held);
         free(s->conns[i]);
     }
     for (size_t i = 0; i < ARRAY_LEN(s->listening); i++)
