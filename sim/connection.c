@@ -93,6 +93,10 @@ static void serve(struct connection *c, unsigned side, instant now)
         size_t len = slices_gather(out.slices, out.count, pkt, sizeof(pkt));
 
         assert(len == out.len);
+        if (c->tos[side]) {
+            pkt[1] = c->tos[side];
+            packet_fix_v4_header(pkt);
+        }
         world_packet_in(side == CLIENT ? c->node : c->agent, pkt, len);
     }
 }

@@ -25,6 +25,7 @@ struct connection {
     struct endpoint at[2];          /* client, server */
     struct connection_side side[2]; /* client, server */
     bool refuses;                   /* the server */
+    uint8_t tos[2];                 /* of what either sends; 0 */
     bool stopped;
     bool silent;   /* the server answers nothing */
     unsigned syns; /* that came to the server */

@@ -202,6 +202,11 @@ static void set_outer_tos(const struct node *n, struct pbuf *b)
     b->note |= (uint32_t)(n->o.hide_dscp ? tos & TOS_ECN_MASK : tos) << SESSION_TOS_SHIFT;
 }
 
+uint8_t inner_outer_tos(const struct node *n, uint8_t dscp)
+{
+    return n->o.hide_dscp || mark_of(n, dscp) != 0 ? 0 : (uint8_t)(dscp << 2);
+}
+
 bool inner_mark(struct pbuf *b)
 {
     if (!ecn_mark(b->data + DATA_HEADER_LEN))

@@ -199,6 +199,8 @@ void inner_on_packet(struct node *n, const uint8_t *pkt, size_t len, const struc
 bool inner_source_allowed(const struct peer *p, const struct addr *src);
 bool inner_destination_allowed(const struct peer *p, const struct addr *dst);
 /* The target of what this end sends of such a connection; negative: it is blocked. dscp: of its packets here. */
+/* TOS of the datagrams that carry the bytes of a packet with this DSCP, where no packet is copied. */
+uint8_t inner_outer_tos(const struct node *n, uint8_t dscp);
 int inner_steer(struct peer *p, const struct channel_open *q, uint8_t dscp, enum flow_class *ret_class);
 /* Tells the packet's sender, if ICMP allows. */
 void inner_refuse(struct node *n, const uint8_t *pkt, const struct packet_info *info, enum unreachable_reason reason,

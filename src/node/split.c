@@ -16,6 +16,8 @@
  * sides. Before there was an answer it has no life: if the agent has no room, or, in mode auto, does not open it or is
  * lost, its SYN goes on as a packet, and what becomes of that is what packets meet.
  *
+ * The bytes of either direction leave in datagrams of the DSCP that its sender's newest packet had, as packets do.
+ *
  * An end's packets for the inside come out with node_pop_inner; those for another node's inside (agent) are packets for
  * that node. Ends are looked at when something happened to them (`ready`) or when one of them is due (`due`): timers of
  * TCP bear SLACK, which bounds how often all are walked over.
@@ -546,6 +548,8 @@ static bool on_segment(struct split *x, const uint8_t *pkt, const struct packet_
         destroy(x);
         return false;
     }
+    if (x->channel)
+        channel_set_tos(x->channel, inner_outer_tos(x->peer->node, info->dscp));
     if (tcp_end_input(x->end, pkt, info, offload, now) == TCP_END_REOPENED) {
         destroy(x);
         return false;

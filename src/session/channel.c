@@ -53,6 +53,7 @@ struct channel {
     uint32_t birth; /* in the notes of its chunks: one of the same number, gone before it, had another */
     bool freed;     /* by its owner: goes when nothing is due */
     uint8_t class;  /* enum flow_class */
+    uint8_t tos;
     uint16_t target;
     bool wants_room; /* the writer met a full channel, or (also in `starved`) a full session */
     uint8_t due;     /* enum due, a bit each */
@@ -132,11 +133,11 @@ static struct channel *find(const struct session *s, uint16_t id)
 }
 
 /* Whose chunk it was; NULL: one that is gone. */
-static struct channel *find_born(const struct session *s, uint16_t id, uint32_t birth)
+static struct channel *find_born(const struct session *s, uint16_t id, uint32_t note)
 {
     struct channel *c = find(s, id);
 
-    return c && c->birth == birth ? c : NULL;
+    return c && c->birth == (note & BIRTH_MASK) ? c : NULL;
 }
 
 static void touch(struct channel *c)
@@ -376,6 +377,11 @@ void channel_steer(struct channel *c, uint16_t target, enum flow_class class)
     leave_turn(c);
     c->class = (uint8_t) class;
     update(c);
+}
+
+void channel_set_tos(struct channel *c, uint8_t tos)
+{
+    c->tos = tos;
 }
 
 enum channel_state channel_state(const struct channel *c)
@@ -622,7 +628,7 @@ bool channels_cut(struct session *s, enum flow_class class, unsigned slot, struc
         return false;
     chunk_header_put(b->data, &(struct chunk_header){ .last = k.last, .place = k.at, .channel = c->request.channel });
     b->len = (uint16_t)(DATA_HEADER_LEN + k.len);
-    b->note = c->birth;
+    b->note = c->birth | (uint32_t)c->tos << SESSION_TOS_SHIFT;
     c->deficit -= (int32_t)b->len;
     flows = flowq_flows(s->packets->flowq, class);
     t->owed = flows > 0 ? MAX(t->owed - (int64_t)(b->len * flows), -(int64_t)(QUANTUM * flows)) : 0;

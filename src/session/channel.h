@@ -50,6 +50,8 @@ void channel_set_owner(struct channel *c, void *owner);
 void *channel_owner(const struct channel *c);
 /* Which of the session's targets its bytes take, and before whom. At any time. */
 void channel_steer(struct channel *c, uint16_t target, enum flow_class class);
+/* DSCP and ECN of the datagrams that its bytes leave in from now on; 0 at first. */
+void channel_set_tos(struct channel *c, uint8_t tos);
 enum channel_state channel_state(const struct channel *c);
 const struct channel_open *channel_request(const struct channel *c);
 

@@ -73,6 +73,43 @@ static void test_both_ways(void **state)
     finish(&b, c, 60 * SEC);
 }
 
+struct seen {
+    struct world_watch watch;
+    struct bench *b;
+    uint64_t bytes[2][256]; /* of datagrams: towards the agent, towards the node; by their TOS */
+};
+
+static bool on_core(void *ctx, struct world_packet *p)
+{
+    struct seen *s = ctx;
+
+    if (p->len >= 500) /* data */
+        s->bytes[!endpoint_equal(&p->dst, &s->b->agent->listen[0])][p->tos] += p->len;
+    return true;
+}
+
+/* Either direction leaves in datagrams of its sender's DSCP, unless that is hidden. */
+static void test_dscp(void **state)
+{
+    for (int hidden = 0; hidden < 2; hidden++) {
+        const struct node_options o = { .pool_pkts = 16384, .hide_dscp = hidden };
+        struct bench b = make_with(1, &o, PARAMS("rate=20mbit delay=10ms", "rate=20mbit delay=10ms"));
+        struct connection *c = connection_new(b.node, b.agent, PORT, 1000000, 2000000);
+        struct seen s = { .b = &b };
+
+        c->tos[0] = 10 << 2;
+        c->tos[1] = 46 << 2;
+        s.watch = (struct world_watch){ .ctx = &s, .core = on_core };
+        world_watch_add(b.w, &s.watch);
+        world_run_until(b.w, connection_done, c, 30 * SEC);
+        assert_true(s.bytes[0][hidden ? 0 : 10 << 2] >= 1000000);
+        assert_true(s.bytes[1][hidden ? 0 : 46 << 2] >= 2000000);
+        if (hidden)
+            assert_int_equal(s.bytes[0][10 << 2] + s.bytes[1][46 << 2], 0);
+        finish(&b, c, 30 * SEC);
+    }
+}
+
 static void test_one_way_and_nothing(void **state)
 {
     static const uint64_t sizes[][2] = { { 0, 2000000 }, { 2000000, 0 }, { 0, 0 }, { 1, 1 } };
@@ -434,6 +471,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_both_ways),
+        cmocka_unit_test(test_dscp),
         cmocka_unit_test(test_one_way_and_nothing),
         cmocka_unit_test(test_hostile_links),
         cmocka_unit_test(test_many),
