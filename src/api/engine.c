@@ -709,6 +709,8 @@ static void keep_event(struct engine *e, const struct node_event *ev, instant no
     *kept = (struct engine_event){ .node = *ev };
     if (ev->type == NODE_PATH_STATE || ev->type == NODE_PATH_MOVED)
         session_path_info(s, ev->slot, now, &kept->path);
+    if (ev->type == NODE_FALLBACK && ev->link >= 1 && ev->link <= UPLINKS_MAX)
+        memcpy(kept->path.link, e->uplinks[ev->link - 1].node.name, sizeof(kept->path.link));
 }
 
 bool engine_pop_event(struct engine *e, unsigned peer, struct engine_event *ret)
@@ -942,4 +944,17 @@ bool engine_has_arrival(const struct engine *e)
 bool engine_has_been_up(const struct engine *e)
 {
     return e->been_up;
+}
+
+bool engine_works_with(const struct engine *e, const struct addr *remote)
+{
+    const struct session *s = node_peer_session(e->node, 0);
+    struct session_path_info info;
+
+    for (unsigned i = 0; s && i < SESSION_SLOTS; i++) {
+        session_path_info(s, i, e->processed_at, &info);
+        if (info.used && info.metrics.state == PATH_ACTIVE && addr_equal(&info.at.remote.addr, remote))
+            return true;
+    }
+    return false;
 }

@@ -71,7 +71,7 @@ MUST_CHECK int engine_set_tier(struct engine *e, const char *link, enum link_tie
 /* What happened to a path of this peer's session, or to its keys, when it did. */
 struct engine_event {
     struct node_event node; /* NODE_PATH_STATE, NODE_PATH_MOVED, NODE_PEER_REKEYED, NODE_PEER_DOWN or NODE_FALLBACK */
-    struct session_path_info path; /* of the first two */
+    struct session_path_info path; /* of the first two; of NODE_FALLBACK only `link` */
 };
 /* True and the oldest of this peer. At most 64 wait, of all peers; the oldest goes when there are more. */
 bool engine_pop_event(struct engine *e, unsigned peer, struct engine_event *ret);
@@ -98,3 +98,5 @@ int engine_tick(struct engine *e);
 bool engine_has_arrival(const struct engine *e);
 /* Since the engine was made, of any peer. */
 bool engine_has_been_up(const struct engine *e);
+/* A client's: a path to that address works. */
+bool engine_works_with(const struct engine *e, const struct addr *remote);

@@ -237,10 +237,15 @@ static int call(struct plain *p, const struct discovery *d)
     return engine_call(p->o.engine, &p->key, at, count);
 }
 
+/* at: who answered; NULL: whoever the engine has reached. */
 static int won_by_session(struct plain *p, const struct endpoint *at, instant now)
 {
     stop_racing(p);
-    known_put(at, KNOWN_SESSION, &p->key, now);
+    if (at)
+        known_put(at, KNOWN_SESSION, &p->key, now);
+    for (size_t i = 0; i < p->o.count && !at; i++)
+        if (engine_works_with(p->o.engine, &p->o.at[i].addr))
+            known_put(&p->o.at[i], KNOWN_SESSION, &p->key, now);
     p->state = PLAIN_SESSION;
     return 0;
 }
@@ -251,7 +256,7 @@ static int find_out(struct plain *p, instant now)
     int r;
 
     if (p->called && engine_has_been_up(p->o.engine))
-        return won_by_session(p, &p->o.at[0], now);
+        return won_by_session(p, NULL, now);
     if (d && d->state == DISCOVERY_FOUND) {
         if (p->o.pinned && !peer_key_equal(&d->key, &p->key))
             return -EKEYREJECTED;

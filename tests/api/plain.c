@@ -391,6 +391,35 @@ static void test_pinned(void **state)
     hws_session_close(other);
 }
 
+/* Of several addresses the one that a session was reached at is known for it, and no other. */
+static void test_which_is_known(void **state)
+{
+    struct port plain = take_port(true, true), none = take_port(false, false);
+    const struct hws_options o = { .size = sizeof(o), .flags = HWS_PLAIN | HWS_NONBLOCK };
+    struct hws_session *both[2] = { listener_on(none.port, 0) }, *s;
+    struct sockaddr_in at[2] = { loopback(plain.port), loopback(none.port) };
+    const struct sockaddr *addresses[] = { (struct sockaddr *)&at[0], (struct sockaddr *)&at[1] };
+    char key[HWS_KEY_SIZE];
+
+    at[0].sin_addr.s_addr = htonl(INADDR_LOOPBACK + 1); /* another host's, as far as anybody can tell */
+    assert_int_equal(hws_session_key(both[0], key), 0);
+    assert_int_equal(hws_session_socket(&o, &both[1]), 0);
+    assert_int_equal(hws_session_connect(both[1], key, addresses, 2), 0);
+    while (!(hws_session_events(both[1]) & HWS_CONNECTED))
+        work(both, 2);
+    hws_session_close(both[1]);
+    hws_session_close(both[0]);
+    give_back(&plain);
+    plain.tcp = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(bind(plain.tcp, (struct sockaddr *)&at[0], sizeof(at[0])), 0);
+    assert_int_equal(listen(plain.tcp, 8), 0);
+    assert_int_equal(hws_session_socket(NULL, &s), 0);
+    assert_int_equal(hws_session_connect(s, NULL, addresses, 1), 0);
+    assert_int_equal(hws_session_events(s) & (HWS_IS_PLAIN | HWS_FELL_BACK), HWS_IS_PLAIN);
+    hws_session_close(s);
+    close(plain.tcp);
+}
+
 static void test_port_in_use(void **state)
 {
     const struct hws_options o = { .size = sizeof(o), .flags = HWS_PLAIN };
@@ -411,7 +440,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_plain_server), cmocka_unit_test(test_resets),      cmocka_unit_test(test_plain_client),
         cmocka_unit_test(test_hello),        cmocka_unit_test(test_hello_lost),  cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_pinned),       cmocka_unit_test(test_port_in_use),
+        cmocka_unit_test(test_pinned),       cmocka_unit_test(test_port_in_use), cmocka_unit_test(test_which_is_known),
     };
 
     alarm(60);
