@@ -215,8 +215,10 @@ PUBLIC int hws_session_pop_event(struct hws_session *s, struct hws_event *ret, s
     known.type = types[ev.node.type];
     if (known.type == HWS_EVENT_ENDED)
         known.why = hws_strerror(delivery_error(handle_delivery(s)));
-    if (known.type == HWS_EVENT_FALLBACK)
+    if (known.type == HWS_EVENT_FALLBACK) {
         known.why = ev.node.fresh ? "TCP" : "UDP";
+        memcpy(known.link, ev.path.link, sizeof(known.link));
+    }
     if (known.type == HWS_EVENT_PATH || known.type == HWS_EVENT_MOVED) {
         known.old_state = states[ev.node.old_state];
         known.state = ev.path.link_down ? HWS_PATH_DOWN : states[ev.path.metrics.state];

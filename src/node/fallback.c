@@ -10,7 +10,8 @@
  * to five minutes. That UDP did not pass where TCP did is told to the scoreboard, and where that is known TCP is opened
  * at once: if it is no longer so, TCP goes after the three good windows.
  *
- * Limits: one TCP path a family and link, to the agent's first endpoint in it. UDP that is slowed down without loss is
+ * Limits: of a tunnel, one TCP path a family and link, to the agent's first endpoint in it; applications have one to
+ * every endpoint. UDP that is slowed down without loss is
  * found only after TCP was used for another reason: nothing else is there to compare it with. */
 #include "node/internal.h"
 
@@ -100,10 +101,12 @@ static void open_tcp(struct peer *p, const struct node_uplink *u, instant now)
 
         if (p->spec.tcp_port > 0)
             to.port = p->spec.tcp_port;
-        if (!done[v6])
+        if (!done[v6] || p->node->o.delivery)
             any |= roles_open_path(p, u, &to, TRANSPORT_TCP, 0, now);
         done[v6] = true;
     }
+    for (unsigned i = 0; i < p->config.endpoints_count && p->node->o.delivery; i++)
+        any |= roles_open_path(p, u, &p->config.endpoints[i], TRANSPORT_TCP, 0, now);
     if (!any)
         return;
     roles_retarget(p);

@@ -229,6 +229,59 @@ static void test_foreign_service(void **state)
     hws_session_close(other);
 }
 
+/* UDP does not pass: TCP is opened in its place, and the program is told, by the uplink's name. */
+static void test_instead_of_udp(void **state)
+{
+    struct hws_options listener = { .transports = { [HWS_UDP] = HWS_PROHIBIT } };
+    struct pair p = connect_by(listener, (struct hws_options){ 0 });
+    struct hws_event ev = { 0 };
+
+    while (ev.type != HWS_EVENT_FALLBACK)
+        if (!hws_session_pop_event(p.client, &ev, sizeof(ev)))
+            turn(&p);
+    assert_string_equal(ev.why, "TCP");
+    assert_string_equal(ev.link, "host");
+    exchange(&p, 1000000);
+    close_pair(&p);
+}
+
+/* Likewise to each address of the other end. */
+static void test_instead_to_all(void **state)
+{
+    struct hws_options o = { .size = sizeof(o), .flags = HWS_NONBLOCK, .transports = { [HWS_UDP] = HWS_PROHIBIT } };
+    const struct hws_options any = { .size = sizeof(any), .flags = HWS_NONBLOCK };
+    struct sockaddr_in at[2];
+    const struct sockaddr *addresses[2];
+    struct pair p = { .port = 20000 + (uint16_t)(getpid() % 20000) };
+    char key[HWS_KEY_SIZE];
+    struct hws_path path[8];
+    int r;
+
+    assert_int_equal(hws_session_socket(&o, &p.listener), 0);
+    do {
+        assert_int_equal(hws_session_bind(p.listener, NULL, ++p.port), 0);
+        r = hws_session_listen(p.listener);
+    } while (r == -EADDRINUSE);
+    assert_int_equal(r, 0);
+    assert_int_equal(hws_session_key(p.listener, key), 0);
+    for (uint32_t i = 0; i < 2; i++) {
+        at[i] = loopback(p.port);
+        at[i].sin_addr.s_addr = htonl(INADDR_LOOPBACK + i);
+        addresses[i] = (struct sockaddr *)&at[i];
+    }
+    assert_int_equal(hws_session_socket(&any, &p.client), 0);
+    assert_int_equal(hws_session_connect(p.client, key, addresses, 2), 0);
+    while (hws_session_accept(p.listener, &p.server) == -EAGAIN)
+        turn(&p);
+    while (hws_session_paths(p.server, path, sizeof(path[0]), 8) < 2 || path[0].state != HWS_PATH_ACTIVE ||
+           path[1].state != HWS_PATH_ACTIVE)
+        turn(&p);
+    assert_int_equal(path[0].transport, HWS_TCP);
+    assert_int_equal(path[1].transport, HWS_TCP);
+    exchange(&p, 1000000);
+    close_pair(&p);
+}
+
 /* Another program has the port's TCP: a listener that was told nothing does without. */
 static void test_tcp_port_taken(void **state)
 {
@@ -267,6 +320,8 @@ int main(void)
         cmocka_unit_test(test_preferences),
         cmocka_unit_test(test_garbage),
         cmocka_unit_test(test_foreign_service),
+        cmocka_unit_test(test_instead_of_udp),
+        cmocka_unit_test(test_instead_to_all),
         cmocka_unit_test(test_tcp_port_taken),
     };
 
