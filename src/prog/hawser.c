@@ -66,11 +66,15 @@ static const struct verb verbs[] = {
       "list [--json] | discordance --data DIR [--out DIR] [--hosts N] [--seed N] [--json] | "
       "media --data DIR [--scheduler NAME] [--seed N] [--json]",
       "measurements of the design, by data and in virtual time", verb_bench, false },
+    { "sim",
+      "list [--json] | routing [--growth G] [--pace S] [--kept F] [--proxies X] [--realms N] [--seed N] [--out DIR] "
+      "[--json]",
+      "simulations of what is larger than a laboratory", verb_sim, false },
 };
 
 /* Kept for later versions. */
-static const char *const planned[] = { "agent",   "forward", "portal", "top", "slice",
-                                       "resolve", "publish", "get",    "sim", "bugreport" };
+static const char *const planned[] = { "agent",   "forward", "portal", "top",      "slice",
+                                       "resolve", "publish", "get",    "bugreport" };
 
 int verb_fail(const struct verb *v, const char *fmt, ...)
 {

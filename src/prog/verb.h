@@ -31,6 +31,7 @@ int verb_why(const struct verb *v, int argc, char **argv);
 int verb_link(const struct verb *v, int argc, char **argv);
 int verb_pipe(const struct verb *v, int argc, char **argv);
 int verb_bench(const struct verb *v, int argc, char **argv);
+int verb_sim(const struct verb *v, int argc, char **argv);
 int verb_send(const struct verb *v, int argc, char **argv);
 int verb_recv(const struct verb *v, int argc, char **argv);
 int verb_ping(const struct verb *v, int argc, char **argv);

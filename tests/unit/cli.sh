@@ -47,13 +47,13 @@ wait_for() {
 ok "no verb is a usage error" try 2 "$hawser"
 ok "help" try 0 "$hawser" help
 cp "$dir/out" "$dir/help"
-for verb in help version keygen pubkey check up down status why link pipe send recv ping run id realm dmux doctor lab bench; do
+for verb in help version keygen pubkey check up down status why link pipe send recv ping run id realm dmux doctor lab bench sim; do
     ok "help lists $verb" grep -q "^  $verb " "$dir/help"
     ok "$verb --help" try 0 "$hawser" "$verb" --help
     ok "$verb --help gives its usage" says "usage: hawser $verb"
     ok "the manual has $verb" grep -q "^\.B $verb" "$source/man/hawser.1"
 done
-for verb in agent forward portal top slice resolve publish get sim bugreport; do
+for verb in agent forward portal top slice resolve publish get bugreport; do
     ok "$verb is a usage error" try 2 "$hawser" "$verb"
     ok "$verb says why" complains "hawser $verb: not built in this version"
     ok "help does not promise $verb" test -z "$(grep "^  $verb " "$dir/help")"
@@ -392,6 +392,30 @@ ok "discordance: no number" discordance 2 --data "$dir" --seed x1
 ok "discordance: says so" complains_of "found --seed x1, expected a number from 0"
 ok "discordance: a word too many" discordance 2 --data "$dir" fast
 ok "discordance: names it" complains_of "found fast, expected options alone"
+
+# --- sim ---
+ok "sim list" try 0 "$hawser" sim list
+ok "sim list: name and what it is" grep -q "^routing *how large " "$dir/out"
+ok "sim list --json" try 0 "$hawser" sim list --json
+ok "sim list --json is an array" says '[{"name":"routing",'
+ok "sim of an unknown one" try 2 "$hawser" sim routign
+ok "sim: a suggestion" complains "found routign, expected list or a simulation (did you mean routing?)"
+ok "sim has no measurement of bench" try 2 "$hawser" sim media
+ok "routing: unknown option" try 2 "$hawser" sim routing --fast
+ok "routing: names it" complains "hawser sim routing: found --fast, which is no option"
+ok "routing: no value" try 2 "$hawser" sim routing --pace
+ok "routing: says so" complains "found --pace without a value"
+for bad in 1.5 -0.1 nan x .1y ''; do
+    ok "routing: a pace of '$bad'" try 2 "$hawser" sim routing --pace "$bad"
+    ok "routing: says what it wants" complains "found --pace $bad, expected a number from 0 to 1"
+done
+ok "routing: too many realms" try 2 "$hawser" sim routing --realms 3617
+ok "routing: says how many" complains "found --realms 3617, expected a number from 1 to 3616"
+ok "routing: a word too many" try 2 "$hawser" sim routing fast
+ok "routing: the usage line" complains "usage: hawser sim routing [--growth G]"
+ok "routing: a folder that is not there" try 1 "$hawser" sim routing --out "$dir/none"
+ok "routing: names the file" complains "$dir/none/routing.csv: No such file or directory"
+
 mkdir "$dir/data"
 csv=$dir/data/planetlab-24pairs.csv
 ok "discordance: an empty folder" discordance 1 --data "$dir/data"
