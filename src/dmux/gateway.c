@@ -15,6 +15,7 @@
  * Sources: RFC 9000 section 8.1 (amplification), RFC 2439 (damping), RFC 7526 (why anycast must say who serves). */
 #include "dmux/gateway.h"
 
+#include "dmux/credentials.h"
 #include "dmux/limits.h"
 #include "dmux/mac.h"
 #include "ident/hash.h"
@@ -25,7 +26,7 @@ struct gateway {
     struct jar jar;
     struct registry *registry;
     struct limits *limits;
-    struct bucket *provider_buckets; /* one for each of o.providers */
+    struct credentials *credentials;
     struct gateway_stats stats;
     uint32_t service, unicast; /* host order */
 };
@@ -58,8 +59,8 @@ struct gateway *gateway_new(const struct gateway_options *o, uint32_t wall_s)
     ident_wipe(g->o.secret, sizeof(g->o.secret));
     g->registry = registry_new(MIN(o->registrations_max, (size_t)REGISTRY_MAX), seed);
     g->limits = limits_new(o->network_pps, seed + 16);
-    g->provider_buckets = calloc(o->providers_count + 1, sizeof(*g->provider_buckets));
-    if (!g->registry || !g->limits || !g->provider_buckets) {
+    g->credentials = credentials_new(o->providers, o->providers_count, o->authorities, o->authorities_count, &o->rng);
+    if (!g->registry || !g->limits || !g->credentials) {
         gateway_free(g);
         return NULL;
     }
@@ -72,7 +73,7 @@ void gateway_free(struct gateway *g)
         return;
     registry_free(g->registry);
     limits_free(g->limits);
-    free(g->provider_buckets);
+    credentials_free(g->credentials);
     ident_wipe(&g->jar, sizeof(g->jar));
     free(g);
 }
@@ -111,16 +112,6 @@ static bool cookie_holds(const struct gateway *g, const struct arrival *a, const
 
 /* --- packets --- */
 
-static bool provider_may(struct gateway *g, uint32_t provider, instant now)
-{
-    for (size_t i = 0; i < g->o.providers_count; i++) {
-        if (g->o.providers[i].id == provider)
-            return g->o.providers[i].rate_pps == 0 ||
-                   bucket_take(&g->provider_buckets[i], g->o.providers[i].rate_pps, now);
-    }
-    return false;
-}
-
 static bool forward_to_router(struct gateway *g, const struct arrival *a)
 {
     const uint8_t *packet = a->data + a->shim.len;
@@ -148,7 +139,7 @@ static bool forward_to_router(struct gateway *g, const struct arrival *a)
     r = registry_select(g->registry, a->shim.protocol, a->shim.provider, a->addr);
     if (!r)
         return drop(g, GATEWAY_DROP_NO_ROUTER);
-    if (!provider_may(g, r->provider, a->now))
+    if (!credentials_may(g->credentials, r->provider, a->now))
         return drop(g, GATEWAY_DROP_RATE);
     c.router = r->addr;
     c.router_port = r->port;
@@ -259,13 +250,14 @@ static bool refuse(struct gateway *g, const struct arrival *a, const struct dmux
     return answer(g, a, dmux_write(&reply, a->out, DMUX_MESSAGE_MAX));
 }
 
-static bool provider_speaks(const struct gateway *g, const struct dmux_message *m)
+/* Does the key speak for the provider? By what is known, or by the certificate that came along. */
+static bool provider_speaks(struct gateway *g, const struct dmux_message *m, uint64_t *ret_until_s)
 {
-    for (size_t i = 0; i < g->o.providers_count; i++) {
-        if (g->o.providers[i].id == m->provider && provider_allows(&g->o.providers[i], m->protocol, m->key))
-            return true;
-    }
-    return false;
+    if (m->provider == PROVIDER_ANY || m->protocol == 0)
+        return false;
+    return credentials_check(g->credentials, m->provider, m->protocol, m->key, g->jar.wall_s, ret_until_s) == 0 ||
+           (m->chain_len > 0 && credentials_learn(g->credentials, m->key, m->chain, m->chain_len, g->jar.wall_s) == 0 &&
+            credentials_check(g->credentials, m->provider, m->protocol, m->key, g->jar.wall_s, ret_until_s) == 0);
 }
 
 /* The key of the registration, and this end's half of it. */
@@ -310,7 +302,7 @@ static bool on_register(struct gateway *g, const struct arrival *a, const struct
         return refuse(g, a, m, DMUX_REFUSED_COOKIE, 0);
     if (!endpoint_equal(&m->you, a->from) || !address_allowed(g, a->from))
         return refuse(g, a, m, DMUX_REFUSED_ADDRESS, 0);
-    if (m->provider == PROVIDER_ANY || m->protocol == 0 || !provider_speaks(g, m))
+    if (!provider_speaks(g, m, &claim.until_s))
         return refuse(g, a, m, DMUX_REFUSED_PROVIDER, 0);
     if (ed25519_verify(m->key, a->data, signed_len, m->signature) < 0 || agree(g, m, reply.dh, claim.key) < 0)
         return refuse(g, a, m, DMUX_REFUSED_SIGNATURE, 0);
@@ -359,6 +351,10 @@ static bool on_keepalive(struct gateway *g, const struct arrival *a, const struc
 
     if (!r)
         return false;
+    if (r->until_s != 0 && g->jar.wall_s > r->until_s) { /* its certificate has ended: it comes back with another */
+        registry_withdraw(g->registry, r, a->now);
+        return refuse(g, a, m, DMUX_REFUSED_UNKNOWN, 0);
+    }
     registry_set_load(r, m->weight, m->load);
     r->nonce = rng_nonzero(&g->o.rng);
     r->nonce_at = a->now;
@@ -492,6 +488,11 @@ struct registry *gateway_export(struct gateway *g)
 const struct shim_keys *gateway_keys(const struct gateway *g)
 {
     return &g->jar.keys;
+}
+
+uint32_t gateway_rate(const struct gateway *g, uint32_t provider)
+{
+    return credentials_rate(g->credentials, provider);
 }
 
 const char *gateway_drop_name(unsigned drop)

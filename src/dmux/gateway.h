@@ -7,8 +7,8 @@
 #include "base/addr.h"
 #include "base/instant.h"
 #include "base/rng.h"
+#include "dmux/credentials.h"
 #include "dmux/jar.h"
-#include "dmux/provider.h"
 #include "dmux/registry.h"
 
 #define GATEWAY_GROWS (SHIM_COOKIE_LEN + SHIM_CLIENT_LEN) /* a datagram that goes to a router gets longer by this */
@@ -43,8 +43,10 @@ struct gateway_options {
     struct prefix prefix;             /* that is announced; nothing in it may be a client or a router */
     struct endpoint unicast;          /* of this gateway alone */
     uint8_t secret[JAR_SECRET_LEN];   /* all gateways' */
-    const struct provider *providers; /* outlive the gateway */
+    const struct provider *providers; /* these and authorities outlive the gateway */
     size_t providers_count;
+    const struct authority *authorities;
+    size_t authorities_count;
     size_t registrations_max; /* at most REGISTRY_MAX */
     uint32_t network_pps;     /* of a /24 of verified clients; 0: no limit */
     struct rng rng;
@@ -80,4 +82,6 @@ const struct registry *gateway_registry(const struct gateway *g);
 /* For a data path elsewhere: the tables to be exported (dmux/registry.h), and the keys of cookies now. */
 struct registry *gateway_export(struct gateway *g);
 const struct shim_keys *gateway_keys(const struct gateway *g);
+/* packets/s that a provider gets; 0: no limit. */
+uint32_t gateway_rate(const struct gateway *g, uint32_t provider);
 const char *gateway_drop_name(unsigned drop);

@@ -1,7 +1,7 @@
 /* dmux/provider.h - which keys speak for which provider, and for which protocols.
  *
- * A list in the gateway's configuration. A certificate of a realm authority, which binds the same things for a time,
- * will answer the same question. */
+ * A list in the gateway's configuration. A certificate of an authority answers the same question for those that are not
+ * listed (dmux/credentials.h). */
 #pragma once
 
 #include "base/base.h"

@@ -384,6 +384,7 @@ int registry_claim(struct registry *r, const struct registration *claim, instant
     }
     if (!m)
         return DMUX_REFUSED_FULL;
+    m->until_s = claim->until_s;
     if (m->state == REGISTRATION_PROVED) {
         /* Who says so may be somebody who repeats the router's words: it serves under the old key until its next
          * message under the new one. */

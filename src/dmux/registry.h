@@ -48,6 +48,7 @@ struct registration {
     uint8_t key[32];          /* of its messages */
     uint8_t fresh_key[32];    /* of the registration that renews this one; key until it is used */
     bool has_fresh_key;
+    uint64_t until_s; /* seconds since 1970: the end of what lets its provider speak; 0: none */
     uint64_t pkts, bytes; /* forwarded to it */
 
     /* inside */
@@ -67,8 +68,8 @@ struct registry;
 struct registry *registry_new(size_t max_items, const uint8_t seed[16]);
 void registry_free(struct registry *r);
 
-/* A router has signed: of claim the name, weight, load and key count. 0 and *ret; one that is proved goes on under its
- * old key beside the fresh one. Or a positive enum dmux_refusal: DAMPED with *ret_wait_s, FULL. */
+/* A router has signed: of claim the name, weight, load, key and until_s count. 0 and *ret; one that is proved goes on
+ * under its old key beside the fresh one. Or a positive enum dmux_refusal: DAMPED with *ret_wait_s, FULL. */
 int registry_claim(struct registry *r, const struct registration *claim, instant now, struct registration **ret,
                    uint16_t *ret_wait_s);
 /* NULL when there is none that is claimed or proved. */

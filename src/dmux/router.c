@@ -439,7 +439,9 @@ static size_t say_register(struct router *r, struct tie *t, uint8_t *out)
                               .gateway = t->gateway,
                               .you = t->you,
                               .lifetime_s = 60,
-                              .weight = r->o.weight };
+                              .weight = r->o.weight,
+                              .chain = r->o.chain.data,
+                              .chain_len = r->o.chain.len };
     size_t len, signed_len;
 
     t->nonce = m.nonce = rng_nonzero(&r->o.rng);
@@ -449,7 +451,7 @@ static size_t say_register(struct router *r, struct tie *t, uint8_t *out)
     memcpy(m.cookie, t->cookie, sizeof(m.cookie));
     memcpy(m.dh, t->dh, sizeof(m.dh));
     memcpy(m.key, r->o.ed25519, sizeof(m.key));
-    len = dmux_write(&m, out, DMUX_MESSAGE_MAX);
+    len = dmux_write(&m, out, DMUX_REGISTER_MAX);
     signed_len = dmux_signed_len(out, len);
     return ed25519_sign(r->o.ed25519_seed, out, signed_len, out + signed_len) == 0 ? len : 0;
 }

@@ -8,6 +8,7 @@
 #include "base/addr.h"
 #include "base/instant.h"
 #include "base/rng.h"
+#include "base/slice.h"
 #include "dmux/protocol.h"
 #include "wire/dmux.h"
 
@@ -24,7 +25,8 @@ struct router_options {
     const struct protocol_router *protocol;
     struct prefix prefix;
     uint32_t provider;
-    const uint8_t *ed25519_seed, *ed25519; /* the provider's; outlive the router */
+    const uint8_t *ed25519_seed, *ed25519; /* the provider's; these and the chain outlive the router */
+    struct slice chain;                    /* its certificate; empty: gateways know the key */
     struct endpoint homes[ROUTER_HOMES_MAX];
     size_t homes_count;
     uint16_t weight;
@@ -80,7 +82,7 @@ enum router_input router_on_datagram(struct router *r, const uint8_t *data, size
                                      struct router_tx *tx);
 /* A packet of the device: true with *tx and out (len + ROUTER_GROWS). */
 bool router_on_packet(struct router *r, const uint8_t *packet, size_t len, uint8_t *out, struct router_tx *tx);
-/* Control: until false. out: DMUX_MESSAGE_MAX. */
+/* Control: until false. out: DMUX_REGISTER_MAX. */
 bool router_output(struct router *r, uint8_t *out, struct router_tx *tx, instant now);
 instant router_next_expiry(const struct router *r);
 /* It goes: withdrawals are what router_output gives from now on. More calls do nothing. */

@@ -22,10 +22,10 @@
 #define LINE_SIZE 1024
 #define KEYS_MAX 64 /* rows of the schema */
 
-enum section { NOWHERE, GATEWAY, PROVIDER, BGP, NEIGHBOR, ROUTER, CLIENT, SECTION_COUNT };
+enum section { NOWHERE, GATEWAY, PROVIDER, AUTHORITY, BGP, NEIGHBOR, ROUTER, CLIENT, SECTION_COUNT };
 
-static const char *const section_names[SECTION_COUNT] = { "",         "Gateway", "Provider", "Bgp",
-                                                          "Neighbor", "Router",  "Client" };
+static const char *const section_names[SECTION_COUNT] = { "",    "Gateway",  "Provider", "Authority",
+                                                          "Bgp", "Neighbor", "Router",   "Client" };
 
 struct parse {
     struct dmux_config *c;
@@ -75,7 +75,7 @@ static bool number(const char *s, uint64_t max, uint64_t *ret)
     return v <= max;
 }
 
-static const char *read_u32(struct parse *p, const char *value, void *out)
+static const char *read_number(struct parse *p, const char *value, void *out)
 {
     uint64_t v;
 
@@ -87,27 +87,27 @@ static const char *read_u32(struct parse *p, const char *value, void *out)
 
 static const char *read_id(struct parse *p, const char *value, void *out)
 {
-    return read_u32(p, value, out) || *(uint32_t *)out == 0 ? "a number of 1 to 4294967295" : NULL;
+    return read_number(p, value, out) || *(uint32_t *)out == 0 ? "a number of 1 to 4294967295" : NULL;
 }
 
 static const char *read_byte(struct parse *p, const char *value, void *out)
 {
-    return read_u32(p, value, out) || *(uint32_t *)out > 255 ? "a number of 0 to 255" : NULL;
+    return read_number(p, value, out) || *(uint32_t *)out > 255 ? "a number of 0 to 255" : NULL;
 }
 
 static const char *read_weight(struct parse *p, const char *value, void *out)
 {
-    return read_u32(p, value, out) || *(uint32_t *)out > 65535 ? "a number of 0 to 65535" : NULL;
+    return read_number(p, value, out) || *(uint32_t *)out > 65535 ? "a number of 0 to 65535" : NULL;
 }
 
 static const char *read_bfd(struct parse *p, const char *value, void *out)
 {
-    return read_u32(p, value, out) || *(uint32_t *)out > 10000 ? "milliseconds, 0 (no BFD) to 10000" : NULL;
+    return read_number(p, value, out) || *(uint32_t *)out > 10000 ? "milliseconds, 0 (no BFD) to 10000" : NULL;
 }
 
 static const char *read_registrations(struct parse *p, const char *value, void *out)
 {
-    return read_u32(p, value, out) || *(uint32_t *)out == 0 || *(uint32_t *)out > REGISTRY_MAX
+    return read_number(p, value, out) || *(uint32_t *)out == 0 || *(uint32_t *)out > REGISTRY_MAX
                ? "a number of 1 to 131072"
                : NULL;
 }
@@ -124,7 +124,7 @@ static const char *read_port(struct parse *p, const char *value, void *out)
 
 static const char *read_provider_id(struct parse *p, const char *value, void *out)
 {
-    return read_u32(p, value, out) || *(uint32_t *)out < 2 ? "a provider's number, 2 to 4294967295" : NULL;
+    return read_number(p, value, out) || *(uint32_t *)out < 2 ? "a provider's number, 2 to 4294967295" : NULL;
 }
 
 static const char *read_provider(struct parse *p, const char *value, void *out)
@@ -217,19 +217,60 @@ static const char *read_protocol(struct parse *p, const char *value, void *out)
     return NULL;
 }
 
-static const char *read_protocols(struct parse *p, const char *value, void *out)
+static const char *read_protocol_list(const char *value, uint16_t protocols[PROVIDER_PROTOCOLS_MAX], uint8_t *count)
 {
-    struct provider *x = &p->c->providers[p->c->providers_count - 1];
     char word[64];
 
     while (next_word(&value, word, sizeof(word))) {
         uint16_t id = protocol_parse(word); /* a gateway forwards any, known or not */
 
-        if (id == 0 || x->protocols_count >= PROVIDER_PROTOCOLS_MAX)
+        if (id == 0 || *count >= PROVIDER_PROTOCOLS_MAX)
             return "at most 8 protocols, by name or number";
-        x->protocols[x->protocols_count++] = id;
+        protocols[(*count)++] = id;
     }
-    return x->protocols_count == 0 ? "a protocol" : NULL;
+    return *count == 0 ? "a protocol" : NULL;
+}
+
+static const char *read_protocols(struct parse *p, const char *value, void *out)
+{
+    struct provider *x = &p->c->providers[p->c->providers_count - 1];
+
+    return read_protocol_list(value, x->protocols, &x->protocols_count);
+}
+
+static const char *read_authority_protocols(struct parse *p, const char *value, void *out)
+{
+    struct authority *x = &p->c->authorities[p->c->authorities_count - 1];
+
+    return read_protocol_list(value, x->protocols, &x->protocols_count);
+}
+
+static const char *read_root(struct parse *p, const char *value, void *out)
+{
+    return strlen(value) == 44 && base64_decode(value, out, IDENT_KEY_LEN) == IDENT_KEY_LEN
+               ? NULL
+               : "an Ed25519 key, 32 bytes in base64, as `hawser id show` prints it";
+}
+
+static const char *read_realm(struct parse *p, const char *value, void *out)
+{
+    struct name_error e;
+
+    return name_parse_realm(value, strlen(value), out, &e) < 0 ? "the name of a realm" : NULL;
+}
+
+static const char *read_range(struct parse *p, const char *value, void *out)
+{
+    struct authority *x = &p->c->authorities[p->c->authorities_count - 1];
+    char first[16];
+    const char *dash = strchr(value, '-');
+
+    snprintf(first, sizeof(first), "%.*s", dash ? (int)(dash - value) : 15, value);
+    return read_provider_id(p, first, &x->provider_first) ||
+                   read_provider_id(p, dash ? dash + 1 : value, &x->provider_last) ||
+                   x->provider_first > x->provider_last
+               ? "numbers of providers, as 100-199, 2 or more"
+               : NULL;
 }
 
 static const char *read_public_key(struct parse *p, const char *value, void *out)
@@ -311,6 +352,19 @@ static const char *read_secret_file(struct parse *p, const char *value, void *ou
     return r == JAR_SECRET_LEN ? NULL : "a file that only its owner may read, with 32 bytes in base64";
 }
 
+static const char *read_chain_file(struct parse *p, const char *value, void *out)
+{
+    int fd = open(value, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    struct stat st = { 0 };
+    ssize_t n = fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) ? read(fd, out, CREDENTIAL_CHAIN_MAX) : -1;
+
+    if (fd >= 0)
+        close(fd);
+    p->c->chain_len = n > 0 ? (size_t)n : 0;
+    return n > 0 && n == st.st_size ? NULL
+                                    : "a file with a chain of at most 1100 bytes, as `hawser realm enrol` writes it";
+}
+
 /* --- schema --- */
 
 #define AT(member) offsetof(struct dmux_config, member)
@@ -335,12 +389,18 @@ static const struct row {
     { GATEWAY, "Control", read_control, AT(control), "/run/hawser-dmux/gateway.sock", false, "control socket" },
     { GATEWAY, "DataPath", read_data_path, AT(xdp), "user", false, "user, or xdp: packets pass in the kernel" },
     { GATEWAY, "Interface", read_name, AT(interface), NULL, false, "with xdp: where packets come from and go to" },
-    { GATEWAY, "NetworkRate", read_u32, AT(network_pps), "0", false, "packets/s of a client's /24; 0: no limit" },
+    { GATEWAY, "NetworkRate", read_number, AT(network_pps), "0", false, "packets/s of a client's /24; 0: no limit" },
     { GATEWAY, "Registrations", read_registrations, AT(registrations_max), "131072", false, "at most" },
     { PROVIDER, "Id", read_provider_id, offsetof(struct provider, id), NULL, true, "number of the provider" },
     { PROVIDER, "PublicKey", read_public_key, offsetof(struct provider, key), NULL, true, "what signs for it" },
     { PROVIDER, "Protocols", read_protocols, 0, NULL, true, "which it may provide" },
-    { PROVIDER, "Rate", read_u32, offsetof(struct provider, rate_pps), "0", false, "packets/s to it; 0: no limit" },
+    { PROVIDER, "Rate", read_number, offsetof(struct provider, rate_pps), "0", false, "packets/s to it; 0: no limit" },
+    { AUTHORITY, "Root", read_root, offsetof(struct authority, root), NULL, true, "key of its root" },
+    { AUTHORITY, "Realm", read_realm, offsetof(struct authority, realm), NULL, true, "realm that enrols providers" },
+    { AUTHORITY, "Providers", read_range, 0, NULL, true, "numbers that it may give" },
+    { AUTHORITY, "Protocols", read_authority_protocols, 0, NULL, true, "which its providers may provide" },
+    { AUTHORITY, "Rate", read_number, offsetof(struct authority, rate_pps), "0", false,
+      "packets/s to each; 0: no limit" },
     { BGP, "As", read_id, AT(as), NULL, true, "autonomous system of this site" },
     { BGP, "RouterId", read_addr4, AT(router_id), NULL, false, "default: the gateway's Address" },
     { BGP, "Bfd", read_bfd, AT(bfd_ms), "50", false, "interval in ms, three missed are a failure; 0: no BFD" },
@@ -349,6 +409,8 @@ static const struct row {
     { ROUTER, "Protocol", read_protocol, AT(protocol), NULL, true, "what it provides" },
     { ROUTER, "Provider", read_provider_id, AT(provider), NULL, true, "for whom" },
     { ROUTER, "KeyFile", read_key_file, 0, NULL, true, "the provider's secret key" },
+    { ROUTER, "ChainFile", read_chain_file, AT(chain), NULL, false,
+      "certificate of that key, where gateways have an authority" },
     { ROUTER, "Gateways", read_gateways, 0, NULL, true, "service address, or addresses of gateways" },
     { ROUTER, "Clients", read_prefix, AT(clients), NULL, false, "prefix of its clients' addresses" },
     { ROUTER, "Address", read_addr4, AT(address), NULL, false, "source address; default: the kernel's choice" },
@@ -374,6 +436,8 @@ static void *base_of(struct parse *p, enum section s)
 
     if (s == PROVIDER)
         return &c->providers[c->providers_count - 1];
+    if (s == AUTHORITY)
+        return &c->authorities[c->authorities_count - 1];
     if (s == NEIGHBOR)
         return &c->neighbors[c->neighbors_count - 1];
     return c;
@@ -428,17 +492,22 @@ static bool name_valid(const char *s)
 static bool open_named(struct parse *p, enum section s, const char *name)
 {
     struct dmux_config *c = p->c;
+    const size_t *count = s == PROVIDER    ? &c->providers_count
+                          : s == AUTHORITY ? &c->authorities_count
+                                           : &c->neighbors_count;
+    size_t max = s == PROVIDER ? DMUX_PROVIDERS_MAX : s == AUTHORITY ? DMUX_AUTHORITIES_MAX : DMUX_NEIGHBORS_MAX;
 
     if (!name_valid(name)) {
         complain(p, p->line, "found [%s %s], expected a name of 1 to 15 letters, digits and _", section_names[s], name);
         return false;
     }
-    if (s == PROVIDER ? c->providers_count >= DMUX_PROVIDERS_MAX : c->neighbors_count >= DMUX_NEIGHBORS_MAX) {
-        complain(p, p->line, "found more than %d sections [%s ...]",
-                 s == PROVIDER ? DMUX_PROVIDERS_MAX : DMUX_NEIGHBORS_MAX, section_names[s]);
+    if (*count >= max) {
+        complain(p, p->line, "found more than %zu sections [%s ...]", max, section_names[s]);
         return false;
     }
-    if (s == PROVIDER) {
+    if (s == AUTHORITY) {
+        c->authorities_count++;
+    } else if (s == PROVIDER) {
         snprintf(c->provider_names[c->providers_count++], DMUX_NAME_MAX + 1, "%s", name);
     } else {
         c->neighbors[c->neighbors_count].line = p->line;
@@ -466,10 +535,11 @@ static void open_section(struct parse *p, char *line)
             s = (enum section)i;
     }
     if (s == NOWHERE) {
-        complain(p, p->line, "found [%s], expected Gateway, Provider, Bgp, Neighbor, Router or Client", line + 1);
+        complain(p, p->line, "found [%s], expected Gateway, Provider, Authority, Bgp, Neighbor, Router or Client",
+                 line + 1);
         return;
     }
-    if (s == PROVIDER || s == NEIGHBOR) {
+    if (s == PROVIDER || s == AUTHORITY || s == NEIGHBOR) {
         if (!open_named(p, s, space ? space : ""))
             return;
     } else if (space || p->opened[s]) {
@@ -520,7 +590,8 @@ static void check_whole(struct parse *p)
 
     if (c->role == DMUX_ROLE_NONE)
         complain(p, p->line, "found no role, expected one of [Gateway], [Router], [Client]");
-    if (c->role != DMUX_ROLE_GATEWAY && (c->providers_count > 0 || p->opened[BGP] || c->neighbors_count > 0))
+    if (c->role != DMUX_ROLE_GATEWAY &&
+        (c->providers_count > 0 || c->authorities_count > 0 || p->opened[BGP] || c->neighbors_count > 0))
         complain(p, p->line, "found a section of gateways, expected [Gateway] as well");
     if (c->role == DMUX_ROLE_GATEWAY && !prefix_contains(&c->prefix, &c->service))
         complain(p, p->line, "found a Service outside of Prefix, expected it inside");

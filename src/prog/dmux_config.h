@@ -1,8 +1,9 @@
 /* prog/dmux_config.h - the configuration file of hawser-dmuxd: a gateway, a router or a client.
  *
  * INI as in hawser.conf: one of [Gateway], [Router] and [Client]; for gateways a [Provider NAME] for each that may
- * register, and [Bgp] with a [Neighbor NAME] each for `hawser-dmuxd bird-config`. Unknown keys and sections are errors;
- * an error is a line `FILE:LINE: found ..., expected ...`. */
+ * register or an
+ * [Authority NAME] that says which, and [Bgp] with a [Neighbor NAME] each for `hawser-dmuxd bird-config`. Unknown keys
+ * and sections are errors; an error is a line `FILE:LINE: found ..., expected ...`. */
 #pragma once
 
 #include "base/text.h"
@@ -12,6 +13,7 @@
 #include "ident/keys.h"
 
 #define DMUX_PROVIDERS_MAX 1024
+#define DMUX_AUTHORITIES_MAX 8
 #define DMUX_NEIGHBORS_MAX 16
 #define DMUX_ROUTES_MAX 16
 #define DMUX_FILE_MAX (1 << 20) /* bytes */
@@ -46,6 +48,8 @@ struct dmux_config {
     struct provider providers[DMUX_PROVIDERS_MAX];
     char provider_names[DMUX_PROVIDERS_MAX][DMUX_NAME_MAX + 1];
     size_t providers_count;
+    struct authority authorities[DMUX_AUTHORITIES_MAX];
+    size_t authorities_count;
     uint32_t as;
     struct addr router_id;
     uint32_t bfd_ms; /* 0: no BFD */
@@ -62,6 +66,8 @@ struct dmux_config {
     struct prefix clients; /* addresses of its clients, if the protocol gives any */
     struct identity identity;
     bool has_identity;
+    uint8_t chain[CREDENTIAL_CHAIN_MAX]; /* its certificate */
+    size_t chain_len;
     uint32_t weight;
 
     /* client */

@@ -79,6 +79,8 @@ static int gateway_start(struct dmuxd *d, instant now)
         .unicast = { .addr = c->address, .port = c->port },
         .providers = c->providers,
         .providers_count = c->providers_count,
+        .authorities = c->authorities,
+        .authorities_count = c->authorities_count,
         .registrations_max = c->registrations_max,
         .network_pps = c->network_pps,
         .rng = sys_rng(),
@@ -235,6 +237,7 @@ static int router_start(struct dmuxd *d, instant now)
                                 .provider = c->provider,
                                 .ed25519_seed = c->identity.ed25519_seed,
                                 .ed25519 = c->identity.ed25519,
+                                .chain = { c->chain, c->chain_len },
                                 .homes_count = c->gateways_count,
                                 .weight = (uint16_t)c->weight,
                                 .rng = sys_rng() };

@@ -40,15 +40,6 @@ int dmuxd_xdp_start(struct dmuxd *d, uint32_t wall_s)
     return r < 0 ? r : set_config(d);
 }
 
-static bool has_rate(const struct dmux_config *c, uint32_t provider)
-{
-    for (size_t i = 0; i < c->providers_count; i++) {
-        if (c->providers[i].id == provider)
-            return c->providers[i].rate_pps > 0;
-    }
-    return true; /* not known: not for the kernel */
-}
-
 static int put_group(struct dmuxd *d, const struct registry_table *t)
 {
     struct xdp_group_key key = { .protocol = t->protocol, .provider = t->provider };
@@ -59,7 +50,7 @@ static int put_group(struct dmuxd *d, const struct registry_table *t)
     for (unsigned i = 0; i < SLOTS_COUNT; i++) {
         const struct registration *m = t->slots[i];
 
-        if (has_rate(d->config, m->provider))
+        if (gateway_rate(d->gateway, m->provider) > 0)
             return xdp_set_group(d->xdp, &key, NULL);
         put_be32(&g.slots[i].addr, m->addr);
         put_be16(&g.slots[i].port, m->port);

@@ -1,9 +1,10 @@
 /* wire/dmux.c - see dmux.h.
  *
  * Theory of operation. A message is a sequence of fields; fields[] says which, in their order, for each type, and one
- * loop reads and one writes them. A field is fixed in length, so that a type's length is known from the table.
+ * loop reads and one writes them. A field but the last of REGISTER is
+ * fixed in length, so that a type's length is known from the table.
  *
- * Limits: DMUX_MESSAGE_MAX. */
+ * Limits: DMUX_MESSAGE_MAX, DMUX_REGISTER_MAX. */
 #include "wire/dmux.h"
 
 #include "wire/cursor.h"
@@ -23,6 +24,7 @@ enum field {
     DH,
     KEY,
     SIGNATURE,
+    CHAIN, /* to the end of the datagram */
     MAC,
     SEQ,
     REFUSAL,
@@ -31,7 +33,7 @@ enum field {
     RTT
 };
 
-#define FIELDS_MAX 9
+#define FIELDS_MAX 10
 
 static const struct {
     uint8_t fields[FIELDS_MAX];
@@ -39,7 +41,7 @@ static const struct {
 } types[DMUX_TYPE_COUNT] = {
     [DMUX_HELLO] = { { NONCE }, DMUX_HELLO_LEN },
     [DMUX_CHALLENGE] = { { NONCE, GATEWAY, UNICAST, YOU, COOKIE }, 0 },
-    [DMUX_REGISTER] = { { NONCE, GATEWAY, COOKIE, YOU, LIFETIME, WEIGHT, DH, KEY, SIGNATURE }, 0 },
+    [DMUX_REGISTER] = { { NONCE, GATEWAY, COOKIE, YOU, LIFETIME, WEIGHT, DH, KEY, SIGNATURE, CHAIN }, 0 },
     [DMUX_ACK] = { { NONCE, GATEWAY, LIFETIME, DH, MAC }, 0 },
     [DMUX_NAK] = { { NONCE, GATEWAY, REFUSAL, WAIT }, 0 },
     [DMUX_KEEPALIVE] = { { GATEWAY, SEQ, NONCE, WEIGHT, LOAD, MAC }, 0 },
@@ -62,6 +64,7 @@ static const uint8_t field_len[] = {
     [DH] = DMUX_KEY_LEN,
     [KEY] = DMUX_KEY_LEN,
     [SIGNATURE] = DMUX_SIGNATURE_LEN,
+    [CHAIN] = 0,
     [MAC] = DMUX_MAC_LEN,
     [SEQ] = 4,
     [REFUSAL] = 1,
@@ -118,6 +121,9 @@ static void write_field(struct writer *w, enum field f, const struct dmux_messag
         break;
     case SIGNATURE:
         write_bytes(w, m->signature, sizeof(m->signature));
+        break;
+    case CHAIN:
+        write_bytes(w, m->chain, m->chain_len);
         break;
     case MAC:
         write_bytes(w, m->mac, sizeof(m->mac));
@@ -178,6 +184,10 @@ static void read_field(struct reader *r, enum field f, struct dmux_message *m)
     case SIGNATURE:
         read_copy(r, m->signature, sizeof(m->signature));
         break;
+    case CHAIN:
+        m->chain_len = reader_left(r);
+        m->chain = read_bytes(r, m->chain_len);
+        break;
     case MAC:
         read_copy(r, m->mac, sizeof(m->mac));
         break;
@@ -209,6 +219,8 @@ static bool has_sense(enum field f, const struct dmux_message *m)
         return m->gateway != 0;
     case REFUSAL:
         return m->refusal < DMUX_REFUSAL_COUNT;
+    case CHAIN:
+        return m->chain_len <= DMUX_REGISTER_MAX - DMUX_MESSAGE_MAX;
     default:
         return true;
     }

@@ -38,9 +38,10 @@ enum dmux_refusal {
 };
 
 #define DMUX_HEADER_LEN (SHIM_LEN + 2)
-#define DMUX_MESSAGE_MAX 192 /* bytes of the longest datagram, rounded up */
-#define DMUX_HELLO_LEN 64    /* at least; chosen: above CHALLENGE, which is 46 */
-#define DMUX_ECHO_LEN 48     /* at least: above ECHO_REPLY, which is 43 */
+#define DMUX_MESSAGE_MAX 192   /* bytes of the longest datagram, rounded up, but for a REGISTER with a certificate: */
+#define DMUX_REGISTER_MAX 1300 /* chosen: whole on every link that carries a client's packets */
+#define DMUX_HELLO_LEN 64      /* at least; chosen: above CHALLENGE, which is 46 */
+#define DMUX_ECHO_LEN 48       /* at least: above ECHO_REPLY, which is 43 */
 #define DMUX_KEY_LEN 32
 #define DMUX_SIGNATURE_LEN 64
 #define DMUX_MAC_LEN 16
@@ -61,6 +62,8 @@ struct dmux_message {
     uint8_t dh[DMUX_KEY_LEN];        /* REGISTER, ACK: X25519, for this registration alone */
     uint8_t key[DMUX_KEY_LEN];       /* REGISTER: the provider's Ed25519 key */
     uint8_t signature[DMUX_SIGNATURE_LEN]; /* REGISTER: of dmux_signed_len bytes */
+    const uint8_t *chain;                  /* REGISTER, behind the signature: the key's certificate, in the datagram */
+    size_t chain_len;                      /* 0: none */
     uint8_t mac[DMUX_MAC_LEN];             /* ACK, KEEPALIVE to WITHDRAW: of all bytes before it */
     uint32_t seq;                          /* KEEPALIVE to WITHDRAW */
     uint8_t refusal;                       /* NAK, ECHO_REPLY: enum dmux_refusal */

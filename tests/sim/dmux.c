@@ -7,6 +7,8 @@
 #include "ident/keys.h"
 #include "tests/unit/test.h"
 
+#include <stdio.h>
+
 #define DELAY (5 * MSEC)
 #define HOSTS_MAX 64
 #define FLIGHT_MAX 4096
@@ -44,6 +46,9 @@ static struct prng prng;
 static struct identity provider_id, stranger_id;
 static struct provider providers[2];
 static const uint8_t secret[32] = { 7 };
+static struct identity root_id;
+static struct authority authority;
+static struct slice next_chain; /* of the router that is made next */
 
 static struct endpoint at(uint32_t addr, uint16_t port)
 {
@@ -65,6 +70,14 @@ static void world_begin(void)
     prng_init(&prng, 1);
     assert_int_equal(identity_generate(&provider_id, &rng), 0);
     assert_int_equal(identity_generate(&stranger_id, &rng), 0);
+    assert_int_equal(identity_generate(&root_id, &rng), 0);
+    authority = (struct authority){ .realm = "acme.example",
+                                    .provider_first = 200,
+                                    .provider_last = 299,
+                                    .protocols = { DMUX_IPV6 },
+                                    .protocols_count = 1 };
+    memcpy(authority.root, root_id.ed25519, 32);
+    next_chain = (struct slice){ 0 };
     for (unsigned i = 0; i < 2; i++) {
         providers[i] = (struct provider){ .id = 100 + i, .protocols = { DMUX_IPV6 }, .protocols_count = 1 };
         memcpy(providers[i].key, i == 0 ? provider_id.ed25519 : stranger_id.ed25519, 32);
@@ -89,6 +102,8 @@ static unsigned gateway_at(uint32_t id)
                                  .unicast = at(hosts[i].addr, DMUX_PORT),
                                  .providers = providers,
                                  .providers_count = 2,
+                                 .authorities = &authority,
+                                 .authorities_count = 1,
                                  .registrations_max = 100,
                                  .rng = prng_rng(&prng) };
 
@@ -106,6 +121,7 @@ static unsigned router_with(uint32_t addr, const uint32_t *homes, size_t count, 
                                 .provider = provider,
                                 .ed25519_seed = id->ed25519_seed,
                                 .ed25519 = id->ed25519,
+                                .chain = next_chain,
                                 .homes_count = count,
                                 .weight = 100,
                                 .rng = prng_rng(&prng) };
@@ -493,6 +509,95 @@ static void test_registration_refused(void **state)
     assert_int_equal(registry_count(gateway_registry(hosts[g].gateway)), 0);
 }
 
+/* The chain of a service that a realm, which is a root, has enrolled. Time is the gateways' 1000. */
+static struct slice chain_of(const struct identity *root, const char *realm, const struct identity *id,
+                             const char *leaf, uint64_t not_after_s)
+{
+    static uint8_t chains[16][CREDENTIAL_CHAIN_MAX];
+    static unsigned used;
+    uint8_t *out = chains[used++ % 16];
+    struct record r = { .type = RECORD_ROOT, .seq = 1, .issued_s = 900, .suites = 3 };
+    size_t first, second;
+
+    assert_int_equal(tag_make(root->ed25519, TAG_RAA(9), TAG_HDA(TAG_TIER_SERVICE, 0), &r.subject), 0);
+    r.issuer = r.subject;
+    memcpy(r.key, root->ed25519, 32);
+    snprintf(r.name, sizeof(r.name), "%s", realm);
+    assert_int_equal(record_encode(&r, root->ed25519_seed, out, CREDENTIAL_CHAIN_MAX, &first), 0);
+    r.type = RECORD_REGISTRATION;
+    r.not_after_s = not_after_s;
+    memcpy(r.key, id->ed25519, 32);
+    memcpy(r.x25519, id->x25519, 32);
+    snprintf(r.name, sizeof(r.name), "%s.s.%s", leaf, realm);
+    assert_int_equal(tag_make(id->ed25519, TAG_RAA(9), TAG_HDA(TAG_TIER_SERVICE, 0), &r.subject), 0);
+    assert_int_equal(record_encode(&r, root->ed25519_seed, out + first, CREDENTIAL_CHAIN_MAX - first, &second), 0);
+    return (struct slice){ out, first + second };
+}
+
+/* An authority's certificate makes a stranger's key a provider's, until it ends. */
+static void test_certificate(void **state)
+{
+    const uint32_t home = SERVICE;
+    struct router_home_info info[ROUTER_HOMES_MAX];
+    unsigned g, r;
+
+    world_begin();
+    g = gateway_at(1);
+    next_chain = chain_of(&root_id, "acme.example", &stranger_id, "dmux-provider-200", 1010);
+    r = router_with(0xcb007101, &home, 1, 200, &stranger_id, g);
+    world_run(3 * SEC);
+    router_home_info(hosts[r].router, info);
+    assert_int_equal(info[0].state, HOME_REGISTERED);
+    assert_int_equal(registry_count(gateway_registry(hosts[g].gateway)), 1);
+    gateway_set_wall(hosts[g].gateway, 1010);
+    world_run(2 * SEC);
+    assert_int_equal(registry_count(gateway_registry(hosts[g].gateway)), 1);
+    gateway_set_wall(hosts[g].gateway, 1011);
+    world_run(2 * SEC);
+    router_home_info(hosts[r].router, info);
+    assert_int_equal(info[0].refusal, DMUX_REFUSED_PROVIDER);
+    assert_int_equal(registry_count(gateway_registry(hosts[g].gateway)), 0);
+}
+
+/* What is no certificate of that number, for that key, by that realm, makes nobody a provider. */
+static void test_provider_hijack(void **state)
+{
+    const uint32_t home = SERVICE;
+    static const struct {
+        const char *realm, *leaf;
+        bool other_root, other_key;
+        uint64_t not_after_s;
+        uint32_t provider;
+    } rows[] = {
+        { "acme.example", "dmux-provider-201", false, false, 0, 200 },   /* another number */
+        { "acme.example", "dmux-provider-100", false, false, 0, 100 },   /* one that is listed, and not its to give */
+        { "acme.example", "dmux-provider-300", false, false, 0, 300 },   /* not its to give */
+        { "acme.example", "dmux-provider-200-4", false, false, 0, 200 }, /* another protocol */
+        { "acme.example", "dmux-provider-0200", false, false, 0, 200 },  /* no number */
+        { "acme.example", "dmux-gateway-200", false, false, 0, 200 },    /* for something else */
+        { "evil.example", "dmux-provider-200", false, false, 0, 200 },   /* another realm */
+        { "acme.example", "dmux-provider-200", true, false, 0, 200 },    /* another root of that name */
+        { "acme.example", "dmux-provider-200", false, true, 0, 200 },    /* of another's key */
+        { "acme.example", "dmux-provider-200", false, false, 999, 200 }, /* over */
+    };
+    struct router_home_info info[ROUTER_HOMES_MAX];
+    unsigned g;
+
+    world_begin();
+    g = gateway_at(1);
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        unsigned r;
+
+        next_chain = chain_of(rows[i].other_root ? &stranger_id : &root_id, rows[i].realm,
+                              rows[i].other_key ? &provider_id : &stranger_id, rows[i].leaf, rows[i].not_after_s);
+        r = router_with(0xcb007101 + (uint32_t)i, &home, 1, rows[i].provider, &stranger_id, g);
+        world_run(SEC);
+        router_home_info(hosts[r].router, info);
+        assert_int_equal(info[0].refusal, DMUX_REFUSED_PROVIDER);
+    }
+    assert_int_equal(registry_count(gateway_registry(hosts[g].gateway)), 0);
+}
+
 /* A cookie is of one address: with one's own cookie one cannot register another's. */
 static void test_registration_of_a_victim(void **state)
 {
@@ -667,7 +772,8 @@ int main(void)
         cmocka_unit_test(test_registration_refused), cmocka_unit_test(test_registration_of_a_victim),
         cmocka_unit_test(test_router_dies),          cmocka_unit_test(test_router_leaves),
         cmocka_unit_test(test_anycast_moves),        cmocka_unit_test(test_gateway_restarts),
-        cmocka_unit_test(test_forged_refusals),
+        cmocka_unit_test(test_forged_refusals),      cmocka_unit_test(test_certificate),
+        cmocka_unit_test(test_provider_hijack),
     };
 
     return cmocka_run_group_tests(tests, NULL, teardown);

@@ -46,11 +46,43 @@ static void test_client(void **state)
     dmux_config_free(c);
 }
 
+static void test_authority(void **state)
+{
+    static const char text[] = "[Gateway]\nId = 1\nService = 192.0.2.1\nPrefix = 192.0.2.0/24\nAddress = 10.0.1.2\n"
+                               "SecretFile = %s\n[Authority acme]\n"
+                               "Root = AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA=\nRealm = Acme.Example\n"
+                               "Providers = %s\nProtocols = ipv6, 4\n";
+    struct dmux_config *c = NULL;
+    char buf[1024];
+
+    snprintf(buf, sizeof(buf), text, secret_path, "200-299");
+    assert_int_equal(parse(buf, &c), 0);
+    assert_int_equal(c->authorities_count, 1);
+    assert_int_equal(c->authorities[0].root[31], 32);
+    assert_string_equal(c->authorities[0].realm, "acme.example");
+    assert_int_equal(c->authorities[0].provider_first, 200);
+    assert_int_equal(c->authorities[0].provider_last, 299);
+    assert_int_equal(c->authorities[0].protocols[1], 4);
+    dmux_config_free(c);
+    c = NULL;
+    snprintf(buf, sizeof(buf), text, secret_path, "200");
+    assert_int_equal(parse(buf, &c), 0);
+    assert_int_equal(c->authorities[0].provider_last, 200);
+    dmux_config_free(c);
+    snprintf(buf, sizeof(buf), text, secret_path, "299-200");
+    refuses(buf, "f:10: found Providers = 299-200, expected numbers of providers, as 100-199, 2 or more\n");
+    refuses(
+        "[Router]\nProtocol = ipv6\nProvider = 100\nChainFile = /dev/null\nGateways = 192.0.2.1\n",
+        "f:4: found ChainFile = /dev/null, expected a file with a chain of at most 1100 bytes, as `hawser realm enrol` "
+        "writes it\nf:1: found no KeyFile in this section, expected one\n");
+}
+
 static void test_errors(void **state)
 {
     refuses("", "f:0: found no role, expected one of [Gateway], [Router], [Client]\n");
     refuses("Id = 1\n", "f:1: found Id outside a section, expected one of [Gateway], [Router], [Client] first\n");
-    refuses("[Clint]\n", "f:1: found [Clint], expected Gateway, Provider, Bgp, Neighbor, Router or Client\n");
+    refuses("[Clint]\n",
+            "f:1: found [Clint], expected Gateway, Provider, Authority, Bgp, Neighbor, Router or Client\n");
     refuses("[Client]\nProtocol = ipv6\nGatewy = 192.0.2.1\nGateway = 192.0.2.1\n",
             "f:3: found Gatewy in [Client], expected a key of it (did you mean Gateway?)\n");
     refuses("[Client]\nProtocol = ipv6\n", "f:1: found no Gateway in this section, expected one\n");
@@ -135,10 +167,8 @@ static int teardown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_client),
-        cmocka_unit_test(test_errors),
-        cmocka_unit_test(test_gateway),
-        cmocka_unit_test(test_gateway_addresses),
+        cmocka_unit_test(test_client),  cmocka_unit_test(test_authority),         cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_gateway), cmocka_unit_test(test_gateway_addresses),
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);
