@@ -11,7 +11,7 @@ work=$(mktemp -d /tmp/hawser-licences-XXXXXX)
 trap 'rm -rf "$work"' EXIT
 
 # May be linked into MIT programs that others link and ship. GPL-3.0 with GCC's exception is libgcc's.
-may_link='^(MIT|Apache-2\.0|BSD-[23]-Clause|ISC|Zlib|0BSD|CC0-1\.0|LGPL-2\.[01]-(only|or-later)|LGPL-3\.0-(only|or-later)|GPL-3\.0-or-later WITH GCC-exception-3\.1)$'
+may_link='^(MIT|OLDAP-2\.8|Apache-2\.0|BSD-[23]-Clause|ISC|Zlib|0BSD|CC0-1\.0|LGPL-2\.[01]-(only|or-later)|LGPL-3\.0-(only|or-later)|GPL-3\.0-or-later WITH GCC-exception-3\.1)$'
 may_run='^[A-Za-z0-9][A-Za-z0-9.+-]*$'
 purposes='^(build|run|test|demo|bench|fuzz|lint)(,(build|run|test|demo|bench|fuzz|lint))*$'
 

@@ -1,0 +1,524 @@
+/* Unit tests of sys/bindstore.h over its lmdb engine: by hand, and against a model that is a plain array. */
+#include "sys/bindstore.h"
+#include "base/rng.h"
+#include "tests/unit/test.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static char dir[] = "/dev/shm/hawser-bindstore-XXXXXX", path[64], where[80];
+static char err[256];
+
+static int set_up(void **state)
+{
+    if (!mkdtemp(dir))
+        return -1;
+    snprintf(path, sizeof(path), "%s/b", dir);
+    snprintf(where, sizeof(where), "lmdb:%s", path);
+    return 0;
+}
+
+static void remove_all(void)
+{
+    static const char *const ends[] = { "", "-lock", ".lock", ".new", ".new-lock" };
+    char name[80];
+
+    for (size_t i = 0; i < ARRAY_LEN(ends); i++) {
+        snprintf(name, sizeof(name), "%s%s", path, ends[i]);
+        unlink(name);
+    }
+}
+
+static int tear_down(void **state)
+{
+    remove_all();
+    return rmdir(dir);
+}
+
+static struct bindstore *open_store(const struct bindstore_options *o)
+{
+    struct bindstore *s;
+    int r = bindstore_open(where, o, &s, err, sizeof(err));
+
+    if (r < 0)
+        fail_msg("%d: %s", r, err);
+    return s;
+}
+
+static struct bindstore_reader *new_reader(struct bindstore *s)
+{
+    struct bindstore_reader *r;
+
+    assert_int_equal(bindstore_reader_new(s, &r), 0);
+    return r;
+}
+
+/* Waits for the next event. */
+static struct bindstore_event next_event(struct bindstore *s)
+{
+    struct pollfd p = { .fd = bindstore_fd(s), .events = POLLIN };
+    struct bindstore_event ev;
+
+    while (!bindstore_pop(s, &ev))
+        assert_int_equal(poll(&p, 1, 20000), 1);
+    return ev;
+}
+
+static struct tag subject_of(uint32_t n)
+{
+    struct tag t = { { 0x20, 0x01, 0, 0x3f } };
+
+    put_be32(t.bytes + 12, n);
+    return t;
+}
+
+static struct bindstore_change change_of(enum bindstore_op op, uint32_t subject, uint64_t seq, int64_t expires,
+                                         const char *bytes)
+{
+    return (struct bindstore_change){ .op = op,
+                                      .row = { .subject = subject_of(subject),
+                                               .kind = 1,
+                                               .answer = 3,
+                                               .seq = seq,
+                                               .expires_ms = expires,
+                                               .bytes = (const uint8_t *)bytes,
+                                               .len = bytes ? (uint16_t)strlen(bytes) : 0 } };
+}
+
+/* One change by itself, and what became of it. */
+static struct bindstore_result submit_one(struct bindstore *s, struct bindstore_change c)
+{
+    struct bindstore_event ev;
+
+    assert_int_equal(bindstore_submit(s, &c, 1, 77), 0);
+    ev = next_event(s);
+    assert_int_equal(ev.type, BINDSTORE_DONE);
+    assert_int_equal(ev.token, 77);
+    assert_int_equal(ev.count, 1);
+    return ev.results[0];
+}
+
+#define EXPECT(change, o, sq, cu)                                                                                      \
+    do {                                                                                                               \
+        struct bindstore_result got = submit_one(s, change);                                                           \
+                                                                                                                       \
+        assert_int_equal(got.outcome, o);                                                                              \
+        assert_int_equal(got.seq, sq);                                                                                 \
+        assert_int_equal(got.cursor, cu);                                                                              \
+    } while (0)
+
+static void assert_row(struct bindstore_reader *r, uint32_t subject, uint64_t seq, int64_t expires, const char *bytes)
+{
+    struct tag t = subject_of(subject);
+    struct bindstore_row row;
+
+    assert_int_equal(bindstore_get(r, &t, 1, 3, &row), 0);
+    assert_int_equal(row.seq, seq);
+    assert_int_equal(row.expires_ms, expires);
+    assert_int_equal(row.len, bytes ? strlen(bytes) : 0);
+    if (bytes)
+        assert_memory_equal(row.bytes, bytes, row.len);
+    else
+        assert_null(row.bytes);
+}
+
+/* Each sentence of the header about a change. */
+static void test_changes(void **state)
+{
+    struct bindstore_row row;
+    struct tag t = subject_of(1);
+    struct bindstore *s;
+    struct bindstore_reader *r;
+
+    remove_all();
+    s = open_store(NULL);
+    r = new_reader(s);
+    assert_int_equal(bindstore_get(r, &t, 1, 3, &row), -ENOENT);
+    EXPECT(change_of(BINDSTORE_REFRESH, 1, 5, 100, NULL), BINDSTORE_ABSENT, 0, 0);
+    EXPECT(change_of(BINDSTORE_FORGET, 1, 5, 0, NULL), BINDSTORE_ABSENT, 0, 0);
+    EXPECT(change_of(BINDSTORE_PUT, 1, 5, 100, "five"), BINDSTORE_STORED, 5, 1);
+    assert_row(r, 1, 5, 100, "five");
+    EXPECT(change_of(BINDSTORE_PUT, 1, 5, 90, "five"), BINDSTORE_SAME, 5, 0);
+    assert_row(r, 1, 5, 100, "five");
+    EXPECT(change_of(BINDSTORE_PUT, 1, 5, 110, "five"), BINDSTORE_SAME, 5, 0);
+    assert_row(r, 1, 5, 110, "five");
+    EXPECT(change_of(BINDSTORE_PUT, 1, 5, 200, "FIVE"), BINDSTORE_OLDER, 5, 0);
+    EXPECT(change_of(BINDSTORE_PUT, 1, 4, 200, "four"), BINDSTORE_OLDER, 5, 0);
+    EXPECT(change_of(BINDSTORE_REFRESH, 1, 5, 120, NULL), BINDSTORE_STORED, 5, 0);
+    EXPECT(change_of(BINDSTORE_REFRESH, 1, 5, 119, NULL), BINDSTORE_SAME, 5, 0);
+    EXPECT(change_of(BINDSTORE_REFRESH, 1, 4, 500, NULL), BINDSTORE_OLDER, 5, 0);
+    EXPECT(change_of(BINDSTORE_REFRESH, 1, 6, 500, NULL), BINDSTORE_OLDER, 5, 0);
+    assert_row(r, 1, 5, 120, "five");
+    /* Another boot. */
+    EXPECT(change_of(BINDSTORE_PUT, 1, 1ull << 32, 130, "boot"), BINDSTORE_STORED, 1ull << 32, 2);
+    /* The lease ends; the sequence stays, and so the record does not come back. */
+    EXPECT(change_of(BINDSTORE_PUT, 1, 1ull << 32, 130, NULL), BINDSTORE_STORED, 1ull << 32, 3);
+    EXPECT(change_of(BINDSTORE_PUT, 1, 1ull << 32, 130, NULL), BINDSTORE_SAME, 1ull << 32, 0);
+    assert_row(r, 1, 1ull << 32, 130, NULL);
+    EXPECT(change_of(BINDSTORE_PUT, 1, 1ull << 32, 500, "boot"), BINDSTORE_OLDER, 1ull << 32, 0);
+    EXPECT(change_of(BINDSTORE_REFRESH, 1, 1ull << 32, 500, NULL), BINDSTORE_ABSENT, 1ull << 32, 0);
+    EXPECT(change_of(BINDSTORE_FORGET, 1, 7, 0, NULL), BINDSTORE_OLDER, 1ull << 32, 0);
+    EXPECT(change_of(BINDSTORE_FORGET, 1, 1ull << 33, 0, NULL), BINDSTORE_STORED, 0, 4);
+    assert_int_equal(bindstore_get(r, &t, 1, 3, &row), -ENOENT);
+    EXPECT(change_of(BINDSTORE_PUT, 1, 1, 10, "one"), BINDSTORE_STORED, 1, 5);
+    /* Kind and class are rows of their own. */
+    assert_int_equal(bindstore_get(r, &t, 0, 3, &row), -ENOENT);
+    assert_int_equal(bindstore_get(r, &t, 1, 1, &row), -ENOENT);
+    bindstore_reader_free(r);
+    bindstore_reader_free(NULL);
+    bindstore_close(s);
+    bindstore_close(NULL);
+}
+
+static void test_refused(void **state)
+{
+    struct bindstore_change bad[] = {
+        change_of(BINDSTORE_REFRESH, 1, 1, 1, "bytes"),
+        change_of(BINDSTORE_FORGET, 1, 1, 1, "bytes"),
+        change_of(0, 1, 1, 1, NULL),
+        change_of(BINDSTORE_FORGET + 1, 1, 1, 1, NULL),
+        change_of(BINDSTORE_PUT, 1, 1, -1, "x"),
+        change_of(BINDSTORE_PUT, 1, 1, BINDSTORE_EXPIRES_MAX + 1, "x"),
+        change_of(BINDSTORE_PUT, 1, 1, 1, "x"),
+        change_of(BINDSTORE_PUT, 1, 1, 1, "x"),
+    };
+    struct bindstore_change good = change_of(BINDSTORE_PUT, 1, 1, 1, "x"), *many;
+    struct bindstore_options small = { .bytes_max = 1000 };
+    struct bindstore_reader *r[BINDSTORE_READERS_MAX], *more;
+    struct bindstore *s, *t;
+    size_t held = 0;
+    int e;
+
+    remove_all();
+    s = open_store(NULL);
+    bad[6].row.len = BINDSTORE_BYTES_MAX + 1;
+    bad[7].row.len = 0;
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+        assert_int_equal(bindstore_submit(s, &bad[i], 1, 0), -EINVAL);
+    assert_int_equal(bindstore_submit(s, &good, 0, 0), -EINVAL);
+    many = calloc(BINDSTORE_QUEUE_MAX, sizeof(*many));
+    assert_non_null(many);
+    for (size_t i = 0; i < BINDSTORE_QUEUE_MAX; i++)
+        many[i] = good;
+    assert_int_equal(bindstore_submit(s, many, BINDSTORE_QUEUE_MAX + 1, 0), -EINVAL);
+    /* What is not popped fills the queue. */
+    assert_int_equal(bindstore_submit(s, many, BINDSTORE_QUEUE_MAX - 1, 1), 0);
+    assert_int_equal(bindstore_submit(s, many, 1, 2), 0);
+    assert_int_equal(bindstore_submit(s, many, 1, 3), -EAGAIN);
+    while (held < BINDSTORE_QUEUE_MAX)
+        held += next_event(s).count;
+    assert_int_equal(bindstore_submit(s, many, 1, 3), 0);
+    assert_int_equal(next_event(s).token, 3);
+    free(many);
+    /* One process, one store. */
+    assert_int_equal(bindstore_open(where, NULL, &t, err, sizeof(err)), -EBUSY);
+    for (size_t i = 0; i < BINDSTORE_READERS_MAX; i++)
+        r[i] = new_reader(s);
+    assert_int_equal(bindstore_reader_new(s, &more), -ENOSPC);
+    for (size_t i = 0; i < BINDSTORE_READERS_MAX; i++)
+        bindstore_reader_free(r[i]);
+    bindstore_close(s);
+    assert_int_equal(bindstore_open("file", NULL, &t, err, sizeof(err)), -EINVAL);
+    assert_int_equal(bindstore_open("lmdb:", NULL, &t, err, sizeof(err)), -EINVAL);
+    assert_int_equal(bindstore_open(where, &small, &t, err, sizeof(err)), -EINVAL);
+    e = bindstore_open("lmdb:/tmp/hawser-none/b", NULL, &t, err, sizeof(err));
+    assert_int_equal(e, -ENOENT);
+    assert_string_equal(err, "/tmp/hawser-none/b: cannot open: No such file or directory");
+}
+
+/* --- against a model --- */
+
+#define SUBJECTS 40u
+#define STEPS 3000
+
+struct model_row {
+    bool there, ended;
+    uint64_t seq;
+    int64_t expires;
+    uint8_t bytes[BINDSTORE_BYTES_MAX];
+    uint16_t len;
+};
+
+struct model_log {
+    uint32_t subject;
+    uint64_t seq;
+    bool forgotten;
+};
+
+static struct model_row model[SUBJECTS];
+static struct model_log model_log[STEPS * 8 + 1]; /* by cursor */
+static uint64_t model_last;
+
+static void model_change(const struct bindstore_change *c, uint32_t n, struct bindstore_result *ret)
+{
+    struct model_row *m = &model[n];
+    bool logged = false;
+
+    ret->outcome = BINDSTORE_STORED;
+    if (c->op == BINDSTORE_FORGET && m->there && c->row.seq >= m->seq) {
+        m->there = false;
+        logged = true;
+    } else if (c->op != BINDSTORE_PUT && !m->there) {
+        ret->outcome = BINDSTORE_ABSENT;
+    } else if (c->op == BINDSTORE_FORGET) {
+        ret->outcome = BINDSTORE_OLDER;
+    } else if (c->op == BINDSTORE_REFRESH) {
+        if (c->row.seq != m->seq)
+            ret->outcome = BINDSTORE_OLDER;
+        else if (m->ended)
+            ret->outcome = BINDSTORE_ABSENT;
+        else if (c->row.expires_ms <= m->expires)
+            ret->outcome = BINDSTORE_SAME;
+        else
+            m->expires = c->row.expires_ms;
+    } else if (!m->there || c->row.seq > m->seq) {
+        *m = (struct model_row){
+            .there = true, .ended = !c->row.bytes, .seq = c->row.seq, .expires = c->row.expires_ms, .len = c->row.len
+        };
+        if (c->row.bytes)
+            memcpy(m->bytes, c->row.bytes, c->row.len);
+        logged = true;
+    } else if (c->row.seq < m->seq ||
+               (c->row.bytes && (m->ended || m->len != c->row.len || memcmp(m->bytes, c->row.bytes, m->len) != 0))) {
+        ret->outcome = BINDSTORE_OLDER;
+    } else if (c->row.bytes) {
+        ret->outcome = BINDSTORE_SAME;
+        m->expires = MAX(m->expires, c->row.expires_ms);
+    } else if (m->ended) {
+        ret->outcome = BINDSTORE_SAME;
+    } else {
+        m->ended = true;
+        m->len = 0;
+        logged = true;
+    }
+    ret->seq = m->there ? m->seq : 0;
+    ret->cursor = logged ? ++model_last : 0;
+    if (logged)
+        model_log[model_last] =
+            (struct model_log){ .subject = n, .seq = c->row.seq, .forgotten = c->op == BINDSTORE_FORGET };
+}
+
+struct seen {
+    uint32_t count, last;
+    uint64_t cursor;
+    const struct tag_prefix *prefix;
+};
+
+static int check_row(void *ctx, const struct bindstore_row *row)
+{
+    struct seen *seen = ctx;
+    uint32_t n = get_be32(row->subject.bytes + 12);
+    const struct model_row *m = &model[n];
+
+    assert_true(n < SUBJECTS && m->there && (seen->count == 0 || n > seen->last));
+    assert_true(row->seq == m->seq && row->expires_ms == m->expires && row->len == m->len);
+    assert_true((row->bytes == NULL) == m->ended);
+    if (row->bytes)
+        assert_memory_equal(row->bytes, m->bytes, m->len);
+    seen->count++;
+    seen->last = n;
+    return 0;
+}
+
+static int check_logged(void *ctx, const struct bindstore_logged *c)
+{
+    struct seen *seen = ctx;
+    uint32_t n = get_be32(c->row.subject.bytes + 12);
+    const struct model_row *m = &model[n];
+
+    assert_int_equal(c->before, seen->cursor);
+    assert_int_equal(c->cursor, seen->cursor + 1);
+    seen->cursor = c->cursor;
+    assert_true(c->cursor <= model_last);
+    assert_int_equal(n, model_log[c->cursor].subject);
+    assert_int_equal(c->row.seq, model_log[c->cursor].seq);
+    assert_int_equal(c->forgotten, model_log[c->cursor].forgotten);
+    if (c->row.bytes) {
+        assert_true(!c->forgotten && m->there && m->seq == c->row.seq && m->len == c->row.len);
+        assert_memory_equal(c->row.bytes, m->bytes, m->len);
+    } else {
+        assert_true(c->forgotten || !m->there || m->seq != c->row.seq || m->ended);
+    }
+    return 0;
+}
+
+static int stop_at_once(void *ctx, const struct bindstore_row *row)
+{
+    return 42;
+}
+
+static void compare(struct bindstore *s, struct prng *p, uint32_t log_max)
+{
+    struct bindstore_reader *r = new_reader(s);
+    struct tag_prefix prefix = { subject_of(8), 125 }; /* subjects 8 to 15 */
+    struct seen seen = { 0 };
+    uint64_t cursor, first = model_last > log_max ? model_last - log_max : 0;
+    uint32_t there = 0, inside = 0;
+    int e;
+
+    for (uint32_t n = 0; n < SUBJECTS; n++) {
+        there += model[n].there;
+        inside += model[n].there && n >= 8 && n < 16;
+    }
+    assert_int_equal(bindstore_scan(r, 0, NULL, check_row, &seen, &cursor), 0);
+    assert_int_equal(seen.count, there);
+    assert_int_equal(cursor, model_last);
+    seen = (struct seen){ 0 };
+    assert_int_equal(bindstore_scan(r, 0, &prefix, check_row, &seen, NULL), 0);
+    assert_int_equal(seen.count, inside);
+    if (there > 0)
+        assert_int_equal(bindstore_load(r, stop_at_once, NULL), 42);
+    assert_int_equal(bindstore_scan(r, 1, NULL, check_row, &seen, NULL), -EINVAL);
+    /* The log, from anywhere, in pieces. */
+    assert_int_equal(bindstore_changes(r, 0, model_last + 1, 10, check_logged, &seen, &cursor), -ESTALE);
+    if (first > 0)
+        assert_int_equal(bindstore_changes(r, 0, first - 1, 10, check_logged, &seen, &cursor), -ESTALE);
+    seen.cursor = first + prng_below(p, model_last - first + 1);
+    do {
+        e = bindstore_changes(r, 0, seen.cursor, 1 + prng_below(p, 50), check_logged, &seen, &cursor);
+        assert_true(e == 0 || e == 1);
+        assert_int_equal(cursor, seen.cursor);
+    } while (e == 1);
+    assert_int_equal(cursor, model_last);
+    bindstore_reader_free(r);
+}
+
+/* Random batches, with openings between; log_max is kept exactly once the log was as long. */
+static void test_model(void **state)
+{
+    static uint8_t bytes[BINDSTORE_BYTES_MAX];
+    const struct bindstore_options o = { .log_max = 300 };
+    struct bindstore *s;
+    struct prng p;
+
+    remove_all();
+    prng_init(&p, 20);
+    s = open_store(&o);
+    for (int step = 0; step < STEPS; step++) {
+        struct bindstore_change c[8];
+        struct bindstore_result want[8];
+        size_t count = 1 + prng_below(&p, ARRAY_LEN(c));
+        struct bindstore_event ev;
+
+        for (size_t i = 0; i < count; i++) {
+            uint32_t n = (uint32_t)prng_below(&p, SUBJECTS);
+            uint64_t near = model[n].there ? model[n].seq : 3;
+
+            c[i] = change_of(1 + (enum bindstore_op)(prng_below(&p, 8) * 3 / 11), n, near + prng_below(&p, 4) - 1,
+                             (int64_t)prng_below(&p, 1000), NULL);
+            if (c[i].op == BINDSTORE_PUT && prng_below(&p, 4) > 0) {
+                c[i].row.len = (uint16_t)(1 + prng_below(&p, prng_below(&p, 10) == 0 ? BINDSTORE_BYTES_MAX : 300));
+                c[i].row.bytes = bytes + prng_below(&p, BINDSTORE_BYTES_MAX + 1u - c[i].row.len);
+                if (model[n].there && !model[n].ended && prng_below(&p, 2)) {
+                    c[i].row.bytes = model[n].bytes;
+                    c[i].row.len = model[n].len;
+                }
+            }
+        }
+        for (size_t i = 0; i < ARRAY_LEN(bytes); i += 97)
+            bytes[i] = (uint8_t)prng_below(&p, 256);
+        assert_int_equal(bindstore_submit(s, c, count, (uint64_t)step), 0);
+        for (size_t i = 0; i < count; i++) {
+            static uint8_t copy[BINDSTORE_BYTES_MAX];
+
+            if (c[i].row.bytes)
+                c[i].row.bytes = memcpy(copy, c[i].row.bytes, c[i].row.len);
+            model_change(&c[i], get_be32(c[i].row.subject.bytes + 12), &want[i]);
+        }
+        ev = next_event(s);
+        assert_int_equal(ev.token, step);
+        assert_int_equal(ev.count, count);
+        for (size_t i = 0; i < count; i++) {
+            assert_int_equal(ev.results[i].outcome, want[i].outcome);
+            assert_int_equal(ev.results[i].seq, want[i].seq);
+            assert_int_equal(ev.results[i].cursor, want[i].cursor);
+        }
+        if (step % 250 == 249) {
+            compare(s, &p, o.log_max);
+            bindstore_close(s);
+            s = open_store(&o);
+            compare(s, &p, o.log_max);
+        }
+    }
+    assert_true(model_last > 2 * o.log_max);
+    bindstore_close(s);
+}
+
+/* A store that is full takes nothing new, keeps what it has, still ends and forgets, and then takes again. */
+static void test_full(void **state)
+{
+    const struct bindstore_options o = { .bytes_max = 8 << 20, .log_max = 100 };
+    static char bytes[3001];
+    struct bindstore *s;
+    struct bindstore_reader *r;
+    struct bindstore_result got;
+    uint32_t n = 0;
+
+    remove_all();
+    memset(bytes, 'x', sizeof(bytes) - 1);
+    s = open_store(&o);
+    r = new_reader(s);
+    while ((got = submit_one(s, change_of(BINDSTORE_PUT, n, 1, 5, bytes))).outcome == BINDSTORE_STORED)
+        n++;
+    assert_int_equal(got.outcome, -ENOSPC);
+    assert_in_range(n, 500, (8 << 20) / 3000);
+    for (uint32_t i = 0; i < n; i++)
+        assert_row(r, i, 1, 5, bytes);
+    for (uint32_t i = 0; i < n; i++)
+        assert_int_equal(submit_one(s, change_of(BINDSTORE_REFRESH, i, 1, 6, NULL)).outcome, BINDSTORE_STORED);
+    for (uint32_t i = 0; i < n; i++)
+        assert_int_equal(submit_one(s, change_of(i % 2 ? BINDSTORE_FORGET : BINDSTORE_PUT, i, 1, 6, NULL)).outcome,
+                         BINDSTORE_STORED);
+    for (uint32_t i = 0; i < n / 4; i++)
+        assert_int_equal(submit_one(s, change_of(BINDSTORE_PUT, i, 2, 7, bytes)).outcome, BINDSTORE_STORED);
+    bindstore_reader_free(r);
+    bindstore_close(s);
+}
+
+/* A file that was changed: each row that is given is one that was put, or the damage is told by its place. */
+static void test_damage(void **state)
+{
+    static uint8_t file[1 << 20];
+    struct bindstore_reader *r;
+    struct bindstore_row row;
+    struct bindstore *s;
+    uint8_t *at;
+    ssize_t len;
+    int fd;
+
+    remove_all();
+    s = open_store(NULL);
+    assert_int_equal(submit_one(s, change_of(BINDSTORE_PUT, 0x01020304, 9, 5, "a record by itself")).outcome, 0);
+    bindstore_close(s);
+    fd = open(path, O_RDWR);
+    len = read(fd, file, sizeof(file));
+    assert_in_range(len, 4096, sizeof(file));
+    at = memmem(file, (size_t)len, "a record by itself", 18);
+    assert_non_null(at);
+    assert_int_equal(pwrite(fd, "A", 1, at - file), 1);
+    close(fd);
+    s = open_store(NULL);
+    r = new_reader(s);
+    assert_int_equal(bindstore_get(r, &(struct tag){ { 0x20, 1, 0, 0x3f, [12] = 1, 2, 3, 4 } }, 1, 3, &row), -EBADMSG);
+    snprintf((char *)file, 200, "%s: key 2001003f0000000000000000010203040103: the check of a row does not fit it",
+             path);
+    assert_string_equal(bindstore_reader_error(r), file);
+    assert_int_equal(bindstore_load(r, stop_at_once, NULL), -EBADMSG);
+    assert_int_equal(submit_one(s, change_of(BINDSTORE_PUT, 0x01020304, 10, 5, "newer")).outcome, -EBADMSG);
+    bindstore_reader_free(r);
+    bindstore_close(s);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_changes), cmocka_unit_test(test_refused), cmocka_unit_test(test_model),
+        cmocka_unit_test(test_full),    cmocka_unit_test(test_damage),
+    };
+    return cmocka_run_group_tests_name("bindstore", tests, set_up, tear_down);
+}
