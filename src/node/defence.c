@@ -2,91 +2,15 @@
  *
  * Theory of operation. Sealed records are looked up by connection id and opened. Everything else is a stranger until
  * proven otherwise, in this order, cheapest first: length and version; mac1 (one BLAKE2s); a digest that we know
- * (copies and replays of one INIT); the budget of public-key work; a cookie; Noise. The budget is 10 % of a core: a
- * credit of microseconds that grows by 100,000 a second up to half a second's worth, of which one INIT takes 300. Once
- * it is below half and until it is full again, an INIT must bring a cookie, and then each source network (/24, /64)
- * gets 20 a second. Above 1,000 cookies a second only who asks again within two seconds gets one: a flood from made-up
- * sources costs a MAC and a bit each. All of this is for each share of a divided agent; the program gives INITs to the
- * first.
+ * (copies and replays of one INIT); the budget of public-key work and a cookie (session/guard.h); Noise. All of this is
+ * for each share of a divided agent; the program gives INITs to the first. A HELLO is answered only where the options
+ * say so.
  *
- * A HELLO costs no public-key work, and is answered only where the options say so. Above 1,000 answers a second only
- * who asks again within two seconds gets one, as with cookies.
- *
- * Nothing sent from here is longer than what it answers: COOKIE 60 < INIT, ANSWER 88 < HELLO 128, RESET 24 < the
- * shortest record; resets are limited to 100 a second. */
+ * Nothing sent from here is longer than what it answers. */
 #include <errno.h>
 
 #include "node/internal.h"
 #include "wire/hello.h"
-
-#define BUDGET_PER_SEC 100000 /* us of public-key work a second */
-#define BUDGET_MAX (BUDGET_PER_SEC / 2)
-#define INIT_COST 300 /* us: two X25519, one Ed25519 verification, measured 200-300 */
-#define SOURCE_PER_SEC 20
-#define COOKIES_FREE 1000   /* a second for whoever asks; above that for a source that asks again */
-#define HELLOS_FREE 1000    /* likewise, of answers to HELLO */
-#define SEEN_SPAN (1 * SEC) /* chosen: INITs are sent again after 250 and 500 ms */
-#define RESETS_PER_SEC 100
-#define JAR_LIFE (2 * COOKIE_LIFETIME)
-
-int defence_init(struct node *n, instant now)
-{
-    static const uint8_t none[32];
-
-    if (memcmp(n->o.jar_secret, none, sizeof(none)) == 0)
-        rng_fill(&n->o.rng, n->o.jar_secret, sizeof(n->o.jar_secret));
-    n->jar_period = -1;
-    n->budget_us = BUDGET_MAX; /* all nodes come back at once after a restart: none should need a cookie for that */
-    n->budget_at = n->source_at = n->reset_at = now;
-    n->reset_credit = RESETS_PER_SEC;
-    n->seen[0] = calloc(SEEN_BITS / 64, sizeof(uint64_t));
-    n->seen[1] = calloc(SEEN_BITS / 64, sizeof(uint64_t));
-    return n->seen[0] && n->seen[1] ? 0 : -ENOMEM;
-}
-
-void defence_deinit(struct node *n)
-{
-    free(n->seen[0]);
-    free(n->seen[1]);
-}
-
-/* The secret of this span of time: the same in all shares. */
-static void renew_jar(struct node *n, instant now)
-{
-    int64_t period = now / JAR_LIFE;
-    uint8_t number[8];
-
-    if (period == n->jar_period)
-        return;
-    put_be64(number, (uint64_t)period);
-    blake2s_keyed(n->jar.secret, n->o.jar_secret, HASH_PARTS({ number, sizeof(number) }));
-    n->jar_period = period;
-}
-
-/* Marks the source; true when it was marked in this span or the one before. */
-static bool seen_before(struct node *n, const struct endpoint *from, instant now)
-{
-    uint8_t in[17 + 2];
-    uint64_t bit, mask, *old, *word;
-    bool seen;
-
-    memcpy(in, &from->addr, 17);
-    put_be16(in + 17, from->port);
-    bit = siphash13(n->hash_key, in, sizeof(in)) % SEEN_BITS;
-    mask = UINT64_C(1) << bit % 64;
-
-    if (now - n->seen_at >= SEEN_SPAN) {
-        old = n->seen[1];
-        n->seen[1] = n->seen[0];
-        n->seen[0] = old;
-        memset(old, 0, SEEN_BITS / 8);
-        n->seen_at = now;
-    }
-    word = &n->seen[0][bit / 64];
-    seen = ((*word | n->seen[1][bit / 64]) & mask) != 0;
-    *word |= mask;
-    return seen;
-}
 
 static void pump_ready(struct node *n, instant now)
 {
@@ -105,44 +29,18 @@ static struct small_out *small_push(struct node *n, const struct locator_pair *a
     return o;
 }
 
-static void refill(struct node *n, instant now)
-{
-    n->budget_us += (now - n->budget_at) * BUDGET_PER_SEC / SEC;
-    n->budget_us = MIN(n->budget_us, BUDGET_MAX);
-    n->budget_at = now;
-    n->wary = n->budget_us < (n->wary ? BUDGET_MAX : BUDGET_MAX / 2);
-    if (now - n->source_at >= 1 * SEC) {
-        memset(n->source_credit, 0, sizeof(n->source_credit));
-        n->cookies = n->hellos = 0;
-        n->source_at = now;
-    }
-    if (now - n->reset_at >= 1 * SEC) {
-        n->reset_credit = RESETS_PER_SEC;
-        n->reset_at = now;
-    }
-}
-
-static bool source_allows(struct node *n, const struct addr *a)
-{
-    uint32_t *used = &n->source_credit[siphash13(n->hash_key, a->bytes, a->family == ADDR_V4 ? 3 : 8) % SOURCE_BUCKETS];
-
-    return (*used)++ < SOURCE_PER_SEC;
-}
-
 static void answer_cookie(struct node *n, const struct locator_pair *at, const uint8_t *pkt, size_t len, instant now)
 {
     struct small_out *o;
 
-    /* A flood of made-up sources is not worth a cookie each: nobody is there to take it. Who is there asks again. */
-    if (n->cookies >= COOKIES_FREE && !seen_before(n, &at->remote, now)) {
+    if (!guard_may_send_cookie(&n->guard, &at->remote, now)) {
         n->drops[NODE_DROP_LOAD]++;
         return;
     }
     o = small_push(n, at);
     if (!o)
         return;
-    n->cookies++;
-    handshake_cookie_write(&n->jar, &n->self_mask, pkt, len, &at->remote, now, &n->o.rng, o->data);
+    handshake_cookie_write(&n->guard.jar, &n->self_mask, pkt, len, &at->remote, now, &n->o.rng, o->data);
     o->len = COOKIE_PACKET_LEN;
 }
 
@@ -298,23 +196,18 @@ static void take_init(struct node *n, const struct locator_pair *at, const uint8
 static bool charge(struct node *n, const struct locator_pair *at, const uint8_t *pkt, size_t len, int64_t cookie_time,
                    instant now)
 {
-    if (cookie_time < 0 && n->wary) {
+    enum guard_verdict v = guard_charge(&n->guard, &at->remote, cookie_time >= 0);
+
+    if (v == GUARD_COOKIE_DUE)
         answer_cookie(n, at, pkt, len, now);
-        return false;
-    }
-    if (n->budget_us < INIT_COST || (n->wary && !source_allows(n, &at->remote.addr))) {
-        n->drops[NODE_DROP_LOAD]++;
-        return false;
-    }
-    n->budget_us -= INIT_COST;
-    return true;
+    n->drops[NODE_DROP_LOAD] += v == GUARD_REFUSED;
+    return v == GUARD_ADMITTED;
 }
 
 void defence_on_handed_init(struct node *n, const struct locator_pair *at, const uint8_t *pkt, size_t len,
                             int64_t cookie_time, bool paid, instant now)
 {
-    renew_jar(n, now);
-    refill(n, now);
+    guard_turn(&n->guard, now);
     if (!repeat_init(n, at, pkt, len, cookie_time, now) && (paid || charge(n, at, pkt, len, cookie_time, now)))
         take_init(n, at, pkt, len, cookie_time, now);
     pump_ready(n, now);
@@ -329,12 +222,12 @@ static void on_init(struct node *n, const struct locator_pair *at, const uint8_t
         n->drops[r == -EPROTONOSUPPORT ? NODE_DROP_VERSION : NODE_DROP_MAC1]++;
         return;
     }
-    refill(n, now);
-    cookie_time = handshake_cookie_check(&n->jar, &n->self_mask, pkt, len, &at->remote, now);
-    if (cookie_time == -EBADMSG && n->wary)
+    guard_turn(&n->guard, now);
+    cookie_time = handshake_cookie_check(&n->guard.jar, &n->self_mask, pkt, len, &at->remote, now);
+    if (cookie_time == -EBADMSG && n->guard.wary)
         n->drops[NODE_DROP_COOKIE]++;
     cookie_time = MAX(cookie_time, -1);
-    if (cookie_time < 0 && n->wary) /* before the digest, which costs as much as a cookie */
+    if (cookie_time < 0 && n->guard.wary) /* before the digest, which costs as much as a cookie */
         answer_cookie(n, at, pkt, len, now);
     else if (!repeat_init(n, at, pkt, len, cookie_time, now) && charge(n, at, pkt, len, cookie_time, now))
         take_init(n, at, pkt, len, cookie_time, now);
@@ -390,10 +283,9 @@ static void answer_reset(struct node *n, const struct locator_pair *at, const ui
 {
     struct small_out *o;
 
-    refill(n, now);
-    if (!(n->o.agent || n->o.host) || n->reset_credit == 0 || !(o = small_push(n, at)))
+    guard_turn(&n->guard, now);
+    if (!(n->o.agent || n->o.host) || !guard_may_reset(&n->guard) || !(o = small_push(n, at)))
         return;
-    n->reset_credit--;
     rng_fill(&n->o.rng, o->data, 8);
     o->data[0] = PACKET_RESET;
     put_be64(o->data + 8, get_be64(pkt) & CID_MASK);
@@ -411,15 +303,14 @@ static void on_hello(struct node *n, const struct locator_pair *at, const uint8_
         n->drops[n->o.answers_hello ? NODE_DROP_SHORT : NODE_DROP_HELLO]++;
         return;
     }
-    refill(n, now);
-    if (n->hellos >= HELLOS_FREE && !seen_before(n, &at->remote, now)) {
+    guard_turn(&n->guard, now);
+    if (!guard_may_answer_hello(&n->guard, &at->remote, now)) {
         n->drops[NODE_DROP_LOAD]++;
         return;
     }
     o = small_push(n, at);
     if (!o)
         return;
-    n->hellos++;
     identity_peer_key(n->o.self, n->o.suites, &key);
     peer_key_write(&key, a.key);
     hello_answer_write(o->data, &a);
@@ -495,7 +386,6 @@ unsigned defence_on_train(struct node *n, const struct locator_pair *at, uint8_t
     bool last = handover_is_last(n, hops);
     unsigned opened = 0;
 
-    renew_jar(n, now);
     for (size_t off = 0, one; off < len; off += one) {
         one = segment ? MIN(segment, len - off) : len - off;
         if (!on_one(n, at, data + off, one, tos, last, &opened, now) && !last)

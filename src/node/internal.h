@@ -1,7 +1,7 @@
 /* node/internal.h - what the files of one node share; nobody else includes it.
  *
  *   node.c      life, peers, events, time, output
- *   defence.c   datagrams in: dispatch, handshake budget, cookies, reset tokens
+ *   defence.c   datagrams in: dispatch, handshakes, reset tokens
  *   inner.c     packets of the inside: steering in, routing and merging out
  *   split.c     TCP connections that are ended here and carried as bytes
  *   lane.c      mode auto: which of these are
@@ -14,14 +14,13 @@
 #include "base/heap.h"
 #include "ident/hash.h"
 #include "node/node.h"
+#include "session/guard.h"
 #include "tunnel/ptb.h"
 #include "wire/message.h"
 
 #define SMALL_OUT_MAX 256
 #define NODE_EVENTS_MAX 512
 #define RECENT_INITS 256
-#define SOURCE_BUCKETS 1024
-#define SEEN_BITS (1u << 20)
 #define PENDING_MAX 64 /* chosen: of the handshakes that a flood may cost a second, each is kept for a fifth of one */
 #define PENDING_LIFE (2 * SESSION_TENTATIVE_LIFE)
 #define HANDOVERS_MAX                                                                                                  \
@@ -100,24 +99,12 @@ struct node {
     size_t marks_count;
 
     /* defence.c */
-    struct cookie_jar jar;
-    int64_t jar_period; /* its number: of the jar, and of the INITs that may come with one of its cookies */
-    int64_t budget_us;  /* credit of public-key work */
-    instant budget_at;
-    bool wary; /* the credit fell below half and is not full again: an INIT must bring a cookie */
-    uint32_t source_credit[SOURCE_BUCKETS];
-    instant source_at;
-    uint32_t cookies;  /* sent in this second */
-    uint32_t hellos;   /* answered in this second */
-    uint64_t *seen[2]; /* sources of INITs in this span and the one before: a bit each of SEEN_BITS, by keyed hash */
-    instant seen_at;
+    struct guard guard;
     struct {
         uint64_t digest;
         unsigned peer;
     } recent_inits[RECENT_INITS];
     unsigned recent_inits_next;
-    instant reset_at;
-    unsigned reset_credit;
     instant errors_at; /* roles.c */
     unsigned errors_credit;
     struct small_out small[SMALL_OUT_MAX];
@@ -170,9 +157,6 @@ uint64_t node_key_hash(const struct node *n, const uint8_t static_pub[32], uint6
 uint64_t node_addr_hash(const struct node *n, const struct addr *a);
 
 /* defence.c */
-int defence_init(struct node *n, instant now); /* 0 or -ENOMEM */
-void defence_deinit(struct node *n);
-
 /* `hops`: shares that the train has been at before. */
 unsigned defence_on_train(struct node *n, const struct locator_pair *at, uint8_t *data, size_t len, size_t segment,
                           uint8_t tos, uint8_t hops, instant now);

@@ -28,6 +28,19 @@ const char *node_drop_name(enum node_drop d)
     return d < NODE_DROP_COUNT ? names[d] : "?";
 }
 
+static int make_guard(struct node *n, instant now)
+{
+    uint8_t secret[32];
+    int r;
+
+    memcpy(secret, n->o.jar_secret, sizeof(secret));
+    if (ident_is_zero(secret, sizeof(secret)))
+        rng_fill(&n->o.rng, secret, sizeof(secret));
+    r = guard_init(&n->guard, secret, n->hash_key, now);
+    ident_wipe(secret, sizeof(secret));
+    return r;
+}
+
 struct node *node_new(const struct node_options *o, instant now)
 {
     struct node *n = calloc(1, sizeof(*n));
@@ -63,9 +76,9 @@ struct node *node_new(const struct node_options *o, instant now)
         n->o.scoreboard = n->scoreboard =
             scoreboard_new(o->agent ? KNOWN_BY_AGENT : KNOWN_BY_NODE, get_be64(n->hash_key));
     if (!n->merge || !n->steer || !n->scratch || !n->o.scoreboard ||
-        pbuf_pool_init(&n->pool, o->pool_pkts ? o->pool_pkts : 8192) < 0 || defence_init(n, now) < 0 ||
+        pbuf_pool_init(&n->pool, o->pool_pkts ? o->pool_pkts : 8192) < 0 || make_guard(n, now) < 0 ||
         host_init(n) < 0) {
-        defence_deinit(n);
+        guard_deinit(&n->guard);
         pbuf_pool_deinit(&n->pool);
         free(n->merge);
         free(n->steer);
@@ -106,7 +119,7 @@ void node_free(struct node *n)
     merge_deinit(n->merge);
     block_unref(n->block);
     free(n->scratch);
-    defence_deinit(n);
+    guard_deinit(&n->guard);
     map64_deinit(&n->cids);
     map64_deinit(&n->by_static);
     map64_deinit(&n->by_addr);

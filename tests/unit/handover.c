@@ -12,7 +12,7 @@
 #define SHARES 2
 #define INNER_LEN 60
 #define SYN_PORT 0x2000
-#define BUDGET_FULL 50000 /* us of public-key work: node/defence.c */
+#define BUDGET_FULL 50000 /* us of public-key work: session/guard.h */
 
 struct end {
     struct identity id;
@@ -382,8 +382,8 @@ static void test_replayed_inits_pay(void **state)
     /* 300 us each of 50,000 and 20,000 more in .2 s; a rival gets a cookie or nothing. */
     node_drops(f.shares[1].node, drops);
     assert_true(cookies > 0);
-    assert_true(f.shares[1].node->budget_us < BUDGET_FULL - 20 * 300);
-    assert_true(f.shares[1].node->wary);
+    assert_true(f.shares[1].node->guard.budget_us < BUDGET_FULL - 20 * 300);
+    assert_true(f.shares[1].node->guard.wary);
     close_all(&f);
 }
 
