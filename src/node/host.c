@@ -21,6 +21,7 @@
  * Limits: packets wait for 64 identifiers, 16 for each, for 10 s. A peer without packets for 5 minutes is forgotten. */
 #include <assert.h>
 #include <errno.h>
+#include <stdio.h>
 
 #include "node/internal.h"
 
@@ -263,7 +264,7 @@ int node_call(struct node *n, const struct node_peer_spec *spec, const struct ad
     return index;
 }
 
-void node_admit(struct node *n, unsigned peer, const struct addr *address, instant now)
+void node_admit(struct node *n, unsigned peer, const char *name, const struct addr *address, instant now)
 {
     struct peer *p = n->peers[peer];
 
@@ -271,6 +272,7 @@ void node_admit(struct node *n, unsigned peer, const struct addr *address, insta
         return;
     free(p->said);
     p->said = NULL;
+    snprintf(p->spec.name, sizeof(p->spec.name), "%s", name);
     admit(p, address);
     p->used = now;
     peer_touch(p); /* what it sent before comes out now */

@@ -281,6 +281,11 @@ size_t node_peers_count(const struct node *n)
     return n->peers_count;
 }
 
+bool node_peer_is_gone(const struct node *n, unsigned peer)
+{
+    return peer >= n->peers_count || n->peers[peer]->forgotten;
+}
+
 const struct node_peer_spec *node_peer_spec(const struct node *n, unsigned peer)
 {
     return &n->peers[peer]->spec;

@@ -182,6 +182,8 @@ MUST_CHECK int node_peer_add(struct node *n, const struct node_peer_spec *spec, 
 /* Forgets a peer and its session at once; the index is given to another. Not for an agent's peers with addresses. */
 void node_peer_forget(struct node *n, unsigned peer);
 size_t node_peers_count(const struct node *n); /* forgotten ones that have no successor yet among them */
+/* It was forgotten, and its index is nobody's yet. */
+bool node_peer_is_gone(const struct node *n, unsigned peer);
 const struct node_peer_spec *node_peer_spec(const struct node *n, unsigned peer);
 /* NULL while there is no session. */
 struct session *node_peer_session(struct node *n, unsigned peer);
@@ -211,8 +213,9 @@ void node_connect(struct node *n, unsigned peer, const struct endpoint *at, size
 MUST_CHECK int node_call(struct node *n, const struct node_peer_spec *spec, const struct addr *address, instant now);
 /* Nobody has that address, as far as is known: who wanted it is told so. */
 void node_unwanted(struct node *n, const struct addr *address, instant now);
-/* A peer that called us has proven to have that address: its packets pass from now on, and ours to it. */
-void node_admit(struct node *n, unsigned peer, const struct addr *address, instant now);
+/* A peer that called us has proven to have that address: its packets pass from now on, and ours to it. name: for
+ * whoever looks at it, cut to NODE_NAME_SIZE. */
+void node_admit(struct node *n, unsigned peer, const char *name, const struct addr *address, instant now);
 /* Where a peer that we called is now, in place of all that was known. */
 void node_relocate(struct node *n, unsigned peer, const struct endpoint *at, size_t count, instant now);
 /* The peer by which packets to that address go, or -1. */

@@ -173,6 +173,11 @@ static json_t *tun_json(struct daemon *d)
                  d->config->addresses.items[i].len);
         json_array_append_new(addresses, json_string(with_len));
     }
+    if (d->host) {
+        struct addr identifier = host_identifier(d);
+
+        json_array_append_new(addresses, json_string(addr_format(&identifier, buf)));
+    }
     if (d->config->role == CONFIG_NODE && node_peers_count(daemon_node(d)) > 0 &&
         node_peer_config(daemon_node(d), 0, &m)) {
         char prefix[PREFIX_STRLEN];
@@ -195,7 +200,8 @@ static json_t *status_json(struct daemon *d, instant now)
     json_t *peers = json_array(), *o;
 
     for (size_t i = 0; i < node_peers_count(daemon_node(d)); i++)
-        json_array_append_new(peers, peer_json(d, (unsigned)i, now));
+        if (!node_peer_is_gone(daemon_node(d), (unsigned)i))
+            json_array_append_new(peers, peer_json(d, (unsigned)i, now));
     for (unsigned w = 0; w < d->workers_count; w++) {
         uint64_t of_one[NODE_DROP_COUNT];
         struct node_split_info split_of_one;
@@ -211,7 +217,7 @@ static json_t *status_json(struct daemon *d, instant now)
         pool_used += node_pool_used(d->workers[w].node);
     }
     o = json_pack("{s:b, s:s, s:s, s:s, s:i, s:f, s:o, s:o, s:o, s:o, s:{s:I, s:I, s:I}}", "ok", true, "name",
-                  d->config->name, "role", d->config->role == CONFIG_AGENT ? "agent" : "node", "version",
+                  d->config->name, "role", config_role_name((enum config_role)d->config->role), "version",
                   HAWSER_VERSION, "pid", (int)getpid(), "uptime_s", (double)(now - d->started) / SEC, "tun",
                   tun_json(d), "workers", workers_json(d), "peers", peers, "drops",
                   drops_json(drops, NODE_DROP_COUNT, node_name), "outside", "tx_failed", (json_int_t)all.tx_failed,

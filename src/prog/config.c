@@ -410,20 +410,27 @@ static unsigned used_line(const struct config_parse *p, const char *key)
 static void check_role(struct config_parse *p)
 {
     struct config *c = p->config;
+    static const char *const who[] = {
+        [CONFIG_OF_NODE] = "a node",
+        [CONFIG_OF_AGENT] = "an agent",
+        [CONFIG_OF_HOST] = "a host",
+        [CONFIG_OF_NODE | CONFIG_OF_HOST] = "a node or a host",
+        [CONFIG_OF_AGENT | CONFIG_OF_HOST] = "an agent or a host",
+        [CONFIG_OF_NODE | CONFIG_OF_AGENT] = "a node or an agent",
+    };
     int roles;
 
     if (!used_line(p, "Role") && used_line(p, "ListenPort"))
         c->role = CONFIG_AGENT;
-    if (c->role == CONFIG_AGENT && c->listen_port == 0)
+    if (c->role != CONFIG_NODE && c->listen_port == 0)
         c->listen_port = CONFIG_PORT;
-    roles = c->role == CONFIG_AGENT ? CONFIG_ONLY_AGENT : CONFIG_ONLY_NODE;
+    roles = 1 << c->role;
     for (size_t i = 0; i < p->uses_count; i++) {
         const struct config_field *field = p->uses[i].field;
 
         if (!(field->roles & roles))
-            config_error(p, p->uses[i].line, "found %s on %s, expected it on %s only", field->key,
-                         c->role == CONFIG_AGENT ? "an agent" : "a node",
-                         c->role == CONFIG_AGENT ? "a node" : "an agent");
+            config_error(p, p->uses[i].line, "found %s on %s, expected it on %s only", field->key, who[roles],
+                         who[field->roles]);
     }
 }
 
@@ -440,6 +447,8 @@ static void check_interface(struct config_parse *p, unsigned line)
                      "found neither PrivateKey nor PrivateKeyFile, expected one (`hawser keygen FILE` makes it)");
     if (c->role == CONFIG_AGENT && !used_line(p, "Address"))
         config_error(p, line, "found no Address, expected the agent's own, such as 10.77.0.1/24");
+    if (c->role == CONFIG_HOST && c->chain && !c->root)
+        config_error(p, used_line(p, "Chain"), "found Chain without Root, expected the root that it begins at, too");
     if (c->role == CONFIG_NODE && c->peers_count == 0)
         config_error(p, line, "found no [Peer NAME], expected the agent");
     if (used_line(p, "Mode") && c->steer.has_default)
@@ -675,6 +684,8 @@ void config_free(struct config *c)
     endpoints_free(&c->announce);
     free(c->addresses.items);
     free(c->routes.list.items);
+    free(c->chain);
+    free(c->root);
     free(c->private_key_file);
     free(c->state_dir);
     free(c->control);

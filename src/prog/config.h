@@ -9,6 +9,7 @@
 #include "base/instant.h"
 #include "base/text.h"
 #include "ident/keys.h"
+#include "ident/tag.h"
 #include "tunnel/steer.h"
 
 #define CONFIG_FILE_MAX (1024 * 1024) /* bytes of a file */
@@ -24,7 +25,7 @@
 #define CONFIG_TCP_PORT 443 /* chosen: what is open where UDP is not */
 #define CONFIG_PORT 51820   /* chosen: the port that people open already for a tunnel of this kind */
 
-enum config_role { CONFIG_NODE, CONFIG_AGENT };
+enum config_role { CONFIG_NODE, CONFIG_AGENT, CONFIG_HOST };
 enum config_tier { CONFIG_PRIMARY, CONFIG_SECONDARY, CONFIG_BACKUP, CONFIG_NEVER, CONFIG_TIER_COUNT };
 enum config_routes { CONFIG_ROUTES_AUTO, CONFIG_ROUTES_NONE, CONFIG_ROUTES_LIST };
 enum config_ipv6 { CONFIG_IPV6_TUNNEL, CONFIG_IPV6_BLOCK, CONFIG_IPV6_DIRECT };
@@ -88,6 +89,7 @@ struct config_peer {
     struct peer_key key;
     uint8_t psk[CONFIG_PSK_BYTES]; /* all zero: none */
     struct config_endpoints endpoints;
+    struct tag identifier;                       /* host; all zero: that of the key outside of realms */
     int64_t tcp_port;                            /* node: of the agent, -1: none */
     struct config_prefixes addresses;            /* agent: the node's; none: from the pool */
     struct config_prefixes allowed_prefixes;     /* agent: further networks behind the node */
@@ -106,6 +108,7 @@ struct config {
     int64_t listen_tcp;  /* agent: 0: CONFIG_TCP_PORT if it is free, -1: none */
     int64_t workers;     /* agent: 0: as many as there are processors and peers */
     struct config_addresses addresses;
+    char *chain, *root; /* host: files, or NULL */
     int64_t mtu;
     struct config_route_set {
         int mode; /* enum config_routes */
@@ -143,6 +146,7 @@ void config_free(struct config *c);
 /* NULL when there is no such section. */
 const struct config_link *config_link_find(const struct config *c, const char *name);
 
+const char *config_role_name(enum config_role r);
 const char *config_tier_name(enum config_tier t);
 /* 0 or -EINVAL. */
 int config_tier_parse(const char *s, enum config_tier *ret);

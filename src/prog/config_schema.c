@@ -7,6 +7,7 @@
  * Lists are separated by commas or spaces and a list key may be repeated; CONFIG_LIST_MAX items at most. */
 #include "prog/config_schema.h"
 
+#include "ident/tag.h"
 #include "prog/units.h"
 #include "wire/message.h"
 
@@ -492,6 +493,17 @@ static void read_port(struct config_parse *p, const struct config_field *f, cons
         config_expected(p, value, NULL, "a port of 1 to 65535, or no");
 }
 
+static void read_identifier(struct config_parse *p, const struct config_field *f, const char *value, void *out)
+{
+    struct tag t;
+
+    if (tag_parse(value, &t) < 0)
+        config_expected(p, value, NULL, "a tag, such as 2001:3f:..., as `hawser id` shows it");
+    else
+        *(struct tag *)out = t;
+}
+
+static const struct config_type type_identifier = { "tag", read_identifier, false };
 static const struct config_type type_path = { "path", read_path, false };
 static const struct config_type type_ifname = { "interface", read_ifname, false };
 static const struct config_type type_choice = { "choice", read_choice, false };
@@ -514,7 +526,7 @@ static const struct config_type type_wifi = { "auto, off or file:PATH", read_wif
 
 /* --- the schema --- */
 
-static const char *const role_names[] = { "node", "agent", NULL };
+static const char *const role_names[] = { "node", "agent", "host", NULL };
 static const char *const tier_names[] = { "primary", "secondary", "backup", "never", NULL };
 static const char *const tcp_names[] = { "auto", "no", "only", NULL };
 static const char *const ipv6_names[] = { "tunnel", "block", "direct", NULL };
@@ -522,52 +534,56 @@ static const char *const copy_names[] = { "no", "yes", NULL };
 static const char *const loss_names[] = { "block", "direct", NULL };
 
 #define IN(member) .section = CONFIG_INTERFACE, .offset = offsetof(struct config, member)
-#define LK(member) .section = CONFIG_LINK, .offset = offsetof(struct config_link, member), .roles = CONFIG_BOTH
+#define LK(member) .section = CONFIG_LINK, .offset = offsetof(struct config_link, member), .roles = CONFIG_OF_ALL
 #define PR(member) .section = CONFIG_PEER, .offset = offsetof(struct config_peer, member)
 
 const struct config_field config_schema[] = {
-    { IN(name), .key = "Name", .type = &type_ifname, .fallback = "hawser0", .roles = CONFIG_BOTH,
+    { IN(name), .key = "Name", .type = &type_ifname, .fallback = "hawser0", .roles = CONFIG_OF_ALL,
       .help = "name of the tunnel's network device" },
-    { IN(role), .key = "Role", .type = &type_choice, .choices = role_names, .roles = CONFIG_BOTH,
-      .help = "node, or agent when ListenPort is given" },
-    { IN(identity), .key = "PrivateKey", .type = &type_secret, .roles = CONFIG_BOTH,
+    { IN(role), .key = "Role", .type = &type_choice, .choices = role_names, .roles = CONFIG_OF_ALL,
+      .help = "node (agent when ListenPort is given), agent, or host" },
+    { IN(identity), .key = "PrivateKey", .type = &type_secret, .roles = CONFIG_OF_ALL,
       .help = "this machine's secret key" },
-    { IN(private_key_file), .key = "PrivateKeyFile", .type = &type_path, .roles = CONFIG_BOTH,
+    { IN(private_key_file), .key = "PrivateKeyFile", .type = &type_path, .roles = CONFIG_OF_ALL,
       .help = "file that holds the secret key; only its owner may read it" },
-    { IN(listen_port), .key = "ListenPort", .type = &type_number, .min = 1, .max = 65535, .roles = CONFIG_ONLY_AGENT,
-      .help = "UDP port (agent: 51820)" },
-    { IN(listen_tcp), .key = "ListenTcp", .type = &type_port, .roles = CONFIG_ONLY_AGENT,
+    { IN(listen_port), .key = "ListenPort", .type = &type_number, .min = 1, .max = 65535,
+      .roles = CONFIG_OF_AGENT | CONFIG_OF_HOST, .help = "UDP port (51820)" },
+    { IN(listen_tcp), .key = "ListenTcp", .type = &type_port, .roles = CONFIG_OF_AGENT,
       .help = "TCP port for nodes whose UDP does not pass (443 if it is free), or no" },
-    { IN(workers), .key = "Workers", .type = &type_number, .min = 1, .max = 8, .roles = CONFIG_ONLY_AGENT,
+    { IN(workers), .key = "Workers", .type = &type_number, .min = 1, .max = 8, .roles = CONFIG_OF_AGENT,
       .help = "threads: 1, 2, 4 or 8 (as many as there are processors and peers, at most 4)" },
-    { IN(addresses), .key = "Address", .type = &type_addresses, .multiple = true, .roles = CONFIG_ONLY_AGENT,
+    { IN(addresses), .key = "Address", .type = &type_addresses, .multiple = true, .roles = CONFIG_OF_AGENT,
       .help = "the agent's own tunnel addresses; their prefixes are the pool for nodes" },
+    { IN(chain), .key = "Chain", .type = &type_path, .max = 1, .roles = CONFIG_OF_HOST,
+      .help = "file of records from a root to this host, as `hawser realm enrol` makes it" },
+    { IN(root), .key = "Root", .type = &type_path, .max = 1, .roles = CONFIG_OF_HOST,
+      .help = "file of the root's record: whom its chains prove may call this host" },
     { IN(mtu), .key = "MTU", .type = &type_number, .min = 1280, .max = 9000, .fallback = "1400", .unit = "bytes",
-      .roles = CONFIG_BOTH, .help = "largest packet in the tunnel" },
-    { IN(routes), .key = "Routes", .type = &type_routes, .fallback = "auto", .multiple = true,
-      .roles = CONFIG_ONLY_NODE, .help = "what goes through the tunnel: auto (all), none, or prefixes" },
-    { IN(steer), .key = "Mode", .type = &type_mode, .fallback = "stripe", .roles = CONFIG_ONLY_NODE,
+      .roles = CONFIG_OF_ALL, .help = "largest packet in the tunnel" },
+    { IN(routes), .key = "Routes", .type = &type_routes, .fallback = "auto", .multiple = true, .roles = CONFIG_OF_NODE,
+      .help = "what goes through the tunnel: auto (all), none, or prefixes" },
+    { IN(steer), .key = "Mode", .type = &type_mode, .fallback = "stripe", .roles = CONFIG_OF_NODE | CONFIG_OF_HOST,
       .help = "how packets use the links when no rule says so" },
-    { IN(steer), .key = "Rule", .type = &type_rule, .multiple = true, .roles = CONFIG_ONLY_NODE,
+    { IN(steer), .key = "Rule", .type = &type_rule, .multiple = true, .roles = CONFIG_OF_NODE | CONFIG_OF_HOST,
       .help = "steering rule: PREFIX|any|default [PROTO [PORTS]] [dscp D] [mark M] [via LINKS] [mode M] [class C]" },
-    { IN(nat), .key = "NAT", .type = &type_nat, .fallback = "yes", .roles = CONFIG_ONLY_AGENT,
+    { IN(nat), .key = "NAT", .type = &type_nat, .fallback = "yes", .roles = CONFIG_OF_AGENT,
       .help = "translate what nodes send to other networks" },
-    { IN(announce), .key = "Announce", .type = &type_endpoints, .multiple = true, .roles = CONFIG_ONLY_AGENT,
+    { IN(announce), .key = "Announce", .type = &type_endpoints, .multiple = true, .roles = CONFIG_OF_AGENT,
       .help = "further endpoints of the agent that nodes are told" },
     { IN(state_dir), .key = "StateDir", .type = &type_path, .max = 1, .fallback = "/var/lib/hawser",
-      .roles = CONFIG_BOTH, .help = "folder of what must survive a restart" },
-    { IN(control), .key = "Control", .type = &type_path, .max = 1, .roles = CONFIG_BOTH,
+      .roles = CONFIG_OF_ALL, .help = "folder of what must survive a restart" },
+    { IN(control), .key = "Control", .type = &type_path, .max = 1, .roles = CONFIG_OF_ALL,
       .help = "control socket (/run/hawser/NAME.sock)" },
     { IN(wait), .key = "Wait", .type = &type_duration, .min = SEC, .max = 86400 * SEC, .fallback = "10m",
-      .roles = CONFIG_BOTH, .help = "how long a session without a path is kept" },
+      .roles = CONFIG_OF_ALL, .help = "how long a session without a path is kept" },
     { IN(ipv6), .key = "IPv6", .type = &type_choice, .choices = ipv6_names, .fallback = "tunnel",
-      .roles = CONFIG_ONLY_NODE, .help = "tunnel (blocked when the agent carries none), block, or direct" },
+      .roles = CONFIG_OF_NODE, .help = "tunnel (blocked when the agent carries none), block, or direct" },
     { IN(on_agent_loss), .key = "OnAgentLoss", .type = &type_choice, .choices = loss_names, .fallback = "block",
-      .roles = CONFIG_ONLY_NODE, .help = "without an agent: block, or direct through the uplinks" },
-    { IN(offload), .key = "Offload", .type = &type_offload, .fallback = "yes", .roles = CONFIG_BOTH,
+      .roles = CONFIG_OF_NODE, .help = "without an agent: block, or direct through the uplinks" },
+    { IN(offload), .key = "Offload", .type = &type_offload, .fallback = "yes", .roles = CONFIG_OF_ALL,
       .help = "offloads that may be used: yes, no, or some of csum, tso, uso, gso, gro" },
     { IN(copy_dscp), .key = "CopyDSCP", .type = &type_choice, .choices = copy_names, .fallback = "yes",
-      .roles = CONFIG_BOTH, .help = "datagrams have the DSCP of the packets in them" },
+      .roles = CONFIG_OF_ALL, .help = "datagrams have the DSCP of the packets in them" },
 
     { LK(tier), .key = "Tier", .type = &type_choice, .choices = tier_names, .fallback = "primary",
       .help = "rank of the link" },
@@ -586,20 +602,22 @@ const struct config_field config_schema[] = {
     { LK(tcp), .key = "Tcp", .type = &type_choice, .choices = tcp_names, .fallback = "auto",
       .help = "TCP to the agent: auto (while UDP does not pass), no, or only" },
 
-    { PR(key), .key = "PublicKey", .type = &type_public, .roles = CONFIG_BOTH, .required = true,
+    { PR(key), .key = "PublicKey", .type = &type_public, .roles = CONFIG_OF_ALL, .required = true,
       .help = "the peer's public key" },
-    { PR(psk), .key = "PresharedKey", .type = &type_psk, .roles = CONFIG_BOTH,
+    { PR(psk), .key = "PresharedKey", .type = &type_psk, .roles = CONFIG_OF_NODE | CONFIG_OF_AGENT,
       .help = "32 bytes that both sides share, in base64" },
-    { PR(endpoints), .key = "Endpoint", .type = &type_endpoints, .multiple = true, .roles = CONFIG_ONLY_NODE,
-      .help = "where the agent is; required on a node" },
-    { PR(tcp_port), .key = "TcpPort", .type = &type_port, .fallback = "443", .roles = CONFIG_ONLY_NODE,
+    { PR(endpoints), .key = "Endpoint", .type = &type_endpoints, .multiple = true,
+      .roles = CONFIG_OF_NODE | CONFIG_OF_HOST, .help = "where the agent is; required on a node" },
+    { PR(identifier), .key = "Identifier", .type = &type_identifier, .roles = CONFIG_OF_HOST,
+      .help = "the other host's tag (that which a key has outside of realms)" },
+    { PR(tcp_port), .key = "TcpPort", .type = &type_port, .fallback = "443", .roles = CONFIG_OF_NODE,
       .help = "TCP port of the agent, or no" },
-    { PR(addresses), .key = "Address", .type = &type_prefixes, .max = 1, .multiple = true, .roles = CONFIG_ONLY_AGENT,
+    { PR(addresses), .key = "Address", .type = &type_prefixes, .max = 1, .multiple = true, .roles = CONFIG_OF_AGENT,
       .help = "the node's addresses (from the pool)" },
     { PR(allowed_prefixes), .key = "AllowedPrefixes", .type = &type_prefixes, .max = 1, .multiple = true,
-      .roles = CONFIG_ONLY_AGENT, .help = "networks behind the node" },
+      .roles = CONFIG_OF_AGENT, .help = "networks behind the node" },
     { PR(allowed_destinations), .key = "AllowedDestinations", .type = &type_prefixes, .multiple = true,
-      .roles = CONFIG_ONLY_AGENT, .help = "what the node may reach (anything but link-local and loopback)" },
+      .roles = CONFIG_OF_AGENT, .help = "what the node may reach (anything but link-local and loopback)" },
 };
 
 const size_t config_schema_count = ARRAY_LEN(config_schema);
@@ -630,6 +648,11 @@ bool config_schema_at(size_t i, struct config_key *ret)
     else if (f->type == &type_number)
         text_add(&t, "%" PRId64 "..%" PRId64, f->min, f->max);
     return true;
+}
+
+const char *config_role_name(enum config_role r)
+{
+    return role_names[r];
 }
 
 const char *config_tier_name(enum config_tier t)

@@ -6,7 +6,12 @@
 #include "prog/config.h"
 
 enum config_section { CONFIG_NOWHERE, CONFIG_INTERFACE, CONFIG_LINK, CONFIG_PEER, CONFIG_SECTION_COUNT };
-enum config_roles { CONFIG_ONLY_NODE = 1, CONFIG_ONLY_AGENT = 2, CONFIG_BOTH = 3 };
+enum config_roles { /* bits: whose key it is */
+                    CONFIG_OF_NODE = 1,
+                    CONFIG_OF_AGENT = 2,
+                    CONFIG_OF_HOST = 4,
+                    CONFIG_OF_ALL = 7,
+};
 
 struct config_field;
 

@@ -6,6 +6,7 @@
  *   outside_tcp.c  TCP connections, for paths whose UDP does not pass
  *   inside.c     the TUN device, routes and rules, translation at an agent
  *   resolve.c    host names of agents
+ *   host.c       a host: who it is, whom it calls, whom it lets in
  *   memory.c     what survives a restart: nodes' addresses and endpoints
  *   answers.c    the control socket: status, why, link, reload, stop
  *   known.c      what is known of paths, for programs of this machine */
@@ -107,6 +108,7 @@ struct daemon {
     size_t given_count;
     struct control *control;
     struct known *known; /* known.c; NULL: another daemon has it */
+    struct host *host;   /* host.c; NULL: this is none */
 
     struct uplink uplinks[UPLINKS_MAX + 1]; /* by link; there is no 0: an agent's sockets are its workers' */
     struct tcp_ends *tcp;
@@ -191,6 +193,14 @@ void memory_save(struct daemon *d);
 
 /* resolve.c */
 void resolve_names(struct daemon *d); /* of agents: at the start, and again while one does not answer */
+
+/* host.c: before all that needs its identifier. Says what fails. */
+int host_start(struct daemon *d);
+void host_stop(struct daemon *d);
+void host_options(const struct daemon *d, struct node_options *o);
+struct addr host_identifier(const struct daemon *d);
+void host_refresh(struct daemon *d, instant now); /* the uplinks' addresses -> what peers are told */
+void host_on_event(struct worker *w, const struct node_event *ev, instant now);
 
 /* answers.c */
 int answers_start(struct daemon *d);

@@ -99,7 +99,10 @@ void watch_free(struct watch *w)
 static void on_event(struct worker *w, const struct node_event *ev, instant now)
 {
     struct daemon *d = w->d;
-    const struct node_peer_spec *peer = node_peer_spec(w->node, ev->peer);
+    /* A host's may be gone by now. */
+    static const struct node_peer_spec nobody = { .name = "?" };
+    bool gone = node_peer_is_gone(w->node, ev->peer);
+    const struct node_peer_spec *peer = gone ? &nobody : node_peer_spec(w->node, ev->peer);
     struct session *s = node_peer_session(w->node, ev->peer);
     struct session_path_info info;
     char remote[ENDPOINT_STRLEN];
@@ -150,10 +153,13 @@ static void on_event(struct worker *w, const struct node_event *ev, instant now)
         if (!ev->fresh)
             say(LOG_ERR, "steer-table-refused peer=%s: the agent keeps its own", peer->name);
         break;
-    case NODE_WANTED: /* of hosts, which this program does not run yet */
+    case NODE_PEER_GONE:
+        say(LOG_INFO, "peer-gone peer=%s", peer->name);
+        break;
+    case NODE_WANTED:
     case NODE_INTRODUCED:
     case NODE_PEER_LOST:
-    case NODE_PEER_GONE:
+        host_on_event(w, ev, now);
         break;
     }
 }
@@ -209,7 +215,7 @@ static void slow_work(struct daemon *d, instant now)
         check_agent_loss(d, now);
     if (d->config->role == CONFIG_NODE && now >= d->next_resolve)
         resolve_names(d);
-    if (d->memory_dirty && now >= d->next_store) {
+    if (d->memory_dirty && now >= d->next_store && d->config->role != CONFIG_HOST) {
         d->memory_dirty = false; /* before: what changes meanwhile is for the next time */
         memory_save(d);
         d->next_store = now + 1 * SEC;
@@ -303,7 +309,7 @@ int daemon_reload(struct daemon *d, struct text *errors)
     fresh->links_count = keep.links_count;
     fresh->routes = keep.routes;
     config_free(fresh);
-    if (d->config->role == CONFIG_NODE) {
+    if (d->config->role != CONFIG_AGENT) {
         outside_refresh(d, now);
         inside_routes(d);
         inside_marks(d);
@@ -344,6 +350,8 @@ static int make_nodes(struct daemon *d)
         .merge = (f.vnet_hdr ? MERGE_CSUM | MERGE_TCP : 0u) | (f.tx_uso ? MERGE_UDP : 0u),
     };
 
+    if (c->role == CONFIG_HOST)
+        host_options(d, &o);
     for (size_t i = 0; i < c->announce.count && i < NODE_ENDPOINTS_MAX; i++)
         if (c->announce.items[i].at.addr.family != ADDR_NONE)
             o.announce[o.announce_count++] = c->announce.items[i].at;
@@ -358,7 +366,7 @@ static int make_nodes(struct daemon *d)
         node_set_steer(d->workers[i].node, &c->steer, clock_now());
     }
     ident_wipe(o.jar_secret, sizeof(o.jar_secret));
-    if (c->role == CONFIG_NODE)
+    if (c->role != CONFIG_AGENT)
         inside_marks(d);
     return 0;
 }
@@ -424,12 +432,12 @@ static int start(struct daemon *d)
     d->started = d->no_path_since = now;
     d->next_slow = d->next_store = now;
     if ((r = workers_make(d)) < 0 || (r = start_timers(d)) < 0 || (r = start_signals(d)) < 0 ||
-        (r = answers_start(d)) < 0 || (r = inside_start(d)) < 0 || (r = make_nodes(d)) < 0 ||
+        (r = answers_start(d)) < 0 || (r = host_start(d)) < 0 || (r = inside_start(d)) < 0 || (r = make_nodes(d)) < 0 ||
         (r = memory_load(d, now)) < 0 || (r = outside_start(d, now)) < 0)
         return r;
     known_start(d);
     say(LOG_NOTICE, "started name=%s role=%s peers=%zu workers=%u", d->config->name,
-        d->config->role == CONFIG_AGENT ? "agent" : "node", node_peers_count(daemon_node(d)), d->workers_count);
+        config_role_name((enum config_role)d->config->role), node_peers_count(daemon_node(d)), d->workers_count);
     for (unsigned i = 0; i < d->workers_count; i++)
         daemon_turn(&d->workers[i], now);
     return workers_start(d);
@@ -490,6 +498,7 @@ static void stop(struct daemon *d)
     if (d->workers_count > 0)
         stop_signals(d);
     workers_free(d);
+    host_stop(d);
     config_free(d->config);
     say(LOG_NOTICE, "stopped");
 }

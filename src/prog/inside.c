@@ -186,6 +186,8 @@ int inside_start(struct daemon *d)
     };
     int r;
 
+    if (c->role == CONFIG_HOST)
+        addrs[o.addrs_count++] = (struct tun_addr){ .addr = host_identifier(d), .prefix_len = 128 };
     for (size_t i = 0; i < c->addresses.count && o.addrs_count < ARRAY_LEN(addrs); i++)
         addrs[o.addrs_count++] =
             (struct tun_addr){ .addr = c->addresses.items[i].addr, .prefix_len = c->addresses.items[i].len };
@@ -194,10 +196,10 @@ int inside_start(struct daemon *d)
         r = tun_open_queue(d->workers[0].tun, &d->workers[i].tun);
     if (r < 0)
         return say_tun_failure(d, r);
-    if (c->role == CONFIG_NODE) { /* an agent has no routes, and a node beside it keeps its own */
+    if (c->role != CONFIG_AGENT) { /* an agent has no routes, and a node beside it keeps its own */
         d->route_lock = route_lock();
         if (d->route_lock == -EADDRINUSE) {
-            say(LOG_ERR, "another hawserd is a node here: only one may own the routes");
+            say(LOG_ERR, "another hawserd is a node or host here: only one may own the routes");
             return d->route_lock;
         }
         r = d->route_lock < 0 ? d->route_lock : route_open(&d->routes);
@@ -322,12 +324,24 @@ static size_t guard_split(const struct steer_table *t, struct route_tunnel *out,
     return n;
 }
 
+/* 2001:3f::/32 (RFC 9886, private use). */
+static struct prefix all_tags(void)
+{
+    static const uint8_t bytes[16] = { 0x20, 0x01, 0x00, 0x3f };
+
+    return (struct prefix){ .addr = addr_from_bytes(ADDR_V6, bytes), .len = 32 };
+}
+
 static size_t tunnel_routes(struct daemon *d, struct route_tunnel *out, size_t max)
 {
     const struct config *c = d->config;
     int ifindex = tun_ifindex(d->workers[0].tun);
     size_t n = 0;
 
+    if (c->role == CONFIG_HOST) {
+        out[0] = (struct route_tunnel){ .prefix = all_tags(), .ifindex = ifindex };
+        return 1;
+    }
     if (!d->routes_up || c->routes.mode == CONFIG_ROUTES_NONE)
         return 0;
     if (c->on_agent_loss == CONFIG_LOSS_DIRECT && clock_now() - d->no_path_since > 3 * SEC)

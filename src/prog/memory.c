@@ -189,9 +189,13 @@ int memory_add_peer(struct daemon *d, const struct config_peer *c)
 
 int memory_load(struct daemon *d, instant now)
 {
-    json_t *root = read_file(d), *peers = json_object_get(root, "peers");
+    json_t *root, *peers;
     int r = 0;
 
+    if (d->config->role == CONFIG_HOST) /* calls whom it wants, when it wants */
+        return 0;
+    root = read_file(d);
+    peers = json_object_get(root, "peers");
     for (size_t i = 0; i < d->config->peers_count && r >= 0; i++) {
         struct endpoint stored[NODE_ENDPOINTS_MAX];
         size_t count = 0;

@@ -270,10 +270,12 @@ static bool open_lanes(struct daemon *d, struct uplink *u, bool v6, uint8_t *lan
 {
     for (uint8_t lane = 0; lane < NODE_LANES_MAX; lane++) {
         struct socket_end *e = &u->ends[lane][v6];
+        /* A host is called at its first; of more than one interface, each has that port. */
+        uint16_t port = (uint16_t)(d->config->role == CONFIG_HOST && lane == 0 ? d->config->listen_port : 0);
 
         if (lane >= *lanes) {
             close_end(e);
-        } else if (open_end(&d->workers[0], e, u->node.link, v6 ? ADDR_V6 : ADDR_V4, u->node.name, 0) < 0) {
+        } else if (open_end(&d->workers[0], e, u->node.link, v6 ? ADDR_V6 : ADDR_V4, u->node.name, port) < 0) {
             if (lane == 0)
                 return false;
             *lanes = lane;
@@ -348,6 +350,8 @@ void outside_refresh(struct daemon *d, instant now)
         if (d->uplinks[i].used && !nlmon_link_find(d->netlink, d->uplinks[i].node.name))
             drop_uplink(d, &d->uplinks[i], now);
     nlmon_foreach_link(d->netlink, refresh_visit, &r);
+    if (d->host)
+        host_refresh(d, now);
 }
 
 static void on_netlink(struct worker *w, void *arg, instant now)

@@ -104,7 +104,7 @@ int verb_check(const struct verb *v, int argc, char **argv)
         if (r == -ENOMEM)
             verb_fail(v, "out of memory");
         else if (r == 0)
-            printf("%s: ok: %s %s, %zu %s, %zu %s, %zu %s\n", argv[1], c->role == CONFIG_AGENT ? "agent" : "node",
+            printf("%s: ok: %s %s, %zu %s, %zu %s, %zu %s\n", argv[1], config_role_name((enum config_role)c->role),
                    c->name, c->peers_count, c->peers_count == 1 ? "peer" : "peers", c->links_count,
                    c->links_count == 1 ? "link" : "links", c->steer.count, c->steer.count == 1 ? "rule" : "rules");
     }

@@ -19,7 +19,7 @@ enum message_type {
     MESSAGE_CHANNEL_LIMIT = 12,  /* either: once or more: u16 channel, u64 what the peer may send (MESSAGE_LIMIT) */
     MESSAGE_SKIPPABLE = 0x40,
     MESSAGE_ADDRESSES = 0x40, /* acceptor -> opener, of applications: struct addresses_message */
-    MESSAGE_INTRODUCE = 0x42, /* opener -> acceptor, of hosts: who it is, records in a row (doc/records.md) */
+    MESSAGE_INTRODUCE = 0x42, /* opener -> acceptor, of hosts: its tag | records in a row (doc/records.md) */
     MESSAGE_FEEDBACK = 0x41,  /* either: u8 enum feedback (session/session.h), of what its application receives */
 };
 

@@ -95,7 +95,7 @@ static void on_event(void *ctx, struct world_end *e, const struct node_event *ev
         /* In place of a chain of records: it has the key that this identifier belongs to. */
         if (!p->refuses && caller &&
             memcmp(caller->identity.ed25519, node_peer_spec(e->node, ev->peer)->key.ed25519, 32) == 0)
-            node_admit(e->node, ev->peer, &a, r->w->now);
+            node_admit(e->node, ev->peer, caller->name, &a, r->w->now);
         else
             node_peer_close(e->node, ev->peer);
         break;

@@ -269,10 +269,16 @@ static const struct {
       "f:8: found the PublicKey of [Peer a] again, expected one of its own (first in line 6)\n" },
     { IF PEER "[Peer b]\nPublicKey = @B\nEndpoint = 192.0.2.2\n",
       "f:6: found a second [Peer], expected one: a node has one agent\n" },
-    { IF "ListenPort = 5\nRole = node\n" PEER, "f:3: found ListenPort on a node, expected it on an agent only\n" },
+    { IF "ListenPort = 5\nRole = node\n" PEER,
+      "f:3: found ListenPort on a node, expected it on an agent or a host only\n" },
     { IF "NAT = no\n" PEER, "f:3: found NAT on a node, expected it on an agent only\n" },
     { AGENT "Routes = none\n", "f:5: found Routes on an agent, expected it on a node only\n" },
-    { AGENT PEER, "f:7: found Endpoint on an agent, expected it on a node only\n" },
+    { AGENT PEER, "f:7: found Endpoint on an agent, expected it on a node or a host only\n" },
+    { IF "Role = host\nRoutes = none\n", "f:4: found Routes on a host, expected it on a node only\n" },
+    { IF "Role = host\nChain = /c\n", "f:4: found Chain without Root, expected the root that it begins at, too\n" },
+    { IF "Root = /r\n" PEER, "f:3: found Root on a node, expected it on a host only\n" },
+    { IF "Role = host\n[Peer p]\nPublicKey = @A\nIdentifier = 2001:db8::1\n",
+      "f:6: found Identifier = 2001:db8::1, expected a tag, such as 2001:3f:..., as `hawser id` shows it\n" },
     { "[Interface]\nPrivateKey = @S\nRole = agent\n",
       "f:1: found no Address, expected the agent's own, such as 10.77.0.1/24\n" },
     { AGENT "Address = 10.0.0.1/33\n", "f:5: found Address = 10.0.0.1/33, expected an address with its prefix, such "
@@ -502,7 +508,7 @@ static void test_schema(void **state)
         assert_true(strlen(k.key) > 0 && strlen(k.help) > 0 && strlen(k.type) > 0);
         n++;
     }
-    assert_int_equal(n, 36); /* every key that the file may have, counted by hand */
+    assert_int_equal(n, 39); /* every key that the file may have, counted by hand */
 }
 
 int main(void)

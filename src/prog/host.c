@@ -1,0 +1,331 @@
+/* prog/host.c - a host: who it is, whom it calls, and whom it lets in.
+ *
+ * Theory of operation. A host is its identifier: the tag at the end of its chain of records, or, without a chain, the
+ * tag that its key has outside of realms. Packets to other tags are routed to the device; whom the core does not know
+ * there (NODE_WANTED) is looked up among the peers of the file. Who calls says who he is and, if his realm enrolled
+ * him, proves it: he is let in when the root of the file proves it, or when the file names his key and his tag. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <syslog.h>
+#include <time.h>
+
+#include "ident/chain.h"
+#include "ident/hash.h"
+#include "prog/daemon.h"
+
+#define FACTS_MAX 4096 /* chosen: sequences and revocations; 350 KB when full */
+
+struct host {
+    struct tag tag;
+    struct trust *trust; /* NULL: no root is given */
+    struct tag *peers;   /* of the file's, in its order */
+    uint8_t said[NODE_INTRODUCTION_MAX];
+    size_t said_len;
+    struct endpoint at[NODE_ENDPOINTS_MAX]; /* as who called us is told */
+    size_t at_count;
+};
+
+static uint64_t wall_s(void)
+{
+    time_t t = time(NULL);
+
+    return t > 0 ? (uint64_t)t : 0;
+}
+
+static struct addr addr_of(const struct tag *t)
+{
+    return addr_from_bytes(ADDR_V6, t->bytes);
+}
+
+/* Records in a row. Their number; 0: none, too many, or no records. */
+static size_t split(const uint8_t *bytes, size_t len, struct slice out[CHAIN_LINKS_MAX])
+{
+    struct record_error e;
+    size_t count = 0, n;
+
+    for (; len > 0; bytes += n, len -= n) {
+        if (count == CHAIN_LINKS_MAX || record_extent(bytes, len, &n, &e) < 0)
+            return 0;
+        out[count++] = (struct slice){ bytes, n };
+    }
+    return count;
+}
+
+/* --- who we are --- */
+
+static int trust_make(struct host *h, const char *path)
+{
+    const struct rng rng = sys_rng();
+    const struct trust_options o = { .cached_max = TRUST_CACHED_DEFAULT, .facts_max = FACTS_MAX, .rng = &rng };
+    char err[256], why[RECORD_ERROR_STRLEN];
+    struct record_bytes b;
+    struct record_error e;
+    struct record root;
+    uint8_t *bytes;
+    size_t len;
+    int r = store_read(path, &bytes, &len, err, sizeof(err));
+
+    if (r < 0) {
+        say(LOG_ERR, "root: %s", err);
+        return r;
+    }
+    r = record_decode(bytes, len, &root, &b, &e);
+    if (r == 0 && root.type != RECORD_ROOT)
+        r = -EBADMSG;
+    if (r == 0)
+        h->trust = trust_new(root.key, &o);
+    if (r == -EBADMSG)
+        say(LOG_ERR, "root file=%s: expected the record of a root: %s", path,
+            root.type == RECORD_ROOT ? record_error_format(&e, why) : "found another");
+    else if (!h->trust)
+        r = -ENOMEM;
+    free(bytes);
+    return r;
+}
+
+/* The chain of the file must be ours. */
+static int take_chain(struct host *h, const char *path, const struct identity *self)
+{
+    struct slice links[CHAIN_LINKS_MAX];
+    char err[256], why[RECORD_ERROR_STRLEN];
+    struct chain_end end;
+    struct record_error e;
+    uint8_t *bytes;
+    size_t len, count;
+    int r = store_read(path, &bytes, &len, err, sizeof(err));
+
+    if (r < 0) {
+        say(LOG_ERR, "chain: %s", err);
+        return r;
+    }
+    count = len <= sizeof(h->said) - sizeof(h->tag) ? split(bytes, len, links) : 0;
+    if (count == 0) {
+        say(LOG_ERR, "chain file=%s: expected 2 to %d records in a row", path, CHAIN_LINKS_MAX);
+        r = -EBADMSG;
+    } else if ((r = trust_verify(h->trust, links, count, wall_s(), &end, &e)) < 0) {
+        say(LOG_ERR, "chain file=%s record=%u: %s", path, e.link,
+            r == -EBADMSG ? record_error_format(&e, why) : strerror(-r));
+    } else if (end.is_realm || tag_tier(&end.tag) != TAG_TIER_HOST ||
+               !ident_equal(end.key, self->ed25519, IDENT_KEY_LEN)) {
+        say(LOG_ERR, "chain file=%s: found that of %s, expected this host's: its name has the letter h, its key is %s",
+            path, end.name, "that of PrivateKey");
+        r = -EBADMSG;
+    } else {
+        h->tag = end.tag;
+        memcpy(h->said + sizeof(h->tag), bytes, len);
+        h->said_len = sizeof(h->tag) + len;
+        say(LOG_NOTICE, "host name=%s", end.name);
+    }
+    free(bytes);
+    return r;
+}
+
+static int take_peers(struct host *h, const struct config *c)
+{
+    static const struct tag none;
+    int r = 0;
+
+    h->peers = calloc(MAX(c->peers_count, (size_t)1), sizeof(*h->peers));
+    if (!h->peers)
+        return -ENOMEM;
+    for (size_t i = 0; i < c->peers_count && r == 0; i++) {
+        const struct config_peer *p = &c->peers[i];
+
+        h->peers[i] = p->identifier;
+        if (tag_equal(&p->identifier, &none))
+            r = tag_make(p->key.ed25519, TAG_RAA_DEFAULT, TAG_HDA_DEFAULT, &h->peers[i]);
+        else if ((r = tag_verify(&p->identifier, p->key.ed25519)) < 0)
+            say(LOG_ERR, "peer=%s: its Identifier is not of its PublicKey", p->name);
+    }
+    return r;
+}
+
+int host_start(struct daemon *d)
+{
+    const struct config *c = d->config;
+    char text[TAG_STRLEN];
+    struct host *h;
+    int r = 0;
+
+    if (c->role != CONFIG_HOST)
+        return 0;
+    h = d->host = calloc(1, sizeof(*h));
+    if (!h)
+        return -ENOMEM;
+    if (c->root)
+        r = trust_make(h, c->root);
+    if (r == 0 && c->chain)
+        r = take_chain(h, c->chain, &c->identity);
+    else if (r == 0)
+        r = tag_make(c->identity.ed25519, TAG_RAA_DEFAULT, TAG_HDA_DEFAULT, &h->tag);
+    if (r == 0)
+        r = take_peers(h, c);
+    if (r < 0)
+        return r;
+    memcpy(h->said, h->tag.bytes, sizeof(h->tag));
+    h->said_len = MAX(h->said_len, sizeof(h->tag));
+    say(LOG_NOTICE, "host identifier=%s", tag_format(&h->tag, text));
+    return 0;
+}
+
+void host_stop(struct daemon *d)
+{
+    if (!d->host)
+        return;
+    trust_free(d->host->trust);
+    free(d->host->peers);
+    free(d->host);
+    d->host = NULL;
+}
+
+void host_options(const struct daemon *d, struct node_options *o)
+{
+    o->host = o->strangers = true;
+    o->identifier = addr_of(&d->host->tag);
+    o->introduction = (struct slice){ d->host->said, d->host->said_len };
+}
+
+struct addr host_identifier(const struct daemon *d)
+{
+    return addr_of(&d->host->tag);
+}
+
+/* --- where we are --- */
+
+static bool listed(const struct endpoint *list, size_t count, const struct endpoint *e)
+{
+    for (size_t i = 0; i < count; i++)
+        if (endpoint_equal(&list[i], e))
+            return true;
+    return false;
+}
+
+void host_refresh(struct daemon *d, instant now)
+{
+    struct endpoint at[NODE_ENDPOINTS_MAX];
+    struct host *h = d->host;
+    size_t count = 0;
+
+    for (unsigned i = 1; i <= UPLINKS_MAX; i++) {
+        const struct nlmon_link *l =
+            d->uplinks[i].used && d->uplinks[i].node.up ? nlmon_link_find(d->netlink, d->uplinks[i].node.name) : NULL;
+
+        for (size_t j = 0; l && j < l->addrs_count && count < NODE_ENDPOINTS_MAX; j++)
+            if (!l->addrs[j].tentative && !addr_is_link_local(&l->addrs[j].addr))
+                at[count++] = (struct endpoint){ l->addrs[j].addr, (uint16_t)d->config->listen_port };
+    }
+    /* What is new first: a peer that has lost the old place has the new one to go to. */
+    for (size_t i = 0; i < count; i++)
+        if (!listed(h->at, h->at_count, &at[i]))
+            (void)!node_announce(daemon_node(d), &at[i], true, now);
+    for (size_t i = 0; i < h->at_count; i++)
+        if (!listed(at, count, &h->at[i]))
+            (void)!node_announce(daemon_node(d), &h->at[i], false, now);
+    memcpy(h->at, at, sizeof(at));
+    h->at_count = count;
+}
+
+/* --- others --- */
+
+static const struct config_peer *peer_at(const struct daemon *d, const struct addr *identifier)
+{
+    for (size_t i = 0; i < d->config->peers_count; i++)
+        if (memcmp(d->host->peers[i].bytes, identifier->bytes, sizeof(d->host->peers[i].bytes)) == 0)
+            return &d->config->peers[i];
+    return NULL;
+}
+
+static void endpoints_of(const struct config_peer *p, struct node_peer_spec *ret)
+{
+    for (size_t i = 0; i < p->endpoints.count && ret->endpoints_count < NODE_ENDPOINTS_MAX; i++)
+        if (p->endpoints.items[i].at.addr.family != ADDR_NONE)
+            ret->endpoints[ret->endpoints_count++] = p->endpoints.items[i].at;
+}
+
+static void call(struct worker *w, const struct addr *identifier, instant now)
+{
+    const struct config_peer *p = peer_at(w->d, identifier);
+    struct node_peer_spec spec = { .name = "" };
+    char text[ADDR_STRLEN];
+    int r;
+
+    if (p)
+        endpoints_of(p, &spec);
+    if (spec.endpoints_count == 0) {
+        say(LOG_INFO, "wanted identifier=%s: %s", addr_format(identifier, text), p ? "no endpoint" : "not known");
+        node_unwanted(w->node, identifier, now);
+        return;
+    }
+    snprintf(spec.name, sizeof(spec.name), "%s", p->name);
+    spec.key = p->key;
+    r = node_call(w->node, &spec, identifier, now);
+    if (r < 0 && r != -EALREADY)
+        say(LOG_ERR, "call peer=%s: %s", p->name, strerror(-r));
+}
+
+/* Is it true what a caller with this key says of himself? */
+static bool proven(const struct daemon *d, const struct slice *said, const struct peer_key *key, struct tag *ret,
+                   char name[NAME_SIZE])
+{
+    const struct host *h = d->host;
+    struct slice links[CHAIN_LINKS_MAX];
+    struct chain_end end;
+    struct record_error e;
+    size_t count;
+
+    if (said->len < sizeof(ret->bytes))
+        return false;
+    memcpy(ret->bytes, said->data, sizeof(ret->bytes));
+    for (size_t i = 0; i < d->config->peers_count; i++)
+        if (tag_equal(&h->peers[i], ret) && peer_key_equal(&d->config->peers[i].key, key)) {
+            snprintf(name, NAME_SIZE, "%s", d->config->peers[i].name);
+            return true;
+        }
+    count = h->trust ? split(said->data + sizeof(ret->bytes), said->len - sizeof(ret->bytes), links) : 0;
+    if (count == 0 || trust_verify(h->trust, links, count, wall_s(), &end, &e) < 0 || end.is_realm ||
+        tag_tier(&end.tag) != TAG_TIER_HOST || !tag_equal(&end.tag, ret) ||
+        !ident_equal(end.key, key->ed25519, IDENT_KEY_LEN))
+        return false;
+    snprintf(name, NAME_SIZE, "%s", end.name);
+    return true;
+}
+
+static void introduced(struct worker *w, const struct node_event *ev, instant now)
+{
+    char name[NAME_SIZE], text[ADDR_STRLEN];
+    struct addr identifier;
+    struct tag tag;
+
+    if (!proven(w->d, &ev->said, &node_peer_spec(w->node, ev->peer)->key, &tag, name)) {
+        say(LOG_WARNING, "caller-refused peer=%u: not proven by the root, and not in the file", ev->peer);
+        node_peer_close(w->node, ev->peer);
+        return;
+    }
+    identifier = addr_of(&tag);
+    say(LOG_NOTICE, "caller name=%s identifier=%s", name, addr_format(&identifier, text));
+    node_admit(w->node, ev->peer, name, &identifier, now);
+}
+
+void host_on_event(struct worker *w, const struct node_event *ev, instant now)
+{
+    struct node_peer_spec spec = { .name = "" };
+    const struct config_peer *p;
+
+    switch (ev->type) {
+    case NODE_WANTED:
+        call(w, &ev->address, now);
+        break;
+    case NODE_INTRODUCED:
+        introduced(w, ev, now);
+        break;
+    case NODE_PEER_LOST: /* a name of the file may have another address by now */
+        p = peer_at(w->d, &ev->address);
+        if (p)
+            endpoints_of(p, &spec);
+        node_relocate(w->node, ev->peer, spec.endpoints, spec.endpoints_count, now);
+        break;
+    default:
+        break;
+    }
+}
