@@ -2,15 +2,21 @@
  *
  * Theory of operation. A journal is read once, at the start, into memory; its frames are checked one after the other
  * before any is given out, so that damage is known before anything is done. Appending is one pwrite behind the last
- * whole frame, fsync, and nothing else: a file that is only written at its end has only its end to lose. What a power
- * cut may leave there is less than was written, or zeros in the place of what was (the length of a file may be durable
- * before its blocks); both are torn. When a torn tail is longer than what is written over it, the rest of it is cut off
- * first.
+ * whole frame, fsync, and nothing else: a file that is only written at its end has only its end to lose.
+ *
+ * What a power cut leaves of the frame that was being written is any choice of its sectors, and zeros in the place of
+ * the others, or less than was written: so a torn tail has a sector of zeros, or ends too early. And no whole frame is
+ * behind it, since the next one is written only after it was acknowledged. What is wrong in another way is damage. For
+ * this to be so the place behind the last frame must be empty: a torn tail is cut off, durably, before anything is
+ * written over it. A process that was killed may have left a frame that can be read and is not on the disk yet: who
+ * opens to write makes durable what is there.
+ *
+ * A last frame that was acknowledged and lost a whole sector later looks like a torn tail: nothing tells the two apart.
  *
  * fcntl's open file description locks keep a second writer out and go with the process.
  *
- * Limits: frames of 16 MiB, files of 1 GiB. Sources: fsync(2), fcntl(2); Pillai et al., "All file systems are not
- * created equal" (OSDI 2014), on what survives. */
+ * Limits: frames of 16 MiB, files of 1 GiB; sectors of 512 bytes or a multiple. Sources: fsync(2), fcntl(2); Pillai et
+ * al., "All file systems are not created equal" (OSDI 2014), on what survives. */
 #include "sys/journal.h"
 
 #include "base/hash.h"
@@ -27,6 +33,7 @@ static const uint8_t magic[4] = { 'h', 'w', 'j', '1' };
 
 #define HEAD 8              /* length and its check */
 #define OVERHEAD (HEAD + 8) /* and the check of all */
+#define SECTOR 512u         /* what a disk writes as a whole, or not */
 
 struct journal {
     int fd;
@@ -68,35 +75,68 @@ static bool zeros(const uint8_t *p, uint64_t len)
     return true;
 }
 
+/* True if a whole frame begins at `at`; *ret_len is its length. */
+static bool whole_frame(const struct journal *j, uint64_t at, uint64_t *ret_len)
+{
+    const uint8_t *frame = j->bytes + at;
+    uint64_t len;
+
+    if (j->size - at <= OVERHEAD)
+        return false;
+    len = get_be32(frame);
+    if (len == 0 || len > MIN(j->size - at - OVERHEAD, JOURNAL_FRAME_MAX) ||
+        get_be32(frame + 4) != (uint32_t)check_of(at, frame, 4) ||
+        get_be64(frame + HEAD + len) != check_of(at, frame, HEAD + len))
+        return false;
+    *ret_len = len;
+    return true;
+}
+
+/* True if part of what is there from `at` to the end of the file never came. */
+static bool has_holes(const struct journal *j, uint64_t at)
+{
+    if (zeros(j->bytes + j->size - 8, 8))
+        return true;
+    for (uint64_t next; at < j->size; at = next) {
+        next = MIN((at / SECTOR + 1) * SECTOR, j->size);
+        if (zeros(j->bytes + at, next - at))
+            return true;
+    }
+    return false;
+}
+
+/* What is there from `at`, where no whole frame begins: the frame that was being written when the power went? */
+static bool is_torn(const struct journal *j, uint64_t at)
+{
+    uint64_t len = get_be32(j->bytes + at);
+
+    if (j->size - at > OVERHEAD + JOURNAL_FRAME_MAX)
+        return false;
+    if (len > 0 && len <= JOURNAL_FRAME_MAX &&
+        get_be32(j->bytes + at + 4) == (uint32_t)check_of(at, j->bytes + at, 4) && OVERHEAD + len > j->size - at)
+        return true; /* it ends before it should */
+    if (!has_holes(j, at))
+        return false;
+    for (uint64_t i = at + 1; i < j->size; i++)
+        if (whole_frame(j, i, &len))
+            return false; /* written after this one, which so was acknowledged */
+    return true;
+}
+
 /* Finds j->end. 0 or -EBADMSG. */
 static int check_frames(struct journal *j, char *err, size_t err_size)
 {
-    uint64_t at = sizeof(magic);
+    uint64_t at = sizeof(magic), len;
 
     if (j->size < sizeof(magic) ? memcmp(j->bytes, magic, j->size) != 0 && !zeros(j->bytes, j->size)
                                 : memcmp(j->bytes, magic, sizeof(magic)) != 0)
         return damaged(j->path, 0, "found no journal of Hawser", err, err_size);
     if (j->size < sizeof(magic)) /* its making was interrupted */
         return 0;
-    while (j->size - at >= HEAD) {
-        const uint8_t *frame = j->bytes + at;
-        uint64_t len = get_be32(frame), whole = OVERHEAD + len;
-
-        if (len == 0 || len > JOURNAL_FRAME_MAX || get_be32(frame + 4) != (uint32_t)check_of(at, frame, 4)) {
-            if (zeros(frame + HEAD, j->size - at - HEAD) && (len == 0 || zeros(frame + 4, 4)))
-                break; /* torn: what follows never came */
-            return damaged(j->path, at, "the length of a frame is damaged", err, err_size);
-        }
-        if (whole > j->size - at)
-            break; /* torn: it ends before it should */
-        if (get_be64(frame + HEAD + len) != check_of(at, frame, HEAD + len)) {
-            /* Torn, if it is the last one and its end never came. */
-            if (whole == j->size - at && zeros(frame + HEAD + len, 8))
-                break;
-            return damaged(j->path, at, "a frame is damaged", err, err_size);
-        }
-        at += whole;
-    }
+    while (whole_frame(j, at, &len))
+        at += OVERHEAD + len;
+    if (j->size - at >= HEAD && !is_torn(j, at))
+        return damaged(j->path, at, "a frame is damaged", err, err_size);
     j->end = j->read_end = at;
     return 0;
 }
@@ -153,17 +193,18 @@ static int lock(int fd)
     return errno == EAGAIN || errno == EACCES ? -EBUSY : -errno;
 }
 
-/* The magic, where there is none yet. */
+/* The magic, where there is none yet; and all that is durable, with the file's name. */
 static int begin(struct journal *j)
 {
-    int r = write_all(j->fd, magic, sizeof(magic), 0);
+    int r = 0;
 
+    if (j->size < sizeof(magic)) {
+        r = write_all(j->fd, magic, sizeof(magic), 0);
+        j->size = j->end = sizeof(magic);
+    }
     if (r == 0 && fsync(j->fd) < 0)
         r = -errno;
-    if (r == 0)
-        r = store_sync_folder(j->path);
-    j->size = j->end = sizeof(magic);
-    return r;
+    return r < 0 ? r : store_sync_folder(j->path);
 }
 
 int journal_open(const char *path, bool create, bool writing, struct journal **ret, char *err, size_t err_size)
@@ -187,7 +228,7 @@ int journal_open(const char *path, bool create, bool writing, struct journal **r
         failed(r, path, "open", err, err_size);
     } else {
         r = check_frames(j, err, err_size);
-        if (r == 0 && writing && j->size < sizeof(magic)) {
+        if (r == 0 && writing) {
             r = begin(j);
             if (r < 0)
                 failed(r, path, "write", err, err_size);
@@ -249,7 +290,7 @@ int journal_append(struct journal *j, const void *frame, size_t len, char *err, 
     put_be32(buf + 4, (uint32_t)check_of(j->end, buf, 4));
     memcpy(buf + HEAD, frame, len);
     put_be64(buf + HEAD + len, check_of(j->end, buf, HEAD + len));
-    if (j->size > j->end && ftruncate(j->fd, (off_t)j->end) < 0)
+    if (j->size > j->end && (ftruncate(j->fd, (off_t)j->end) < 0 || fsync(j->fd) < 0))
         r = -errno;
     if (r == 0)
         r = write_all(j->fd, buf, OVERHEAD + len, j->end);

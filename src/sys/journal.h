@@ -4,8 +4,9 @@
  *
  * The check is SipHash-1-3 of length and frame, under the frame's place in the file as key: against accidents, not
  * against people; who writes signs. A frame that journal_append returned 0 for survives a power cut. One that was being
- * written when the power went is a torn tail: the file ends in it, or zeros do. It was never acknowledged, and the next
- * append writes over it. Anything else that is wrong is damage, which is told and never mended. */
+ * written when the power went is a torn tail: the file ends in it, with sectors of 512 bytes missing anywhere. It was
+ * never acknowledged, and the next append writes over it. Anything else that is wrong is damage, which is told and
+ * never mended. */
 #pragma once
 
 #include "base/base.h"

@@ -146,6 +146,52 @@ static void test_zeros(void **state)
     }
 }
 
+/* Sectors of the last frame came in any choice: it is torn, and its place is taken. In a frame that another one follows
+ * the same is damage, since that one was written after it was acknowledged. */
+static void test_sectors(void **state)
+{
+    static uint8_t frame[1800], whole[8192], bytes[8192];
+    struct journal *j;
+    const uint8_t *got;
+    size_t got_len, len, begins[3];
+
+    memset(frame, 'f', sizeof(frame));
+    unlink(path);
+    assert_int_equal(journal_open(path, true, true, &j, err, sizeof(err)), 0);
+    for (int i = 0; i < 3; i++) {
+        begins[i] = 4 + (size_t)i * (sizeof(frame) + 16); /* 4, 1820, 3636; the end is 5452 */
+        assert_int_equal(journal_append(j, frame, sizeof(frame), err, sizeof(err)), 0);
+    }
+    journal_close(j);
+    len = read_file(whole, sizeof(whole));
+    assert_int_equal(len, 5452);
+    for (size_t which = 1; which < 3; which++) {
+        size_t first = begins[which] / 512, last = (begins[which] + sizeof(frame) + 15) / 512;
+
+        for (uint32_t lost = 1; lost < 1u << (last - first + 1); lost++) {
+            memcpy(bytes, whole, len);
+            for (size_t s = first; s <= last; s++)
+                for (size_t at = s * 512; lost >> (s - first) & 1 && at < s * 512 + 512; at++)
+                    if (at >= begins[which] && at < begins[which] + sizeof(frame) + 16)
+                        bytes[at] = 0;
+            write_file(bytes, len);
+            if (which == 1) {
+                assert_int_equal(journal_open(path, false, true, &j, err, sizeof(err)), -EBADMSG);
+                continue;
+            }
+            assert_int_equal(journal_open(path, false, true, &j, err, sizeof(err)), 0);
+            for (int i = 0; i < 2; i++)
+                assert_true(journal_next(j, &got, &got_len));
+            assert_false(journal_next(j, &got, &got_len));
+            assert_int_equal(journal_torn(j), len - begins[2]);
+            assert_int_equal(journal_append(j, frame, sizeof(frame), err, sizeof(err)), 0);
+            journal_close(j);
+            assert_int_equal(read_file(bytes, sizeof(bytes)), len);
+            assert_memory_equal(bytes, whole, len);
+        }
+    }
+}
+
 /* Any bit of the frames that is changed is told, with its place; none is given out. */
 static void test_damage(void **state)
 {
@@ -208,8 +254,9 @@ static void test_not_there(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_round_trip), cmocka_unit_test(test_cut),  cmocka_unit_test(test_zeros),
-        cmocka_unit_test(test_damage),     cmocka_unit_test(test_full), cmocka_unit_test(test_not_there),
+        cmocka_unit_test(test_sectors),   cmocka_unit_test(test_round_trip), cmocka_unit_test(test_cut),
+        cmocka_unit_test(test_zeros),     cmocka_unit_test(test_damage),     cmocka_unit_test(test_full),
+        cmocka_unit_test(test_not_there),
     };
     return cmocka_run_group_tests_name("journal", tests, set_up, tear_down);
 }
