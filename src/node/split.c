@@ -11,6 +11,9 @@
  *   application <- packets -> tcp_end <- bytes -> channel ======= channel <- bytes -> tcp_end <- packets -> server
  *                             `------- the node ------'            `------- the agent ------'
  *
+ * Who gives up before there was an answer says nothing: he sends his SYN no more. So one that has not come again for
+ * twice the time in which it came, and 4 s, is taken back; the agent stops asking the server then.
+ *
  * A flow is never moved in mid-life: one that began as packets (its SYN met another rule, no session, or no room; or
  * mode auto chose them, lane.c) stays packets, and a split one that loses its session is broken off with RST on both
  * sides. Before there was an answer it has no life: if the agent has no room, or, in mode auto, does not open it or is
@@ -35,6 +38,7 @@
 #define SLACK (5 * MSEC)            /* chosen: small beside TCP's shortest timer, 40 ms */
 #define BUSY_SPAN (10 * SEC)        /* chosen: so long an agent that has no room is not asked again */
 #define INSIDE_RECEIVE (256u << 10) /* chosen: what an application may have given us beyond its channel */
+#define SYN_AGAIN (4 * SEC)         /* chosen: above the first gap of RFC 6298 (1 s) and its former (3 s) */
 #define SERVER_BUFFER (4u << 20)    /* 330 Mbit/s to a server that is 100 ms away */
 #define SERVERS_SHARED (128u << 20) /* chosen: 32 connections at full size; the thousandth begins with 128 KiB */
 
@@ -51,7 +55,8 @@ struct split {
         uint8_t *pkt; /* its own; NULL: there is none, or there was an answer */
         size_t len;
         struct offload offload;
-    } syn; /* that began it: as long as it may go as a packet */
+    } syn;                      /* that began it: as long as it may go as a packet */
+    instant asked, asked_again; /* when its SYN came first, and last */
 };
 
 struct splits {
@@ -355,6 +360,15 @@ static void settle(struct split *x, instant now)
     }
 }
 
+/* When whoever began it has given up; INSTANT_NEVER: it was answered. Each gap between two SYNs is at most as long as
+ * all before, and the first. */
+static instant given_up_at(const struct split *x)
+{
+    return x->channel && tcp_end_state(x->end) == TCP_END_HELD
+               ? x->asked_again + 2 * (x->asked_again - x->asked) + SYN_AGAIN
+               : INSTANT_NEVER;
+}
+
 /* After anything that happened to its end or its channel. x may be gone then. */
 static void serve(struct split *x, instant now)
 {
@@ -421,6 +435,7 @@ bool split_begin(struct peer *p, const struct steer_action *action, const uint8_
         return false;
     }
     x->dscp = info->dscp;
+    x->asked = x->asked_again = now;
     x->automatic = action->mode == STEER_MODE_AUTO;
     x->syn.pkt = malloc(info->total_len); /* without memory it comes again in a second */
     if (x->syn.pkt) {
@@ -428,6 +443,7 @@ bool split_begin(struct peer *p, const struct steer_action *action, const uint8_
         x->syn.len = info->total_len;
         x->syn.offload = offload ? *offload : (struct offload){ 0 };
     }
+    make_ready(x);
     peer_touch(p);
     return true;
 }
@@ -548,6 +564,7 @@ static bool on_segment(struct split *x, const uint8_t *pkt, const struct packet_
         destroy(x);
         return false;
     }
+    x->asked_again = now;
     if (x->channel)
         channel_set_tos(x->channel, inner_outer_tos(x->peer->node, info->dscp));
     if (tcp_end_input(x->end, pkt, info, offload, now) == TCP_END_REOPENED) {
@@ -612,7 +629,7 @@ static void note_expiry(struct split *x)
 {
     struct splits *t = x->peer->node->splits;
 
-    t->due = instant_min(t->due, tcp_end_next_expiry(x->end));
+    t->due = instant_min(t->due, instant_min(tcp_end_next_expiry(x->end), given_up_at(x)));
 }
 
 bool splits_pop(struct node *n, struct merged *ret, instant now)
@@ -658,7 +675,9 @@ void splits_on_expiry(struct node *n, instant now)
     t->due = INSTANT_NEVER;
     t->walked = now;
     LIST_FOREACH_SAFE (x, &t->all, struct split, all) {
-        if (tcp_end_next_expiry(x->end) <= now) {
+        if (given_up_at(x) <= now) {
+            destroy(x);
+        } else if (tcp_end_next_expiry(x->end) <= now) {
             tcp_end_on_expiry(x->end, now);
             serve(x, now);
         } else {

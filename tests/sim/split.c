@@ -265,6 +265,31 @@ static void test_server_is_silent(void **state)
     end(&b, c);
 }
 
+/* A client that gives up says nothing: its SYN does not come again. */
+static void test_client_gives_up(void **state)
+{
+    /* SYNs come at 0, 1, 3 and 7 s (RFC 6298): the last that was sent before `after`, twice that, and 4 s */
+    static const struct {
+        span after, gone;
+    } rows[] = { { 500 * MSEC, 4 * SEC }, { 1500 * MSEC, 7 * SEC }, { 8 * SEC, 25 * SEC } };
+
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct bench b = make(1, PARAMS("rate=20mbit delay=10ms", "rate=20mbit delay=10ms"));
+        struct connection *c = connection_new(b.node, b.agent, PORT, 1000, 1000);
+
+        c->silent = true;
+        world_run_for(b.w, rows[i].after);
+        connection_stop(c);
+        world_run_for(b.w, rows[i].gone - rows[i].after - 50 * MSEC);
+        assert_int_equal(splits(b.node), 1);
+        assert_int_equal(splits(b.agent), 1);
+        world_run_for(b.w, 200 * MSEC);
+        assert_int_equal(splits(b.node), 0);
+        assert_int_equal(splits(b.agent), 0);
+        end(&b, c);
+    }
+}
+
 /* A reader that reads no more stops the writer, and neither end holds more than it says. */
 static void test_backpressure(void **state)
 {
@@ -480,6 +505,7 @@ int main(void)
         cmocka_unit_test(test_what_may_not_be_reached),
         cmocka_unit_test(test_port_0),
         cmocka_unit_test(test_server_is_silent),
+        cmocka_unit_test(test_client_gives_up),
         cmocka_unit_test(test_backpressure),
         cmocka_unit_test(test_breaks_off),
         cmocka_unit_test(test_agent_begins_anew),
