@@ -3,12 +3,18 @@
  * Theory of operation. Rows stand in chunks that never move, and are known by their number, which the index gives. The
  * record itself is one allocation of its own length. Rows that are free hang in a list through the link that their
  * lease would use. A lease that ends frees the record and leaves the row with its sequence; such rows hang in a list
- * until bindings_pop_expired has told them.
+ * until bindings_pop_expired has told them, and then in another, by their age, from whose head they are forgotten when
+ * there is no room for others.
+ *
+ * What is forgotten leaves a floor, the highest sequence of those that were: nobody who is not in the table is taken at
+ * or below it. There are FLOORS of them, so that one whose holder counts fast is that of few others; which, nobody can
+ * choose, since a keyed hash says. A sequence above SEQ_FORGOTTEN_MAX is none that anybody comes to by counting boots:
+ * such a row is never forgotten for others, or its floor would shut out whoever shares it.
  *
  * Memory: a row is 72 bytes, its place in the hash 6 to 12, and the record its bytes and 16 of the allocator: 1,000,000
  * bindings of 200 bytes are some 300 MB. Rows whose lease is over cost some 80.
  *
- * Limits: as given, at most 2^31 rows. */
+ * Limits: as given, at most 2^31 rows; the floors are 32 KiB. */
 #include "mapping/bindings.h"
 
 #include "base/hash.h"
@@ -20,15 +26,25 @@
 #define CHUNK_ROWS 4096u
 #define CHUNKS_MAX (1u << 19) /* of CHUNK_ROWS: 2^31 rows */
 
+#define FLOORS 4096u                   /* chosen: a power of two; of a million rows 244 share one */
+#define SEQ_FORGOTTEN_MAX (1ull << 60) /* chosen: 2^28 boots */
+
+enum listed { LISTED_NOWHERE, LISTED_ENDED, LISTED_OVER };
+
 struct row {
-    struct wheel_link lease; /* next: also of free rows, and of those that are to be told as expired */
+    struct wheel_link lease; /* next and before: also of free rows, and of the lists of those whose lease is over */
     struct index_key key;
     uint16_t len;
-    bool telling;
+    uint8_t listed; /* enum listed */
     uint64_t seq;
     instant expires;
     uint8_t *bytes;    /* owned; NULL: the lease is over */
     uint8_t digest[8]; /* of the record: whether another comes under the same sequence */
+};
+
+/* By the rows' links, the oldest first. */
+struct row_list {
+    uint32_t head, tail; /* WHEEL_NONE: empty */
 };
 
 struct bindings {
@@ -37,7 +53,9 @@ struct bindings {
     struct row **chunks;
     uint32_t chunks_count, rows_made;
     uint32_t live, max;
-    uint32_t free_head, told_head, told_tail;
+    uint32_t free_head;
+    struct row_list lists[3]; /* by enum listed: to be told as expired; over and told */
+    uint64_t floors[FLOORS];
     size_t bytes_used;
     struct wheel wheel;
 };
@@ -64,7 +82,9 @@ struct bindings *bindings_new(uint32_t max, const struct rng *rng, instant now)
     if (!b)
         return NULL;
     b->max = MIN(max, CHUNK_ROWS * CHUNKS_MAX);
-    b->free_head = b->told_head = b->told_tail = WHEEL_NONE;
+    b->free_head = WHEEL_NONE;
+    for (size_t i = 0; i < ARRAY_LEN(b->lists); i++)
+        b->lists[i] = (struct row_list){ WHEEL_NONE, WHEEL_NONE };
     index_init(&b->index, rng, key_of, b);
     rng_fill(rng, b->digest_key, sizeof(b->digest_key));
     wheel_init(&b->wheel, now, link_of, b);
@@ -106,15 +126,93 @@ static int grow_rows(struct bindings *b)
     return 0;
 }
 
+static void list_row(struct bindings *b, uint32_t n, enum listed where)
+{
+    struct row_list *l = &b->lists[where];
+    struct row *r = row_at(b, n);
+
+    r->listed = (uint8_t)where;
+    r->lease.next = WHEEL_NONE;
+    r->lease.before = l->tail;
+    if (l->tail == WHEEL_NONE)
+        l->head = n;
+    else
+        row_at(b, l->tail)->lease.next = n;
+    l->tail = n;
+}
+
+/* Its lease begins anew, or it is forgotten, or goes to another list. */
+static void unlist_row(struct bindings *b, uint32_t n)
+{
+    struct row *r = row_at(b, n);
+    struct row_list *l = &b->lists[r->listed];
+
+    if (r->listed == LISTED_NOWHERE)
+        return;
+    if (r->lease.before == WHEEL_NONE)
+        l->head = r->lease.next;
+    else
+        row_at(b, r->lease.before)->lease.next = r->lease.next;
+    if (r->lease.next == WHEEL_NONE)
+        l->tail = r->lease.before;
+    else
+        row_at(b, r->lease.next)->lease.before = r->lease.before;
+    r->listed = LISTED_NOWHERE;
+    wheel_link_init(&r->lease);
+}
+
+/* One that has been told. */
+static void tell(struct bindings *b, uint32_t n)
+{
+    unlist_row(b, n);
+    if (row_at(b, n)->seq <= SEQ_FORGOTTEN_MAX)
+        list_row(b, n, LISTED_OVER);
+}
+
+static uint64_t *floor_of(struct bindings *b, const struct index_key *key)
+{
+    uint8_t bytes[sizeof(key->subject.bytes) + 2];
+
+    memcpy(bytes, key->subject.bytes, sizeof(key->subject.bytes));
+    bytes[sizeof(bytes) - 2] = key->kind;
+    bytes[sizeof(bytes) - 1] = key->answer;
+    return &b->floors[siphash13(b->digest_key, bytes, sizeof(bytes)) % FLOORS];
+}
+
+static void free_row(struct bindings *b, uint32_t n)
+{
+    struct row *r = row_at(b, n);
+
+    index_remove(&b->index, n);
+    r->lease.next = b->free_head;
+    b->free_head = n;
+}
+
+/* Makes room by the oldest row whose lease is over. False: there is none. */
+static bool forget_oldest(struct bindings *b)
+{
+    uint32_t n = b->lists[LISTED_OVER].head;
+    uint64_t *floor;
+
+    if (n == WHEEL_NONE)
+        return false;
+    floor = floor_of(b, &row_at(b, n)->key);
+    *floor = MAX(*floor, row_at(b, n)->seq);
+    unlist_row(b, n);
+    free_row(b, n);
+    return true;
+}
+
 /* A new row in the hash. 0, -ENOSPC or -ENOMEM. */
 static int make_row(struct bindings *b, const struct record *rec, uint32_t *ret)
 {
-    uint32_t n = b->free_head, next;
+    uint32_t n, next;
     struct row *r;
     int e;
 
-    if (b->index.rows_count == b->max)
+    if (b->index.rows_count == b->max && !forget_oldest(b))
         return -ENOSPC;
+    n = b->free_head;
     if (n == WHEEL_NONE) {
         if (b->rows_made == b->chunks_count * CHUNK_ROWS && (e = grow_rows(b)) < 0)
             return e;
@@ -156,25 +254,6 @@ static void start_lease(struct bindings *b, uint32_t n, uint32_t lease_s, instan
     wheel_start(&b->wheel, n, r->expires);
 }
 
-/* Takes a row out of those that are to be told as expired: its lease begins anew, or it is forgotten. */
-static void untell(struct bindings *b, uint32_t n)
-{
-    struct row *r = row_at(b, n);
-
-    if (!r->telling)
-        return;
-    if (r->lease.before == WHEEL_NONE)
-        b->told_head = r->lease.next;
-    else
-        row_at(b, r->lease.before)->lease.next = r->lease.next;
-    if (r->lease.next == WHEEL_NONE)
-        b->told_tail = r->lease.before;
-    else
-        row_at(b, r->lease.next)->lease.before = r->lease.before;
-    r->telling = false;
-    wheel_link_init(&r->lease);
-}
-
 static void view(const struct row *r, struct binding *ret)
 {
     *ret = (struct binding){ .subject = r->key.subject,
@@ -194,14 +273,16 @@ int bindings_put(struct bindings *b, const struct record *r, const uint8_t *byte
     uint8_t digest[8], *copy;
     uint32_t n;
     struct row *row = find(b, &r->subject, r->kind, r->answer, &n);
+    uint64_t newest;
     int e;
 
     put_be64(digest, siphash13(b->digest_key, bytes, len));
     if (row && r->seq == row->seq && row->bytes && memcmp(digest, row->digest, sizeof(digest)) == 0 && len == row->len)
         return BINDING_SAME;
-    if (row && r->seq <= row->seq) {
+    newest = row ? row->seq : *floor_of(b, &(struct index_key){ r->subject, r->kind, r->answer });
+    if (r->seq <= newest) {
         if (ret_seq)
-            *ret_seq = row->seq;
+            *ret_seq = newest;
         return BINDING_OLDER;
     }
     if (len > RECORD_BYTES_MAX)
@@ -217,7 +298,7 @@ int bindings_put(struct bindings *b, const struct record *r, const uint8_t *byte
         }
         row = row_at(b, n);
     }
-    untell(b, n);
+    unlist_row(b, n);
     drop_bytes(b, row);
     memcpy(copy, bytes, len);
     memcpy(row->digest, digest, sizeof(digest));
@@ -269,12 +350,10 @@ void bindings_forget(struct bindings *b, const struct tag *subject)
 
             if (!r)
                 continue;
-            untell(b, n);
+            unlist_row(b, n);
             wheel_stop(&b->wheel, n);
             drop_bytes(b, r);
-            index_remove(&b->index, n);
-            r->lease.next = b->free_head;
-            b->free_head = n;
+            free_row(b, n);
         }
     }
 }
@@ -289,30 +368,21 @@ void bindings_on_expiry(struct bindings *b, instant now)
     uint32_t budget = BINDINGS_EXPIRY_BATCH, n;
 
     /* Who was not told of an end by now does not want to know. */
-    while (b->told_head != WHEEL_NONE)
-        untell(b, b->told_head);
+    while (b->lists[LISTED_ENDED].head != WHEEL_NONE)
+        tell(b, b->lists[LISTED_ENDED].head);
     while ((n = wheel_pop(&b->wheel, now, &budget)) != WHEEL_NONE) {
-        struct row *r = row_at(b, n);
-
-        drop_bytes(b, r);
-        r->telling = true;
-        r->lease.next = WHEEL_NONE;
-        r->lease.before = b->told_tail;
-        if (b->told_tail == WHEEL_NONE)
-            b->told_head = n;
-        else
-            row_at(b, b->told_tail)->lease.next = n;
-        b->told_tail = n;
+        drop_bytes(b, row_at(b, n));
+        list_row(b, n, LISTED_ENDED);
     }
 }
 
 bool bindings_pop_expired(struct bindings *b, struct binding *ret)
 {
-    uint32_t n = b->told_head;
+    uint32_t n = b->lists[LISTED_ENDED].head;
 
     if (n == WHEEL_NONE)
         return false;
-    untell(b, n);
+    tell(b, n);
     view(row_at(b, n), ret);
     return true;
 }

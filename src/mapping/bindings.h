@@ -4,8 +4,10 @@
  * on with its proof. Its owner has verified the record (trust_accept, ident/chain.h) before it comes here.
  *
  * Sequences only rise. A row whose lease ended keeps its sequence, so that an old record cannot come back as a new one,
- * until its subject is forgotten. So nobody who asks this table is ever given an older sequence than anybody was given
- * before. */
+ * until its subject is forgotten, or there is no room: then the row whose lease ended first goes, and leaves a floor
+ * below which it, and a few others that have no row, are not taken again. They are told, and count on from there, as a
+ * holder does that has lost its counter. So nobody who asks this table is ever given an older sequence than anybody was
+ * given before. */
 #pragma once
 
 #include "base/instant.h"
@@ -33,17 +35,18 @@ enum binding_outcome {
     BINDING_SAME,  /* the same record again: nothing changed. Its lease too goes on as it was, since a record that is
                       shown again by anybody keeps nobody where he no longer is: that takes bindings_refresh, or a
                       higher sequence */
-    BINDING_OLDER, /* its sequence is not above that of another record: not taken; *ret_seq is the newest */
+    BINDING_OLDER, /* its sequence is not above that of another record, or above what was forgotten: not taken; *ret_seq
+                      is the newest */
 };
 
-/* max rows, at most 2^31, those whose lease is over included; nothing is allocated yet. NULL when out of memory. */
+/* max rows, at most 2^31, those whose lease is over included; no row is allocated yet. NULL when out of memory. */
 struct bindings *bindings_new(uint32_t max, const struct rng *rng, instant now);
 /* Accepts NULL. */
 void bindings_free(struct bindings *b);
 
-/* r is what bytes decode to: a binding, of which the table makes a copy. enum binding_outcome; -ENOSPC: full, try
- * later; -ENOMEM. A lease above BINDINGS_LEASE_MAX_S is cut to it. A sequence that is equal but of another record is
- * older: who says two things under one number is not believed the second. ret_seq may be NULL. */
+/* r is what bytes decode to: a binding, of which the table makes a copy. enum binding_outcome; -ENOSPC: full of leases
+ * that run, try later; -ENOMEM. A lease above BINDINGS_LEASE_MAX_S is cut to it. A sequence that is equal but of
+ * another record is older: who says two things under one number is not believed the second. ret_seq may be NULL. */
 MUST_CHECK int bindings_put(struct bindings *b, const struct record *r, const uint8_t *bytes, size_t len, instant now,
                             uint64_t *ret_seq);
 /* Begins the lease of a record anew that is there with just this sequence, without its bytes: what its issuer says

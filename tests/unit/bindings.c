@@ -135,18 +135,115 @@ static void test_full(void **state)
     struct record r = record_of(1, 0, CLASS_FULL, 1, 1), s = record_of(2, 0, CLASS_FULL, 1, 60);
     struct record t = record_of(3, 0, CLASS_FULL, 1, 60);
     struct binding got;
+    uint64_t seq;
 
     assert_int_equal(put(b, &r, "r", T0, NULL), BINDING_STORED);
     assert_int_equal(put(b, &s, "s", T0, NULL), BINDING_STORED);
     assert_int_equal(put(b, &t, "t", T0, NULL), -ENOSPC);
-    bindings_on_expiry(b, T0 + 5 * SEC); /* a row whose lease is over is a row */
-    assert_int_equal(put(b, &t, "t", T0 + 5 * SEC, NULL), -ENOSPC);
-    assert_int_equal(bindings_find(b, &s.subject, 0, CLASS_FULL, T0 + 5 * SEC, &got), 0);
-    s.seq = 2;
-    assert_int_equal(put(b, &s, "s2", T0, NULL), BINDING_STORED);
-    bindings_forget(b, &r.subject);
-    assert_int_equal(put(b, &t, "t", T0 + 5 * SEC, NULL), BINDING_STORED);
+    bindings_on_expiry(b, T0 + 5 * SEC); /* a row whose lease is over is a row, until somebody needs its place */
     assert_int_equal(bindings_count(b), 2);
+    assert_int_equal(put(b, &t, "t", T0 + 5 * SEC, NULL), -ENOSPC); /* nobody was told of its end */
+    assert_true(bindings_pop_expired(b, &got));
+    s.seq = 2;
+    assert_int_equal(put(b, &s, "s2", T0, NULL), BINDING_STORED); /* needs none */
+    assert_int_equal(put(b, &t, "t", T0 + 5 * SEC, NULL), BINDING_STORED);
+    assert_int_equal(bindings_find(b, &s.subject, 0, CLASS_FULL, T0 + 5 * SEC, &got), 0);
+    assert_int_equal(bindings_find(b, &t.subject, 0, CLASS_FULL, T0 + 5 * SEC, &got), 0);
+    assert_int_equal(put(b, &r, "r", T0 + 5 * SEC, &seq), BINDING_OLDER); /* a replay of what was forgotten */
+    assert_int_equal(seq, 1);
+    r.seq = 2;
+    assert_int_equal(put(b, &r, "r2", T0 + 5 * SEC, &seq), -ENOSPC);
+    bindings_forget(b, &s.subject);
+    assert_int_equal(put(b, &r, "r2", T0 + 5 * SEC, &seq), BINDING_STORED);
+    assert_int_equal(bindings_count(b), 2);
+    bindings_free(b);
+}
+
+/* The row whose lease ended first goes first, and none of a sequence that nobody counts to. */
+static void test_who_gives_way(void **state)
+{
+    struct bindings *b = new_table(4, T0);
+    struct record r[4], fresh[4];
+    struct binding got;
+    uint64_t seq;
+
+    for (uint32_t i = 0; i < 4; i++) {
+        r[i] = record_of(i, 0, CLASS_FULL, i == 3 ? UINT64_MAX : 10 + i, 40 - 10 * i); /* 40, 30, 20, 10 s */
+        assert_int_equal(put(b, &r[i], "x", T0, NULL), BINDING_STORED);
+    }
+    for (int s = 10; s <= 50; s++) {
+        bindings_on_expiry(b, T0 + s * SEC);
+        while (bindings_pop_expired(b, &got))
+            ;
+    }
+    for (uint32_t i = 0; i < 4; i++)
+        fresh[i] = record_of(100 + i, 0, CLASS_FULL, 1000, 60);
+    assert_int_equal(put(b, &fresh[0], "y", T0 + 60 * SEC, NULL), BINDING_STORED);
+    bindings_forget(b, &r[2].subject);
+    assert_int_equal(bindings_count(b), 4); /* it had gone already */
+    bindings_forget(b, &r[1].subject);
+    assert_int_equal(bindings_count(b), 3);
+    assert_int_equal(put(b, &fresh[1], "y", T0 + 60 * SEC, NULL), BINDING_STORED);
+    assert_int_equal(put(b, &fresh[2], "y", T0 + 60 * SEC, NULL), BINDING_STORED);
+    assert_int_equal(put(b, &fresh[3], "y", T0 + 60 * SEC, NULL), -ENOSPC);
+    for (uint32_t i = 0; i < 4; i++) {
+        if (i == 1)
+            continue;
+        assert_int_equal(put(b, &r[i], "x", T0 + 60 * SEC, &seq), BINDING_OLDER);
+        assert_true(seq == r[i].seq);
+    }
+    bindings_free(b);
+}
+
+/* Holders that count on from what they are told, three times as many as there is room for: who has a lease is found,
+ * nobody is refused while somebody's lease is over, and no sequence that was given goes back. */
+static void test_crowded(void **state)
+{
+    enum { HOLDERS = 60, ROOM = 20 };
+    struct bindings *b = new_table(ROOM, T0);
+    uint64_t seqs[HOLDERS] = { 0 }, shown[HOLDERS] = { 0 }, full = 0;
+    instant now = T0;
+    struct prng p;
+
+    prng_init(&p, 3);
+    for (int step = 0; step < 200000; step++) {
+        uint32_t n = (uint32_t)prng_below(&p, HOLDERS);
+        struct record r = record_of(n, KIND_HOST_LOCATOR, CLASS_FULL, seqs[n] + 1, 1 + (uint32_t)prng_below(&p, 60));
+        struct record old = r;
+        struct binding got;
+        int e;
+
+        switch (prng_below(&p, 4)) {
+        case 0:
+            e = put(b, &r, "r", now, &seqs[n]);
+            r.seq = seqs[n] + 1;
+            if (e == BINDING_OLDER)
+                e = put(b, &r, "r", now, NULL);
+            assert_true(e == BINDING_STORED || (e == -ENOSPC && bindings_live(b) == ROOM));
+            full += e == -ENOSPC;
+            if (e == BINDING_STORED)
+                seqs[n] = r.seq;
+            break;
+        case 1: /* somebody shows an old record */
+            old.seq = 1 + prng_below(&p, shown[n] + 1);
+            if (old.seq < shown[n])
+                assert_int_equal(put(b, &old, "old", now, NULL), BINDING_OLDER);
+            break;
+        case 2:
+            now += (instant)prng_below(&p, 2 * SEC);
+            bindings_on_expiry(b, now);
+            while (bindings_pop_expired(b, &got))
+                ;
+            break;
+        default:
+            if (bindings_find(b, &r.subject, KIND_HOST_LOCATOR, CLASS_FULL, now, &got) < 0)
+                break;
+            assert_true(got.seq >= shown[n] && got.seq == seqs[n]);
+            shown[n] = got.seq;
+        }
+        assert_true(bindings_count(b) <= ROOM);
+    }
+    assert_true(full > 0);
     bindings_free(b);
 }
 
@@ -266,8 +363,9 @@ static void test_million(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sequences), cmocka_unit_test(test_refresh), cmocka_unit_test(test_classes),
-        cmocka_unit_test(test_full),      cmocka_unit_test(test_model),   cmocka_unit_test(test_million),
+        cmocka_unit_test(test_sequences), cmocka_unit_test(test_refresh),       cmocka_unit_test(test_classes),
+        cmocka_unit_test(test_full),      cmocka_unit_test(test_who_gives_way), cmocka_unit_test(test_crowded),
+        cmocka_unit_test(test_model),     cmocka_unit_test(test_million),
     };
     return cmocka_run_group_tests_name("bindings", tests, NULL, NULL);
 }
