@@ -1,0 +1,437 @@
+/* mapping/manager.c - see manager.h.
+ *
+ * Theory of operation. A request is read, who asks is identified by his key, his rank under overload is found, and one
+ * function a type answers: lookups in manager_lookup.c, what members say of themselves in manager_bind.c, subscriptions
+ * in manager_changes.c. Here are the frame around them, the realm's log, and the store.
+ *
+ * Every change of a row has a number and an entry in a ring, which says which row; what it is now stands in the table.
+ * The ring serves those who want to know: subscribers, who have a number to which they know all, and the store, which
+ * has two, to which it was given all and to which all is durable. When the ring has gone round a subscriber, he takes a
+ * snapshot; it never goes round the store, since members are told LATER when the store is half a ring behind.
+ *
+ * Overload is measured by what requests cost, in plain lookups, against the capacity that the owner states: a bucket
+ * that leaks. A rank is served while less is in the bucket than its share.
+ *
+ * Limits: as the options say; pages of 60 KB and of PAGE_STEPS rows or changes looked at. No allocation for lookups,
+ * refreshes and pages. */
+#include "mapping/internal.h"
+
+#include <errno.h>
+
+struct manager *manager_new(const struct manager_options *o, instant now)
+{
+    struct manager *m;
+
+    if (o->log_max < 2 || (o->log_max & (o->log_max - 1)) || o->epoch == 0 || o->guests_max == 0)
+        return NULL;
+    m = calloc(1, sizeof(*m));
+    if (!m)
+        return NULL;
+    m->o = *o;
+    m->head = m->taken = m->stored = 1;
+    m->authority = authority_new(o->names_max, &o->rng);
+    m->policies = policies_new(o->names_max, &o->rng);
+    m->bindings = bindings_new(o->bindings_max, &o->rng, now);
+    m->guests = guests_new(o->guests_max, &o->rng);
+    m->subscribers = subscribers_new(o->subscriptions_max, &o->rng);
+    m->log = malloc(o->log_max * sizeof(*m->log));
+    m->page = malloc(PAGE_BYTES);
+    if (!m->authority || !m->policies || !m->bindings || !m->guests || !m->subscribers || !m->log || !m->page) {
+        manager_free(m);
+        return NULL;
+    }
+    return m;
+}
+
+void manager_free(struct manager *m)
+{
+    if (!m)
+        return;
+    trust_free(m->trust);
+    authority_free(m->authority);
+    policies_free(m->policies);
+    bindings_free(m->bindings);
+    guests_free(m->guests);
+    subscribers_free(m->subscribers);
+    free(m->log);
+    free(m->page);
+    free(m);
+}
+
+const struct authority *manager_authority(const struct manager *m)
+{
+    return m->authority;
+}
+
+/* --- changes --- */
+
+void manager_changed(struct manager *m, const struct tag *subject, uint8_t kind, uint8_t answer, uint64_t seq,
+                     uint8_t pace, instant now)
+{
+    m->head++;
+    m->log[m->head & (m->o.log_max - 1)] = (struct change){ { *subject, kind, answer }, seq };
+    subscribers_touch(m->subscribers, subject, m->head, pace, now);
+}
+
+/* A subject is no longer of this realm: its bindings go, and their sequences. */
+static void forget(struct manager *m, const struct tag *subject, instant now)
+{
+    struct binding b;
+
+    for (unsigned kind = 0; kind < KIND_COUNT; kind++)
+        for (unsigned answer = CLASS_AGENT; answer <= CLASS_FULL; answer++)
+            if (bindings_get(m->bindings, subject, (uint8_t)kind, (uint8_t)answer, now, &b) == 0)
+                manager_changed(m, subject, b.kind, b.answer, b.seq, PACE_MOBILE, now);
+    bindings_forget(m->bindings, subject);
+    policies_forget(m->policies, subject);
+}
+
+bool manager_pop_change(struct manager *m, instant now, struct manager_change *ret)
+{
+    const struct change *c;
+
+    if (!m->o.stores || m->taken == m->head)
+        return false;
+    c = &m->log[++m->taken & (m->o.log_max - 1)];
+    *ret = (struct manager_change){ .number = m->taken };
+    if (bindings_get(m->bindings, &c->key.subject, c->key.kind, c->key.answer, now, &ret->row) < 0) {
+        ret->forgotten = true;
+        ret->row =
+            (struct binding){ .subject = c->key.subject, .kind = c->key.kind, .answer = c->key.answer, .seq = c->seq };
+    }
+    return true;
+}
+
+void manager_stored(struct manager *m, uint64_t number)
+{
+    m->stored = MAX(m->stored, number);
+}
+
+int manager_load(struct manager *m, const struct tag *subject, uint8_t kind, uint8_t answer, uint64_t seq,
+                 const uint8_t *bytes, size_t len, instant expires, instant now)
+{
+    return bindings_load(m->bindings, subject, kind, answer, seq, bytes, len, expires, now);
+}
+
+/* --- the realm's log --- */
+
+int manager_set_self(struct manager *m, const struct slice *links, size_t count, uint64_t wall_s,
+                     struct record_error *ret_error)
+{
+    const struct trust_options options = { .cached_max = TRUST_CACHED_DEFAULT,
+                                           .facts_max = m->o.names_max + TRUST_FACTS_DEFAULT,
+                                           .rng = &m->o.rng };
+    struct trust *trust = NULL;
+    struct record_bytes b;
+    struct record root;
+    struct chain_end self;
+    int e;
+
+    *ret_error = (struct record_error){ 0 };
+    if (count == 0 || count >= CHAIN_LINKS_MAX)
+        return -EINVAL;
+    e = record_decode(links[0].data, links[0].len, &root, &b, ret_error);
+    if (e < 0)
+        return e;
+    /* A root that changed its key is a new beginning; all others know the root that they have. */
+    trust = !m->trust || count == 1 ? trust_new(root.key, &options) : m->trust;
+    e = trust ? trust_verify(trust, links, count, wall_s, &self, ret_error) : -ENOMEM;
+    if (e == 0)
+        e = authority_set_self(m->authority, links, count, &self);
+    if (e < 0) {
+        if (trust != m->trust)
+            trust_free(trust);
+        return e;
+    }
+    if (trust != m->trust) {
+        trust_free(m->trust);
+        m->trust = trust;
+    }
+    return 0;
+}
+
+int manager_take(struct manager *m, const uint8_t *bytes, size_t len, instant now, struct record_error *ret_error)
+{
+    const struct chain_end *self = authority_self(m->authority);
+    struct authority_ended ended;
+    struct record_bytes b;
+    struct record r;
+    int e = record_decode(bytes, len, &r, &b, ret_error);
+
+    if (e < 0)
+        return e;
+    if (r.type == RECORD_POLICY) {
+        e = policies_put(m->policies, &r);
+        return MIN(e, 0);
+    }
+    if (r.type == RECORD_REVOCATION || r.type == RECORD_SUCCESSOR) {
+        /* A revocation that an entity signed itself was verified when it was published; the realm's are verified here.
+         */
+        e = tag_equal(&r.issuer, &self->tag) ? trust_apply(m->trust, self, bytes, len, ret_error) : 0;
+        if (e < 0)
+            return e;
+    }
+    e = authority_take(m->authority, bytes, len, &ended);
+    for (size_t i = 0; e == 0 && i < ended.count; i++)
+        forget(m, &ended.tags[i], now);
+    return e;
+}
+
+/* --- who asks --- */
+
+bool manager_is_over(const struct manager *m, const struct entity *e, uint64_t wall_s)
+{
+    uint64_t now_s = MAX(wall_s, m->trust ? trust_time_floor(m->trust) : 0);
+
+    return e->not_after_s && e->not_after_s < now_s;
+}
+
+struct who manager_identify(const struct manager *m, const struct manager_who *who, uint64_t wall_s)
+{
+    const struct chain_end *self = authority_self(m->authority);
+    struct who w = { .peer = who->peer, .key = who->ed25519 };
+    struct guest g;
+
+    if (self->is_realm && memcmp(self->key, who->ed25519, IDENT_KEY_LEN) == 0) {
+        w.type = WHO_SELF;
+        w.tag = self->tag;
+        return w;
+    }
+    w.member = authority_by_key(m->authority, who->ed25519);
+    while (w.member && manager_is_over(m, w.member, wall_s))
+        w.member = entity_of_same_key(w.member);
+    if (w.member) {
+        w.type = WHO_MEMBER;
+        w.tag = w.member->tag;
+    } else if (guests_find(m->guests, who->ed25519, &g) == 0 && !trust_is_revoked(m->trust, &g.tag) &&
+               (g.not_after_s == 0 || g.not_after_s >= MAX(wall_s, trust_time_floor(m->trust)))) {
+        w.type = WHO_GUEST;
+        w.tag = g.tag;
+    } else if (tag_make(who->ed25519, TAG_RAA_DEFAULT, TAG_HDA_DEFAULT, &w.tag) < 0) {
+        w.tag = (struct tag){ { 0 } }; /* out of memory: nobody's, whom no rule matches */
+    }
+    return w;
+}
+
+const struct entity *manager_own_subject(const struct manager *m, const struct who *w, const struct tag *subject)
+{
+    const struct entity *e = authority_by_tag(m->authority, subject);
+
+    if (!e || e->type == ENTITY_ALIAS)
+        return NULL;
+    return w->type == WHO_SELF || memcmp(e->key, w->key, IDENT_KEY_LEN) == 0 ? e : NULL;
+}
+
+enum record_class manager_class(const struct manager *m, const struct who *w, const struct tag *subject,
+                                uint64_t wall_s)
+{
+    const struct tag *realm = &authority_self(m->authority)->tag;
+    enum record_class best = policies_class(m->policies, subject, realm, &w->tag, wall_s);
+
+    /* One key may be a host's and a user's. */
+    for (const struct entity *e = w->member; e && (e = entity_of_same_key(e));)
+        best = MAX(best, policies_class(m->policies, subject, realm, &e->tag, wall_s));
+    return w->type == WHO_SELF ? CLASS_FULL : best;
+}
+
+/* --- answers --- */
+
+uint32_t manager_fresh_s(uint8_t pace, uint32_t left_s)
+{
+    static const uint32_t fresh_s[PACE_COUNT] = { MANAGER_FRESH_MOBILE_S, MANAGER_FRESH_ROAMING_S,
+                                                  MANAGER_FRESH_SETTLED_S };
+
+    return MIN(fresh_s[pace], left_s);
+}
+
+uint32_t manager_left_s(const struct binding *b, instant now)
+{
+    return (uint32_t)MAX((b->expires - now) / SEC, 1);
+}
+
+struct mapping_answer manager_none(const struct who *w)
+{
+    return (struct mapping_answer){ .status = MAPPING_NONE,
+                                    .flags = w->type == WHO_STRANGER ? MAPPING_STRANGER : 0,
+                                    .fresh_s = MANAGER_NONE_S };
+}
+
+struct mapping_answer manager_refuse(struct manager *m, enum record_fault fault)
+{
+    m->stats.refused[fault]++;
+    return (struct mapping_answer){ .status = MAPPING_REFUSED, .fault = (uint8_t)fault };
+}
+
+struct mapping_answer manager_later(uint32_t wait_ms)
+{
+    return (struct mapping_answer){ .status = MAPPING_LATER, .wait_ms = wait_ms };
+}
+
+size_t manager_say_later(uint32_t wait_ms, uint8_t *out, size_t size)
+{
+    struct mapping_answer a = manager_later(wait_ms);
+    struct writer w = writer_init(out, size);
+
+    mapping_answer_write(&w, &a);
+    return w.failed ? 0 : writer_len(&w);
+}
+
+/* --- overload --- */
+
+/* What a request costs, in lookups of 10 us. A signature is 12 of them. */
+static unsigned cost_of(const struct mapping_request *r)
+{
+    switch (r->type) {
+    case MAPPING_INTRODUCE:
+        return 12 * (unsigned)r->chain_count;
+    case MAPPING_REGISTER:
+    case MAPPING_PUBLISH:
+        return 13;
+    case MAPPING_REFRESH:
+        return 1 + (unsigned)r->items.count / 8;
+    case MAPPING_SUBSCRIBE:
+    case MAPPING_CHANGES:
+    case MAPPING_LOG:
+        return 20;
+    default:
+        return 1;
+    }
+}
+
+/* Whether any of what the member is attached by moves often. */
+static bool is_mover(const struct manager *m, const struct who *w, instant now)
+{
+    struct binding b;
+
+    return bindings_find(m->bindings, &w->tag, KIND_HOST_LOCATOR, CLASS_FULL, now, &b) == 0 && b.pace == PACE_MOBILE;
+}
+
+static unsigned rank_of(const struct manager *m, const struct who *w, const struct mapping_request *r, instant now)
+{
+    bool says = r->type == MAPPING_REGISTER || r->type == MAPPING_REFRESH || r->type == MAPPING_PUBLISH;
+
+    if (w->type == WHO_STRANGER)
+        return 3;
+    if (w->type == WHO_GUEST || !says)
+        return w->type == WHO_SELF ? 1 : 2;
+    return is_mover(m, w, now) ? 0 : 1;
+}
+
+/* 0: go on. Else after how many ms it is worth asking again. */
+static uint32_t admit(struct manager *m, unsigned rank, unsigned cost, instant now)
+{
+    /* chosen: what may wait before one of that rank; the first is what a host is without its peers at most */
+    static const span shares[MANAGER_RANKS] = { 100 * MSEC, 50 * MSEC, 20 * MSEC, 5 * MSEC };
+    const span cost_us = m->o.capacity ? (span)cost * SEC / m->o.capacity : 0;
+
+    if (m->o.capacity == 0)
+        return 0;
+    m->busy_until = MAX(m->busy_until, now);
+    if (m->busy_until - now > shares[rank]) {
+        m->stats.later[rank]++;
+        return (uint32_t)(250 * rank + 250);
+    }
+    m->busy_until += cost_us;
+    return 0;
+}
+
+/* --- requests --- */
+
+static struct mapping_answer introduce(struct manager *m, const struct who *w, const struct mapping_request *r,
+                                       uint64_t wall_s)
+{
+    struct record_error why;
+    struct chain_end end;
+    struct guest g;
+    int e;
+
+    if (w->type == WHO_MEMBER || w->type == WHO_SELF)
+        return (struct mapping_answer){ .status = MAPPING_DONE, .tag = w->tag };
+    e = m->trust ? trust_verify(m->trust, r->chain, r->chain_count, wall_s, &end, &why) : -ENOMEM;
+    if (e == -EBADMSG)
+        return manager_refuse(m, why.fault);
+    if (e == 0 && memcmp(end.key, w->key, IDENT_KEY_LEN) != 0)
+        return manager_refuse(m, RECORD_NOT_AUTHORISED);
+    g = (struct guest){ .tag = end.tag, .not_after_s = end.not_after_s };
+    if (e == 0)
+        e = guests_put(m->guests, w->key, &g);
+    return e < 0 ? manager_later(1000) : (struct mapping_answer){ .status = MAPPING_DONE, .tag = end.tag };
+}
+
+static struct mapping_answer answer(struct manager *m, const struct who *w, const struct mapping_request *r,
+                                    instant now, uint64_t wall_s, struct manager_reply *reply)
+{
+    switch (r->type) {
+    case MAPPING_INTRODUCE:
+        return introduce(m, w, r, wall_s);
+    case MAPPING_RESOLVE:
+        return manager_resolve(m, w, r, now, wall_s);
+    case MAPPING_REGISTER:
+        return manager_register(m, w, r, now, wall_s, reply);
+    case MAPPING_REFRESH:
+        return manager_refresh(m, w, r, now, wall_s);
+    case MAPPING_PUBLISH:
+        return manager_publish(m, w, r, wall_s, reply);
+    case MAPPING_SUBSCRIBE:
+        return manager_subscribe(m, w, r, now, wall_s, reply);
+    case MAPPING_CHANGES:
+        if (w->type == WHO_STRANGER)
+            return manager_none(w);
+        return manager_page(m, w, &r->prefix, r->epoch, r->from, r->position, now, wall_s);
+    default: /* LOG, which is not served by this version; NOTIFY and STALE, which tell a manager nothing */
+        return manager_none(w);
+    }
+}
+
+void manager_on_request(struct manager *m, const struct manager_who *who, const uint8_t *bytes, size_t len, instant now,
+                        uint64_t wall_s, uint8_t *out, struct manager_reply *ret)
+{
+    struct writer w = writer_init(out, MAPPING_BYTES_MAX);
+    struct mapping_answer a = { .status = MAPPING_UNKNOWN };
+    struct mapping_request r;
+
+    *ret = (struct manager_reply){ 0 };
+    if (mapping_request_read(bytes, len, &r) < 0) {
+        m->stats.unknown++;
+    } else if (!m->trust) {
+        a = manager_later(1000);
+    } else {
+        struct who asks = manager_identify(m, who, wall_s);
+        uint32_t wait_ms = admit(m, rank_of(m, &asks, &r, now), cost_of(&r), now);
+
+        m->stats.requests[r.type]++;
+        a = wait_ms > 0 ? manager_later(wait_ms) : answer(m, &asks, &r, now, wall_s, ret);
+    }
+    m->stats.answers[a.status]++;
+    mapping_answer_write(&w, &a);
+    ret->len = writer_len(&w);
+}
+
+/* --- time --- */
+
+instant manager_next_expiry(const struct manager *m)
+{
+    return instant_min(bindings_next_expiry(m->bindings), subscribers_next_due(m->subscribers));
+}
+
+void manager_on_expiry(struct manager *m, instant now)
+{
+    struct binding b;
+
+    bindings_on_expiry(m->bindings, now);
+    while (bindings_pop_expired(m->bindings, &b))
+        manager_changed(m, &b.subject, b.kind, b.answer, b.seq, b.pace, now);
+}
+
+void manager_get_stats(const struct manager *m, struct manager_stats *ret)
+{
+    *ret = m->stats;
+    ret->changes = m->head;
+    ret->stored = m->stored;
+    ret->names = authority_count(m->authority);
+    ret->bindings = bindings_count(m->bindings);
+    ret->bindings_live = bindings_live(m->bindings);
+    ret->guests = guests_count(m->guests);
+    ret->subscriptions = subscribers_count(m->subscribers);
+    ret->bindings_bytes = bindings_memory(m->bindings);
+}

@@ -1,0 +1,143 @@
+/* mapping/manager.h - a realm manager: whoever belongs to the realm says to it where he is, and whoever may know is
+ * told.
+ *
+ * A machine without IO, between three others that its owner has: exchanges (session/exchange.h) bring requests and take
+ * answers; the realm's log says who belongs to it (manager_take); a store keeps bindings beyond the process, if there
+ * is one (manager_pop_change). One manager serves one realm; several may serve the same one, each with its own
+ * bindings' table.
+ *
+ * Who asks is known by the key of his association. A key of the realm's own is found in its authority; any other shows
+ * its chain once (INTRODUCE). What he may learn is the class that the subject's policy gives his tag; without a policy,
+ * nothing. A denied answer and that of a name that is not there are the same bytes, and come about by the same steps.
+ *
+ * Customers. Who moves often is served differently from who does not (enum binding_pace), so that a manager's work goes
+ * where it is needed, and what others know of him is never older than is said here:
+ *
+ *   pace       is told to subscribers   an answer may be used for
+ *   mobile     at once                  5 s
+ *   roaming    within 1 s               60 s
+ *   settled    within 5 s               300 s
+ *
+ * Under overload requests of the lower of four ranks are answered LATER first: movers' own registrations go before
+ * those of others, these before lookups by members and known guests, and these before strangers.
+ *
+ * Changes are numbered, from 1 in each run of the program; `epoch` says which run. Who is behind, or comes from another
+ * run, is given a snapshot and then what changed since it began. */
+#pragma once
+
+#include "base/instant.h"
+#include "base/rng.h"
+#include "ident/keys.h"
+#include "mapping/authority.h"
+#include "mapping/bindings.h"
+#include "mapping/message.h"
+
+#define MANAGER_FRESH_MOBILE_S 5    /* chosen: a door or a street corner */
+#define MANAGER_FRESH_ROAMING_S 60  /* chosen */
+#define MANAGER_FRESH_SETTLED_S 300 /* chosen: STALE corrects what was wrong sooner */
+#define MANAGER_NONE_S 30           /* chosen: who has just registered is found within half a minute */
+#define MANAGER_TELL_ROAMING (1 * SEC)
+#define MANAGER_TELL_SETTLED (5 * SEC)
+#define MANAGER_SUBSCRIPTION_MAX_S 3600 /* chosen: then it is asked for again */
+#define MANAGER_RANKS 4
+
+struct manager;
+
+struct manager_options {
+    struct rng rng;        /* for the keys of hashes; not kept */
+    uint32_t bindings_max; /* rows */
+    uint32_t names_max;    /* in the authority, and policies */
+    uint32_t guests_max;   /* keys that have introduced themselves */
+    uint32_t subscriptions_max;
+    uint32_t log_max;  /* changes that are kept: a power of two, 2 at least; 32 bytes each */
+    uint64_t epoch;    /* 1.., another one in each run; rises */
+    bool stores;       /* manager_pop_change is emptied, and manager_stored called */
+    uint32_t capacity; /* plain lookups a second that this machine is trusted with; 0: no bound */
+};
+
+/* Who asks. */
+struct manager_who {
+    uint64_t peer; /* a number that is never given to another; whom notifications go to */
+    const uint8_t *ed25519;
+};
+
+/* What is to be done with an answer. */
+struct manager_reply {
+    size_t len;
+    bool subscribed;      /* the peer is to be told of things from now on: it should be kept */
+    uint64_t stored;      /* it may be sent when manager_stored has told that number; 0: at once */
+    struct slice publish; /* len > 0: first this record must be in the log, and given to manager_take; it stands in the
+                           * request. If that fails, say LATER */
+};
+
+/* A row as it is now, for a store. */
+struct manager_change {
+    uint64_t number;
+    bool forgotten;     /* the row and its sequence are gone */
+    struct binding row; /* forgotten: subject, kind, class and seq */
+};
+
+/* What is to be sent to a subscriber, as a request. */
+struct manager_notice {
+    uint64_t peer, id; /* of the subscription, for manager_on_told */
+    size_t len;
+};
+
+struct manager_stats {
+    uint64_t requests[MAPPING_TYPE_END], unknown; /* by type, 0: none; that were not understood */
+    uint64_t answers[MAPPING_STATUS_COUNT];
+    uint64_t refused[RECORD_FAULT_COUNT]; /* records, by cause */
+    uint64_t later[MANAGER_RANKS];        /* overload, by rank */
+    uint64_t notices, notices_lost;
+    uint64_t changes, stored; /* the last numbers */
+    uint32_t names, bindings, bindings_live, guests, subscriptions;
+    size_t bindings_bytes;
+};
+
+/* NULL when out of memory or for options that make no sense. */
+struct manager *manager_new(const struct manager_options *o, instant now);
+/* Accepts NULL. */
+void manager_free(struct manager *m);
+
+/* --- what the realm's log says --- */
+
+/* The realm's own chain, root first. The first call sets whom to trust; a later one (a new key) forgets all that was
+ * taken, but for bindings. 0; -EBADMSG and *ret_error; -EINVAL: another root, or no realm; -ENOMEM. */
+MUST_CHECK int manager_set_self(struct manager *m, const struct slice *links, size_t count, uint64_t wall_s,
+                                struct record_error *ret_error);
+/* A record of the log that is in force, in the log's order: who is enrolled, delegated to, revoked, and policies. What
+ * it ends is forgotten, bindings included. 0; -EBADMSG and *ret_error; -ENOSPC; -ENOMEM. */
+MUST_CHECK int manager_take(struct manager *m, const uint8_t *bytes, size_t len, instant now,
+                            struct record_error *ret_error);
+const struct authority *manager_authority(const struct manager *m);
+
+/* --- requests --- */
+
+/* Answers a request into out, of MAPPING_BYTES_MAX bytes. wall_s: seconds since 1970, or 0. */
+void manager_on_request(struct manager *m, const struct manager_who *who, const uint8_t *bytes, size_t len, instant now,
+                        uint64_t wall_s, uint8_t *out, struct manager_reply *ret);
+/* An answer that says: not now. Its length. */
+size_t manager_say_later(uint32_t wait_ms, uint8_t *out, size_t size);
+
+/* --- subscribers --- */
+
+/* The next notice that is due, into out of MAPPING_BYTES_MAX bytes. False: none. */
+bool manager_pop_notice(struct manager *m, instant now, uint64_t wall_s, uint8_t *out, struct manager_notice *ret);
+/* What became of it: the answer, or NULL when there was none, or the peer has gone. */
+void manager_on_told(struct manager *m, uint64_t id, const uint8_t *answer, size_t len, instant now);
+/* The peer has gone, and its subscriptions. */
+void manager_on_gone(struct manager *m, uint64_t peer);
+
+/* --- a store --- */
+
+/* A row that was stored before, at the start. 0, -EEXIST, -ENOSPC, -ENOMEM. */
+MUST_CHECK int manager_load(struct manager *m, const struct tag *subject, uint8_t kind, uint8_t answer, uint64_t seq,
+                            const uint8_t *bytes, size_t len, instant expires, instant now);
+/* The next change that a store is to be given, oldest first; false when there is none. */
+bool manager_pop_change(struct manager *m, instant now, struct manager_change *ret);
+/* All changes up to this number are durable. */
+void manager_stored(struct manager *m, uint64_t number);
+
+instant manager_next_expiry(const struct manager *m);
+void manager_on_expiry(struct manager *m, instant now);
+void manager_get_stats(const struct manager *m, struct manager_stats *ret);

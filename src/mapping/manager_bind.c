@@ -1,0 +1,175 @@
+/* mapping/manager_bind.c - REGISTER, REFRESH, PUBLISH: what members say of themselves.
+ *
+ * Theory of operation. A change is signed, and verified once; a lease is kept up inside the association, whose seals
+ * say who speaks. Who speaks for a subject is the subject itself, by its key, or the realm by its own. To everybody
+ * else a subject that is there and one that is not are the same: "none", or in a list of refreshes "send the record".
+ *
+ * A hard record goes into the realm's log before it is answered, and comes back from there by manager_take. So a
+ * manager that dies in between has said nothing. */
+#include "mapping/internal.h"
+
+#include <errno.h>
+
+#define LATER_FULL_MS 30000u /* chosen: a table that is full empties by leases, in minutes */
+
+static struct mapping_answer registered(const struct binding *b, uint32_t lease_s)
+{
+    return (struct mapping_answer){
+        .status = MAPPING_DONE, .tag = b->subject, .seq = b->seq, .left_s = lease_s, .fresh_s = MAX(lease_s / 3, 1)
+    };
+}
+
+/* Whose word counts for an entity, of those that may have signed it. */
+static void issuer_of(const struct manager *m, const struct record *r, const struct chain_end *subject,
+                      struct chain_end *ret)
+{
+    const struct chain_end *self = authority_self(m->authority);
+
+    *ret = tag_equal(&r->issuer, &self->tag) ? *self : *subject;
+}
+
+/* 0: the record is sound, of that type, and signed by who may; else a fault. */
+static int verify(struct manager *m, const struct entity *e, const struct record *r, struct slice bytes,
+                  enum record_fault *ret_fault)
+{
+    const struct chain_end *self = authority_self(m->authority);
+    struct chain_end subject, issuer;
+    struct record_error why = { 0 };
+    struct record again;
+    int got;
+
+    if (e)
+        entity_end(m->authority, e, &subject);
+    else
+        subject = *self;
+    issuer_of(m, r, &subject, &issuer);
+    got = trust_accept(m->trust, &issuer, &subject, bytes.data, bytes.len, &again, &why);
+    *ret_fault = why.fault;
+    return got;
+}
+
+/* Of the realm itself, an entity of it, or nobody's business of who asks: false. */
+static bool speaks_for(const struct manager *m, const struct who *w, const struct tag *subject, uint64_t wall_s,
+                       const struct entity **ret)
+{
+    *ret = manager_own_subject(m, w, subject);
+    if (*ret)
+        return !manager_is_over(m, *ret, wall_s);
+    return w->type == WHO_SELF && tag_equal(subject, &authority_self(m->authority)->tag);
+}
+
+struct mapping_answer manager_register(struct manager *m, const struct who *w, const struct mapping_request *r,
+                                       instant now, uint64_t wall_s, struct manager_reply *reply)
+{
+    const struct entity *e;
+    struct record_error why;
+    struct record_bytes rb;
+    enum record_fault fault;
+    struct record rec;
+    struct binding b = { 0 };
+    uint64_t newest = 0;
+    int got = record_decode(r->record.data, r->record.len, &rec, &rb, &why);
+
+    if (got == -EBADMSG)
+        return manager_refuse(m, why.fault);
+    if (got == 0 && rec.type != RECORD_BINDING)
+        return manager_refuse(m, RECORD_TYPE_UNKNOWN);
+    if (got == 0 && !speaks_for(m, w, &rec.subject, wall_s, &e))
+        return manager_none(w);
+    if (m->o.stores && m->head - m->stored > m->o.log_max / 2)
+        return manager_later(LATER_FULL_MS / 30);
+    if (got == 0)
+        got = verify(m, e, &rec, r->record, &fault);
+    if (got == -EBADMSG)
+        return manager_refuse(m, fault);
+    if (got == 0)
+        got = bindings_put(m->bindings, &rec, r->record.data, r->record.len, now, &newest);
+    if (got < 0)
+        return manager_later(LATER_FULL_MS);
+    if (got == BINDING_OLDER)
+        return (struct mapping_answer){ .status = MAPPING_OLDER, .seq = newest };
+    if (bindings_get(m->bindings, &rec.subject, rec.kind, rec.answer, now, &b) < 0)
+        return manager_later(LATER_FULL_MS); /* never: it was put */
+    if (got == BINDING_STORED)
+        manager_changed(m, &rec.subject, rec.kind, rec.answer, rec.seq, b.pace, now);
+    /* Also of what was stored before: the answer of then may have waited in vain. */
+    reply->stored = m->o.stores && m->stored < m->head ? m->head : 0;
+    return registered(&b, manager_left_s(&b, now));
+}
+
+struct mapping_answer manager_refresh(struct manager *m, const struct who *w, const struct mapping_request *r,
+                                      instant now, uint64_t wall_s)
+{
+    struct mapping_list items = r->items;
+    struct writer failures = writer_init(m->page, PAGE_BYTES);
+    struct mapping_answer a = { .status = MAPPING_DONE };
+    struct mapping_refresh i;
+    uint32_t lease_s = BINDINGS_LEASE_MAX_S, n = 0;
+
+    for (; mapping_next_refresh(&items, &i); n++) {
+        struct mapping_failure f = { .index = n };
+        const struct entity *e;
+        struct binding b;
+        int got = -ENOENT;
+
+        if (speaks_for(m, w, &i.subject, wall_s, &e))
+            got = bindings_refresh(m->bindings, &i.subject, i.kind, i.answer, i.seq, i.lease_s, now);
+        lease_s = MIN(lease_s, i.lease_s);
+        if (got == 0)
+            continue;
+        if (got == -ESTALE && bindings_get(m->bindings, &i.subject, i.kind, i.answer, now, &b) == 0)
+            f.seq = b.seq;
+        mapping_write_failure(&failures, &f);
+        a.items.count++;
+    }
+    a.items.items = m->page;
+    a.items.len = writer_len(&failures);
+    a.left_s = lease_s;
+    a.fresh_s = MAX(lease_s / 3, 1);
+    return a;
+}
+
+struct mapping_answer manager_publish(struct manager *m, const struct who *w, const struct mapping_request *r,
+                                      uint64_t wall_s, struct manager_reply *reply)
+{
+    const struct chain_end *self = authority_self(m->authority);
+    struct chain_end subject, issuer;
+    struct record_error why = { 0 };
+    enum record_fault fault;
+    const struct entity *e;
+    struct record_bytes rb;
+    struct record rec;
+    int got = record_decode(r->record.data, r->record.len, &rec, &rb, &why);
+
+    if (got == -EBADMSG)
+        return manager_refuse(m, why.fault);
+    if (got == 0 && rec.type != RECORD_POLICY && rec.type != RECORD_REVOCATION)
+        return manager_refuse(m, RECORD_TYPE_UNKNOWN);
+    if (got == 0 && !speaks_for(m, w, &rec.subject, wall_s, &e))
+        return manager_none(w);
+    if (got == 0 && rec.type == RECORD_POLICY) {
+        got = verify(m, e, &rec, r->record, &fault);
+        if (got == -EBADMSG)
+            return manager_refuse(m, fault);
+    } else if (got == 0) {
+        if (!e) /* a realm is not revoked by itself, but by the one above it */
+            return manager_refuse(m, RECORD_NOT_AUTHORISED);
+        entity_end(m->authority, e, &subject);
+        issuer = tag_equal(&rec.issuer, &self->tag) ? *self : subject;
+        got = trust_apply(m->trust, &issuer, r->record.data, r->record.len, &why);
+        if (got == -EBADMSG)
+            return manager_refuse(m, why.fault);
+    }
+    if (got < 0)
+        return manager_later(LATER_FULL_MS);
+    if (rec.type == RECORD_POLICY) {
+        uint64_t newest = policies_seq(m->policies, &rec.subject);
+
+        if (rec.seq < newest)
+            return (struct mapping_answer){ .status = MAPPING_OLDER, .seq = newest };
+        if (rec.seq == newest) /* asked again: it is in the log */
+            return (struct mapping_answer){ .status = MAPPING_DONE, .seq = rec.seq };
+    }
+    reply->publish = r->record;
+    return (struct mapping_answer){ .status = MAPPING_DONE, .seq = rec.seq };
+}

@@ -1,0 +1,183 @@
+/* mapping/manager_lookup.c - RESOLVE: from a name or tag to a binding, to the realm that has it, or to nothing.
+ *
+ * Theory of operation. What is asked for is of this realm itself, of a realm below it, or none of its business. Realms
+ * below are no secret: whoever asks is referred to them, by their chain and where their managers are. Of this realm's
+ * own, the answer is of the class that who asks has been given. One who has been given none, and one who asks for what
+ * is not there, go through the same steps: a look into the policies and one into the table, of the subject or of the
+ * tag of nobody; so neither bytes nor work tell them apart.
+ *
+ * Sources: doc/records.md (names, tags, chains). */
+#include "mapping/internal.h"
+
+/* What was asked for. */
+struct asked {
+    bool foreign;                                    /* no business of this realm */
+    enum record_fault why;                           /* foreign */
+    const struct entity *below;                      /* a realm to ask; NULL: this one */
+    const struct entity *found;                      /* NULL: none, or the realm itself */
+    struct tag subject;                              /* of it; zeros: none */
+    const struct entity *proofs[MAPPING_PROOFS_MAX]; /* aliases, from the tag that was asked for to that one */
+    size_t proofs_count;
+};
+
+static bool ends_in(const char *name, size_t len, const char *realm)
+{
+    size_t realm_len = strlen(realm);
+
+    return len >= realm_len && memcmp(name + len - realm_len, realm, realm_len) == 0 &&
+           (len == realm_len || name[len - realm_len - 1] == '.');
+}
+
+/* An old tag leads to the one of now. */
+static void follow(const struct manager *m, const struct entity *e, uint64_t wall_s, struct asked *ret)
+{
+    while (e && e->type == ENTITY_ALIAS && !manager_is_over(m, e, wall_s) && ret->proofs_count < MAPPING_PROOFS_MAX) {
+        ret->proofs[ret->proofs_count++] = e;
+        e = authority_by_tag(m->authority, &e->next);
+    }
+    if (!e || e->type == ENTITY_ALIAS || manager_is_over(m, e, wall_s))
+        return;
+    ret->found = e;
+    ret->subject = e->tag;
+}
+
+static void by_realm_name(const struct manager *m, const char *text, size_t len, uint64_t wall_s, struct asked *ret)
+{
+    const struct chain_end *self = authority_self(m->authority);
+    const struct entity *e;
+
+    if (!ends_in(text, len, self->name)) {
+        ret->foreign = true;
+        ret->why = RECORD_FOREIGN_NAME;
+        return;
+    }
+    if (len == strlen(self->name)) {
+        ret->subject = self->tag;
+        return;
+    }
+    e = authority_realm_of_name(m->authority, text, len);
+    if (e && e->name.len == len)
+        follow(m, e, wall_s, ret);
+    else
+        ret->below = e;
+}
+
+static void by_name(const struct manager *m, const struct mapping_request *r, uint64_t wall_s, struct asked *ret)
+{
+    const struct chain_end *self = authority_self(m->authority);
+    char realm[NAME_SIZE];
+    struct name_error why;
+    const struct entity *e;
+    struct name n;
+    size_t skip;
+
+    if (r->kind == KIND_REALM_REALM && name_parse_realm(r->name, r->name_len, realm, &why) == 0) {
+        by_realm_name(m, realm, strlen(realm), wall_s, ret);
+        return;
+    }
+    if (name_parse(r->name, r->name_len, &n, &why) < 0) {
+        ret->foreign = true;
+        ret->why = RECORD_NAME;
+        return;
+    }
+    if (!ends_in(n.text + n.realm_at, n.len - n.realm_at, self->name)) {
+        ret->foreign = true;
+        ret->why = RECORD_FOREIGN_NAME;
+        return;
+    }
+    if (strcmp(n.text + n.realm_at, self->name) != 0) {
+        ret->below = authority_realm_of_name(m->authority, n.text + n.realm_at, n.len - n.realm_at);
+        return;
+    }
+    e = authority_by_name(m->authority, n.text, n.len);
+    if (!e && n.has_hash && n.leaf_len > 0) {
+        /* The hash is a proof of the name without it. */
+        skip = NAME_HASH_CHARS + 2;
+        e = authority_by_name(m->authority, n.text + skip, n.len - skip);
+        if (e && name_check_key(&n, e->key) < 0)
+            e = NULL;
+    }
+    follow(m, e, wall_s, ret);
+}
+
+static void by_tag(const struct manager *m, const struct tag *tag, uint64_t wall_s, struct asked *ret)
+{
+    const struct chain_end *self = authority_self(m->authority);
+    const struct entity *e = authority_by_tag(m->authority, tag);
+
+    if (!tag_in_prefix(tag) || tag_raa(tag) != tag_raa(&self->tag) || !realm_range_has(&self->range, tag_realm(tag))) {
+        ret->foreign = true;
+        ret->why = RECORD_FOREIGN_PREFIX;
+    } else if (tag_equal(tag, &self->tag)) {
+        ret->subject = self->tag;
+    } else if (e || tag_realm(tag) == self->range.number) {
+        follow(m, e, wall_s, ret);
+    } else {
+        ret->below = authority_realm_of_tag(m->authority, tag);
+    }
+}
+
+static void add_chain(const struct manager *m, const struct entity *e, struct mapping_answer *a)
+{
+    a->chain_count = authority_chain(m->authority, a->chain);
+    if (e)
+        a->chain[a->chain_count++] = e->record;
+}
+
+static struct mapping_answer refer(const struct manager *m, const struct who *w, const struct entity *realm,
+                                   instant now)
+{
+    struct mapping_answer a = { .status = MAPPING_REFERRAL, .flags = w->type == WHO_STRANGER ? MAPPING_STRANGER : 0 };
+    struct binding b;
+
+    add_chain(m, realm, &a);
+    if (bindings_find(m->bindings, &realm->tag, KIND_REALM_REALM, CLASS_FULL, now, &b) == 0) {
+        a.record = (struct slice){ b.bytes, b.len };
+        a.left_s = manager_left_s(&b, now);
+        a.fresh_s = manager_fresh_s(b.pace, a.left_s);
+    }
+    return a;
+}
+
+struct mapping_answer manager_resolve(struct manager *m, const struct who *w, const struct mapping_request *r,
+                                      instant now, uint64_t wall_s)
+{
+    struct mapping_answer a = { .status = MAPPING_FOUND, .flags = w->type == WHO_STRANGER ? MAPPING_STRANGER : 0 };
+    struct asked asked = { 0 };
+    enum record_class granted;
+    struct binding b;
+    bool open, there;
+
+    if (r->name)
+        by_name(m, r, wall_s, &asked);
+    else
+        by_tag(m, &r->tag, wall_s, &asked);
+    if (asked.foreign)
+        return manager_refuse(m, asked.why);
+    if (asked.below)
+        return refer(m, w, asked.below, now);
+    /* Where realms are is told whoever follows a referral, so it is told who asks. */
+    open = r->kind == KIND_REALM_REALM && (asked.found ? asked.found->type == ENTITY_REALM : true);
+    granted = manager_class(m, w, &asked.subject, wall_s);
+    there = bindings_find(m->bindings, &asked.subject, r->kind, granted ? (uint8_t)granted : CLASS_FULL, now, &b) == 0;
+    if (open) {
+        granted = CLASS_FULL;
+        there = bindings_find(m->bindings, &asked.subject, r->kind, CLASS_FULL, now, &b) == 0;
+    }
+    if (!there || granted == CLASS_DENY)
+        return manager_none(w);
+    a.record = (struct slice){ b.bytes, b.len };
+    a.granted = (uint8_t)granted;
+    a.left_s = manager_left_s(&b, now);
+    a.fresh_s = manager_fresh_s(b.pace, a.left_s);
+    if (r->flags & MAPPING_WITH_CHAIN)
+        add_chain(m, asked.found, &a);
+    if (asked.proofs_count > 0) {
+        struct writer proofs = writer_init(m->page, PAGE_BYTES);
+
+        for (size_t i = 0; i < asked.proofs_count; i++)
+            mapping_write_bytes(&proofs, asked.proofs[i]->record);
+        a.proofs = (struct mapping_list){ m->page, writer_len(&proofs), asked.proofs_count };
+    }
+    return a;
+}

@@ -1,0 +1,290 @@
+/* mapping/subscribers.c - see subscribers.h.
+ *
+ * Theory of operation. Three maps: by id, by peer, by prefix. A change looks once into the map of prefixes for each
+ * length that some subscription has (29 to 128 bits, in practice a handful). What is due hangs in one of three queues,
+ * by how soon it is to be told; since all that enter a queue wait as long, each is in the order of its times.
+ *
+ * Limits: as given. Memory: 200 bytes a subscription and 72 in the maps. */
+#include "mapping/subscribers.h"
+
+#include "base/hash.h"
+#include "mapping/manager.h"
+
+#include <errno.h>
+
+#define QUEUE_NONE PACE_COUNT
+
+_Static_assert(SUBSCRIPTION_RETRY == MANAGER_TELL_SETTLED, "the last queue is in the order of its times");
+
+/* Those of a peer, or of a prefix. */
+struct group {
+    struct list subs;
+    uint64_t hash;
+    uint64_t peer;
+    struct tag_prefix prefix;
+};
+
+struct subscribers {
+    uint8_t hash_key[16];
+    struct map64 ids, peers, prefixes;
+    struct list queues[PACE_COUNT];
+    uint32_t lens[129]; /* prefixes of so many bits */
+    uint64_t next_id;
+    uint32_t max;
+};
+
+struct subscribers *subscribers_new(uint32_t max, const struct rng *rng)
+{
+    struct subscribers *s = calloc(1, sizeof(*s));
+
+    if (!s)
+        return NULL;
+    s->max = max;
+    s->next_id = 1;
+    rng_fill(rng, s->hash_key, sizeof(s->hash_key));
+    map64_init(&s->ids, max, rng_u64(rng));
+    map64_init(&s->peers, max, rng_u64(rng));
+    map64_init(&s->prefixes, max, rng_u64(rng));
+    for (size_t i = 0; i < PACE_COUNT; i++)
+        list_init(&s->queues[i]);
+    return s;
+}
+
+void subscribers_free(struct subscribers *s)
+{
+    if (!s)
+        return;
+    for (size_t i = 0; i < s->ids.capacity; i++)
+        free(s->ids.slots[i].value);
+    for (size_t i = 0; i < s->peers.capacity; i++)
+        free(s->peers.slots[i].value);
+    for (size_t i = 0; i < s->prefixes.capacity; i++)
+        free(s->prefixes.slots[i].value);
+    map64_deinit(&s->ids);
+    map64_deinit(&s->peers);
+    map64_deinit(&s->prefixes);
+    free(s);
+}
+
+static uint64_t hash_prefix(const struct subscribers *s, const struct tag_prefix *p)
+{
+    uint8_t bytes[17];
+
+    memcpy(bytes, p->tag.bytes, 16);
+    bytes[16] = p->len;
+    return siphash13(s->hash_key, bytes, sizeof(bytes));
+}
+
+static struct group *group_of_prefix(const struct subscribers *s, const struct tag_prefix *p)
+{
+    struct group *g = map64_get(&s->prefixes, hash_prefix(s, p));
+
+    /* Two with one hash of 64 bits: the second is not found, and not told of; it asks by itself in its time. */
+    return g && g->prefix.len == p->len && tag_equal(&g->prefix.tag, &p->tag) ? g : NULL;
+}
+
+static struct group *group_make(struct map64 *map, uint64_t hash)
+{
+    struct group *g = map64_get(map, hash);
+
+    if (g)
+        return g;
+    g = calloc(1, sizeof(*g));
+    if (!g)
+        return NULL;
+    list_init(&g->subs);
+    g->hash = hash;
+    if (map64_put(map, hash, g) < 0) {
+        free(g);
+        return NULL;
+    }
+    return g;
+}
+
+static void group_drop_empty(struct map64 *map, struct group *g)
+{
+    if (!g || !list_empty(&g->subs))
+        return;
+    map64_remove(map, g->hash);
+    free(g);
+}
+
+struct subscription *subscribers_find(const struct subscribers *s, uint64_t peer, const struct tag_prefix *prefix)
+{
+    struct group *g = map64_get(&s->peers, peer);
+
+    if (!g)
+        return NULL;
+    LIST_FOREACH (sub, &g->subs, struct subscription, of_peer)
+        if (sub->prefix.len == prefix->len && tag_equal(&sub->prefix.tag, &prefix->tag))
+            return sub;
+    return NULL;
+}
+
+struct subscription *subscribers_by_id(const struct subscribers *s, uint64_t id)
+{
+    return map64_get(&s->ids, id);
+}
+
+int subscribers_put(struct subscribers *s, uint64_t peer, const uint8_t key[IDENT_KEY_LEN],
+                    const struct tag_prefix *prefix, struct subscription **ret)
+{
+    struct subscription *sub = subscribers_find(s, peer, prefix);
+    struct group *of_peer, *of_prefix;
+
+    if (sub) {
+        *ret = sub;
+        return 0;
+    }
+    if (s->ids.count >= s->max)
+        return -ENOSPC;
+    sub = calloc(1, sizeof(*sub));
+    if (!sub)
+        return -ENOMEM;
+    of_peer = group_make(&s->peers, peer);
+    of_prefix = group_make(&s->prefixes, hash_prefix(s, prefix));
+    if (!of_peer || !of_prefix || map64_put(&s->ids, s->next_id, sub) < 0) {
+        group_drop_empty(&s->peers, of_peer);
+        group_drop_empty(&s->prefixes, of_prefix);
+        free(sub);
+        return -ENOMEM;
+    }
+    if (list_empty(&of_prefix->subs))
+        of_prefix->prefix = *prefix;
+    of_peer->peer = peer;
+    *sub = (struct subscription){ .id = s->next_id++, .peer = peer, .prefix = *prefix, .queue = QUEUE_NONE };
+    memcpy(sub->key, key, IDENT_KEY_LEN);
+    list_init(&sub->in_queue);
+    list_append(&of_peer->subs, &sub->of_peer);
+    list_append(&of_prefix->subs, &sub->of_prefix);
+    s->lens[prefix->len]++;
+    *ret = sub;
+    return 0;
+}
+
+void subscribers_remove(struct subscribers *s, struct subscription *sub)
+{
+    struct group *of_peer = map64_get(&s->peers, sub->peer);
+    struct group *of_prefix = map64_get(&s->prefixes, hash_prefix(s, &sub->prefix));
+
+    list_remove(&sub->in_queue);
+    list_remove(&sub->of_peer);
+    list_remove(&sub->of_prefix);
+    group_drop_empty(&s->peers, of_peer);
+    group_drop_empty(&s->prefixes, of_prefix);
+    map64_remove(&s->ids, sub->id);
+    s->lens[sub->prefix.len]--;
+    free(sub);
+}
+
+void subscribers_forget_peer(struct subscribers *s, uint64_t peer)
+{
+    struct group *g;
+
+    while ((g = map64_get(&s->peers, peer)))
+        subscribers_remove(s, LIST_FIRST(&g->subs, struct subscription, of_peer));
+}
+
+/* --- when --- */
+
+static void enqueue(struct subscribers *s, struct subscription *sub, uint8_t queue, instant due)
+{
+    if (sub->queue != QUEUE_NONE && sub->due <= due)
+        return;
+    list_remove(&sub->in_queue);
+    sub->queue = queue;
+    sub->due = due;
+    list_append(&s->queues[queue], &sub->in_queue);
+}
+
+void subscribers_touch(struct subscribers *s, const struct tag *subject, uint64_t number, uint8_t pace, instant now)
+{
+    static const span delays[PACE_COUNT] = { 0, MANAGER_TELL_ROAMING, MANAGER_TELL_SETTLED };
+
+    for (unsigned len = 28; len <= 128; len++) {
+        struct tag_prefix p;
+        struct group *g;
+
+        if (s->lens[len] == 0)
+            continue;
+        p = tag_prefix_of(subject, (uint8_t)len);
+        g = group_of_prefix(s, &p);
+        if (!g)
+            continue;
+        LIST_FOREACH (sub, &g->subs, struct subscription, of_prefix) {
+            if (!sub->pending)
+                sub->pending = number;
+            if (!sub->telling)
+                enqueue(s, sub, pace, now + delays[pace]);
+        }
+    }
+}
+
+/* The queue whose first is due first. */
+static const struct list *first_queue(const struct subscribers *s)
+{
+    const struct list *best = NULL;
+    instant due = INSTANT_NEVER;
+
+    for (size_t i = 0; i < PACE_COUNT; i++) {
+        const struct subscription *sub;
+
+        if (list_empty(&s->queues[i]))
+            continue;
+        sub = LIST_FIRST(&s->queues[i], struct subscription, in_queue);
+        if (sub->due < due) {
+            due = sub->due;
+            best = &s->queues[i];
+        }
+    }
+    return best;
+}
+
+struct subscription *subscribers_pop_due(struct subscribers *s, instant now)
+{
+    const struct list *queue;
+
+    while ((queue = first_queue(s))) {
+        struct subscription *sub = LIST_FIRST(queue, struct subscription, in_queue);
+
+        if (sub->due > now)
+            return NULL;
+        if (sub->until <= now) {
+            subscribers_remove(s, sub);
+            continue;
+        }
+        list_remove(&sub->in_queue);
+        sub->queue = QUEUE_NONE;
+        return sub;
+    }
+    return NULL;
+}
+
+bool subscribers_told(struct subscribers *s, struct subscription *sub, bool answered, instant now)
+{
+    sub->telling = 0;
+    if (answered) {
+        sub->failures = 0;
+        if (sub->pending)
+            enqueue(s, sub, PACE_MOBILE, now);
+        return true;
+    }
+    if (++sub->failures == SUBSCRIPTION_FAILURES_MAX) {
+        subscribers_remove(s, sub);
+        return false;
+    }
+    enqueue(s, sub, PACE_SETTLED, now + SUBSCRIPTION_RETRY);
+    return true;
+}
+
+instant subscribers_next_due(const struct subscribers *s)
+{
+    const struct list *queue = first_queue(s);
+
+    return queue ? LIST_FIRST(queue, struct subscription, in_queue)->due : INSTANT_NEVER;
+}
+
+uint32_t subscribers_count(const struct subscribers *s)
+{
+    return (uint32_t)s->ids.count;
+}

@@ -1,0 +1,55 @@
+/* mapping/subscribers.h - who is told of changes below a prefix, and what of it has been told.
+ *
+ * A subscription has one notice under way at most; what changes meanwhile goes with the next. A change makes those due
+ * whose prefix has its tag: how soon is by how often the subject moves. */
+#pragma once
+
+#include "base/instant.h"
+#include "base/list.h"
+#include "base/rng.h"
+#include "ident/keys.h"
+#include "mapping/bindings.h"
+
+#define SUBSCRIPTION_FAILURES_MAX 3  /* chosen: notices in a row that were not answered; each was tried for seconds */
+#define SUBSCRIPTION_RETRY (5 * SEC) /* chosen: after a failure */
+
+struct subscribers;
+
+struct subscription {
+    uint64_t id; /* never given twice */
+    uint64_t peer;
+    uint8_t key[IDENT_KEY_LEN];
+    struct tag_prefix prefix;
+    instant until;    /* end of its lease */
+    uint64_t told;    /* number of the last change that it knows of */
+    uint64_t pending; /* of the first change after it; 0: none */
+    uint64_t telling; /* number that the notice under way leads to; 0: none is */
+    uint8_t failures;
+    uint8_t queue; /* private, as all below */
+    instant due;
+    struct list in_queue, of_peer, of_prefix;
+};
+
+/* NULL when out of memory. */
+struct subscribers *subscribers_new(uint32_t max, const struct rng *rng);
+/* Accepts NULL. */
+void subscribers_free(struct subscribers *s);
+/* Makes it, or finds it there; until, told and pending are the caller's to set. 0; -ENOSPC; -ENOMEM. */
+MUST_CHECK int subscribers_put(struct subscribers *s, uint64_t peer, const uint8_t key[IDENT_KEY_LEN],
+                               const struct tag_prefix *prefix, struct subscription **ret);
+/* NULL when there is none. */
+struct subscription *subscribers_find(const struct subscribers *s, uint64_t peer, const struct tag_prefix *prefix);
+struct subscription *subscribers_by_id(const struct subscribers *s, uint64_t id);
+void subscribers_remove(struct subscribers *s, struct subscription *sub);
+/* All of a peer. */
+void subscribers_forget_peer(struct subscribers *s, uint64_t peer);
+
+/* A change of that number of what has that tag. */
+void subscribers_touch(struct subscribers *s, const struct tag *subject, uint64_t number, uint8_t pace, instant now);
+/* The next that is due, which is then due no more; NULL: none. Those whose lease is over are removed. */
+struct subscription *subscribers_pop_due(struct subscribers *s, instant now);
+/* The notice that was under way was answered, or not. What is left to tell is due at once, or after a while; after too
+ * many failures it is removed. False: removed. */
+bool subscribers_told(struct subscribers *s, struct subscription *sub, bool answered, instant now);
+instant subscribers_next_due(const struct subscribers *s);
+uint32_t subscribers_count(const struct subscribers *s);
