@@ -53,9 +53,10 @@ static const struct verb verbs[] = {
     { "realm",
       "init DIR NAME [--deployment N] | init DIR --key FILE --chain FILE | "
       "delegate DIR LABEL KEY CHAIN [--bits N] [--days N] | "
-      "enrol DIR LEAF.TIER KEY CHAIN [--days N] [--realm-binds] | revoke DIR NAME|TAG [--reason WORD] [--out FILE] | "
+      "enrol DIR LEAF.TIER KEY CHAIN [--days N] [--realm-binds] | "
+      "policy DIR [NAME|TAG] [PREFIX=CLASS...] [--days N] | revoke DIR NAME|TAG [--reason WORD] [--out FILE] | "
       "rotate DIR [--out STATEMENT | --chain FILE | STATEMENT [KEY] CHAIN] [--days N] | export DIR [NAME|TAG] FILE | "
-      "show DIR; each but export: [--json]",
+      "show DIR; each but export and policy: [--json]",
       "a realm: who belongs to it, under which name", verb_realm, false },
     { "dmux", "up FILE | down|status|trace|drain|undrain NAME [--json]",
       "a network protocol by the nearest provider, behind an anycast address", verb_dmux, false },

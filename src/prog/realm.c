@@ -513,6 +513,12 @@ const struct chain_end *realm_self(const struct realm *r)
     return &r->self;
 }
 
+size_t realm_chain(const struct realm *r, struct slice ret[CHAIN_LINKS_MAX])
+{
+    memcpy(ret, r->chain, r->chain_count * sizeof(r->chain[0]));
+    return r->chain_count;
+}
+
 size_t realm_said_count(const struct realm *r)
 {
     return r->said_count;
@@ -645,6 +651,43 @@ int realm_revoke(struct realm *r, const char *who, enum record_reason reason, ui
     return say_one(r, &rec, now_s, err);
 }
 
+int realm_policy(struct realm *r, const char *who, const struct record_rule *rules, size_t count, uint64_t now_s,
+                 uint64_t not_after_s, char err[FILE_ERR])
+{
+    struct record rec = { .type = RECORD_POLICY,
+                          .issuer = r->self.tag,
+                          .subject = r->self.tag,
+                          .not_after_s = not_after_s,
+                          .rules_count = (uint8_t)MIN(count, RECORD_RULES_MAX) };
+    const struct realm_said *s = who ? find(r, who) : NULL;
+
+    if (who && !s)
+        return said_err(err, -ENOENT, "%s: nothing of that name or tag is in force in %s", who, r->self.name);
+    if (count > RECORD_RULES_MAX)
+        return said_err(err, -E2BIG, "found %zu rules, expected %d at most", count, RECORD_RULES_MAX);
+    if (s)
+        rec.subject = s->subject;
+    memcpy(rec.rules, rules, count * sizeof(*rules));
+    return say_one(r, &rec, now_s, err);
+}
+
+int realm_publish(struct realm *r, const uint8_t *bytes, size_t len, char err[FILE_ERR])
+{
+    const struct slice record = { bytes, len };
+    struct record_error e;
+    struct record_bytes b;
+    struct record rec;
+    char who[TAG_STRLEN];
+    int got = record_decode(bytes, len, &rec, &b, &e);
+
+    if (got < 0)
+        return said_err(err, got, "%s: no record", r->dir);
+    if ((rec.type != RECORD_POLICY && rec.type != RECORD_REVOCATION) ||
+        (!tag_equal(&rec.subject, &r->self.tag) && !find(r, tag_format(&rec.subject, who))))
+        return said_err(err, -EINVAL, "%s: a %s of nobody who is in force here", r->dir, record_type_name(rec.type));
+    return say(r, &record, 1, err);
+}
+
 /* --- changes of key --- */
 
 int realm_statement(const struct identity *from, const struct identity *to, const struct tag *subject, uint64_t now_s,
@@ -691,7 +734,9 @@ static int make_again(struct realm *r, const struct tag *issuer, const struct id
             continue;
         got = record_decode(r->said[i].record.data, r->said[i].record.len, &rec, &b, &e);
         /* The succession of the realm itself stays what it is: the old key's word. */
-        if (got < 0 || tag_equal(&rec.subject, &r->self.tag) || tag_equal(&rec.subject, &rec.issuer))
+        if (got == 0 && rec.type == RECORD_POLICY && tag_equal(&rec.subject, &r->self.tag))
+            rec.subject = *issuer; /* the realm's own goes with it */
+        else if (got < 0 || tag_equal(&rec.subject, &r->self.tag) || tag_equal(&rec.subject, &rec.issuer))
             continue;
         rec.issuer = *issuer;
         issued_s = rec.not_after_s && rec.not_after_s < now_s ? rec.issued_s : now_s; /* what is over stays over */

@@ -37,6 +37,8 @@ void realm_close(struct realm *r);
 
 /* The realm itself, as its chain says. */
 const struct chain_end *realm_self(const struct realm *r);
+/* Its chain, root first; into memory of the realm. How many. */
+size_t realm_chain(const struct realm *r, struct slice ret[CHAIN_LINKS_MAX]);
 size_t realm_said_count(const struct realm *r);
 const struct realm_said *realm_said_at(const struct realm *r, size_t i);
 uint64_t realm_entries(const struct realm *r);
@@ -53,6 +55,13 @@ MUST_CHECK int realm_enrol(struct realm *r, const char *leaf, const struct peer_
 /* A name or tag that is in force. -ENOENT. */
 MUST_CHECK int realm_revoke(struct realm *r, const char *who, enum record_reason reason, uint64_t now_s,
                             char err[FILE_ERR]);
+/* Who may learn what of a name or tag that is in force; NULL: of all that the realm has enrolled and that has no policy
+ * of its own. Takes the place of the one before. -ENOENT. */
+MUST_CHECK int realm_policy(struct realm *r, const char *who, const struct record_rule *rules, size_t count,
+                            uint64_t now_s, uint64_t not_after_s, char err[FILE_ERR]);
+/* A policy or a revocation that one who is in force signed himself, and that was verified: as it is. -EINVAL: not of
+ * one who is in force here. */
+MUST_CHECK int realm_publish(struct realm *r, const uint8_t *bytes, size_t len, char err[FILE_ERR]);
 /* A root takes a new key, at once, and signs again all that is in force. The old one counts until until_s. */
 MUST_CHECK int realm_rotate_root(struct realm *r, uint64_t now_s, uint64_t until_s, char err[FILE_ERR]);
 /* The first half for a realm that is no root: makes the next key (or takes the one that is there) and the statement

@@ -267,6 +267,54 @@ static int run_rotate(const struct verb *v, const struct options *o, int argc, c
     return EXIT_DONE;
 }
 
+/* PREFIX=CLASS, where any is all of us. */
+static bool rule_of(const struct verb *v, const char *text, struct record_rule *ret)
+{
+    static const char *const classes[] = {
+        [CLASS_DENY] = "none", [CLASS_AGENT] = "agent", [CLASS_COARSE] = "coarse", [CLASS_FULL] = "full"
+    };
+    const char *equals = strchr(text, '=');
+    char prefix[TAG_PREFIX_STRLEN];
+
+    if (!equals || (size_t)snprintf(prefix, sizeof(prefix), "%.*s", (int)(equals - text), text) >= sizeof(prefix) ||
+        tag_prefix_parse(strcmp(prefix, "any") == 0 ? "2001:30::/28" : prefix, &ret->who) < 0) {
+        verb_misused(v, "%s: expected PREFIX=CLASS, as 2001:3f:1c0::/56=full or any=agent", text);
+        return false;
+    }
+    for (size_t i = 0; i < ARRAY_LEN(classes); i++) {
+        if (strcmp(equals + 1, classes[i]) == 0) {
+            ret->answer = (uint8_t)i;
+            return true;
+        }
+    }
+    verb_misused(v, "%s: found class %s, expected none, agent, coarse or full", text, equals + 1);
+    return false;
+}
+
+static int run_policy(const struct verb *v, const struct options *o, int argc, char **argv)
+{
+    struct realm *r CLEANUP(cleanup_realm) = NULL;
+    struct record_rule rules[RECORD_RULES_MAX];
+    const char *who = strchr(argv[1], '=') ? NULL : argv[1];
+    int first = who ? 2 : 1, got;
+    unsigned long days = 0;
+    char err[FILE_ERR];
+
+    if (!number(v, "days", o->days, 1, 3650, &days))
+        return EXIT_USAGE;
+    if (argc - first > RECORD_RULES_MAX)
+        return verb_misused(v, "found %d rules, expected %d at most", argc - first, RECORD_RULES_MAX);
+    for (int i = first; i < argc; i++)
+        if (!rule_of(v, argv[i], &rules[i - first]))
+            return EXIT_USAGE;
+    if ((got = open_realm(v, argv[0], true, &r)) != EXIT_DONE)
+        return got;
+    got = realm_policy(r, who, rules, (size_t)(argc - first), o->now_s, days ? o->now_s + days * DAY_S : 0, err);
+    if (got < 0)
+        return verb_fail(v, "%s", err);
+    return EXIT_DONE;
+}
+
 static int run_export(const struct verb *v, const struct options *o, int argc, char **argv)
 {
     struct realm *r CLEANUP(cleanup_realm) = NULL;
@@ -350,6 +398,7 @@ static const struct sub subs[] = {
     { "init", "DIR NAME | DIR --key FILE --chain FILE", "deployment key chain json ", 1, 2, true, run_init },
     { "delegate", "DIR LABEL KEY CHAIN", "bits days json ", 4, 4, true, run_delegate },
     { "enrol", "DIR LEAF.TIER KEY CHAIN", "days realm-binds json ", 4, 4, true, run_enrol },
+    { "policy", "DIR [NAME|TAG] [PREFIX=CLASS...]", "days ", 2, 2 + RECORD_RULES_MAX, true, run_policy },
     { "revoke", "DIR NAME|TAG", "reason out json ", 2, 2, true, run_revoke },
     { "rotate", "DIR [STATEMENT [KEY] CHAIN]", "chain days out json ", 1, 4, true, run_rotate },
     { "export", "DIR [NAME|TAG] FILE", "", 2, 3, false, run_export },
@@ -413,6 +462,7 @@ int verb_realm(const struct verb *v, int argc, char **argv)
             return verb_fail(v, "the clock of this machine is not set, and what is signed says when");
         return subs[i].run(v, &o, n - 1, argv + 2);
     }
-    return n > 0 ? verb_misused(v, "found %s, expected init, delegate, enrol, revoke, rotate, export or show", argv[1])
-                 : verb_misused(v, "expected init, delegate, enrol, revoke, rotate, export or show");
+    return n > 0 ? verb_misused(v, "found %s, expected init, delegate, enrol, policy, revoke, rotate, export or show",
+                                argv[1])
+                 : verb_misused(v, "expected init, delegate, enrol, policy, revoke, rotate, export or show");
 }

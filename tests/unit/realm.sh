@@ -159,6 +159,15 @@ ok "and what is said then is good" try 0 id check late.chain --root root/root
 ok "two changes are followed" try 0 id check late.chain --root root.record --records ended.root
 
 # --- revocation ---
+ok "a policy of the realm" try 0 realm policy eng 2001:3f:1c0::/44=full any=agent
+ok "and of a host" try 0 realm policy eng laptop.h.eng.acme.example any=none --days 30
+ok "of nobody" try 1 realm policy eng nobody.h.eng.acme.example any=none
+ok "a class that is none" try 2 realm policy eng any=some
+ok "says which there are" complains "any=some: found class some, expected none, agent, coarse or full"
+ok "a prefix that is none" try 2 realm policy eng 2001:db8::/32=full
+ok "both are shown" eval 'try 0 realm show eng && [ "$(grep -c "^policy  *in force" "$dir/out")" = 2 ]'
+ok "the realm's takes the place of its own alone" eval 'try 0 realm policy eng any=full && try 0 realm show eng &&
+    [ "$(grep -c "^policy  *in force" "$dir/out")" = 2 ] && [ "$(grep -c "^policy  *ended" "$dir/out")" = 1 ]'
 ok "nobody of that name" try 1 realm revoke eng nobody.h.eng.acme.example
 ok "a reason that is none" try 2 realm revoke eng laptop.h.eng.acme.example --reason bored
 ok "the host is revoked" try 0 realm revoke eng laptop.h.eng.acme.example --reason left --out ended.eng
