@@ -49,10 +49,8 @@ enum mapping_status {
 
 /* flags of requests */
 #define MAPPING_WITH_CHAIN 1u /* RESOLVE: the subject's chain, too */
-#define MAPPING_RECURSE                                                                                                \
-    2u                  /* RESOLVE: rather ask yourself than refer me; the answer is of class CLASS_AGENT at most      \
-                         */
-#define MAPPING_LOST 4u /* NOTIFY: there was more than is kept; ask for CHANGES from where you are */
+#define MAPPING_RECURSE 2u    /* RESOLVE: rather ask than refer me; the answer is of CLASS_AGENT at most */
+#define MAPPING_LOST 4u       /* NOTIFY: there was more than is kept; ask for CHANGES from where you are */
 #define MAPPING_REQUEST_FLAGS 7u
 /* flags of answers */
 #define MAPPING_STRANGER 1u  /* who asks is known by its key alone: with INTRODUCE there may be more */
