@@ -11,7 +11,7 @@
  * choose, since a keyed hash says. A sequence above SEQ_FORGOTTEN_MAX is none that anybody comes to by counting boots:
  * such a row is never forgotten for others, or its floor would shut out whoever shares it.
  *
- * Memory: a row is 72 bytes, its place in the hash 6 to 12, and the record its bytes and 16 of the allocator: 1,000,000
+ * Memory: a row is 80 bytes, its place in the hash 6 to 12, and the record its bytes and 16 of the allocator: 1,000,000
  * bindings of 200 bytes are some 300 MB. Rows whose lease is over cost some 80.
  *
  * Limits: as given, at most 2^31 rows; the floors are 32 KiB. */
@@ -35,7 +35,9 @@ struct row {
     struct wheel_link lease; /* next and before: also of free rows, and of the lists of those whose lease is over */
     struct index_key key;
     uint16_t len;
-    uint8_t listed; /* enum listed */
+    uint8_t listed;     /* enum listed */
+    uint8_t pace;       /* enum binding_pace, of the last move */
+    uint32_t changed_s; /* when that was, since the wheel's start */
     uint64_t seq;
     instant expires;
     uint8_t *bytes;    /* owned; NULL: the lease is over */
@@ -254,7 +256,30 @@ static void start_lease(struct bindings *b, uint32_t n, uint32_t lease_s, instan
     wheel_start(&b->wheel, n, r->expires);
 }
 
-static void view(const struct row *r, struct binding *ret)
+static uint32_t seconds_of(const struct bindings *b, instant now)
+{
+    return (uint32_t)(MAX(now - b->wheel.start, 0) / SEC);
+}
+
+static uint8_t pace_of(const struct bindings *b, const struct row *r, instant now)
+{
+    uint32_t still_s = (seconds_of(b, now) - r->changed_s) / 10;
+
+    if (r->pace == PACE_MOBILE && still_s < BINDINGS_MOBILE_S)
+        return PACE_MOBILE;
+    return r->pace != PACE_SETTLED && still_s < BINDINGS_ROAMING_S ? PACE_ROAMING : PACE_SETTLED;
+}
+
+/* A record takes the place of another whose lease was not over: who is attached has moved. */
+static void note_move(const struct bindings *b, struct row *r, instant now)
+{
+    uint32_t at_s = seconds_of(b, now), after_s = at_s - r->changed_s;
+
+    r->pace = after_s < BINDINGS_MOBILE_S ? PACE_MOBILE : after_s < BINDINGS_ROAMING_S ? PACE_ROAMING : PACE_SETTLED;
+    r->changed_s = at_s;
+}
+
+static void view(const struct bindings *b, const struct row *r, instant now, struct binding *ret)
 {
     *ret = (struct binding){ .subject = r->key.subject,
                              .kind = r->key.kind,
@@ -262,7 +287,8 @@ static void view(const struct row *r, struct binding *ret)
                              .seq = r->seq,
                              .expires = r->expires,
                              .bytes = r->bytes,
-                             .len = r->len };
+                             .len = r->len,
+                             .pace = pace_of(b, r, now) };
 }
 
 /* --- doors --- */
@@ -297,6 +323,10 @@ int bindings_put(struct bindings *b, const struct record *r, const uint8_t *byte
             return e;
         }
         row = row_at(b, n);
+        row->pace = PACE_SETTLED;
+        row->changed_s = seconds_of(b, now);
+    } else if (row->bytes) {
+        note_move(b, row, now);
     }
     unlist_row(b, n);
     drop_bytes(b, row);
@@ -309,6 +339,43 @@ int bindings_put(struct bindings *b, const struct record *r, const uint8_t *byte
     b->live++;
     start_lease(b, n, r->lease_s, now);
     return BINDING_STORED;
+}
+
+int bindings_load(struct bindings *b, const struct tag *subject, uint8_t kind, uint8_t answer, uint64_t seq,
+                  const uint8_t *bytes, size_t len, instant expires, instant now)
+{
+    const struct record r = { .subject = *subject, .kind = kind, .answer = answer };
+    uint8_t *copy = NULL;
+    struct row *row;
+    uint32_t n;
+    int e;
+
+    if (find(b, subject, kind, answer, &n))
+        return -EEXIST;
+    if (len > RECORD_BYTES_MAX)
+        return -EINVAL;
+    if (len > 0 && !(copy = malloc(len)))
+        return -ENOMEM;
+    e = make_row(b, &r, &n);
+    if (e < 0) {
+        free(copy);
+        return e;
+    }
+    row = row_at(b, n);
+    row->pace = PACE_SETTLED;
+    row->changed_s = seconds_of(b, now);
+    row->seq = seq;
+    if (!copy)
+        return 0;
+    memcpy(copy, bytes, len);
+    put_be64(row->digest, siphash13(b->digest_key, bytes, len));
+    row->bytes = copy;
+    row->len = (uint16_t)len;
+    b->bytes_used += len;
+    b->live++;
+    row->expires = MIN(expires, now + (instant)BINDINGS_LEASE_MAX_S * SEC);
+    wheel_start(&b->wheel, n, row->expires);
+    return 0;
 }
 
 int bindings_refresh(struct bindings *b, const struct tag *subject, uint8_t kind, uint8_t answer, uint64_t seq,
@@ -334,11 +401,37 @@ int bindings_find(const struct bindings *b, const struct tag *subject, uint8_t k
 
         /* The wheel turns in seconds; a lease ends when it ends. */
         if (r && r->bytes && r->expires > now) {
-            view(r, ret);
+            view(b, r, now, ret);
             return 0;
         }
     }
     return -ENOENT;
+}
+
+int bindings_get(const struct bindings *b, const struct tag *subject, uint8_t kind, uint8_t answer, instant now,
+                 struct binding *ret)
+{
+    uint32_t n;
+    const struct row *r = find(b, subject, kind, answer, &n);
+
+    if (!r)
+        return -ENOENT;
+    view(b, r, now, ret);
+    return 0;
+}
+
+bool bindings_next(const struct bindings *b, uint32_t *at, uint32_t *budget, instant now, struct binding *ret)
+{
+    while (*at<b->rows_made && * budget> 0) {
+        const struct row *r = row_at(b, (*at)++);
+
+        --*budget;
+        if (r->bytes && r->expires > now) { /* free rows have none */
+            view(b, r, now, ret);
+            return true;
+        }
+    }
+    return false;
 }
 
 void bindings_forget(struct bindings *b, const struct tag *subject)
@@ -383,7 +476,7 @@ bool bindings_pop_expired(struct bindings *b, struct binding *ret)
     if (n == WHEEL_NONE)
         return false;
     tell(b, n);
-    view(row_at(b, n), ret);
+    view(b, row_at(b, n), row_at(b, n)->expires, ret);
     return true;
 }
 

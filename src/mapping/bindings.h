@@ -19,6 +19,17 @@
 
 struct bindings;
 
+/* How often who is attached there moves: as often as it did the last time, until it has been still for ten times as
+ * long. Who moves more often is told of sooner, and what is known of him is not used for long (mapping/manager.h). */
+enum binding_pace {
+    PACE_MOBILE,  /* within BINDINGS_MOBILE_S */
+    PACE_ROAMING, /* within BINDINGS_ROAMING_S */
+    PACE_SETTLED,
+    PACE_COUNT,
+};
+#define BINDINGS_MOBILE_S 60u    /* chosen: from cell to cell */
+#define BINDINGS_ROAMING_S 3600u /* chosen: between home and work */
+
 /* What is known of a row. The bytes are the table's and stay until the next call that changes it. */
 struct binding {
     struct tag subject;
@@ -28,6 +39,7 @@ struct binding {
     instant expires;
     const uint8_t *bytes; /* the record; NULL: the lease is over, the sequence is kept */
     uint16_t len;
+    uint8_t pace; /* enum binding_pace */
 };
 
 enum binding_outcome {
@@ -56,6 +68,17 @@ MUST_CHECK int bindings_refresh(struct bindings *b, const struct tag *subject, u
 /* The row of the highest class that is at most `answer` and whose lease is not over. 0; -ENOENT. */
 MUST_CHECK int bindings_find(const struct bindings *b, const struct tag *subject, uint8_t kind, uint8_t answer,
                              instant now, struct binding *ret);
+/* The row of just that class, whether its lease is over or not. 0; -ENOENT. */
+MUST_CHECK int bindings_get(const struct bindings *b, const struct tag *subject, uint8_t kind, uint8_t answer,
+                            instant now, struct binding *ret);
+/* The next row whose lease is not over, from number *at on, which moves behind it; 0 is where they begin. Takes one off
+ * *budget for each number that it looks at. A row that is there all the while is met once. False: none is left, or no
+ * budget. */
+bool bindings_next(const struct bindings *b, uint32_t *at, uint32_t *budget, instant now, struct binding *ret);
+/* As bindings_put of a record that was stored before and is not newer than any that is there; its lease ends at
+ * `expires`, or is over (len 0: its sequence alone is known). 0, -EEXIST, -ENOSPC or -ENOMEM. */
+MUST_CHECK int bindings_load(struct bindings *b, const struct tag *subject, uint8_t kind, uint8_t answer, uint64_t seq,
+                             const uint8_t *bytes, size_t len, instant expires, instant now);
 /* Forgets a subject and its sequences: after its registration ended, since who is not registered is not listened to. */
 void bindings_forget(struct bindings *b, const struct tag *subject);
 

@@ -111,6 +111,13 @@ int policies_put(struct policies *p, const struct record *r)
     return e;
 }
 
+uint64_t policies_seq(const struct policies *p, const struct tag *subject)
+{
+    const struct policy *known = find(p, subject);
+
+    return known ? known->seq : 0;
+}
+
 void policies_forget(struct policies *p, const struct tag *subject)
 {
     struct policy *known = find(p, subject);

@@ -22,6 +22,8 @@ struct policies *policies_new(uint32_t max, const struct rng *rng);
 void policies_free(struct policies *p);
 /* r is a policy that was verified (trust_accept). enum policy_outcome; -ENOSPC: full, try later; -ENOMEM. */
 MUST_CHECK int policies_put(struct policies *p, const struct record *r);
+/* The sequence of the subject's own policy; 0: it has none. */
+uint64_t policies_seq(const struct policies *p, const struct tag *subject);
 /* The subject is no longer registered. */
 void policies_forget(struct policies *p, const struct tag *subject);
 /* What who asks may learn of subject, which is enrolled by the realm of that tag. wall_s, as far as it is known: a
