@@ -389,7 +389,7 @@ static int make(const char *path)
     uint8_t version[4];
     MDB_dbi dbi[DB_COUNT];
     char tmp[PATH_MAX];
-    MDB_env *env;
+    MDB_env *env = NULL;
     MDB_txn *txn;
     int r;
 

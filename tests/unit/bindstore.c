@@ -1,6 +1,7 @@
 /* Unit tests of sys/bindstore.h over its lmdb engine: by hand, and against a model that is a plain array. */
 #include "sys/bindstore.h"
 #include "base/rng.h"
+#include "tests/unit/bindstore_model.h"
 #include "tests/unit/test.h"
 
 #include <errno.h>
@@ -69,21 +70,13 @@ static struct bindstore_event next_event(struct bindstore *s)
     return ev;
 }
 
-static struct tag subject_of(uint32_t n)
-{
-    struct tag t = { { 0x20, 0x01, 0, 0x3f } };
-
-    put_be32(t.bytes + 12, n);
-    return t;
-}
-
 static struct bindstore_change change_of(enum bindstore_op op, uint32_t subject, uint64_t seq, int64_t expires,
                                          const char *bytes)
 {
     return (struct bindstore_change){ .op = op,
-                                      .row = { .subject = subject_of(subject),
-                                               .kind = 1,
-                                               .answer = 3,
+                                      .row = { .subject = model_subject(subject),
+                                               .kind = MODEL_KIND,
+                                               .answer = MODEL_ANSWER,
                                                .seq = seq,
                                                .expires_ms = expires,
                                                .bytes = (const uint8_t *)bytes,
@@ -114,7 +107,7 @@ static struct bindstore_result submit_one(struct bindstore *s, struct bindstore_
 
 static void assert_row(struct bindstore_reader *r, uint32_t subject, uint64_t seq, int64_t expires, const char *bytes)
 {
-    struct tag t = subject_of(subject);
+    struct tag t = model_subject(subject);
     struct bindstore_row row;
 
     assert_int_equal(bindstore_get(r, &t, 1, 3, &row), 0);
@@ -131,7 +124,7 @@ static void assert_row(struct bindstore_reader *r, uint32_t subject, uint64_t se
 static void test_changes(void **state)
 {
     struct bindstore_row row;
-    struct tag t = subject_of(1);
+    struct tag t = model_subject(1);
     struct bindstore *s;
     struct bindstore_reader *r;
 
@@ -233,93 +226,22 @@ static void test_refused(void **state)
 
 /* --- against a model --- */
 
-#define SUBJECTS 40u
 #define STEPS 3000
 
-struct model_row {
-    bool there, ended;
-    uint64_t seq;
-    int64_t expires;
-    uint8_t bytes[BINDSTORE_BYTES_MAX];
-    uint16_t len;
-};
-
-struct model_log {
-    uint32_t subject;
-    uint64_t seq;
-    bool forgotten;
-};
-
-static struct model_row model[SUBJECTS];
-static struct model_log model_log[STEPS * 8 + 1]; /* by cursor */
-static uint64_t model_last;
-
-static void model_change(const struct bindstore_change *c, uint32_t n, struct bindstore_result *ret)
-{
-    struct model_row *m = &model[n];
-    bool logged = false;
-
-    ret->outcome = BINDSTORE_STORED;
-    if (c->op == BINDSTORE_FORGET && m->there && c->row.seq >= m->seq) {
-        m->there = false;
-        logged = true;
-    } else if (c->op != BINDSTORE_PUT && !m->there) {
-        ret->outcome = BINDSTORE_ABSENT;
-    } else if (c->op == BINDSTORE_FORGET) {
-        ret->outcome = BINDSTORE_OLDER;
-    } else if (c->op == BINDSTORE_REFRESH) {
-        if (c->row.seq != m->seq)
-            ret->outcome = BINDSTORE_OLDER;
-        else if (m->ended)
-            ret->outcome = BINDSTORE_ABSENT;
-        else if (c->row.expires_ms <= m->expires)
-            ret->outcome = BINDSTORE_SAME;
-        else
-            m->expires = c->row.expires_ms;
-    } else if (!m->there || c->row.seq > m->seq) {
-        *m = (struct model_row){
-            .there = true, .ended = !c->row.bytes, .seq = c->row.seq, .expires = c->row.expires_ms, .len = c->row.len
-        };
-        if (c->row.bytes)
-            memcpy(m->bytes, c->row.bytes, c->row.len);
-        logged = true;
-    } else if (c->row.seq < m->seq ||
-               (c->row.bytes && (m->ended || m->len != c->row.len || memcmp(m->bytes, c->row.bytes, m->len) != 0))) {
-        ret->outcome = BINDSTORE_OLDER;
-    } else if (c->row.bytes) {
-        ret->outcome = BINDSTORE_SAME;
-        m->expires = MAX(m->expires, c->row.expires_ms);
-    } else if (m->ended) {
-        ret->outcome = BINDSTORE_SAME;
-    } else {
-        m->ended = true;
-        m->len = 0;
-        logged = true;
-    }
-    ret->seq = m->there ? m->seq : 0;
-    ret->cursor = logged ? ++model_last : 0;
-    if (logged)
-        model_log[model_last] =
-            (struct model_log){ .subject = n, .seq = c->row.seq, .forgotten = c->op == BINDSTORE_FORGET };
-}
+static struct model model;
 
 struct seen {
     uint32_t count, last;
     uint64_t cursor;
-    const struct tag_prefix *prefix;
 };
 
 static int check_row(void *ctx, const struct bindstore_row *row)
 {
     struct seen *seen = ctx;
-    uint32_t n = get_be32(row->subject.bytes + 12);
-    const struct model_row *m = &model[n];
+    uint32_t n = model_number(&row->subject);
 
-    assert_true(n < SUBJECTS && m->there && (seen->count == 0 || n > seen->last));
-    assert_true(row->seq == m->seq && row->expires_ms == m->expires && row->len == m->len);
-    assert_true((row->bytes == NULL) == m->ended);
-    if (row->bytes)
-        assert_memory_equal(row->bytes, m->bytes, m->len);
+    assert_true(seen->count == 0 || n > seen->last);
+    assert_true(model_has(&model, row));
     seen->count++;
     seen->last = n;
     return 0;
@@ -328,22 +250,11 @@ static int check_row(void *ctx, const struct bindstore_row *row)
 static int check_logged(void *ctx, const struct bindstore_logged *c)
 {
     struct seen *seen = ctx;
-    uint32_t n = get_be32(c->row.subject.bytes + 12);
-    const struct model_row *m = &model[n];
 
     assert_int_equal(c->before, seen->cursor);
     assert_int_equal(c->cursor, seen->cursor + 1);
+    assert_true(model_logged(&model, c));
     seen->cursor = c->cursor;
-    assert_true(c->cursor <= model_last);
-    assert_int_equal(n, model_log[c->cursor].subject);
-    assert_int_equal(c->row.seq, model_log[c->cursor].seq);
-    assert_int_equal(c->forgotten, model_log[c->cursor].forgotten);
-    if (c->row.bytes) {
-        assert_true(!c->forgotten && m->there && m->seq == c->row.seq && m->len == c->row.len);
-        assert_memory_equal(c->row.bytes, m->bytes, m->len);
-    } else {
-        assert_true(c->forgotten || !m->there || m->seq != c->row.seq || m->ended);
-    }
     return 0;
 }
 
@@ -355,19 +266,17 @@ static int stop_at_once(void *ctx, const struct bindstore_row *row)
 static void compare(struct bindstore *s, struct prng *p, uint32_t log_max)
 {
     struct bindstore_reader *r = new_reader(s);
-    struct tag_prefix prefix = { subject_of(8), 125 }; /* subjects 8 to 15 */
+    struct tag_prefix prefix = { model_subject(8), 125 }; /* subjects 8 to 15 */
     struct seen seen = { 0 };
-    uint64_t cursor, first = model_last > log_max ? model_last - log_max : 0;
-    uint32_t there = 0, inside = 0;
+    uint64_t cursor, first = model.last > log_max ? model.last - log_max : 0;
+    uint32_t there = model_count(&model), inside = 0;
     int e;
 
-    for (uint32_t n = 0; n < SUBJECTS; n++) {
-        there += model[n].there;
-        inside += model[n].there && n >= 8 && n < 16;
-    }
+    for (uint32_t n = 8; n < 16; n++)
+        inside += model.rows[n].there;
     assert_int_equal(bindstore_scan(r, 0, NULL, check_row, &seen, &cursor), 0);
     assert_int_equal(seen.count, there);
-    assert_int_equal(cursor, model_last);
+    assert_int_equal(cursor, model.last);
     seen = (struct seen){ 0 };
     assert_int_equal(bindstore_scan(r, 0, &prefix, check_row, &seen, NULL), 0);
     assert_int_equal(seen.count, inside);
@@ -375,23 +284,23 @@ static void compare(struct bindstore *s, struct prng *p, uint32_t log_max)
         assert_int_equal(bindstore_load(r, stop_at_once, NULL), 42);
     assert_int_equal(bindstore_scan(r, 1, NULL, check_row, &seen, NULL), -EINVAL);
     /* The log, from anywhere, in pieces. */
-    assert_int_equal(bindstore_changes(r, 0, model_last + 1, 10, check_logged, &seen, &cursor), -ESTALE);
+    assert_int_equal(bindstore_changes(r, 0, model.last + 1, 10, check_logged, &seen, &cursor), -ESTALE);
     if (first > 0)
         assert_int_equal(bindstore_changes(r, 0, first - 1, 10, check_logged, &seen, &cursor), -ESTALE);
-    seen.cursor = first + prng_below(p, model_last - first + 1);
+    seen.cursor = first + prng_below(p, model.last - first + 1);
     do {
         e = bindstore_changes(r, 0, seen.cursor, 1 + prng_below(p, 50), check_logged, &seen, &cursor);
         assert_true(e == 0 || e == 1);
         assert_int_equal(cursor, seen.cursor);
     } while (e == 1);
-    assert_int_equal(cursor, model_last);
+    assert_int_equal(cursor, model.last);
     bindstore_reader_free(r);
 }
 
 /* Random batches, with openings between; log_max is kept exactly once the log was as long. */
 static void test_model(void **state)
 {
-    static uint8_t bytes[BINDSTORE_BYTES_MAX];
+    static uint8_t bytes[BINDSTORE_BYTES_MAX], same[8][BINDSTORE_BYTES_MAX];
     const struct bindstore_options o = { .log_max = 300 };
     struct bindstore *s;
     struct prng p;
@@ -406,30 +315,25 @@ static void test_model(void **state)
         struct bindstore_event ev;
 
         for (size_t i = 0; i < count; i++) {
-            uint32_t n = (uint32_t)prng_below(&p, SUBJECTS);
-            uint64_t near = model[n].there ? model[n].seq : 3;
+            uint32_t n = (uint32_t)prng_below(&p, MODEL_SUBJECTS);
+            uint64_t near = model.rows[n].there ? model.rows[n].seq : 3;
 
             c[i] = change_of(1 + (enum bindstore_op)(prng_below(&p, 8) * 3 / 11), n, near + prng_below(&p, 4) - 1,
                              (int64_t)prng_below(&p, 1000), NULL);
             if (c[i].op == BINDSTORE_PUT && prng_below(&p, 4) > 0) {
                 c[i].row.len = (uint16_t)(1 + prng_below(&p, prng_below(&p, 10) == 0 ? BINDSTORE_BYTES_MAX : 300));
                 c[i].row.bytes = bytes + prng_below(&p, BINDSTORE_BYTES_MAX + 1u - c[i].row.len);
-                if (model[n].there && !model[n].ended && prng_below(&p, 2)) {
-                    c[i].row.bytes = model[n].bytes;
-                    c[i].row.len = model[n].len;
+                if (model.rows[n].there && !model.rows[n].ended && prng_below(&p, 2)) {
+                    c[i].row.bytes = memcpy(same[i], model.rows[n].bytes, model.rows[n].len);
+                    c[i].row.len = model.rows[n].len;
                 }
             }
         }
         for (size_t i = 0; i < ARRAY_LEN(bytes); i += 97)
             bytes[i] = (uint8_t)prng_below(&p, 256);
         assert_int_equal(bindstore_submit(s, c, count, (uint64_t)step), 0);
-        for (size_t i = 0; i < count; i++) {
-            static uint8_t copy[BINDSTORE_BYTES_MAX];
-
-            if (c[i].row.bytes)
-                c[i].row.bytes = memcpy(copy, c[i].row.bytes, c[i].row.len);
-            model_change(&c[i], get_be32(c[i].row.subject.bytes + 12), &want[i]);
-        }
+        for (size_t i = 0; i < count; i++)
+            model_change(&model, &c[i], &want[i]);
         ev = next_event(s);
         assert_int_equal(ev.token, step);
         assert_int_equal(ev.count, count);
@@ -445,7 +349,7 @@ static void test_model(void **state)
             compare(s, &p, o.log_max);
         }
     }
-    assert_true(model_last > 2 * o.log_max);
+    assert_true(model.last > 2 * o.log_max);
     bindstore_close(s);
 }
 
