@@ -157,7 +157,9 @@ static void take_init(struct node *n, const struct locator_pair *at, const uint8
     uint8_t why;
     int r;
 
-    if (handshake_init_read(&n->self_mask, n->o.self, n->o.suites, pkt, len, &seen) < 0) {
+    if (handshake_init_read(&n->self_mask, n->o.self, n->o.suites, pkt, len, &seen) < 0 ||
+        (seen.hello.flags & HELLO_FLAG_MESSAGES)) {
+        ident_wipe(&seen, sizeof(seen));
         n->drops[NODE_DROP_HANDSHAKE]++;
         return;
     }

@@ -179,6 +179,18 @@ size_t handshake_init_write(const struct handshake_init *h, const struct handsha
     return len;
 }
 
+int handshake_response_index(const struct handshake_mask *self_mask, const uint8_t *pkt, size_t len, uint64_t *ret)
+{
+    uint8_t index[8];
+
+    if (len < RESPONSE_MIN_LEN || len > HANDSHAKE_MAX)
+        return -EBADMSG;
+    memcpy(index, pkt + FIXED_LEN, sizeof(index));
+    mask(self_mask, pkt + 4, index, sizeof(index));
+    *ret = get_be64(index);
+    return 0;
+}
+
 int handshake_response_read(const struct handshake_init *h, const struct handshake_mask *self_mask,
                             const struct peer_key *peer, const uint8_t *pkt, size_t len, uint8_t ret_master[32],
                             struct hello *ret_hello)

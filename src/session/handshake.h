@@ -30,10 +30,11 @@
 #define INIT_MIN_LEN (20 + COOKIE_LEN + 8 + 32 + 48 + 16 + MAC1_LEN)
 #define RESPONSE_MIN_LEN (20 + 8 + 32 + 16 + MAC1_LEN)
 
-#define HELLO_FLAG_FRESH 1  /* response: I do not have that session; begin a new one */
-#define HELLO_FLAG_OPENER 2 /* I open paths (a node); the other side accepts them (an agent) */
-#define HELLO_FLAG_CLEAR 8  /* my configuration avoids encryption of payload */
-#define HELLO_FLAG_STREAM 4 /* the session carries a stream of bytes (session/delivery.h), no packets */
+#define HELLO_FLAG_FRESH 1     /* response: I do not have that session; begin a new one */
+#define HELLO_FLAG_OPENER 2    /* I open paths (a node); the other side accepts them (an agent) */
+#define HELLO_FLAG_STREAM 4    /* the session carries a stream of bytes (session/delivery.h), no packets */
+#define HELLO_FLAG_CLEAR 8     /* my configuration avoids encryption of payload */
+#define HELLO_FLAG_MESSAGES 16 /* no session: requests and answers (session/exchange.h) */
 
 /* Features: bits that both must have set to be used. */
 #define FEATURE_STEER_MIRROR 1u
@@ -93,6 +94,9 @@ MUST_CHECK int handshake_init_make(struct handshake_init *h, const struct identi
  * length. */
 size_t handshake_init_write(const struct handshake_init *h, const struct handshake_mask *peer_mask,
                             const struct rng *rng, uint8_t out[HANDSHAKE_MAX], uint8_t ret_mac1[MAC1_LEN]);
+/* The index of the INIT that a RESPONSE for us says it answers: 0 or -EBADMSG. */
+MUST_CHECK int handshake_response_index(const struct handshake_mask *self_mask, const uint8_t *pkt, size_t len,
+                                        uint64_t *ret);
 /* 0 and the master key and the peer's hello; -EBADMSG otherwise, with h unchanged. */
 MUST_CHECK int handshake_response_read(const struct handshake_init *h, const struct handshake_mask *self_mask,
                                        const struct peer_key *peer, const uint8_t *pkt, size_t len,

@@ -10,6 +10,7 @@
  *     control: u8 2 | u8 flags | u16 time | frames (wire/frame.h)
  *     chunk:   u8 4 or 0x84, the last | u8 0 | u48 place | u16 channel | u16 time | bytes from that place on
  *     unit:    u8 5 or 0x85, unordered | u8 0 | u48 number | u16 left | u16 time | u32 offset | u32 length | bytes
+ *     message: u8 6 | ... (wire/exchange.h)
  *
  * Channel 0 is the one stream of a session without packets. A unit is an application's, of `length` bytes, those from
  * `offset` on; it is of use for `left` ms more (0xffff: always). `sequence` numbers the session's data records (low 32
@@ -45,7 +46,14 @@ enum packet_type {
 /* Shorter than the shortest sealed record, so two ends cannot reset for ever. */
 #define RESET_LEN (8 + RESET_TOKEN_LEN)
 
-enum content_type { CONTENT_DATA = 1, CONTENT_CONTROL = 2, CONTENT_PIECE = 3, CONTENT_CHUNK = 4, CONTENT_UNIT = 5 };
+enum content_type {
+    CONTENT_DATA = 1,
+    CONTENT_CONTROL = 2,
+    CONTENT_PIECE = 3,
+    CONTENT_CHUNK = 4,
+    CONTENT_UNIT = 5,
+    CONTENT_MESSAGE = 6,
+};
 #define CONTENT_TYPE_MASK 0x0f
 /* Beside CONTENT_DATA and CONTENT_PIECE: the packet's TCP or UDP checksum was not computed, since the seal protects the
  * bytes; who takes the packet out of the tunnel computes it. */
