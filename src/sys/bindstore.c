@@ -18,7 +18,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-static const struct bindstore_engine *const engines[] = { &bindstore_lmdb };
+static const struct bindstore_engine *const engines[] = { &bindstore_lmdb, &bindstore_redis };
 
 int bindstore_say(int r, char *err, size_t err_size, const char *fmt, ...)
 {
@@ -315,7 +315,7 @@ int bindstore_open(const char *where, const struct bindstore_options *options, s
         if (strncmp(where, engines[i]->name, len) == 0 && where[len] == ':' && where[len + 1])
             return engines[i]->open(where + len + 1, &o, ret, err, err_size);
     }
-    return bindstore_say(-EINVAL, err, err_size, "%s: expected lmdb:PATH", where);
+    return bindstore_say(-EINVAL, err, err_size, "%s: expected lmdb:PATH or redis:HOST:PORT", where);
 }
 
 void bindstore_close(struct bindstore *s)

@@ -14,7 +14,8 @@
  *
  *   lmdb:PATH                       a file of this machine; done means durable: it survives kill -9 and a power cut
  *   redis:HOST:PORT[,HOST:PORT...]  a Redis Cluster; done means that a master has it in memory. A master that dies may
- *                                   take the newest changes with it, which BINDSTORE_BEHIND tells
+ *                                   take the newest changes with it, which BINDSTORE_BEHIND tells. Whoever
+ *                                   reads it back verifies the records. Opening it makes the process ignore SIGPIPE
  *
  * The log. Every change of a row but a refresh is in the log of its shard, under a cursor that rises. Each entry names
  * the cursor before it, so that a reader knows of a gap. Of the log only the newest `log_max` entries are kept: who
@@ -67,7 +68,8 @@ enum bindstore_outcome {
     BINDSTORE_ABSENT, /* REFRESH, FORGET: there is no such row; REFRESH: or its lease is over */
 };
 
-/* What became of one change. */
+/* What became of one change. redis: what was tried twice, since a node went away, may be told as SAME or ABSENT,
+ * without a cursor, though it was this change that did it. */
 struct bindstore_result {
     int outcome;  /* enum bindstore_outcome; -ENOSPC: disk or memory of the store is full, nothing was lost, try later;
                      -EIO: the disk failed, the store takes nothing more until it is opened anew; -EBADMSG: the row that

@@ -51,7 +51,7 @@ struct bindstore_engine {
                    void *ctx, uint64_t *ret_cursor);
 };
 
-extern const struct bindstore_engine bindstore_lmdb;
+extern const struct bindstore_engine bindstore_lmdb, bindstore_redis;
 
 /* Embedded at the start of an engine's own. */
 struct bindstore {

@@ -648,7 +648,7 @@ static int lmdb_get(struct bindstore_reader *base, const struct tag *subject, ui
                     struct bindstore_row *ret)
 {
     struct lmdb_reader *r = reader_of(base);
-    struct bindstore_row of = { .subject = *subject, .kind = kind, .answer = answer }, row;
+    struct bindstore_row of = { .subject = *subject, .kind = kind, .answer = answer }, row = { 0 };
     int e = mdb_txn_renew(r->txn);
 
     if (e != 0)
@@ -694,7 +694,7 @@ static int lmdb_scan(struct bindstore_reader *base, unsigned shard, const struct
 {
     struct lmdb_reader *r = reader_of(base);
     struct lmdb *s = lmdb_of(base->store);
-    uint64_t first, last;
+    uint64_t first = 0, last = 0;
     MDB_cursor *c;
     int e;
 
@@ -726,7 +726,7 @@ static int give_entry(struct lmdb_reader *r, const MDB_val *k, const MDB_val *v,
                       bindstore_logged_fn *fn, void *ctx)
 {
     struct bindstore_logged change;
-    struct bindstore_row row;
+    struct bindstore_row row = { 0 };
     const char *why;
     int e = rows_entry_decode(k->mv_data, k->mv_size, v->mv_data, v->mv_size, &change, &why);
 
@@ -769,7 +769,7 @@ static int lmdb_changes(struct bindstore_reader *base, unsigned shard, uint64_t 
 {
     struct lmdb_reader *r = reader_of(base);
     struct lmdb *s = lmdb_of(base->store);
-    uint64_t first, last;
+    uint64_t first = 0, last = 0;
     MDB_cursor *c;
     int e;
 

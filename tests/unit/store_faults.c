@@ -3,7 +3,7 @@
  * and sys/store.h.
  *
  * Each case is a process of its own that works until it ends or is ended, and another one that opens what is left:
- * whatever ends that one is the failure. HAWSER_SIM_SEEDS: how many power cuts are tried at each call (default 3,
+ * whatever ends that one is the failure. HAWSER_FAULT_SEEDS: how many power cuts are tried at each call (default 3,
  * beside those that keep everything and nothing). */
 #include "sys/bindstore.h"
 #include "sys/journal.h"
@@ -18,6 +18,17 @@
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#if defined(__SANITIZE_ADDRESS__)
+#define EACH 9u
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define EACH 9u
+#endif
+#endif
+#ifndef EACH
+#define EACH 1u
+#endif
 
 #define STEPS 24u
 #define STEPS_MAX 64u
@@ -106,7 +117,7 @@ static void faults(const struct subject *s)
     for (uint32_t i = 0; i < STEPS; i++)
         assert_int_equal(told->fate[i], TAKEN);
     look(s, "no fault", 0, 0);
-    for (uint32_t call = 0; call < calls; call++)
+    for (uint32_t call = 0; call < calls; call += EACH)
         for (enum disk_fault f = DISK_FINE + 1; f < DISK_FAULT_COUNT; f++) {
             int status;
 
@@ -140,7 +151,7 @@ static void cuts(const struct subject *s, uint32_t killed_at)
     }
     assert_int_equal(run(s, true, told->tried, told->tried + STEPS), 0);
     calls = disk_calls();
-    for (uint32_t at = first; at < calls; at++)
+    for (uint32_t at = first; at < calls; at += EACH)
         for (uint32_t i = 0; i < 2 + cuts_each; i++) {
             enum fate kept[STEPS_MAX];
             enum disk_cut cut = i < DISK_CUT_COUNT ? (enum disk_cut)i : DISK_CUT_SECTORS;
@@ -161,7 +172,7 @@ static void cuts_twice(const struct subject *s)
     struct prng p;
     uint32_t calls, cases = 0;
 
-    for (uint32_t seed = 0; seed < 4 * cuts_each; seed++) {
+    for (uint32_t seed = 0; seed < 4 * cuts_each; seed += EACH) {
         uint32_t at, again;
 
         prng_init(&p, seed);
@@ -505,7 +516,7 @@ static void test_file(void **state)
 
 static int set_up(void **state)
 {
-    const char *seeds = getenv("HAWSER_SIM_SEEDS");
+    const char *seeds = getenv("HAWSER_FAULT_SEEDS");
 
     told = mmap(NULL, sizeof(*told), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (told == MAP_FAILED || !mkdtemp(dir) || !disk_init(dir))
