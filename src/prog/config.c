@@ -30,8 +30,8 @@ struct feed {
     size_t len, at;
     enum config_section section;
     unsigned section_line;
-    unsigned interface_line;          /* 0: no such section yet */
-    unsigned seen[SECTION_COUNT_MAX]; /* line of each schema row in this section, 0: not there */
+    unsigned once[CONFIG_SECTION_COUNT]; /* line of a section that may be there once; 0: no such section yet */
+    unsigned seen[SECTION_COUNT_MAX];    /* line of each schema row in this section, 0: not there */
 };
 
 /* --- errors --- */
@@ -134,6 +134,8 @@ static void *section_base(struct feed *f)
 
     switch (f->section) {
     case CONFIG_INTERFACE:
+    case CONFIG_NAMES:
+    case CONFIG_DNS:
         return c;
     case CONFIG_LINK:
         return &c->links[c->links_count - 1];
@@ -179,17 +181,19 @@ static bool peer_name_valid(const char *s)
            strspn(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-") == len;
 }
 
-static void begin_interface(struct feed *f, const char *name)
+/* A section without a name, which is there once. */
+static void begin_once(struct feed *f, enum config_section section, const char *name)
 {
+    const char *word = config_section_names[section];
+
     if (*name)
-        config_error(&f->p, f->p.line, "found [Interface %s], expected [Interface]", name);
-    if (f->interface_line) {
-        config_error(&f->p, f->p.line, "found [Interface] again, expected it once (first in line %u)",
-                     f->interface_line);
+        config_error(&f->p, f->p.line, "found [%s %s], expected [%s]", word, name, word);
+    if (f->once[section]) {
+        config_error(&f->p, f->p.line, "found [%s] again, expected it once (first in line %u)", word, f->once[section]);
         return;
     }
-    f->interface_line = f->p.line;
-    f->section = CONFIG_INTERFACE;
+    f->once[section] = f->p.line;
+    f->section = section;
 }
 
 static void begin_link(struct feed *f, const char *name)
@@ -248,8 +252,6 @@ static void begin_peer(struct feed *f, const char *name)
 /* line: "[...", without indentation and trailing space. */
 static void begin_section(struct feed *f, const char *line)
 {
-    static const char *const kinds[] = { "Interface", "Link", "Peer" };
-    static void (*const begin[])(struct feed *, const char *) = { begin_interface, begin_link, begin_peer };
     const char *end = strchr(line, ']'), *near;
     char text[CONFIG_SHOWN_SIZE], *name;
 
@@ -266,15 +268,20 @@ static void begin_section(struct feed *f, const char *line)
     if (*name)
         *name++ = '\0';
     name += strspn(name, " ");
-    for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
-        if (strcasecmp(text + 1, kinds[i]) == 0) {
-            begin[i](f, name);
-            return;
-        }
+    for (enum config_section i = CONFIG_INTERFACE; i < CONFIG_SECTION_COUNT; i++) {
+        if (strcasecmp(text + 1, config_section_names[i]) != 0)
+            continue;
+        if (i == CONFIG_LINK)
+            begin_link(f, name);
+        else if (i == CONFIG_PEER)
+            begin_peer(f, name);
+        else
+            begin_once(f, i, name);
+        return;
     }
-    near = text_nearest(text + 1, kinds, ARRAY_LEN(kinds));
-    config_error(&f->p, f->p.line, "found %s], expected [Interface], [Link NAME] or [Peer NAME]%s%s%s", text,
-                 near ? " (did you mean [" : "", near ? near : "", near ? "]?)" : "");
+    near = text_nearest(text + 1, config_section_names + CONFIG_INTERFACE, CONFIG_SECTION_COUNT - CONFIG_INTERFACE);
+    config_error(&f->p, f->p.line, "found %s], expected [Interface], [Link NAME], [Peer NAME], [Names] or [Dns]%s%s%s",
+                 text, near ? " (did you mean [" : "", near ? near : "", near ? "]?)" : "");
 }
 
 /* --- lines --- */
@@ -331,7 +338,6 @@ static char *feed_line(char *buf, int size, void *ctx)
 
 static void unknown_key(struct feed *f, const char *key)
 {
-    static const char *const sections[] = { "", "Interface", "Link", "Peer" };
     const char *names[SECTION_COUNT_MAX] = { NULL }, *near;
     char shown[CONFIG_SHOWN_SIZE];
     size_t count = 0;
@@ -346,17 +352,17 @@ static void unknown_key(struct feed *f, const char *key)
     near = text_nearest(key, names, count);
     if (near) {
         config_error(&f->p, f->p.line, "found %s, expected a key of [%s] (did you mean %s?)", shown,
-                     sections[f->section], near);
+                     config_section_names[f->section], near);
         return;
     }
     for (size_t i = 0; i < config_schema_count; i++) {
         if (strcasecmp(config_schema[i].key, key) == 0) {
-            config_error(&f->p, f->p.line, "found %s in [%s], expected it in [%s]", shown, sections[f->section],
-                         sections[config_schema[i].section]);
+            config_error(&f->p, f->p.line, "found %s in [%s], expected it in [%s]", shown,
+                         config_section_names[f->section], config_section_names[config_schema[i].section]);
             return;
         }
     }
-    config_error(&f->p, f->p.line, "found %s, expected a key of [%s]", shown, sections[f->section]);
+    config_error(&f->p, f->p.line, "found %s, expected a key of [%s]", shown, config_section_names[f->section]);
 }
 
 static int on_pair(void *ctx, const char *section, const char *key, const char *value)
@@ -632,17 +638,19 @@ int config_parse(const char *file_name, const char *data, size_t len, struct tex
     else if (ini_parse_stream(feed_line, &f, on_pair, &f) < 0)
         f.p.out_of_memory = true;
     end_section(&f);
-    if (!f.interface_line) {
+    if (!f.once[CONFIG_INTERFACE]) {
         config_error(&f.p, 0, "found no [Interface] section, expected one");
     } else if (!f.p.out_of_memory) {
         check_role(&f.p);
-        check_interface(&f.p, f.interface_line);
+        check_interface(&f.p, f.once[CONFIG_INTERFACE]);
         check_links(&f.p);
         check_tcp(&f.p);
         check_rules(&f.p);
         check_claims(&f.p);
         check_peers(&f.p);
         check_own_key(&f.p);
+        if (f.once[CONFIG_DNS] && !f.once[CONFIG_NAMES])
+            config_error(&f.p, f.once[CONFIG_DNS], "found [Dns] without [Names], expected both");
     }
     steer_table_compile(&f.p.config->steer);
     free(f.p.uses);
@@ -682,6 +690,10 @@ void config_free(struct config *c)
     }
     identity_wipe(&c->identity);
     endpoints_free(&c->announce);
+    endpoints_free(&c->names.managers);
+    endpoints_free(&c->dns_listen);
+    free(c->names.root);
+    free(c->names.chain);
     free(c->addresses.items);
     free(c->routes.list.items);
     free(c->chain);
@@ -773,6 +785,25 @@ static void load_key_file(struct config_parse *p)
                      "PrivateKeyFile %s: found no secret key, expected %d characters of one", path, KEY_TEXT_LEN);
 }
 
+/* A file that is named in another one: beside it, unless its name begins at the root. */
+static void beside(struct config_parse *p, char **path)
+{
+    const char *slash = strrchr(p->file_name, '/');
+    char full[4096];
+    char *copy;
+
+    if (!*path || (*path)[0] == '/' || !slash)
+        return;
+    snprintf(full, sizeof(full), "%.*s%s", (int)(slash - p->file_name + 1), p->file_name, *path);
+    copy = strdup(full);
+    if (!copy) {
+        p->out_of_memory = true;
+        return;
+    }
+    free(*path);
+    *path = copy;
+}
+
 static bool has_inline_secret(const struct config *c)
 {
     static const uint8_t none[CONFIG_PSK_BYTES];
@@ -812,9 +843,11 @@ int config_load(const char *path, struct text *errors, struct config **ret)
         load_key_file(&p);
         check_own_key(&p);
     }
-    if (p.errors_count > 0) {
+    beside(&p, &p.config->names.root);
+    beside(&p, &p.config->names.chain);
+    if (p.errors_count > 0 || p.out_of_memory) {
         config_free(p.config);
-        return -EINVAL;
+        return p.out_of_memory ? -ENOMEM : -EINVAL;
     }
     *ret = p.config;
     return 0;

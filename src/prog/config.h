@@ -1,8 +1,9 @@
 /* prog/config.h - the configuration of one side: one INI file, read all or not at all.
  *
  * A file has one [Interface] section (this machine), any number of [Link NAME] sections (uplinks) and [Peer NAME]
- * sections (the other side). The schema is one table (config_schema_at), used for parsing, defaults and help. Every
- * error is one line: `file:line: found X, expected Y (did you mean Z?)`; all of them are told, not only the first. */
+ * sections (the other side), and perhaps [Names] (whose names are believed) and [Dns] (who is told of them). The schema
+ * is one table (config_schema_at), used for parsing, defaults and help. Every error is one line: `file:line: found X,
+ * expected Y (did you mean Z?)`; all of them are told, not only the first. */
 #pragma once
 
 #include "base/addr.h"
@@ -22,8 +23,10 @@
 #define CONFIG_SOCKET_PATH_MAX 107 /* unix(7): sun_path and its NUL */
 #define CONFIG_IFNAME_SIZE 16      /* IFNAMSIZ */
 #define CONFIG_PSK_BYTES 32
-#define CONFIG_TCP_PORT 443 /* chosen: what is open where UDP is not */
-#define CONFIG_PORT 51820   /* chosen: the port that people open already for a tunnel of this kind */
+#define CONFIG_TCP_PORT 443     /* chosen: what is open where UDP is not */
+#define CONFIG_REALM_PORT 51823 /* of realm managers, beside it */
+#define CONFIG_DNS_PORT 53      /* RFC 1035 section 4.2 */
+#define CONFIG_PORT 51820       /* chosen: the port that people open already for a tunnel of this kind */
 
 enum config_role { CONFIG_NODE, CONFIG_AGENT, CONFIG_HOST };
 enum config_tier { CONFIG_PRIMARY, CONFIG_SECONDARY, CONFIG_BACKUP, CONFIG_NEVER, CONFIG_TIER_COUNT };
@@ -132,13 +135,19 @@ struct config {
     size_t links_count;
     struct config_peer *peers;
     size_t peers_count;
+
+    struct config_names {
+        char *root, *chain;               /* files, or NULL; root: names are looked up */
+        struct config_endpoints managers; /* of the root; all are addresses */
+    } names;
+    struct config_endpoints dns_listen; /* all are addresses */
 };
 
 /* Reads a file held in memory; opens nothing. file_name is used in messages only. 0 and *ret, -EINVAL with lines in
  * errors, or -ENOMEM. Warnings go to errors too (`file:line: warning: ...`) and do not fail. */
 int config_parse(const char *file_name, const char *data, size_t len, struct text *errors, struct config **ret);
-/* Reads the file and the PrivateKeyFile that it names, which nobody but its owner may read. A relative
- * PrivateKeyFile is taken from the folder of the file. As above; a file that cannot be read is -EINVAL with a line. */
+/* Reads the file and the PrivateKeyFile that it names, which nobody but its owner may read. A relative PrivateKeyFile,
+ * Root or Chain is taken from the folder of the file. As above; a file that cannot be read is -EINVAL with a line. */
 int config_load(const char *path, struct text *errors, struct config **ret);
 /* Accepts NULL. */
 void config_free(struct config *c);

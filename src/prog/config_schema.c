@@ -363,6 +363,32 @@ static void read_endpoints(struct config_parse *p, const struct config_field *f,
         config_expected(p, "", NULL, "an endpoint, such as 192.0.2.1:51820");
 }
 
+/* Addresses and ports of this machine or of others, without names. f->min: the port where none is said. */
+static void read_sockets(struct config_parse *p, const struct config_field *f, const char *value, void *out)
+{
+    struct config_endpoints *list = out;
+    struct config_endpoint *item;
+    size_t count = list->count;
+    char word[WORD_SIZE];
+
+    while (next_word(&value, word)) {
+        struct endpoint at;
+
+        if (endpoint_parse(word, (uint16_t)f->min, &at) < 0 ||
+            (!addr_is_unicast(&at.addr) && !addr_is_loopback(&at.addr))) {
+            config_expected(p, word, NULL,
+                            "an address, with or without a port, such as 127.0.0.77 or 192.0.2.1:%" PRId64, f->min);
+            return;
+        }
+        item = config_grow(p, &list->items, &list->count, sizeof(*item), (size_t)f->max);
+        if (!item)
+            return;
+        *item = (struct config_endpoint){ .at = at };
+    }
+    if (list->count == count)
+        config_expected(p, "", NULL, "an address, such as 127.0.0.77");
+}
+
 static void read_routes(struct config_parse *p, const struct config_field *f, const char *value, void *out)
 {
     static const char *const words[] = { "auto", "none", NULL };
@@ -517,6 +543,7 @@ static const struct config_type type_psk = { "base64", read_psk, true };
 static const struct config_type type_addresses = { "addresses", read_addresses, false };
 static const struct config_type type_prefixes = { "prefixes", read_prefixes, false };
 static const struct config_type type_endpoints = { "endpoints", read_endpoints, false };
+static const struct config_type type_sockets = { "addresses and ports", read_sockets, false };
 static const struct config_type type_routes = { "routes", read_routes, false };
 static const struct config_type type_nat = { "yes, no or interface", read_nat, false };
 static const struct config_type type_rule = { "steering rule", read_rule, false };
@@ -535,6 +562,8 @@ static const char *const loss_names[] = { "block", "direct", NULL };
 
 #define IN(member) .section = CONFIG_INTERFACE, .offset = offsetof(struct config, member)
 #define LK(member) .section = CONFIG_LINK, .offset = offsetof(struct config_link, member), .roles = CONFIG_OF_ALL
+#define NM(member) .section = CONFIG_NAMES, .offset = offsetof(struct config, names.member), .roles = CONFIG_OF_ALL
+#define DN(member) .section = CONFIG_DNS, .offset = offsetof(struct config, member), .roles = CONFIG_OF_ALL
 #define PR(member) .section = CONFIG_PEER, .offset = offsetof(struct config_peer, member)
 
 const struct config_field config_schema[] = {
@@ -618,13 +647,25 @@ const struct config_field config_schema[] = {
       .roles = CONFIG_OF_AGENT, .help = "networks behind the node" },
     { PR(allowed_destinations), .key = "AllowedDestinations", .type = &type_prefixes, .multiple = true,
       .roles = CONFIG_OF_AGENT, .help = "what the node may reach (anything but link-local and loopback)" },
+
+    { NM(root), .key = "Root", .type = &type_path, .required = true,
+      .help = "file: the record of the root whose names are believed" },
+    { NM(managers), .key = "Manager", .type = &type_sockets, .min = CONFIG_REALM_PORT, .max = 16, .multiple = true,
+      .required = true, .help = "where the managers of the root are" },
+    { NM(chain), .key = "Chain", .type = &type_path,
+      .help = "file: the records from the root to this machine's key, for managers that do not know it" },
+
+    { DN(dns_listen), .key = "Listen", .type = &type_sockets, .min = CONFIG_DNS_PORT, .max = 8, .multiple = true,
+      .required = true, .help = "where programs ask for names, by UDP and TCP" },
 };
+
+const char *const config_section_names[] = { "", "Interface", "Link", "Peer", "Names", "Dns" };
 
 const size_t config_schema_count = ARRAY_LEN(config_schema);
 
 bool config_schema_at(size_t i, struct config_key *ret)
 {
-    static const char *const sections[] = { "", "Interface", "Link NAME", "Peer NAME" };
+    static const char *const sections[] = { "", "Interface", "Link NAME", "Peer NAME", "Names", "Dns" };
     const struct config_field *f = &config_schema[i];
     char low[UNIT_STRLEN], high[UNIT_STRLEN];
     struct text t;

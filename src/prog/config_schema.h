@@ -5,7 +5,15 @@
 
 #include "prog/config.h"
 
-enum config_section { CONFIG_NOWHERE, CONFIG_INTERFACE, CONFIG_LINK, CONFIG_PEER, CONFIG_SECTION_COUNT };
+enum config_section {
+    CONFIG_NOWHERE,
+    CONFIG_INTERFACE,
+    CONFIG_LINK,
+    CONFIG_PEER,
+    CONFIG_NAMES,
+    CONFIG_DNS,
+    CONFIG_SECTION_COUNT
+};
 enum config_roles { /* bits: whose key it is */
                     CONFIG_OF_NODE = 1,
                     CONFIG_OF_AGENT = 2,
@@ -49,7 +57,7 @@ struct config_field {
     enum config_section section;
     const char *key;
     const struct config_type *type;
-    size_t offset;        /* in struct config, config_link or config_peer */
+    size_t offset;        /* in struct config, config_link or config_peer; [Names] and [Dns]: in struct config */
     const char *fallback; /* or NULL */
     const char *help;
     int64_t min, max; /* numbers; for durations in us; for text the most characters */
@@ -81,3 +89,5 @@ void *config_grow(struct config_parse *p, void *items_ptr, size_t *count, size_t
 #define CONFIG_SHOWN_SIZE 72
 char *config_shown(const char *value, char buf[CONFIG_SHOWN_SIZE]);
 bool config_ifname_valid(const char *s);
+/* "Interface". */
+extern const char *const config_section_names[CONFIG_SECTION_COUNT];

@@ -86,7 +86,12 @@ static void test_node(void **state)
                                "PublicKey = @A\n"
                                "PresharedKey = " PSK "\n"
                                "Endpoint = 192.0.2.1:7, [2001:db8::1]\n"
-                               "Endpoint = home.example.net:443\n";
+                               "Endpoint = home.example.net:443\n"
+                               "[Names]\n"
+                               "Root = root\n"
+                               "Manager = 192.0.2.9, [2001:db8::9]:7\n"
+                               "[Dns]\n"
+                               "Listen = 127.0.0.77\n";
 
     assert_int_equal(parse(file, errors, sizeof(errors), &c), 0);
     assert_string_equal(errors, "");
@@ -129,6 +134,13 @@ static void test_node(void **state)
     assert_string_equal(c->peers[0].endpoints.items[2].name, "home.example.net");
     assert_int_equal(c->peers[0].endpoints.items[2].at.port, 443);
     assert_int_equal(c->peers[0].endpoints.items[2].at.addr.family, ADDR_NONE);
+    assert_string_equal(c->names.root, "root");
+    assert_null(c->names.chain);
+    assert_int_equal(c->names.managers.count, 2);
+    assert_string_equal(endpoint_format(&c->names.managers.items[0].at, text), "192.0.2.9:51823");
+    assert_int_equal(c->names.managers.items[1].at.port, 7);
+    assert_int_equal(c->dns_listen.count, 1);
+    assert_string_equal(endpoint_format(&c->dns_listen.items[0].at, text), "127.0.0.77:53");
     config_free(c);
 }
 
@@ -191,8 +203,9 @@ static const struct {
     { "", "f: found no [Interface] section, expected one\n" },
     { "MTU = 1400\n" IF PEER, "f:1: found MTU before any section, expected [Interface]\n" },
     { IF PEER IF, "f:6: found [Interface] again, expected it once (first in line 1)\n" },
-    { IF PEER "[Interfase]\nMTU = 1\n", "f:6: found [Interfase], expected [Interface], [Link NAME] or [Peer NAME] "
-                                        "(did you mean [Interface]?)\n" },
+    { IF PEER "[Interfase]\nMTU = 1\n",
+      "f:6: found [Interfase], expected [Interface], [Link NAME], [Peer NAME], [Names] "
+      "or [Dns] (did you mean [Interface]?)\n" },
     { IF PEER "[Interface\n", "f:6: found [Interface, expected [Section]\n" },
     { IF PEER "[Peer]\n", "f:6: found [Peer], expected [Peer NAME] with 1 to 31 letters, digits, dots, hyphens or "
                           "underscores\n" },
@@ -298,6 +311,14 @@ static const struct {
     { IF PEER "[Link a]\nPorts = 5\n", "f:7: found Ports = 5, expected a number from 1 to 4\n" },
     { AGENT "Workers = 9\n", "f:5: found Workers = 9, expected a number from 1 to 8\n" },
     { AGENT "ListenTcp = 0\n", "f:5: found ListenTcp = 0, expected a port of 1 to 65535, or no\n" },
+    { IF PEER "[Names]\nRoot = root\n", "f:6: found no Manager in this section, expected one\n" },
+    { IF PEER "[Names]\nRoot = r\nManager = home.example.net\n",
+      "f:8: found Manager = home.example.net, expected an address, with or without a port, such as 127.0.0.77 or "
+      "192.0.2.1:51823\n" },
+    { IF PEER "[Dns]\nListen = 127.0.0.77\n", "f:6: found [Dns] without [Names], expected both\n" },
+    { IF PEER "[Dns x]\n[Dns]\n",
+      "f:6: found [Dns x], expected [Dns]\nf:7: found [Dns] again, expected it once (first in "
+      "line 6)\n" },
     { IF PEER "TcpPort = 65536\n", "f:6: found TcpPort = 65536, expected a port of 1 to 65535, or no\n" },
     { IF PEER "TcpPort = no\n[Link a]\nTcp = only\n",
       "f:7: found Tcp = only and TcpPort = no, expected the TCP port of the agent\n" },
