@@ -157,7 +157,7 @@ int main(void)
     memcpy(go.secret, secret, sizeof(secret));
     go.prefix = (struct prefix){ .addr = addr_v4(0xc0000200), .len = 24 };
     ro.prefix = (struct prefix){ .addr = { .family = ADDR_V6, .bytes = { 0x20, 1, 0xd, 0xb8 } }, .len = 64 };
-    g = gateway_new(&go, WALL_S);
+    g = gateway_new(&go, WALL_S, SEC);
     r = router_new(&ro, SEC);
     if (!g || !r)
         return 1;

@@ -27,6 +27,7 @@ struct gateway {
     struct registry *registry;
     struct limits *limits;
     struct credentials *credentials;
+    struct mesh *mesh; /* NULL: none */
     struct gateway_stats stats;
     uint32_t service, unicast; /* host order */
 };
@@ -44,7 +45,20 @@ struct arrival {
     struct gateway_tx *tx;
 };
 
-struct gateway *gateway_new(const struct gateway_options *o, uint32_t wall_s)
+static struct mesh *mesh_begin(struct gateway *g, const struct gateway_options *o, instant now)
+{
+    struct mesh_options m = *o->mesh;
+    struct mesh *mesh;
+
+    m.id = o->id;
+    m.unicast = o->unicast;
+    memcpy(m.secret, o->secret, sizeof(m.secret));
+    mesh = mesh_new(&m, &o->rng, g->registry, g->credentials, now);
+    ident_wipe(m.secret, sizeof(m.secret));
+    return mesh;
+}
+
+struct gateway *gateway_new(const struct gateway_options *o, uint32_t wall_s, instant now)
 {
     struct gateway *g = calloc(1, sizeof(*g));
     uint8_t seed[32];
@@ -60,7 +74,9 @@ struct gateway *gateway_new(const struct gateway_options *o, uint32_t wall_s)
     g->registry = registry_new(MIN(o->registrations_max, (size_t)REGISTRY_MAX), seed);
     g->limits = limits_new(o->network_pps, seed + 16);
     g->credentials = credentials_new(o->providers, o->providers_count, o->authorities, o->authorities_count, &o->rng);
-    if (!g->registry || !g->limits || !g->credentials) {
+    if (g->registry && g->credentials && o->mesh)
+        g->mesh = mesh_begin(g, o, now);
+    if (!g->registry || !g->limits || !g->credentials || (o->mesh && !g->mesh)) {
         gateway_free(g);
         return NULL;
     }
@@ -71,6 +87,7 @@ void gateway_free(struct gateway *g)
 {
     if (!g)
         return;
+    mesh_free(g->mesh); /* which watches the registry */
     registry_free(g->registry);
     limits_free(g->limits);
     credentials_free(g->credentials);
@@ -292,6 +309,7 @@ static bool on_register(struct gateway *g, const struct arrival *a, const struct
                                   .port = a->from->port,
                                   .weight = m->weight },
                         *r;
+    struct mesh_proof proof = { .nonce = m->nonce, .lifetime_s = m->lifetime_s, .weight = m->weight };
     size_t signed_len = dmux_signed_len(a->data, a->len);
     uint16_t wait_s = 0;
     int refusal;
@@ -300,13 +318,20 @@ static bool on_register(struct gateway *g, const struct arrival *a, const struct
         return drop(g, GATEWAY_DROP_UNVERIFIED);
     if (m->gateway != g->o.id || !cookie_holds(g, a, m->cookie))
         return refuse(g, a, m, DMUX_REFUSED_COOKIE, 0);
-    if (!endpoint_equal(&m->you, a->from) || !address_allowed(g, a->from))
+    if (!endpoint_equal(&m->you, a->from) || !address_allowed(g, a->from) ||
+        (g->mesh && mesh_is_member(g->mesh, a->addr)))
         return refuse(g, a, m, DMUX_REFUSED_ADDRESS, 0);
     if (!provider_speaks(g, m, &claim.until_s))
         return refuse(g, a, m, DMUX_REFUSED_PROVIDER, 0);
     if (ed25519_verify(m->key, a->data, signed_len, m->signature) < 0 || agree(g, m, reply.dh, claim.key) < 0)
         return refuse(g, a, m, DMUX_REFUSED_SIGNATURE, 0);
+    memcpy(proof.cookie, m->cookie, sizeof(proof.cookie));
+    memcpy(proof.dh, m->dh, sizeof(proof.dh));
+    memcpy(proof.key, m->key, sizeof(proof.key));
+    memcpy(proof.signature, m->signature, sizeof(proof.signature));
     refusal = registry_claim(g->registry, &claim, a->now, &r, &wait_s);
+    if (refusal == 0 && registry_set_proof(g->registry, r, &proof) < 0)
+        refusal = DMUX_REFUSED_FULL;
     if (refusal != 0) {
         refuse(g, a, m, (unsigned)refusal, wait_s);
     } else {
@@ -331,7 +356,7 @@ static struct registration *authentic(struct gateway *g, const struct arrival *a
         return NULL;
     }
     if (fresh)
-        registry_take_key(r);
+        registry_take_key(g->registry, r);
     if (m->type != DMUX_PROOF) { /* which has the nonce */
         if (m->seq <= r->seq) {
             drop(g, GATEWAY_DROP_REPLAY);
@@ -413,10 +438,27 @@ static bool on_echo(struct gateway *g, const struct arrival *a, const struct dmu
     return answer(g, a, dmux_write(&reply, a->out, DMUX_MESSAGE_MAX));
 }
 
+/* What gateways say to each other. */
+static bool on_mesh(struct gateway *g, const struct arrival *a)
+{
+    const uint8_t *cookie = mesh_cookie_of(a->data, a->len);
+
+    if (a->data[SHIM_LEN] == DMUX_MESH_INIT) {
+        if (!limits_unverified(g->limits, a->addr, 0, a->now)) /* keys and signatures cost */
+            return drop(g, GATEWAY_DROP_UNVERIFIED);
+        if (!cookie || !cookie_holds(g, a, cookie))
+            return drop(g, GATEWAY_DROP_COOKIE);
+    }
+    mesh_on_datagram(g->mesh, a->data, a->len, a->from, g->jar.wall_s, a->now);
+    return false;
+}
+
 static bool on_control(struct gateway *g, const struct arrival *a)
 {
     struct dmux_message m;
 
+    if (g->mesh && a->len > DMUX_HEADER_LEN && a->data[SHIM_LEN] >= DMUX_MESH_INIT)
+        return on_mesh(g, a);
     if (dmux_read(&a->shim, a->data, a->len, &m) < 0)
         return drop(g, GATEWAY_DROP_CONTROL);
     switch (m.type) {
@@ -430,6 +472,12 @@ static bool on_control(struct gateway *g, const struct arrival *a)
         return on_sealed(g, a, &m);
     case DMUX_ECHO:
         return on_echo(g, a, &m);
+    case DMUX_CHALLENGE:
+        if (g->mesh) {
+            mesh_on_challenge(g->mesh, &m, a->from, a->now);
+            return false;
+        }
+        return drop(g, GATEWAY_DROP_CONTROL);
     default:
         return drop(g, GATEWAY_DROP_CONTROL);
     }
@@ -461,12 +509,29 @@ bool gateway_on_datagram(struct gateway *g, const uint8_t *data, size_t len, con
 
 instant gateway_next_expiry(const struct gateway *g)
 {
-    return registry_next_expiry(g->registry);
+    return instant_min(registry_next_expiry(g->registry), g->mesh ? mesh_next_expiry(g->mesh) : INSTANT_NEVER);
+}
+
+bool gateway_output(struct gateway *g, uint8_t *out, struct gateway_tx *tx, instant now)
+{
+    struct mesh_tx t;
+
+    if (!g->mesh || !mesh_output(g->mesh, out, &t, now))
+        return false;
+    *tx = (struct gateway_tx){ .len = t.len, .to = t.to };
+    return true;
+}
+
+const struct mesh *gateway_mesh(const struct gateway *g)
+{
+    return g->mesh;
 }
 
 void gateway_on_expiry(struct gateway *g, instant now)
 {
     registry_on_expiry(g->registry, now);
+    if (g->mesh)
+        mesh_on_expiry(g->mesh, g->jar.wall_s, now);
 }
 
 const struct gateway_stats *gateway_stats_get(const struct gateway *g)

@@ -9,6 +9,7 @@
 #include "base/rng.h"
 #include "dmux/credentials.h"
 #include "dmux/jar.h"
+#include "dmux/mesh.h"
 #include "dmux/registry.h"
 
 #define GATEWAY_GROWS (SHIM_COOKIE_LEN + SHIM_CLIENT_LEN) /* a datagram that goes to a router gets longer by this */
@@ -49,6 +50,8 @@ struct gateway_options {
     size_t authorities_count;
     size_t registrations_max; /* at most REGISTRY_MAX */
     uint32_t network_pps;     /* of a /24 of verified clients; 0: no limit */
+    const struct mesh_options
+        *mesh; /* read by gateway_new alone; its id, unicast and secret are these; NULL: no mesh */
     struct rng rng;
 };
 
@@ -66,8 +69,8 @@ struct gateway_tx {
 
 struct gateway;
 
-/* NULL: no memory. wall_s: seconds of a clock that all gateways share (dmux/jar.h). */
-struct gateway *gateway_new(const struct gateway_options *o, uint32_t wall_s);
+/* NULL: no memory. now: when the mesh begins. wall_s: seconds of a clock that all gateways share (dmux/jar.h). */
+struct gateway *gateway_new(const struct gateway_options *o, uint32_t wall_s, instant now);
 void gateway_free(struct gateway *g);
 /* Before datagrams, whenever the second has changed. */
 void gateway_set_wall(struct gateway *g, uint32_t wall_s);
@@ -75,9 +78,13 @@ void gateway_set_wall(struct gateway *g, uint32_t wall_s);
  * apart from data) are to be sent. */
 bool gateway_on_datagram(struct gateway *g, const uint8_t *data, size_t len, const struct endpoint *from,
                          const struct addr *local, instant now, uint8_t *out, struct gateway_tx *tx);
+/* What it has to say by itself, until false. out: DMUX_REGISTER_MAX + 64 bytes. */
+bool gateway_output(struct gateway *g, uint8_t *out, struct gateway_tx *tx, instant now);
 instant gateway_next_expiry(const struct gateway *g);
 void gateway_on_expiry(struct gateway *g, instant now);
 const struct gateway_stats *gateway_stats_get(const struct gateway *g);
+/* NULL: none. */
+const struct mesh *gateway_mesh(const struct gateway *g);
 const struct registry *gateway_registry(const struct gateway *g);
 /* For a data path elsewhere: the tables to be exported (dmux/registry.h), and the keys of cookies now. */
 struct registry *gateway_export(struct gateway *g);

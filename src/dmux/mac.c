@@ -18,6 +18,15 @@ void dmux_registration_key(const uint8_t shared[DMUX_KEY_LEN], const struct dmux
                              { registered->dh, DMUX_KEY_LEN }, { gateway_dh, DMUX_KEY_LEN }));
 }
 
+void dmux_vouching_key(const uint8_t registration_key[DMUX_KEY_LEN], uint32_t gateway, uint8_t out[DMUX_KEY_LEN])
+{
+    static const char label[] = "hawser dmux vouching 1";
+    uint8_t number[4];
+
+    put_be32(number, gateway);
+    blake2s_keyed(out, registration_key, HASH_PARTS({ label, sizeof(label) - 1 }, { number, sizeof(number) }));
+}
+
 size_t dmux_write_sealed(const struct dmux_message *m, const uint8_t key[DMUX_KEY_LEN], uint8_t *buf, size_t size)
 {
     size_t len = dmux_write(m, buf, size);

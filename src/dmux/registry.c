@@ -16,6 +16,7 @@
 
 #include "ident/hash.h"
 
+#include <errno.h>
 #include <math.h>
 
 #define NEAR_IN_PERCENT 125 /* chosen: as near as the nearest, when not above this and NEAR_IN_US more */
@@ -37,9 +38,11 @@ struct group {
 
 struct registry {
     struct map64 by_name, groups;
-    struct list alive, gone, dirty, changed, changed_routers;
+    struct list alive, gone, dirty, changed, changed_routers, news;
     struct list urgent; /* groups that lost members, inside registry_on_expiry */
     bool exports;       /* somebody pops changed tables */
+    bool watched;       /* and somebody the news */
+    bool closing;       /* no table is made any more */
     uint8_t seed[16];
     size_t count, max_items;
     uint64_t silenced;
@@ -78,6 +81,7 @@ struct registry *registry_new(size_t max_items, const uint8_t seed[16])
     list_init(&r->dirty);
     list_init(&r->changed);
     list_init(&r->changed_routers);
+    list_init(&r->news);
     list_init(&r->urgent);
     r->rebuild_at = INSTANT_NEVER;
     return r;
@@ -187,8 +191,10 @@ static void group_rebuild(struct registry *r, struct group *g, instant now)
 /* A member has gone; near: packets went to it. */
 static void settle(struct registry *r, struct group *g, bool near, instant now)
 {
-    if (list_empty(&g->members) && !r->exports)
+    if (list_empty(&g->members) && (!r->exports || r->closing))
         group_free(r, g);
+    else if (r->closing)
+        return;
     else if (near || list_empty(&g->members))
         group_rebuild(r, g, now);
 }
@@ -273,6 +279,27 @@ static void tell(struct registry *r, struct registration *m)
     list_append(&r->changed_routers, &m->changed);
 }
 
+/* For who tells others: of one that is, or was, registered here. */
+static void announce(struct registry *r, struct registration *m)
+{
+    if (!r->watched || m->origin != 0)
+        return;
+    m->told_weight = m->weight;
+    m->told_load = m->load;
+    m->told_rtt_us = m->rtt_us;
+    list_remove(&m->news);
+    list_append(&r->news, &m->news);
+}
+
+/* By as much as others would choose differently. */
+static bool changed_much(const struct registration *m)
+{
+    uint32_t apart = m->rtt_us > m->told_rtt_us ? m->rtt_us - m->told_rtt_us : m->told_rtt_us - m->rtt_us;
+
+    return apart > m->told_rtt_us / 4 + NEAR_IN_US || m->weight != m->told_weight ||
+           m->load * LOAD_STEPS / 65536 != m->told_load * LOAD_STEPS / 65536;
+}
+
 static uint64_t endpoint_key(uint32_t addr, uint16_t port)
 {
     return (uint64_t)addr << 16 | port;
@@ -288,6 +315,8 @@ static void forget(struct registry *r, struct registration *m, instant now)
     leave_groups(r, m, false, now);
     list_remove(&m->by_time);
     list_remove(&m->changed);
+    list_remove(&m->news);
+    free(m->proof);
     map64_remove(&r->by_name, name_hash(r, m->protocol, m->provider, m->addr, m->port));
     r->count -= m->state != REGISTRATION_GONE;
     ident_wipe(m->key, sizeof(m->key));
@@ -299,6 +328,7 @@ void registry_free(struct registry *r)
 {
     if (!r)
         return;
+    r->closing = true;
     LIST_FOREACH_SAFE (m, &r->alive, struct registration, by_time)
         forget(r, m, 0);
     LIST_FOREACH_SAFE (m, &r->gone, struct registration, by_time)
@@ -348,6 +378,7 @@ static struct registration *registration_new(struct registry *r, const struct re
     list_init(&m->in_group[1]);
     list_init(&m->by_time);
     list_init(&m->changed);
+    list_init(&m->news);
     if (map64_get(&r->by_name, name) || map64_put(&r->by_name, name, m) < 0) {
         free(m);
         return NULL;
@@ -359,7 +390,7 @@ static struct registration *registration_new(struct registry *r, const struct re
 static void forget_one(struct registry *r, instant now)
 {
     LIST_FOREACH (m, &r->gone, struct registration, by_time) {
-        if (list_empty(&m->changed)) {
+        if (list_empty(&m->changed) && list_empty(&m->news)) {
             forget(r, m, now);
             return;
         }
@@ -398,6 +429,7 @@ int registry_claim(struct registry *r, const struct registration *claim, instant
         m->rtt_us = 0;
         r->count++;
     }
+    m->origin = claim->origin;
     m->weight = claim->weight;
     m->load = claim->load;
     m->seq = 0;
@@ -425,17 +457,28 @@ void registry_prove(struct registry *r, struct registration *m, span rtt, instan
             return;
         m->state = REGISTRATION_PROVED;
         tell(r, m);
+        announce(r, m);
     } else {
         mark(r, m, now);
+        if (changed_much(m))
+            announce(r, m);
     }
 }
 
-void registry_take_key(struct registration *m)
+void registry_take_key(struct registry *r, struct registration *m)
 {
     memcpy(m->key, m->fresh_key, sizeof(m->key));
     ident_wipe(m->fresh_key, sizeof(m->fresh_key));
     m->has_fresh_key = false;
     m->seq = 0;
+    m->origin = 0;
+    announce(r, m);
+}
+
+void registry_vouch(struct registration *m, uint32_t origin, const uint8_t key[32])
+{
+    m->origin = origin;
+    memcpy(m->key, key, sizeof(m->key));
 }
 
 void registry_set_load(struct registration *m, uint16_t weight, uint16_t load)
@@ -444,7 +487,8 @@ void registry_set_load(struct registration *m, uint16_t weight, uint16_t load)
     m->load = load;
 }
 
-static void depart(struct registry *r, struct registration *m, bool later, instant now)
+/* penalty: of going (DAMP_FLAP), or none. */
+static void depart(struct registry *r, struct registration *m, bool later, double penalty, instant now)
 {
     bool served = m->state == REGISTRATION_PROVED;
 
@@ -453,10 +497,12 @@ static void depart(struct registry *r, struct registration *m, bool later, insta
         r->count--;
     m->state = REGISTRATION_GONE;
     m->has_fresh_key = false;
-    if (served)
+    if (served) {
         tell(r, m);
+        announce(r, m);
+    }
     if (served)
-        m->penalty = MIN(penalty_now(m, now) + DAMP_FLAP, (double)DAMP_MAX);
+        m->penalty = MIN(penalty_now(m, now) + penalty, (double)DAMP_MAX);
     else
         m->penalty = penalty_now(m, now);
     m->penalty_at = now;
@@ -466,7 +512,12 @@ static void depart(struct registry *r, struct registration *m, bool later, insta
 
 void registry_withdraw(struct registry *r, struct registration *m, instant now)
 {
-    depart(r, m, false, now);
+    depart(r, m, false, DAMP_FLAP, now);
+}
+
+void registry_drop(struct registry *r, struct registration *m, instant now)
+{
+    depart(r, m, false, 0, now);
 }
 
 struct registration *registry_select(const struct registry *r, uint16_t protocol, uint32_t provider, uint32_t client)
@@ -512,6 +563,34 @@ const struct registration *registry_pop_router(struct registry *r)
     return m;
 }
 
+void registry_watch(struct registry *r)
+{
+    r->watched = true;
+}
+
+const struct registration *registry_pop_news(struct registry *r)
+{
+    struct registration *m;
+
+    if (list_empty(&r->news))
+        return NULL;
+    m = LIST_FIRST(&r->news, struct registration, news);
+    list_remove(&m->news);
+    return m;
+}
+
+int registry_set_proof(struct registry *r, struct registration *m, const struct mesh_proof *proof)
+{
+    if (!r->watched)
+        return 0;
+    if (!m->proof)
+        m->proof = malloc(sizeof(*m->proof));
+    if (!m->proof)
+        return -ENOMEM;
+    *m->proof = *proof;
+    return 0;
+}
+
 instant registry_next_expiry(const struct registry *r)
 {
     instant next = r->rebuild_at;
@@ -538,7 +617,7 @@ void registry_on_expiry(struct registry *r, instant now)
         if (m->proved_at + REGISTRY_SILENCE > now)
             break;
         r->silenced++;
-        depart(r, m, true, now);
+        depart(r, m, true, DAMP_FLAP, now);
     }
     settle_all(r, now);
     LIST_FOREACH_SAFE (m, &r->gone, struct registration, by_time) {

@@ -11,7 +11,7 @@
 #include "base/instant.h"
 #include "base/list.h"
 #include "dmux/slots.h"
-#include "wire/dmux.h"
+#include "wire/mesh.h"
 
 #define REGISTRY_MAX 131072 /* chosen: the 100,000 of the design, and as many groups; ~60 MB when full */
 #define REGISTRY_SILENCE (3 * SEC)
@@ -48,8 +48,10 @@ struct registration {
     uint8_t key[32];          /* of its messages */
     uint8_t fresh_key[32];    /* of the registration that renews this one; key until it is used */
     bool has_fresh_key;
-    uint64_t until_s; /* seconds since 1970: the end of what lets its provider speak; 0: none */
-    uint64_t pkts, bytes; /* forwarded to it */
+    uint32_t origin;          /* the gateway that vouches for it; 0: it is registered here */
+    struct mesh_proof *proof; /* what it signed to register here; NULL: nobody wants to know (registry_watch) */
+    uint64_t until_s;         /* seconds since 1970: the end of what lets its provider speak; 0: none */
+    uint64_t pkts, bytes;     /* forwarded to it */
 
     /* inside */
     uint64_t id;
@@ -58,7 +60,9 @@ struct registration {
     bool near[2];
     struct group *groups[2]; /* of its provider, and of any */
     struct list in_group[2];
-    struct list changed;
+    struct list changed, news;
+    uint16_t told_weight, told_load; /* as the news had them last */
+    uint32_t told_rtt_us;
     struct list by_time; /* claimed and proved: by last sign of life; gone: by when it went */
 };
 
@@ -68,8 +72,8 @@ struct registry;
 struct registry *registry_new(size_t max_items, const uint8_t seed[16]);
 void registry_free(struct registry *r);
 
-/* A router has signed: of claim the name, weight, load, key and until_s count. 0 and *ret; one that is proved goes on
- * under its old key beside the fresh one. Or a positive enum dmux_refusal: DAMPED with *ret_wait_s, FULL. */
+/* A router has signed: of claim the name, weight, load, key, origin and until_s count. 0 and *ret; one that is proved
+ * goes on under its old key beside the fresh one. Or a positive enum dmux_refusal: DAMPED with *ret_wait_s, FULL. */
 int registry_claim(struct registry *r, const struct registration *claim, instant now, struct registration **ret,
                    uint16_t *ret_wait_s);
 /* NULL when there is none that is claimed or proved. */
@@ -78,7 +82,11 @@ struct registration *registry_find(const struct registry *r, uint16_t protocol, 
 /* The router has sent back the nonce of its last CHECK: alive, at its address, and so far away. */
 void registry_prove(struct registry *r, struct registration *g, span rtt, instant now);
 /* A message came under the fresh key: it is the key from now on. */
-void registry_take_key(struct registration *g);
+void registry_take_key(struct registry *r, struct registration *g);
+/* Of one that another gateway vouches for: by another one now, or with another key. */
+void registry_vouch(struct registration *g, uint32_t origin, const uint8_t key[32]);
+/* No longer wanted here, without a penalty. */
+void registry_drop(struct registry *r, struct registration *g, instant now);
 /* Counts with the next rebuild. */
 void registry_set_load(struct registration *g, uint16_t weight, uint16_t load);
 /* It has said that it goes. */
@@ -99,6 +107,13 @@ void registry_export(struct registry *r);
 bool registry_pop_table(struct registry *r, struct registry_table *ret);
 /* A router that is proved now, or no longer: its name and state; NULL: no more. Valid until the registry changes. */
 const struct registration *registry_pop_router(struct registry *r);
+
+/* Who tells others: from registry_watch on, which comes before the first claim, each router that is registered here
+ * is popped when it is proved, changes by much, or goes. Its key and proof are kept for that. */
+void registry_watch(struct registry *r);
+const struct registration *registry_pop_news(struct registry *r);
+/* Attaches what it signed; a copy is kept while somebody watches. 0 or -ENOMEM. */
+MUST_CHECK int registry_set_proof(struct registry *r, struct registration *g, const struct mesh_proof *proof);
 
 instant registry_next_expiry(const struct registry *r);
 void registry_on_expiry(struct registry *r, instant now);

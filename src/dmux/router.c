@@ -16,6 +16,7 @@
 #include "ident/keys.h"
 
 #define WAYS 8
+#define VOUCHED_WAYS 4
 #define LEAVE_TRIES 3
 #define LEAVE_RETRY (100 * MSEC) /* chosen: a few round trips; whoever hears none of them learns it by silence */
 
@@ -41,6 +42,12 @@ struct home {
     uint8_t refusal;
 };
 
+/* A gateway that another one vouches for. */
+struct vouched {
+    struct endpoint at;
+    instant heard; /* 0: none */
+};
+
 struct client_entry {
     struct client_id id;
     uint32_t used;     /* 0: free; else a clock of packets */
@@ -57,6 +64,7 @@ struct router {
     struct router_stats stats;
     struct protocol_reply reply;
     struct client_entry *clients;
+    struct vouched vouched[ROUTER_VOUCHED];
     uint32_t clock;
     uint8_t seed[16];
     bool leaving;
@@ -180,7 +188,40 @@ static enum router_input drop(struct router *r, enum router_drop cause)
     return ROUTER_NOTHING;
 }
 
-static bool from_gateway(const struct router *r, const struct endpoint *from)
+static struct vouched *vouched_set(struct router *r, const struct endpoint *at)
+{
+    uint64_t key = (uint64_t)get_be32(at->addr.bytes) << 16 | at->port;
+
+    return &r->vouched[hash_mix64(key) % (ROUTER_VOUCHED / VOUCHED_WAYS) * VOUCHED_WAYS];
+}
+
+static void vouched_keep(struct router *r, const struct endpoint *at, instant now)
+{
+    struct vouched *set = vouched_set(r, at), *v = set;
+
+    for (unsigned i = 0; i < VOUCHED_WAYS; i++) {
+        if (set[i].heard != 0 && endpoint_equal(&set[i].at, at)) {
+            v = &set[i];
+            break;
+        }
+        if (set[i].heard < v->heard)
+            v = &set[i];
+    }
+    *v = (struct vouched){ .at = *at, .heard = now };
+}
+
+static bool is_vouched(struct router *r, const struct endpoint *at, instant now)
+{
+    const struct vouched *set = vouched_set(r, at);
+
+    for (unsigned i = 0; i < VOUCHED_WAYS; i++) {
+        if (set[i].heard != 0 && set[i].heard + ROUTER_SILENCE > now && endpoint_equal(&set[i].at, at))
+            return true;
+    }
+    return false;
+}
+
+static bool from_gateway(struct router *r, const struct endpoint *from, instant now)
 {
     for (size_t i = 0; i < r->o.homes_count; i++) {
         const struct home *h = &r->homes[i];
@@ -189,12 +230,12 @@ static bool from_gateway(const struct router *r, const struct endpoint *from)
             (h->following.state == HOME_REGISTERED && endpoint_equal(&h->following.unicast, from)))
             return true;
     }
-    return false;
+    return is_vouched(r, from, now);
 }
 
 static enum router_input on_tunnelled(struct router *r, const struct shim *s, const uint8_t *data, size_t len,
-                                      const struct endpoint *from, const uint8_t **ret_packet, size_t *ret_len,
-                                      uint8_t *out, struct router_tx *tx)
+                                      const struct endpoint *from, instant now, const uint8_t **ret_packet,
+                                      size_t *ret_len, uint8_t *out, struct router_tx *tx)
 {
     const uint8_t *client = data + s->client_at;
     struct client_id id;
@@ -202,7 +243,7 @@ static enum router_input on_tunnelled(struct router *r, const struct shim *s, co
 
     if (!s->client_at || !s->cookie_at)
         return drop(r, ROUTER_DROP_SHIM);
-    if (!from_gateway(r, from))
+    if (!from_gateway(r, from, now))
         return drop(r, ROUTER_DROP_FROM);
     if (s->protocol != r->o.protocol->id || s->provider != r->o.provider)
         return drop(r, ROUTER_DROP_OTHER);
@@ -365,6 +406,40 @@ static void follow(struct router *r, struct home *h, instant now)
     r->stats.moves++;
 }
 
+/* A gateway that this router is not registered with: one that it is registered with has given it a key. */
+static enum router_input on_vouched(struct router *r, const struct dmux_message *m, const uint8_t *data, size_t len,
+                                    const struct endpoint *from, instant now, uint8_t *out, struct router_tx *tx)
+{
+    struct dmux_message reply = { .type = DMUX_PROOF,
+                                  .protocol = m->protocol,
+                                  .provider = m->provider,
+                                  .gateway = m->gateway,
+                                  .seq = 0,
+                                  .nonce = m->nonce };
+    uint8_t key[DMUX_KEY_LEN];
+
+    for (size_t i = 0; i < r->o.homes_count && endpoint_equal(&m->unicast, from); i++) {
+        const struct tie *ties[] = { &r->homes[i].serving, &r->homes[i].following };
+
+        for (size_t j = 0; j < ARRAY_LEN(ties); j++) {
+            bool holds;
+
+            if (ties[j]->state != HOME_REGISTERED || ties[j]->leaving || ties[j]->gateway != m->voucher)
+                continue;
+            dmux_vouching_key(ties[j]->key, m->gateway, key);
+            holds = dmux_mac_holds(data, len, key);
+            tx->len = holds ? dmux_write_sealed(&reply, key, out, DMUX_MESSAGE_MAX) : 0;
+            tx->to = *from;
+            ident_wipe(key, sizeof(key));
+            if (!holds)
+                continue;
+            vouched_keep(r, from, now);
+            return ROUTER_REPLY;
+        }
+    }
+    return drop(r, ROUTER_DROP_FROM);
+}
+
 static enum router_input on_control(struct router *r, const struct shim *s, const uint8_t *data, size_t len,
                                     const struct endpoint *from, instant now, uint8_t *out, struct router_tx *tx)
 {
@@ -378,6 +453,8 @@ static enum router_input on_control(struct router *r, const struct shim *s, cons
         on_challenge(r, &m, from, now);
         return ROUTER_NOTHING;
     }
+    if (m.type == DMUX_VOUCHED)
+        return on_vouched(r, &m, data, len, from, now, out, tx);
     t = tie_of(r, &m, from, &h);
     if (!t)
         return drop(r, ROUTER_DROP_FROM);
@@ -417,7 +494,7 @@ enum router_input router_on_datagram(struct router *r, const uint8_t *data, size
         return drop(r, ROUTER_DROP_SHIM);
     if (s.flags & SHIM_CONTROL)
         return on_control(r, &s, data, len, from, now, out, tx);
-    return on_tunnelled(r, &s, data, len, from, ret_packet, ret_len, out, tx);
+    return on_tunnelled(r, &s, data, len, from, now, ret_packet, ret_len, out, tx);
 }
 
 /* --- control out --- */

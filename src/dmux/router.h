@@ -2,7 +2,10 @@
  * tunnel and puts answers in.
  *
  * A home is an address to register at: the service's anycast address, where the router follows whichever gateway is
- * nearest, or one gateway's own. It is registered with the new gateway before it leaves the old. */
+ * nearest, or one gateway's own. It is registered with the new gateway before it leaves the old.
+ *
+ * A gateway that it is registered with vouches for others (dmux/mesh.h): what those send is taken as long as they ask
+ * whether the router is there. */
 #pragma once
 
 #include "base/addr.h"
@@ -19,6 +22,7 @@
 #define ROUTER_LOOK_EVERY 5       /* keepalives: then the home's address is asked who is there */
 #define ROUTER_RETRY (250 * MSEC) /* chosen: first repetition, doubled up to ROUTER_RETRY_MAX */
 #define ROUTER_RETRY_MAX (5 * SEC)
+#define ROUTER_VOUCHED 256   /* gateways that are vouched for; a set of 4 gives up its oldest */
 #define ROUTER_CLIENTS 65536 /* 4 MiB; a set of 8 gives up its oldest */
 
 struct router_options {

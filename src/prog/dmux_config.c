@@ -22,10 +22,10 @@
 #define LINE_SIZE 1024
 #define KEYS_MAX 64 /* rows of the schema */
 
-enum section { NOWHERE, GATEWAY, PROVIDER, AUTHORITY, BGP, NEIGHBOR, ROUTER, CLIENT, SECTION_COUNT };
+enum section { NOWHERE, GATEWAY, PROVIDER, AUTHORITY, MESH, SEED, BGP, NEIGHBOR, ROUTER, CLIENT, SECTION_COUNT };
 
-static const char *const section_names[SECTION_COUNT] = { "",    "Gateway",  "Provider", "Authority",
-                                                          "Bgp", "Neighbor", "Router",   "Client" };
+static const char *const section_names[SECTION_COUNT] = { "",     "Gateway", "Provider", "Authority", "Mesh",
+                                                          "Seed", "Bgp",     "Neighbor", "Router",    "Client" };
 
 struct parse {
     struct dmux_config *c;
@@ -273,6 +273,27 @@ static const char *read_range(struct parse *p, const char *value, void *out)
                : NULL;
 }
 
+/* What a seed is called by: its key for handshakes. */
+static const char *read_seed_key(struct parse *p, const char *value, void *out)
+{
+    struct peer_key k;
+
+    if (peer_key_decode(value, &k) < 0)
+        return "a public key, as `hawser id show` prints it";
+    memcpy(out, k.x25519, IDENT_KEY_LEN);
+    return NULL;
+}
+
+static const char *read_seed_address(struct parse *p, const char *value, void *out)
+{
+    struct endpoint e;
+
+    if (endpoint_parse(value, DMUX_PORT, &e) < 0 || e.addr.family != ADDR_V4)
+        return "an IPv4 address, with or without :port";
+    *(struct endpoint *)out = e;
+    return NULL;
+}
+
 static const char *read_public_key(struct parse *p, const char *value, void *out)
 {
     struct peer_key k;
@@ -401,6 +422,12 @@ static const struct row {
     { AUTHORITY, "Protocols", read_authority_protocols, 0, NULL, true, "which its providers may provide" },
     { AUTHORITY, "Rate", read_number, offsetof(struct authority, rate_pps), "0", false,
       "packets/s to each; 0: no limit" },
+    { MESH, "KeyFile", read_key_file, 0, NULL, true, "this gateway's secret key" },
+    { MESH, "ChainFile", read_chain_file, AT(chain), NULL, true, "certificate of that key" },
+    { MESH, "Root", read_root, AT(mesh_root), NULL, true, "key of the root of all gateways' certificates" },
+    { MESH, "Realm", read_realm, AT(mesh_realm), NULL, true, "realm that enrols gateways" },
+    { SEED, "Address", read_seed_address, offsetof(struct mesh_seed, at), NULL, true, "of a gateway alone" },
+    { SEED, "PublicKey", read_seed_key, offsetof(struct mesh_seed, x25519), NULL, true, "of that gateway" },
     { BGP, "As", read_id, AT(as), NULL, true, "autonomous system of this site" },
     { BGP, "RouterId", read_addr4, AT(router_id), NULL, false, "default: the gateway's Address" },
     { BGP, "Bfd", read_bfd, AT(bfd_ms), "50", false, "interval in ms, three missed are a failure; 0: no BFD" },
@@ -438,6 +465,8 @@ static void *base_of(struct parse *p, enum section s)
         return &c->providers[c->providers_count - 1];
     if (s == AUTHORITY)
         return &c->authorities[c->authorities_count - 1];
+    if (s == SEED)
+        return &c->seeds[c->seeds_count - 1];
     if (s == NEIGHBOR)
         return &c->neighbors[c->neighbors_count - 1];
     return c;
@@ -492,10 +521,13 @@ static bool name_valid(const char *s)
 static bool open_named(struct parse *p, enum section s, const char *name)
 {
     struct dmux_config *c = p->c;
-    const size_t *count = s == PROVIDER    ? &c->providers_count
-                          : s == AUTHORITY ? &c->authorities_count
-                                           : &c->neighbors_count;
-    size_t max = s == PROVIDER ? DMUX_PROVIDERS_MAX : s == AUTHORITY ? DMUX_AUTHORITIES_MAX : DMUX_NEIGHBORS_MAX;
+    const struct {
+        size_t *count, max;
+    } lists[SECTION_COUNT] = { [PROVIDER] = { &c->providers_count, DMUX_PROVIDERS_MAX },
+                               [AUTHORITY] = { &c->authorities_count, DMUX_AUTHORITIES_MAX },
+                               [SEED] = { &c->seeds_count, MESH_SEEDS_MAX },
+                               [NEIGHBOR] = { &c->neighbors_count, DMUX_NEIGHBORS_MAX } };
+    size_t *count = lists[s].count, max = lists[s].max;
 
     if (!name_valid(name)) {
         complain(p, p->line, "found [%s %s], expected a name of 1 to 15 letters, digits and _", section_names[s], name);
@@ -505,14 +537,13 @@ static bool open_named(struct parse *p, enum section s, const char *name)
         complain(p, p->line, "found more than %zu sections [%s ...]", max, section_names[s]);
         return false;
     }
-    if (s == AUTHORITY) {
-        c->authorities_count++;
-    } else if (s == PROVIDER) {
-        snprintf(c->provider_names[c->providers_count++], DMUX_NAME_MAX + 1, "%s", name);
-    } else {
-        c->neighbors[c->neighbors_count].line = p->line;
-        snprintf(c->neighbors[c->neighbors_count++].name, DMUX_NAME_MAX + 1, "%s", name);
+    if (s == PROVIDER)
+        snprintf(c->provider_names[*count], DMUX_NAME_MAX + 1, "%s", name);
+    if (s == NEIGHBOR) {
+        c->neighbors[*count].line = p->line;
+        snprintf(c->neighbors[*count].name, DMUX_NAME_MAX + 1, "%s", name);
     }
+    ++*count;
     return true;
 }
 
@@ -535,11 +566,12 @@ static void open_section(struct parse *p, char *line)
             s = (enum section)i;
     }
     if (s == NOWHERE) {
-        complain(p, p->line, "found [%s], expected Gateway, Provider, Authority, Bgp, Neighbor, Router or Client",
+        complain(p, p->line,
+                 "found [%s], expected Gateway, Provider, Authority, Mesh, Seed, Bgp, Neighbor, Router or Client",
                  line + 1);
         return;
     }
-    if (s == PROVIDER || s == AUTHORITY || s == NEIGHBOR) {
+    if (s == PROVIDER || s == AUTHORITY || s == SEED || s == NEIGHBOR) {
         if (!open_named(p, s, space ? space : ""))
             return;
     } else if (space || p->opened[s]) {
@@ -557,6 +589,7 @@ static void open_section(struct parse *p, char *line)
         p->c->role = role;
     }
     p->opened[s] = true;
+    p->c->has_mesh |= s == MESH;
     p->section = s;
     p->section_line = p->line;
     memset(p->seen, 0, sizeof(p->seen));
@@ -591,7 +624,7 @@ static void check_whole(struct parse *p)
     if (c->role == DMUX_ROLE_NONE)
         complain(p, p->line, "found no role, expected one of [Gateway], [Router], [Client]");
     if (c->role != DMUX_ROLE_GATEWAY &&
-        (c->providers_count > 0 || c->authorities_count > 0 || p->opened[BGP] || c->neighbors_count > 0))
+        (c->providers_count > 0 || c->authorities_count > 0 || c->has_mesh || p->opened[BGP] || c->neighbors_count > 0))
         complain(p, p->line, "found a section of gateways, expected [Gateway] as well");
     if (c->role == DMUX_ROLE_GATEWAY && !prefix_contains(&c->prefix, &c->service))
         complain(p, p->line, "found a Service outside of Prefix, expected it inside");
@@ -600,6 +633,8 @@ static void check_whole(struct parse *p)
                  "found the gateway's Address inside of Prefix, expected one that other gateways do not have");
     if (c->xdp && (c->interface[0] == '\0' || c->network_pps > 0))
         complain(p, p->line, "found DataPath = xdp, expected an Interface with it and no NetworkRate");
+    if (c->seeds_count > 0 && !c->has_mesh)
+        complain(p, p->line, "found [Seed], expected [Mesh] as well");
     if (c->neighbors_count > 0 && !p->opened[BGP])
         complain(p, c->neighbors[0].line, "found [Neighbor], expected [Bgp] as well");
     for (size_t i = 0; i < c->providers_count; i++) {

@@ -2,7 +2,8 @@
  *
  * INI as in hawser.conf: one of [Gateway], [Router] and [Client]; for gateways a [Provider NAME] for each that may
  * register or an
- * [Authority NAME] that says which, and [Bgp] with a [Neighbor NAME] each for `hawser-dmuxd bird-config`. Unknown keys
+ * [Authority NAME] that says which,
+ * [Mesh] with a [Seed NAME] each, and [Bgp] with a [Neighbor NAME] each for `hawser-dmuxd bird-config`. Unknown keys
  * and sections are errors; an error is a line `FILE:LINE: found ..., expected ...`. */
 #pragma once
 
@@ -50,6 +51,11 @@ struct dmux_config {
     size_t providers_count;
     struct authority authorities[DMUX_AUTHORITIES_MAX];
     size_t authorities_count;
+    bool has_mesh;
+    uint8_t mesh_root[IDENT_KEY_LEN];
+    char mesh_realm[NAME_SIZE];
+    struct mesh_seed seeds[MESH_SEEDS_MAX];
+    size_t seeds_count;
     uint32_t as;
     struct addr router_id;
     uint32_t bfd_ms; /* 0: no BFD */
@@ -62,12 +68,14 @@ struct dmux_config {
     struct endpoint gateways[ROUTER_HOMES_MAX]; /* a client's only one is the service */
     size_t gateways_count;
 
-    /* router */
-    struct prefix clients; /* addresses of its clients, if the protocol gives any */
+    /* router, and gateway with a mesh */
     struct identity identity;
     bool has_identity;
     uint8_t chain[CREDENTIAL_CHAIN_MAX]; /* its certificate */
     size_t chain_len;
+
+    /* router */
+    struct prefix clients; /* addresses of its clients, if the protocol gives any */
     uint32_t weight;
 
     /* client */

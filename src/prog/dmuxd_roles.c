@@ -85,12 +85,19 @@ static int gateway_start(struct dmuxd *d, instant now)
         .network_pps = c->network_pps,
         .rng = sys_rng(),
     };
+    struct mesh_options mesh = { .identity = &c->identity,
+                                 .chain = { c->chain, c->chain_len },
+                                 .seeds_count = c->seeds_count };
     int r = watchdog_start(&d->watchdog, c->device, false);
 
     if (r < 0)
         return r;
     memcpy(o.secret, c->secret, sizeof(o.secret));
-    d->gateway = gateway_new(&o, wall_s());
+    memcpy(mesh.root, c->mesh_root, sizeof(mesh.root));
+    memcpy(mesh.realm, c->mesh_realm, sizeof(mesh.realm));
+    memcpy(mesh.seeds, c->seeds, sizeof(mesh.seeds));
+    o.mesh = c->has_mesh ? &mesh : NULL;
+    d->gateway = gateway_new(&o, wall_s(), now);
     explicit_bzero(o.secret, sizeof(o.secret));
     if (!d->gateway)
         return -ENOMEM;
@@ -137,8 +144,12 @@ static instant beat(struct dmuxd *d, instant now)
 
 static void gateway_turn(struct dmuxd *d, instant now)
 {
+    struct gateway_tx tx;
+
     gateway_set_wall(d->gateway, wall_s());
     gateway_on_expiry(d->gateway, now);
+    for (int i = 0; i < TURN_BURST && gateway_output(d->gateway, train_room(&d->train), &tx, now); i++)
+        train_add(&d->train, tx.len, &tx.to, &d->config->address);
     if (d->xdp)
         dmuxd_xdp_turn(d, wall_s());
     if (now >= d->beat_at)
@@ -165,12 +176,38 @@ static bool add_router(void *ctx, const struct registration *g)
     number_set(o, "protocol", g->protocol);
     number_set(o, "provider", g->provider);
     text_set(o, "state", g->state == REGISTRATION_PROVED ? "proved" : "claimed");
+    if (g->origin != 0)
+        number_set(o, "registered_with", g->origin);
     number_set(o, "weight", g->weight);
     number_set(o, "rtt_us", g->rtt_us);
     number_set(o, "pkts", g->pkts);
     number_set(o, "bytes", g->bytes);
     json_object_set_new(o, "heard_s", json_real((double)(l->now - g->proved_at) / 1e6));
     return json_array_append_new(l->array, o) == 0 && json_array_size(l->array) < 1000;
+}
+
+static json_t *mesh_json(const struct mesh *m)
+{
+    const struct mesh_stats *s = mesh_stats_get(m);
+    json_t *o = json_object(), *peers = json_array();
+    struct mesh_peer_info p;
+
+    for (size_t i = 0; mesh_peer_info(m, i, &p); i++) {
+        json_t *e = json_object();
+
+        number_set(e, "gateway", p.gateway);
+        endpoint_set(e, "at", &p.at);
+        json_object_set_new(e, "up", json_boolean(p.up));
+        number_set(e, "rtt_us", p.rtt_us);
+        number_set(e, "routers", p.routers);
+        json_array_append_new(peers, e);
+    }
+    json_object_set_new(o, "peers", peers);
+    number_set(o, "routers", mesh_routes(m));
+    number_set(o, "adopted", s->adopted);
+    number_set(o, "released", s->released);
+    json_object_set_new(o, "drops", counts(s->drops, MESH_DROP_COUNT, mesh_drop_name));
+    return o;
 }
 
 static int gateway_status(struct dmuxd *d, json_t *doc, instant now)
@@ -190,6 +227,8 @@ static int gateway_status(struct dmuxd *d, json_t *doc, instant now)
     number_set(doc, "to_client_bytes", s->to_client_bytes);
     if (d->xdp)
         dmuxd_xdp_status(d, doc);
+    if (gateway_mesh(d->gateway))
+        json_object_set_new(doc, "mesh", mesh_json(gateway_mesh(d->gateway)));
     number_set(doc, "registrations", registry_count(gateway_registry(d->gateway)));
     number_set(doc, "silenced", registry_silenced(gateway_registry(d->gateway)));
     json_object_set_new(doc, "refused_control", counts(s->refused, DMUX_REFUSAL_COUNT, dmux_refusal_name));

@@ -15,6 +15,7 @@ enum field {
     END,
     NONCE,
     GATEWAY,
+    VOUCHER,
     UNICAST,
     YOU,
     COOKIE,
@@ -49,12 +50,14 @@ static const struct {
     [DMUX_PROOF] = { { GATEWAY, SEQ, NONCE, MAC }, 0 },
     [DMUX_WITHDRAW] = { { GATEWAY, SEQ, MAC }, 0 },
     [DMUX_ECHO] = { { COOKIE, NONCE }, DMUX_ECHO_LEN },
+    [DMUX_VOUCHED] = { { GATEWAY, VOUCHER, UNICAST, NONCE, MAC }, 0 },
     [DMUX_ECHO_REPLY] = { { NONCE, GATEWAY, UNICAST, REFUSAL, ROUTER, RTT }, 0 },
 };
 
 static const uint8_t field_len[] = {
     [NONCE] = 8,
     [GATEWAY] = 4,
+    [VOUCHER] = 4,
     [UNICAST] = 6,
     [YOU] = 6,
     [COOKIE] = SHIM_COOKIE_LEN,
@@ -94,6 +97,9 @@ static void write_field(struct writer *w, enum field f, const struct dmux_messag
         break;
     case GATEWAY:
         write_u32(w, m->gateway);
+        break;
+    case VOUCHER:
+        write_u32(w, m->voucher);
         break;
     case UNICAST:
         write_endpoint(w, &m->unicast);
@@ -157,6 +163,9 @@ static void read_field(struct reader *r, enum field f, struct dmux_message *m)
     case GATEWAY:
         m->gateway = read_u32(r);
         break;
+    case VOUCHER:
+        m->voucher = read_u32(r);
+        break;
     case UNICAST:
         read_endpoint(r, &m->unicast);
         break;
@@ -217,6 +226,8 @@ static bool has_sense(enum field f, const struct dmux_message *m)
     switch (f) {
     case GATEWAY:
         return m->gateway != 0;
+    case VOUCHER:
+        return m->voucher != 0;
     case REFUSAL:
         return m->refusal < DMUX_REFUSAL_COUNT;
     case CHAIN:

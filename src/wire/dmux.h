@@ -20,7 +20,12 @@ enum dmux_type {
     DMUX_WITHDRAW = 9,    /* router -> gateway: answered by a NAK that says so */
     DMUX_ECHO = 10,       /* client -> gateway: which router gets what I send? */
     DMUX_ECHO_REPLY = 11, /* gateway -> client */
+    DMUX_VOUCHED = 12,    /* gateway -> router that is registered with another, which vouches: as CHECK */
     DMUX_TYPE_COUNT,
+    /* Between gateways; dmux/mesh.h has the rest. */
+    DMUX_MESH_INIT = 16,
+    DMUX_MESH_ANSWER = 17,
+    DMUX_MESH_RECORD = 18,
 };
 
 enum dmux_refusal {
@@ -51,9 +56,10 @@ struct dmux_message {
     uint8_t type;      /* enum dmux_type */
     uint16_t protocol; /* from the shim */
     uint32_t provider;
-    uint64_t nonce;                  /* HELLO to KEEPALIVE: the asker's; CHECK, PROOF: the gateway's */
+    uint64_t nonce;                  /* HELLO to KEEPALIVE: the asker's; CHECK, PROOF, VOUCHED: the gateway's */
     uint32_t gateway;                /* number of the gateway, not 0 */
-    struct endpoint unicast;         /* CHALLENGE, ECHO_REPLY: of that gateway alone */
+    uint32_t voucher;                /* VOUCHED: number of the gateway that the router is registered with, not 0 */
+    struct endpoint unicast;         /* CHALLENGE, ECHO_REPLY, VOUCHED: of that gateway alone */
     struct endpoint you;             /* CHALLENGE: where the asker was seen; REGISTER: what the router registers */
     uint8_t cookie[SHIM_COOKIE_LEN]; /* CHALLENGE, REGISTER, ECHO */
     uint16_t lifetime_s;             /* REGISTER: asked; ACK: given */
@@ -64,7 +70,7 @@ struct dmux_message {
     uint8_t signature[DMUX_SIGNATURE_LEN]; /* REGISTER: of dmux_signed_len bytes */
     const uint8_t *chain;                  /* REGISTER, behind the signature: the key's certificate, in the datagram */
     size_t chain_len;                      /* 0: none */
-    uint8_t mac[DMUX_MAC_LEN];             /* ACK, KEEPALIVE to WITHDRAW: of all bytes before it */
+    uint8_t mac[DMUX_MAC_LEN];             /* ACK, KEEPALIVE to WITHDRAW, VOUCHED: of all before it */
     uint32_t seq;                          /* KEEPALIVE to WITHDRAW */
     uint8_t refusal;                       /* NAK, ECHO_REPLY: enum dmux_refusal */
     uint16_t wait_s;                       /* NAK: not again before */

@@ -173,7 +173,7 @@ static int setup(void **state)
     memcpy(provider.key, id.ed25519, sizeof(provider.key));
     memcpy(o.secret, secret, sizeof(secret));
     o.prefix = (struct prefix){ .addr = addr_v4(0xc0000200), .len = 24 };
-    gateway = gateway_new(&o, WALL_S);
+    gateway = gateway_new(&o, WALL_S, SEC);
     gateway_export(gateway);
     router_registers();
     tables();

@@ -353,7 +353,7 @@ static void test_registry_renew(void **state)
     assert_int_equal(m->key[0], 1);
     assert_int_equal(m->seq, 7);
     assert_int_equal(m->state, REGISTRATION_PROVED);
-    registry_take_key(m);
+    registry_take_key(r, m);
     assert_int_equal(m->key[0], 2);
     registry_free(r);
 }

@@ -82,7 +82,7 @@ static void test_errors(void **state)
     refuses("", "f:0: found no role, expected one of [Gateway], [Router], [Client]\n");
     refuses("Id = 1\n", "f:1: found Id outside a section, expected one of [Gateway], [Router], [Client] first\n");
     refuses("[Clint]\n",
-            "f:1: found [Clint], expected Gateway, Provider, Authority, Bgp, Neighbor, Router or Client\n");
+            "f:1: found [Clint], expected Gateway, Provider, Authority, Mesh, Seed, Bgp, Neighbor, Router or Client\n");
     refuses("[Client]\nProtocol = ipv6\nGatewy = 192.0.2.1\nGateway = 192.0.2.1\n",
             "f:3: found Gatewy in [Client], expected a key of it (did you mean Gateway?)\n");
     refuses("[Client]\nProtocol = ipv6\n", "f:1: found no Gateway in this section, expected one\n");

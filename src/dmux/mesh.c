@@ -1,0 +1,579 @@
+/* dmux/mesh.c - see mesh.h.
+ *
+ * Theory of operation. A peer is another gateway: a seed of the configuration, one that a peer has named, or one that
+ * has made itself known by an INIT. Whoever knows of another and has no link to it asks its address for a cookie
+ * (HELLO), and with that makes a handshake (mesh_link.c). When two begin at once, the INIT of the lower number counts.
+ * A link is up once a record has come over it, and down after MESH_SILENCE without one. Over it go a PING a second, the
+ * news of each one's own routers (mesh_log.c, mesh_routes.c), every MEMBERS_EVERY the other gateways that are up, and a
+ * provider's certificate when somebody lacks it.
+ *
+ * Nothing that a peer says makes this gateway send more than a HELLO of 64 bytes a few times to an address, or a
+ * question of 48 bytes to a router whose provider signed that it is there.
+ *
+ * Limits: mesh.h. A full mesh of n gateways costs each n PINGs and n PONGs a second. */
+#include "dmux/mesh_internal.h"
+
+#include "ident/hash.h"
+
+#define RETRY (250 * MSEC) /* chosen: as a router's */
+#define RETRY_MAX (5 * SEC)
+#define MEMBERS_EVERY (10 * SEC)
+#define FORGET (300 * SEC)       /* chosen: one that was up and is no seed */
+#define FORGET_UNSEEN (15 * SEC) /* and one that was only heard of */
+#define MEMBERS_ROOM (MESH_TEXT_MAX - 1)
+
+bool mesh_drop(struct mesh *m, enum mesh_drop cause)
+{
+    m->stats.drops[cause]++;
+    return false;
+}
+
+uint64_t mesh_name_hash(const struct mesh *m, uint32_t origin, uint16_t protocol, uint32_t provider, uint32_t addr,
+                        uint16_t port)
+{
+    uint8_t name[16];
+
+    put_be32(name, origin);
+    put_be16(name + 4, protocol);
+    put_be32(name + 6, provider);
+    put_be32(name + 10, addr);
+    put_be16(name + 14, port);
+    return siphash13(m->seed, name, sizeof(name));
+}
+
+/* --- peers --- */
+
+struct peer *mesh_peer_of(const struct mesh *m, uint32_t gateway)
+{
+    for (size_t i = 0; i < m->peers_count; i++) {
+        if (m->peers[i]->gateway == gateway)
+            return m->peers[i];
+    }
+    return NULL;
+}
+
+static void peer_free(struct mesh *m, size_t i)
+{
+    struct peer *p = m->peers[i];
+
+    routes_orphan(m, p);
+    log_end(p);
+    link_keys_free(&p->keys);
+    link_keys_free(&p->fresh);
+    noise_wipe(&p->noise);
+    free(p);
+    m->peers[i] = m->peers[--m->peers_count];
+}
+
+/* Of the number, or a seed at that address whose number is not known yet. */
+static struct peer *peer_find(const struct mesh *m, uint32_t gateway, const struct endpoint *at)
+{
+    struct peer *p = mesh_peer_of(m, gateway);
+
+    for (size_t i = 0; i < m->peers_count && !p; i++) {
+        if (m->peers[i]->gateway == 0 && endpoint_equal(&m->peers[i]->at, at))
+            p = m->peers[i];
+    }
+    return p;
+}
+
+static struct peer *peer_new(struct mesh *m, uint32_t gateway, const struct endpoint *at,
+                             const uint8_t x25519[IDENT_KEY_LEN], instant now)
+{
+    struct peer *p;
+
+    for (size_t i = 0; i < m->peers_count && m->peers_count == MESH_PEERS_MAX; i++) {
+        if (!m->peers[i]->seed && !m->peers[i]->keys.tx)
+            peer_free(m, i); /* one that was only heard of makes room */
+    }
+    p = m->peers_count < MESH_PEERS_MAX ? calloc(1, sizeof(*p)) : NULL;
+    if (!p) {
+        mesh_drop(m, MESH_DROP_FULL);
+        return NULL;
+    }
+    p->gateway = gateway;
+    p->at = *at;
+    memcpy(p->x25519, x25519, IDENT_KEY_LEN);
+    p->shake_next = p->known_at = now;
+    p->shake_retry = RETRY;
+    p->members_at = SIZE_MAX;
+    list_init(&p->routes);
+    list_init(&p->acked.in_log);
+    list_init(&p->sent.in_log);
+    m->peers[m->peers_count++] = p;
+    return p;
+}
+
+static void peer_down(struct mesh *m, struct peer *p, instant now)
+{
+    p->up = false;
+    p->known_at = now;
+    p->rtt_us = 0;
+    p->pong_due = p->heard_due = p->want_due = p->certificate_due = false;
+    link_keys_free(&p->keys);
+    log_end(p);
+    routes_orphan(m, p);
+    p->shake = SHAKE_IDLE;
+    p->shake_next = now;
+    p->shake_retry = RETRY;
+}
+
+/* These keys are the link's from now on; both ends begin to tell from the beginning. */
+static void peer_up(struct mesh *m, struct peer *p, struct link_keys *keys, instant now)
+{
+    link_keys_free(&p->keys);
+    p->keys = *keys;
+    *keys = (struct link_keys){ 0 };
+    p->up = true;
+    p->liar = false;
+    p->heard = p->known_at = now;
+    p->ping_next = p->members_next = now;
+    p->shake = SHAKE_IDLE;
+    p->shake_next = INSTANT_NEVER;
+    p->have = 0;
+    p->generation++;
+    noise_wipe(&p->noise);
+    log_begin(m, p);
+}
+
+struct mesh *mesh_new(const struct mesh_options *o, const struct rng *rng, struct registry *registry,
+                      struct credentials *credentials, instant now)
+{
+    static const char label[] = "hawser dmux mesh psk 1";
+    const struct trust_options t = { .cached_max = TRUST_CACHED_DEFAULT, .facts_max = TRUST_FACTS_DEFAULT, .rng = rng };
+    struct mesh *m = calloc(1, sizeof(*m));
+    bool ok;
+
+    if (!m)
+        return NULL;
+    m->o = *o;
+    m->rng = *rng;
+    m->registry = registry;
+    m->credentials = credentials;
+    rng_fill(rng, m->seed, sizeof(m->seed));
+    blake2s_keyed(m->psk, o->secret, HASH_PARTS({ label, sizeof(label) - 1 }));
+    ident_wipe(m->o.secret, sizeof(m->o.secret));
+    list_init(&m->log);
+    list_init(&m->gone);
+    map64_init(&m->locals, REGISTRY_MAX, get_le64(m->seed));
+    routes_init(m);
+    m->trust = trust_new(o->root, &t);
+    ok = m->trust != NULL;
+    for (size_t i = 0; i < o->seeds_count && ok; i++) {
+        struct peer *p;
+
+        if (endpoint_equal(&o->seeds[i].at, &o->unicast))
+            continue; /* one list for all */
+        p = peer_new(m, 0, &o->seeds[i].at, o->seeds[i].x25519, now);
+        ok = p != NULL;
+        if (p)
+            p->seed = true;
+    }
+    if (!ok) {
+        mesh_free(m);
+        return NULL;
+    }
+    registry_watch(registry);
+    return m;
+}
+
+void mesh_free(struct mesh *m)
+{
+    if (!m)
+        return;
+    while (m->peers_count > 0)
+        peer_free(m, m->peers_count - 1);
+    routes_free(m);
+    log_free(m);
+    trust_free(m->trust);
+    ident_wipe(m->psk, sizeof(m->psk));
+    free(m);
+}
+
+/* --- in --- */
+
+void mesh_on_challenge(struct mesh *m, const struct dmux_message *c, const struct endpoint *from, instant now)
+{
+    for (size_t i = 0; i < m->peers_count; i++) {
+        struct peer *p = m->peers[i];
+
+        if (p->shake != SHAKE_ASKED || p->hello_nonce != c->nonce || !endpoint_equal(&p->at, from))
+            continue;
+        memcpy(p->cookie, c->cookie, sizeof(p->cookie));
+        p->shake = SHAKE_SENT;
+        p->shake_next = now;
+        return;
+    }
+}
+
+static uint32_t fresh_index(struct mesh *m)
+{
+    return (uint32_t)rng_nonzero(&m->rng);
+}
+
+static void on_init(struct mesh *m, const uint8_t *data, size_t len, const struct endpoint *from, uint64_t wall_s,
+                    instant now)
+{
+    uint8_t card[MESH_CARD_MAX], digest[BLAKE2S_LEN];
+    struct mesh_card c;
+    struct noise n;
+    struct peer *p;
+
+    blake2s(digest, HASH_PARTS({ data, len }));
+    for (size_t i = 0; i < m->peers_count; i++) {
+        if (memcmp(m->peers[i]->fresh_digest, digest, sizeof(digest)) == 0)
+            return; /* repeated: it was answered */
+    }
+    if (link_init_read(m, data, len, from, wall_s, &n, &c, card) < 0)
+        return;
+    p = peer_find(m, c.gateway, from);
+    if (!p)
+        p = peer_new(m, c.gateway, from, noise_remote_static(&n), now);
+    if (!p || (p->shake == SHAKE_SENT && m->o.id < c.gateway)) { /* ours counts */
+        noise_wipe(&n);
+        return;
+    }
+    p->gateway = c.gateway;
+    p->at = *from;
+    memcpy(p->x25519, noise_remote_static(&n), IDENT_KEY_LEN);
+    memcpy(p->fresh_digest, digest, sizeof(digest));
+    link_keys_free(&p->fresh);
+    p->answer_len = link_answer_write(m, &n, c.index, fresh_index(m), p->answer, &p->fresh);
+    noise_wipe(&n);
+    if (!p->up) { /* it has the word for a while */
+        p->shake = SHAKE_IDLE;
+        p->shake_next = now + RETRY_MAX;
+    }
+}
+
+static void on_answer(struct mesh *m, const uint8_t *data, size_t len, const struct endpoint *from, uint64_t wall_s,
+                      instant now)
+{
+    for (size_t i = 0; i < m->peers_count; i++) {
+        struct peer *p = m->peers[i];
+        struct link_keys keys;
+        uint32_t gateway;
+
+        if (p->shake != SHAKE_SENT || p->shake_index != link_to(data) || !endpoint_equal(&p->at, from))
+            continue;
+        if (link_answer_read(m, p, data, len, from, wall_s, &keys, &gateway) < 0)
+            return;
+        if (p->gateway == 0 && mesh_peer_of(m, gateway)) { /* a seed that is known by another address already */
+            link_keys_free(&keys);
+            p->shake = SHAKE_IDLE;
+            p->shake_next = now + RETRY_MAX;
+            return;
+        }
+        p->gateway = gateway;
+        peer_up(m, p, &keys, now);
+        return;
+    }
+}
+
+static void on_members(struct mesh *m, const struct mesh_message *msg, instant now)
+{
+    struct reader r = reader_init(msg->rest, msg->rest_len);
+    struct mesh_member e;
+
+    while (mesh_next_member(&r, &e)) {
+        struct peer *p = peer_find(m, e.gateway, &e.at);
+
+        m->stats.members_in++;
+        if (e.gateway == m->o.id || !addr_is_unicast(&e.at.addr) || endpoint_equal(&e.at, &m->o.unicast))
+            continue;
+        if (p)
+            p->known_at = now;
+        else
+            peer_new(m, e.gateway, &e.at, e.x25519, now);
+    }
+}
+
+static void on_text(struct mesh *m, struct peer *p, const struct mesh_message *msg, uint64_t wall_s, instant now)
+{
+    switch (msg->kind) {
+    case MESH_PING:
+        p->pong_due = true;
+        p->pong_time = msg->time;
+        if (msg->version == p->have) /* all of it was heard */
+            routes_settle(m, p, now);
+        break;
+    case MESH_PONG:
+        if (msg->time <= (uint64_t)now && (uint64_t)now - msg->time < (uint64_t)MESH_SILENCE) {
+            uint32_t us = (uint32_t)MAX((uint64_t)now - msg->time, 1u);
+
+            p->rtt_us = p->rtt_us == 0 ? us : (uint32_t)(((uint64_t)p->rtt_us * 9 + us) / 10);
+        }
+        break;
+    case MESH_NEWS:
+        p->heard_due = true;
+        if (msg->from != p->have)
+            break;
+        routes_take_news(m, p, msg, now);
+        p->have = msg->version;
+        break;
+    case MESH_HEARD:
+        log_heard(m, p, msg->version);
+        break;
+    case MESH_MEMBERS:
+        on_members(m, msg, now);
+        break;
+    case MESH_WANT:
+        p->certificate_due = credentials_chain(m->credentials, msg->key).len > 0;
+        memcpy(p->certificate_key, msg->key, sizeof(p->certificate_key));
+        break;
+    case MESH_CERTIFICATE:
+        if (credentials_learn(m->credentials, msg->key, msg->rest, msg->rest_len, wall_s) == 0)
+            routes_retry(m);
+        break;
+    }
+}
+
+static void on_record(struct mesh *m, const uint8_t *data, size_t len, const struct endpoint *from, uint64_t wall_s,
+                      instant now)
+{
+    uint8_t text[MESH_TEXT_MAX];
+    struct mesh_message msg;
+
+    for (size_t i = 0; i < m->peers_count; i++) {
+        struct peer *p = m->peers[i];
+        bool fresh = p->fresh.rx && p->fresh.local == link_to(data);
+        int n;
+
+        if (!endpoint_equal(&p->at, from) || (!fresh && !(p->keys.rx && p->keys.local == link_to(data))))
+            continue;
+        n = link_open(fresh ? &p->fresh : &p->keys, data, len, text);
+        if (n < 0) {
+            mesh_drop(m, MESH_DROP_SEAL);
+            return;
+        }
+        if (fresh)
+            peer_up(m, p, &p->fresh, now);
+        p->heard = p->known_at = now;
+        if (mesh_read(text, (size_t)n, &msg) < 0)
+            mesh_drop(m, MESH_DROP_MALFORMED);
+        else
+            on_text(m, p, &msg, wall_s, now);
+        return;
+    }
+    mesh_drop(m, MESH_DROP_SEAL);
+}
+
+void mesh_on_datagram(struct mesh *m, const uint8_t *data, size_t len, const struct endpoint *from, uint64_t wall_s,
+                      instant now)
+{
+    if (len < DMUX_HEADER_LEN + 4 || data[SHIM_LEN + 1] != 0) {
+        mesh_drop(m, MESH_DROP_MALFORMED);
+        return;
+    }
+    switch (data[SHIM_LEN]) {
+    case DMUX_MESH_INIT:
+        on_init(m, data, len, from, wall_s, now);
+        break;
+    case DMUX_MESH_ANSWER:
+        on_answer(m, data, len, from, wall_s, now);
+        break;
+    case DMUX_MESH_RECORD:
+        on_record(m, data, len, from, wall_s, now);
+        break;
+    default:
+        mesh_drop(m, MESH_DROP_MALFORMED);
+    }
+}
+
+/* --- out --- */
+
+static size_t shake_output(struct mesh *m, struct peer *p, uint8_t *out, instant now)
+{
+    struct dmux_message hello = { .type = DMUX_HELLO, .provider = PROVIDER_ANY };
+    size_t len;
+
+    if (p->up || now < p->shake_next)
+        return 0;
+    p->shake_next = now + p->shake_retry;
+    if (p->shake == SHAKE_SENT && p->shake_index == 0) {
+        p->shake_index = fresh_index(m);
+        len = link_init_write(m, p, out);
+        if (len > 0)
+            return len;
+    }
+    p->shake_retry = MIN(p->shake_retry * 2, RETRY_MAX);
+    p->shake = SHAKE_ASKED;
+    p->shake_index = 0;
+    p->hello_nonce = hello.nonce = rng_nonzero(&m->rng);
+    return dmux_write(&hello, out, DMUX_MESSAGE_MAX);
+}
+
+static size_t members_output(struct mesh *m, struct peer *p, uint8_t text[MEMBERS_ROOM])
+{
+    struct writer w = writer_init(text, MEMBERS_ROOM);
+
+    for (; p->members_at < m->peers_count && writer_left(&w) >= MESH_MEMBER_LEN; p->members_at++) {
+        const struct peer *q = m->peers[p->members_at];
+        struct mesh_member e = { .gateway = q->gateway, .at = q->at };
+
+        if (q == p || !q->up)
+            continue;
+        memcpy(e.x25519, q->x25519, sizeof(e.x25519));
+        mesh_put_member(&w, &e);
+    }
+    if (p->members_at >= m->peers_count)
+        p->members_at = SIZE_MAX;
+    return writer_len(&w);
+}
+
+/* What a peer whose link is up is to be sent next: true with *msg; rest: its room. */
+static bool choose(struct mesh *m, struct peer *p, struct mesh_message *msg, uint8_t rest[MESH_TEXT_MAX], instant now)
+{
+    *msg = (struct mesh_message){ .rest = rest };
+    if (p->pong_due) {
+        p->pong_due = false;
+        msg->kind = MESH_PONG;
+        msg->time = p->pong_time;
+        return true;
+    }
+    if (p->heard_due) {
+        p->heard_due = false;
+        msg->kind = MESH_HEARD;
+        msg->version = p->have;
+        return true;
+    }
+    if (now >= p->ping_next) {
+        p->ping_next = now + MESH_PING_EVERY;
+        msg->kind = MESH_PING;
+        msg->time = (uint64_t)now;
+        msg->version = m->version;
+        return true;
+    }
+    if (p->want_due || p->certificate_due) {
+        struct slice chain = credentials_chain(m->credentials, p->certificate_key);
+
+        msg->kind = p->want_due ? MESH_WANT : MESH_CERTIFICATE;
+        memcpy(msg->key, p->want_due ? p->want_key : p->certificate_key, sizeof(msg->key));
+        if (!p->want_due) {
+            msg->rest = chain.data;
+            msg->rest_len = chain.len;
+            p->certificate_due = false;
+        }
+        p->want_due = false;
+        return msg->kind == MESH_WANT || chain.len > 0;
+    }
+    if (now >= p->members_next) {
+        p->members_next = now + MEMBERS_EVERY;
+        p->members_at = 0;
+    }
+    if (p->members_at != SIZE_MAX) {
+        msg->kind = MESH_MEMBERS;
+        msg->rest_len = members_output(m, p, rest);
+        return msg->rest_len > 0;
+    }
+    return false;
+}
+
+static size_t peer_output(struct mesh *m, struct peer *p, uint8_t *out, instant now)
+{
+    uint8_t rest[MESH_TEXT_MAX];
+    struct mesh_message msg;
+    size_t len;
+
+    if (p->answer_len > 0) {
+        len = p->answer_len;
+        memcpy(out, p->answer, len);
+        p->answer_len = 0;
+        return len;
+    }
+    if (!p->up)
+        return shake_output(m, p, out, now);
+    if (choose(m, p, &msg, rest, now))
+        return link_seal(&p->keys, &msg, out);
+    len = log_output(m, p, rest, now);
+    if (len == 0 || mesh_read(rest, len, &msg) < 0)
+        return 0;
+    return link_seal(&p->keys, &msg, out);
+}
+
+bool mesh_output(struct mesh *m, uint8_t *out, struct mesh_tx *tx, instant now)
+{
+    for (size_t i = 0; i < m->peers_count; i++) {
+        struct peer *p = m->peers[m->turn++ % m->peers_count];
+
+        tx->len = peer_output(m, p, out, now);
+        tx->to = p->at;
+        if (tx->len > 0)
+            return true;
+    }
+    tx->len = routes_output(m, out, &tx->to, now);
+    return tx->len > 0;
+}
+
+instant mesh_next_expiry(const struct mesh *m)
+{
+    instant next = routes_next_expiry(m);
+
+    for (size_t i = 0; i < m->peers_count; i++) {
+        const struct peer *p = m->peers[i];
+
+        if (p->answer_len > 0 || p->pong_due || p->heard_due || p->want_due || p->certificate_due ||
+            p->members_at != SIZE_MAX)
+            return 0;
+        if (!p->up) {
+            next = instant_min(next, p->shake_next);
+            continue;
+        }
+        next = instant_min(next, instant_min(p->ping_next, p->members_next));
+        next = instant_min(next, instant_min(p->heard + MESH_SILENCE, log_next_expiry(m, p)));
+    }
+    return next;
+}
+
+void mesh_on_expiry(struct mesh *m, uint64_t wall_s, instant now)
+{
+    for (size_t i = 0; i < m->peers_count; i++) {
+        struct peer *p = m->peers[i];
+
+        if (p->up && p->heard + MESH_SILENCE <= now)
+            peer_down(m, p, now);
+        if (!p->up && !p->seed && p->known_at + (p->generation > 0 ? FORGET : FORGET_UNSEEN) <= now)
+            peer_free(m, i--);
+    }
+    log_take_news(m);
+    log_forget(m);
+    routes_on_expiry(m, wall_s, now);
+}
+
+bool mesh_is_member(const struct mesh *m, uint32_t addr)
+{
+    for (size_t i = 0; i < m->peers_count; i++) {
+        if (m->peers[i]->up && get_be32(m->peers[i]->at.addr.bytes) == addr)
+            return true;
+    }
+    return false;
+}
+
+const struct mesh_stats *mesh_stats_get(const struct mesh *m)
+{
+    return &m->stats;
+}
+
+size_t mesh_routes(const struct mesh *m)
+{
+    return m->routes.count;
+}
+
+bool mesh_peer_info(const struct mesh *m, size_t i, struct mesh_peer_info *ret)
+{
+    if (i >= m->peers_count)
+        return false;
+    *ret = (struct mesh_peer_info){ .gateway = m->peers[i]->gateway,
+                                    .at = m->peers[i]->at,
+                                    .up = m->peers[i]->up,
+                                    .rtt_us = m->peers[i]->rtt_us,
+                                    .routers = m->peers[i]->routes_count };
+    return true;
+}
+
+const char *mesh_drop_name(unsigned drop)
+{
+    static const char *const names[MESH_DROP_COUNT] = { "malformed", "stranger", "seal", "full", "unsigned" };
+
+    return drop < MESH_DROP_COUNT ? names[drop] : "?";
+}

@@ -1,0 +1,95 @@
+/* dmux/mesh.h - gateways that know each other: who they are, how far they are from each other, and the routers that
+ * each has registered.
+ *
+ * Each gateway has a link to each other one and tells it of its own routers, and of nobody else's. What it says of a
+ * router is what the router's provider has signed for that gateway; who hears it believes no more: of each provider it
+ * takes the nearest of those it has heard of, asks them itself, and packets go to those that answer (registry.h).
+ *
+ * A gateway is a gateway by the certificate that its realm gave it (a chain to the service dmux-gateway-ID.s.REALM),
+ * and by the secret that all have. It finds the others through the seeds that it is told. */
+#pragma once
+
+#include "base/addr.h"
+#include "base/instant.h"
+#include "base/rng.h"
+#include "dmux/credentials.h"
+#include "dmux/registry.h"
+
+#define MESH_PEERS_MAX 256     /* chosen: links of a gateway; more want another form of mesh */
+#define MESH_SEEDS_MAX 16      /* chosen */
+#define MESH_ROUTES_MAX 131072 /* of others' routers that are remembered: as REGISTRY_MAX */
+#define MESH_ADOPTED_MAX 4096  /* chosen: of others' routers that are asked, once a second each */
+#define MESH_NEAREST 4         /* chosen: of the routers of one provider, from others, that are asked */
+#define MESH_PING_EVERY (1 * SEC)
+#define MESH_SILENCE (3 * SEC) /* as a router's */
+
+struct mesh_seed {
+    struct endpoint at;
+    uint8_t x25519[IDENT_KEY_LEN];
+};
+
+struct mesh_options {
+    uint32_t id;
+    struct endpoint unicast;
+    const struct identity *identity; /* outlives the mesh */
+    struct slice chain;              /* likewise */
+    uint8_t root[IDENT_KEY_LEN];     /* who says who is a gateway: the root, and the name of the realm */
+    char realm[NAME_SIZE];
+    uint8_t secret[32]; /* all gateways' */
+    struct mesh_seed seeds[MESH_SEEDS_MAX];
+    size_t seeds_count;
+};
+
+enum mesh_drop {
+    MESH_DROP_MALFORMED,
+    MESH_DROP_STRANGER, /* no certificate of a gateway, or not from where it says to be */
+    MESH_DROP_SEAL,     /* not sealed by that peer, or seen before */
+    MESH_DROP_FULL,
+    MESH_DROP_UNSIGNED, /* of a router: the provider has not signed it for that gateway */
+    MESH_DROP_COUNT,
+};
+
+struct mesh_stats {
+    uint64_t news_out, news_in, members_in, adopted, released;
+    uint64_t drops[MESH_DROP_COUNT];
+};
+
+struct mesh_peer_info {
+    uint32_t gateway; /* 0: a seed that has not answered yet */
+    struct endpoint at;
+    bool up;
+    uint32_t rtt_us;  /* 0: not measured */
+    uint32_t routers; /* that it has told of */
+};
+
+struct mesh_tx {
+    size_t len;
+    struct endpoint to;
+};
+
+struct mesh;
+
+/* registry and credentials outlive the mesh, which watches the registry. NULL: no memory. */
+struct mesh *mesh_new(const struct mesh_options *o, const struct rng *rng, struct registry *registry,
+                      struct credentials *credentials, instant now);
+void mesh_free(struct mesh *m);
+/* An answer to a HELLO that the mesh has sent, or not. */
+void mesh_on_challenge(struct mesh *m, const struct dmux_message *c, const struct endpoint *from, instant now);
+/* A datagram of the types DMUX_MESH_*, whole. The caller has checked the cookie of an INIT. */
+void mesh_on_datagram(struct mesh *m, const uint8_t *data, size_t len, const struct endpoint *from, uint64_t wall_s,
+                      instant now);
+/* Where the cookie of an INIT stands; NULL: it is none. */
+const uint8_t *mesh_cookie_of(const uint8_t *data, size_t len);
+/* What is to be sent, until false. out: DMUX_REGISTER_MAX + 64 bytes. */
+bool mesh_output(struct mesh *m, uint8_t *out, struct mesh_tx *tx, instant now);
+instant mesh_next_expiry(const struct mesh *m);
+/* After the registry's. */
+void mesh_on_expiry(struct mesh *m, uint64_t wall_s, instant now);
+/* Is this a gateway's own address? Host order. */
+bool mesh_is_member(const struct mesh *m, uint32_t addr);
+const struct mesh_stats *mesh_stats_get(const struct mesh *m);
+/* Routers of others that are remembered. */
+size_t mesh_routes(const struct mesh *m);
+/* The i-th peer; false after the last. */
+bool mesh_peer_info(const struct mesh *m, size_t i, struct mesh_peer_info *ret);
+const char *mesh_drop_name(unsigned drop);

@@ -1,0 +1,389 @@
+/* The mesh of gateways in virtual time (dmux_world.h): who is let in, what is told and how fast, who is believed, and
+ * what happens when a gateway dies. Delays are literal; what is expected follows from them. */
+#include "dmux/mac.h"
+#include "ident/hash.h"
+#include "tests/sim/dmux_world.h"
+
+#include <malloc.h>
+#include <stdio.h>
+
+#define GATEWAYS 50
+
+static struct identity ids[GATEWAYS + 2];
+static struct mesh_options options;
+
+/* Gateway `id` of the mesh, whose seed is the first one; leaf: NULL for the one that its realm gives it. */
+static unsigned member_at(uint32_t id, const char *leaf)
+{
+    const struct rng rng = prng_rng(&prng);
+    char name[32];
+
+    snprintf(name, sizeof(name), "dmux-gateway-%u", id);
+    assert_int_equal(identity_generate(&ids[id], &rng), 0);
+    memset(&options, 0, sizeof(options));
+    options.identity = &ids[id];
+    options.chain = chain_kept(&root_id, "acme.example", &ids[id], leaf ? leaf : name, 0);
+    memcpy(options.root, root_id.ed25519, 32);
+    snprintf(options.realm, sizeof(options.realm), "acme.example");
+    if (id != 1) {
+        options.seeds_count = 1;
+        options.seeds[0].at = at(0x0a000100, DMUX_PORT);
+        memcpy(options.seeds[0].x25519, ids[1].x25519, 32);
+    }
+    next_mesh = &options;
+    return gateway_at(id);
+}
+
+/* The registry of a gateway, to put in what its routers would have said. */
+static struct registry *registry_of(unsigned gateway)
+{
+    return (struct registry *)(uintptr_t)gateway_registry(hosts[gateway].gateway);
+}
+
+static size_t peers_up(unsigned gateway)
+{
+    struct mesh_peer_info p;
+    size_t n = 0;
+
+    for (size_t i = 0; mesh_peer_info(gateway_mesh(hosts[gateway].gateway), i, &p); i++)
+        n += p.up;
+    return n;
+}
+
+static struct mesh_peer_info peer_of(unsigned gateway, uint32_t id)
+{
+    struct mesh_peer_info p;
+
+    for (size_t i = 0; mesh_peer_info(gateway_mesh(hosts[gateway].gateway), i, &p); i++) {
+        if (p.gateway == id)
+            return p;
+    }
+    return (struct mesh_peer_info){ 0 };
+}
+
+/* Does the gateway send packets to a router of the provider? */
+static bool serves(unsigned gateway, uint32_t provider, uint32_t router)
+{
+    const struct registration *r =
+        registry_select(gateway_registry(hosts[gateway].gateway), DMUX_IPV6, provider, 0xc6336407);
+
+    return r && r->addr == router;
+}
+
+/* 50 gateways that know one: all know each other, each its distance to each; a router is known everywhere within a
+ * second, and gone within one. */
+static void test_fifty(void **state)
+{
+    unsigned g[GATEWAYS], r, c, by = 0, known;
+    instant told;
+
+    world_begin();
+    for (unsigned i = 0; i < GATEWAYS; i++)
+        g[i] = member_at(i + 1, NULL);
+    world_run(15 * SEC); /* each was told of each by its seed within 10 */
+    for (unsigned i = 0; i < GATEWAYS; i++) {
+        assert_int_equal(peers_up(g[i]), GATEWAYS - 1);
+        assert_int_equal(peer_of(g[i], i == 7 ? 9 : 8).rtt_us, 2 * DELAY);
+    }
+    next_mesh = NULL;
+    r = router_at(0xcb007109, g[3]);
+    while (registry_count(gateway_registry(hosts[g[3]].gateway)) == 0 || !serves(g[3], 100, 0xcb007109))
+        world_run(MSEC);
+    told = now;
+    do {
+        world_run(5 * MSEC);
+        known = 0;
+        for (unsigned i = 0; i < GATEWAYS; i++)
+            known += serves(g[i], 100, 0xcb007109);
+    } while (known < GATEWAYS && now < told + 10 * SEC);
+    printf("# known to %u gateways after %lld ms\n", known, (long long)(now - told) / MSEC);
+    assert_int_equal(known, GATEWAYS);
+    assert_true(now - told <= SEC);
+    c = client_at(0xc6336407, g[40]);
+    world_run(3 * SEC);
+    assert_true(client_sends(c, &by)); /* through a gateway that the router has never registered with */
+    assert_int_equal(by, r);
+    assert_int_equal(info_of(c).gateway, 41);
+    router_leave(hosts[r].router);
+    told = now;
+    world_run(SEC);
+    for (unsigned i = 0; i < GATEWAYS; i++)
+        assert_false(serves(g[i], 100, 0xcb007109));
+    assert_int_equal(mesh_routes(gateway_mesh(hosts[g[40]].gateway)), 0);
+}
+
+/* Answers come back the way that the question went. */
+static void test_there_and_back(void **state)
+{
+    unsigned g1, g2, r, c, by;
+    struct router_tx tx;
+    struct endpoint self;
+    uint8_t packet[48], out[200];
+    struct client_info info;
+
+    world_begin();
+    g1 = member_at(1, NULL);
+    g2 = member_at(2, NULL);
+    next_mesh = NULL;
+    r = router_at(0xcb007109, g1);
+    world_run(5 * SEC);
+    c = client_at(0xc6336407, g2);
+    world_run(3 * SEC);
+    info = info_of(c);
+    assert_int_equal(info.gateway, 2);
+    assert_int_equal(info.router_rtt_us, 2 * DELAY); /* measured by g2 itself */
+    assert_true(client_sends(c, &by));
+    packet_make(packet, &server, &info.address);
+    assert_true(router_on_packet(hosts[r].router, packet, 48, out, &tx));
+    self = at(hosts[r].addr, 1);
+    assert_int_equal(get_be32(tx.to.addr.bytes), hosts[g2].addr);
+    post(r, &self, &tx.to, out, tx.len);
+    world_run(3 * DELAY);
+    assert_memory_equal(hosts[c].last, packet, 48);
+}
+
+/* g1 is near r1 and g2 near r2: 1 ms; all else is 20 ms apart. */
+static span two_sides(unsigned from, unsigned to)
+{
+    return from % 2 == to % 2 ? MSEC : 20 * MSEC;
+}
+
+static void test_nearest(void **state)
+{
+    unsigned g1, g2;
+
+    world_begin();
+    delay_between = two_sides;
+    g1 = member_at(1, NULL);
+    g2 = member_at(2, NULL);
+    next_mesh = NULL;
+    router_at(0xcb007109, g1); /* host 2: the side of g1 */
+    router_at(0xcb00710a, g2);
+    world_run(45 * SEC);
+    assert_int_equal(peer_of(g1, 2).rtt_us, 40 * MSEC);
+    assert_true(serves(g1, 100, 0xcb007109));
+    assert_true(serves(g2, 100, 0xcb00710a));
+    hosts[2].dead = true;
+    world_run(4 * SEC);
+    assert_true(serves(g1, 100, 0xcb00710a)); /* there is another one, far away */
+}
+
+/* A gateway dies with its clients' routers registered there alone: routers are asked on by those that had adopted them,
+ * register elsewhere, and serve all the while. */
+static void test_gateway_dies(void **state)
+{
+    unsigned g1, g2, g3, r;
+
+    world_begin();
+    g1 = member_at(1, NULL);
+    g2 = member_at(2, NULL);
+    g3 = member_at(3, NULL);
+    next_mesh = NULL;
+    r = router_at(0xcb007109, g1);
+    world_run(5 * SEC);
+    assert_true(serves(g3, 100, 0xcb007109));
+    hosts[g1].dead = true;
+    hosts[r].nearest = g2;
+    for (unsigned i = 0; i < 300; i++) {
+        world_run(100 * MSEC);
+        assert_true(serves(g3, 100, 0xcb007109));
+    }
+    assert_true(serves(g2, 100, 0xcb007109));
+    assert_int_equal(peers_up(g3), 1);
+}
+
+/* Who is no gateway by the realm's word, or not the one that it says, is let in by nobody. */
+static void test_strangers(void **state)
+{
+    unsigned g1, g2, g3;
+
+    world_begin();
+    g1 = member_at(1, NULL);
+    g2 = member_at(2, "dmux-gateway-3"); /* another's number */
+    g3 = member_at(4, "dmux-provider-4");
+    world_run(5 * SEC);
+    assert_int_equal(peers_up(g1), 0);
+    assert_int_equal(peers_up(g2) + peers_up(g3), 0);
+    assert_true(mesh_stats_get(gateway_mesh(hosts[g1].gateway))->drops[MESH_DROP_STRANGER] >= 2);
+}
+
+/* --- a gateway that lies --- */
+
+/* Its registry is told of a router that has registered with it, as the lie has it, without the router's part. */
+static void pretend(unsigned gateway, uint32_t addr, const struct mesh_proof *proof, const uint8_t key[32])
+{
+    struct registry *reg = registry_of(gateway);
+    struct registration claim = { .protocol = DMUX_IPV6, .provider = 100, .addr = addr, .port = 1, .weight = 100 }, *r;
+    uint16_t wait_s;
+
+    memcpy(claim.key, key, 32);
+    assert_int_equal(registry_claim(reg, &claim, now, &r, &wait_s), 0);
+    assert_int_equal(registry_set_proof(reg, r, proof), 0);
+    if (r->has_fresh_key)
+        registry_take_key(reg, r);
+    registry_prove(reg, r, 1, now); /* 1 us away */
+}
+
+static const struct registration *registered(unsigned gateway, uint32_t addr)
+{
+    return registry_find(gateway_registry(hosts[gateway].gateway), DMUX_IPV6, 100, addr, 1);
+}
+
+/* g2 tells of routers as if they were registered with it. Nobody believes more than what their provider has signed for
+ * g2, and none gets a packet that does not answer for itself. */
+static void test_poisoning(void **state)
+{
+    const uint8_t key[32] = { 9 };
+    struct mesh_proof proof;
+    unsigned g1, g2, g3, r, victim;
+    const struct mesh_stats *s;
+
+    world_begin();
+    g1 = member_at(1, NULL);
+    g2 = member_at(2, NULL);
+    g3 = member_at(3, NULL);
+    next_mesh = NULL;
+    r = router_at(0xcb007109, g1);
+    victim = host_new(NOBODY, 0xc6336463, g1);
+    world_run(5 * SEC);
+    assert_true(serves(g3, 100, 0xcb007109));
+    s = mesh_stats_get(gateway_mesh(hosts[g3].gateway));
+    assert_int_equal(s->drops[MESH_DROP_UNSIGNED], 0);
+    /* what the router has signed for g1 is nothing that g2 could show */
+    proof = *registered(g1, 0xcb007109)->proof;
+    pretend(g2, 0xcb007109, &proof, key);
+    world_run(3 * SEC);
+    assert_int_equal(s->drops[MESH_DROP_UNSIGNED], 1);
+    assert_int_equal(registered(g3, 0xcb007109)->origin, 1);
+    /* nor does it make a router of a victim, however often it is said */
+    for (uint32_t i = 0; i < 50; i++)
+        pretend(g2, hosts[victim].addr + (i << 8), &proof, key);
+    pretend(g2, hosts[victim].addr, &proof, key);
+    world_run(5 * SEC);
+    assert_null(registered(g3, hosts[victim].addr));
+    assert_true(serves(g3, 100, 0xcb007109));
+    assert_int_equal(hosts[victim].bytes_in, 0);
+    assert_int_equal(s->drops[MESH_DROP_UNSIGNED], 1); /* it is not even looked at any more */
+    (void)r;
+}
+
+/* A router that was registered with g2 in truth and is there no longer: g2 says that it is, and nobody sends it
+ * anything but questions. */
+static void test_stale(void **state)
+{
+    struct mesh_proof proof;
+    uint8_t key[32];
+    unsigned g1, g2, g3, r;
+    uint64_t before;
+
+    world_begin();
+    g1 = member_at(1, NULL);
+    g2 = member_at(2, NULL);
+    g3 = member_at(3, NULL);
+    next_mesh = NULL;
+    r = router_at(0xcb007109, g2);
+    world_run(5 * SEC);
+    proof = *registered(g2, 0xcb007109)->proof;
+    memcpy(key, registered(g2, 0xcb007109)->key, 32);
+    hosts[r].dead = true;
+    world_run(10 * SEC);
+    assert_false(serves(g3, 100, 0xcb007109));
+    hosts[r].dead = false, hosts[r].kind = NOBODY; /* somebody else is at its address now */
+    before = hosts[r].bytes_in;
+    for (unsigned i = 0; i < 20; i++) { /* it "answers" g2 each second */
+        if (registered(g2, 0xcb007109))
+            registry_prove(registry_of(g2),
+                           registry_find(gateway_registry(hosts[g2].gateway), DMUX_IPV6, 100, 0xcb007109, 1), 1, now);
+        else
+            pretend(g2, 0xcb007109, &proof, key);
+        world_run(SEC);
+        assert_false(serves(g1, 100, 0xcb007109));
+        assert_false(serves(g3, 100, 0xcb007109));
+    }
+    /* two gateways ask, at most once a second, 48 bytes */
+    assert_true(hosts[r].bytes_in - before <= 2 * 20 * 48);
+}
+
+/* A provider that only an authority knows: gateways that its router has never met get the certificate with the news. */
+static void test_certificate_travels(void **state)
+{
+    const uint32_t home = SERVICE;
+    unsigned g1, g2;
+
+    world_begin();
+    g1 = member_at(1, NULL);
+    g2 = member_at(2, NULL);
+    next_mesh = NULL;
+    next_chain = chain_kept(&root_id, "acme.example", &stranger_id, "dmux-provider-200", 0);
+    router_with(0xcb007101, &home, 1, 200, &stranger_id, g1);
+    world_run(5 * SEC);
+    assert_true(serves(g1, 200, 0xcb007101));
+    assert_true(serves(g2, 200, 0xcb007101));
+}
+
+/* A gateway with 100,000 registrations and a mesh, and one that has heard of them: at most 100 MB each. */
+static void test_memory(void **state)
+{
+    struct mesh_proof proof = { .weight = 100 };
+    size_t before, here;
+    unsigned g1, g2;
+
+    world_begin();
+    registrations_max = REGISTRY_MAX;
+    g1 = member_at(1, NULL);
+    world_run(SEC);
+    before = mallinfo2().uordblks + mallinfo2().hblkhd;
+    next_mesh = NULL;
+    for (uint32_t i = 0; i < 100000; i++) {
+        struct registry *reg = registry_of(g1);
+        struct registration claim = {
+            .protocol = DMUX_IPV6, .provider = 1000 + i, .addr = 0x0b000000 + i, .port = 1, .weight = 1
+        };
+        struct registration *r;
+        uint16_t wait_s;
+
+        assert_int_equal(registry_claim(reg, &claim, now, &r, &wait_s), 0);
+        assert_int_equal(registry_set_proof(reg, r, &proof), 0);
+        registry_prove(reg, r, MSEC, now);
+    }
+    gateway_on_expiry(hosts[g1].gateway, now); /* they are in the log now */
+    here = mallinfo2().uordblks + mallinfo2().hblkhd - before;
+    printf("# registered here: %zu bytes\n", here);
+    assert_true(here <= 100u << 20);
+    g2 = member_at(2, NULL);
+    before = mallinfo2().uordblks + mallinfo2().hblkhd;
+    for (unsigned i = 0; i < 60 && mesh_routes(gateway_mesh(hosts[g2].gateway)) < 100000; i++) {
+        world_run(SEC);
+        for (uint32_t k = 0; k < 100000; k++) { /* each answers in each second */
+            struct registration *r =
+                registry_find(gateway_registry(hosts[g1].gateway), DMUX_IPV6, 1000 + k, 0x0b000000 + k, 1);
+
+            if (r)
+                registry_prove(registry_of(g1), r, MSEC, now);
+        }
+    }
+    assert_int_equal(mesh_routes(gateway_mesh(hosts[g2].gateway)), 100000);
+    here = mallinfo2().uordblks + mallinfo2().hblkhd - before;
+    printf("# heard of: %zu bytes\n", here);
+    assert_true(here <= 100u << 20);
+    registrations_max = 100;
+}
+
+static int teardown(void **state)
+{
+    world_begin();
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_there_and_back), cmocka_unit_test(test_nearest),
+        cmocka_unit_test(test_gateway_dies),   cmocka_unit_test(test_strangers),
+        cmocka_unit_test(test_poisoning),      cmocka_unit_test(test_stale),
+        cmocka_unit_test(test_fifty),          cmocka_unit_test(test_certificate_travels),
+        cmocka_unit_test(test_memory),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, teardown);
+}
