@@ -95,6 +95,25 @@ dmux_xdp() {
     ip -n "$(lab__ns t2)" link set dev g2 xdp object "$pass" section xdp || lab_skip "no XDP here"
 }
 
+# dmux_mesh HOST ID...: keys and certificates of gateways that are made from now on; the first is everybody's seed.
+DMUX_MESH=''
+dmux_mesh() {
+    local first=$1 address
+    address=$(ip -n "$(lab__ns "$1")" -j addr show dev wan | jq -r '[.[0].addr_info[] | select(.family == "inet")][0].local')
+    "$HAWSER" realm init "$DMUX/realm" lab.example >/dev/null || lab_fail "realm"
+    while (($# > 0)); do
+        "$HAWSER" id new "$DMUX/$1.key" >/dev/null || lab_fail "key of $1"
+        "$HAWSER" realm enrol "$DMUX/realm" "dmux-gateway-$2.s" "$("$HAWSER" id show "$DMUX/$1.key" --json | jq -r .public)" \
+            "$DMUX/$1.chain" >/dev/null || lab_fail "certificate of $1"
+        shift 2
+    done
+    DMUX_MESH="Root = $("$HAWSER" id show "$DMUX/realm/key" --json | jq -r .ed25519)
+Realm = lab.example
+[Seed first]
+Address = $address
+PublicKey = $("$HAWSER" id show "$DMUX/$first.key" --json | jq -r .public)"
+}
+
 # dmux_gateway HOST ID ADDRESS AS NEIGHBOUR-AS: its files, the daemon and BIRD.
 dmux_gateway() {
     local host=$1 id=$2 address=$3 as=$4 neighbor=$5
@@ -112,6 +131,7 @@ $(printf '%s\n' "${DMUX_DATA_PATH[@]}")
 Id = 100
 PublicKey = $(<"$DMUX/provider.pub")
 Protocols = ipv6, mirror
+$([[ -z $DMUX_MESH ]] || printf '[Mesh]\nKeyFile = %s\nChainFile = %s\n%s\n' "$DMUX/$host.key" "$DMUX/$host.chain" "$DMUX_MESH")
 [Bgp]
 As = $as
 [Neighbor up]
