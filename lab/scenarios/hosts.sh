@@ -30,7 +30,7 @@ for at in a:eth0 a:eth1 b:eth0 b:eth1 c:eth0 x:eth0; do
     default_route ${at%:*} 10.0.$n.1 ${at#*:} $((100 + n))
 done
 
-# hosts_config HOST LINE... [-- PEER ENDPOINTS]: its file.
+# hosts_config HOST [REALM] [-- PEER ENDPOINTS]: its file; REALM has its chain.
 hosts_config() {
     local host=$1 dir=$DIR/$1
     shift
@@ -38,10 +38,10 @@ hosts_config() {
     {
         printf '[Interface]\nName = hawser0\nRole = host\nPrivateKeyFile = %s.key\nStateDir = %s\nControl = %s\n' \
             "$host" "$dir" "$DIR/$host.sock"
-        while (($# > 0)) && [[ $1 != -- ]]; do
-            echo "$1"
+        if [[ ${1:---} != -- ]]; then
+            printf '[Names]\nRoot = %s\nChain = %s\n' "$DIR/$1/root" "$DIR/$host.chain"
             shift
-        done
+        fi
         shift
         while (($# > 1)); do
             printf '[Peer %s]\nPublicKey = %s\nEndpoint = %s\n' "$1" "$(pair_key "$1")" "$2"
@@ -68,15 +68,15 @@ realm enrol "$DIR/acme" b.h "$(pair_key b)" "$DIR/b.chain"
 realm init "$DIR/other" other.example
 realm enrol "$DIR/other" x.h "$(pair_key x)" "$DIR/x.chain"
 
-hosts_config b "Chain = $DIR/b.chain" "Root = $DIR/acme/root" -- a 10.0.1.2:51820
+hosts_config b acme -- a 10.0.1.2:51820
 pair_daemon b
 wait_for 5 "b answers" pair_status b .pid
 B=$(tag_of b)
 echo "$B" >"$DIR/b.tag"
 BOTH='10.0.3.2:51820, 10.0.4.2:51820'
 hosts_config a -- b "$BOTH"
-hosts_config c "Chain = $DIR/c.chain" "Root = $DIR/acme/root" -- b "$BOTH"
-hosts_config x "Chain = $DIR/x.chain" "Root = $DIR/other/root" -- b "$BOTH"
+hosts_config c acme -- b "$BOTH"
+hosts_config x other -- b "$BOTH"
 for h in a c x; do
     pair_daemon $h
     wait_for 5 "$h answers" pair_status $h .pid

@@ -453,8 +453,6 @@ static void check_interface(struct config_parse *p, unsigned line)
                      "found neither PrivateKey nor PrivateKeyFile, expected one (`hawser keygen FILE` makes it)");
     if (c->role == CONFIG_AGENT && !used_line(p, "Address"))
         config_error(p, line, "found no Address, expected the agent's own, such as 10.77.0.1/24");
-    if (c->role == CONFIG_HOST && c->chain && !c->root)
-        config_error(p, used_line(p, "Chain"), "found Chain without Root, expected the root that it begins at, too");
     if (c->role == CONFIG_NODE && c->peers_count == 0)
         config_error(p, line, "found no [Peer NAME], expected the agent");
     if (used_line(p, "Mode") && c->steer.has_default)
@@ -651,6 +649,8 @@ int config_parse(const char *file_name, const char *data, size_t len, struct tex
         check_own_key(&f.p);
         if (f.once[CONFIG_DNS] && !f.once[CONFIG_NAMES])
             config_error(&f.p, f.once[CONFIG_DNS], "found [Dns] without [Names], expected both");
+        if (f.once[CONFIG_DNS] && f.once[CONFIG_NAMES] && f.p.config->names.managers.count == 0)
+            config_error(&f.p, f.once[CONFIG_NAMES], "found no Manager in this section, expected one: [Dns] asks it");
     }
     steer_table_compile(&f.p.config->steer);
     free(f.p.uses);
@@ -696,8 +696,6 @@ void config_free(struct config *c)
     free(c->names.chain);
     free(c->addresses.items);
     free(c->routes.list.items);
-    free(c->chain);
-    free(c->root);
     free(c->private_key_file);
     free(c->state_dir);
     free(c->control);

@@ -111,7 +111,6 @@ struct config {
     int64_t listen_tcp;  /* agent: 0: CONFIG_TCP_PORT if it is free, -1: none */
     int64_t workers;     /* agent: 0: as many as there are processors and peers */
     struct config_addresses addresses;
-    char *chain, *root; /* host: files, or NULL */
     int64_t mtu;
     struct config_route_set {
         int mode; /* enum config_routes */

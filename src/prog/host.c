@@ -153,10 +153,10 @@ int host_start(struct daemon *d)
     h = d->host = calloc(1, sizeof(*h));
     if (!h)
         return -ENOMEM;
-    if (c->root)
-        r = trust_make(h, c->root);
-    if (r == 0 && c->chain)
-        r = take_chain(h, c->chain, &c->identity);
+    if (c->names.root)
+        r = trust_make(h, c->names.root);
+    if (r == 0 && c->names.chain)
+        r = take_chain(h, c->names.chain, &c->identity);
     else if (r == 0)
         r = tag_make(c->identity.ed25519, TAG_RAA_DEFAULT, TAG_HDA_DEFAULT, &h->tag);
     if (r == 0)
