@@ -20,17 +20,29 @@
 #define WAITERS_EACH 8      /* chosen */
 #define LATER_MAX (2 * SEC) /* chosen: who is told to wait longer is not answered in time anyway */
 
+static const struct {
+    const char *name, *text;
+} whys[RESOLVER_WHY_COUNT] = {
+    [RESOLVER_WHY_NONE] = { "none", "nothing is wrong" },
+    [RESOLVER_WHY_SILENT] = { "silent", "no manager answers" },
+    [RESOLVER_WHY_LATER] = { "later", "the managers are busy: try again later" },
+    [RESOLVER_WHY_REFUSED] = { "refused", "the managers refuse to answer" },
+    [RESOLVER_WHY_RECORD] = { "record", "the answer is not to be believed" },
+    [RESOLVER_WHY_FOREIGN] = { "foreign", "it is not below the root" },
+    [RESOLVER_WHY_REFERRAL] = { "referral", "a referral that does not lead to it" },
+    [RESOLVER_WHY_UNMANAGED] = { "unmanaged", "a realm on the way has not said where its managers are" },
+    [RESOLVER_WHY_ANSWER] = { "answer", "an answer to another question, or of a class that is not for this one" },
+    [RESOLVER_WHY_FULL] = { "full", "out of memory" },
+};
+
 const char *resolver_why_name(enum resolver_why why)
 {
-    static const char *const names[RESOLVER_WHY_COUNT] = {
-        [RESOLVER_WHY_NONE] = "none",         [RESOLVER_WHY_SILENT] = "silent",
-        [RESOLVER_WHY_LATER] = "later",       [RESOLVER_WHY_REFUSED] = "refused",
-        [RESOLVER_WHY_RECORD] = "record",     [RESOLVER_WHY_FOREIGN] = "foreign",
-        [RESOLVER_WHY_REFERRAL] = "referral", [RESOLVER_WHY_UNMANAGED] = "unmanaged",
-        [RESOLVER_WHY_ANSWER] = "answer",     [RESOLVER_WHY_FULL] = "full",
-    };
+    return why < RESOLVER_WHY_COUNT ? whys[why].name : NULL;
+}
 
-    return why < RESOLVER_WHY_COUNT ? names[why] : NULL;
+const char *resolver_why_text(enum resolver_why why)
+{
+    return why < RESOLVER_WHY_COUNT ? whys[why].text : NULL;
 }
 
 enum record_kind resolver_kind_of(enum tag_tier tier)

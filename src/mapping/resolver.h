@@ -159,4 +159,6 @@ instant resolver_next_expiry(const struct resolver *r);
 void resolver_on_expiry(struct resolver *r, instant now);
 
 void resolver_stats_get(const struct resolver *r, struct resolver_stats *ret);
+/* One word, and a few. */
 const char *resolver_why_name(enum resolver_why why);
+const char *resolver_why_text(enum resolver_why why);

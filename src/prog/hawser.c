@@ -58,6 +58,10 @@ static const struct verb verbs[] = {
       "rotate DIR [--out STATEMENT | --chain FILE | STATEMENT [KEY] CHAIN] [--days N] | export DIR [NAME|TAG] FILE | "
       "show DIR; each but export and policy: [--json]",
       "a realm: who belongs to it, under which name", verb_realm, false },
+    { "resolve",
+      "NAME|TAG {--root FILE --manager ADDRESS[:PORT]... | --config FILE} [--as KEY [--chain FILE]] [--kind KIND] "
+      "[--trace] [--json]",
+      "where a name is attached, and who says so", verb_resolve, false },
     { "dmux", "up FILE | down|status|trace|drain|undrain NAME [--json]",
       "a network protocol by the nearest provider, behind an anycast address", verb_dmux, false },
     { "doctor", "[--json]", "what this machine has, and what it lacks", verb_doctor, false },
@@ -74,8 +78,7 @@ static const struct verb verbs[] = {
 };
 
 /* Kept for later versions. */
-static const char *const planned[] = { "agent",   "forward", "portal", "top",      "slice",
-                                       "resolve", "publish", "get",    "bugreport" };
+static const char *const planned[] = { "agent", "forward", "portal", "top", "slice", "publish", "get", "bugreport" };
 
 int verb_fail(const struct verb *v, const char *fmt, ...)
 {

@@ -39,6 +39,7 @@ int verb_run(const struct verb *v, int argc, char **argv);
 int verb_lab(const struct verb *v, int argc, char **argv);
 int verb_id(const struct verb *v, int argc, char **argv);
 int verb_realm(const struct verb *v, int argc, char **argv);
+int verb_resolve(const struct verb *v, int argc, char **argv);
 int verb_dmux(const struct verb *v, int argc, char **argv);
 int verb_doctor(const struct verb *v, int argc, char **argv);
 

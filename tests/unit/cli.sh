@@ -47,17 +47,25 @@ wait_for() {
 ok "no verb is a usage error" try 2 "$hawser"
 ok "help" try 0 "$hawser" help
 cp "$dir/out" "$dir/help"
-for verb in help version keygen pubkey check up down status why link pipe send recv ping run id realm dmux doctor lab bench sim; do
+for verb in help version keygen pubkey check up down status why link pipe send recv ping run id realm resolve dmux doctor lab bench sim; do
     ok "help lists $verb" grep -q "^  $verb " "$dir/help"
     ok "$verb --help" try 0 "$hawser" "$verb" --help
     ok "$verb --help gives its usage" says "usage: hawser $verb"
     ok "the manual has $verb" grep -q "^\.B $verb" "$source/man/hawser.1"
 done
-for verb in agent forward portal top slice resolve publish get bugreport; do
+for verb in agent forward portal top slice publish get bugreport; do
     ok "$verb is a usage error" try 2 "$hawser" "$verb"
     ok "$verb says why" complains "hawser $verb: not built in this version"
     ok "help does not promise $verb" test -z "$(grep "^  $verb " "$dir/help")"
 done
+ok "resolve: no name" try 2 "$hawser" resolve one.h.example
+ok "resolve: says what it wants" complains "expected --root and --manager, or --config"
+ok "resolve: no name of ours" try 2 "$hawser" resolve one..example
+ok "resolve: says where" complains "one..example: character 5: an empty label"
+ok "resolve: not a kind" try 2 "$hawser" resolve one.h.example --kind friend
+ok "resolve: says which there are" complains "--kind: found friend, expected host-locator, user-host"
+ok "resolve: no root" try 1 "$hawser" resolve one.h.example --root "$dir/none" --manager 127.0.0.1
+ok "resolve: names it" complains "$dir/none: cannot open: No such file or directory"
 ok "pipe without arguments" try 2 "$hawser" pipe
 ok "pipe: not a key" try 2 "$hawser" pipe nonsense 127.0.0.1:1
 ok "pipe: says so" complains "nonsense: expected the peer's public key"

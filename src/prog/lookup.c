@@ -1,0 +1,397 @@
+/* prog/lookup.c - see lookup.h.
+ *
+ * Theory of operation. The resolver says whom to ask, the exchange brings it there: each manager is a peer of the
+ * exchange, known by its realm's key and its address. After whatever comes from outside, pump() moves things between
+ * the two, the owner and the sockets until nothing moves any more. A manager that was not asked for the longest gives
+ * its place to a new one.
+ *
+ * Answers are few and small beside packets, so the sockets are the loop's own, one a family.
+ *
+ * Limits: PEERS managers, as many questions as the options say. */
+#include "prog/lookup.h"
+
+#include "base/list.h"
+#include "ident/suite.h"
+#include "session/exchange.h"
+#include "sys/clock.h"
+#include "sys/sockaddr.h"
+#include "sys/store.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+
+#define PEERS 128  /* chosen: managers with whom there are keys; 200 KB */
+#define BATCH 64   /* datagrams taken from the exchange at once */
+#define JOINS 16   /* answers in parts, at a time */
+#define FAMILIES 2 /* sockets: IPv4, IPv6 */
+
+struct manager_peer {
+    struct endpoint at;
+    uint8_t ed25519[IDENT_KEY_LEN];
+    uint64_t peer; /* 0: free */
+    uint64_t used; /* the higher, the later */
+};
+
+struct waiting {
+    struct list link;
+    lookup_done_fn *done;
+    lookup_step_fn *step;
+    void *context;
+};
+
+struct lookup {
+    uv_loop_t *loop;
+    uv_timer_t timer;
+    uv_udp_t sockets[FAMILIES];
+    bool bound[FAMILIES];
+    unsigned handles;
+    bool closing, pumping;
+    struct identity self;
+    struct resolver *resolver;
+    struct exchange *exchange;
+    struct manager_peer peers[PEERS];
+    uint64_t uses;
+    struct list waiting;
+    char root[NAME_SIZE];
+    uint8_t in[65536];
+};
+
+/* --- between resolver and exchange --- */
+
+/* The peer that is this manager, called if it was not yet. 0 or -errno. */
+static int peer_for(struct lookup *l, const struct resolver_event *e, instant now, uint64_t *ret)
+{
+    struct exchange_call c = { .ways = { { .remote = e->at } }, .ways_count = 1 };
+    struct manager_peer *p = &l->peers[0];
+    int r;
+
+    for (size_t i = 0; i < PEERS; i++) {
+        struct manager_peer *m = &l->peers[i];
+
+        if (m->peer && endpoint_equal(&m->at, &e->at) && memcmp(m->ed25519, e->ed25519, sizeof(m->ed25519)) == 0) {
+            m->used = ++l->uses;
+            *ret = m->peer;
+            return 0;
+        }
+        if (m->used < p->used)
+            p = m;
+    }
+    if (p->peer)
+        exchange_peer_hang_up(l->exchange, p->peer, now);
+    *p = (struct manager_peer){ 0 };
+    memcpy(c.key.ed25519, e->ed25519, sizeof(c.key.ed25519));
+    r = exchange_peer_call(l->exchange, &c, now, &p->peer);
+    if (r < 0)
+        return r;
+    p->at = e->at;
+    memcpy(p->ed25519, e->ed25519, sizeof(p->ed25519));
+    p->used = ++l->uses;
+    *ret = p->peer;
+    return 0;
+}
+
+static void forget_peer(struct lookup *l, uint64_t peer)
+{
+    for (size_t i = 0; i < PEERS; i++)
+        if (l->peers[i].peer == peer)
+            l->peers[i] = (struct manager_peer){ 0 };
+}
+
+static void ask_manager(struct lookup *l, const struct resolver_event *e, instant now)
+{
+    uint64_t peer = 0, request;
+    int r = peer_for(l, e, now, &peer);
+
+    if (r == 0)
+        r = exchange_request(l->exchange, peer, e->data, e->len, (void *)(uintptr_t)e->ask, now, &request);
+    if (r == -ENOENT)
+        forget_peer(l, peer);
+    if (r < 0)
+        resolver_on_failed(l->resolver, e->ask, now);
+}
+
+/* True if something came of it. */
+static bool pop_exchange(struct lookup *l, instant now)
+{
+    struct exchange_event e;
+
+    if (!exchange_pop_event(l->exchange, &e))
+        return false;
+    if (e.type == EXCHANGE_ANSWER) {
+        resolver_on_answer(l->resolver, (uintptr_t)e.context, e.data, e.len, now);
+    } else if (e.type == EXCHANGE_FAILED) {
+        resolver_on_failed(l->resolver, (uintptr_t)e.context, now);
+        if (e.fault == EXCHANGE_FAULT_NO_PEER || e.fault == EXCHANGE_FAULT_KEY) {
+            exchange_peer_hang_up(l->exchange, e.peer, now);
+            forget_peer(l, e.peer);
+        }
+    }
+    return true;
+}
+
+static bool pop_resolver(struct lookup *l, instant now)
+{
+    struct resolver_event e;
+    struct waiting *w;
+
+    if (!resolver_pop_event(l->resolver, &e, now))
+        return false;
+    w = e.context;
+    if (e.type == RESOLVER_ASK) {
+        ask_manager(l, &e, now);
+    } else if (e.type == RESOLVER_STEP) {
+        if (w->step)
+            w->step(w->context, &e.step);
+    } else {
+        list_remove(&w->link);
+        w->done(w->context, &e.result);
+        free(w);
+    }
+    return true;
+}
+
+/* --- the loop --- */
+
+static void send_one(struct lookup *l, const struct exchange_tx *tx, instant now)
+{
+    uv_udp_t *udp = &l->sockets[tx->at.remote.addr.family == ADDR_V6];
+    uv_buf_t buf = uv_buf_init((char *)(uintptr_t)tx->data, (unsigned)tx->len);
+    struct sockaddr_storage to;
+
+    if (l->bound[tx->at.remote.addr.family == ADDR_V6] && sockaddr_from_endpoint(&tx->at.remote, 0, &to) > 0)
+        uv_udp_try_send(udp, &buf, 1, (const struct sockaddr *)&to); /* what is lost is sent again */
+}
+
+static void on_timer(uv_timer_t *t);
+
+static void pump(struct lookup *l, instant now)
+{
+    struct exchange_tx tx[BATCH];
+    instant next;
+    size_t n;
+
+    if (l->pumping || l->closing) /* a callback asked: the loop below goes on */
+        return;
+    l->pumping = true;
+    do {
+        while (!l->closing && (pop_exchange(l, now) || pop_resolver(l, now)))
+            ;
+        n = exchange_output(l->exchange, tx, BATCH, now);
+        for (size_t i = 0; i < n; i++)
+            send_one(l, &tx[i], now);
+    } while (n > 0);
+    l->pumping = false;
+    if (l->closing)
+        return;
+    next = instant_min(resolver_next_expiry(l->resolver), exchange_next_expiry(l->exchange));
+    if (next == INSTANT_NEVER)
+        uv_timer_stop(&l->timer);
+    else
+        uv_timer_start(&l->timer, on_timer, next > now ? (uint64_t)(next - now + MSEC - 1) / MSEC : 0, 0);
+}
+
+static void on_timer(uv_timer_t *t)
+{
+    struct lookup *l = t->data;
+    instant now = clock_now();
+
+    resolver_on_expiry(l->resolver, now);
+    exchange_on_expiry(l->exchange, now);
+    pump(l, now);
+}
+
+static void on_alloc(uv_handle_t *h, size_t suggested, uv_buf_t *buf)
+{
+    struct lookup *l = h->data;
+
+    *buf = uv_buf_init((char *)l->in, sizeof(l->in));
+}
+
+static void on_datagram(uv_udp_t *udp, ssize_t len, const uv_buf_t *buf, const struct sockaddr *from, unsigned flags)
+{
+    struct lookup *l = udp->data;
+    struct locator_pair at = { 0 };
+    instant now = clock_now();
+
+    if (len <= 0 || !from || flags & UV_UDP_PARTIAL || sockaddr_to_endpoint(from, &at.remote) < 0)
+        return;
+    exchange_input(l->exchange, &at, (uint8_t *)buf->base, (size_t)len, now);
+    pump(l, now);
+}
+
+/* --- life --- */
+
+static void on_closed(uv_handle_t *h)
+{
+    struct lookup *l = h->data;
+
+    if (--l->handles > 0)
+        return;
+    LIST_FOREACH_SAFE (w, &l->waiting, struct waiting, link) {
+        list_remove(&w->link);
+        free(w);
+    }
+    resolver_free(l->resolver);
+    exchange_free(l->exchange);
+    identity_wipe(&l->self);
+    free(l);
+}
+
+void lookup_close(struct lookup *l)
+{
+    if (!l || l->closing)
+        return;
+    l->closing = true;
+    uv_close((uv_handle_t *)&l->timer, on_closed);
+    for (size_t i = 0; i < FAMILIES; i++)
+        uv_close((uv_handle_t *)&l->sockets[i], on_closed);
+}
+
+/* One socket a family; a machine may lack one. 0 or -errno. */
+static int open_sockets(struct lookup *l)
+{
+    static const struct endpoint any[FAMILIES] = { { .addr.family = ADDR_V4 }, { .addr.family = ADDR_V6 } };
+    int r = 0;
+
+    for (size_t i = 0; i < FAMILIES; i++) {
+        struct sockaddr_storage at;
+
+        sockaddr_from_endpoint(&any[i], 0, &at);
+        r = uv_udp_bind(&l->sockets[i], (const struct sockaddr *)&at, i ? UV_UDP_IPV6ONLY : 0);
+        if (r == 0)
+            r = uv_udp_recv_start(&l->sockets[i], on_alloc, on_datagram);
+        l->bound[i] = r == 0;
+    }
+    return l->bound[0] || l->bound[1] ? 0 : r;
+}
+
+/* Records in a row, cut. 0, or -errno and err. */
+static int cut_chain(const char *file, const uint8_t *bytes, size_t len, struct resolver_options *o,
+                     char err[LOOKUP_ERR])
+{
+    struct record_error e;
+    size_t at = 0, n;
+
+    while (at < len) {
+        if (o->chain_count == CHAIN_LINKS_MAX || record_extent(bytes + at, len - at, &n, &e) < 0) {
+            snprintf(err, LOOKUP_ERR, "%s: byte %zu: expected at most %d records of a chain", file, at,
+                     CHAIN_LINKS_MAX);
+            return -EBADMSG;
+        }
+        o->chain[o->chain_count++] = (struct slice){ bytes + at, n };
+        at += n;
+    }
+    return 0;
+}
+
+static int make_resolver(struct lookup *l, const struct lookup_options *o, char err[LOOKUP_ERR])
+{
+    uint8_t *root CLEANUP(cleanup_free) = NULL, *chain CLEANUP(cleanup_free) = NULL;
+    struct resolver_options ro = { .managers_count = o->managers_count,
+                                   .class_max = o->class_max,
+                                   .questions_max = o->questions_max,
+                                   .rng = sys_rng() };
+    struct record_error e = { 0 };
+    struct record_bytes b;
+    struct record r;
+    size_t len;
+    int got = store_read(o->root, &root, &ro.root.len, err, LOOKUP_ERR);
+
+    if (got == 0 && o->chain)
+        got = store_read(o->chain, &chain, &len, err, LOOKUP_ERR);
+    if (got == 0 && o->chain)
+        got = cut_chain(o->chain, chain, len, &ro, err);
+    if (got < 0)
+        return got;
+    ro.root.data = root;
+    memcpy(ro.managers, o->managers, sizeof(ro.managers));
+    got = resolver_new(&ro, clock_wall_s(), clock_now(), &l->resolver, &e);
+    if (got == -EBADMSG)
+        snprintf(err, LOOKUP_ERR, "%s: %s, expected the record of a root", o->root, record_fault_name(e.fault));
+    else if (got < 0)
+        snprintf(err, LOOKUP_ERR, "%s", strerror(-got));
+    else if (record_decode(root, ro.root.len, &r, &b, &e) == 0)
+        memcpy(l->root, r.name, sizeof(l->root));
+    return got;
+}
+
+static int make_exchange(struct lookup *l, const struct lookup_options *o, char err[LOOKUP_ERR])
+{
+    struct exchange_options x = { .self = &l->self,
+                                  .rng = sys_rng(),
+                                  .suites = suite_supported(),
+                                  .peers_max = PEERS,
+                                  .requests_max = o->questions_max * RESOLVER_ASKS_MAX,
+                                  .joins_max = JOINS };
+
+    if (o->self)
+        l->self = *o->self;
+    else if (identity_generate(&l->self, &x.rng) < 0)
+        return -ENOMEM;
+    l->exchange = exchange_new(&x, clock_now());
+    if (!l->exchange)
+        snprintf(err, LOOKUP_ERR, "out of memory");
+    return l->exchange ? 0 : -ENOMEM;
+}
+
+int lookup_new(uv_loop_t *loop, const struct lookup_options *o, struct lookup **ret, char err[LOOKUP_ERR])
+{
+    struct lookup *l = calloc(1, sizeof(*l));
+    int r;
+
+    if (!l) {
+        snprintf(err, LOOKUP_ERR, "out of memory");
+        return -ENOMEM;
+    }
+    l->loop = loop;
+    list_init(&l->waiting);
+    uv_timer_init(loop, &l->timer);
+    l->timer.data = l;
+    for (size_t i = 0; i < FAMILIES; i++) {
+        uv_udp_init(loop, &l->sockets[i]);
+        l->sockets[i].data = l;
+    }
+    l->handles = 1 + FAMILIES;
+    r = make_resolver(l, o, err);
+    if (r == 0)
+        r = make_exchange(l, o, err);
+    if (r == 0 && (r = open_sockets(l)) < 0)
+        snprintf(err, LOOKUP_ERR, "a UDP socket: %s", uv_strerror(r));
+    if (r < 0)
+        lookup_close(l);
+    else
+        *ret = l;
+    return r;
+}
+
+int lookup_ask(struct lookup *l, const struct resolver_question *q, lookup_done_fn *done, lookup_step_fn *step,
+               void *context)
+{
+    struct waiting *w = calloc(1, sizeof(*w));
+    instant now = clock_now();
+    int r;
+
+    if (!w)
+        return -ENOMEM;
+    *w = (struct waiting){ .done = done, .step = step, .context = context };
+    resolver_set_wall(l->resolver, clock_wall_s(), now);
+    r = resolver_ask(l->resolver, q, w, now);
+    if (r < 0) {
+        free(w);
+        return r;
+    }
+    list_append(&l->waiting, &w->link);
+    pump(l, now);
+    return 0;
+}
+
+const char *lookup_root(const struct lookup *l)
+{
+    return l->root;
+}
+
+void lookup_stats_get(const struct lookup *l, struct resolver_stats *ret)
+{
+    resolver_stats_get(l->resolver, ret);
+}
