@@ -9,11 +9,13 @@
  *   host.c       a host: who it is, whom it calls, whom it lets in
  *   memory.c     what survives a restart: nodes' addresses and endpoints
  *   answers.c    the control socket: status, why, link, reload, stop
- *   known.c      what is known of paths, for programs of this machine */
+ *   known.c      what is known of paths, for programs of this machine
+ *   names.c      names of hosts: a resolver, and a DNS server for programs of this machine */
 #pragma once
 
 #include "node/node.h"
 #include "prog/config.h"
+#include "prog/lookup.h"
 #include "sys/clock.h"
 #include "sys/control.h"
 #include "sys/netlink.h"
@@ -108,6 +110,7 @@ struct daemon {
     size_t given_count;
     struct control *control;
     struct known *known; /* known.c; NULL: another daemon has it */
+    struct names *names; /* names.c; NULL: no root is configured */
     struct host *host;   /* host.c; NULL: this is none */
 
     struct uplink uplinks[UPLINKS_MAX + 1]; /* by link; there is no 0: an agent's sockets are its workers' */
@@ -201,6 +204,12 @@ void host_options(const struct daemon *d, struct node_options *o);
 struct addr host_identifier(const struct daemon *d);
 void host_refresh(struct daemon *d, instant now); /* the uplinks' addresses -> what peers are told */
 void host_on_event(struct worker *w, const struct node_event *ev, instant now);
+
+/* names.c: after the workers were made. Without it the daemon goes on all the same. */
+void names_start(struct daemon *d);
+void names_stop(struct daemon *d);
+/* NULL: there is no root, or it could not be started. */
+struct lookup *names_lookup(const struct daemon *d);
 
 /* answers.c */
 int answers_start(struct daemon *d);

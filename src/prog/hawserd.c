@@ -436,6 +436,7 @@ static int start(struct daemon *d)
         (r = memory_load(d, now)) < 0 || (r = outside_start(d, now)) < 0)
         return r;
     known_start(d);
+    names_start(d);
     say(LOG_NOTICE, "started name=%s role=%s peers=%zu workers=%u", d->config->name,
         config_role_name((enum config_role)d->config->role), node_peers_count(daemon_node(d)), d->workers_count);
     for (unsigned i = 0; i < d->workers_count; i++)
@@ -491,6 +492,7 @@ static void stop(struct daemon *d)
     if (d->config->role == CONFIG_AGENT && d->workers_count > 0 && d->workers[d->workers_count - 1].node)
         memory_save(d);
     say_goodbye(d);
+    names_stop(d);
     known_stop(d);
     answers_stop(d);
     outside_stop(d);
