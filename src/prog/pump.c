@@ -28,6 +28,7 @@
 
 #include "ident/hash.h"
 #include "prog/peer_args.h"
+#include "prog/redirect.h"
 #include "prog/relay.h"
 #include "prog/run_words.h"
 #include "sys/clock.h"
@@ -42,7 +43,15 @@
 #define READY_MAX 64
 #define PAUSE (100 * MSEC) /* chosen: of questions, without a descriptor to take one by */
 
-enum watched { WATCH_QUESTIONS, WATCH_QUESTION, WATCH_LINE, WATCH_SESSION, WATCH_LISTENER, WATCH_SIGNALS };
+enum watched {
+    WATCH_QUESTIONS,
+    WATCH_QUESTION,
+    WATCH_LINE,
+    WATCH_SESSION,
+    WATCH_LISTENER,
+    WATCH_SIGNALS,
+    WATCH_REDIRECT
+};
 
 struct watch {
     enum watched what;
@@ -78,7 +87,8 @@ struct pump {
     struct watch questions_watch, signals_watch;
     struct question questions[QUESTIONS_MAX];
     size_t questions_next; /* whose place is the next one's */
-    instant resume_at;     /* INSTANT_NEVER: questions are taken as they come */
+    instant resume_at;     /* INSTANT_NEVER: questions and what is redirected are taken as they come */
+    struct watch redirects[2];
     struct listener listeners[LISTENERS_MAX];
     struct line lines[LINES_MAX];
     size_t lines_count, arrivals_count;
@@ -139,6 +149,11 @@ int pump_new(const struct pump_options *o, struct pump **ret)
     }
     p->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     r = p->epoll_fd < 0 ? -errno : open_questions(p);
+    for (size_t i = 0; i < ARRAY_LEN(p->redirects) && r == 0; i++) {
+        p->redirects[i] = (struct watch){ WATCH_REDIRECT, &p->o.redirect_fds[i] };
+        if (o->redirect_fds[i] >= 0)
+            r = watch_fd(p, o->redirect_fds[i], EPOLLIN, &p->redirects[i]);
+    }
     if (r < 0) {
         pump_free(p);
         return r;
@@ -318,36 +333,45 @@ static bool is_excluded(const struct pump *p, const struct endpoint *at)
     return false;
 }
 
+/* A session with whoever is there, or what a pin says. 0 or -errno. */
+static int call(struct pump *p, const struct endpoint *at, struct hws_session **ret)
+{
+    struct hws_options o = { .size = sizeof(o), .flags = HWS_NONBLOCK, .timeout_ms = SESSION_TIMEOUT_MS };
+    const char *key = find_pin(p, at);
+    struct sockaddr_storage ss;
+    const struct sockaddr *addresses[] = { (const struct sockaddr *)&ss };
+    int r;
+
+    sockaddr_from_endpoint(at, 0, &ss);
+    if (key)
+        o.flags |= HWS_PLAIN; /* that key or none */
+    r = hws_session_socket(&o, ret);
+    if (r == 0) {
+        r = hws_session_connect(*ret, key, addresses, 1);
+        if (r < 0)
+            hws_session_close(*ret);
+    }
+    if (r < 0 && (p->o.verbose || r == -EKEYREJECTED))
+        note(p, at, hws_strerror(r));
+    return r;
+}
+
 /* fd: the pump's end, owned. True: q->fd has been taken over. */
 static bool on_connect(struct pump *p, struct question *q, const struct run_ask *ask, int fd)
 {
-    const struct hws_options o = { .size = sizeof(o), .flags = HWS_NONBLOCK, .timeout_ms = SESSION_TIMEOUT_MS };
-    const struct sockaddr *addresses[] = { (const struct sockaddr *)&ask->at };
     struct relay_options relay = { .fd = fd, .carried = true, .junk = ask->junk, .waits = -1, .serial = ask->serial };
-    struct hws_options chosen = o;
     struct line *l = free_line(p);
     struct run_answer a = { .error = EAGAIN };
-    const char *key;
     int r;
 
-    if (!l || fd < 0 || ask->junk == 0 || sockaddr_to_endpoint(addresses[0], &l->peer) < 0)
+    if (!l || fd < 0 || ask->junk == 0 || sockaddr_to_endpoint((const struct sockaddr *)&ask->at, &l->peer) < 0)
         goto refuse;
     if (is_excluded(p, &l->peer)) {
         a = (struct run_answer){ .verdict = RUN_DIRECT };
         goto refuse;
     }
-    key = find_pin(p, &l->peer);
-    if (key)
-        chosen.flags |= HWS_PLAIN; /* that key or none */
-    r = hws_session_socket(&chosen, &relay.session);
-    if (r == 0) {
-        r = hws_session_connect(relay.session, key, addresses, 1);
-        if (r < 0)
-            hws_session_close(relay.session);
-    }
+    r = call(p, &l->peer, &relay.session);
     if (r < 0) {
-        if (p->o.verbose || r == -EKEYREJECTED)
-            note(p, &l->peer, hws_strerror(r));
         a.error = -r;
         goto refuse;
     }
@@ -549,6 +573,11 @@ static void pause_questions(struct pump *p, bool pause, instant now)
     struct epoll_event ev = { .events = pause ? 0 : EPOLLIN, .data.ptr = &p->questions_watch };
 
     (void)epoll_ctl(p->epoll_fd, EPOLL_CTL_MOD, p->questions_fd, &ev);
+    for (size_t i = 0; i < ARRAY_LEN(p->redirects); i++) {
+        ev.data.ptr = &p->redirects[i];
+        if (p->o.redirect_fds[i] >= 0)
+            (void)epoll_ctl(p->epoll_fd, EPOLL_CTL_MOD, p->o.redirect_fds[i], &ev);
+    }
     p->resume_at = pause ? now + PAUSE : INSTANT_NEVER;
 }
 
@@ -573,6 +602,30 @@ static void accept_questions(struct pump *p)
             close(fd);
             q->fd = -1;
         }
+    }
+}
+
+/* What the kernel has redirected. Who connects to that port himself is nobody's. */
+static void accept_redirected(struct pump *p, int listening)
+{
+    for (size_t i = 0; i < READY_MAX; i++) {
+        struct relay_options relay = { .fd = accept4(listening, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK),
+                                       .waits = -1 };
+        struct line *l = free_line(p);
+
+        if (relay.fd < 0) {
+            if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
+                pause_questions(p, true, clock_now());
+            return;
+        }
+        if (!l || redirect_destination(relay.fd, &l->peer) < 0 || call(p, &l->peer, &relay.session) < 0) {
+            const struct linger reset = { .l_onoff = 1 };
+
+            (void)setsockopt(relay.fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+            close(relay.fd);
+            continue;
+        }
+        (void)begin(p, l, &relay);
     }
 }
 
@@ -695,6 +748,9 @@ static void on_ready(struct pump *p, const struct epoll_event *ev)
     case WATCH_LISTENER:
         if (listener->session)
             (void)hws_session_process(listener->session);
+        break;
+    case WATCH_REDIRECT:
+        accept_redirected(p, *(const int *)w->owner);
         break;
     case WATCH_SIGNALS:
         break;

@@ -25,6 +25,7 @@ struct pump_options {
     size_t pins_count;
     struct prefix excludes[PUMP_EXCLUDES_MAX]; /* programs go there themselves */
     size_t excludes_count;
+    int redirect_fds[2]; /* listening sockets of prog/redirect.h, which the caller keeps; -1: none */
 };
 
 /* 0 or -errno. */

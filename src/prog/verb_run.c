@@ -4,7 +4,8 @@
  * prog/run_preload.c before its C library. Whatever the program leaves behind becomes our child, too (subreaper), and
  * we stay until the last has gone and what they sent has arrived.
  *
- * A program that would not load the library is refused, since its connections would go their own way unnoticed.
+ * A program that would not load the library is refused, since its connections would go their own way unnoticed. With
+ * --redirect the kernel brings them (prog/redirect.h), of any program, and no library is loaded.
  *
  * Signals: those of the terminal reach the program by themselves; others that are sent to us are handed on to it. */
 #include <errno.h>
@@ -23,6 +24,7 @@
 #include "ident/keys.h"
 #include "prog/peer_args.h"
 #include "prog/pump.h"
+#include "prog/redirect.h"
 #include "prog/run_words.h"
 #include "sys/clock.h"
 
@@ -71,7 +73,7 @@ static bool takes_library(int fd)
 }
 
 /* 0, or an exit code after telling why it cannot be carried. */
-static int check_program(const struct verb *v, const char *name)
+static int check_program(const struct verb *v, const char *name, bool redirect)
 {
     char path[PATH_MAX];
     struct stat st;
@@ -90,8 +92,12 @@ static int check_program(const struct verb *v, const char *name)
     if (fstat(fd, &st) < 0)
         st.st_mode = 0;
     close(fd);
+    if (redirect)
+        return 0;
     if (!takes) {
-        verb_fail(v, "%s is linked statically, or for another machine: its connections could not be carried", path);
+        verb_fail(v,
+                  "%s is linked statically, or for another machine: its connections are carried with --redirect only",
+                  path);
         return EXIT_NO_EXEC;
     }
     if (st.st_mode & (S_ISUID | S_ISGID) && geteuid() != 0) {
@@ -137,7 +143,7 @@ static int set_environment(const struct verb *v, const struct pump *p)
 }
 
 /* Its process, or -1 after telling what is wrong. Our own limit of descriptors is raised afterwards. */
-static pid_t start(const struct verb *v, char **argv, const sigset_t *before)
+static pid_t start(const struct verb *v, char **argv, const sigset_t *before, const struct redirect *redirect)
 {
     struct rlimit files;
     pid_t pid = fork();
@@ -145,6 +151,10 @@ static pid_t start(const struct verb *v, char **argv, const sigset_t *before)
     if (pid == 0) {
         sigprocmask(SIG_SETMASK, before, NULL);
         signal(SIGPIPE, SIG_DFL);
+        if (redirect && redirect_enter(redirect) < 0) {
+            fprintf(stderr, "hawser %s: %s: %s\n", v->name, redirect->group, strerror(errno));
+            _exit(EXIT_NO_EXEC);
+        }
         execvp(argv[0], argv);
         fprintf(stderr, "hawser %s: %s: %s\n", v->name, argv[0], strerror(errno));
         _exit(errno == ENOENT ? EXIT_NOT_FOUND : EXIT_NO_EXEC);
@@ -212,7 +222,7 @@ static int pump_until_gone(const struct verb *v, struct pump *p, int signals, st
     return f->code;
 }
 
-static int run(const struct verb *v, const struct pump_options *o, char **argv)
+static int run(const struct verb *v, const struct pump_options *o, char **argv, const struct redirect *redirect)
 {
     struct family f = { .any = true };
     struct pump *p;
@@ -229,9 +239,9 @@ static int run(const struct verb *v, const struct pump_options *o, char **argv)
     if (signals < 0 || prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
         r = verb_fail(v, "%s", strerror(errno));
     else
-        r = set_environment(v, p);
+        r = redirect ? EXIT_DONE : set_environment(v, p);
     if (r == EXIT_DONE) {
-        f.first = start(v, argv, &before);
+        f.first = start(v, argv, &before, redirect);
         r = f.first < 0 ? EXIT_FAILED : pump_until_gone(v, p, signals, &f);
     }
     pump_free(p);
@@ -296,7 +306,9 @@ int verb_run(const struct verb *v, int argc, char **argv)
     static char pins_text[PUMP_PINS_MAX * 160];
     static struct pump_options o;
     const char *pins[MANY] = { NULL }, *excludes[MANY] = { NULL }, *pins_file = NULL;
-    struct verb_option options[2 * MANY + 4];
+    struct verb_option options[2 * MANY + 5];
+    struct redirect redirect;
+    bool redirects = false;
     size_t n = 0;
     int split = 1, r;
 
@@ -314,6 +326,7 @@ int verb_run(const struct verb *v, int argc, char **argv)
     options[n++] = (struct verb_option){ "pins", &pins_file, NULL };
     options[n++] = (struct verb_option){ "key", &o.key_file, NULL };
     options[n++] = (struct verb_option){ "verbose", NULL, &o.verbose };
+    options[n++] = (struct verb_option){ "redirect", NULL, &redirects };
     options[n] = (struct verb_option){ NULL, NULL, NULL };
     if (split > 0) {
         argv[split] = NULL;
@@ -335,6 +348,14 @@ int verb_run(const struct verb *v, int argc, char **argv)
         if (r != EXIT_DONE)
             return r;
     }
-    r = check_program(v, argv[split + 1]);
-    return r ? r : run(v, &o, argv + split + 1);
+    r = check_program(v, argv[split + 1], redirects);
+    o.redirect_fds[0] = o.redirect_fds[1] = -1;
+    if (r != 0 || !redirects)
+        return r ? r : run(v, &o, argv + split + 1, NULL);
+    if (redirect_open(&redirect, o.excludes, o.excludes_count) < 0)
+        return verb_fail(v, "%s", redirect.err);
+    memcpy(o.redirect_fds, redirect.fds, sizeof(o.redirect_fds));
+    r = run(v, &o, argv + split + 1, &redirect);
+    redirect_close(&redirect);
+    return r;
 }

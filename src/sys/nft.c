@@ -88,6 +88,57 @@ int nft_agent_ruleset(struct text *t, const struct nft_agent *a)
     return t->overflow ? -ENOSPC : 0;
 }
 
+static int check_group(const char *path)
+{
+    size_t len = path ? strlen(path) : 0;
+
+    return len == 0 || strspn(path, "abcdefghijklmnopqrstuvwxyz0123456789./_-") != len ? -EINVAL : 0;
+}
+
+static void add_left_alone(struct text *t, const struct nft_redirect *r, const char *chain)
+{
+    char prefix[PREFIX_STRLEN];
+
+    text_add(t, "  chain %s {\n    tcp dport 53 accept\n    fib daddr type != unicast accept\n", chain);
+    text_add(t, "    ip daddr 169.254.0.0/16 accept\n    ip6 daddr fe80::/10 accept\n");
+    for (size_t i = 0; i < r->excludes_count; i++)
+        text_add(t, "    %s daddr %s accept\n", r->excludes[i].addr.family == ADDR_V4 ? "ip" : "ip6",
+                 prefix_format(&r->excludes[i], prefix));
+}
+
+/* Only what is in the group is looked at: a socket that is in no group of that level is not "another's" to nft, it ends
+ * the rule. */
+static void add_hook(struct text *t, const struct nft_redirect *r, const char *chain, const char *type)
+{
+    text_add(t, "  chain %sd {\n    type %s; policy accept;\n", chain, type);
+    text_add(t, "    meta l4proto tcp socket cgroupv2 level 1 \"%s\" jump %s\n  }\n", r->group, chain);
+}
+
+/* What is translated is sent to this host when filters see it, and so is accepted there. */
+int nft_redirect_ruleset(struct text *t, const struct nft_redirect *r)
+{
+    static const char *const families[] = { "ipv4", "ipv6" };
+
+    if (check_name(r->name) < 0 || check_group(r->group) < 0)
+        return -EINVAL;
+    for (size_t i = 0; i < r->excludes_count; i++)
+        if (r->excludes[i].len > addr_bits(&r->excludes[i].addr) || addr_bits(&r->excludes[i].addr) == 0)
+            return -EINVAL;
+    add_replacement(t, r->name);
+    text_add(t, "table inet hawser_%s {\n", r->name);
+    add_left_alone(t, r, "move");
+    for (size_t i = 0; i < ARRAY_LEN(families); i++)
+        if (r->ports[i])
+            text_add(t, "    meta nfproto %s meta l4proto tcp redirect to :%u\n", families[i], r->ports[i]);
+    text_add(t, "  }\n");
+    add_left_alone(t, r, "refuse");
+    text_add(t, "    ct state established accept\n    meta l4proto tcp reject with tcp reset\n  }\n");
+    add_hook(t, r, "move", "nat hook output priority -100");
+    add_hook(t, r, "refuse", "filter hook output priority filter");
+    text_add(t, "}\n");
+    return t->overflow ? -ENOSPC : 0;
+}
+
 /* An anonymous file holding data, at its start. The descriptor or -errno. */
 static int anonymous_file(const char *name, const char *data)
 {

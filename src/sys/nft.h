@@ -31,6 +31,17 @@ struct nft_mark {
 };
 /* Appends a node's ruleset: replaces the table; the first mark that fits decides. As nft_agent_ruleset. */
 int nft_marks_ruleset(struct text *t, const char *name, const char *tunnel, const struct nft_mark *marks, size_t count);
+/* Connections of a control group (version 2, directly below its root) that are brought to ports of loopback. */
+struct nft_redirect {
+    const char *name;  /* as above */
+    const char *group; /* its path from /sys/fs/cgroup on: [a-z0-9./_-] */
+    const struct prefix *excludes;
+    size_t excludes_count;
+    uint16_t ports[2]; /* for IPv4, for IPv6; 0: refused */
+};
+/* Appends its ruleset: replaces the table. TCP to other hosts, but for port 53, link-local addresses and excludes. As
+ * nft_agent_ruleset. */
+int nft_redirect_ruleset(struct text *t, const struct nft_redirect *r);
 /* Runs `nft -f -` with this text and waits for it (milliseconds). 0; -ENOENT (no nft program); -EPERM; -EINVAL (nft
  * refused it; nothing was changed) or another -errno. On failure err holds what nft said, or why it did not run. */
 int nft_apply(const char *ruleset, char *err, size_t err_size);

@@ -4,6 +4,7 @@
 #include "tests/unit/test.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 static void test_agent_text(void **state)
 {
@@ -103,10 +104,59 @@ static void test_marks(void **state)
     assert_int_equal(nft_marks_ruleset(&t, "van", "hawser0", marks, 1), -ENOSPC);
 }
 
+#define LEFT_ALONE                                                                                                     \
+    "    tcp dport 53 accept\n    fib daddr type != unicast accept\n"                                                  \
+    "    ip daddr 169.254.0.0/16 accept\n    ip6 daddr fe80::/10 accept\n    ip daddr 10.0.0.0/8 accept\n"
+#define OF_GROUP "    meta l4proto tcp socket cgroupv2 level 1 \"unified/hawser-run-7-1f-f0\" "
+
+static void test_redirect(void **state)
+{
+    static const char head[] = "table inet hawser_run_7_1f\ndelete table inet hawser_run_7_1f\n"
+                               "table inet hawser_run_7_1f {\n"
+                               "  chain move {\n" LEFT_ALONE;
+    static const char tail[] =
+        "  }\n  chain refuse {\n" LEFT_ALONE
+        "    ct state established accept\n    meta l4proto tcp reject with tcp reset\n  }\n"
+        "  chain moved {\n    type nat hook output priority -100; policy accept;\n" OF_GROUP "jump move\n  }\n"
+        "  chain refused {\n    type filter hook output priority filter; policy accept;\n" OF_GROUP
+        "jump refuse\n  }\n}\n";
+    static const char *const groups[] = { "", "a\"b", "a b", "a;", "A\n" };
+    struct prefix exclude = { 0 };
+    struct nft_redirect n = { .name = "run_7_1f",
+                              .group = "unified/hawser-run-7-1f-f0",
+                              .excludes = &exclude,
+                              .excludes_count = 1,
+                              .ports = { 1234, 4321 } };
+    char buf[2048], expected[2048];
+    struct text t;
+
+    assert_int_equal(prefix_parse("10.0.0.0/8", false, &exclude), 0);
+    text_init(&t, buf, sizeof(buf));
+    assert_int_equal(nft_redirect_ruleset(&t, &n), 0);
+    snprintf(expected, sizeof(expected),
+             "%s    meta nfproto ipv4 meta l4proto tcp redirect to :1234\n    meta nfproto ipv6 meta l4proto tcp "
+             "redirect to :4321\n%s",
+             head, tail);
+    assert_string_equal(buf, expected);
+    n.ports[0] = n.ports[1] = 0;
+    text_init(&t, buf, sizeof(buf));
+    assert_int_equal(nft_redirect_ruleset(&t, &n), 0);
+    snprintf(expected, sizeof(expected), "%s%s", head, tail);
+    assert_string_equal(buf, expected);
+    text_init(&t, buf, 40);
+    assert_int_equal(nft_redirect_ruleset(&t, &n), -ENOSPC);
+    for (size_t i = 0; i < ARRAY_LEN(groups); i++) {
+        n.group = groups[i];
+        text_init(&t, buf, sizeof(buf));
+        assert_int_equal(nft_redirect_ruleset(&t, &n), -EINVAL);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(test_agent_text), cmocka_unit_test(test_agent_refuses),
-                                        cmocka_unit_test(test_one_way_out), cmocka_unit_test(test_marks) };
+                                        cmocka_unit_test(test_one_way_out), cmocka_unit_test(test_marks),
+                                        cmocka_unit_test(test_redirect) };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
