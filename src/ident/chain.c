@@ -172,7 +172,7 @@ struct tag trust_current(const struct trust *t, const struct tag *tag)
     struct tag at = *tag;
     const struct fact *f;
 
-    /* A succession leads to a tag that had none, so there is no circle; each step is another row. */
+    /* No succession is taken in that leads in a circle; each step is another row. */
     while ((f = fact_find(t, &at, FACT_SUCCEEDED)))
         at = f->next;
     return at;
@@ -405,7 +405,9 @@ static int apply_successor(struct trust *t, const struct chain_end *issuer, cons
 {
     const bool of_root = tag_equal(&r->subject, &issuer->tag);
     const struct fact *known = fact_find(t, &r->subject, FACT_SUCCEEDED);
+    struct tag end;
     struct fact *f;
+    bool anchors;
     int e;
 
     /* A root has nobody above it; everybody else needs who has. */
@@ -415,21 +417,23 @@ static int apply_successor(struct trust *t, const struct chain_end *issuer, cons
     e = successor_verify(r);
     if (e < 0)
         return e == -EBADMSG ? refuse(err, RECORD_SIGNATURE, 0) : e;
-    if (trust_is_revoked(t, &r->subject) || trust_is_revoked(t, &r->next))
-        return refuse(err, RECORD_REVOKED, 0);
     if (known)
         return tag_equal(&known->next, &r->next) ? 0 : refuse(err, RECORD_CONFLICT, 0);
-    if (fact_find(t, &r->next, FACT_SUCCEEDED)) /* it would lead in a circle */
+    if (trust_is_revoked(t, &r->subject))
+        return refuse(err, RECORD_REVOKED, 0);
+    /* Records come in any order. What leads to a key that is revoked already, or has a successor itself, is taken in:
+     * without it the old key would never be known to be revoked, too. */
+    end = trust_current(t, &r->next);
+    if (tag_equal(&end, &r->subject)) /* it would lead in a circle */
         return refuse(err, RECORD_CONFLICT, 0);
-    e = of_root && !is_anchor(t, r->key) && t->anchors_count == CHAIN_ANCHORS_MAX
-            ? -ENOSPC
-            : facts_reserve(t, 1, t->time_floor_s);
+    anchors = of_root && !is_anchor(t, r->key) && !trust_is_revoked(t, &r->next);
+    e = anchors && t->anchors_count == CHAIN_ANCHORS_MAX ? -ENOSPC : facts_reserve(t, 1, t->time_floor_s);
     if (e < 0)
         return e;
     f = fact_put(t, &r->subject, FACT_SUCCEEDED);
     f->next = r->next;
     f->until_s = r->not_after_s;
-    if (of_root && !is_anchor(t, r->key))
+    if (anchors)
         memcpy(t->anchors[t->anchors_count++], r->key, IDENT_KEY_LEN);
     return 0;
 }

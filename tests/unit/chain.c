@@ -509,6 +509,64 @@ static void test_successor(void **state)
     trust_free(t);
 }
 
+/* Whatever comes first, the end of the last key is the end of those before it. Each order of the two successions of a
+ * host's key and the revocation of the last one. */
+static void test_successors_in_any_order(void **state)
+{
+    static const int orders[][3] = { { 0, 1, 2 }, { 0, 2, 1 }, { 1, 0, 2 }, { 1, 2, 0 }, { 2, 0, 1 }, { 2, 1, 0 } };
+
+    for (size_t i = 0; i < ARRAY_LEN(orders); i++) {
+        struct trust *t = trust_of(ROOT, 64);
+        struct record_error e;
+        struct chain_end sub;
+        struct tag now, host;
+        struct record r;
+        struct tree tree;
+
+        tree_init(&tree);
+        realm_end(t, &tree, 3, &sub);
+        for (size_t k = 0; k < 3; k++) {
+            if (orders[i][k] == 2) {
+                assert_int_equal(revoke(t, &sub, SUB, tag_of(OTHER, TAG_TIER_HOST, 0x120), &e), 0);
+                continue;
+            }
+            succession(&r, sub.tag, orders[i][k] == 0 ? HOST : NEXT, orders[i][k] == 0 ? NEXT : OTHER, TAG_TIER_HOST,
+                       0x120);
+            assert_int_equal(apply(t, &sub, SUB, &r, &e), 0);
+        }
+        host = tag_of(HOST, TAG_TIER_HOST, 0x120);
+        now = trust_current(t, &host);
+        r.next = tag_of(OTHER, TAG_TIER_HOST, 0x120);
+        assert_true(tag_equal(&now, &r.next));
+        assert_true(trust_is_revoked(t, &host));
+        assert_refused(t, &tree, 4, NOW, RECORD_REVOKED, 3);
+        /* The long way round is a circle all the same. */
+        succession(&r, sub.tag, OTHER, HOST, TAG_TIER_HOST, 0x120);
+        assert_int_equal(apply(t, &sub, SUB, &r, &e), -EBADMSG);
+        trust_free(t);
+    }
+}
+
+static void test_no_circle_of_three(void **state)
+{
+    struct trust *t = trust_of(ROOT, 64);
+    struct record_error e;
+    struct chain_end sub;
+    struct record r;
+    struct tree tree;
+
+    tree_init(&tree);
+    realm_end(t, &tree, 3, &sub);
+    succession(&r, sub.tag, NEXT, OTHER, TAG_TIER_HOST, 0x120);
+    assert_int_equal(apply(t, &sub, SUB, &r, &e), 0);
+    succession(&r, sub.tag, OTHER, HOST, TAG_TIER_HOST, 0x120);
+    assert_int_equal(apply(t, &sub, SUB, &r, &e), 0);
+    succession(&r, sub.tag, HOST, NEXT, TAG_TIER_HOST, 0x120);
+    assert_int_equal(apply(t, &sub, SUB, &r, &e), -EBADMSG);
+    assert_int_equal(e.fault, RECORD_CONFLICT);
+    trust_free(t);
+}
+
 /* A root has nobody above it: who trusts the old key is led to the new one by it. */
 static void test_root_successor(void **state)
 {
@@ -640,10 +698,20 @@ static void test_published(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_good),           cmocka_unit_test(test_shape),      cmocka_unit_test(test_signature),
-        cmocka_unit_test(test_foreign),        cmocka_unit_test(test_time),       cmocka_unit_test(test_no_clock),
-        cmocka_unit_test(test_sequence),       cmocka_unit_test(test_revocation), cmocka_unit_test(test_successor),
-        cmocka_unit_test(test_root_successor), cmocka_unit_test(test_accept),     cmocka_unit_test(test_full),
+        cmocka_unit_test(test_good),
+        cmocka_unit_test(test_shape),
+        cmocka_unit_test(test_signature),
+        cmocka_unit_test(test_foreign),
+        cmocka_unit_test(test_time),
+        cmocka_unit_test(test_no_clock),
+        cmocka_unit_test(test_sequence),
+        cmocka_unit_test(test_revocation),
+        cmocka_unit_test(test_successor),
+        cmocka_unit_test(test_successors_in_any_order),
+        cmocka_unit_test(test_no_circle_of_three),
+        cmocka_unit_test(test_root_successor),
+        cmocka_unit_test(test_accept),
+        cmocka_unit_test(test_full),
         cmocka_unit_test(test_published),
     };
     return cmocka_run_group_tests_name("chain", tests, set_up, NULL);
