@@ -6,6 +6,17 @@
 
 #include <errno.h>
 
+const char *holder_state_name(enum holder_state state)
+{
+    static const char *const names[] = { [HOLDER_IDLE] = "idle",
+                                         [HOLDER_TRYING] = "trying",
+                                         [HOLDER_REGISTERED] = "registered",
+                                         [HOLDER_UNKNOWN] = "unknown",
+                                         [HOLDER_REFUSED] = "refused" };
+
+    return names[state];
+}
+
 void holder_init(struct holder *h, const uint8_t ed25519_seed[IDENT_KEY_LEN], const struct tag *issuer,
                  const struct tag *subject, uint8_t kind, uint8_t answer, uint32_t lease_s, uint32_t boot_epoch)
 {
@@ -209,10 +220,9 @@ void holder_on_failed(struct holder *h, instant now)
 
 void holder_on_up(struct holder *h, instant now)
 {
-    if (h->state == HOLDER_IDLE)
-        return;
-    h->again = h->asking;
-    h->next = now;
+    /* What is under way is answered by who stands there now. */
+    if (h->state != HOLDER_IDLE && !h->asking)
+        h->next = now;
 }
 
 instant holder_next_expiry(const struct holder *h)

@@ -38,12 +38,14 @@ struct holder {
     bool asking;   /* a request is under way */
     bool asked_refresh;
     bool has_told; /* the manager has had this record */
-    bool again;    /* the record changed, or the association is new, while a request was under way */
+    bool again;    /* the record changed while a request was under way */
     instant next;  /* when to ask again */
     instant until; /* HOLDER_REGISTERED: end of the lease */
     span retry;
 };
 
+/* "registered". */
+const char *holder_state_name(enum holder_state state);
 /* boot_epoch: what sequences begin with, the higher the newer: seconds since 1970, or 1. Nothing is attached yet. */
 void holder_init(struct holder *h, const uint8_t ed25519_seed[IDENT_KEY_LEN], const struct tag *issuer,
                  const struct tag *subject, uint8_t kind, uint8_t answer, uint32_t lease_s, uint32_t boot_epoch);

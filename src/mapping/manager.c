@@ -107,6 +107,11 @@ void manager_stored(struct manager *m, uint64_t number)
     m->stored = MAX(m->stored, number);
 }
 
+void manager_store_again(struct manager *m)
+{
+    m->taken = m->stored;
+}
+
 int manager_load(struct manager *m, const struct tag *subject, uint8_t kind, uint8_t answer, uint64_t seq,
                  const uint8_t *bytes, size_t len, instant expires, instant now)
 {

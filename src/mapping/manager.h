@@ -50,7 +50,7 @@ struct manager_options {
     uint32_t guests_max;   /* keys that have introduced themselves */
     uint32_t subscriptions_max;
     uint32_t log_max;  /* changes that are kept: a power of two, 2 at least; 32 bytes each */
-    uint64_t epoch;    /* 1.., another one in each run; rises */
+    uint64_t epoch;    /* 1.., another one in each run */
     bool stores;       /* manager_pop_change is emptied, and manager_stored called */
     uint32_t capacity; /* plain lookups a second that this machine is trusted with; 0: no bound */
 };
@@ -137,6 +137,8 @@ MUST_CHECK int manager_load(struct manager *m, const struct tag *subject, uint8_
 bool manager_pop_change(struct manager *m, instant now, struct manager_change *ret);
 /* All changes up to this number are durable. */
 void manager_stored(struct manager *m, uint64_t number);
+/* The store failed: all after the last that is durable come again from manager_pop_change. */
+void manager_store_again(struct manager *m);
 
 instant manager_next_expiry(const struct manager *m);
 void manager_on_expiry(struct manager *m, instant now);

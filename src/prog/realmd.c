@@ -1,0 +1,525 @@
+/* prog/realmd.c - hawser-realmd: the manager of one realm.
+ *
+ *   hawser-realmd CONFIG         runs, in the foreground
+ *   hawser-realmd check CONFIG   reads the file and says whether it is right
+ *
+ * Theory of operation. A libuv loop waits for UDP sockets, the realm's folder, the store, the control socket and a
+ * timer. A wake-up reads a bounded batch with one reading of the clock, gives each datagram to the exchange
+ * (src/session/exchange.h), each request to the manager (src/mapping/manager.h) and its answer back; then what has
+ * changed goes to the store and to subscribers, and datagrams leave. The daemon speaks with the realm's own key, so who
+ * has verified the realm's chain knows whom to expect.
+ *
+ * A realm that has one above it says there where its managers are, and keeps that up, as any member does where it is.
+ *
+ * Limits: realmd_config.h; BATCHES of datagrams a wake-up. */
+#include "prog/realmd.h"
+
+#include "ident/suite.h"
+#include "sys/clock.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <syslog.h>
+#include <unistd.h>
+
+#define BATCHES 4 /* reads of a socket a wake-up, each UDP_BATCH_MAX trains: chosen: 64, then others get their turn */
+#define OUTPUT_BATCH 64
+#define REQUESTS_MAX 65536 /* chosen: notices under way */
+#define JOINS_MAX 256      /* chosen: 16 MB at most */
+#define LATER_MS 1000
+#define ERRORS_SIZE 16384
+
+void realmd_say(int level, const char *fmt, ...)
+{
+    char line[1024];
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(line, sizeof(line), fmt, ap);
+    va_end(ap);
+    fprintf(stderr, "<%d>%s\n", level, line);
+}
+
+static void finish(struct realmd *d, int code)
+{
+    d->exit_code = code;
+    uv_stop(&d->loop);
+}
+
+/* --- datagrams --- */
+
+static const struct listener *listener_for(const struct realmd *d, const struct locator_pair *at)
+{
+    for (size_t i = 0; i < d->listeners_count; i++)
+        if (d->listeners[i].number == at->link)
+            return &d->listeners[i];
+    return NULL;
+}
+
+static void send_all(struct realmd *d, instant now)
+{
+    struct exchange_tx out[OUTPUT_BATCH];
+    struct udp_error e;
+    size_t n;
+
+    while ((n = exchange_output(d->exchange, out, ARRAY_LEN(out), now)) > 0) {
+        for (size_t i = 0; i < n; i++) {
+            const struct listener *l = listener_for(d, &out[i].at);
+            struct udp_tx tx = {
+                .data = out[i].data, .len = out[i].len, .to = out[i].at.remote, .local = out[i].at.local
+            };
+
+            if (!l || udp_reply(l->udp, &tx) != 0) /* lost, like anything that a queue drops */
+                d->send_refused++;
+        }
+    }
+    for (size_t i = 0; i < d->listeners_count; i++)
+        while (udp_pop_error(d->listeners[i].udp, &e) == 1) {
+            struct locator_pair at = { .link = d->listeners[i].number, .remote = e.to };
+
+            if (!e.local && e.to.addr.family != ADDR_NONE)
+                exchange_on_unreachable(d->exchange, &at, now);
+        }
+}
+
+void realmd_answer(struct realmd *d, const struct exchange_asked *asked, const uint8_t *bytes, size_t len, instant now)
+{
+    int r = exchange_answer(d->exchange, asked, bytes, len, now);
+
+    if (r == -EAGAIN) {
+        send_all(d, now);
+        r = exchange_answer(d->exchange, asked, bytes, len, now);
+    }
+    if (r < 0)
+        d->waited_in_vain++;
+}
+
+/* --- events --- */
+
+static void on_request(struct realmd *d, const struct exchange_event *e, instant now)
+{
+    struct exchange_peer_info info;
+    struct manager_reply reply;
+    struct manager_who who = { .peer = e->peer };
+
+    if (exchange_peer_info(d->exchange, e->peer, &info) < 0)
+        return;
+    who.ed25519 = info.key.ed25519;
+    manager_on_request(d->manager, &who, e->data, e->len, now, clock_wall_s(), d->answer, &reply);
+    if (reply.subscribed)
+        exchange_peer_set_owner(d->exchange, e->peer, d);
+    if (reply.publish.len > 0) {
+        struct exchange_asked asked = e->asked;
+        uint8_t record[RECORD_BYTES_MAX];
+        size_t len = reply.publish.len;
+
+        memcpy(record, reply.publish.data, len);
+        if (folder_publish(d, record, len, now) < 0)
+            reply.len = manager_say_later(LATER_MS, d->answer, MAPPING_BYTES_MAX);
+        realmd_answer(d, &asked, d->answer, reply.len, now);
+    } else if (reply.stored && d->store) {
+        store_wait(d, &e->asked, reply.stored, d->answer, reply.len);
+    } else {
+        realmd_answer(d, &e->asked, d->answer, reply.len, now);
+    }
+}
+
+/* The parent's holder has a context of its own; of notices it is the subscription's number, which is never 0. */
+static void on_result(struct realmd *d, const struct exchange_event *e, instant now)
+{
+    bool answered = e->type == EXCHANGE_ANSWER;
+
+    if (e->context != &d->announced) {
+        manager_on_told(d->manager, (uint64_t)(uintptr_t)e->context, answered ? e->data : NULL, e->len, now);
+        return;
+    }
+    if (answered)
+        holder_on_answer(&d->announced, e->data, e->len, now);
+    else
+        holder_on_failed(&d->announced, now);
+    if (answered && d->announced.state != HOLDER_REGISTERED)
+        realmd_say(LOG_WARNING, "parent answer=%s",
+                   d->announced.state == HOLDER_UNKNOWN   ? "unknown"
+                   : d->announced.state == HOLDER_REFUSED ? record_fault_name((enum record_fault)d->announced.fault)
+                                                          : "later");
+}
+
+static void take_events(struct realmd *d, instant now)
+{
+    struct exchange_event e;
+
+    while (exchange_pop_event(d->exchange, &e)) {
+        switch (e.type) {
+        case EXCHANGE_REQUEST:
+            on_request(d, &e, now);
+            break;
+        case EXCHANGE_ANSWER:
+        case EXCHANGE_FAILED:
+            on_result(d, &e, now);
+            break;
+        case EXCHANGE_UP:
+            if (e.peer == d->parent)
+                holder_on_up(&d->announced, now);
+            break;
+        case EXCHANGE_DOWN:
+            if (e.peer == d->parent)
+                realmd_say(LOG_WARNING, "parent fault=%s", exchange_fault_name(e.fault));
+            break;
+        case EXCHANGE_GONE:
+            manager_on_gone(d->manager, e.peer);
+            break;
+        }
+    }
+}
+
+static void tell_subscribers(struct realmd *d, instant now)
+{
+    struct manager_notice n;
+    uint64_t request;
+
+    while (manager_pop_notice(d->manager, now, clock_wall_s(), d->answer, &n))
+        if (exchange_request(d->exchange, n.peer, d->answer, n.len, (void *)(uintptr_t)n.id, now, &request) < 0)
+            manager_on_told(d->manager, n.id, NULL, 0, now);
+}
+
+static void announce(struct realmd *d, instant now)
+{
+    uint8_t bytes[HOLDER_REQUEST_MAX];
+    uint64_t request;
+    size_t len;
+
+    if (!d->parent || (len = holder_output(&d->announced, now, bytes)) == 0)
+        return;
+    if (exchange_request(d->exchange, d->parent, bytes, len, &d->announced, now, &request) < 0)
+        holder_on_failed(&d->announced, now);
+}
+
+/* --- the loop --- */
+
+static void on_timer(uv_timer_t *t);
+
+static void turn(struct realmd *d, instant now)
+{
+    instant next;
+
+    if (exchange_next_expiry(d->exchange) <= now)
+        exchange_on_expiry(d->exchange, now);
+    take_events(d, now);
+    manager_on_expiry(d->manager, now);
+    if (now >= d->look_again)
+        folder_read(d, now);
+    announce(d, now);
+    tell_subscribers(d, now);
+    store_turn(d, now);
+    send_all(d, now);
+    next = instant_min(exchange_next_expiry(d->exchange), manager_next_expiry(d->manager));
+    next = instant_min(next, instant_min(d->look_again, store_next_expiry(d)));
+    if (d->parent)
+        next = instant_min(next, holder_next_expiry(&d->announced));
+    /* rounded up, or it would wake too early; at most a minute */
+    uv_timer_start(&d->timer, on_timer,
+                   (uint64_t)CLAMP((next == INSTANT_NEVER ? MSEC : next - now + 999) / 1000, 1, 60000), 0);
+}
+
+static void on_timer(uv_timer_t *t)
+{
+    turn(t->data, clock_now());
+}
+
+static void on_udp(uv_poll_t *h, int status, int events)
+{
+    struct listener *l = h->data;
+    struct realmd *d = l->d;
+    struct udp_rx batch[UDP_BATCH_MAX];
+    instant now = clock_now();
+
+    for (int i = 0; i < BATCHES; i++) {
+        int n = udp_recv(l->udp, batch, ARRAY_LEN(batch));
+
+        if (n < 0) {
+            realmd_say(LOG_ERR, "socket error=%s", strerror(-n));
+            finish(d, 1);
+            return;
+        }
+        for (int j = 0; j < n; j++) {
+            const struct locator_pair at = { .link = l->number, .local = batch[j].local, .remote = batch[j].from };
+            size_t step = batch[j].segment_bytes ? batch[j].segment_bytes : batch[j].len;
+
+            for (size_t o = 0; o < batch[j].len; o += step) {
+                exchange_input(d->exchange, &at, batch[j].data + o, MIN(step, batch[j].len - o), now);
+                take_events(d, now);
+            }
+        }
+        if (n < UDP_BATCH_MAX)
+            break;
+    }
+    turn(d, now);
+}
+
+static void on_control(uv_poll_t *h, int status, int events)
+{
+    struct realmd *d = h->data;
+    struct control_request q;
+    bool stop = false;
+
+    if (control_process(d->control) < 0) {
+        realmd_say(LOG_ERR, "control socket=%s is of no more use", d->config.control);
+        uv_poll_stop(h);
+        return;
+    }
+    while (control_pop_request(d->control, &q)) {
+        json_t *question = json_loads(q.line, 0, NULL);
+        const char *verb = json_string_value(json_object_get(question, "verb"));
+        json_t *doc = NULL;
+        char *text;
+
+        if (verb && strcmp(verb, "status") == 0)
+            doc = realmd_status(d, clock_now());
+        else if (verb && strcmp(verb, "stop") == 0 && (stop = true))
+            doc = json_pack("{s:b}", "ok", true);
+        else
+            doc = json_pack("{s:b, s:s}", "ok", false, "error", "expected a JSON object with verb status or stop");
+        text = doc ? json_dumps(doc, JSON_COMPACT) : NULL;
+        control_reply(d->control, q.client, text ? text : "{\"ok\":false,\"error\":\"out of memory\"}");
+        free(text);
+        json_decref(doc);
+        json_decref(question);
+    }
+    if (stop)
+        finish(d, 0);
+}
+
+static void on_signal(uv_signal_t *h, int signum)
+{
+    finish(h->data, 0);
+}
+
+/* --- start and end --- */
+
+/* The realm above, whose key stands in the own chain. */
+static int call_parent(struct realmd *d, instant now)
+{
+    struct exchange_call c = { .keep = 60 * SEC };
+    struct record_target targets[REALMD_ADDRESSES_MAX] = { 0 };
+    const struct chain_end *self = authority_self(manager_authority(d->manager));
+    struct slice chain[CHAIN_LINKS_MAX];
+    size_t count = authority_chain(manager_authority(d->manager), chain);
+    struct record_error why;
+    struct record_bytes b;
+    struct record above;
+    int r;
+
+    if (d->config.parents_count == 0)
+        return 0;
+    if (count < 2) {
+        realmd_say(LOG_ERR, "parent error=\"%s is a root, and has none above it\"", self->name);
+        return -EINVAL;
+    }
+    if (record_decode(chain[count - 2].data, chain[count - 2].len, &above, &b, &why) < 0)
+        return -EBADMSG;
+    memcpy(c.key.ed25519, above.key, IDENT_KEY_LEN);
+    c.key.suites = suite_supported();
+    for (size_t i = 0; i < d->config.parents_count; i++) {
+        for (size_t j = 0; j < d->listeners_count && c.ways_count < EXCHANGE_WAYS_MAX; j++)
+            if (d->config.listen[j].addr.family == d->config.parents[i].addr.family)
+                c.ways[c.ways_count++] =
+                    (struct locator_pair){ .link = d->listeners[j].number, .remote = d->config.parents[i] };
+    }
+    r = exchange_peer_call(d->exchange, &c, now, &d->parent);
+    if (r < 0) {
+        realmd_say(LOG_ERR, "parent error=\"no socket of that family\"");
+        return r;
+    }
+    for (size_t i = 0; i < d->config.announce_count; i++)
+        targets[i] = (struct record_target){ .is_locator = true, .locator = d->config.announce[i] };
+    holder_deinit(&d->announced);
+    holder_init(&d->announced, d->id.ed25519_seed, &self->tag, &self->tag, KIND_REALM_REALM, CLASS_AGENT,
+                HOLDER_LEASE_S, (uint32_t)MAX(clock_wall_s(), 1));
+    return holder_set_targets(&d->announced, targets, d->config.announce_count, now);
+}
+
+int realmd_open_exchange(struct realmd *d, instant now)
+{
+    struct exchange_options o = { .self = &d->id,
+                                  .rng = sys_rng(),
+                                  .suites = suite_supported(),
+                                  .answers = true,
+                                  .answers_hello = true,
+                                  .peers_max = d->config.peers,
+                                  .requests_max = REQUESTS_MAX,
+                                  .joins_max = JOINS_MAX };
+    struct exchange *x = exchange_new(&o, now);
+
+    if (!x)
+        return -ENOMEM;
+    exchange_free(d->exchange);
+    d->exchange = x;
+    d->parent = 0;
+    return d->listeners_count > 0 ? call_parent(d, now) : 0;
+}
+
+static int open_sockets(struct realmd *d)
+{
+    for (size_t i = 0; i < d->config.listen_count; i++) {
+        const struct endpoint *at = &d->config.listen[i];
+        struct udp_options o = { .family = at->addr.family, .port = at->port };
+        struct listener *l = &d->listeners[d->listeners_count];
+        char text[ENDPOINT_STRLEN];
+        int r;
+
+        if (addr_is_unicast(&at->addr) || addr_is_loopback(&at->addr))
+            o.local = at->addr;
+        r = udp_open(&o, &l->udp);
+        if (r == 0)
+            r = uv_poll_init(&d->loop, &l->poll, udp_fd(l->udp));
+        if (r < 0) {
+            udp_free(l->udp);
+            realmd_say(LOG_ERR, "udp listen=%s error=%s", endpoint_format(at, text), strerror(-r));
+            return r;
+        }
+        l->d = d;
+        l->number = (uint32_t)i;
+        l->poll.data = l;
+        d->listeners_count++;
+    }
+    return 0;
+}
+
+static int open_control(struct realmd *d)
+{
+    char dir[REALMD_CONTROL_MAX];
+    const char *slash = strrchr(d->config.control, '/');
+    int r;
+
+    snprintf(dir, sizeof(dir), "%.*s", (int)(slash - d->config.control), d->config.control);
+    mkdir(dir, 0755);
+    r = control_open(d->config.control, &d->control);
+    if (r < 0)
+        realmd_say(LOG_ERR, "control socket=%s error=%s", d->config.control, strerror(-r));
+    return r;
+}
+
+static int open_all(struct realmd *d, instant now)
+{
+    const struct rng rng = sys_rng();
+    struct manager_options o = { .rng = rng,
+                                 .bindings_max = d->config.bindings,
+                                 .names_max = d->config.names,
+                                 .guests_max = d->config.guests,
+                                 .subscriptions_max = d->config.subscriptions,
+                                 .log_max = d->config.log,
+                                 .epoch = rng_nonzero(&rng),
+                                 .stores = d->config.store[0] != '\0',
+                                 .capacity = d->config.capacity };
+    int r;
+
+    d->manager = manager_new(&o, now);
+    d->answer = malloc(MAPPING_BYTES_MAX);
+    if (!d->manager || !d->answer) {
+        realmd_say(LOG_ERR, "out of memory");
+        return -ENOMEM;
+    }
+    /* What is about to be read may change meanwhile, so it is watched before. */
+    if ((r = open_control(d)) < 0 || (r = folder_watch(d)) < 0 || (r = folder_read(d, now)) < 0 ||
+        (r = store_start(d, now)) < 0 || (r = open_sockets(d)) < 0)
+        return r;
+    return call_parent(d, now);
+}
+
+static int watch(struct realmd *d)
+{
+    int r = uv_poll_init(&d->loop, &d->control_poll, control_fd(d->control));
+
+    d->control_poll.data = d->sigterm.data = d->sigint.data = d;
+    /* sys/udp.h: without UV_PRIORITIZED an ICMP error ends the watching */
+    for (size_t i = 0; i < d->listeners_count && r == 0; i++)
+        r = uv_poll_start(&d->listeners[i].poll, UV_READABLE | UV_PRIORITIZED, on_udp);
+    if (r == 0)
+        r = uv_poll_start(&d->control_poll, UV_READABLE, on_control);
+    if (r == 0 && (r = uv_signal_init(&d->loop, &d->sigterm)) == 0 && (r = uv_signal_init(&d->loop, &d->sigint)) == 0 &&
+        (r = uv_signal_start(&d->sigterm, on_signal, SIGTERM)) == 0)
+        r = uv_signal_start(&d->sigint, on_signal, SIGINT);
+    d->sigterm.data = d->sigint.data = d;
+    return r;
+}
+
+static void close_handle(uv_handle_t *h, void *arg)
+{
+    if (!uv_is_closing(h))
+        uv_close(h, NULL);
+}
+
+static void close_all(struct realmd *d)
+{
+    uv_walk(&d->loop, close_handle, NULL);
+    uv_run(&d->loop, UV_RUN_DEFAULT);
+    uv_loop_close(&d->loop);
+    store_end(d);
+    exchange_free(d->exchange);
+    manager_free(d->manager);
+    for (size_t i = 0; i < d->listeners_count; i++)
+        udp_free(d->listeners[i].udp);
+    control_free(d->control);
+    if (d->inotify >= 0)
+        close(d->inotify);
+    holder_deinit(&d->announced);
+    identity_wipe(&d->id);
+    free(d->chain);
+    free(d->answer);
+}
+
+static int run(const struct realmd_config *c)
+{
+    static struct realmd d;
+    int r;
+
+    d.config = *c;
+    d.started = clock_now();
+    d.inotify = -1;
+    d.look_again = d.store_next = d.alive_next = INSTANT_NEVER;
+    if (uv_loop_init(&d.loop) < 0)
+        return 1;
+    signal(SIGPIPE, SIG_IGN);
+    uv_timer_init(&d.loop, &d.timer);
+    d.timer.data = &d;
+    r = open_all(&d, clock_now());
+    if (r == 0)
+        r = watch(&d);
+    if (r == 0) {
+        const struct chain_end *self = authority_self(manager_authority(d.manager));
+
+        realmd_say(LOG_NOTICE, "started realm=%s port=%u names=%u", self->name, udp_local_port(d.listeners[0].udp),
+                   authority_count(manager_authority(d.manager)));
+        turn(&d, clock_now());
+        uv_run(&d.loop, UV_RUN_DEFAULT);
+        realmd_say(LOG_NOTICE, "ended realm=%s", self->name);
+    }
+    close_all(&d);
+    return r < 0 ? 1 : d.exit_code;
+}
+
+int main(int argc, char **argv)
+{
+    static char lines[ERRORS_SIZE];
+    static struct realmd_config c;
+    const char *path = argc == 3 ? argv[2] : argc == 2 ? argv[1] : "-";
+    struct text errors;
+
+    if (argc < 2 || argc > 3 || path[0] == '-' || (argc == 3 && strcmp(argv[1], "check") != 0)) {
+        fputs("usage: hawser-realmd [check] CONFIG\n", stderr);
+        return 2;
+    }
+    text_init(&errors, lines, sizeof(lines));
+    if (realmd_config_load(path, &errors, &c) < 0) {
+        fputs(lines[0] ? lines : "hawser-realmd: out of memory\n", stderr);
+        return 1;
+    }
+    if (argc == 3) {
+        printf("%s: ok\n", path);
+        return 0;
+    }
+    return run(&c);
+}

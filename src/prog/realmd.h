@@ -1,0 +1,110 @@
+/* prog/realmd.h - what the files of hawser-realmd share: one loop, some UDP sockets, one realm. */
+#pragma once
+
+#include "mapping/holder.h"
+#include "mapping/manager.h"
+#include "prog/realm.h"
+#include "prog/realmd_config.h"
+#include "session/exchange.h"
+#include "sys/bindstore.h"
+#include "sys/control.h"
+#include "sys/udp.h"
+
+#include <jansson.h>
+#include <uv.h>
+
+#define WAITING_MAX 65536 /* chosen: answers that wait for the store; who waits longer asks again */
+
+struct realmd;
+
+struct listener {
+    struct realmd *d;
+    struct udp *udp;
+    uv_poll_t poll;
+    uint32_t number;
+};
+
+/* An answer that is sent when a change is durable. */
+struct waiting {
+    struct exchange_asked asked;
+    uint64_t number;
+    uint8_t *bytes; /* owned */
+    size_t len;
+};
+
+struct realmd {
+    struct realmd_config config;
+    uv_loop_t loop;
+    uv_poll_t control_poll, inotify_poll, store_poll;
+    uv_timer_t timer;
+    uv_signal_t sigterm, sigint;
+    struct listener listeners[REALMD_LISTEN_MAX];
+    size_t listeners_count;
+    struct control *control;
+    int inotify; /* -1: none */
+    bool folder_changed;
+    instant look_again; /* at the folder, after it could not be read */
+
+    struct identity id; /* the realm's */
+    struct exchange *exchange;
+    struct manager *manager;
+    uint8_t *answer; /* MAPPING_BYTES_MAX */
+    uint8_t *chain;  /* the realm's own, as it was read; owned */
+    size_t chain_len;
+    size_t fed; /* records of the log that the manager has */
+    uint64_t entries;
+    char folder_error[FILE_ERR]; /* the last; empty: none */
+
+    struct bindstore *store; /* NULL: none */
+    struct waiting *waiting; /* a ring of WAITING_MAX */
+    size_t waiting_head, waiting_count;
+    uint64_t store_round; /* of tokens: those before a failure are not counted */
+    instant store_next;   /* INSTANT_NEVER but after a failure */
+    instant alive_next;
+    bool store_failed;
+    uint64_t waited_in_vain;
+
+    uint64_t parent; /* peer; 0: none */
+    struct holder announced;
+
+    instant started;
+    uint64_t send_refused;
+    int exit_code;
+};
+
+/* One line for the log; level as in syslog. */
+void realmd_say(int level, const char *fmt, ...) PRINTF_LIKE(2, 3);
+
+/* --- realmd_folder.c: the realm's folder, followed --- */
+
+/* Reads it; the first time all of it. 0 or -errno, which was told. */
+int folder_read(struct realmd *d, instant now);
+/* Watches it. 0 or -errno, which was told. */
+int folder_watch(struct realmd *d);
+/* A record that somebody signed: into the log, and to the manager. 0 or -errno. */
+int folder_publish(struct realmd *d, const uint8_t *bytes, size_t len, instant now);
+
+/* --- realmd_store.c: the store behind --- */
+
+/* Opens, and gives the manager what is there. 0 or -errno, which was told. */
+int store_start(struct realmd *d, instant now);
+void store_end(struct realmd *d);
+/* Changes to the store, answers that waited to who asked. */
+void store_turn(struct realmd *d, instant now);
+void store_on_done(struct realmd *d, instant now);
+/* An answer that waits for a change. */
+void store_wait(struct realmd *d, const struct exchange_asked *asked, uint64_t number, const uint8_t *bytes,
+                size_t len);
+instant store_next_expiry(const struct realmd *d);
+
+/* --- realmd.c --- */
+
+/* Sends an answer, or lets it go: who asked asks again. */
+void realmd_answer(struct realmd *d, const struct exchange_asked *asked, const uint8_t *bytes, size_t len, instant now);
+/* Another key of the realm: who is there calls anew. 0 or -ENOMEM. */
+int realmd_open_exchange(struct realmd *d, instant now);
+
+/* --- realmd_status.c --- */
+
+/* An answer for the control socket. NULL when out of memory. */
+json_t *realmd_status(struct realmd *d, instant now);

@@ -1,0 +1,43 @@
+/* prog/realmd_config.h - the configuration file of hawser-realmd.
+ *
+ * INI as in hawser.conf: [Realm], and [Store] and [Parent] where they are wanted. Unknown keys and sections are errors;
+ * an error is a line `FILE:LINE: found ..., expected ...`. */
+#pragma once
+
+#include "base/addr.h"
+#include "base/text.h"
+
+#include <limits.h>
+
+#define REALMD_LISTEN_MAX 4 /* chosen: two families, twice */
+#define REALMD_ADDRESSES_MAX 8
+#define REALMD_FILE_MAX (1 << 20) /* bytes */
+#define REALMD_PORT 51823
+#define REALMD_CONTROL_MAX 108 /* of a socket's name, with its NUL */
+
+struct realmd_config {
+    char directory[PATH_MAX]; /* the realm's folder */
+    struct endpoint listen[REALMD_LISTEN_MAX];
+    size_t listen_count;
+    char control[REALMD_CONTROL_MAX];
+    uint32_t names, bindings, guests, subscriptions, log, peers; /* at most */
+    uint32_t capacity;                                           /* lookups/s; 0: no bound */
+    char store[PATH_MAX + 16];                                   /* as bindstore_open wants it; empty: none */
+    struct endpoint parents[REALMD_ADDRESSES_MAX];               /* managers of the realm above */
+    size_t parents_count;
+    struct endpoint announce[REALMD_ADDRESSES_MAX]; /* where this realm's managers are, as the realm above is told */
+    size_t announce_count;
+};
+
+/* 0 with *ret, or -EINVAL with lines in errors; -errno when the file cannot be read, which is a line too. */
+int realmd_config_load(const char *path, struct text *errors, struct realmd_config *ret);
+/* The same of text. */
+int realmd_config_parse(const char *file_name, const char *data, size_t len, struct text *errors,
+                        struct realmd_config *ret);
+
+struct realmd_key {
+    const char *section, *key, *help, *fallback;
+    bool required;
+};
+/* The i-th key that there is; false after the last. */
+bool realmd_config_key(size_t i, struct realmd_key *ret);
