@@ -49,7 +49,8 @@ static const struct verb verbs[] = {
       "a program, its TCP connections over every uplink where the other host can", verb_run, false },
     { "id",
       "new FILE [--json] | show FILE [--json] | check CHAIN --root ROOT [--records FILE]... [--at SECONDS] [--json] | "
-      "rotate OLD-KEY NEW-KEY CHAIN STATEMENT",
+      "rotate OLD-KEY NEW-KEY CHAIN STATEMENT | "
+      "attach KEY CHAIN --manager ADDRESS:PORT... --port N|--at ADDRESS:PORT... [--class WORD] [--once] [--json]",
       "keys, and what a chain of records proves of one", verb_id, false },
     { "realm",
       "init DIR NAME [--deployment N] | init DIR --key FILE --chain FILE | "

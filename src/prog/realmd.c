@@ -140,11 +140,12 @@ static void on_result(struct realmd *d, const struct exchange_event *e, instant 
         holder_on_answer(&d->announced, e->data, e->len, now);
     else
         holder_on_failed(&d->announced, now);
-    if (answered && d->announced.state != HOLDER_REGISTERED)
-        realmd_say(LOG_WARNING, "parent answer=%s",
-                   d->announced.state == HOLDER_UNKNOWN   ? "unknown"
-                   : d->announced.state == HOLDER_REFUSED ? record_fault_name((enum record_fault)d->announced.fault)
-                                                          : "later");
+    if (d->announced.state == d->announced_told)
+        return;
+    d->announced_told = d->announced.state;
+    realmd_say(d->announced.state == HOLDER_REGISTERED ? LOG_NOTICE : LOG_WARNING, "parent state=%s fault=%s",
+               holder_state_name(d->announced.state),
+               record_fault_name((enum record_fault)(d->announced.state == HOLDER_REFUSED ? d->announced.fault : 0)));
 }
 
 static void take_events(struct realmd *d, instant now)
@@ -201,7 +202,7 @@ static void announce(struct realmd *d, instant now)
 
 static void on_timer(uv_timer_t *t);
 
-static void turn(struct realmd *d, instant now)
+void realmd_turn(struct realmd *d, instant now)
 {
     instant next;
 
@@ -226,7 +227,7 @@ static void turn(struct realmd *d, instant now)
 
 static void on_timer(uv_timer_t *t)
 {
-    turn(t->data, clock_now());
+    realmd_turn(t->data, clock_now());
 }
 
 static void on_udp(uv_poll_t *h, int status, int events)
@@ -256,7 +257,7 @@ static void on_udp(uv_poll_t *h, int status, int events)
         if (n < UDP_BATCH_MAX)
             break;
     }
-    turn(d, now);
+    realmd_turn(d, now);
 }
 
 static void on_control(uv_poll_t *h, int status, int events)
@@ -493,7 +494,7 @@ static int run(const struct realmd_config *c)
 
         realmd_say(LOG_NOTICE, "started realm=%s port=%u names=%u", self->name, udp_local_port(d.listeners[0].udp),
                    authority_count(manager_authority(d.manager)));
-        turn(&d, clock_now());
+        realmd_turn(&d, clock_now());
         uv_run(&d.loop, UV_RUN_DEFAULT);
         realmd_say(LOG_NOTICE, "ended realm=%s", self->name);
     }

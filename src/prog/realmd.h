@@ -66,6 +66,7 @@ struct realmd {
 
     uint64_t parent; /* peer; 0: none */
     struct holder announced;
+    enum holder_state announced_told;
 
     instant started;
     uint64_t send_refused;
@@ -99,6 +100,8 @@ instant store_next_expiry(const struct realmd *d);
 
 /* --- realmd.c --- */
 
+/* What each wake-up ends with: expiries, notices, the store, what is to be sent, the timer. */
+void realmd_turn(struct realmd *d, instant now);
 /* Sends an answer, or lets it go: who asked asks again. */
 void realmd_answer(struct realmd *d, const struct exchange_asked *asked, const uint8_t *bytes, size_t len, instant now);
 /* Another key of the realm: who is there calls anew. 0 or -ENOMEM. */

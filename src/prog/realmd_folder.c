@@ -147,12 +147,15 @@ int folder_publish(struct realmd *d, const uint8_t *bytes, size_t len, instant n
 static void on_inotify(uv_poll_t *h, int status, int events)
 {
     struct realmd *d = h->data;
+    instant now = clock_now();
     char buf[4096] __attribute__((aligned(__alignof__(struct inotify_event))));
 
     while (read(d->inotify, buf, sizeof(buf)) > 0)
         d->folder_changed = true;
-    if (d->folder_changed)
-        folder_read(d, clock_now());
+    if (!d->folder_changed)
+        return;
+    folder_read(d, now);
+    realmd_turn(d, now);
 }
 
 int folder_watch(struct realmd *d)

@@ -36,15 +36,9 @@ static json_t *exchange_json(const struct exchange *x)
 
 static json_t *parent_json(const struct realmd *d, instant now)
 {
-    static const char *const states[] = { [HOLDER_IDLE] = "idle",
-                                          [HOLDER_TRYING] = "trying",
-                                          [HOLDER_REGISTERED] = "registered",
-                                          [HOLDER_UNKNOWN] = "unknown",
-                                          [HOLDER_REFUSED] = "refused" };
-
     if (!d->parent)
         return json_null();
-    return json_pack("{s:s, s:f}", "state", states[d->announced.state], "left_s",
+    return json_pack("{s:s, s:f}", "state", holder_state_name(d->announced.state), "left_s",
                      d->announced.state == HOLDER_REGISTERED ? (double)(d->announced.until - now) / 1e6 : 0.0);
 }
 

@@ -94,7 +94,11 @@ static int load_all(struct realmd *d, instant now)
 
 static void on_store(uv_poll_t *h, int status, int events)
 {
-    store_on_done(h->data, clock_now());
+    struct realmd *d = h->data;
+    instant now = clock_now();
+
+    store_on_done(d, now);
+    realmd_turn(d, now);
 }
 
 int store_start(struct realmd *d, instant now)

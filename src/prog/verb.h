@@ -37,6 +37,7 @@ int verb_recv(const struct verb *v, int argc, char **argv);
 int verb_ping(const struct verb *v, int argc, char **argv);
 int verb_run(const struct verb *v, int argc, char **argv);
 int verb_lab(const struct verb *v, int argc, char **argv);
+int verb_attach(const struct verb *v, int argc, char **argv); /* of id */
 int verb_id(const struct verb *v, int argc, char **argv);
 int verb_realm(const struct verb *v, int argc, char **argv);
 int verb_resolve(const struct verb *v, int argc, char **argv);

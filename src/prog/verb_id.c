@@ -351,6 +351,8 @@ int verb_id(const struct verb *v, int argc, char **argv)
     };
     int n;
 
+    if (argc > 1 && strcmp(argv[1], "attach") == 0)
+        return verb_attach(v, argc - 1, argv + 1);
     for (size_t i = 0; i < FILES_MAX; i++)
         options[3 + i] = (struct verb_option){ "records", &o.records[i], NULL };
     n = verb_options(v, argc, argv, options);
@@ -367,6 +369,6 @@ int verb_id(const struct verb *v, int argc, char **argv)
             return verb_misused(v, "found %d arguments, expected %s %s", n - 1, subs[i].name, subs[i].usage);
         return subs[i].run(v, &o, argv + 2);
     }
-    return n > 0 ? verb_misused(v, "found %s, expected new, show, check or rotate", argv[1])
-                 : verb_misused(v, "expected new, show, check or rotate");
+    return n > 0 ? verb_misused(v, "found %s, expected new, show, check, rotate or attach", argv[1])
+                 : verb_misused(v, "expected new, show, check, rotate or attach");
 }

@@ -1,0 +1,100 @@
+/* Unit tests of prog/realmd_config.h: what a file says, and what is said of one that is wrong. */
+#include "prog/realmd_config.h"
+#include "tests/unit/test.h"
+
+#include <errno.h>
+
+static struct realmd_config c;
+static char lines[4096];
+
+static int parse(const char *text)
+{
+    struct text errors;
+
+    text_init(&errors, lines, sizeof(lines));
+    return realmd_config_parse("f", text, strlen(text), &errors, &c);
+}
+
+static void assert_says(const char *text, const char *line)
+{
+    assert_int_equal(parse(text), -EINVAL);
+    assert_string_equal(lines, line);
+}
+
+static void test_whole(void **state)
+{
+    char text[ENDPOINT_STRLEN];
+
+    assert_int_equal(parse("[Realm]\n"
+                           "Directory = /srv/realm  ; where it is\n"
+                           "Listen = 192.0.2.1:53, [2001:db8::1]\r\n"
+                           "Control=/run/x.sock\n"
+                           "Log = 1024\nBindings = 10\nCapacity = 50000\n"
+                           "# another\n\n"
+                           "[Store]\nEngine = lmdb:/srv/realm.db\n"
+                           "[Parent]\nManagers = 192.0.2.7\nAnnounce = 192.0.2.1:53, [2001:db8::1]:51823\n"),
+                     0);
+    assert_string_equal(lines, "");
+    assert_string_equal(c.directory, "/srv/realm");
+    assert_int_equal(c.listen_count, 2);
+    assert_string_equal(endpoint_format(&c.listen[0], text), "192.0.2.1:53");
+    assert_string_equal(endpoint_format(&c.listen[1], text), "[2001:db8::1]:51823");
+    assert_string_equal(c.control, "/run/x.sock");
+    assert_int_equal(c.log, 1024);
+    assert_int_equal(c.bindings, 10);
+    assert_int_equal(c.names, 131072);
+    assert_int_equal(c.capacity, 50000);
+    assert_string_equal(c.store, "lmdb:/srv/realm.db");
+    assert_int_equal(c.parents_count, 1);
+    assert_int_equal(c.announce_count, 2);
+    /* The least. */
+    assert_int_equal(parse("[Realm]\nDirectory = /r\n"), 0);
+    assert_int_equal(c.listen_count, 2);
+    assert_string_equal(c.store, "");
+    assert_int_equal(c.parents_count, 0);
+}
+
+static void test_wrong(void **state)
+{
+    assert_says("", "f:0: found no [Realm], expected one\n");
+    assert_says("[Realm]\n", "f:1: found [Realm] without Directory, expected it\n");
+    assert_says("[Realm]\nDirectory = r\n", "f:2: found Directory = r, expected an absolute path\n");
+    assert_says("Directory = /r\n", "f:1: found Directory before any section, expected [Realm]\n");
+    assert_says("[Realm]\nDirectroy = /r\n", "f:2: found unknown key Directroy in [Realm], did you mean Directory?\n");
+    assert_says("[Relam]\n", "f:1: found section [Relam], expected one of [Realm], [Store], [Parent]\n");
+    assert_says("[Realm]\nDirectory = /r\nDirectory = /s\n",
+                "f:3: found Directory a second time, expected it once (line 2)\n");
+    assert_says("[Realm]\nDirectory = /r\nLog = 1000\n",
+                "f:3: found Log = 1000, expected a power of two, 2 to 1073741824\n");
+    assert_says("[Realm]\nDirectory = /r\n[Store]\nEngine = file\n",
+                "f:4: found Engine = file, expected lmdb: and an absolute path, or redis: and HOST:PORT\n");
+    assert_says("[Realm]\nDirectory = /r\n[Parent]\nManagers = 192.0.2.1\n",
+                "f:3: found [Parent] without Announce, expected it\n");
+    assert_says("[Realm]\nDirectory = /r\n[Parent]\nManagers = 192.0.2.1\nAnnounce = 127.0.0.1:1\n",
+                "f:5: found Announce = 127.0.0.1:1, expected 1 to 8 of ADDRESS:PORT that others can reach\n");
+    assert_says("[Realm]\nDirectory = /r\nListen = 1.2.3.4:1, 1.2.3.4:2, 1.2.3.4:3, 1.2.3.4:4, 1.2.3.4:5\n",
+                "f:3: found Listen = 1.2.3.4:1, 1.2.3.4:2, 1.2.3.4:3, 1.2.3.4:4, 1.2.3.4:5, expected 1 to 4 of "
+                "ADDRESS:PORT, with commas, such as [::]:51823, 0.0.0.0:51823\n");
+    assert_says("[Realm]\nDirectory = /r\n[Realm]\n", "f:3: found [Realm] a second time, expected it once\n");
+}
+
+static void test_schema(void **state)
+{
+    struct realmd_key k;
+    size_t n = 0;
+
+    while (realmd_config_key(n, &k)) {
+        assert_true(k.section[0] && k.key[0] && k.help[0]);
+        assert_false(k.required && k.fallback);
+        n++;
+    }
+    assert_int_equal(n, 13);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_whole), cmocka_unit_test(test_wrong),
+                                        cmocka_unit_test(test_schema) };
+
+    return cmocka_run_group_tests_name("realmd_config", tests, NULL, NULL);
+}
