@@ -2,8 +2,10 @@
  *
  * Theory of operation. A host is its identifier: the tag at the end of its chain of records, or, without a chain, the
  * tag that its key has outside of realms. Packets to other tags are routed to the device; whom the core does not know
- * there (NODE_WANTED) is looked up among the peers of the file. Who calls says who he is and, if his realm enrolled
- * him, proves it: he is let in when the root of the file proves it, or when the file names his key and his tag. */
+ * there (NODE_WANTED) is looked up among the peers of the file, and then asked of the realm managers ([Names]), who say
+ * which key has that tag and where it is; when none of its paths works (NODE_PEER_LOST), they are asked anew. Who calls
+ * says who he is and, if his realm enrolled him, proves it: he is let in when the root of the file proves it, or when
+ * the file names his key and his tag. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -16,6 +18,13 @@
 
 #define FACTS_MAX 4096 /* chosen: sequences and revocations; 350 KB when full */
 
+/* A question to the managers about one identifier. */
+struct search {
+    struct daemon *d;
+    struct addr identifier;
+    struct search *next;
+};
+
 struct host {
     struct tag tag;
     struct trust *trust; /* NULL: no root is given */
@@ -24,6 +33,7 @@ struct host {
     size_t said_len;
     struct endpoint at[NODE_ENDPOINTS_MAX]; /* as who called us is told */
     size_t at_count;
+    struct search *searches; /* under way */
 };
 
 static uint64_t wall_s(void)
@@ -173,6 +183,10 @@ void host_stop(struct daemon *d)
 {
     if (!d->host)
         return;
+    for (struct search *s = d->host->searches, *next; s; s = next) { /* the loop has ended */
+        next = s->next;
+        free(s);
+    }
     trust_free(d->host->trust);
     free(d->host->peers);
     free(d->host);
@@ -243,6 +257,85 @@ static void endpoints_of(const struct config_peer *p, struct node_peer_spec *ret
             ret->endpoints[ret->endpoints_count++] = p->endpoints.items[i].at;
 }
 
+/* The endpoints of a binding, those of the lowest priority first. */
+static void endpoints_of_record(const struct record *r, struct node_peer_spec *ret)
+{
+    bool taken[RECORD_TARGETS_MAX] = { false };
+
+    while (ret->endpoints_count < NODE_ENDPOINTS_MAX) {
+        size_t best = r->targets_count;
+
+        for (size_t i = 0; i < r->targets_count; i++)
+            if (!taken[i] && r->targets[i].is_locator && r->targets[i].transport == 0 &&
+                (best == r->targets_count || r->targets[i].priority < r->targets[best].priority))
+                best = i;
+        if (best == r->targets_count)
+            return;
+        taken[best] = true;
+        ret->endpoints[ret->endpoints_count++] = r->targets[best].locator;
+    }
+}
+
+static void on_found(void *context, const struct resolver_result *res)
+{
+    struct search *s = context, **at;
+    struct daemon *d = s->d;
+    struct worker *w = &d->workers[0];
+    struct node_peer_spec spec = { .name = "" };
+    instant now = clock_now();
+    char text[ADDR_STRLEN];
+    struct record_error e;
+    struct record_bytes b;
+    struct record record;
+    int peer, r = 0;
+
+    if (res->outcome == RESOLVER_FOUND && record_decode(res->record.data, res->record.len, &record, &b, &e) == 0)
+        endpoints_of_record(&record, &spec);
+    peer = node_peer_at(w->node, &s->identifier);
+    if (spec.endpoints_count == 0) {
+        say(LOG_INFO, "wanted identifier=%s: %s", addr_format(&s->identifier, text),
+            res->outcome == RESOLVER_FAILED ? resolver_why_name(res->why) : "not attached, or not for us to know");
+        if (res->outcome != RESOLVER_FAILED) /* else it is asked again while packets wait */
+            node_unwanted(w->node, &s->identifier, now);
+    } else if (peer >= 0) {
+        node_relocate(w->node, (unsigned)peer, spec.endpoints, spec.endpoints_count, now);
+    } else {
+        snprintf(spec.name, sizeof(spec.name), "%.*s", NODE_NAME_SIZE - 1, res->subject.name);
+        memcpy(spec.key.ed25519, res->subject.key, sizeof(spec.key.ed25519));
+        memcpy(spec.key.x25519, res->subject.x25519, sizeof(spec.key.x25519));
+        spec.key.suites = res->subject.suites;
+        r = node_call(w->node, &spec, &s->identifier, now);
+    }
+    if (r < 0 && r != -EALREADY)
+        say(LOG_ERR, "call name=%s: %s", spec.name, strerror(-r));
+    for (at = &d->host->searches; *at != s; at = &(*at)->next)
+        ;
+    *at = s->next;
+    free(s);
+    daemon_turn(w, now);
+}
+
+/* True if the managers are asked, now or already. anew: not what is known. */
+static bool search(struct daemon *d, const struct addr *identifier, bool anew)
+{
+    struct resolver_question q = { .kind = KIND_HOST_LOCATOR, .anew = anew };
+    struct search *s;
+
+    for (s = d->host->searches; s; s = s->next)
+        if (addr_equal(&s->identifier, identifier))
+            return true;
+    if (!names_lookup(d) || identifier->family != ADDR_V6 || !(s = malloc(sizeof(*s))))
+        return false;
+    *s = (struct search){ .d = d, .identifier = *identifier, .next = d->host->searches };
+    d->host->searches = s; /* before: the answer may be known */
+    memcpy(q.tag.bytes, identifier->bytes, sizeof(q.tag.bytes));
+    if (lookup_ask(names_lookup(d), &q, on_found, NULL, s) == 0)
+        return true;
+    d->host->searches = s->next;
+    free(s);
+    return false;
+}
+
 static void call(struct worker *w, const struct addr *identifier, instant now)
 {
     const struct config_peer *p = peer_at(w->d, identifier);
@@ -252,6 +345,8 @@ static void call(struct worker *w, const struct addr *identifier, instant now)
 
     if (p)
         endpoints_of(p, &spec);
+    if (spec.endpoints_count == 0 && search(w->d, identifier, false))
+        return;
     if (spec.endpoints_count == 0) {
         say(LOG_INFO, "wanted identifier=%s: %s", addr_format(identifier, text), p ? "no endpoint" : "not known");
         node_unwanted(w->node, identifier, now);
@@ -319,11 +414,14 @@ void host_on_event(struct worker *w, const struct node_event *ev, instant now)
     case NODE_INTRODUCED:
         introduced(w, ev, now);
         break;
-    case NODE_PEER_LOST: /* a name of the file may have another address by now */
+    case NODE_PEER_LOST:
         p = peer_at(w->d, &ev->address);
         if (p)
             endpoints_of(p, &spec);
-        node_relocate(w->node, ev->peer, spec.endpoints, spec.endpoints_count, now);
+        if (spec.endpoints_count > 0)
+            node_relocate(w->node, ev->peer, spec.endpoints, spec.endpoints_count, now);
+        else
+            (void)search(w->d, &ev->address, true);
         break;
     default:
         break;

@@ -73,7 +73,7 @@ void names_start(struct daemon *d)
                                 .questions_max = QUESTIONS };
     char err[LOOKUP_ERR];
 
-    if (!c->names.root)
+    if (!c->names.root || c->names.managers.count == 0)
         return;
     for (; o.managers_count < c->names.managers.count && o.managers_count < RESOLVER_MANAGERS_MAX; o.managers_count++)
         o.managers[o.managers_count] = c->names.managers.items[o.managers_count].at;
