@@ -95,6 +95,16 @@ void ask_again(struct ask *q)
         list_append(&q->x->waiting, &q->waiting);
 }
 
+void exchange_on_network(struct exchange *x)
+{
+    for (uint32_t i = 0; i < x->slots_count; i++)
+        if (x->slots[i])
+            LIST_FOREACH (q, &x->slots[i]->asks, struct ask, item) {
+                q->tries = 0;
+                ask_again(q);
+            }
+}
+
 void ask_free(struct ask *q)
 {
     struct exchange *x = q->x;
