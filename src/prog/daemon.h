@@ -10,6 +10,7 @@
  *   memory.c     what survives a restart: nodes' addresses and endpoints
  *   answers.c    the control socket: status, why, link, reload, stop
  *   known.c      what is known of paths, for programs of this machine
+ *   attach.c     where a host is, said at the managers of its realm
  *   names.c      names of hosts: a resolver, and a DNS server for programs of this machine */
 #pragma once
 
@@ -109,9 +110,10 @@ struct daemon {
     struct tun_addr given[CONFIG_ADDRESSES_MAX]; /* a node's addresses, as the agent said last */
     size_t given_count;
     struct control *control;
-    struct known *known; /* known.c; NULL: another daemon has it */
-    struct names *names; /* names.c; NULL: no root is configured */
-    struct host *host;   /* host.c; NULL: this is none */
+    struct known *known;   /* known.c; NULL: another daemon has it */
+    struct names *names;   /* names.c; NULL: no root is configured */
+    struct host *host;     /* host.c; NULL: this is none */
+    struct attach *attach; /* attach.c; NULL: a host without a chain or managers, or none */
 
     struct uplink uplinks[UPLINKS_MAX + 1]; /* by link; there is no 0: an agent's sockets are its workers' */
     struct tcp_ends *tcp;
@@ -199,11 +201,18 @@ void resolve_names(struct daemon *d); /* of agents: at the start, and again whil
 
 /* host.c: before all that needs its identifier. Says what fails. */
 int host_start(struct daemon *d);
+int host_attach(struct daemon *d); /* after names_start */
 void host_stop(struct daemon *d);
 void host_options(const struct daemon *d, struct node_options *o);
 struct addr host_identifier(const struct daemon *d);
 void host_refresh(struct daemon *d, instant now); /* the uplinks' addresses -> what peers are told */
 void host_on_event(struct worker *w, const struct node_event *ev, instant now);
+
+/* attach.c: after names_start. A chain that was verified, and the tag at its end. */
+int attach_start(struct daemon *d, const struct slice *links, size_t count, const struct tag *self);
+void attach_where(struct daemon *d, const struct endpoint *at, size_t count, instant now);
+void attach_slow(struct daemon *d, instant now); /* each half second */
+void attach_stop(struct daemon *d);
 
 /* names.c: after the workers were made. Without it the daemon goes on all the same. */
 void names_start(struct daemon *d);

@@ -211,6 +211,7 @@ static void check_agent_loss(struct daemon *d, instant now)
 static void slow_work(struct daemon *d, instant now)
 {
     outside_slow(d, now);
+    attach_slow(d, now);
     if (d->config->role == CONFIG_NODE && d->config->on_agent_loss == CONFIG_LOSS_DIRECT)
         check_agent_loss(d, now);
     if (d->config->role == CONFIG_NODE && now >= d->next_resolve)
@@ -437,6 +438,8 @@ static int start(struct daemon *d)
         return r;
     known_start(d);
     names_start(d);
+    if ((r = host_attach(d)) < 0)
+        return r;
     say(LOG_NOTICE, "started name=%s role=%s peers=%zu workers=%u", d->config->name,
         config_role_name((enum config_role)d->config->role), node_peers_count(daemon_node(d)), d->workers_count);
     for (unsigned i = 0; i < d->workers_count; i++)
@@ -492,6 +495,7 @@ static void stop(struct daemon *d)
     if (d->config->role == CONFIG_AGENT && d->workers_count > 0 && d->workers[d->workers_count - 1].node)
         memory_save(d);
     say_goodbye(d);
+    attach_stop(d);
     names_stop(d);
     known_stop(d);
     answers_stop(d);

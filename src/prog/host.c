@@ -33,6 +33,7 @@ struct host {
     size_t said_len;
     struct endpoint at[NODE_ENDPOINTS_MAX]; /* as who called us is told */
     size_t at_count;
+    uint64_t routes;         /* a bit each uplink and family that has a default route */
     struct search *searches; /* under way */
 };
 
@@ -179,6 +180,20 @@ int host_start(struct daemon *d)
     return 0;
 }
 
+int host_attach(struct daemon *d)
+{
+    struct host *h = d->host;
+    struct slice links[CHAIN_LINKS_MAX];
+    int r;
+
+    if (!h || h->said_len <= sizeof(h->tag))
+        return 0;
+    r = attach_start(d, links, split(h->said + sizeof(h->tag), h->said_len - sizeof(h->tag), links), &h->tag);
+    if (r == 0)
+        attach_where(d, h->at, h->at_count, clock_now());
+    return r;
+}
+
 void host_stop(struct daemon *d)
 {
     if (!d->host)
@@ -217,14 +232,18 @@ static bool listed(const struct endpoint *list, size_t count, const struct endpo
 
 void host_refresh(struct daemon *d, instant now)
 {
-    struct endpoint at[NODE_ENDPOINTS_MAX];
+    struct endpoint at[NODE_ENDPOINTS_MAX] = { 0 };
     struct host *h = d->host;
+    bool same, routed;
+    uint64_t routes = 0;
     size_t count = 0;
 
     for (unsigned i = 1; i <= UPLINKS_MAX; i++) {
         const struct nlmon_link *l =
             d->uplinks[i].used && d->uplinks[i].node.up ? nlmon_link_find(d->netlink, d->uplinks[i].node.name) : NULL;
 
+        for (unsigned v6 = 0; l && v6 < 2; v6++)
+            routes |= (uint64_t)d->uplinks[i].has_route[v6] << (2 * (i - 1) + v6);
         for (size_t j = 0; l && j < l->addrs_count && count < NODE_ENDPOINTS_MAX; j++)
             if (!l->addrs[j].tentative && !addr_is_link_local(&l->addrs[j].addr))
                 at[count++] = (struct endpoint){ l->addrs[j].addr, (uint16_t)d->config->listen_port };
@@ -236,8 +255,18 @@ void host_refresh(struct daemon *d, instant now)
     for (size_t i = 0; i < h->at_count; i++)
         if (!listed(at, count, &h->at[i]))
             (void)!node_announce(daemon_node(d), &h->at[i], false, now);
+    same = count == h->at_count && memcmp(at, h->at, count * sizeof(at[0])) == 0;
+    routed = (routes & ~h->routes) != 0;
+    h->routes = routes;
+    if (same && !routed)
+        return;
     memcpy(h->at, at, sizeof(at));
     h->at_count = count;
+    if (count == 0) /* between two networks, or for longer: then the lease tells */
+        return;
+    attach_where(d, at, count, now);
+    if (routed && names_lookup(d)) /* what was sent before found no way */
+        lookup_on_network(names_lookup(d));
 }
 
 /* --- others --- */

@@ -25,6 +25,8 @@
 #define BATCH 64   /* datagrams taken from the exchange at once */
 #define JOINS 16   /* answers in parts, at a time */
 #define FAMILIES 2 /* sockets: IPv4, IPv6 */
+#define KEEP                                                                                                           \
+    (20 * SEC) /* chosen: below the UDP timeouts of NATs, 30 s of the worst: a manager can ask whom it serves */
 
 struct manager_peer {
     struct endpoint at;
@@ -52,6 +54,10 @@ struct lookup {
     struct exchange *exchange;
     struct manager_peer peers[PEERS];
     uint64_t uses;
+    struct held {
+        struct holder *holder; /* NULL: free */
+        uint64_t peer;
+    } held[LOOKUP_HOLDERS_MAX];
     struct list waiting;
     char root[NAME_SIZE];
     uint8_t in[65536];
@@ -118,7 +124,14 @@ static bool pop_exchange(struct lookup *l, instant now)
 
     if (!exchange_pop_event(l->exchange, &e))
         return false;
-    if (e.type == EXCHANGE_ANSWER) {
+    if (e.owner) { /* a holder's manager */
+        if (e.type == EXCHANGE_UP)
+            holder_on_up(e.owner, now);
+        else if (e.type == EXCHANGE_ANSWER)
+            holder_on_answer(e.owner, e.data, e.len, now);
+        else if (e.type == EXCHANGE_FAILED)
+            holder_on_failed(e.owner, now);
+    } else if (e.type == EXCHANGE_ANSWER) {
         resolver_on_answer(l->resolver, (uintptr_t)e.context, e.data, e.len, now);
     } else if (e.type == EXCHANGE_FAILED) {
         resolver_on_failed(l->resolver, (uintptr_t)e.context, now);
@@ -151,6 +164,24 @@ static bool pop_resolver(struct lookup *l, instant now)
     return true;
 }
 
+/* True if something was asked. */
+static bool ask_for_holders(struct lookup *l, instant now)
+{
+    uint8_t bytes[HOLDER_REQUEST_MAX];
+    bool any = false;
+
+    for (size_t i = 0; i < LOOKUP_HOLDERS_MAX; i++) {
+        struct holder *h = l->held[i].holder;
+        size_t len = h ? holder_output(h, now, bytes) : 0;
+        uint64_t request;
+
+        if (len > 0 && exchange_request(l->exchange, l->held[i].peer, bytes, len, NULL, now, &request) < 0)
+            holder_on_failed(h, now);
+        any |= len > 0;
+    }
+    return any;
+}
+
 /* --- the loop --- */
 
 static void send_one(struct lookup *l, const struct exchange_tx *tx, instant now)
@@ -175,7 +206,7 @@ static void pump(struct lookup *l, instant now)
         return;
     l->pumping = true;
     do {
-        while (!l->closing && (pop_exchange(l, now) || pop_resolver(l, now)))
+        while (!l->closing && (pop_exchange(l, now) || pop_resolver(l, now) || ask_for_holders(l, now)))
             ;
         n = exchange_output(l->exchange, tx, BATCH, now);
         for (size_t i = 0; i < n; i++)
@@ -185,6 +216,9 @@ static void pump(struct lookup *l, instant now)
     if (l->closing)
         return;
     next = instant_min(resolver_next_expiry(l->resolver), exchange_next_expiry(l->exchange));
+    for (size_t i = 0; i < LOOKUP_HOLDERS_MAX; i++)
+        if (l->held[i].holder)
+            next = instant_min(next, holder_next_expiry(l->held[i].holder));
     if (next == INSTANT_NEVER)
         uv_timer_stop(&l->timer);
     else
@@ -384,6 +418,52 @@ int lookup_ask(struct lookup *l, const struct resolver_question *q, lookup_done_
     list_append(&l->waiting, &w->link);
     pump(l, now);
     return 0;
+}
+
+int lookup_hold(struct lookup *l, struct holder *h, const uint8_t ed25519[IDENT_KEY_LEN], const struct endpoint *at,
+                size_t count)
+{
+    struct exchange_call c = { .ways_count = MIN(count, (size_t)EXCHANGE_WAYS_MAX), .keep = KEEP };
+    instant now = clock_now();
+    size_t i = 0;
+    int r;
+
+    while (i < LOOKUP_HOLDERS_MAX && l->held[i].holder)
+        i++;
+    if (i == LOOKUP_HOLDERS_MAX || count == 0)
+        return count == 0 ? -EINVAL : -ENOSPC;
+    memcpy(c.key.ed25519, ed25519, sizeof(c.key.ed25519));
+    for (size_t j = 0; j < c.ways_count; j++)
+        c.ways[j].remote = at[j];
+    r = exchange_peer_call(l->exchange, &c, now, &l->held[i].peer);
+    if (r < 0)
+        return r;
+    r = exchange_peer_set_owner(l->exchange, l->held[i].peer, h);
+    if (r == 0)
+        l->held[i].holder = h;
+    pump(l, now);
+    return r;
+}
+
+void lookup_unhold(struct lookup *l, const struct holder *h)
+{
+    for (size_t i = 0; i < LOOKUP_HOLDERS_MAX; i++)
+        if (l->held[i].holder == h) {
+            (void)!exchange_peer_set_owner(l->exchange, l->held[i].peer, NULL);
+            exchange_peer_hang_up(l->exchange, l->held[i].peer, clock_now());
+            l->held[i] = (struct held){ 0 };
+        }
+}
+
+void lookup_wake(struct lookup *l)
+{
+    pump(l, clock_now());
+}
+
+void lookup_on_network(struct lookup *l)
+{
+    exchange_on_network(l->exchange);
+    pump(l, clock_now());
 }
 
 const char *lookup_root(const struct lookup *l)

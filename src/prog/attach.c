@@ -1,0 +1,137 @@
+/* prog/attach.c - where this host is, said at the managers of its realm.
+ *
+ * Theory of operation. The link before the last of a host's chain says which key the managers of its realm have. Those
+ * of the root stand in the file; those of another realm are found as any name is, by the binding of the realm. The
+ * resolver's association with them is kept up (prog/lookup.h), and says again what they have forgotten. What is said
+ * follows the addresses of the uplinks. At the end of the daemon the host is attached nowhere. */
+#include <syslog.h>
+
+#include "ident/chain.h"
+#include "prog/daemon.h"
+
+#define LOOK_AGAIN (60 * SEC) /* chosen: for managers that moved, while we are not registered */
+
+struct attach {
+    struct daemon *d;
+    struct holder holder;
+    struct tag realm;
+    uint8_t realm_key[IDENT_KEY_LEN];
+    bool of_root, held, looking;
+    enum holder_state told;
+    instant look_at; /* when to look for the managers again */
+};
+
+static void hold(struct attach *a, const struct endpoint *at, size_t count)
+{
+    struct lookup *l = names_lookup(a->d);
+
+    lookup_unhold(l, &a->holder);
+    a->held = lookup_hold(l, &a->holder, a->realm_key, at, count) == 0;
+}
+
+static void on_managers(void *context, const struct resolver_result *res)
+{
+    struct endpoint at[RESOLVER_MANAGERS_MAX];
+    struct attach *a = context;
+    struct record_error e;
+    struct record_bytes b;
+    struct record r;
+    size_t count = 0;
+
+    a->looking = false;
+    if (res->outcome != RESOLVER_FOUND || record_decode(res->record.data, res->record.len, &r, &b, &e) < 0) {
+        say(LOG_WARNING, "attach: the managers of our realm are not found: %s", resolver_why_name(res->why));
+        return;
+    }
+    for (size_t i = 0; i < r.targets_count && count < RESOLVER_MANAGERS_MAX; i++)
+        if (r.targets[i].is_locator)
+            at[count++] = r.targets[i].locator;
+    hold(a, at, count);
+}
+
+static void look(struct attach *a, instant now)
+{
+    const struct resolver_question q = { .tag = a->realm, .kind = KIND_REALM_REALM, .anew = a->held };
+    const struct config *c = a->d->config;
+    struct endpoint at[RESOLVER_MANAGERS_MAX];
+    size_t count = 0;
+
+    a->look_at = now + LOOK_AGAIN;
+    if (a->looking)
+        return;
+    if (!a->of_root) {
+        a->looking = true;
+        if (lookup_ask(names_lookup(a->d), &q, on_managers, NULL, a) < 0)
+            a->looking = false;
+        return;
+    }
+    if (a->held)
+        return;
+    for (; count < c->names.managers.count && count < RESOLVER_MANAGERS_MAX; count++)
+        at[count] = c->names.managers.items[count].at;
+    hold(a, at, count);
+}
+
+int attach_start(struct daemon *d, const struct slice *links, size_t count, const struct tag *self)
+{
+    struct record_error e;
+    struct record_bytes b;
+    struct record realm;
+    struct attach *a;
+
+    if (count < 2 || !names_lookup(d))
+        return 0;
+    if (record_decode(links[count - 2].data, links[count - 2].len, &realm, &b, &e) < 0)
+        return 0; /* it was verified: cannot be */
+    a = d->attach = calloc(1, sizeof(*a));
+    if (!a)
+        return -ENOMEM;
+    a->d = d;
+    a->realm = realm.subject;
+    a->of_root = count == 2;
+    memcpy(a->realm_key, realm.key, sizeof(a->realm_key));
+    holder_init(&a->holder, d->config->identity.ed25519_seed, self, self, KIND_HOST_LOCATOR, CLASS_FULL, HOLDER_LEASE_S,
+                (uint32_t)MAX(clock_wall_s(), 1));
+    look(a, clock_now());
+    return 0;
+}
+
+void attach_where(struct daemon *d, const struct endpoint *at, size_t count, instant now)
+{
+    struct record_target targets[NODE_ENDPOINTS_MAX] = { 0 };
+
+    if (!d->attach)
+        return;
+    for (size_t i = 0; i < count; i++)
+        targets[i] = (struct record_target){ .is_locator = true, .locator = at[i] };
+    if (holder_set_targets(&d->attach->holder, targets, count, now) < 0)
+        say(LOG_ERR, "attach: this host's addresses make no binding");
+    lookup_wake(names_lookup(d));
+}
+
+void attach_slow(struct daemon *d, instant now)
+{
+    struct attach *a = d->attach;
+
+    if (!a)
+        return;
+    if (a->holder.state != a->told) {
+        a->told = a->holder.state;
+        say(a->told == HOLDER_REGISTERED ? LOG_NOTICE : LOG_WARNING, "attach state=%s", holder_state_name(a->told));
+    }
+    if (now >= a->look_at && a->holder.state != HOLDER_REGISTERED)
+        look(a, now);
+}
+
+void attach_stop(struct daemon *d)
+{
+    if (!d->attach)
+        return;
+    /* Said once; who does not hear it hears no refreshes any more. */
+    if (holder_set_targets(&d->attach->holder, NULL, 0, clock_now()) == 0)
+        lookup_wake(names_lookup(d));
+    lookup_unhold(names_lookup(d), &d->attach->holder);
+    holder_deinit(&d->attach->holder);
+    free(d->attach);
+    d->attach = NULL;
+}
