@@ -1,0 +1,100 @@
+#!/bin/bash
+# Hosts that find each other by name, and go on when both move at once.
+#
+#   root ------+                         root: manager of acme.example
+#   eng -------+-- core --+-- a:eth0     eng: manager of eng.acme.example, which both hosts are enrolled in
+#                         +-- b:eth0     every line 20 Mbit/s, 10 ms
+#
+# No file says where the other host is, or which key it has: a program of a asks its resolver (DNS) for b.h.eng.acme.example,
+# and a connects to the tag that it is told. Then, in the middle of a transfer, both ends get other addresses in the same
+# moment, so that neither knows where the other is but by the manager. Promised: the transfer goes on, and what is in
+# order stands still for no longer than a round trip to the manager, one between the hosts and 100 ms, plus what TCP
+# itself waits (RTO, 200 ms at least).
+# shellcheck source-path=SCRIPTDIR source=../lib.sh
+. "$(dirname "$0")/../lib.sh"
+lab_init host-mobility "$@"
+# shellcheck source=../pair-lib.sh
+. "$LAB_TOP/lab/pair-lib.sh"
+# shellcheck source=../realm-lib.sh
+. "$LAB_TOP/lab/realm-lib.sh"
+need jq curl nginx ping dig getent
+DIR=$LAB_DIR/hawser
+
+router core
+n=0
+for h in root eng a b; do
+    n=$((n + 1))
+    host $h
+    link $h:eth0 core:x$n 10.0.$n.2/24 10.0.$n.1/24 both="rate=20mbit delay=10ms"
+    default_route $h 10.0.$n.1
+done
+
+realm_make root acme.example
+realm_below root eng eng
+realm_daemon root 10.0.1.2
+realm_daemon eng 10.0.2.2 10.0.1.2
+for h in a b; do
+    realm_host $h eng root 10.0.1.2
+    pair_daemon $h
+done
+attached() {
+    grep -q 'attach state=registered' "$(bg_log "hawserd-$1")"
+}
+for h in a b; do
+    wait_for 10 "$h is registered" attached $h
+done
+
+# --- names ---
+NAME=b.h.eng.acme.example
+B=$(pair_status b '.tun.addresses[0]')
+assert "dig: the name is b's tag" test "$(on a dig +short +time=2 @127.0.0.1 AAAA $NAME)" = "$B"
+mkdir -p "/etc/netns/${LAB_PREFIX}a"
+echo 'nameserver 127.0.0.1' >"/etc/netns/${LAB_PREFIX}a/resolv.conf"
+assert "getent finds it, as every program does" eval '[[ $(on a getent ahostsv6 $NAME) == "$B"* ]]'
+on a ping -6 -c 3 -i 0.2 -W 2 $NAME >"$(bg_log ping)" 2>&1
+assert "no packet is lost, the first neither" grep -q ' 0% packet loss' "$(bg_log ping)"
+result first_rtt "$(awk -F'time=' '/seq=1 /{ print $2 + 0 }' "$(bg_log ping)")" ms
+cat >"$DIR/nginx.conf" <<EOC
+daemon off;
+pid $DIR/nginx.pid;
+error_log $DIR/nginx.log;
+events {}
+http {
+    access_log off;
+    server { listen [$B]:80; root $DIR/www; }
+}
+EOC
+mkdir -p "$DIR/www"
+head -c 5000000 /dev/urandom >"$DIR/www/file"
+chmod -R a+rX "$LAB_DIR"
+bg b nginx nginx -c "$DIR/nginx.conf" -e "$DIR/nginx.log"
+wait_for 5 "nginx listens" listening b tcp 80
+assert "curl: all that nginx sends" eval 'on a curl -sf --max-time 20 "http://$NAME/file" | cmp -s - "$DIR/www/file"'
+
+# --- both move at once ---
+move() { # HOST N: its network has another address for it
+    ip -n "$LAB_PREFIX$1" addr flush dev eth0
+    ip -n "$LAB_PREFIX$1" addr add "10.0.$2.77/24" dev eth0
+    default_route "$1" "10.0.$2.1"
+}
+bg b recv "$LAB_XFER" recv "[$B]:9000" --skip 2
+wait_for 5 "the receiver listens" listening b tcp 9000
+bg a send "$LAB_XFER" send "[$B]:9000" --seconds 6
+nap 2.5
+move a 3 &
+mover=$!
+move b 4
+wait $mover
+bg_wait send
+bg_wait recv
+assert "the transfer goes on" test "$(jq -r .intact "$(bg_log recv)")" = true
+gap=$(jq '[.gaps[].ms] | max' "$(bg_log recv)")
+result stall "$gap" ms
+# 40 ms to the manager and back, 40 between the hosts; TCP may wait for its timeout once more, and ip four times 30 ms.
+assert "it stood still for a moment only" holds "$gap <= 40 + 40 + 100 + 200 + 120"
+
+for h in a b; do
+    bg_stop hawserd-$h
+done
+rm -rf "/etc/netns/${LAB_PREFIX}a"
+lab_done
