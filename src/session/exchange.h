@@ -191,6 +191,10 @@ MUST_CHECK int exchange_answer(struct exchange *x, const struct exchange_asked *
 /* One datagram that came, changed in place. Then pop events until there are none: an event's bytes may stand in it, so
  * it must be kept until exchange_pop_event says false. */
 void exchange_input(struct exchange *x, const struct locator_pair *at, uint8_t *data, size_t len, instant now);
+/* Of a batch: a datagram that exchange_input will soon be given. Has the processor fetch what that will want, and
+ * changes nothing. Twice: `step` 0, and 1 a few datagrams later. With many peers most of what a record costs is waiting
+ * for memory. */
+void exchange_foresee(const struct exchange *x, const uint8_t *data, size_t len, unsigned step);
 /* The host or the network said that this way leads nowhere now. A hint: the next way is tried at once. */
 void exchange_on_unreachable(struct exchange *x, const struct locator_pair *at, instant now);
 /* Up to max datagrams that are to be sent, in order; how many. They are to be sent before the next call. 0: none. */

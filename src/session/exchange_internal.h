@@ -46,7 +46,7 @@ struct replay_message {
     uint64_t words[REPLAY_MESSAGE_BITS / 64];
 };
 
-/* What one handshake gave. */
+/* What one handshake gave. First what each record needs. */
 struct keys {
     struct assoc *assoc;
     uint64_t rx_cid, tx_cid;
@@ -54,12 +54,12 @@ struct keys {
     uint64_t tx_next;     /* counter */
     uint64_t forged;
     instant born;
-    int64_t cookie_time; /* of the INIT, -1: none */
-    uint8_t suite;
-    bool initiator, fresh;
-    uint8_t digest[32]; /* of the INIT, where we answered it */
-    uint8_t master[32];
     struct replay_message replay;
+    uint8_t suite;
+    bool initiator;
+    int64_t cookie_time; /* of the INIT, -1: none */
+    uint8_t digest[32];  /* of the INIT, where we answered it */
+    uint8_t master[32];
 };
 
 /* A response that stands until the peer has shown that it has it. */
@@ -113,26 +113,26 @@ struct dial {
 
 enum told { TOLD_UP = 1, TOLD_DOWN = 2, TOLD_GONE = 4 };
 
-struct assoc {
+struct assoc { /* first what each record needs */
     struct exchange *x;
-    uint64_t number; /* generation << 32 | index */
-    struct peer_key key;
-    uint64_t instance;
+    uint64_t number;                /* generation << 32 | index */
+    struct keys *cur, *prev, *next; /* next: answered, not confirmed */
+    instant used;
+    struct call *call; /* NULL: it called us */
+    void *owner;       /* the program's */
+    struct locator_pair at;
     bool proven, dead; /* proven: something that was sent to `at` came back */
     uint8_t to_tell;   /* bits of enum told */
     uint8_t down_fault;
-    struct locator_pair at;
     span srtt, rttvar;
-    instant used;
-    struct keys *cur, *prev, *next; /* next: answered, not confirmed */
+    struct peer_key key;
+    uint64_t instance;
     instant prev_since;
     struct answered *answered;
-    struct call *call;                 /* NULL: it called us */
     struct timer timer;                /* of the call */
     struct list asks;                  /* ask.item */
     struct join *join[JOINS_PER_PEER]; /* of its requests */
     struct list telling;               /* in exchange.telling */
-    void *owner;                       /* the program's */
     uint64_t token;                    /* what the peer's last challenge said */
 };
 
@@ -249,6 +249,8 @@ void keys_cool(struct keys *k); /* accepts NULL */
 /* Seals len bytes that stand at out + SEALED_HEADER_LEN in place: the datagram's length, or -ENOTCONN: the keys may
  * not be used any more. */
 int keys_seal(struct keys *k, uint8_t *out, size_t len, instant now);
+/* Fetches what a record under these keys will want. */
+void keys_foresee(const struct keys *k);
 /* Opens in place: the text's length; -EALREADY (replay), -EBADMSG, -ENOMEM. */
 int keys_open(struct keys *k, uint8_t *pkt, size_t len, instant now);
 /* The end that called should make new ones. */

@@ -11,6 +11,8 @@
 #include "ident/schedule.h"
 #include "session/exchange_internal.h"
 
+#define AEAD_HOT 768 /* chosen: bytes, by measuring records of 100 and 350 bytes */
+
 _Static_assert(offsetof(struct replay_message, words) == sizeof(struct replay), "the words follow the head");
 
 static uint8_t rx_direction(const struct keys *k)
@@ -98,6 +100,21 @@ int keys_seal(struct keys *k, uint8_t *out, size_t len, instant now)
         0)
         return -ENOTCONN;
     return (int)(SEALED_HEADER_LEN + len + SEALED_TAG_LEN);
+}
+
+/* A cipher is opaque: its beginning, round keys and the first powers of the hash, is what a short record wants. */
+static void aead_foresee(const struct aead *a)
+{
+    for (size_t i = 0; a && i < AEAD_HOT; i += 64)
+        __builtin_prefetch((const char *)a + i);
+}
+
+void keys_foresee(const struct keys *k)
+{
+    for (size_t i = 0; i < offsetof(struct assoc, srtt); i += 64)
+        __builtin_prefetch((const char *)k->assoc + i);
+    aead_foresee(k->rx);
+    aead_foresee(k->tx);
 }
 
 int keys_open(struct keys *k, uint8_t *pkt, size_t len, instant now)

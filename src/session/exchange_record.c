@@ -293,6 +293,23 @@ static void on_challenge(struct assoc *a, const struct exchange_message *m)
     ask_again(q);
 }
 
+void exchange_foresee(const struct exchange *x, const uint8_t *data, size_t len, unsigned step)
+{
+    const struct keys *k;
+
+    if (len < SEALED_MIN_LEN || data[0] != PACKET_SEALED)
+        return;
+    k = map64_get(&x->cids, get_be64(data) & CID_MASK);
+    if (!k)
+        return;
+    if (step > 0) {
+        keys_foresee(k);
+        return;
+    }
+    for (size_t i = 0; i < offsetof(struct keys, suite); i += 64)
+        __builtin_prefetch((const char *)k + i);
+}
+
 void record_input(struct exchange *x, const struct locator_pair *at, uint8_t *pkt, size_t len, instant now)
 {
     struct exchange_message m;

@@ -14,8 +14,8 @@
  *
  * Several sockets on one port (SO_REUSEPORT) are steered by a classic BPF program, which needs no capability.
  *
- * Limits: 16 buffers of 64 KiB a socket; 64 segments and 65000 bytes a system call, longer trains take several.
- * Sources: udp(7), ip(7), ipv6(7), cmsg(3); RFC 8899 (probing needs DF). */
+ * Limits: 16 buffers of 64 KiB a socket, or 64 of 2 KiB; 64 segments and 65000 bytes a system call, longer trains take
+ * several. Sources: udp(7), ip(7), ipv6(7), cmsg(3); RFC 8899 (probing needs DF). */
 #include "sys/udp.h"
 
 #include "sys/sockaddr.h"
@@ -42,11 +42,12 @@ struct udp {
     bool maybe_errors; /* something hinted at the error queue */
     int rcvbuf_bytes, sndbuf_bytes;
     struct udp_stats stats;
-    uint8_t *buffers; /* UDP_BATCH_MAX * UDP_RX_BUFFER_BYTES, owned */
-    struct mmsghdr rx_msgs[UDP_BATCH_MAX];
-    struct iovec rx_iov[UDP_BATCH_MAX];
-    struct sockaddr_storage rx_names[UDP_BATCH_MAX];
-    _Alignas(struct cmsghdr) uint8_t rx_control[UDP_BATCH_MAX][RX_CONTROL_BYTES];
+    size_t batch_max, buffer_bytes;
+    uint8_t *buffers; /* batch_max * buffer_bytes, owned */
+    struct mmsghdr rx_msgs[UDP_MANY_MAX];
+    struct iovec rx_iov[UDP_MANY_MAX];
+    struct sockaddr_storage rx_names[UDP_MANY_MAX];
+    _Alignas(struct cmsghdr) uint8_t rx_control[UDP_MANY_MAX][RX_CONTROL_BYTES];
 };
 
 static int set_int(int fd, int level, int name, int value)
@@ -76,7 +77,7 @@ static void set_buffers(struct udp *u, const struct udp_options *o)
     u->sndbuf_bytes = get_int(u->fd, SOL_SOCKET, SO_SNDBUF);
 }
 
-static int set_options(const struct udp *u)
+static int set_options(const struct udp *u, bool many)
 {
     static const struct {
         int domain, level, name, value;
@@ -95,6 +96,8 @@ static int set_options(const struct udp *u)
     };
 
     for (size_t i = 0; i < ARRAY_LEN(options); i++) {
+        if (many && (options[i].name == IP_RECVTOS || options[i].name == IPV6_RECVTCLASS))
+            continue; /* nobody asks */
         if (options[i].domain == u->domain || options[i].domain == AF_UNSPEC) {
             int r = set_int(u->fd, options[i].level, options[i].name, options[i].value);
             if (r < 0)
@@ -136,8 +139,8 @@ static int bind_socket(struct udp *u, const struct udp_options *o)
 
 static void init_rx(struct udp *u)
 {
-    for (size_t i = 0; i < UDP_BATCH_MAX; i++) {
-        u->rx_iov[i] = (struct iovec){ u->buffers + i * UDP_RX_BUFFER_BYTES, UDP_RX_BUFFER_BYTES };
+    for (size_t i = 0; i < u->batch_max; i++) {
+        u->rx_iov[i] = (struct iovec){ u->buffers + i * u->buffer_bytes, u->buffer_bytes };
         u->rx_msgs[i].msg_hdr = (struct msghdr){
             .msg_name = &u->rx_names[i], .msg_iov = &u->rx_iov[i], .msg_iovlen = 1, .msg_control = u->rx_control[i]
         };
@@ -157,12 +160,14 @@ int udp_open(const struct udp_options *o, struct udp **ret)
         return -ENOMEM;
     u->domain = o->family == ADDR_V4 ? AF_INET : AF_INET6;
     u->fd = socket(u->domain, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_UDP);
-    u->buffers = malloc((size_t)UDP_BATCH_MAX * UDP_RX_BUFFER_BYTES);
+    u->batch_max = o->many ? UDP_MANY_MAX : UDP_BATCH_MAX;
+    u->buffer_bytes = o->many ? UDP_MANY_BYTES : UDP_RX_BUFFER_BYTES;
+    u->buffers = malloc(u->batch_max * u->buffer_bytes);
     if (u->fd < 0)
         r = -errno;
     else if (!u->buffers)
         r = -ENOMEM;
-    else if ((r = set_options(u)) == 0)
+    else if ((r = set_options(u, o->many)) == 0)
         r = bind_socket(u, o);
     if (r < 0) {
         udp_free(u);
@@ -171,8 +176,8 @@ int udp_open(const struct udp_options *o, struct udp **ret)
     set_buffers(u, o);
     init_rx(u);
     /* A kernel that knows the socket options has the offloads; size 0 leaves segmentation to each send's cmsg. */
-    u->gso = !o->refuse_gso && set_int(u->fd, SOL_UDP, UDP_SEGMENT, 0) == 0;
-    u->gro = !o->refuse_gro && set_int(u->fd, SOL_UDP, UDP_GRO, 1) == 0;
+    u->gso = !o->many && !o->refuse_gso && set_int(u->fd, SOL_UDP, UDP_SEGMENT, 0) == 0;
+    u->gro = !o->many && !o->refuse_gro && set_int(u->fd, SOL_UDP, UDP_GRO, 1) == 0;
     *ret = u;
     return 0;
 }
@@ -286,7 +291,7 @@ static bool is_soft_error(int error)
 
 int udp_recv(struct udp *u, struct udp_rx *batch, size_t max)
 {
-    size_t want = MIN(max, (size_t)UDP_BATCH_MAX);
+    size_t want = MIN(max, u->batch_max);
     int n = -1, count = 0;
 
     for (size_t i = 0; i < want; i++) {
@@ -468,6 +473,36 @@ int udp_reply(struct udp *u, const struct udp_tx *tx)
         return r;
     anywhere.local = (struct addr){ 0 };
     return udp_send(u, &anywhere);
+}
+
+size_t udp_send_many(struct udp *u, const struct udp_tx *batch, size_t count)
+{
+    _Alignas(struct cmsghdr) uint8_t control[UDP_MANY_MAX][TX_CONTROL_BYTES];
+    struct sockaddr_storage to[UDP_MANY_MAX];
+    struct mmsghdr msgs[UDP_MANY_MAX];
+    struct iovec iov[UDP_MANY_MAX];
+    size_t n = MIN(count, (size_t)UDP_MANY_MAX), done = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        struct msghdr *msg = &msgs[i].msg_hdr;
+
+        iov[i] = (struct iovec){ (void *)(uintptr_t)batch[i].data, batch[i].len };
+        *msg = (struct msghdr){ .msg_name = &to[i], .msg_iov = &iov[i], .msg_iovlen = 1, .msg_control = control[i] };
+        msg->msg_namelen = sockaddr_from_endpoint(&batch[i].to, u->ifindex, &to[i]);
+        build_control(u, &batch[i], msg);
+    }
+    while (done < n) {
+        int r = sendmmsg(u->fd, msgs + done, (unsigned)(n - done), MSG_DONTWAIT | MSG_NOSIGNAL);
+
+        if (r < 0) {
+            r = send_one(u, &msgs[done].msg_hdr);
+            if (r == -EAGAIN)
+                break;
+            r = 1; /* it has gone, or it cannot go */
+        }
+        done += (size_t)r;
+    }
+    return done;
 }
 
 int udp_pop_error(struct udp *u, struct udp_error *ret)

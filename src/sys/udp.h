@@ -11,6 +11,8 @@
 #include "base/addr.h"
 
 #define UDP_BATCH_MAX 16                  /* super-datagrams a udp_recv: chosen: 1 MiB of buffers a socket */
+#define UDP_MANY_MAX 64                   /* datagrams a udp_recv or udp_send_many of a socket of `many`: chosen */
+#define UDP_MANY_BYTES 2048               /* the longest that such a socket takes */
 #define UDP_RX_BUFFER_BYTES 65536         /* the largest UDP payload, and so the largest GRO train */
 #define UDP_SEGMENTS_MAX 64               /* a UDP_SEGMENT send: UDP_MAX_SEGMENTS of Linux before 6.9 */
 #define UDP_TRAIN_BYTES_MAX 65000         /* chosen: below 65535 less IPv6, extension and UDP headers */
@@ -26,7 +28,8 @@ struct udp_options {
     uint32_t mark;                  /* SO_MARK (CAP_NET_ADMIN); 0: none */
     int rcvbuf_bytes, sndbuf_bytes; /* 0: UDP_SOCKET_BUFFER_BYTES; beyond the system's limit only with CAP_NET_ADMIN */
     bool joins;                     /* a port that udp_share made common */
-    bool refuse_gso, refuse_gro;    /* for tests: behave as on a kernel without the offload */
+    bool many; /* for short datagrams of many peers: UDP_MANY_MAX buffers of UDP_MANY_BYTES, and no offloads */
+    bool refuse_gso, refuse_gro; /* for tests: behave as on a kernel without the offload */
 };
 
 /* Which of the sockets of a common port gets a datagram: that whose number, in the order of opening, is the byte `at`
@@ -87,8 +90,9 @@ uint16_t udp_local_port(const struct udp *u);
 struct udp_features udp_features_get(const struct udp *u);
 struct udp_stats udp_stats_get(const struct udp *u);
 
-/* Fills batch[0..max) (at most UDP_BATCH_MAX are used) and returns how many; 0: nothing to read now. Pending ICMP
- * errors are left for udp_pop_error and never end a batch. Negative errno: the socket is dead. */
+/* Fills batch[0..max) (at most UDP_BATCH_MAX are used, UDP_MANY_MAX of a socket of `many`) and returns how many; 0:
+ * nothing to read now. Pending ICMP errors are left for udp_pop_error and never end a batch. Negative errno: the socket
+ * is dead. */
 int udp_recv(struct udp *u, struct udp_rx *batch, size_t max);
 
 /* 0: all was handed to the kernel. Positive: that many bytes (whole segments) were, then the socket buffer was full;
@@ -101,6 +105,11 @@ int udp_send(struct udp *u, const struct udp_tx *tx);
 /* As udp_send, but a source address that is not ours any more is left to the kernel: for an answer to whoever asked at
  * an address that has gone since. */
 int udp_reply(struct udp *u, const struct udp_tx *tx);
+
+/* Sends datagrams to wherever each goes, by one system call for at most UDP_MANY_MAX (those after are not looked at);
+ * segment_bytes is 0. How many are done with: handed to the kernel, or dropped since they cannot go, for a reason that
+ * udp_pop_error may tell; less than count: the socket buffer is full. */
+size_t udp_send_many(struct udp *u, const struct udp_tx *batch, size_t count);
 
 /* 1: *ret is filled; 0: no more. Ask after each udp_recv and after each failed udp_send, until 0; costs no system call
  * when nothing hints at an error. */
