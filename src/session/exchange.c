@@ -242,12 +242,13 @@ struct assoc *assoc_new(struct exchange *x, instant now)
         index = free_slot(x);
     } else {
         index = x->slots_count++;
-        x->generations[index] = 0;
+        x->generations[index] = (uint32_t)x->instance; /* not those of an exchange before it in the same program */
     }
     x->slots[index] = a;
     x->peers_count++;
     a->x = x;
-    a->number = (uint64_t)++x->generations[index] << 32 | index;
+    x->generations[index] += x->generations[index] == UINT32_MAX ? 2 : 1; /* 0 is nobody's number */
+    a->number = (uint64_t)x->generations[index] << 32 | index;
     a->used = now;
     a->timer.kind = TIMER_CALL;
     list_init(&a->asks);
