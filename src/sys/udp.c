@@ -498,6 +498,11 @@ size_t udp_send_many(struct udp *u, const struct udp_tx *batch, size_t count)
             r = send_one(u, &msgs[done].msg_hdr);
             if (r == -EAGAIN)
                 break;
+            if ((r == -EINVAL || r == -EADDRNOTAVAIL) && msgs[done].msg_hdr.msg_controllen > 0) {
+                msgs[done].msg_hdr.msg_controllen = 0; /* that address has gone since: as udp_reply */
+                msgs[done].msg_hdr.msg_control = NULL;
+                continue;
+            }
             r = 1; /* it has gone, or it cannot go */
         }
         done += (size_t)r;
