@@ -25,8 +25,7 @@
 #include <syslog.h>
 #include <unistd.h>
 
-#define BATCHES 4 /* reads of a socket a wake-up, each UDP_BATCH_MAX trains: chosen: 64, then others get their turn */
-#define OUTPUT_BATCH 64
+#define BATCHES 4 /* reads of a socket a wake-up, of UDP_MANY_MAX datagrams each: chosen; then others are read */
 #define REQUESTS_MAX 65536 /* chosen: notices under way */
 #define JOINS_MAX 256      /* chosen: 16 MB at most */
 #define LATER_MS 1000
@@ -49,51 +48,9 @@ static void finish(struct realmd *d, int code)
     uv_stop(&d->loop);
 }
 
-/* --- datagrams --- */
-
-static const struct listener *listener_for(const struct realmd *d, const struct locator_pair *at)
-{
-    for (size_t i = 0; i < d->listeners_count; i++)
-        if (d->listeners[i].number == at->link)
-            return &d->listeners[i];
-    return NULL;
-}
-
-static void send_all(struct realmd *d, instant now)
-{
-    struct exchange_tx out[OUTPUT_BATCH];
-    struct udp_error e;
-    size_t n;
-
-    while ((n = exchange_output(d->exchange, out, ARRAY_LEN(out), now)) > 0) {
-        for (size_t i = 0; i < n; i++) {
-            const struct listener *l = listener_for(d, &out[i].at);
-            struct udp_tx tx = {
-                .data = out[i].data, .len = out[i].len, .to = out[i].at.remote, .local = out[i].at.local
-            };
-
-            if (!l || udp_reply(l->udp, &tx) != 0) /* lost, like anything that a queue drops */
-                d->send_refused++;
-        }
-    }
-    for (size_t i = 0; i < d->listeners_count; i++)
-        while (udp_pop_error(d->listeners[i].udp, &e) == 1) {
-            struct locator_pair at = { .link = d->listeners[i].number, .remote = e.to };
-
-            if (!e.local && e.to.addr.family != ADDR_NONE)
-                exchange_on_unreachable(d->exchange, &at, now);
-        }
-}
-
 void realmd_answer(struct realmd *d, const struct exchange_asked *asked, const uint8_t *bytes, size_t len, instant now)
 {
-    int r = exchange_answer(d->exchange, asked, bytes, len, now);
-
-    if (r == -EAGAIN) {
-        send_all(d, now);
-        r = exchange_answer(d->exchange, asked, bytes, len, now);
-    }
-    if (r < 0)
+    if (exchange_io_answer(&d->io, asked, bytes, len, now) < 0)
         d->waited_in_vain++;
 }
 
@@ -148,31 +105,30 @@ static void on_result(struct realmd *d, const struct exchange_event *e, instant 
                record_fault_name((enum record_fault)(d->announced.state == HOLDER_REFUSED ? d->announced.fault : 0)));
 }
 
-static void take_events(struct realmd *d, instant now)
+static void on_event(void *ctx, const struct exchange_event *e)
 {
-    struct exchange_event e;
+    struct realmd *d = ctx;
+    instant now = d->now;
 
-    while (exchange_pop_event(d->exchange, &e)) {
-        switch (e.type) {
-        case EXCHANGE_REQUEST:
-            on_request(d, &e, now);
-            break;
-        case EXCHANGE_ANSWER:
-        case EXCHANGE_FAILED:
-            on_result(d, &e, now);
-            break;
-        case EXCHANGE_UP:
-            if (e.peer == d->parent)
-                holder_on_up(&d->announced, now);
-            break;
-        case EXCHANGE_DOWN:
-            if (e.peer == d->parent)
-                realmd_say(LOG_WARNING, "parent fault=%s", exchange_fault_name(e.fault));
-            break;
-        case EXCHANGE_GONE:
-            manager_on_gone(d->manager, e.peer);
-            break;
-        }
+    switch (e->type) {
+    case EXCHANGE_REQUEST:
+        on_request(d, e, now);
+        break;
+    case EXCHANGE_ANSWER:
+    case EXCHANGE_FAILED:
+        on_result(d, e, now);
+        break;
+    case EXCHANGE_UP:
+        if (e->peer == d->parent)
+            holder_on_up(&d->announced, now);
+        break;
+    case EXCHANGE_DOWN:
+        if (e->peer == d->parent)
+            realmd_say(LOG_WARNING, "parent fault=%s", exchange_fault_name(e->fault));
+        break;
+    case EXCHANGE_GONE:
+        manager_on_gone(d->manager, e->peer);
+        break;
     }
 }
 
@@ -206,16 +162,17 @@ void realmd_turn(struct realmd *d, instant now)
 {
     instant next;
 
+    d->now = now;
     if (exchange_next_expiry(d->exchange) <= now)
         exchange_on_expiry(d->exchange, now);
-    take_events(d, now);
+    exchange_io_turn(&d->io, now);
     manager_on_expiry(d->manager, now);
     if (now >= d->look_again)
         folder_read(d, now);
     announce(d, now);
     tell_subscribers(d, now);
     store_turn(d, now);
-    send_all(d, now);
+    exchange_io_turn(&d->io, now);
     next = instant_min(exchange_next_expiry(d->exchange), manager_next_expiry(d->manager));
     next = instant_min(next, instant_min(d->look_again, store_next_expiry(d)));
     if (d->parent)
@@ -234,27 +191,17 @@ static void on_udp(uv_poll_t *h, int status, int events)
 {
     struct listener *l = h->data;
     struct realmd *d = l->d;
-    struct udp_rx batch[UDP_BATCH_MAX];
-    instant now = clock_now();
+    instant now = d->now = clock_now();
 
     for (int i = 0; i < BATCHES; i++) {
-        int n = udp_recv(l->udp, batch, ARRAY_LEN(batch));
+        int n = exchange_io_read(&d->io, l->link, now);
 
         if (n < 0) {
             realmd_say(LOG_ERR, "socket error=%s", strerror(-n));
             finish(d, 1);
             return;
         }
-        for (int j = 0; j < n; j++) {
-            const struct locator_pair at = { .link = l->number, .local = batch[j].local, .remote = batch[j].from };
-            size_t step = batch[j].segment_bytes ? batch[j].segment_bytes : batch[j].len;
-
-            for (size_t o = 0; o < batch[j].len; o += step) {
-                exchange_input(d->exchange, &at, batch[j].data + o, MIN(step, batch[j].len - o), now);
-                take_events(d, now);
-            }
-        }
-        if (n < UDP_BATCH_MAX)
+        if (n < UDP_MANY_MAX)
             break;
     }
     realmd_turn(d, now);
@@ -327,7 +274,7 @@ static int call_parent(struct realmd *d, instant now)
         for (size_t j = 0; j < d->listeners_count && c.ways_count < EXCHANGE_WAYS_MAX; j++)
             if (d->config.listen[j].addr.family == d->config.parents[i].addr.family)
                 c.ways[c.ways_count++] =
-                    (struct locator_pair){ .link = d->listeners[j].number, .remote = d->config.parents[i] };
+                    (struct locator_pair){ .link = d->listeners[j].link, .remote = d->config.parents[i] };
     }
     r = exchange_peer_call(d->exchange, &c, now, &d->parent);
     if (r < 0) {
@@ -357,7 +304,7 @@ int realmd_open_exchange(struct realmd *d, instant now)
     if (!x)
         return -ENOMEM;
     exchange_free(d->exchange);
-    d->exchange = x;
+    d->exchange = d->io.x = x;
     d->parent = 0;
     return d->listeners_count > 0 ? call_parent(d, now) : 0;
 }
@@ -373,16 +320,15 @@ static int open_sockets(struct realmd *d)
 
         if (addr_is_unicast(&at->addr) || addr_is_loopback(&at->addr))
             o.local = at->addr;
-        r = udp_open(&o, &l->udp);
+        l->link = (uint32_t)i + 1;
+        r = exchange_io_open(&d->io, l->link, &o);
         if (r == 0)
-            r = uv_poll_init(&d->loop, &l->poll, udp_fd(l->udp));
+            r = uv_poll_init(&d->loop, &l->poll, udp_fd(d->io.sockets[i]));
         if (r < 0) {
-            udp_free(l->udp);
             realmd_say(LOG_ERR, "udp listen=%s error=%s", endpoint_format(at, text), strerror(-r));
             return r;
         }
         l->d = d;
-        l->number = (uint32_t)i;
         l->poll.data = l;
         d->listeners_count++;
     }
@@ -461,8 +407,7 @@ static void close_all(struct realmd *d)
     store_end(d);
     exchange_free(d->exchange);
     manager_free(d->manager);
-    for (size_t i = 0; i < d->listeners_count; i++)
-        udp_free(d->listeners[i].udp);
+    exchange_io_deinit(&d->io);
     control_free(d->control);
     if (d->inotify >= 0)
         close(d->inotify);
@@ -481,6 +426,7 @@ static int run(const struct realmd_config *c)
     d.started = clock_now();
     d.inotify = -1;
     d.look_again = d.store_next = d.alive_next = INSTANT_NEVER;
+    exchange_io_init(&d.io, NULL, on_event, &d);
     if (uv_loop_init(&d.loop) < 0)
         return 1;
     signal(SIGPIPE, SIG_IGN);
@@ -492,7 +438,7 @@ static int run(const struct realmd_config *c)
     if (r == 0) {
         const struct chain_end *self = authority_self(manager_authority(d.manager));
 
-        realmd_say(LOG_NOTICE, "started realm=%s port=%u names=%u", self->name, udp_local_port(d.listeners[0].udp),
+        realmd_say(LOG_NOTICE, "started realm=%s port=%u names=%u", self->name, udp_local_port(d.io.sockets[0]),
                    authority_count(manager_authority(d.manager)));
         realmd_turn(&d, clock_now());
         uv_run(&d.loop, UV_RUN_DEFAULT);

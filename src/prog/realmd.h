@@ -5,10 +5,9 @@
 #include "mapping/manager.h"
 #include "prog/realm.h"
 #include "prog/realmd_config.h"
-#include "session/exchange.h"
 #include "sys/bindstore.h"
 #include "sys/control.h"
-#include "sys/udp.h"
+#include "sys/exchange_io.h"
 
 #include <jansson.h>
 #include <uv.h>
@@ -19,9 +18,8 @@ struct realmd;
 
 struct listener {
     struct realmd *d;
-    struct udp *udp;
     uv_poll_t poll;
-    uint32_t number;
+    uint32_t link; /* of exchange_io, from 1 */
 };
 
 /* An answer that is sent when a change is durable. */
@@ -47,6 +45,8 @@ struct realmd {
 
     struct identity id; /* the realm's */
     struct exchange *exchange;
+    struct exchange_io io; /* has the sockets */
+    instant now;           /* of the wake-up, for events */
     struct manager *manager;
     uint8_t *answer; /* MAPPING_BYTES_MAX */
     uint8_t *chain;  /* the realm's own, as it was read; owned */
@@ -69,7 +69,6 @@ struct realmd {
     enum holder_state announced_told;
 
     instant started;
-    uint64_t send_refused;
     int exit_code;
 };
 
