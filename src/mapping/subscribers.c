@@ -14,8 +14,6 @@
 
 #define QUEUE_NONE PACE_COUNT
 
-_Static_assert(SUBSCRIPTION_RETRY == MANAGER_TELL_SETTLED, "the last queue is in the order of its times");
-
 /* Those of a peer, or of a prefix. */
 struct group {
     struct list subs;
@@ -273,7 +271,7 @@ bool subscribers_told(struct subscribers *s, struct subscription *sub, bool answ
         subscribers_remove(s, sub);
         return false;
     }
-    enqueue(s, sub, PACE_SETTLED, now + SUBSCRIPTION_RETRY);
+    enqueue(s, sub, PACE_SETTLED, now + MANAGER_TELL_SETTLED);
     return true;
 }
 

@@ -10,8 +10,7 @@
 #include "ident/keys.h"
 #include "mapping/bindings.h"
 
-#define SUBSCRIPTION_FAILURES_MAX 3  /* chosen: notices in a row that were not answered; each was tried for seconds */
-#define SUBSCRIPTION_RETRY (5 * SEC) /* chosen: after a failure */
+#define SUBSCRIPTION_FAILURES_MAX 3 /* chosen: notices in a row that were not answered; each was tried for seconds */
 
 struct subscribers;
 
@@ -48,8 +47,8 @@ void subscribers_forget_peer(struct subscribers *s, uint64_t peer);
 void subscribers_touch(struct subscribers *s, const struct tag *subject, uint64_t number, uint8_t pace, instant now);
 /* The next that is due, which is then due no more; NULL: none. Those whose lease is over are removed. */
 struct subscription *subscribers_pop_due(struct subscribers *s, instant now);
-/* The notice that was under way was answered, or not. What is left to tell is due at once, or after a while; after too
- * many failures it is removed. False: removed. */
+/* The notice that was under way was answered, or not. What is left to tell is due at once, or as of one who is settled;
+ * after too many failures it is removed. False: removed. */
 bool subscribers_told(struct subscribers *s, struct subscription *sub, bool answered, instant now);
 instant subscribers_next_due(const struct subscribers *s);
 uint32_t subscribers_count(const struct subscribers *s);

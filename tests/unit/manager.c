@@ -811,7 +811,7 @@ static void test_notices(void **state)
     assert_int_equal(r.from, 4);
     manager_on_told(m, n.id, NULL, 0, now);
     assert_false(notice(&n, &r));
-    now += SUBSCRIPTION_RETRY;
+    now += MANAGER_TELL_SETTLED;
     assert_true(notice(&n, &r));
     assert_int_equal(r.from, 4);
     assert_int_equal(r.to, 6);
@@ -824,10 +824,10 @@ static void test_notices(void **state)
     assert_int_equal(r.flags, MAPPING_LOST);
     /* Three in a row not answered, and it is gone. */
     manager_on_told(m, n.id, NULL, 0, now);
-    now += SUBSCRIPTION_RETRY;
+    now += MANAGER_TELL_SETTLED;
     assert_true(notice(&n, &r));
     manager_on_told(m, n.id, NULL, 0, now);
-    now += SUBSCRIPTION_RETRY;
+    now += MANAGER_TELL_SETTLED;
     assert_true(notice(&n, &r));
     manager_on_told(m, n.id, NULL, 0, now);
     manager_get_stats(m, &stats);
