@@ -468,9 +468,28 @@ static struct question *question_new(struct resolver *r, const struct resolver_q
     return q;
 }
 
+/* True if all managers of a realm were silent just now. */
+static bool is_silent(const struct zone *z, instant now)
+{
+    for (size_t i = 0; i < z->managers_count; i++)
+        if (z->managers[i].avoid <= now)
+            return false;
+    return true;
+}
+
+/* Where a question begins. Whose managers have all been silent may have others by now: who is above is asked first. */
+static struct zone *first_zone(struct resolver *r, const struct question *q, instant now)
+{
+    struct zone *z;
+
+    while ((z = zone_for(r, q, false, now)) && z != r->root && is_silent(z, now))
+        z->fresh = now;
+    return z;
+}
+
 static void begin(struct resolver *r, struct question *q, instant now)
 {
-    struct zone *z = zone_for(r, q, false, now);
+    struct zone *z = first_zone(r, q, now);
 
     list_append(&r->questions, &q->link);
     if (!q->traced && !map64_get(&r->questions_by_key, q->key) && map64_put(&r->questions_by_key, q->key, q) < 0) {

@@ -18,10 +18,10 @@
 #include "base/instant.h"
 #include "mapping/message.h"
 
-#define RESOLVER_MANAGERS_MAX 16    /* of a realm: what a binding has room for */
-#define RESOLVER_REFERRALS_MAX 4    /* one more than there are realms below a root in a chain */
-#define RESOLVER_HEDGE (400 * MSEC) /* chosen: then the next manager is asked as well */
-#define RESOLVER_DEADLINE (8 * SEC) /* chosen: two silent managers one after the other; no program waits longer */
+#define RESOLVER_MANAGERS_MAX 16           /* of a realm: what a binding has room for */
+#define RESOLVER_REFERRALS_MAX 4           /* one more than there are realms below a root in a chain */
+#define RESOLVER_HEDGE (400 * MSEC)        /* chosen: then the next manager is asked as well */
+#define RESOLVER_DEADLINE (4500 * MSEC)    /* chosen: two silent managers; clients of the DNS wait for 5 s */
 #define RESOLVER_STALE_AFTER (1800 * MSEC) /* RFC 8767 section 6: then an answer whose time is over is given */
 #define RESOLVER_AVOID (30 * SEC)          /* chosen: who was silent is asked last, so long */
 #define RESOLVER_ASKS_MAX 12               /* of one question, all in all */

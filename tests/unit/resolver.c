@@ -548,6 +548,30 @@ static void test_realm_moved(void **state)
     assert_int_equal(w.m[4].asked + w.m[5].asked, 0);
 }
 
+/* Nobody answers; a little later eng has other managers, which acme knows: its old ones are not waited for again. */
+static void test_realm_moved_unseen(void **state)
+{
+    start(CLASS_FULL, false);
+    w.m[0].fresh_s = w.m[1].fresh_s = w.m[2].fresh_s = w.m[3].fresh_s = 600;
+    w.m[4].fresh_s = 1;
+    assert_int_equal(resolve(LAPTOP)->outcome, RESOLVER_FOUND);
+    for (unsigned i = 2; i < 6; i++)
+        w.m[i].dead = true;
+    w.now += 700 * SEC; /* nothing is known any more but acme's managers, by old word */
+    w.m[2].dead = w.m[3].dead = false;
+    assert_int_equal(resolve(LAPTOP)->outcome, RESOLVER_FAILED);
+    asked();
+    w.m[2].moved = true;
+    w.m[6].seq = 11;
+    w.now += 5 * SEC;
+    w.done = 0;
+    ask(LAPTOP, false);
+    run(w.now + 30 * MSEC);
+    assert_int_equal(w.done, 1);
+    assert_int_equal(w.last.outcome, RESOLVER_FOUND);
+    assert_int_equal(w.m[4].asked + w.m[5].asked, 0);
+}
+
 static void test_wrong_signature(void **state)
 {
     start(CLASS_FULL, false);
@@ -797,11 +821,27 @@ static int set_up(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_found),       TEST(test_foreign),         TEST(test_none),           TEST(test_dead_manager),
-        TEST(test_hedge),       TEST(test_all_dead),        TEST(test_stale),          TEST(test_old_word_of_a_realm),
-        TEST(test_realm_moved), TEST(test_wrong_signature), TEST(test_older_sequence), TEST(test_referral_loop),
-        TEST(test_classes),     TEST(test_introduction),    TEST(test_joined),         TEST(test_prefetch),
-        TEST(test_later),       TEST(test_told_stale),      TEST(test_cancel),         TEST(test_trace),
+        TEST(test_found),
+        TEST(test_foreign),
+        TEST(test_none),
+        TEST(test_dead_manager),
+        TEST(test_hedge),
+        TEST(test_all_dead),
+        TEST(test_stale),
+        TEST(test_old_word_of_a_realm),
+        TEST(test_realm_moved),
+        TEST(test_realm_moved_unseen),
+        TEST(test_wrong_signature),
+        TEST(test_older_sequence),
+        TEST(test_referral_loop),
+        TEST(test_classes),
+        TEST(test_introduction),
+        TEST(test_joined),
+        TEST(test_prefetch),
+        TEST(test_later),
+        TEST(test_told_stale),
+        TEST(test_cancel),
+        TEST(test_trace),
         TEST(test_random),
     };
     return cmocka_run_group_tests(tests, set_up, NULL);
