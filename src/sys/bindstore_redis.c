@@ -7,11 +7,11 @@
  * the lease and keep_s more, a backstop) and adds to the log (XADD), so that rows and log are never apart. A cursor is
  * microseconds of the master's clock, and always above the one before it.
  *
- * One thread has a connection to each master. It cuts batches into calls of one shard, sends them without waiting for
- * replies, and counts results until a batch has all. What is moved, asked elsewhere, not possible now, or was under way
- * on a connection that broke is sent again until its time is over: whatever a change finds, doing it twice is doing it
- * once (bindstore.c). Nodes that do not answer are dialled again after BACKOFF_MS, doubled up to BACKOFF_MAX_MS. The
- * map of slots is asked for anew whenever it may be wrong.
+ * One thread has a connection to each master. It sorts the changes that wait into calls of one shard each, sends them
+ * without waiting for replies, and counts results until a batch has all. What is moved, asked elsewhere, not possible
+ * now, or was under way on a connection that broke is sent again until its time is over: whatever a change finds, doing
+ * it twice is doing it once (bindstore.c). Nodes that do not answer are dialled again after BACKOFF_MS, doubled up to
+ * BACKOFF_MAX_MS. The map of slots is asked for anew whenever it may be wrong.
  *
  * A replica that takes over lacks what its master had not sent it yet. So a shard is behind (BINDSTORE_BEHIND) when it
  * is reached first, when it comes to another node, and when its node says another replication id than before, which is
@@ -51,12 +51,13 @@ static const char script[] =
     "local t = redis.call('TIME')\n"
     "local now = t[1] * 1000000 + t[2]\n"
     "local old = redis.call('GET', KEYS[2]) or '0'\n"
-    "local last, keep, out = tonumber(old), tonumber(ARGV[1]), {}\n"
+    "local last, keep, tag, out = tonumber(old), tonumber(ARGV[1]), KEYS[2]:len(), {}\n"
     "for i = 3, #KEYS do\n"
     "  local key, a = KEYS[i], i * 4 - 9\n"
     "  local op, seq, expires, bytes = ARGV[a], ARGV[a + 1], ARGV[a + 2], ARGV[a + 3]\n"
-    "  local row = redis.call('HMGET', key, 's', 'e', 'b')\n"
-    "  local have, ends, body = row[1], row[2], row[3]\n"
+    "  local row = redis.call('HMGET', key, 's', 'e')\n"
+    "  local have, ends = row[1], row[2]\n"
+    "  local body = have == seq and op ~= '3' and redis.call('HGET', key, 'b')\n"
     "  local outcome, log, stands, cursor = 0, false, have or '0000000000000000', '0'\n"
     "  local later = tonumber(ends or '0')\n"
     "  if (have and not have:match('^%x+$')) or (have and #have ~= 16) or not later then\n"
@@ -64,8 +65,8 @@ static const char script[] =
     "    stands = '0000000000000000'\n"
     "  elseif op == '1' then\n"
     "    if not have or above(seq, have) then\n"
-    "      redis.call('HSET', key, 's', seq, 'e', expires)\n"
-    "      if bytes ~= '' then redis.call('HSET', key, 'b', bytes) else redis.call('HDEL', key, 'b') end\n"
+    "      if bytes ~= '' then redis.call('HSET', key, 's', seq, 'e', expires, 'b', bytes)\n"
+    "      else redis.call('HSET', key, 's', seq, 'e', expires) redis.call('HDEL', key, 'b') end\n"
     "      log, stands, later = true, seq, tonumber(expires)\n"
     "    elseif have ~= seq then outcome = 2\n"
     "    elseif bytes == '' then\n"
@@ -99,7 +100,7 @@ static const char script[] =
     "    local before = string.format('%.0f', last)\n"
     "    last = math.max(last + 1, now)\n"
     "    cursor = string.format('%.0f', last)\n"
-    "    redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[2], cursor .. '-1', 'k', key:match('}(.*)'), 's', seq, 'w', "
+    "    redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[2], cursor .. '-1', 'k', key:sub(tag), 's', seq, 'w', "
     "op,\n"
     "      'p', before)\n"
     "  end\n"
@@ -118,8 +119,10 @@ struct call {
     enum sent_type type;
     unsigned shard;
     unsigned count;
-    struct bindstore_batch *batch;
-    uint32_t index[CALL_MAX]; /* of the batch's changes */
+    struct {
+        struct bindstore_batch *batch;
+        uint32_t index; /* of the batch's changes */
+    } of[CALL_MAX];
     int64_t deadline_ms, not_before_ms;
 };
 
@@ -188,15 +191,22 @@ unsigned redis_shard_of(const struct tag *subject)
 
 /* --- batches and calls --- */
 
+static const struct bindstore_change *change_at(const struct call *c, unsigned i)
+{
+    return &c->of[i].batch->changes[c->of[i].index];
+}
+
 /* Results are there, or an error for all changes of a call. */
 static void call_done(struct redis_writer *w, struct call *c, const struct bindstore_result *results, int error)
 {
-    for (unsigned i = 0; i < c->count; i++)
-        c->batch->results[c->index[i]] = results ? results[i] : (struct bindstore_result){ .outcome = error };
+    for (unsigned i = 0; i < c->count; i++) {
+        struct bindstore_batch *b = c->of[i].batch;
+
+        b->results[c->of[i].index] = results ? results[i] : (struct bindstore_result){ .outcome = error };
+        if (--b->left == 0)
+            bindstore_list_add(&w->done, b);
+    }
     w->under_way -= c->count;
-    c->batch->left -= c->count;
-    if (c->batch->left == 0)
-        bindstore_list_add(&w->done, c->batch);
     free(c);
 }
 
@@ -218,13 +228,12 @@ static void tell_behind(struct redis_writer *w, unsigned shard)
     bindstore_list_add(&w->done, b);
 }
 
-/* Cuts a batch into calls. False when out of memory: its changes are told so. */
-static void cut_batch(struct redis_store *s, struct redis_writer *w, struct bindstore_batch *b, int64_t now_ms)
+/* Puts the changes of a batch into calls: open ones, which have room and are not sent yet. */
+static void cut_batch(struct redis_store *s, struct redis_writer *w, struct bindstore_batch *b,
+                      struct call *open[BINDSTORE_SHARDS_MAX], int64_t now_ms)
 {
-    struct call *open[BINDSTORE_SHARDS_MAX] = { NULL };
     size_t failed = 0;
 
-    w->under_way += b->count;
     for (size_t i = 0; i < b->count; i++) {
         unsigned shard = redis_shard_of(&b->changes[i].row.subject);
         struct call *c = open[shard];
@@ -236,17 +245,17 @@ static void cut_batch(struct redis_store *s, struct redis_writer *w, struct bind
                 failed++;
                 continue;
             }
-            c->batch = b;
             c->shard = shard;
             c->deadline_ms = now_ms + s->timeout_ms;
             calls_add(&w->waiting, c);
             open[shard] = c;
         }
-        c->index[c->count++] = (uint32_t)i;
+        c->of[c->count].batch = b;
+        c->of[c->count++].index = (uint32_t)i;
         if (c->count == CALL_MAX)
             open[shard] = NULL;
     }
-    w->under_way -= failed;
+    w->under_way += b->count - failed;
     b->left -= failed;
     if (b->left == 0)
         bindstore_list_add(&w->done, b);
@@ -413,7 +422,7 @@ static void call_send(struct redis_store *s, struct redis_writer *w, struct link
     snprintf(keys[0], REDIS_KEY_MAX, "{%s.%u}log", s->name, c->shard);
     snprintf(keys[1], REDIS_KEY_MAX, "{%s.%u}c", s->name, c->shard);
     for (unsigned i = 0; i < c->count; i++)
-        redis_row_key(s->name, &c->batch->changes[c->index[i]].row, c->shard, keys[2 + i]);
+        redis_row_key(s->name, &change_at(c, i)->row, c->shard, keys[2 + i]);
     for (unsigned i = 0; i < c->count + 2; i++)
         argv[n++] = keys[i];
     snprintf(keep, sizeof(keep), "%" PRIu64, (uint64_t)s->keep_s * 1000);
@@ -423,7 +432,7 @@ static void call_send(struct redis_store *s, struct redis_writer *w, struct link
     for (int i = 0; i < n; i++)
         len[i] = strlen(argv[i]);
     for (unsigned i = 0; i < c->count; i++) {
-        const struct bindstore_change *change = &c->batch->changes[c->index[i]];
+        const struct bindstore_change *change = change_at(c, i);
 
         snprintf(seqs[i], sizeof(seqs[i]), "%016" PRIx64, change->row.seq);
         snprintf(ends[i], sizeof(ends[i]), "%" PRId64, change->row.expires_ms);
@@ -662,6 +671,7 @@ static int wait_ms(const struct redis_writer *w, int64_t now_ms)
 /* Takes work as long as there is room for it. False: there will be none any more. */
 static bool take_work(struct redis_store *s, struct redis_writer *w, int64_t now_ms)
 {
+    struct call *open[BINDSTORE_SHARDS_MAX] = { NULL };
     struct bindstore_list group;
     struct bindstore_batch *b, *next;
     bool more;
@@ -669,7 +679,7 @@ static bool take_work(struct redis_store *s, struct redis_writer *w, int64_t now
     while (w->under_way < UNDER_WAY_MAX && bindstore_queue_take(&s->base.queue, false, &group))
         for (b = group.head; b; b = next) {
             next = b->next;
-            cut_batch(s, w, b, now_ms);
+            cut_batch(s, w, b, open, now_ms);
         }
     pthread_mutex_lock(&s->base.queue.lock);
     more = !s->base.queue.closing || s->base.queue.waiting.head || w->under_way > 0;
