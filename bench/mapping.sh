@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# bench/mapping.sh - the mapping plane: what records and chains cost, the table of bindings alone, and what an
+# bench/mapping.sh - the mapping plane: what records and chains cost, the table of bindings and its stores alone, and what an
 # answer costs that goes over the network. Sourced by bench/run.sh.
 
 # By processor time of one process. A record is to cost little more than its signature, a chain that was seen before
@@ -92,6 +92,31 @@ bench_mapping_exchange() {
     scenario_end
 }
 
-bench_mapping_chain
-bench_mapping_bindings
-bench_mapping_exchange
+# Stores alone: what is put was verified before. The file is on the disk that has the build.
+bench_mapping_lmdb() {
+    local out=$BENCH_RUNS/lmdb.out folder verdict=ok
+    folder=$(mktemp -d "$BENCH_RUNS/lmdb-XXXXXX") || return
+    "$HAWSER_BUILD/bench/bench-bindstore" "lmdb:$folder/bindings" 1000000 100000 >"$out" || verdict=failed
+    rm -r "$folder"
+    # shellcheck disable=SC2046
+    set -- $(jq -r '[.changes, .fill, .alone_ms, .alone_p99_ms, .restart_s, .sync_ms] | map(tostring) | join(" ")' "$out")
+    figure_file lmdb "$verdict" changes "${1-}" /s fill "${2-}" /s alone "${3-}" ms alone_p99 "${4-}" ms restart "${5-}" s \
+        sync "${6-}" ms
+    row "store alone, LMDB of 1,000,000: durable changes" changes /s '>=' 10000 1 - fill sync
+    row "store alone, LMDB: a change by itself, durable" alone ms - - 1 - alone_p99 sync
+    row "store alone, LMDB: restart with 1,000,000" restart s '<=' 10
+    scenario_end
+}
+bench_mapping_redis() {
+    scenario_of mapping-redis "$BENCH_RUNS/mapping-redis.json" "$BENCH_TOP/bench/mapping-redis.sh"
+    row "store alone, Redis Cluster of 3 masters: changes" changes /s '>=' 30000 1 - fill alone
+    row "store alone, Redis Cluster: all 200,000 rows read" restart s - -
+    scenario_end
+}
+
+for part in ${BENCH_PARTS:-chain bindings exchange lmdb redis}; do
+    case $part in
+    chain | bindings | exchange | lmdb | redis) "bench_mapping_$part" ;;
+    *) echo "bench: mapping: unknown part $part" >&2 && exit 2 ;;
+    esac
+done
