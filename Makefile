@@ -6,6 +6,7 @@
 #   make bench      benchmarks; ONLY=name for one; rows in build/bench/
 #   make fuzz       every fuzz target for TIME seconds (600); ONLY=name for one
 #   make soak       random faults in virtual time, SEEDS seeds (20000)
+#   make models     every model at full scope, half an hour each at most (MODEL_TIME seconds); ONLY=name for one
 #   make lint       format, clang-tidy, cppcheck, shellcheck
 #   make install    PREFIX (/usr/local), DESTDIR
 #   make clean
@@ -22,7 +23,7 @@ root_or_say = [ "$$(id -u)" -eq 0 ] || command -v sudo >/dev/null || \
 	{ echo "make $@: network namespaces need root: run it as root" >&2; exit 1; }; \
 	[ "$$(id -u)" -eq 0 ] || echo "make $@: network namespaces need root: using sudo"
 
-.PHONY: all packages build demo test bench fuzz soak install lint clean
+.PHONY: all packages build demo test bench fuzz soak models install lint clean
 
 all:
 	@dist/install-packages build
@@ -58,6 +59,10 @@ soak:
 	@dist/install-packages build test
 	@$(MAKE) --no-print-directory build
 	HAWSER_SIM_SEEDS=$(SEEDS) meson test -C $(BUILD) --suite sim --logbase soak --timeout-multiplier 0
+
+models:
+	@dist/install-packages build test
+	@models/run.sh full $(ONLY)
 
 install: all
 	@meson configure -Dprefix=$(PREFIX) $(BUILD)

@@ -28,7 +28,7 @@ found() {
 mapfile -t folders < <(ls -d bench bpf include lab sim src tests 2>/dev/null)
 mapfile -t sources < <(find "${folders[@]}" -name '*.[ch]' | sort)
 mapfile -t programs < <(find lab sim src -name '*.c' | sort)
-mapfile -t scripts < <(grep -rlE '^#!.*\b(ba|da|)sh\b|^# shellcheck shell=' .ci bench bpf dist doc lab man sim tests 2>/dev/null | sort)
+mapfile -t scripts < <(grep -rlE '^#!.*\b(ba|da|)sh\b|^# shellcheck shell=' .ci bench bpf dist doc lab man models sim tests 2>/dev/null | sort)
 
 if [[ $all == all ]]; then echo 1..4; else echo 1..3; fi
 found "clang-format has nothing to change" clang-format clang-format --dry-run -Werror "${sources[@]}"

@@ -1,7 +1,7 @@
 #!/bin/bash
 # Every test, from build to count: what `make test` runs.
 #
-#   build/        gcc, as shipped         lint, unit, api, fuzz (replay), sim, lab
+#   build/        gcc, as shipped         lint, unit, api, fuzz (replay), sim, models, lab
 #   build-clang/  clang, ASan and UBSan   unit, api, fuzz, sim of few seeds
 #   build-tsan/   gcc, TSan               what has threads
 #
@@ -93,7 +93,7 @@ if [[ $EUID != 0 ]]; then
 fi
 
 if CC=gcc set_up build; then
-    for s in lint unit api fuzz sim; do
+    for s in lint unit api fuzz sim models; do
         suite "$s" build "$s" points
     done
     if $lab; then
