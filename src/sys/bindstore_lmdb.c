@@ -12,6 +12,9 @@
  * on the file, which goes with the process, keeps a second process out; so LMDB's own lock file is this process's
  * alone, and one that a killed process left is thrown away.
  *
+ * A file that is opened is looked through first (lmdb_check.h), and each row and entry has a check of its own: so
+ * damage is told by its place, and never followed.
+ *
  * The log's entries are numbered without a gap. When it is longer than it may be, each commit takes away more at its
  * old end than it adds. A file that is as large as it may be takes no new rows any more, but still ends and forgets
  * rows, for which RESERVE is kept: so a full store comes back.
@@ -20,6 +23,7 @@
  * LMDB's lmdb.h; fdatasync(2), open(2) of O_DSYNC, fcntl(2) of F_OFD_SETLK. */
 #include "sys/bindstore_engine.h"
 #include "sys/bindstore_rows.h"
+#include "sys/lmdb_check.h"
 #include "sys/store.h"
 
 #include <errno.h>
@@ -29,6 +33,7 @@
 #include <lmdb.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -508,6 +513,34 @@ static int open_file(struct lmdb *s)
     return r;
 }
 
+/* Whether the file is whole. 0 or -errno, said in err. */
+static int check_file(struct lmdb *s, char *err, size_t err_size)
+{
+    uint8_t *file = NULL;
+    char why[160] = "";
+    struct stat st;
+    int fd = open(s->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW), r = 0;
+
+    if (fd < 0 || fstat(fd, &st) < 0) {
+        r = -errno;
+    } else if (!S_ISREG(st.st_mode)) {
+        r = -EINVAL;
+    } else if (st.st_size > 0) {
+        file = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, fd, 0);
+        if (file == MAP_FAILED) {
+            r = -errno;
+        } else {
+            r = lmdb_check(file, (uint64_t)st.st_size, why, sizeof(why));
+            munmap(file, (size_t)st.st_size);
+        }
+    } else {
+        r = lmdb_check(NULL, 0, why, sizeof(why));
+    }
+    if (fd >= 0)
+        close(fd);
+    return r < 0 ? bindstore_say(r, err, err_size, "%s: %s", s->path, why[0] ? why : strerror(-r)) : 0;
+}
+
 static int lmdb_open(const char *place, const struct bindstore_options *o, struct bindstore **ret, char *err,
                      size_t err_size)
 {
@@ -532,8 +565,14 @@ static int lmdb_open(const char *place, const struct bindstore_options *o, struc
     s->log_max = o->log_max;
     s->path = strdup(place);
     r = s->path ? open_file(s) : -ENOMEM;
-    if (r == 0)
+    if (r == 0) {
+        r = check_file(s, err, err_size);
+        if (r < 0) {
+            lmdb_close(&s->base);
+            return r;
+        }
         r = env_open(s->path, s->bytes_max, &s->env);
+    }
     /* A process that was killed may have left what is seen but not durable. */
     if (r == 0) {
         int e = mdb_env_sync(s->env, 1);

@@ -418,11 +418,112 @@ static void test_damage(void **state)
     bindstore_close(s);
 }
 
+struct expected {
+    uint8_t seen[200];
+    uint32_t count;
+};
+
+static int expect_row(void *ctx, const struct bindstore_row *row)
+{
+    struct expected *e = ctx;
+    uint32_t n = model_number(&row->subject);
+    char bytes[300];
+
+    memset(bytes, 'a' + (int)(n % 26), sizeof(bytes));
+    assert_true(n < ARRAY_LEN(e->seen) && !e->seen[n] && row->seq == n + 1 && row->expires_ms == 5 && row->kind == 1);
+    assert_true(row->len == 250 + n % 50 && memcmp(row->bytes, bytes, row->len) == 0);
+    e->seen[n] = 1;
+    e->count++;
+    return 0;
+}
+
+static int expect_logged(void *ctx, const struct bindstore_logged *c)
+{
+    return 0;
+}
+
+/* A file that is cut or changed anywhere: it is told, or it does not matter. LMDB by itself would not come back. */
+static void test_damage_anywhere(void **state)
+{
+    const struct bindstore_options o = { .log_max = 100 };
+    static uint8_t whole[4 << 20], file[4 << 20];
+    struct bindstore_change c[200];
+    static char bytes[200][300];
+    struct bindstore *s;
+    unsigned told = 0, opened = 0, rows_told = 0;
+    struct prng p;
+    ssize_t len;
+    int fd;
+
+    remove_all();
+    prng_init(&p, 5);
+    s = open_store(&o);
+    for (uint32_t n = 0; n < 200; n++) {
+        memset(bytes[n], 'a' + (int)(n % 26), 299);
+        bytes[n][250 + n % 50] = '\0';
+        c[n] = change_of(BINDSTORE_PUT, n, n + 1, 5, bytes[n]);
+        assert_int_equal(submit_one(s, c[n]).outcome, BINDSTORE_STORED);
+    }
+    bindstore_close(s);
+    fd = open(path, O_RDONLY);
+    len = read(fd, whole, sizeof(whole));
+    close(fd);
+    assert_in_range(len, 100000, sizeof(whole) - 1);
+    for (int i = 0; i < 1500; i++) {
+        size_t size = i % 5 ? (size_t)len : (size_t)prng_below(&p, (uint64_t)len);
+        struct expected e = { .count = 0 };
+        struct bindstore_reader *r;
+        uint64_t cursor;
+        int got;
+
+        memcpy(file, whole, (size_t)len);
+        for (uint64_t n = i % 5 ? 1 + prng_below(&p, 4) : 0; n > 0; n--) {
+            /* As often as not the head of a page, where its structure is. */
+            size_t at = (size_t)prng_below(&p, (uint64_t)len);
+
+            if (prng_below(&p, 2))
+                at = at / 4096 * 4096 + prng_below(&p, 64);
+            file[MIN(at, (size_t)len - 1)] ^= (uint8_t)(1 + prng_below(&p, 255));
+        }
+        fd = open(path, O_WRONLY | O_TRUNC);
+        assert_int_equal(write(fd, file, size), size);
+        close(fd);
+        got = bindstore_open(where, &o, &s, err, sizeof(err));
+        if (got < 0) {
+            assert_true(got == -EBADMSG || got == -ENOTSUP);
+            assert_non_null(strstr(err, path));
+            told++;
+            continue;
+        }
+        opened++;
+        r = new_reader(s);
+        got = bindstore_load(r, expect_row, &e);
+        if (got < 0) {
+            assert_int_equal(got, -EBADMSG);
+            assert_non_null(strstr(bindstore_reader_error(r), path));
+            rows_told++;
+        } else {
+            assert_int_equal(e.count, 200);
+        }
+        got = bindstore_changes(r, 0, 100, 1000, expect_logged, NULL, &cursor);
+        assert_true(got == 0 || got == -EBADMSG);
+        /* It goes on with what is whole. */
+        for (uint32_t n = 0; n < 200; n += 37) {
+            got = submit_one(s, change_of(BINDSTORE_PUT, n, 1000, 6, bytes[n])).outcome;
+            assert_true(got == BINDSTORE_STORED || got == -EBADMSG);
+        }
+        bindstore_reader_free(r);
+        bindstore_close(s);
+    }
+    print_message("%u files refused, %u opened, of which %u tell of a row\n", told, opened, rows_told);
+    assert_true(told > 300 && opened > 100 && rows_told > 50);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_changes), cmocka_unit_test(test_refused), cmocka_unit_test(test_model),
-        cmocka_unit_test(test_full),    cmocka_unit_test(test_damage),
+        cmocka_unit_test(test_full),    cmocka_unit_test(test_damage),  cmocka_unit_test(test_damage_anywhere),
     };
     return cmocka_run_group_tests_name("bindstore", tests, set_up, tear_down);
 }
