@@ -95,8 +95,9 @@ struct bindstore_event {
 
 /* Zero is the default of each. */
 struct bindstore_options {
-    uint64_t bytes_max;  /* lmdb: of the file, of which the address space is kept free; 0: 16 GiB. A file that is larger
-                            by itself is opened all the same */
+    /* lmdb: of the file, and 4 MiB more for what ends and forgets rows; so much address space is kept free. 0: 16 GiB.
+     * A file that is larger by itself is opened all the same. */
+    uint64_t bytes_max;
     uint32_t log_max;    /* entries of the log of a shard; 0: BINDSTORE_LOG_MAX, in all */
     uint32_t timeout_ms; /* redis: how long a change is tried, and a reader waits; 0: 5000 */
     uint32_t keep_s;     /* redis: what is left of a row is dropped so long after its lease; 0: 604800, a week */

@@ -32,13 +32,14 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#define CALL_MAX 16u         /* chosen: changes of a call of the script; a master is kept for some 200 us */
-#define UNDER_WAY_MAX 8192u  /* chosen: changes that are sent or wait for a node */
-#define BACKOFF_MS 50        /* chosen */
-#define BACKOFF_MAX_MS 2000  /* chosen: a cluster fails over in some seconds */
-#define DIAL_TIMEOUT_MS 2000 /* chosen */
-#define MAP_EVERY_MS 100     /* chosen: while it may be wrong */
-#define AGAIN_MS 20          /* chosen: what is not possible now */
+#define CALL_MAX 16u          /* chosen: changes of a call of the script; a master is kept for some 200 us */
+#define UNDER_WAY_MAX 8192u   /* chosen: changes that are sent or wait for a node */
+#define BACKOFF_MS 50         /* chosen */
+#define BACKOFF_MAX_MS 2000   /* chosen: a cluster fails over in some seconds */
+#define DIAL_TIMEOUT_MS 2000  /* chosen */
+#define MAP_EVERY_MS 100      /* chosen: while it may be wrong */
+#define UNREAD_MAX (1u << 20) /* chosen: bytes of a reply that is not whole; maps of large clusters are 200 KB */
+#define AGAIN_MS 20           /* chosen: what is not possible now */
 
 /* ARGV: ms to keep a row after its lease, entries of the log; then for each key from the third on: what (of enum
  * bindstore_op), sequence, end of lease, bytes. Returns for each: outcome (-1: damaged), sequence, cursor. */
@@ -317,6 +318,7 @@ static void link_dial(struct redis_writer *w, struct link *l, int64_t now_ms)
         link_drop(w, l, now_ms);
         return;
     }
+    redis_bound(l->c->reader);
     link_ask(w, l, SENT_INFO, now_ms);
     if (l->c)
         link_ask(w, l, SENT_LOAD, now_ms);
@@ -583,7 +585,7 @@ static void link_read(struct redis_store *s, struct redis_writer *w, struct link
 {
     void *reply = NULL;
 
-    if (redisBufferRead(l->c) != REDIS_OK) {
+    if (l->c->reader->len - l->c->reader->pos > UNREAD_MAX || redisBufferRead(l->c) != REDIS_OK) {
         link_drop(w, l, now_ms);
         return;
     }

@@ -61,6 +61,8 @@ static redisContext *dial(const struct redis_node *node, uint32_t timeout_ms)
         redisFree(c);
         return NULL;
     }
+    if (c)
+        redis_bound(c->reader);
     return c;
 }
 
@@ -403,7 +405,14 @@ static redisReply *ask_keys(struct redis_reader *r, unsigned shard, int64_t unti
         return NULL;
     n = reply->type == REDIS_REPLY_INTEGER && reply->integer > 0 ? (uint64_t)reply->integer : 0;
     freeReplyObject(reply);
-    snprintf(number, sizeof(number), "%" PRIu64, n + 1024); /* those that come meanwhile */
+    n += 1024; /* those that come meanwhile */
+    if (n > REDIS_ARRAY_MAX) {
+        *ret_error =
+            bindstore_say(-EFBIG, r->base.err, sizeof(r->base.err), "shard %u: %" PRIu64 " keys, expected at most %u",
+                          shard, n - 1024, REDIS_ARRAY_MAX - 1024);
+        return NULL;
+    }
+    snprintf(number, sizeof(number), "%" PRIu64, n);
     add(&keys, "CLUSTER");
     add(&keys, "GETKEYSINSLOT");
     add(&keys, slot);

@@ -11,6 +11,34 @@
 
 #define CURSOR_MAX (1ull << 53) /* what Lua counts without loss */
 
+static redisReplyObjectFunctions bounded;
+static void *(*create_array)(const redisReadTask *, int);
+
+static void *create_bounded(const redisReadTask *task, int elements)
+{
+    return elements < 0 || (unsigned)elements > REDIS_ARRAY_MAX ? NULL : create_array(task, elements);
+}
+
+static void make_bounded(void)
+{
+    redisReader *r = redisReaderCreate();
+
+    if (!r)
+        abort(); /* at the start of the first connection */
+    bounded = *r->fn;
+    create_array = bounded.createArray;
+    bounded.createArray = create_bounded;
+    redisReaderFree(r);
+}
+
+void redis_bound(redisReader *r)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+    pthread_once(&once, make_bounded);
+    r->fn = &bounded;
+}
+
 static uint16_t crc16(const uint8_t *p, size_t len)
 {
     uint16_t crc = 0;

@@ -11,6 +11,7 @@
 #define REDIS_NODES_MAX 64u /* chosen: masters of a cluster that are known at a time */
 #define REDIS_HOST_MAX 64u  /* an address, or a short name, with its NUL */
 #define REDIS_NO_NODE 0xff
+#define REDIS_ARRAY_MAX (1u << 20) /* chosen: elements of a reply: keys of a slot, 8 MB */
 
 struct redis_node {
     char host[REDIS_HOST_MAX];
@@ -22,6 +23,10 @@ struct redis_map {
     unsigned count;
     uint8_t of_slot[REDIS_SLOTS]; /* into nodes, or REDIS_NO_NODE */
 };
+
+/* From now on r takes no array of more than REDIS_ARRAY_MAX elements: hiredis makes room for as many as are announced.
+ */
+void redis_bound(redisReader *r);
 
 /* CRC-16/XMODEM of what is between the first braces of the key, or of all of it, modulo REDIS_SLOTS. */
 unsigned redis_slot(const char *key, size_t len);

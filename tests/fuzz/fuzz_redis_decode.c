@@ -57,7 +57,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     redisReader *r = redisReaderCreate();
     void *reply;
 
-    if (!r || redisReaderFeed(r, (const char *)data, size) != REDIS_OK) {
+    if (!r)
+        return 0;
+    redis_bound(r);
+    if (redisReaderFeed(r, (const char *)data, size) != REDIS_OK) {
         redisReaderFree(r);
         return 0;
     }

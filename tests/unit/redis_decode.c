@@ -227,12 +227,32 @@ static void test_results(void **state)
     freeReplyObject(reply);
 }
 
+/* What is announced and never comes takes no memory. */
+static void test_bound(void **state)
+{
+    static const struct {
+        const char *wire;
+        int want;
+    } cases[] = { { "*1048576\r\n", REDIS_OK }, { "*1048577\r\n", REDIS_ERR }, { "*270000000\r\n", REDIS_ERR } };
+
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        redisReader *r = redisReaderCreate();
+        void *reply = NULL;
+
+        redis_bound(r);
+        assert_int_equal(redisReaderFeed(r, cases[i].wire, strlen(cases[i].wire)), REDIS_OK);
+        assert_int_equal(redisReaderGetReply(r, &reply), cases[i].want);
+        assert_null(reply);
+        redisReaderFree(r);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_slots),   cmocka_unit_test(test_map),  cmocka_unit_test(test_advice),
-        cmocka_unit_test(test_keys),    cmocka_unit_test(test_rows), cmocka_unit_test(test_log),
-        cmocka_unit_test(test_results),
+        cmocka_unit_test(test_slots),   cmocka_unit_test(test_map),   cmocka_unit_test(test_advice),
+        cmocka_unit_test(test_keys),    cmocka_unit_test(test_rows),  cmocka_unit_test(test_log),
+        cmocka_unit_test(test_results), cmocka_unit_test(test_bound),
     };
     return cmocka_run_group_tests_name("redis_decode", tests, NULL, NULL);
 }
