@@ -327,6 +327,7 @@ int exchange_peer_call(struct exchange *x, const struct exchange_call *c, instan
     a->call->keep = c->keep;
     a->call->again = DIAL_AGAIN_MIN;
     a->call->assoc = a;
+    a->call->instance = rng_nonzero(&x->o.rng);
     list_init(&a->call->discovering);
     if (c->keep)
         call_start(a, now);

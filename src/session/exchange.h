@@ -103,7 +103,7 @@ struct exchange_event {
 
 struct exchange_peer_info {
     struct peer_key key;    /* proven, once it is up */
-    uint64_t instance;      /* of programs that share the key, which; it changes when the program starts again */
+    uint64_t instance;      /* of a key's calls, which; of who was called, which start of the program */
     bool called;            /* by us */
     bool up;                /* there are keys */
     struct locator_pair at; /* where it is */

@@ -88,7 +88,7 @@ static int init_make(struct assoc *a, const uint8_t *cookie)
         .flags = HELLO_FLAG_MESSAGES,
         .suites = x->o.suites,
         .features = FEATURES_KNOWN,
-        .instance = x->instance,
+        .instance = a->call->instance,
     };
     int r = handshake_init_make(&d->init, x->o.self, &a->key, no_psk, suite_choose(x->o.suites, a->key.suites), &hello,
                                 cookie, &x->o.rng);

@@ -83,6 +83,7 @@ struct timer {
 /* What only the end that called has. */
 struct call {
     struct assoc *assoc;
+    uint64_t instance; /* so that two calls of one key are two associations at the other end as well */
     struct locator_pair ways[EXCHANGE_WAYS_MAX];
     uint8_t ways_count, way; /* way: the one in use */
     span keep;

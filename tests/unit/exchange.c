@@ -765,6 +765,28 @@ static void test_both_call(void **state)
     end();
 }
 
+/* Two calls of one key, by two of its addresses, say: neither takes the other's keys. */
+static void test_two_calls(void **state)
+{
+    struct exchange_call c;
+    struct exchange_stats s;
+    uint64_t second;
+
+    begin();
+    c = xend_call(server, 1);
+    second = call(client, &c);
+    for (unsigned i = 0; i < 5; i++) {
+        ask(client, peer, 1);
+        ask(client, second, 1);
+        run(20 * SEC);
+        assert_int_equal(got.answers, 2 * i + 2);
+    }
+    exchange_stats_get(client->x, &s);
+    assert_int_equal(s.handshakes, 2);
+    assert_int_equal(s.again, 0);
+    end();
+}
+
 /* An answer may come later, and from anywhere; and to nobody. */
 static void test_answer_later(void **state)
 {
@@ -993,6 +1015,7 @@ int main(void)
         cmocka_unit_test(test_hello_beside_another),
         cmocka_unit_test(test_notify),
         cmocka_unit_test(test_both_call),
+        cmocka_unit_test(test_two_calls),
         cmocka_unit_test(test_answer_later),
         cmocka_unit_test(test_cancel),
         cmocka_unit_test(test_full),
