@@ -26,8 +26,9 @@
 #include <unistd.h>
 
 #define BATCHES 4 /* reads of a socket a wake-up, of UDP_MANY_MAX datagrams each: chosen; then others are read */
-#define REQUESTS_MAX 65536 /* chosen: notices under way */
-#define JOINS_MAX 256      /* chosen: 16 MB at most */
+#define HANDSHAKES_PERCENT 50 /* chosen: a manager that was started again meets all its peers at once */
+#define REQUESTS_MAX 65536    /* chosen: notices under way */
+#define JOINS_MAX 256         /* chosen: 16 MB at most */
 #define LATER_MS 1000
 #define ERRORS_SIZE 16384
 
@@ -294,6 +295,7 @@ int realmd_open_exchange(struct realmd *d, instant now)
     struct exchange_options o = { .self = &d->id,
                                   .rng = sys_rng(),
                                   .suites = suite_supported(),
+                                  .handshakes_percent = HANDSHAKES_PERCENT,
                                   .answers = true,
                                   .answers_hello = true,
                                   .peers_max = d->config.peers,

@@ -93,7 +93,8 @@ struct exchange *exchange_new(const struct exchange_options *o, instant now)
     struct exchange *x;
     uint8_t secret[32];
 
-    if (!o->self || o->peers_max == 0 || o->peers_max > EXCHANGE_PEERS_MAX || !(o->suites & SUITES_KNOWN))
+    if (!o->self || o->peers_max == 0 || o->handshakes_percent > 100 || o->peers_max > EXCHANGE_PEERS_MAX ||
+        !(o->suites & SUITES_KNOWN))
         return NULL;
     x = calloc(1, sizeof(*x));
     if (!x)
@@ -125,6 +126,8 @@ struct exchange *exchange_new(const struct exchange_options *o, instant now)
     if (guard_init(&x->guard, secret, x->hash_key, now) < 0 || !x->out) {
         exchange_free(x);
         x = NULL;
+    } else if (o->handshakes_percent) {
+        x->guard.budget_per_sec = SEC / 100 * o->handshakes_percent;
     }
     ident_wipe(secret, sizeof(secret));
     return x;

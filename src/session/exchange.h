@@ -45,6 +45,7 @@ struct exchange_options {
     const struct identity *self; /* must outlive it */
     struct rng rng;              /* cryptographic, but in simulations */
     uint8_t suites;              /* set of SUITE_BIT */
+    uint8_t handshakes_percent;  /* of a core, that handshakes of others may take; 0: 10, as of a node */
     bool answers;                /* takes calls, of whoever knows the key; else only what it has called talks to it */
     bool answers_hello;          /* tells its key to who knows only its address (wire/hello.h) */
     uint32_t peers_max;          /* 1..EXCHANGE_PEERS_MAX: associations */

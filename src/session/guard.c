@@ -1,10 +1,11 @@
 /* session/guard.c - see guard.h.
  *
- * Theory of operation. The budget is 10 % of a core: a credit of microseconds that grows by 100,000 a second up to half
- * a second's worth, of which one INIT takes 300. Once it is below half and until it is full again, an INIT must bring a
- * cookie, and then each source network (/24, /64) gets 20 a second. Above 1,000 cookies a second only who asks again
- * within two seconds gets one: a flood from made-up sources costs a MAC and a bit each. Answers to HELLO cost no
- * public-key work, and have a limit of the same kind. All of this is for each share of a divided end. */
+ * Theory of operation. The budget is 10 % of a core, unless its owner says otherwise: a credit of microseconds that
+ * grows by 100,000 a second up to half a second's worth, of which one INIT takes 300. Once it is below half and until
+ * it is full again, an INIT must bring a cookie, and then each source network (/24, /64) gets 20 a second. Above 1,000
+ * cookies a second only who asks again within two seconds gets one: a flood from made-up sources costs a MAC and a bit
+ * each. Answers to HELLO cost no public-key work, and have a limit of the same kind. All of this is for each share of
+ * a divided end. */
 #include "session/guard.h"
 
 #include <errno.h>
@@ -18,6 +19,7 @@ int guard_init(struct guard *g, const uint8_t jar_secret[32], const uint8_t hash
     memcpy(g->jar_secret, jar_secret, sizeof(g->jar_secret));
     memcpy(g->hash_key, hash_key, sizeof(g->hash_key));
     g->jar_period = -1;
+    g->budget_per_sec = GUARD_BUDGET_PER_SEC;
     g->budget_us = GUARD_BUDGET_MAX; /* all come back at once after a restart: none should need a cookie for that */
     g->budget_at = g->second_at = now;
     g->seen[0] = calloc(GUARD_SEEN_BITS / 64, sizeof(uint64_t));
@@ -48,7 +50,7 @@ static void renew_jar(struct guard *g, instant now)
 void guard_turn(struct guard *g, instant now)
 {
     renew_jar(g, now);
-    g->budget_us += (now - g->budget_at) * GUARD_BUDGET_PER_SEC / SEC;
+    g->budget_us += (now - g->budget_at) * g->budget_per_sec / SEC;
     g->budget_us = MIN(g->budget_us, GUARD_BUDGET_MAX);
     g->budget_at = now;
     g->wary = g->budget_us < (g->wary ? GUARD_BUDGET_MAX : GUARD_BUDGET_MAX / 2);

@@ -7,9 +7,9 @@
 
 #include "session/handshake.h"
 
-#define GUARD_BUDGET_PER_SEC 100000 /* us of public-key work a second: 10 % of a core */
-#define GUARD_BUDGET_MAX (GUARD_BUDGET_PER_SEC / 2)
-#define GUARD_INIT_COST 300     /* us: two X25519, one Ed25519 verification, measured 200-300 */
+#define GUARD_BUDGET_PER_SEC 100000                 /* us of public-key work a second: 10 % of a core */
+#define GUARD_BUDGET_MAX (GUARD_BUDGET_PER_SEC / 2) /* what is saved up at most */
+#define GUARD_INIT_COST 300                         /* us: two X25519, one Ed25519 verification, measured 200-300 */
 #define GUARD_SOURCES 1024      /* chosen: source networks, by keyed hash, that are told apart in a second */
 #define GUARD_SOURCE_PER_SEC 20 /* INITs of a source network, while wary */
 #define GUARD_COOKIES_FREE 1000 /* a second for whoever asks; above that for a source that asks again */
@@ -23,7 +23,8 @@ struct guard {
     struct cookie_jar jar;
     int64_t jar_period; /* its number: of the jar, and of the INITs that may come with one of its cookies */
     uint8_t jar_secret[32], hash_key[16];
-    int64_t budget_us; /* credit of public-key work */
+    int64_t budget_per_sec; /* GUARD_BUDGET_PER_SEC, or what the owner sets */
+    int64_t budget_us;      /* credit of public-key work */
     instant budget_at;
     bool wary; /* the credit fell below half and is not full again: an INIT must bring a cookie */
     uint32_t source_used[GUARD_SOURCES];
