@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# bench/mapping.sh - the mapping plane: what records and chains cost, the table of bindings and its stores alone, and what an
-# answer costs that goes over the network. Sourced by bench/run.sh.
+# bench/mapping.sh - the mapping plane: what records and chains cost, the table of bindings, its stores and a manager alone,
+# and what an answer costs that goes over the network. Sourced by bench/run.sh.
 
 # By processor time of one process. A record is to cost little more than its signature, a chain that was seen before
 # little beside one that was not.
@@ -114,9 +114,25 @@ bench_mapping_redis() {
     scenario_end
 }
 
-for part in ${BENCH_PARTS:-chain bindings exchange lmdb redis}; do
+# A manager as its daemon has it, without associations, sockets and a store around it.
+bench_mapping_manager() {
+    local out=$BENCH_RUNS/manager.out verdict=ok
+    "$HAWSER_BUILD/bench/bench-manager" >"$out" || verdict=failed
+    # shellcheck disable=SC2046
+    set -- $(jq -r '[.found, .refresh, .changes, .verified, (.changes / .verified * 100 | round), .denied, .none,
+        (.none / .denied * 100 | round / 100)] | map(tostring) | join(" ")' "$out")
+    figure_file manager "$verdict" found "${1-}" /s refresh "${2-}" /s changes "${3-}" /s verified "${4-}" /s \
+        share "${5-}" % denied "${6-}" /s none "${7-}" /s alike "${8-}" x
+    row "manager alone, one core: lookups over 1,000,000 bindings" found /s '>=' 100000 1
+    row "manager alone, one core: refreshes" refresh /s '>=' 60000 1
+    row "manager alone: signed changes, of the signatures that one core verifies" share % '>=' 70 1 changes verified
+    row "denied and not there: the time of one to that of the other" alike x '<=' 1.25 1 denied none
+    scenario_end
+}
+
+for part in ${BENCH_PARTS:-chain bindings manager exchange lmdb redis}; do
     case $part in
-    chain | bindings | exchange | lmdb | redis) "bench_mapping_$part" ;;
+    chain | bindings | manager | exchange | lmdb | redis) "bench_mapping_$part" ;;
     *) echo "bench: mapping: unknown part $part" >&2 && exit 2 ;;
     esac
 done

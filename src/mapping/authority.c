@@ -297,6 +297,24 @@ const struct entity *authority_by_key(const struct authority *a, const uint8_t e
     return find(a, BY_KEY, ed25519, IDENT_KEY_LEN);
 }
 
+const struct entity *authority_decoy(const struct authority *a, uint64_t which)
+{
+    const struct map64 *m = &a->maps[BY_TAG];
+    uint8_t bytes[8];
+    uint64_t hash;
+
+    if (m->count == 0)
+        return NULL;
+    put_be64(bytes, which);
+    hash = hash_of(a, BY_TAG, bytes, sizeof(bytes));
+    for (size_t i = 0;; i++) {
+        const struct entity *e = m->slots[(hash + i) & (m->capacity - 1)].value;
+
+        if (e)
+            return e;
+    }
+}
+
 const struct entity *entity_of_same_key(const struct entity *e)
 {
     const struct entity *next = e->chained[BY_KEY];

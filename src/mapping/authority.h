@@ -59,6 +59,9 @@ const struct entity *authority_by_tag(const struct authority *a, const struct ta
 /* The first of that key; entity_of_same_key has the others. */
 const struct entity *authority_by_key(const struct authority *a, const uint8_t ed25519[IDENT_KEY_LEN]);
 const struct entity *entity_of_same_key(const struct entity *e);
+/* Somebody, the same for the same `which`; NULL: there is nobody. Who asks for one who is not there is answered by the
+ * steps that this one takes, so that the time tells nothing. */
+const struct entity *authority_decoy(const struct authority *a, uint64_t which);
 /* The sub-realm that has the realm number of the tag, or whose name the realm's name is or is below. */
 const struct entity *authority_realm_of_tag(const struct authority *a, const struct tag *tag);
 const struct entity *authority_realm_of_name(const struct authority *a, const char *name, size_t len);

@@ -3,8 +3,8 @@
  * Theory of operation. What is asked for is of this realm itself, of a realm below it, or none of its business. Realms
  * below are no secret: whoever asks is referred to them, by their chain and where their managers are. Of this realm's
  * own, the answer is of the class that who asks has been given. One who has been given none, and one who asks for what
- * is not there, go through the same steps: a look into the policies and one into the table, of the subject or of the
- * tag of nobody; so neither bytes nor work tell them apart.
+ * is not there, go through the same steps: a look into the policies and one into the table, of the subject or, where
+ * there is none, of somebody else (authority_decoy); so neither bytes nor time tell them apart.
  *
  * Sources: doc/records.md (names, tags, chains). */
 #include "mapping/internal.h"
@@ -15,6 +15,7 @@ struct asked {
     enum record_fault why;                           /* foreign */
     const struct entity *below;                      /* a realm to ask; NULL: this one */
     const struct entity *found;                      /* NULL: none, or the realm itself */
+    bool decoy;                                      /* there is nobody: the subject is somebody else's */
     struct tag subject;                              /* of it; zeros: none */
     const struct entity *proofs[MAPPING_PROOFS_MAX]; /* aliases, from the tag that was asked for to that one */
     size_t proofs_count;
@@ -117,6 +118,25 @@ static void by_tag(const struct manager *m, const struct tag *tag, uint64_t wall
     }
 }
 
+/* Of what was asked for. */
+static uint64_t which_of(const struct mapping_request *r)
+{
+    uint64_t which = get_be64(r->tag.bytes + 8);
+
+    for (size_t i = 0; r->name && i < r->name_len; i++)
+        which = which * 31 + (uint8_t)r->name[i];
+    return which;
+}
+
+static void take_decoy(const struct manager *m, const struct mapping_request *r, struct asked *ret)
+{
+    const struct entity *e = authority_decoy(m->authority, which_of(r));
+
+    ret->decoy = true;
+    if (e)
+        ret->subject = e->tag;
+}
+
 static void add_chain(const struct manager *m, const struct entity *e, struct mapping_answer *a)
 {
     a->chain_count = authority_chain(m->authority, a->chain);
@@ -156,15 +176,17 @@ struct mapping_answer manager_resolve(struct manager *m, const struct who *w, co
         return manager_refuse(m, asked.why);
     if (asked.below)
         return refer(m, w, asked.below, now);
+    if (!asked.found && !tag_equal(&asked.subject, &authority_self(m->authority)->tag))
+        take_decoy(m, r, &asked);
     /* Where realms are is told whoever follows a referral, so it is told who asks. */
-    open = r->kind == KIND_REALM_REALM && (asked.found ? asked.found->type == ENTITY_REALM : true);
+    open = r->kind == KIND_REALM_REALM && !asked.decoy && (!asked.found || asked.found->type == ENTITY_REALM);
     granted = manager_class(m, w, &asked.subject, wall_s);
     there = bindings_find(m->bindings, &asked.subject, r->kind, granted ? (uint8_t)granted : CLASS_FULL, now, &b) == 0;
     if (open) {
         granted = CLASS_FULL;
         there = bindings_find(m->bindings, &asked.subject, r->kind, CLASS_FULL, now, &b) == 0;
     }
-    if (!there || granted == CLASS_DENY)
+    if (!there || granted == CLASS_DENY || asked.decoy)
         return manager_none(w);
     a.record = (struct slice){ b.bytes, b.len };
     a.granted = (uint8_t)granted;
