@@ -38,6 +38,8 @@ static int other_chain(struct realmd *d, const struct slice *links, size_t count
     uint8_t bytes[CHAIN_LINKS_MAX * RECORD_BYTES_MAX], *copy;
     size_t len = slices_gather(links, count, bytes, sizeof(bytes));
 
+    if (len == 0) /* never: a chain of realms is as long as that */
+        return -EINVAL;
     if (d->chain && len == d->chain_len && memcmp(bytes, d->chain, len) == 0)
         return 0;
     copy = malloc(len);
