@@ -293,8 +293,8 @@ static void view(const struct bindings *b, const struct row *r, instant now, str
 
 /* --- doors --- */
 
-int bindings_put(struct bindings *b, const struct record *r, const uint8_t *bytes, size_t len, instant now,
-                 uint64_t *ret_seq)
+static int put(struct bindings *b, const struct record *r, const uint8_t *bytes, size_t len, bool again, instant now,
+               uint64_t *ret_seq)
 {
     uint8_t digest[8], *copy;
     uint32_t n;
@@ -306,7 +306,9 @@ int bindings_put(struct bindings *b, const struct record *r, const uint8_t *byte
     if (row && r->seq == row->seq && row->bytes && memcmp(digest, row->digest, sizeof(digest)) == 0 && len == row->len)
         return BINDING_SAME;
     newest = row ? row->seq : *floor_of(b, &(struct index_key){ r->subject, r->kind, r->answer });
-    if (r->seq <= newest) {
+    again = again && row && r->seq == row->seq && !row->bytes &&
+            (memcmp(digest, row->digest, sizeof(digest)) == 0 || get_be64(row->digest) == 0);
+    if (r->seq <= newest && !again) {
         if (ret_seq)
             *ret_seq = newest;
         return BINDING_OLDER;
@@ -339,6 +341,41 @@ int bindings_put(struct bindings *b, const struct record *r, const uint8_t *byte
     b->live++;
     start_lease(b, n, r->lease_s, now);
     return BINDING_STORED;
+}
+
+int bindings_put(struct bindings *b, const struct record *r, const uint8_t *bytes, size_t len, instant now,
+                 uint64_t *ret_seq)
+{
+    return put(b, r, bytes, len, false, now, ret_seq);
+}
+
+int bindings_follow(struct bindings *b, const struct record *r, const uint8_t *bytes, size_t len, instant now,
+                    uint64_t *ret_seq)
+{
+    int e = put(b, r, bytes, len, true, now, ret_seq);
+    uint32_t n;
+
+    if (e >= 0 && e != BINDING_OLDER && find(b, &r->subject, r->kind, r->answer, &n))
+        start_lease(b, n, BINDINGS_LEASE_MAX_S, now);
+    return e;
+}
+
+bool bindings_end(struct bindings *b, const struct tag *subject, uint8_t kind, uint8_t answer, uint64_t seq)
+{
+    uint32_t n;
+    struct row *r = find(b, subject, kind, answer, &n);
+
+    if (!r || r->seq > seq)
+        return false;
+    if (r->seq < seq) /* of a record that was never here */
+        memset(r->digest, 0, sizeof(r->digest));
+    r->seq = seq;
+    if (!r->bytes)
+        return false;
+    drop_bytes(b, r);
+    wheel_stop(&b->wheel, n);
+    tell(b, n);
+    return true;
 }
 
 int bindings_load(struct bindings *b, const struct tag *subject, uint8_t kind, uint8_t answer, uint64_t seq,

@@ -79,6 +79,12 @@ bool bindings_next(const struct bindings *b, uint32_t *at, uint32_t *budget, ins
  * `expires`, or is over (len 0: its sequence alone is known). 0, -EEXIST, -ENOSPC or -ENOMEM. */
 MUST_CHECK int bindings_load(struct bindings *b, const struct tag *subject, uint8_t kind, uint8_t answer, uint64_t seq,
                              const uint8_t *bytes, size_t len, instant expires, instant now);
+/* What one who knows says is so now: as bindings_put, but the same record is there again if its lease was over, and its
+ * lease, of the longest, begins anew. */
+MUST_CHECK int bindings_follow(struct bindings *b, const struct record *r, const uint8_t *bytes, size_t len,
+                               instant now, uint64_t *ret_seq);
+/* Ends a lease before its time: what is there of a sequence up to seq has gone. True if something was there. */
+bool bindings_end(struct bindings *b, const struct tag *subject, uint8_t kind, uint8_t answer, uint64_t seq);
 /* Forgets a subject and its sequences: after its registration ended, since who is not registered is not listened to. */
 void bindings_forget(struct bindings *b, const struct tag *subject);
 

@@ -32,6 +32,7 @@ struct manager {
     uint64_t taken;     /* by the store */
     uint64_t stored;    /* durable */
     instant busy_until; /* when what was taken on would be done at the capacity that was told */
+    span behind;        /* who follows: another manager */
     uint8_t *page;      /* PAGE_BYTES */
     struct manager_stats stats;
 };
@@ -62,7 +63,7 @@ bool manager_is_over(const struct manager *m, const struct entity *e, uint64_t w
 enum record_class manager_class(const struct manager *m, const struct who *w, const struct tag *subject,
                                 uint64_t wall_s);
 uint32_t manager_fresh_s(uint8_t pace, uint32_t left_s);
-uint32_t manager_left_s(const struct binding *b, instant now);
+uint32_t manager_left_s(const struct manager *m, const struct binding *b, instant now);
 /* A row has changed: it gets a number, and subscribers are told in their time. */
 void manager_changed(struct manager *m, const struct tag *subject, uint8_t kind, uint8_t answer, uint64_t seq,
                      uint8_t pace, instant now);

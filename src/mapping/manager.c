@@ -112,6 +112,21 @@ void manager_store_again(struct manager *m)
     m->taken = m->stored;
 }
 
+struct bindings *manager_bindings(struct manager *m)
+{
+    return m->bindings;
+}
+
+void manager_followed(struct manager *m, const struct follower_change *c, instant now)
+{
+    manager_changed(m, &c->subject, c->kind, c->answer, c->seq, c->pace, now);
+}
+
+void manager_set_behind(struct manager *m, span behind)
+{
+    m->behind = behind;
+}
+
 int manager_load(struct manager *m, const struct tag *subject, uint8_t kind, uint8_t answer, uint64_t seq,
                  const uint8_t *bytes, size_t len, instant expires, instant now)
 {
@@ -249,9 +264,12 @@ uint32_t manager_fresh_s(uint8_t pace, uint32_t left_s)
     return MIN(fresh_s[pace], left_s);
 }
 
-uint32_t manager_left_s(const struct binding *b, instant now)
+uint32_t manager_left_s(const struct manager *m, const struct binding *b, instant now)
 {
-    return (uint32_t)MAX((b->expires - now) / SEC, 1);
+    uint32_t left_s = (uint32_t)MAX((b->expires - now) / SEC, 1);
+
+    /* Who follows does not know of refreshes: it gives no more than it may be believed for. */
+    return m->o.follows ? MIN(left_s, MANAGER_FRESH_SETTLED_S) : left_s;
 }
 
 struct mapping_answer manager_none(const struct who *w)

@@ -30,6 +30,7 @@
 #include "ident/keys.h"
 #include "mapping/authority.h"
 #include "mapping/bindings.h"
+#include "mapping/follower.h"
 #include "mapping/message.h"
 
 #define MANAGER_FRESH_MOBILE_S 5    /* chosen: a door or a street corner */
@@ -39,6 +40,7 @@
 #define MANAGER_TELL_ROAMING (1 * SEC)
 #define MANAGER_TELL_SETTLED (5 * SEC)
 #define MANAGER_SUBSCRIPTION_MAX_S 3600 /* chosen: then it is asked for again */
+#define MANAGER_BEHIND_MAX (300 * SEC)  /* chosen: the common lease; what is older may be of one who is gone */
 #define MANAGER_RANKS 4
 
 struct manager;
@@ -52,6 +54,7 @@ struct manager_options {
     uint32_t log_max;  /* changes that are kept: a power of two, 2 at least; 32 bytes each */
     uint64_t epoch;    /* 1.., another one in each run */
     bool stores;       /* manager_pop_change is emptied, and manager_stored called */
+    bool follows;      /* bindings are those of another manager of the realm (manager_followed), not of members */
     uint32_t capacity; /* plain lookups a second that this machine is trusted with; 0: no bound */
 };
 
@@ -127,6 +130,15 @@ bool manager_pop_notice(struct manager *m, instant now, uint64_t wall_s, uint8_t
 void manager_on_told(struct manager *m, uint64_t id, const uint8_t *answer, size_t len, instant now);
 /* The peer has gone, and its subscriptions. */
 void manager_on_gone(struct manager *m, uint64_t peer);
+
+/* --- another manager of the realm that is followed --- */
+
+/* What a follower (mapping/follower.h) of all the realm's prefixes writes into. */
+struct bindings *manager_bindings(struct manager *m);
+/* What follower_pop gave. Subscribers of this manager are told in their time. */
+void manager_followed(struct manager *m, const struct follower_change *c, instant now);
+/* follower_behind. Beyond MANAGER_BEHIND_MAX lookups are answered LATER. */
+void manager_set_behind(struct manager *m, span behind);
 
 /* --- a store --- */
 

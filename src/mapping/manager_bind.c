@@ -76,6 +76,8 @@ struct mapping_answer manager_register(struct manager *m, const struct who *w, c
         return manager_refuse(m, RECORD_TYPE_UNKNOWN);
     if (got == 0 && !speaks_for(m, w, &rec.subject, wall_s, &e))
         return manager_none(w);
+    if (m->o.follows) /* members speak to the one that is followed */
+        return manager_later(LATER_FULL_MS);
     if (m->o.stores && m->head - m->stored > m->o.log_max / 2)
         return manager_later(LATER_FULL_MS / 30);
     if (got == 0)
@@ -94,7 +96,7 @@ struct mapping_answer manager_register(struct manager *m, const struct who *w, c
         manager_changed(m, &rec.subject, rec.kind, rec.answer, rec.seq, b.pace, now);
     /* Also of what was stored before: the answer of then may have waited in vain. */
     reply->stored = m->o.stores && m->stored < m->head ? m->head : 0;
-    return registered(&b, manager_left_s(&b, now));
+    return registered(&b, manager_left_s(m, &b, now));
 }
 
 struct mapping_answer manager_refresh(struct manager *m, const struct who *w, const struct mapping_request *r,

@@ -43,7 +43,7 @@ static void add_row(struct manager *m, const struct who *w, const struct binding
         return;
     if (b->bytes && b->expires > now) {
         c.record = (struct slice){ b->bytes, b->len };
-        c.left_s = manager_left_s(b, now);
+        c.left_s = manager_left_s(m, b, now);
         c.fresh_s = manager_fresh_s(b->pace, c.left_s);
     }
     add(items, &c);

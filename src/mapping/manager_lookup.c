@@ -153,7 +153,7 @@ static struct mapping_answer refer(const struct manager *m, const struct who *w,
     add_chain(m, realm, &a);
     if (bindings_find(m->bindings, &realm->tag, KIND_REALM_REALM, CLASS_FULL, now, &b) == 0) {
         a.record = (struct slice){ b.bytes, b.len };
-        a.left_s = manager_left_s(&b, now);
+        a.left_s = manager_left_s(m, &b, now);
         a.fresh_s = manager_fresh_s(b.pace, a.left_s);
     }
     return a;
@@ -168,6 +168,8 @@ struct mapping_answer manager_resolve(struct manager *m, const struct who *w, co
     struct binding b;
     bool open, there;
 
+    if (m->o.follows && m->behind > MANAGER_BEHIND_MAX)
+        return manager_later(1000);
     if (r->name)
         by_name(m, r, wall_s, &asked);
     else
@@ -190,7 +192,7 @@ struct mapping_answer manager_resolve(struct manager *m, const struct who *w, co
         return manager_none(w);
     a.record = (struct slice){ b.bytes, b.len };
     a.granted = (uint8_t)granted;
-    a.left_s = manager_left_s(&b, now);
+    a.left_s = manager_left_s(m, &b, now);
     a.fresh_s = manager_fresh_s(b.pace, a.left_s);
     if (r->flags & MAPPING_WITH_CHAIN)
         add_chain(m, asked.found, &a);
