@@ -7,7 +7,7 @@
 #   acme:eth0 ---+      |
 #                       b:eth0          is attached, answers at its tag
 #
-# root has the manager of example, acme that of acme.example. The tag of b is an address of its own here, to which core
+# root has the manager of example, acme that of acme.example, and its zone. The tag of b is an address of its own here, to which core
 # has a route, since how tags are carried is the matter of another scenario (hosts).
 # shellcheck source-path=SCRIPTDIR source=../lib.sh
 . "$(dirname "$0")/../lib.sh"
@@ -44,14 +44,14 @@ quiet() {
 for key in acme a b hidden; do
     quiet keygen "$DIR/$key.key"
 done
-public() {
+key_of() {
     "$HAWSER" pubkey <"$DIR/$1.key"
 }
 quiet realm init "$DIR/example" example
-quiet realm delegate "$DIR/example" acme "$(public acme)" "$DIR/acme.chain"
+quiet realm delegate "$DIR/example" acme "$(key_of acme)" "$DIR/acme.chain"
 quiet realm init "$DIR/acme" --key "$DIR/acme.key" --chain "$DIR/acme.chain"
 for h in a b hidden; do
-    quiet realm enrol "$DIR/acme" $h.h "$(public $h)" "$DIR/$h.chain"
+    quiet realm enrol "$DIR/acme" $h.h "$(key_of $h)" "$DIR/$h.chain"
 done
 quiet realm policy "$DIR/acme" 2001:3f::/32=agent
 quiet realm policy "$DIR/acme" hidden.h.acme.example 2001:3f::/32=none
@@ -67,7 +67,8 @@ realmd() { # HOST REALM LINE...
     wait_for 5 "the manager on $1 listens" listening "$1" udp 51823
 }
 realmd root example
-realmd acme acme '[Parent]' 'Managers = 10.0.1.2:51823' 'Announce = 10.0.2.2:51823'
+realmd acme acme '[Parent]' 'Managers = 10.0.1.2:51823' 'Announce = 10.0.2.2:51823' \
+    '[Dns]' 'Listen = 10.0.2.2' 'Server = ns.acme.example' 'Address = 10.0.2.2'
 attach() { # HOST
     bg b "attach-$1" "$HAWSER" id attach "$DIR/$1.key" "$DIR/$1.chain" --manager 10.0.2.2:51823 --at 10.0.4.2:4500 --class agent
     wait_for 10 "$1 is attached" grep -q registered "$(bg_log "attach-$1")"
@@ -132,6 +133,23 @@ assert "dig: who is denied" says hidden.h.acme.example AAAA 'status: NXDOMAIN'
 assert "dig: nobody" says nobody.h.acme.example AAAA 'status: NXDOMAIN'
 assert "dig: a tier" says h.acme.example AAAA 'status: NOERROR'
 assert "dig: names of others" says www.example.net A 'status: REFUSED'
+
+# --- the zone of acme.example, for everybody ---
+public() {
+    local text=${*: -1}
+    on a dig @10.0.2.2 +norec +tries=1 +time=5 "${@:1:$#-1}" >"$DIR/dig" && grep -qF -- "$text" "$DIR/dig"
+}
+assert "A: who stands for it" public b.h.acme.example A +short 10.0.4.2
+assert "by authority" public b.h.acme.example A 'flags: qr aa;'
+assert "SVCB: the port, too" public b.h.acme.example SVCB +short '1 . port=4500 ipv4hint=10.0.4.2'
+assert "HIP" public b.h.acme.example HIP 'IN	HIP	4 2001003F'
+assert "AAAA: never a tag" public b.h.acme.example AAAA 'ANSWER: 0, AUTHORITY: 1'
+assert "the zone" public acme.example SOA +short 'ns.acme.example. hostmaster.acme.example.'
+assert "its server" public acme.example NS +short ns.acme.example.
+assert "and where that is" public ns.acme.example A +short 10.0.2.2
+assert "who is denied, for everybody" public hidden.h.acme.example A 'status: NXDOMAIN'
+assert "names of others are not answered" public www.example.net A 'status: REFUSED'
+assert "the zone is not given away" public acme.example AXFR +tcp 'Transfer failed'
 
 # --- programs ---
 echo 'nameserver 127.0.0.77' >"$DIR/resolv.conf"

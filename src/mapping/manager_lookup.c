@@ -183,6 +183,8 @@ struct mapping_answer manager_resolve(struct manager *m, const struct who *w, co
     /* Where realms are is told whoever follows a referral, so it is told who asks. */
     open = r->kind == KIND_REALM_REALM && !asked.decoy && (!asked.found || asked.found->type == ENTITY_REALM);
     granted = manager_class(m, w, &asked.subject, wall_s);
+    if (r->flags & MAPPING_RECURSE) /* for others than who asks */
+        granted = MIN(granted, CLASS_AGENT);
     there = bindings_find(m->bindings, &asked.subject, r->kind, granted ? (uint8_t)granted : CLASS_FULL, now, &b) == 0;
     if (open) {
         granted = CLASS_FULL;

@@ -3,6 +3,7 @@
 
 #include "mapping/holder.h"
 #include "mapping/manager.h"
+#include "prog/dns_server.h"
 #include "prog/realm.h"
 #include "prog/realmd_config.h"
 #include "sys/bindstore.h"
@@ -68,6 +69,9 @@ struct realmd {
     struct holder announced;
     enum holder_state announced_told;
 
+    struct dns_server *dns;          /* NULL: none */
+    uint8_t stranger[IDENT_KEY_LEN]; /* who asks by the DNS: a key that nobody has */
+
     instant started;
     int exit_code;
 };
@@ -105,6 +109,11 @@ void realmd_turn(struct realmd *d, instant now);
 void realmd_answer(struct realmd *d, const struct exchange_asked *asked, const uint8_t *bytes, size_t len, instant now);
 /* Another key of the realm: who is there calls anew. 0 or -ENOMEM. */
 int realmd_open_exchange(struct realmd *d, instant now);
+
+/* --- realmd_dns.c: the realm's zone in the DNS --- */
+
+/* After the folder was read. 0 or -errno, which was told. */
+int dns_start(struct realmd *d);
 
 /* --- realmd_status.c --- */
 

@@ -16,9 +16,9 @@
 #define LINE_SIZE 1024
 #define KEYS_MAX 32 /* rows of the schema */
 
-enum section { NOWHERE, REALM, STORE, PARENT, SECTION_COUNT };
+enum section { NOWHERE, REALM, STORE, PARENT, DNS, SECTION_COUNT };
 
-static const char *const section_names[SECTION_COUNT] = { "", "Realm", "Store", "Parent" };
+static const char *const section_names[SECTION_COUNT] = { "", "Realm", "Store", "Parent", "Dns" };
 
 struct parse {
     struct realmd_config *c;
@@ -111,14 +111,14 @@ static const char *read_store(const char *value, void *out)
 }
 
 /* Endpoints with commas between them; their number, 0: found something else. */
-static size_t endpoints(const char *value, struct endpoint *out, size_t max)
+static size_t endpoints(const char *value, uint16_t port, struct endpoint *out, size_t max)
 {
     char text[LINE_SIZE], *rest = text;
     size_t n = 0;
 
     snprintf(text, sizeof(text), "%s", value);
     for (char *word; (word = strtok_r(rest, ", \t", &rest));)
-        if (n == max || endpoint_parse(word, REALMD_PORT, &out[n++]) < 0)
+        if (n == max || endpoint_parse(word, port, &out[n++]) < 0)
             return 0;
     return n;
 }
@@ -127,7 +127,7 @@ static const char *read_listen(const char *value, void *out)
 {
     struct realmd_config *c = out;
 
-    c->listen_count = endpoints(value, c->listen, REALMD_LISTEN_MAX);
+    c->listen_count = endpoints(value, REALMD_PORT, c->listen, REALMD_LISTEN_MAX);
     return c->listen_count ? NULL : "1 to 4 of ADDRESS:PORT, with commas, such as [::]:51823, 0.0.0.0:51823";
 }
 
@@ -135,7 +135,7 @@ static const char *read_parents(const char *value, void *out)
 {
     struct realmd_config *c = out;
 
-    c->parents_count = endpoints(value, c->parents, REALMD_ADDRESSES_MAX);
+    c->parents_count = endpoints(value, REALMD_PORT, c->parents, REALMD_ADDRESSES_MAX);
     return c->parents_count ? NULL : "1 to 8 of ADDRESS:PORT, with commas";
 }
 
@@ -143,11 +143,45 @@ static const char *read_announce(const char *value, void *out)
 {
     struct realmd_config *c = out;
 
-    c->announce_count = endpoints(value, c->announce, REALMD_ADDRESSES_MAX);
+    c->announce_count = endpoints(value, REALMD_PORT, c->announce, REALMD_ADDRESSES_MAX);
     for (size_t i = 0; i < c->announce_count; i++)
         if (!addr_is_unicast(&c->announce[i].addr))
             return "1 to 8 of ADDRESS:PORT that others can reach";
     return c->announce_count ? NULL : "1 to 8 of ADDRESS:PORT, with commas";
+}
+
+static const char *read_dns_listen(const char *value, void *out)
+{
+    struct realmd_config *c = out;
+
+    c->dns_listen_count = endpoints(value, REALMD_DNS_PORT, c->dns_listen, REALMD_LISTEN_MAX);
+    /* An answer must come from where the question went. */
+    for (size_t i = 0; i < c->dns_listen_count; i++)
+        if (!addr_is_unicast(&c->dns_listen[i].addr) && !addr_is_loopback(&c->dns_listen[i].addr))
+            return "1 to 4 addresses of this machine, with commas";
+    return c->dns_listen_count ? NULL : "1 to 4 addresses of this machine, with commas";
+}
+
+static const char *read_dns_server(const char *value, void *out)
+{
+    struct name_error err;
+
+    return name_parse_realm(value, strlen(value), out, &err) == 0 ? NULL
+                                                                  : "the name of a server, such as ns.acme.example";
+}
+
+static const char *read_dns_addresses(const char *value, void *out)
+{
+    struct realmd_config *c = out;
+    struct endpoint at[REALMD_DNS_ADDRESSES_MAX];
+
+    c->dns_addresses_count = endpoints(value, REALMD_DNS_PORT, at, REALMD_DNS_ADDRESSES_MAX);
+    for (size_t i = 0; i < c->dns_addresses_count; i++) {
+        if (at[i].port != REALMD_DNS_PORT)
+            return "1 to 4 addresses, with commas; the port of the DNS is always 53";
+        c->dns_addresses[i] = at[i].addr;
+    }
+    return c->dns_addresses_count ? NULL : "1 to 4 addresses, with commas";
 }
 
 /* --- schema --- */
@@ -176,6 +210,9 @@ static const struct row {
     { STORE, "Engine", read_store, AT(store), NULL, true, "where bindings outlive the process" },
     { PARENT, "Managers", read_parents, 0, NULL, true, "of the realm above" },
     { PARENT, "Announce", read_announce, 0, NULL, true, "where this realm's managers are found" },
+    { DNS, "Listen", read_dns_listen, 0, NULL, true, "where the realm's zone is served, by UDP and TCP" },
+    { DNS, "Server", read_dns_server, AT(dns_server), NULL, true, "the name of this server, for NS and SOA" },
+    { DNS, "Address", read_dns_addresses, 0, NULL, false, "of this server, if its name is in the zone" },
 };
 
 _Static_assert(ARRAY_LEN(schema) <= KEYS_MAX, "struct parse has a line for each key");
@@ -225,7 +262,7 @@ static void open_section(struct parse *p, const char *at)
         return;
     }
     p->section = NOWHERE;
-    complain(p, p->line, "found section %s, expected one of [Realm], [Store], [Parent]", at);
+    complain(p, p->line, "found section %s, expected one of [Realm], [Store], [Parent], [Dns]", at);
 }
 
 static void take_line(struct parse *p, const char *at, size_t len)

@@ -1,11 +1,12 @@
 /* prog/realmd_config.h - the configuration file of hawser-realmd.
  *
- * INI as in hawser.conf: [Realm], and [Store] and [Parent] where they are wanted. Unknown keys and sections are errors;
- * an error is a line `FILE:LINE: found ..., expected ...`. */
+ * INI as in hawser.conf: [Realm], and [Store], [Parent] and [Dns] where they are wanted. Unknown keys and sections are
+ * errors; an error is a line `FILE:LINE: found ..., expected ...`. */
 #pragma once
 
 #include "base/addr.h"
 #include "base/text.h"
+#include "ident/name.h"
 
 #include <limits.h>
 
@@ -13,6 +14,8 @@
 #define REALMD_ADDRESSES_MAX 8
 #define REALMD_FILE_MAX (1 << 20) /* bytes */
 #define REALMD_PORT 51823
+#define REALMD_DNS_ADDRESSES_MAX 4
+#define REALMD_DNS_PORT 53
 #define REALMD_CONTROL_MAX 108 /* of a socket's name, with its NUL */
 
 struct realmd_config {
@@ -27,6 +30,11 @@ struct realmd_config {
     size_t parents_count;
     struct endpoint announce[REALMD_ADDRESSES_MAX]; /* where this realm's managers are, as the realm above is told */
     size_t announce_count;
+    struct endpoint dns_listen[REALMD_LISTEN_MAX];
+    size_t dns_listen_count;
+    char dns_server[NAME_SIZE]; /* its name, as a name of a realm is written */
+    struct addr dns_addresses[REALMD_DNS_ADDRESSES_MAX];
+    size_t dns_addresses_count;
 };
 
 /* 0 with *ret, or -EINVAL with lines in errors; -errno when the file cannot be read, which is a line too. */

@@ -289,6 +289,15 @@ static void test_classes(void **state)
     assert_int_equal(a.granted, CLASS_AGENT);
     assert_int_equal(a.flags, MAPPING_STRANGER);
     assert_int_equal(resolve(RW_GUEST, LAPTOP).status, MAPPING_NONE);
+    /* What is asked for others is of class 1, whoever asks. */
+    allow(EVERYBODY, CLASS_FULL);
+    r = by_name(LAPTOP);
+    r.flags = MAPPING_RECURSE;
+    a = ask(RW_GUEST, &r);
+    assert_int_equal(a.status, MAPPING_FOUND);
+    assert_int_equal(a.granted, CLASS_AGENT);
+    assert_int_equal(target_of(a.record), 1);
+    assert_int_equal(resolve(RW_GUEST, LAPTOP).granted, CLASS_FULL);
 }
 
 static void test_register(void **state)

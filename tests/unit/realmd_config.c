@@ -32,7 +32,9 @@ static void test_whole(void **state)
                            "Log = 1024\nBindings = 10\nCapacity = 50000\n"
                            "# another\n\n"
                            "[Store]\nEngine = lmdb:/srv/realm.db\n"
-                           "[Parent]\nManagers = 192.0.2.7\nAnnounce = 192.0.2.1:53, [2001:db8::1]:51823\n"),
+                           "[Parent]\nManagers = 192.0.2.7\nAnnounce = 192.0.2.1:53, [2001:db8::1]:51823\n"
+                           "[Dns]\nListen = 192.0.2.1, 127.0.0.1:5300\nServer = NS.acme.example.\n"
+                           "Address = 192.0.2.1, 2001:db8::1\n"),
                      0);
     assert_string_equal(lines, "");
     assert_string_equal(c.directory, "/srv/realm");
@@ -47,6 +49,11 @@ static void test_whole(void **state)
     assert_string_equal(c.store, "lmdb:/srv/realm.db");
     assert_int_equal(c.parents_count, 1);
     assert_int_equal(c.announce_count, 2);
+    assert_int_equal(c.dns_listen_count, 2);
+    assert_int_equal(c.dns_listen[0].port, 53);
+    assert_int_equal(c.dns_listen[1].port, 5300);
+    assert_string_equal(c.dns_server, "ns.acme.example");
+    assert_int_equal(c.dns_addresses_count, 2);
     /* The least. */
     assert_int_equal(parse("[Realm]\nDirectory = /r\n"), 0);
     assert_int_equal(c.listen_count, 2);
@@ -61,7 +68,7 @@ static void test_wrong(void **state)
     assert_says("[Realm]\nDirectory = r\n", "f:2: found Directory = r, expected an absolute path\n");
     assert_says("Directory = /r\n", "f:1: found Directory before any section, expected [Realm]\n");
     assert_says("[Realm]\nDirectroy = /r\n", "f:2: found unknown key Directroy in [Realm], did you mean Directory?\n");
-    assert_says("[Relam]\n", "f:1: found section [Relam], expected one of [Realm], [Store], [Parent]\n");
+    assert_says("[Relam]\n", "f:1: found section [Relam], expected one of [Realm], [Store], [Parent], [Dns]\n");
     assert_says("[Realm]\nDirectory = /r\nDirectory = /s\n",
                 "f:3: found Directory a second time, expected it once (line 2)\n");
     assert_says("[Realm]\nDirectory = /r\nLog = 1000\n",
@@ -75,6 +82,10 @@ static void test_wrong(void **state)
     assert_says("[Realm]\nDirectory = /r\nListen = 1.2.3.4:1, 1.2.3.4:2, 1.2.3.4:3, 1.2.3.4:4, 1.2.3.4:5\n",
                 "f:3: found Listen = 1.2.3.4:1, 1.2.3.4:2, 1.2.3.4:3, 1.2.3.4:4, 1.2.3.4:5, expected 1 to 4 of "
                 "ADDRESS:PORT, with commas, such as [::]:51823, 0.0.0.0:51823\n");
+    assert_says("[Realm]\nDirectory = /r\n[Dns]\nServer = ns.example\nListen = 0.0.0.0\n",
+                "f:5: found Listen = 0.0.0.0, expected 1 to 4 addresses of this machine, with commas\n");
+    assert_says("[Realm]\nDirectory = /r\n[Dns]\nServer = ns..example\n",
+                "f:4: found Server = ns..example, expected the name of a server, such as ns.acme.example\n");
     assert_says("[Realm]\nDirectory = /r\n[Realm]\n", "f:3: found [Realm] a second time, expected it once\n");
 }
 
@@ -88,7 +99,7 @@ static void test_schema(void **state)
         assert_false(k.required && k.fallback);
         n++;
     }
-    assert_int_equal(n, 13);
+    assert_int_equal(n, 16);
 }
 
 int main(void)
