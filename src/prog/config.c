@@ -581,6 +581,15 @@ static void check_own_key(struct config_parse *p)
     }
 }
 
+/* A node's agents may be known by names alone, which records lead to keys. */
+static bool found_by_name(const struct config *c, const struct config_peer *peer)
+{
+    for (size_t i = 0; i < peer->endpoints.count; i++)
+        if (!peer->endpoints.items[i].name)
+            return false;
+    return c->role == CONFIG_NODE && peer->endpoints.count > 0 && c->names.managers.count > 0;
+}
+
 static void check_peers(struct config_parse *p)
 {
     struct config *c = p->config;
@@ -599,6 +608,8 @@ static void check_peers(struct config_parse *p)
     for (size_t i = 0; i < c->peers_count; i++) {
         const struct config_peer *peer = order[i] = &c->peers[i];
 
+        if (peer->key_line == 0 && !found_by_name(c, peer))
+            config_error(p, peer->line, "found no PublicKey in this section, expected one");
         if (c->role == CONFIG_NODE && peer->endpoints.count == 0)
             config_error(p, peer->line, "found no Endpoint in this section, expected one");
         if (peer->addresses.count > CONFIG_ADDRESSES_MAX)

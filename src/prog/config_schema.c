@@ -627,8 +627,8 @@ const struct config_field config_schema[] = {
     { LK(tcp), .key = "Tcp", .type = &type_choice, .choices = tcp_names, .fallback = "auto",
       .help = "TCP to the agent: auto (while UDP does not pass), no, or only" },
 
-    { PR(key), .key = "PublicKey", .type = &type_public, .roles = CONFIG_OF_ALL, .required = true,
-      .help = "the peer's public key" },
+    { PR(key), .key = "PublicKey", .type = &type_public, .roles = CONFIG_OF_ALL,
+      .help = "the peer's public key; a node with [Names] may leave it out, and find agents by name" },
     { PR(psk), .key = "PresharedKey", .type = &type_psk, .roles = CONFIG_OF_NODE | CONFIG_OF_AGENT,
       .help = "32 bytes that both sides share, in base64" },
     { PR(endpoints), .key = "Endpoint", .type = &type_endpoints, .multiple = true,

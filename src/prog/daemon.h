@@ -6,6 +6,7 @@
  *   outside_tcp.c  TCP connections, for paths whose UDP does not pass
  *   inside.c     the TUN device, routes and rules, translation at an agent
  *   resolve.c    host names of agents
+ *   agents.c     agents that are found by name
  *   host.c       a host: who it is, whom it calls, whom it lets in
  *   memory.c     what survives a restart: nodes' addresses and endpoints
  *   answers.c    the control socket: status, why, link, reload, stop
@@ -111,6 +112,7 @@ struct daemon {
     size_t given_count;
     struct control *control;
     struct known *known;   /* known.c; NULL: another daemon has it */
+    struct agents *agents; /* agents.c; NULL: the agent is known by its key */
     struct names *names;   /* names.c; NULL: no root is configured */
     struct host *host;     /* host.c; NULL: this is none */
     struct attach *attach; /* attach.c; NULL: a host without a chain or managers, or none */
@@ -219,6 +221,11 @@ void names_start(struct daemon *d);
 void names_stop(struct daemon *d);
 /* NULL: there is no root, or it could not be started. */
 struct lookup *names_lookup(const struct daemon *d);
+
+/* agents.c: each half second */
+void agents_slow(struct daemon *d, instant now);
+void agents_keep(const struct daemon *d, struct config *fresh); /* a file that was read again has no key of them */
+void agents_stop(struct daemon *d);                             /* after names_stop */
 
 /* answers.c */
 int answers_start(struct daemon *d);

@@ -214,7 +214,9 @@ static void slow_work(struct daemon *d, instant now)
     attach_slow(d, now);
     if (d->config->role == CONFIG_NODE && d->config->on_agent_loss == CONFIG_LOSS_DIRECT)
         check_agent_loss(d, now);
-    if (d->config->role == CONFIG_NODE && now >= d->next_resolve)
+    if (d->config->role == CONFIG_NODE)
+        agents_slow(d, now);
+    if (d->config->role == CONFIG_NODE && !d->agents && now >= d->next_resolve)
         resolve_names(d);
     if (d->memory_dirty && now >= d->next_store && d->config->role != CONFIG_HOST) {
         d->memory_dirty = false; /* before: what changes meanwhile is for the next time */
@@ -256,6 +258,7 @@ static void take_peers(struct daemon *d, struct config *fresh)
     struct config_peer *peers = d->config->peers;
     size_t count = d->config->peers_count;
 
+    agents_keep(d, fresh);
     for (size_t i = 0; i < fresh->peers_count; i++) {
         bool known = false;
 
@@ -497,6 +500,7 @@ static void stop(struct daemon *d)
     say_goodbye(d);
     attach_stop(d);
     names_stop(d);
+    agents_stop(d);
     known_stop(d);
     answers_stop(d);
     outside_stop(d);

@@ -283,9 +283,10 @@ void lookup_close(struct lookup *l)
 }
 
 /* One socket a family; a machine may lack one. 0 or -errno. */
-static int open_sockets(struct lookup *l)
+static int open_sockets(struct lookup *l, uint32_t mark)
 {
     static const struct endpoint any[FAMILIES] = { { .addr.family = ADDR_V4 }, { .addr.family = ADDR_V6 } };
+    uv_os_fd_t fd;
     int r = 0;
 
     for (size_t i = 0; i < FAMILIES; i++) {
@@ -293,6 +294,10 @@ static int open_sockets(struct lookup *l)
 
         sockaddr_from_endpoint(&any[i], 0, &at);
         r = uv_udp_bind(&l->sockets[i], (const struct sockaddr *)&at, i ? UV_UDP_IPV6ONLY : 0);
+        if (r == 0 && mark &&
+            (uv_fileno((uv_handle_t *)&l->sockets[i], &fd) < 0 ||
+             setsockopt(fd, SOL_SOCKET, SO_MARK, &mark, sizeof(mark)) < 0))
+            r = -errno;
         if (r == 0)
             r = uv_udp_recv_start(&l->sockets[i], on_alloc, on_datagram);
         l->bound[i] = r == 0;
@@ -390,7 +395,7 @@ int lookup_new(uv_loop_t *loop, const struct lookup_options *o, struct lookup **
     r = make_resolver(l, o, err);
     if (r == 0)
         r = make_exchange(l, o, err);
-    if (r == 0 && (r = open_sockets(l)) < 0)
+    if (r == 0 && (r = open_sockets(l, o->mark)) < 0)
         snprintf(err, LOOKUP_ERR, "a UDP socket: %s", uv_strerror(r));
     if (r < 0)
         lookup_close(l);

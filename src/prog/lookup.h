@@ -21,6 +21,7 @@ struct lookup_options {
     size_t managers_count;
     uint8_t class_max;
     uint32_t questions_max;
+    uint32_t mark; /* of the sockets, so that they leave beside a tunnel; 0: none */
 };
 
 /* What came of a question; the result stays until it returns. */

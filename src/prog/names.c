@@ -70,7 +70,8 @@ void names_start(struct daemon *d)
                                 .chain = c->names.chain,
                                 .self = &c->identity,
                                 .class_max = CLASS_FULL,
-                                .questions_max = QUESTIONS };
+                                .questions_max = QUESTIONS,
+                                .mark = route_own_mark() };
     char err[LOOKUP_ERR];
 
     if (!c->names.root || c->names.managers.count == 0)

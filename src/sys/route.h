@@ -25,6 +25,12 @@
 #define ROUTE_PRIORITY_TUNNEL 5290u
 #define ROUTE_PREFIXES_MAX 1024u /* chosen: tunnel prefixes of both families */
 
+/* The mark of a socket of ours that is no uplink's: it leaves by the machine's own routes, never by the tunnel. */
+static inline uint32_t route_own_mark(void)
+{
+    return ROUTE_MARK | 0xffffu;
+}
+
 /* The mark of the outer sockets of uplink i < ROUTE_UPLINKS_MAX. */
 static inline uint32_t route_uplink_mark(unsigned i)
 {
