@@ -47,6 +47,41 @@ bool bench_read_real(const char *name, const char *option, const char *text, dou
     return true;
 }
 
+int bench_load(const char *path, char **ret, size_t *ret_len)
+{
+    FILE *f = fopen(path, "re");
+    size_t len = 0, max = 1 << 16;
+    char *text = f ? malloc(max) : NULL;
+    int r = f ? text ? 0 : -ENOMEM : -errno;
+
+    while (r == 0) {
+        size_t n = fread(text + len, 1, max - len, f);
+        char *more;
+
+        len += n;
+        if (len < max) {
+            r = ferror(f) ? -EIO : 0;
+            break;
+        }
+        more = max < BENCH_FILE_MAX ? realloc(text, max * 2) : NULL;
+        if (!more) {
+            r = max < BENCH_FILE_MAX ? -ENOMEM : -EFBIG;
+            break;
+        }
+        text = more;
+        max *= 2;
+    }
+    if (f)
+        fclose(f);
+    if (r < 0) {
+        free(text);
+        return r;
+    }
+    *ret = text;
+    *ret_len = len;
+    return 0;
+}
+
 json_t *bench_number(double v)
 {
     return isnan(v) ? json_null() : json_real(round(v * 1e6) / 1e6);

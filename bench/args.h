@@ -17,6 +17,10 @@ bool bench_read(const char *name, const char *option, const char *text, unsigned
 /* The same of a number with decimals, which must be in [low, high]. */
 bool bench_read_real(const char *name, const char *option, const char *text, double low, double high, double *ret);
 
+/* A whole file of at most BENCH_FILE_MAX bytes, which the caller frees. 0; -EFBIG; -ENOMEM; -errno. */
+MUST_CHECK int bench_load(const char *path, char **ret, size_t *ret_len);
+#define BENCH_FILE_MAX (1u << 26)
+
 /* A number of six decimals; NAN: null. */
 json_t *bench_number(double v);
 /* One JSON document and a new line on standard output; doc is unreferenced, NULL is out of memory. 0 or -errno. */

@@ -75,7 +75,7 @@ static const struct verb verbs[] = {
       "measurements of the design, by data and in virtual time", verb_bench, false },
     { "sim",
       "list [--json] | routing [--growth G] [--pace S] [--kept F] [--proxies X] [--realms N] [--seed N] [--out DIR] "
-      "[--json]",
+      "[--json] | stretch --data DIR [--out DIR] [--runs N] [--seed N] [--json]",
       "simulations of what is larger than a laboratory", verb_sim, false },
 };
 

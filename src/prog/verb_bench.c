@@ -24,6 +24,7 @@ static const struct measurement measurements[] = {
 
 static const struct measurement simulations[] = {
     { "routing", "how large routing tables are while networks become stub realms" },
+    { "stretch", "how long paths through a protocol demultiplexer are" },
 };
 
 static int list(const struct measurement *table, size_t count, bool as_json)

@@ -424,6 +424,13 @@ ok "routing: the usage line" complains "usage: hawser sim routing [--growth G]"
 ok "routing: a folder that is not there" try 1 "$hawser" sim routing --out "$dir/none"
 ok "routing: names the file" complains "$dir/none/routing.csv: No such file or directory"
 
+ok "stretch without data" try 2 "$hawser" sim stretch
+ok "stretch: says what it wants" complains "hawser sim stretch: found no --data, expected a folder with topology/ and latency/"
+ok "stretch: no run" try 2 "$hawser" sim stretch --data "$dir" --runs 0
+ok "stretch: says how many" complains "found --runs 0, expected a number from 1 to 10000000"
+ok "stretch: an empty folder" try 1 "$hawser" sim stretch --data "$dir"
+ok "stretch: names the file" complains "$dir/topology/rocketfuel/1221.latencies.intra: No such file or directory"
+
 mkdir "$dir/data"
 csv=$dir/data/planetlab-24pairs.csv
 ok "discordance: an empty folder" discordance 1 --data "$dir/data"
