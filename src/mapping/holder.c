@@ -1,10 +1,16 @@
 /* mapping/holder.c - see holder.h.
  *
  * Theory of operation. A refresh is due when a third of the lease is over, so two of them may be lost. What failed is
- * tried again after 1 s, 2 s, and so on to a minute; what the manager put off, when it said. */
+ * tried again after 1 s, 2 s, and so on to a minute; what the manager put off, when it said.
+ *
+ * Two records of one sequence are never to be: whoever saw one of them could not tell which is newer. A holder that has
+ * forgotten what it said is kept from that by its counter, which begins anywhere in half of the range (COUNTER_MASK),
+ * so that the other half is there to count on; models/sequence.pml shows that nothing less will do. */
 #include "mapping/holder.h"
 
 #include <errno.h>
+
+#define COUNTER_MASK (UINT32_MAX >> 1)
 
 const char *holder_state_name(enum holder_state state)
 {
@@ -18,14 +24,16 @@ const char *holder_state_name(enum holder_state state)
 }
 
 void holder_init(struct holder *h, const uint8_t ed25519_seed[IDENT_KEY_LEN], const struct tag *issuer,
-                 const struct tag *subject, uint8_t kind, uint8_t answer, uint32_t lease_s, uint32_t boot_epoch)
+                 const struct tag *subject, uint8_t kind, uint8_t answer, uint32_t lease_s, uint32_t boot_epoch,
+                 uint32_t counter)
 {
     *h = (struct holder){ .issuer = *issuer,
                           .subject = *subject,
                           .kind = kind,
                           .answer = answer,
                           .lease_s = lease_s,
-                          .seq = (uint64_t)boot_epoch << 32,
+                          .seq = (uint64_t)boot_epoch << 32 | (counter & COUNTER_MASK),
+                          .counter = counter & COUNTER_MASK,
                           .next = INSTANT_NEVER,
                           .retry = HOLDER_RETRY_MIN };
     memcpy(h->seed, ed25519_seed, IDENT_KEY_LEN);
@@ -140,12 +148,13 @@ static void registered(struct holder *h, const struct mapping_answer *a, instant
     h->retry = HOLDER_RETRY_MIN;
 }
 
-/* What the manager has is newer than what was said: past it, and say it again. */
+/* What the manager has is newer than what was said: past it, and say it again. Not by one: who has forgotten its
+ * counter may have said that number before, to a manager that forgot it too, but not before others were told. */
 static void jump(struct holder *h, uint64_t newest, instant now)
 {
     if (newest < h->seq)
         return;
-    h->seq = newest;
+    h->seq = newest >> 32 < UINT32_MAX ? ((newest >> 32) + 1) << 32 | h->counter : newest;
     if (newest == UINT64_MAX || sign(h) < 0)
         retry(h, HOLDER_RETRY_MAX, now);
     else

@@ -3,7 +3,7 @@
  * A machine without IO, of one binding at one manager: what it wants to ask comes out of holder_output, one request at
  * a time, and the answer goes in. It signs a new record when its targets change; as long as they do not, refreshes
  * inside the association are enough. A manager that has forgotten is sent the record again; one that knows a higher
- * sequence than the holder remembers makes it jump past that. */
+ * sequence than the holder remembers makes it jump past that, into the next epoch. */
 #pragma once
 
 #include "base/instant.h"
@@ -29,6 +29,7 @@ struct holder {
     uint8_t kind, answer;
     uint32_t lease_s;
     uint64_t seq; /* of the record */
+    uint32_t counter;
     uint8_t record[RECORD_BYTES_MAX];
     size_t record_len;
     struct record_target targets[RECORD_TARGETS_MAX];
@@ -46,9 +47,12 @@ struct holder {
 
 /* "registered". */
 const char *holder_state_name(enum holder_state state);
-/* boot_epoch: what sequences begin with, the higher the newer: seconds since 1970, or 1. Nothing is attached yet. */
+/* boot_epoch: what sequences begin with, the higher the newer: seconds since 1970, or 1. counter: what follows it, here
+ * and after a jump: at random, the same for all holders of a subject that begin together, so that the same sequence is
+ * the same record. Nothing is attached yet. */
 void holder_init(struct holder *h, const uint8_t ed25519_seed[IDENT_KEY_LEN], const struct tag *issuer,
-                 const struct tag *subject, uint8_t kind, uint8_t answer, uint32_t lease_s, uint32_t boot_epoch);
+                 const struct tag *subject, uint8_t kind, uint8_t answer, uint32_t lease_s, uint32_t boot_epoch,
+                 uint32_t counter);
 /* Wipes the seed. */
 void holder_deinit(struct holder *h);
 /* Attached at these now; 0: nowhere, which is said too. The same again changes nothing. 0; -EINVAL: what no binding of

@@ -74,6 +74,7 @@ static void look(struct attach *a, instant now)
 
 int attach_start(struct daemon *d, const struct slice *links, size_t count, const struct tag *self)
 {
+    const struct rng rng = sys_rng();
     struct record_error e;
     struct record_bytes b;
     struct record realm;
@@ -91,7 +92,7 @@ int attach_start(struct daemon *d, const struct slice *links, size_t count, cons
     a->of_root = count == 2;
     memcpy(a->realm_key, realm.key, sizeof(a->realm_key));
     holder_init(&a->holder, d->config->identity.ed25519_seed, self, self, KIND_HOST_LOCATOR, CLASS_FULL, HOLDER_LEASE_S,
-                (uint32_t)MAX(clock_wall_s(), 1));
+                (uint32_t)MAX(clock_wall_s(), 1), (uint32_t)rng_u64(&rng));
     look(a, clock_now());
     return 0;
 }

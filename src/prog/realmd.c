@@ -251,6 +251,7 @@ static void on_signal(uv_signal_t *h, int signum)
 /* The realm above, whose key stands in the own chain. */
 static int call_parent(struct realmd *d, instant now)
 {
+    const struct rng rng = sys_rng();
     struct exchange_call c = { .keep = 60 * SEC };
     struct record_target targets[REALMD_ADDRESSES_MAX] = { 0 };
     const struct chain_end *self = authority_self(manager_authority(d->manager));
@@ -286,7 +287,7 @@ static int call_parent(struct realmd *d, instant now)
         targets[i] = (struct record_target){ .is_locator = true, .locator = d->config.announce[i] };
     holder_deinit(&d->announced);
     holder_init(&d->announced, d->id.ed25519_seed, &self->tag, &self->tag, KIND_REALM_REALM, CLASS_AGENT,
-                HOLDER_LEASE_S, (uint32_t)MAX(clock_wall_s(), 1));
+                HOLDER_LEASE_S, (uint32_t)MAX(clock_wall_s(), 1), (uint32_t)rng_u64(&rng));
     return holder_set_targets(&d->announced, targets, d->config.announce_count, now);
 }
 

@@ -301,6 +301,7 @@ static int open_all(struct attach *a, const struct attach_options *o, const stru
                                   .requests_max = MANAGERS_MAX,
                                   .joins_max = 1 };
     uint8_t kind = subject->type == RECORD_DELEGATION ? KIND_REALM_REALM : KIND_HOST_LOCATOR;
+    uint32_t boot_epoch = (uint32_t)MAX(clock_wall_s(), 1), counter = (uint32_t)rng_u64(&x.rng);
 
     a->exchange = exchange_new(&x, now);
     if (!a->exchange)
@@ -324,7 +325,7 @@ static int open_all(struct attach *a, const struct attach_options *o, const stru
         if (exchange_peer_call(a->exchange, &c, now, &a->peers[a->count]) < 0)
             return verb_fail(a->verb, "out of memory");
         holder_init(&a->holders[a->count], a->id.ed25519_seed, &subject->subject, &subject->subject, kind, answer,
-                    HOLDER_LEASE_S, (uint32_t)MAX(clock_wall_s(), 1));
+                    HOLDER_LEASE_S, boot_epoch, counter);
     }
     return EXIT_DONE;
 }

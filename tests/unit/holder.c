@@ -41,7 +41,7 @@ static int set_up(void **state)
     new_manager();
     root = rw_tag(&w, RW_ROOT, TAG_TIER_SERVICE, 0);
     laptop = rw_tag(&w, RW_LAPTOP, TAG_TIER_HOST, 0);
-    holder_init(&h, w.seeds[RW_LAPTOP], &laptop, &laptop, KIND_HOST_LOCATOR, CLASS_FULL, 300, 5);
+    holder_init(&h, w.seeds[RW_LAPTOP], &laptop, &laptop, KIND_HOST_LOCATOR, CLASS_FULL, 300, 5, 0);
     return 0;
 }
 
@@ -112,25 +112,68 @@ static void test_registered(void **state)
     assert_int_equal(h.seq, (5ull << 32) + 2);
 }
 
+/* Begins anew, as a holder that remembers nothing. */
+static void forget(uint32_t boot_epoch, uint32_t counter)
+{
+    holder_init(&h, w.seeds[RW_LAPTOP], &laptop, &laptop, KIND_HOST_LOCATOR, CLASS_FULL, 300, boot_epoch, counter);
+}
+
 static void test_lost_counter(void **state)
 {
     at(1);
     step(RW_LAPTOP);
-    /* Begins anew below what it said before: told, and past it. */
-    holder_init(&h, w.seeds[RW_LAPTOP], &laptop, &laptop, KIND_HOST_LOCATOR, CLASS_FULL, 300, 4);
+    /* Below what it said before: told, and past it. */
+    forget(4, 100);
     at(7);
+    assert_int_equal(h.seq, (4ull << 32) + 101);
     assert_int_equal(step(RW_LAPTOP), MAPPING_REGISTER);
     assert_int_equal(h.state, HOLDER_TRYING);
     assert_int_equal(step(RW_LAPTOP), MAPPING_REGISTER);
     assert_int_equal(h.state, HOLDER_REGISTERED);
-    assert_int_equal(h.seq, (5ull << 32) + 2);
+    assert_int_equal(h.seq, (6ull << 32) + 101);
     /* The same number, another record. */
-    holder_init(&h, w.seeds[RW_LAPTOP], &laptop, &laptop, KIND_HOST_LOCATOR, CLASS_FULL, 300, 5);
+    forget(6, 100);
     at(8);
     step(RW_LAPTOP);
     step(RW_LAPTOP);
     assert_int_equal(h.state, HOLDER_REGISTERED);
-    assert_int_equal(h.seq, (5ull << 32) + 3);
+    assert_int_equal(h.seq, (7ull << 32) + 101);
+    /* The counter has half of its range to begin in. */
+    forget(6, UINT32_MAX);
+    at(8);
+    assert_int_equal(h.seq, (6ull << 32) + 0x80000000);
+}
+
+/* What was said and pushed, but lost before it was stored, is not said again under its number with other words: neither
+ * by who is told of what is left, nor by who begins anew without a clock. */
+static void test_no_number_twice(void **state)
+{
+    struct holder first;
+    uint64_t said;
+
+    at(1);
+    step(RW_LAPTOP);
+    first = h;
+    forget(1, 1000);
+    at(2);
+    step(RW_LAPTOP);
+    step(RW_LAPTOP);
+    assert_int_equal(h.state, HOLDER_REGISTERED);
+    said = h.seq;
+    /* A manager that has the first record alone. */
+    new_manager();
+    h = first;
+    holder_on_up(&h, now);
+    step(RW_LAPTOP);
+    assert_int_equal(step(RW_LAPTOP), MAPPING_REGISTER);
+    assert_int_equal(h.state, HOLDER_REGISTERED);
+    forget(1, 77);
+    at(3);
+    assert_int_not_equal(h.seq, (1ull << 32) + 1001);
+    step(RW_LAPTOP);
+    step(RW_LAPTOP);
+    assert_int_equal(h.state, HOLDER_REGISTERED);
+    assert_true(h.seq > first.seq && h.seq != said);
 }
 
 static void test_failures(void **state)
@@ -189,7 +232,8 @@ static void test_failures(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { CASE(test_registered), CASE(test_lost_counter), CASE(test_failures) };
+    const struct CMUnitTest tests[] = { CASE(test_registered), CASE(test_lost_counter), CASE(test_no_number_twice),
+                                        CASE(test_failures) };
 
     return cmocka_run_group_tests_name("holder", tests, NULL, NULL);
 }
