@@ -6,47 +6,50 @@
  *                                  | asks when it knows nothing
  *                                cache
  *
- * Time goes in steps; a lease is LEASE of them. A binding is alive for a lease from when the manager last said "done" to
- * the host, by the manager's clock. While it is alive who asks the manager is given it, also after a restart, and a cache
+ * Time goes in steps; a lease is LEASE of them. A binding is alive for a lease, less one step, from when the manager last
+ * said "done" to the host, by the manager's clock. While it is alive who asks the manager is given it, also after a restart, and a cache
  * that knows it says that there is none only if the manager has said so since.
  *
  * What is modelled:
  *   manager   bindings_on_expiry ends a lease; bindings_refresh wants a row whose lease is not over and just its sequence;
  *             bindings_put takes no sequence again, also when its lease is over (mapping/bindings.c)
  *   store     changes are done later, in any order (sys/bindstore.h): a put is not taken below or at a sequence that is
- *             there, an end of a lease only under just its sequence, a refresh moves the end of the lease to the later one
- *   restart   what the store has, with what is left of its lease; a refresh is "done" only when the store has it
+ *             there, an end of a lease only under just its sequence; refreshes are not stored
+ *   host      refreshes what it was told that the manager has; else it says the record again (mapping/holder.c)
+ *   alive     the store has until when the manager was alive, written once a step (prog/realmd_store.c)
+ *   restart   what the store has, as if it had been refreshed when the manager was last known to be alive
  *   cache     an answer is kept for what is left of its lease; when it is over nothing is known, and the manager is asked;
  *             that there was none is kept too, from the answer to the newest question alone
  *
  * broken: END_ANY      the end of a lease takes away the row whatever its sequence is
  * broken: REVIVE       the same record begins a lease anew after its end, while that end is on its way to the store
- * broken: MEMORY_ONLY  a refresh is done when memory has it
+ * broken: ALIVE        a restart takes the lease that the store has, which knows of no refresh
  * broken: SAYS_NONE    a cache whose answer's lease is over says that there is none
  * broken: QUESTION     an answer to an older question is taken
  */
 #ifdef FULL
-#define STEPS 4
+#define STEPS 7
 #define MOVES 2
 #define QUESTIONS 3
 #define DEPTH 3
 #else
-#define STEPS 3
+#define STEPS 4
 #define MOVES 2
 #define QUESTIONS 2
 #define DEPTH 2
 #endif
-#define LEASE 2
+#define LEASE 3
 
 byte now;
-/* The host. */
+/* The host; told: the manager has said that it has this record. */
 byte h_seq;
+bool h_told;
 byte moves = MOVES;
 /* The manager's table: has: the record is there. */
 byte t_seq, t_until;
 bool t_has;
 /* The store. */
-byte s_seq, s_until;
+byte s_seq, s_until, alive;
 bool s_has;
 /* The cache: knows: 0 nothing, 1 the binding, 2 that there is none. */
 byte c_knows, c_until, asked, c_question; /* the last one: the truth */
@@ -54,8 +57,8 @@ byte alive_until; /* the truth; 0: no promise */
 bit restarts = 1;
 
 chan says = [1] of { bool, byte };            /* refresh, sequence */
-chan hears = [1] of { byte, byte };           /* 0 not there, 1 older, sequence */
-chan store = [DEPTH] of { byte, byte, byte };     /* 0 put, 1 end, 2 refresh; sequence; until */
+chan hears = [1] of { byte, byte };           /* NOT_THERE, OLDER, DONE; sequence */
+chan store = [DEPTH] of { byte, byte, byte };     /* 0 put, 1 end; sequence; until */
 chan answer = [2] of { byte, bool, byte };    /* question, found, until */
 
 #ifdef BROKEN_REVIVE
@@ -63,15 +66,20 @@ chan answer = [2] of { byte, bool, byte };    /* question, found, until */
 #else
 #define REVIVED false
 #endif
+#ifdef BROKEN_ALIVE
+#define LEFT 0
+#else
+#define LEFT (alive + LEASE)
+#endif
 #define PUT 0
 #define END 1
-#define REFRESH 2
 #define NOT_THERE 0
 #define OLDER 1
+#define DONE 2
 
 inline promise(until)
 {
-    alive_until = (until > alive_until -> until : alive_until)
+    alive_until = (until - 1 > alive_until -> until - 1 : alive_until)
 }
 
 inline to_host(what, seq)
@@ -90,7 +98,11 @@ inline table_put(seq)
         t_has = true;
         t_until = now + LEASE;
         store!PUT, t_seq, t_until
-    :: seq == t_seq && t_has -> skip /* the same: its lease goes on as it was */
+    :: seq == t_seq && t_has -> /* the same: its lease goes on as it was */
+        if
+        :: s_has && s_seq == seq -> to_host(DONE, seq)
+        :: else
+        fi
     :: else -> to_host(OLDER, t_seq)
     fi
 }
@@ -102,10 +114,7 @@ inline table_refresh(seq)
     :: t_has && seq != t_seq -> to_host(OLDER, t_seq)
     :: else ->
         t_until = now + LEASE;
-        store!REFRESH, t_seq, t_until;
-#ifdef BROKEN_MEMORY_ONLY
         promise(t_until)
-#endif
     fi
 }
 
@@ -116,15 +125,8 @@ inline store_does(op, seq, until)
         s_until = (seq == s_seq && s_until > until -> s_until : until);
         s_seq = seq;
         s_has = true;
-        promise(until)
-    :: op == REFRESH && seq == s_seq && s_has ->
-        s_until = (s_until > until -> s_until : until);
-        promise(until)
-    :: op == REFRESH && (seq != s_seq || !s_has) -> /* its put is on the way, or was lost: it is put again */
-        if
-        :: t_has && t_seq == seq -> store!PUT, t_seq, t_until
-        :: else
-        fi
+        promise(until);
+        to_host(DONE, seq)
 #ifdef BROKEN_END_ANY
     :: op == END -> s_has = false
 #else
@@ -143,16 +145,18 @@ active proctype world()
 
 end:
     do
-    :: d_step { now < STEPS -> now++ }
+    :: d_step { now < STEPS && alive == now -> now++ }
+    :: d_step { alive < now -> alive = now }
     /* The host. */
-    :: d_step { moves > 0 && nfull(says) -> moves--; h_seq++; says!false, h_seq }
-    :: d_step { h_seq > 0 && nfull(says) -> says!true, h_seq }
+    :: d_step { moves > 0 && nfull(says) -> moves--; h_seq++; h_told = false; says!false, h_seq }
+    :: d_step { h_seq > 0 && nfull(says) -> says!h_told, h_seq }
     :: d_step {
         nfull(says) && nempty(hears) ->
         hears?op, seq;
         if
-        :: op == NOT_THERE -> says!false, h_seq
-        :: op == OLDER && seq >= h_seq -> h_seq = seq + 1; says!false, h_seq
+        :: op == NOT_THERE -> h_told = false; says!false, h_seq
+        :: op == OLDER && seq >= h_seq -> h_told = false; h_seq = seq + 1; says!false, h_seq
+        :: op == DONE && seq == h_seq -> h_told = true
         :: else
         fi;
         op = 0;
@@ -180,8 +184,9 @@ end:
         restarts > 0 ->
         restarts--;
         t_seq = s_seq;
-        t_has = s_has && s_until > now;
-        t_until = (t_has -> s_until : 0);
+        t_until = (LEFT > s_until -> LEFT : s_until);
+        t_has = s_has && t_until > now;
+        t_until = (t_has -> t_until : 0);
         do
         :: nempty(store) -> store?_, _, _
         :: empty(store) -> break
