@@ -500,6 +500,7 @@ static bool refresh_link(void *ctx, const struct nlmon_link *l)
     fresh.weight = 100;
     choose(e, &fresh);
     fresh.tier = tier_of(e, l->name);
+    fresh.trains = fresh.tier < TIER_BACKUP; /* one that is kept back may cost */
     fresh.address_hash = nlmon_link_address_hash(l);
     for (unsigned v6 = 0; v6 < 2; v6++) {
         if (has[v6] && l->usable && !open_uplink(e, u, v6, l->name))

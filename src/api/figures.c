@@ -65,6 +65,8 @@ PUBLIC size_t hws_session_paths(struct hws_session *s, struct hws_path *ret, siz
         p.congestion = congestion_of(i.congestion);
         p.group = i.group;
         p.probe_rtt_us = (uint32_t)i.metrics.probe_rtt;
+        p.idle_rate_bps = i.metrics.idle_bps;
+        p.idle_probe_bytes = i.metrics.train_bytes;
         p.probes_sent = i.metrics.probes_sent;
         p.probes_answered = i.metrics.probes_answered;
         p.transport = i.at.transport;

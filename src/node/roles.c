@@ -396,6 +396,7 @@ bool roles_open_path(struct peer *p, const struct node_uplink *u, const struct e
         .tier = tier_of(u, transport),
         .weight = u->weight,
         .rate_cap_bps = u->rate_cap_bps,
+        .trains = u->trains,
         .network = u->address_hash,
     };
     int slot;
@@ -515,8 +516,8 @@ bool node_uplink_equal(const struct node_uplink *a, const struct node_uplink *b)
 {
     return a->link == b->link && strcmp(a->name, b->name) == 0 && a->tier == b->tier && a->tcp == b->tcp &&
            a->transports == b->transports && a->spares == b->spares && a->lanes == b->lanes && a->weight == b->weight &&
-           a->rate_cap_bps == b->rate_cap_bps && a->up == b->up && a->has_v4 == b->has_v4 && a->has_v6 == b->has_v6 &&
-           a->leaving == b->leaving && a->address_hash == b->address_hash;
+           a->rate_cap_bps == b->rate_cap_bps && a->trains == b->trains && a->up == b->up && a->has_v4 == b->has_v4 &&
+           a->has_v6 == b->has_v6 && a->leaving == b->leaving && a->address_hash == b->address_hash;
 }
 
 void node_uplink_set(struct node *n, const struct node_uplink *u, instant now)

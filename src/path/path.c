@@ -23,6 +23,7 @@
 #include "path/pmtu.h"
 #include "path/rtt.h"
 #include "path/sbd.h"
+#include "path/train.h"
 
 #define LOSS_PKTS 3           /* RFC 9002 6.1.1 */
 #define LOSS_TIME_EIGHTHS 9   /* RFC 9002 6.1.2: 9/8 round trip */
@@ -52,6 +53,7 @@ struct path {
     struct sbd sbd;
     struct liveness liveness;
     struct pmtu pmtu;
+    struct train train;
     struct inflight_lost timer_lost; /* found by the timer: the control hears of it with the next acknowledgement, */
     bool silent;                     /* as of this: the path was not active when losses were looked for */
     bool reordering;                 /* seen: RFC 9002's count of 3 records means nothing on this path */
@@ -141,6 +143,7 @@ struct path *path_new(const struct path_options *o, instant now)
     start_measuring(p, now);
     sbd_init(&p->sbd);
     liveness_init(&p->liveness, now);
+    train_init(&p->train, now);
     pmtu_init(&p->pmtu, (uint16_t)CLAMP(p->o.record_bytes, PMTU_BASE, UINT16_MAX), now);
     p->pace_next_ns = now * 1000;
     p->sent_at = now;
@@ -253,6 +256,8 @@ void path_on_sent(struct path *p, size_t wire_bytes, struct pbuf *data, bool eli
     p->sent_at = now;
     p->tx_pkts++;
     p->tx_bytes += wire_bytes;
+    if (data)
+        train_on_data(&p->train, now);
     if (!eliciting)
         return;
     if (p->probe.wanted) {
@@ -384,7 +389,10 @@ static void update_control(struct path *p, const struct ack *a, const struct inf
     if (acked->marked) {
         rate_on_acked(&p->rate, acked->bytes, &acked->mark, acked->mark_at, newest ? &a->rx_time_us : NULL,
                       p->rtt.min_rtt, now, &c.sample);
-        p->counted |= c.sample.bps > 0 && !c.sample.app_limited;
+        if (c.sample.bps > 0 && !c.sample.app_limited) {
+            p->counted = true;
+            train_on_rate(&p->train, now);
+        }
     }
     c.round_ended = acked->bytes > 0 && c.sample.prior_delivered >= p->next_round_delivered;
     if (c.round_ended) {
@@ -434,6 +442,7 @@ int path_on_ack(struct path *p, const struct ack *a, instant now, struct path_ac
         return r;
     *ret = (struct path_ack_result){ .newest_acked = a->largest };
     probe_on_ack(p, a, now);
+    train_on_ack(&p->train, a, now);
     for (unsigned i = 0; i < a->ranges_count; i++)
         inflight_ack(&p->inflight, a->ranges[i].first, a->ranges[i].last, &acked);
     newest = acked.any && acked.newest == a->largest;
@@ -696,6 +705,7 @@ void path_on_migrated(struct path *p, instant now)
     start_measuring(p, now);
     p->owd.sampled = false;
     sbd_deinit(&p->sbd);
+    train_init(&p->train, now);
     set_speed(p);
     pmtu_restart(&p->pmtu, now);
 }
@@ -735,6 +745,29 @@ void path_on_size_probe(struct path *p, size_t wire_bytes, instant now)
     p->tx_bytes += wire_bytes; /* but no packet of which a share is lost */
 }
 
+/* A path of which the size is still sought has other records on their way. */
+static bool may_train(const struct path *p)
+{
+    return p->o.trains && !p->o.reliable && p->liveness.state == PATH_ACTIVE && p->rtt.sampled;
+}
+
+size_t path_train_record(const struct path *p, instant now)
+{
+    return may_train(p) && train_wants(&p->train) ? path_mtu(p) : 0;
+}
+
+void path_on_train_record(struct path *p, size_t wire_bytes, instant now)
+{
+    struct inflight_lost lost = { 0 };
+    struct rate_mark mark;
+
+    rate_on_sent(&p->rate, p->inflight.open_pkts == 0, now, &mark);
+    train_on_sent(&p->train, p->inflight.next, wire_bytes, probe_timeout(p) + SEC, now);
+    inflight_push(&p->inflight, (uint32_t)wire_bytes, NULL, false, &mark, now, &lost); /* as a probe of the size */
+    count_losses(p, &lost);
+    p->tx_bytes += wire_bytes;
+}
+
 void path_on_size_hint(struct path *p, size_t wire_bytes, instant now)
 {
     pmtu_on_hint(&p->pmtu, (uint16_t)MIN(wire_bytes, (size_t)UINT16_MAX), now);
@@ -761,6 +794,8 @@ instant path_next_expiry(const struct path *p)
         return t;
     if (carries(p))
         t = instant_min(t, pmtu_expiry(&p->pmtu, probe_timeout(p), p->rtt.srtt));
+    if (may_train(p))
+        t = instant_min(t, train_expiry(&p->train));
     return instant_min(t, inflight_loss_at(&p->inflight, loss_time(p)));
 }
 
@@ -777,6 +812,8 @@ void path_on_expiry(struct path *p, instant now)
         abandon(p); /* the probe before this one */
     if (carries(p) && !p->o.reliable)
         pmtu_on_expiry(&p->pmtu, probe_timeout(p), p->rtt.srtt, now);
+    if (may_train(p))
+        train_on_expiry(&p->train, p->inflight.open_pkts == 0, now);
     after_change(p, old, now);
 }
 
@@ -809,6 +846,9 @@ void path_get_metrics(const struct path *p, instant now, struct path_metrics *re
         .rate_bps = control.rate_bps,
         .rate_is_sought = control.sought,
         .rate_is_lower_bound = !p->counted,
+        .idle_bps = p->train.bps,
+        .idle_is_lower_bound = p->train.at_least,
+        .train_bytes = p->train.sent_bytes,
         .rx_rate_bps = rate_meter_bps(&p->rx_meter, now),
         .inflight_bytes = p->inflight.open_bytes,
         .window_bytes = p->speed.window_bytes,

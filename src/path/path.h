@@ -76,6 +76,7 @@ struct path_options {
     uint64_t first_counter; /* of the first record; nothing below is ever acknowledged */
     enum cc congestion;     /* the control */
     bool summaries;         /* what arrives is measured for who looks for shared bottlenecks: path_take_summary */
+    bool trains;            /* what it would carry is measured when it is idle: path_train_record */
     bool reliable;          /* the transport loses nothing, and governs itself: CC_KERNEL, path_on_transport */
 };
 
@@ -151,6 +152,10 @@ size_t path_mtu(const struct path *p);
  * size, whatever path_may_send says; path_on_size_probe, and not path_on_sent, says that it was. */
 size_t path_size_probe(const struct path *p, instant now);
 void path_on_size_probe(struct path *p, size_t wire_bytes, instant now);
+/* Likewise one that is to be sent now, again and again until it is 0, to measure what an idle path would carry (trains,
+ * path/train.h); path_on_train_record says that it was. */
+size_t path_train_record(const struct path *p, instant now);
+void path_on_train_record(struct path *p, size_t wire_bytes, instant now);
 /* ICMP, or errno with 0, claims that no more than this fits: it is tried, not believed. */
 void path_on_size_hint(struct path *p, size_t wire_bytes, instant now);
 
@@ -216,7 +221,10 @@ struct path_metrics {
     uint64_t rate_bps;        /* measured delivery rate (bottleneck bandwidth), IP bytes; 0 before the first sample */
     bool rate_is_sought;      /* it grows still: the path has not been filled yet */
     bool rate_is_lower_bound; /* every sample so far was application-limited */
-    uint64_t rx_rate_bps;     /* arrival rate over the last second */
+    uint64_t idle_bps;        /* what the path would carry, measured when it was idle; 0: not yet */
+    bool idle_is_lower_bound;
+    uint64_t train_bytes; /* sent for that, of tx_bytes */
+    uint64_t rx_rate_bps; /* arrival rate over the last second */
     size_t inflight_bytes, window_bytes;
     uint64_t pacing_bps;
     uint64_t tx_pkts, tx_bytes, rx_pkts, rx_bytes, lost_pkts;

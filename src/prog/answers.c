@@ -32,7 +32,7 @@ static json_t *path_json(struct daemon *d, unsigned peer, const struct session_p
     const struct path_metrics *m = &i->metrics;
 
     return json_pack("{s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:b, s:b, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:I, s:I, "
-                     "s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:b, s:s, s:I, s:i}",
+                     "s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:b, s:s, s:I, s:i}",
                      "id", (int)i->id, "link", i->link, "local", addr_format(&i->at.local, local), "remote",
                      endpoint_format(&i->at.remote, remote), "state",
                      i->leaving && m->state == PATH_ACTIVE ? "leaving" : path_state_name(m->state), "why",
@@ -43,7 +43,8 @@ static json_t *path_json(struct daemon *d, unsigned peer, const struct session_p
                      "tier", link_tier_name(i->tier), "weight", (int)i->weight, "leaving", i->leaving, "validated",
                      i->validated, "srtt_ms", ms(m->srtt), "rttvar_ms", ms(m->rttvar), "min_rtt_ms", ms(m->min_rtt),
                      "jitter_ms", ms(m->rx_jitter), "owd_diff_ms", ms(i->owd_diff), "loss", m->loss, "queue_ms",
-                     ms(m->queue), "tx_rate_bps", (json_int_t)m->rate_bps, "rx_rate_bps", (json_int_t)m->rx_rate_bps,
+                     ms(m->queue), "tx_rate_bps", (json_int_t)m->rate_bps, "idle_rate_bps", (json_int_t)m->idle_bps,
+                     "idle_probe_bytes", (json_int_t)m->train_bytes, "rx_rate_bps", (json_int_t)m->rx_rate_bps,
                      "tx_bytes", (json_int_t)m->tx_bytes, "rx_bytes", (json_int_t)m->rx_bytes, "lost_pkts",
                      (json_int_t)m->lost_pkts, "inflight_bytes", (json_int_t)m->inflight_bytes, "window_bytes",
                      (json_int_t)m->window_bytes, "pacing_bps", (json_int_t)m->pacing_bps, "transport",

@@ -77,6 +77,7 @@ struct config_link {
     int tier; /* enum config_tier */
     int64_t weight;
     uint64_t rate_up_bps; /* ceiling for sending, 0: none */
+    int metered;          /* 1: bytes cost, and an idle path is not measured */
     struct config_signal {
         int source; /* enum config_wifi */
         char *file; /* CONFIG_WIFI_FILE: holds one number, dBm */

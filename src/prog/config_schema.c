@@ -557,7 +557,7 @@ static const char *const role_names[] = { "node", "agent", "host", NULL };
 static const char *const tier_names[] = { "primary", "secondary", "backup", "never", NULL };
 static const char *const tcp_names[] = { "auto", "no", "only", NULL };
 static const char *const ipv6_names[] = { "tunnel", "block", "direct", NULL };
-static const char *const copy_names[] = { "no", "yes", NULL };
+static const char *const yes_names[] = { "no", "yes", NULL };
 static const char *const loss_names[] = { "block", "direct", NULL };
 
 #define IN(member) .section = CONFIG_INTERFACE, .offset = offsetof(struct config, member)
@@ -607,7 +607,7 @@ const struct config_field config_schema[] = {
       .roles = CONFIG_OF_NODE, .help = "without an agent: block, or direct through the uplinks" },
     { IN(offload), .key = "Offload", .type = &type_offload, .fallback = "yes", .roles = CONFIG_OF_ALL,
       .help = "offloads that may be used: yes, no, or some of csum, tso, uso, gso, gro" },
-    { IN(copy_dscp), .key = "CopyDSCP", .type = &type_choice, .choices = copy_names, .fallback = "yes",
+    { IN(copy_dscp), .key = "CopyDSCP", .type = &type_choice, .choices = yes_names, .fallback = "yes",
       .roles = CONFIG_OF_ALL, .help = "datagrams have the DSCP of the packets in them" },
 
     { LK(tier), .key = "Tier", .type = &type_choice, .choices = tier_names, .fallback = "primary",
@@ -616,6 +616,8 @@ const struct config_field config_schema[] = {
       .help = "share under load balancing" },
     { LK(rate_up_bps), .key = "RateUp", .type = &type_rate, .min = 64000, .max = 1000000000000,
       .help = "ceiling for sending (none)" },
+    { LK(metered), .key = "Metered", .type = &type_choice, .choices = yes_names, .fallback = "no",
+      .help = "bytes cost: what the link would carry is not measured while it is idle" },
     { LK(wifi), .key = "WifiSignal", .type = &type_wifi, .fallback = "auto",
       .help = "where the signal strength comes from" },
     { LK(signal_low_dbm), .key = "SignalLow", .type = &type_number, .min = -120, .max = 0, .fallback = "-75",

@@ -139,6 +139,7 @@ int session_path_start(struct session *s, unsigned slot, uint32_t id, instant no
     struct spath *p = &s->paths[slot];
     struct path_options o = {
         .rate_cap_bps = p->spec.rate_cap_bps,
+        .trains = p->spec.trains,
         .record_bytes = RECORD_MAX + 48,
         .congestion = fairness_control(s, slot),
         .reliable = s->delivery && p->spec.at.transport != TRANSPORT_UDP,

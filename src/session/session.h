@@ -98,6 +98,7 @@ struct session_path_spec {
     uint8_t tier; /* enum link_tier */
     uint16_t weight;
     uint64_t rate_cap_bps;
+    bool trains;      /* what it would carry is measured when it is idle, at the cost of some bytes (path/train.h) */
     uint32_t network; /* scoreboard_key.network */
 };
 

@@ -337,7 +337,7 @@ static bool control_output(struct session *s, unsigned slot, uint8_t *buf, struc
     return true;
 }
 
-/* A probe of the path's size: an empty record that is padded. */
+/* A probe of the path's size, or of its rate: an empty record that is padded. */
 static bool probe_output(struct session *s, unsigned slot, uint8_t *buf, struct session_tx *ret, instant now)
 {
     struct spath *p = &s->paths[slot];
@@ -345,10 +345,14 @@ static bool probe_output(struct session *s, unsigned slot, uint8_t *buf, struct 
     struct writer w = writer_init(plain, sizeof(plain));
     size_t wire_bytes, len;
     uint8_t *mark;
+    bool train;
 
     if (!p->used || !p->path || p->link_down || !p->validated || p->spec.at.transport != TRANSPORT_UDP)
         return false;
     wire_bytes = path_size_probe(p->path, now);
+    train = wire_bytes == 0;
+    if (train)
+        wire_bytes = path_train_record(p->path, now);
     if (wire_bytes == 0)
         return false;
     len = wire_bytes - tx_outer_overhead(p) - SEALED_HEADER_LEN - SEALED_TAG_LEN;
@@ -364,7 +368,10 @@ static bool probe_output(struct session *s, unsigned slot, uint8_t *buf, struct 
         return false;
     len += SEALED_HEADER_LEN + SEALED_TAG_LEN;
     *ret = (struct session_tx){ .at = p->spec.at, .len = len, .slot = (uint8_t)slot };
-    path_on_size_probe(p->path, wire_bytes, now);
+    if (train)
+        path_on_train_record(p->path, wire_bytes, now);
+    else
+        path_on_size_probe(p->path, wire_bytes, now);
     return true;
 }
 

@@ -78,6 +78,7 @@ static void test_node(void **state)
                                "[Link wlan0]\n"
                                "Tier = backup\n"
                                "RateUp = 1.5mbit\n"
+                               "Metered = yes\n"
                                "WifiSignal = file:/tmp/signal\n"
                                "SignalLow = -80\n"
                                "Ports = 2\n"
@@ -115,6 +116,8 @@ static void test_node(void **state)
     assert_int_equal(c->links[0].tier, CONFIG_BACKUP);
     assert_int_equal(c->links[0].weight, 100);
     assert_int_equal(c->links[0].rate_up_bps, 1500000);
+    assert_int_equal(c->links[0].metered, 1);
+    assert_int_equal(c->links[1].metered, 0);
     assert_int_equal(c->links[0].wifi.source, CONFIG_WIFI_FILE);
     assert_string_equal(c->links[0].wifi.file, "/tmp/signal");
     assert_int_equal(c->links[0].signal_low_dbm, -80);
@@ -530,7 +533,7 @@ static void test_schema(void **state)
         assert_true(strlen(k.key) > 0 && strlen(k.help) > 0 && strlen(k.type) > 0);
         n++;
     }
-    assert_int_equal(n, 41); /* every key that the file may have, counted by hand */
+    assert_int_equal(n, 42); /* every key that the file may have, counted by hand */
 }
 
 int main(void)
