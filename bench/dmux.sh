@@ -26,6 +26,11 @@ dmux_cost
 scenario dmux-mirror
 row "added round trip, a hop in user space" added_hop us '<=' 60 200 - rtt_plain rtt
 scenario_end
+scenario dmux-tcp
+row "TCP up through client, gateway, router, 1 Gbit/s by tbf" share_up % '>=' 95 1 - shaped_up shaped_direct_up
+row "TCP down" share_down % '>=' 95 1 - shaped_down shaped_direct_down
+row "processor time of the three for a GB of TCP" cost ms/GB - -
+scenario_end
 scenario dmux-failover
 row "gateway killed: longest gap" killed_gap_median ms '<=' 20 5 killed_gap_max
 row "gateway hung: longest gap" hung_gap ms '<=' 500

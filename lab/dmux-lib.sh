@@ -78,6 +78,12 @@ dmux_world() {
     ip -n "$(lab__ns r2)" -6 route add 2001:db8:5::5/128 via 2001:db8:52::2 || lab_fail "route of r2"
     dmux__transit t1 10.0.0.1 65001 "10.0.0.2 65002" "10.0.1.2 65011"
     dmux__transit t2 10.0.0.2 65002 "10.0.0.1 65001" "10.0.2.2 65012"
+    dmux_keys
+}
+
+# dmux_keys: the provider's, and the gateways' secret.
+dmux_keys() {
+    mkdir -p "$DMUX"
     "$HAWSER" keygen "$DMUX/provider.key" >"$DMUX/provider.pub" || lab_fail "keygen"
     (umask 077 && head -c 32 /dev/urandom | base64 >"$DMUX/secret") || lab_fail "secret"
 }
@@ -114,8 +120,21 @@ Address = $address
 PublicKey = $("$HAWSER" id show "$DMUX/$first.key" --json | jq -r .public)"
 }
 
+# dmux_gateway_alone HOST ID ADDRESS: the daemon without BIRD.
+dmux_gateway_alone() {
+    dmux__gateway_conf "$1" "$2" "$3" 65000 65000
+    dmux_gateway_start "$1"
+}
+
 # dmux_gateway HOST ID ADDRESS AS NEIGHBOUR-AS: its files, the daemon and BIRD.
 dmux_gateway() {
+    dmux__gateway_conf "$@"
+    "$DMUXD" bird-config "$DMUX/$1.conf" >"$DMUX/$1.bird" || lab_fail "bird-config"
+    dmux_bird "$1"
+    dmux_gateway_start "$1"
+}
+
+dmux__gateway_conf() {
     local host=$1 id=$2 address=$3 as=$4 neighbor=$5
     cat >"$DMUX/$host.conf" <<EOC
 [Gateway]
@@ -138,9 +157,6 @@ As = $as
 Address = ${address%.*}.1
 As = $neighbor
 EOC
-    "$DMUXD" bird-config "$DMUX/$host.conf" >"$DMUX/$host.bird" || lab_fail "bird-config"
-    dmux_bird "$host"
-    dmux_gateway_start "$host"
 }
 
 dmux_gateway_start() {

@@ -27,6 +27,7 @@
     4 /* reads of the socket a wake-up, each UDP_BATCH_MAX trains: chosen: 64, then others get their turn              \
        */
 #define PACKETS 256          /* of the device a wake-up; chosen likewise */
+#define PACKETS_BYTES 262144 /* and of their bytes: super-packets are many in one; as prog/inside.c */
 #define LEAVE_TIME (1 * SEC) /* chosen: a few round trips for goodbyes */
 #define ERRORS_SIZE 16384
 
@@ -96,14 +97,6 @@ void train_add(struct train *t, size_t len, const struct endpoint *to, const str
     t->count++;
 }
 
-void dmuxd_to_device(struct dmuxd *d, const uint8_t *packet, size_t len)
-{
-    struct iovec iov = { .iov_base = (void *)(uintptr_t)packet, .iov_len = len };
-
-    if (tun_write(d->tun, &iov, 1, NULL) < 0)
-        d->tun_refused++;
-}
-
 /* --- the loop --- */
 
 static void on_timer(uv_timer_t *t);
@@ -156,6 +149,7 @@ static void on_udp(uv_poll_t *h, int status, int events)
             for (size_t at = 0; at < batch[j].len; at += step)
                 d->role->on_datagram(d, batch[j].data + at, MIN(step, batch[j].len - at), &batch[j], now);
         }
+        dmuxd_device_flush(d);
         if (n < UDP_BATCH_MAX)
             break;
     }
@@ -168,7 +162,7 @@ static void on_tun(uv_poll_t *h, int status, int events)
     struct tun_meta meta;
     instant now = clock_now();
 
-    for (int i = 0; i < PACKETS; i++) {
+    for (size_t i = 0, bytes = 0; i < PACKETS && bytes < PACKETS_BYTES; i++) {
         ssize_t n = tun_read(d->tun, d->packet, TUN_PACKET_BYTES_MAX, &meta);
 
         if (n == 0)
@@ -178,8 +172,9 @@ static void on_tun(uv_poll_t *h, int status, int events)
             finish(d, 1);
             return;
         }
+        bytes += n > 0 ? (size_t)n : 0;
         if (n > 0)
-            d->role->on_packet(d, d->packet, (size_t)n, now);
+            dmuxd_from_device(d, d->packet, (size_t)n, &meta, now);
     }
     turn(d, now);
 }
@@ -287,8 +282,10 @@ static int open_all(struct dmuxd *d)
     d->train.udp = d->udp;
     d->train.buf = malloc(UDP_TRAIN_BYTES_MAX + TRAIN_ROOM);
     d->packet = malloc(TUN_PACKET_BYTES_MAX);
-    if (!d->train.buf || !d->packet)
+    d->merge = malloc(sizeof(*d->merge));
+    if (!d->train.buf || !d->packet || !d->merge)
         return -ENOMEM;
+    merge_init(d->merge, 0); /* until the device is there */
     r = d->role->start(d, clock_now());
     if (r < 0)
         dmuxd_say(LOG_ERR, "start role=%s error=%s", d->role->name, strerror(-r));
@@ -352,6 +349,9 @@ static int run(struct dmux_config *c)
     gateway_free(d.gateway);
     router_free(d.router);
     client_free(d.client);
+    if (d.merge)
+        merge_deinit(d.merge);
+    free(d.merge);
     tun_free(d.tun);
     udp_free(d.udp);
     control_free(d.control);

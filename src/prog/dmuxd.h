@@ -10,6 +10,7 @@
 #include "sys/tun.h"
 #include "sys/udp.h"
 #include "sys/xdp.h"
+#include "tunnel/merge.h"
 
 #include <jansson.h>
 #include <uv.h>
@@ -53,6 +54,7 @@ struct dmuxd {
     uv_signal_t sigterm, sigint;
     struct udp *udp;
     struct tun *tun;
+    struct merge *merge; /* of what goes to the device */
     struct control *control;
     struct train train;
     uint8_t *packet; /* of the device, TUN_PACKET_BYTES_MAX */
@@ -81,8 +83,11 @@ uint8_t *train_room(struct train *t);
 /* What stands in train_room is a datagram of this length. */
 void train_add(struct train *t, size_t len, const struct endpoint *to, const struct addr *local);
 void train_send(struct train *t);
-/* A whole packet for this host. */
+/* A whole packet for this host; the bytes must stay until dmuxd_device_flush. */
 void dmuxd_to_device(struct dmuxd *d, const uint8_t *packet, size_t len);
+void dmuxd_device_flush(struct dmuxd *d);
+/* What the device gave, for the role, packet by packet. */
+void dmuxd_from_device(struct dmuxd *d, const uint8_t *packet, size_t len, const struct tun_meta *meta, instant now);
 
 /* The gateway's data path in the kernel: start it, follow the core's tables, add what it counted. */
 int dmuxd_xdp_start(struct dmuxd *d, uint32_t wall_s);

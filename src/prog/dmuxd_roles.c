@@ -1,6 +1,7 @@
 /* prog/dmuxd_roles.c - the three roles: each is its core of src/dmux with a device and a socket. */
 #include "prog/dmuxd.h"
 
+#include "prog/offload.h"
 #include "sys/clock.h"
 
 #include <errno.h>
@@ -47,15 +48,15 @@ static json_t *counts(const uint64_t *values, size_t n, const char *(*name)(unsi
 
 static int open_device(struct dmuxd *d, const struct tun_addr *addrs, size_t count)
 {
-    struct tun_options o = { .name = d->config->device,
-                             .mtu_bytes = PROTOCOL_PACKET_MAX,
-                             .addrs = addrs,
-                             .addrs_count = count,
-                             .refuse_vnet_hdr = true };
+    struct tun_options o = {
+        .name = d->config->device, .mtu_bytes = PROTOCOL_PACKET_MAX, .addrs = addrs, .addrs_count = count
+    };
     int r = tun_open(&o, &d->tun);
 
     if (r < 0)
         dmuxd_say(LOG_ERR, "device=%s error=%s", d->config->device, strerror(-r));
+    else
+        merge_init(d->merge, offload_merge_options(d->tun));
     return r;
 }
 

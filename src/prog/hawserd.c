@@ -21,6 +21,7 @@
 
 #include "ident/hash.h"
 #include "prog/daemon.h"
+#include "prog/offload.h"
 
 #define ERRORS_SIZE 16384
 /* chosen: twice the weight of others is enough to be given the processor soon beside busy programs; from -5 on it is
@@ -341,7 +342,6 @@ static void on_hangup(uv_signal_t *h, int signum)
 static int make_nodes(struct daemon *d)
 {
     const struct config *c = d->config;
-    struct tun_features f = tun_features_get(d->workers[0].tun);
     struct node_options o = {
         .self = &c->identity,
         .rng = sys_rng(),
@@ -351,7 +351,7 @@ static int make_nodes(struct daemon *d)
         .wait = c->wait,
         .hide_dscp = !c->copy_dscp,
         .pool_pkts = c->role == CONFIG_AGENT ? 32768 : 16384,
-        .merge = (f.vnet_hdr ? MERGE_CSUM | MERGE_TCP : 0u) | (f.tx_uso ? MERGE_UDP : 0u),
+        .merge = offload_merge_options(d->workers[0].tun),
     };
 
     if (c->role == CONFIG_HOST)

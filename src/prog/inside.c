@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "prog/daemon.h"
+#include "prog/offload.h"
 
 /* A wake-up reads so much before what it read leaves again: bytes, so that they are still in the cache then, and
  * packets, so that small ones make full trains. */
@@ -14,12 +15,6 @@
 
 static void on_tun(struct worker *w, void *arg, instant now)
 {
-    static const uint8_t gso[] = {
-        [TUN_GSO_NONE] = OFFLOAD_GSO_NONE,
-        [TUN_GSO_TCP4] = OFFLOAD_GSO_TCPV4,
-        [TUN_GSO_TCP6] = OFFLOAD_GSO_TCPV6,
-        [TUN_GSO_UDP] = OFFLOAD_GSO_UDP,
-    };
     struct tun_meta meta;
 
     for (size_t i = 0, bytes = 0; i < READ_PKTS && bytes < READ_BYTES; i++) {
@@ -36,14 +31,8 @@ static void on_tun(struct worker *w, void *arg, instant now)
             }
             continue;
         }
-        struct offload o = {
-            .flags = (uint8_t)((meta.needs_csum ? OFFLOAD_NEEDS_CSUM : 0) | (meta.csum_valid ? OFFLOAD_DATA_VALID : 0)),
-            .gso_type = gso[meta.gso],
-            .hdr_len = meta.hdr_bytes,
-            .gso_size = meta.gso_bytes,
-            .csum_start = meta.csum_start,
-            .csum_offset = meta.csum_offset,
-        };
+        struct offload o = offload_of_meta(&meta);
+
         w->counts.tun_rx_bytes += (uint64_t)len;
         bytes += (size_t)len;
         node_on_packet(w->node, in, (size_t)len, &o, now);
@@ -53,23 +42,7 @@ static void on_tun(struct worker *w, void *arg, instant now)
 
 void inside_write(struct worker *w, const struct merged *pkt)
 {
-    const struct offload *o = &pkt->offload;
-    struct iovec iov[MERGE_PKTS_MAX + 1];
-    struct tun_meta meta = {
-        .gso = o->gso_type == OFFLOAD_GSO_TCPV4   ? TUN_GSO_TCP4
-               : o->gso_type == OFFLOAD_GSO_TCPV6 ? TUN_GSO_TCP6
-               : o->gso_type == OFFLOAD_GSO_UDP   ? TUN_GSO_UDP
-                                                  : TUN_GSO_NONE,
-        .gso_bytes = o->gso_size,
-        .hdr_bytes = o->hdr_len,
-        .needs_csum = (o->flags & OFFLOAD_NEEDS_CSUM) != 0,
-        .csum_start = o->csum_start,
-        .csum_offset = o->csum_offset,
-    };
-
-    for (size_t i = 0; i < pkt->count; i++)
-        iov[i] = (struct iovec){ .iov_base = (void *)(uintptr_t)pkt->slices[i].data, .iov_len = pkt->slices[i].len };
-    if (tun_write(w->tun, iov, pkt->count, &meta) < 0)
+    if (offload_write(w->tun, pkt) < 0)
         w->counts.tun_write_failed++;
     else
         w->counts.tun_tx_bytes += pkt->len;

@@ -1,0 +1,69 @@
+/* prog/dmuxd_device.c - packets between the device and the role, with the device's offloads.
+ *
+ * Theory of operation. What the device gives may be a super-packet, or have a partial checksum: it is cut and completed
+ * here, so that the core sees packets as they are on a wire, and what it makes of them are datagrams of one length to
+ * one place: a train (dmuxd.c). What goes to the device is merged, flow by flow, as far as one batch of the socket
+ * goes; merging verifies checksums, since nobody has vouched for them. Without the virtio header packets go one by one.
+ *
+ * A merged packet's payload stays in the socket's buffers: dmuxd_device_flush comes before they are read into again. */
+#include "prog/dmuxd.h"
+#include "prog/offload.h"
+
+#include <errno.h>
+
+static void write_ready(struct dmuxd *d)
+{
+    struct merged m;
+
+    while (merge_pop(d->merge, &m)) {
+        if (offload_write(d->tun, &m) < 0)
+            d->tun_refused++;
+    }
+}
+
+static void write_plain(struct dmuxd *d, const uint8_t *packet, size_t len)
+{
+    struct iovec iov = { .iov_base = (void *)(uintptr_t)packet, .iov_len = len };
+
+    if (tun_write(d->tun, &iov, 1, NULL) < 0)
+        d->tun_refused++;
+}
+
+void dmuxd_to_device(struct dmuxd *d, const uint8_t *packet, size_t len)
+{
+    struct packet_info info;
+    struct merge_packet p = { .data = packet, .info = &info };
+
+    if (!tun_features_get(d->tun).vnet_hdr || packet_parse(packet, len, &info) < 0 || info.total_len != len) {
+        dmuxd_device_flush(d); /* order */
+        write_plain(d, packet, len);
+        return;
+    }
+    while (merge_push(d->merge, &p) == -EAGAIN)
+        write_ready(d);
+}
+
+void dmuxd_device_flush(struct dmuxd *d)
+{
+    merge_flush(d->merge);
+    write_ready(d);
+}
+
+void dmuxd_from_device(struct dmuxd *d, const uint8_t *packet, size_t len, const struct tun_meta *meta, instant now)
+{
+    uint8_t piece[TRAIN_ROOM];
+    struct offload o = offload_of_meta(meta);
+    struct segment s;
+    int n;
+
+    if (meta->gso == TUN_GSO_NONE && !meta->needs_csum) {
+        d->role->on_packet(d, packet, len, now);
+        return;
+    }
+    if (segment_init(&s, packet, len, &o) < 0) {
+        d->tun_refused++;
+        return;
+    }
+    while ((n = segment_next(&s, piece, sizeof(piece))) > 0)
+        d->role->on_packet(d, piece, (size_t)n, now);
+}
