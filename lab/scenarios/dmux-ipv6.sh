@@ -57,6 +57,34 @@ said=$(on c ssh -i "$LAB_DIR/user_key" -o BatchMode=yes -o StrictHostKeyChecking
 result ssh "${said:-nothing}"
 assert "the server saw the client's own address" test "${said%% *}" = "$(dmux_status c .address)"
 
+# DSCP EF is seen on the client's way to the gateway; congestion that is met there reaches the server.
+# counter HOST NAME: its packets.
+counter() {
+    on "$1" nft -j list counter inet hawser_lab "$2" | jq '.nftables[] | select(.counter) | .counter.packets'
+}
+on t1 nft -f - <<EOC || lab_fail "nft"
+table inet hawser_lab {
+    counter ef { }
+    chain forward {
+        type filter hook forward priority 0
+        iifname "c" udp dport 51821 ip dscp ef counter name ef
+        iifname "c" udp dport 51821 ip ecn != not-ect ip ecn set ce
+    }
+}
+EOC
+on s nft -f - <<EOC || lab_fail "nft"
+table inet hawser_lab {
+    counter ce { }
+    chain input {
+        type filter hook input priority 0
+        icmpv6 type echo-request ip6 ecn ce counter name ce
+    }
+}
+EOC
+assert "ping with DSCP EF and ECT(0)" on c ping -6 -qc 10 -i 0.02 -W 2 -Q 0xba "$SERVER"
+assert "DSCP goes out" holds "$(counter t1 ef)" '>=' 10
+assert "CE comes in" holds "$(counter s ce)" == 10
+
 # What the client writes as its source is checked.
 assert "g1 carried it" holds "$(dmux_status g1 '.to_router_pkts + (.xdp.to_router_pkts // 0)')" '>' 100
 if [[ ${LAB_ARGS[0]-} == xdp ]]; then

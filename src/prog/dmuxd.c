@@ -54,6 +54,7 @@ void train_send(struct train *t)
                          .len = t->len,
                          .to = t->to,
                          .local = t->local,
+                         .tos = t->tos,
                          .segment_bytes = t->count > 1 ? t->segment_bytes : 0 };
     struct udp_error e;
     int r;
@@ -79,9 +80,10 @@ uint8_t *train_room(struct train *t)
     return t->buf + t->len;
 }
 
-void train_add(struct train *t, size_t len, const struct endpoint *to, const struct addr *local)
+void train_add(struct train *t, size_t len, const struct endpoint *to, const struct addr *local, uint8_t tos)
 {
-    if (t->count > 0 && (len > t->segment_bytes || !endpoint_equal(&t->to, to) || !addr_equal(&t->local, local))) {
+    if (t->count > 0 &&
+        (len > t->segment_bytes || tos != t->tos || !endpoint_equal(&t->to, to) || !addr_equal(&t->local, local))) {
         size_t at = t->len;
 
         train_send(t);
@@ -91,6 +93,7 @@ void train_add(struct train *t, size_t len, const struct endpoint *to, const str
         t->segment_bytes = (uint16_t)len;
         t->to = *to;
         t->local = *local;
+        t->tos = tos;
     }
     t->closed = len < t->segment_bytes;
     t->len += len;
@@ -181,10 +184,10 @@ static void on_tun(uv_poll_t *h, int status, int events)
 
 static json_t *status_json(struct dmuxd *d, instant now)
 {
-    json_t *doc =
-        json_pack("{s:b, s:s, s:i, s:s, s:f, s:s, s:I, s:I}", "ok", true, "role", d->role->name, "pid", (int)getpid(),
-                  "version", HAWSER_VERSION, "uptime_s", (double)(now - d->started) / 1e6, "device", tun_name(d->tun),
-                  "refused", (json_int_t)d->train.refused, "device_refused", (json_int_t)d->tun_refused);
+    json_t *doc = json_pack("{s:b, s:s, s:i, s:s, s:f, s:s, s:I, s:I, s:I}", "ok", true, "role", d->role->name, "pid",
+                            (int)getpid(), "version", HAWSER_VERSION, "uptime_s", (double)(now - d->started) / 1e6,
+                            "device", tun_name(d->tun), "refused", (json_int_t)d->train.refused, "device_refused",
+                            (json_int_t)d->tun_refused, "congested", (json_int_t)d->congested);
 
     if (doc && d->role->status(d, doc, now) < 0) {
         json_decref(doc);

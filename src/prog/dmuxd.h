@@ -27,6 +27,7 @@ struct train {
     bool closed; /* the last was shorter */
     struct endpoint to;
     struct addr local;
+    uint8_t tos;
     uint64_t refused; /* datagrams that the kernel did not take */
     int last_error;   /* the last refusal, positive; 0: none yet */
 };
@@ -61,6 +62,7 @@ struct dmuxd {
     instant started, leave_by;
     bool leaving;
     uint64_t tun_refused;
+    uint64_t congested; /* dropped, since their sender does not hear of congestion otherwise */
     bool drained;
     struct xdp *xdp; /* NULL: packets pass in user space */
     uint32_t xdp_epoch, xdp_wall_s;
@@ -81,10 +83,13 @@ void dmuxd_say(int level, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* Room for one datagram; send what is before if it does not go in one train with the next. */
 uint8_t *train_room(struct train *t);
 /* What stands in train_room is a datagram of this length. */
-void train_add(struct train *t, size_t len, const struct endpoint *to, const struct addr *local);
+void train_add(struct train *t, size_t len, const struct endpoint *to, const struct addr *local, uint8_t tos);
 void train_send(struct train *t);
-/* A whole packet for this host; the bytes must stay until dmuxd_device_flush. */
-void dmuxd_to_device(struct dmuxd *d, const uint8_t *packet, size_t len);
+/* A whole packet for this host that came in a datagram with this TOS; the bytes may be changed, and must stay until
+ * dmuxd_device_flush. */
+void dmuxd_to_device(struct dmuxd *d, uint8_t *packet, size_t len, uint8_t outer_tos);
+/* The TOS of a datagram that carries this packet. */
+uint8_t dmuxd_outer_tos(const uint8_t *packet, size_t len);
 void dmuxd_device_flush(struct dmuxd *d);
 /* What the device gave, for the role, packet by packet. */
 void dmuxd_from_device(struct dmuxd *d, const uint8_t *packet, size_t len, const struct tun_meta *meta, instant now);

@@ -5,9 +5,13 @@
  * one place: a train (dmuxd.c). What goes to the device is merged, flow by flow, as far as one batch of the socket
  * goes; merging verifies checksums, since nobody has vouched for them. Without the virtio header packets go one by one.
  *
+ * DSCP and ECN of a packet go out with its datagram, and congestion that the network met a datagram with goes on with
+ * the packet (RFC 6040, RFC 2983). A gateway passes ECN alone: a stranger's DSCP is no order in its network.
+ *
  * A merged packet's payload stays in the socket's buffers: dmuxd_device_flush comes before they are read into again. */
 #include "prog/dmuxd.h"
 #include "prog/offload.h"
+#include "tunnel/ecn.h"
 
 #include <errno.h>
 
@@ -29,12 +33,38 @@ static void write_plain(struct dmuxd *d, const uint8_t *packet, size_t len)
         d->tun_refused++;
 }
 
-void dmuxd_to_device(struct dmuxd *d, const uint8_t *packet, size_t len)
+uint8_t dmuxd_outer_tos(const uint8_t *packet, size_t len)
+{
+    struct packet_info info;
+
+    return packet_parse(packet, len, &info) == 0 ? ecn_tos(packet) : 0;
+}
+
+/* What the network said of congestion goes on to the receiver (RFC 6040 section 4.2). False: drop the packet. */
+static bool hear_ecn(uint8_t *packet, struct packet_info *info, uint8_t outer_tos)
+{
+    int ecn = ecn_combine(info->ecn, outer_tos & TOS_ECN_MASK);
+
+    if (ecn < 0)
+        return false;
+    if (ecn != info->ecn)
+        ecn_set(packet, (enum ecn)ecn);
+    info->ecn = (uint8_t)ecn;
+    return true;
+}
+
+void dmuxd_to_device(struct dmuxd *d, uint8_t *packet, size_t len, uint8_t outer_tos)
 {
     struct packet_info info;
     struct merge_packet p = { .data = packet, .info = &info };
 
-    if (!tun_features_get(d->tun).vnet_hdr || packet_parse(packet, len, &info) < 0 || info.total_len != len) {
+    bool whole = packet_parse(packet, len, &info) == 0 && info.total_len == len;
+
+    if (whole && !hear_ecn(packet, &info, outer_tos)) {
+        d->congested++;
+        return;
+    }
+    if (!whole || !tun_features_get(d->tun).vnet_hdr) {
         dmuxd_device_flush(d); /* order */
         write_plain(d, packet, len);
         return;

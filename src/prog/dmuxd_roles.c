@@ -3,6 +3,7 @@
 
 #include "prog/offload.h"
 #include "sys/clock.h"
+#include "tunnel/ecn.h"
 
 #include <errno.h>
 #include <syslog.h>
@@ -121,7 +122,8 @@ static void gateway_datagram(struct dmuxd *d, const uint8_t *data, size_t len, c
     }
     out = train_room(&d->train);
     if (gateway_on_datagram(d->gateway, data, len, &rx->from, &rx->local, now, out, &tx))
-        train_add(&d->train, tx.len, &tx.to, tx.from_service ? &d->config->service : &d->config->address);
+        train_add(&d->train, tx.len, &tx.to, tx.from_service ? &d->config->service : &d->config->address,
+                  rx->tos & TOS_ECN_MASK);
 }
 
 static void gateway_packet(struct dmuxd *d, const uint8_t *packet, size_t len, instant now)
@@ -150,7 +152,7 @@ static void gateway_turn(struct dmuxd *d, instant now)
     gateway_set_wall(d->gateway, wall_s());
     gateway_on_expiry(d->gateway, now);
     for (int i = 0; i < TURN_BURST && gateway_output(d->gateway, train_room(&d->train), &tx, now); i++)
-        train_add(&d->train, tx.len, &tx.to, &d->config->address);
+        train_add(&d->train, tx.len, &tx.to, &d->config->address, 0);
     if (d->xdp)
         dmuxd_xdp_turn(d, wall_s());
     if (now >= d->beat_at)
@@ -303,10 +305,10 @@ static void router_datagram(struct dmuxd *d, const uint8_t *data, size_t len, co
 
     switch (router_on_datagram(d->router, data, len, &rx->from, now, &packet, &packet_len, out, &tx)) {
     case ROUTER_PACKET:
-        dmuxd_to_device(d, packet, packet_len);
+        dmuxd_to_device(d, rx->data + (packet - rx->data), packet_len, rx->tos);
         break;
     case ROUTER_REPLY:
-        train_add(&d->train, tx.len, &tx.to, &d->config->address);
+        train_add(&d->train, tx.len, &tx.to, &d->config->address, 0);
         break;
     case ROUTER_NOTHING:
         break;
@@ -319,7 +321,7 @@ static void router_packet(struct dmuxd *d, const uint8_t *packet, size_t len, in
     uint8_t *out = train_room(&d->train);
 
     if (router_on_packet(d->router, packet, len, out, &tx))
-        train_add(&d->train, tx.len, &tx.to, &d->config->address);
+        train_add(&d->train, tx.len, &tx.to, &d->config->address, dmuxd_outer_tos(packet, len));
 }
 
 static void router_turn(struct dmuxd *d, instant now)
@@ -327,7 +329,7 @@ static void router_turn(struct dmuxd *d, instant now)
     struct router_tx tx;
 
     for (int i = 0; i < TURN_BURST && router_output(d->router, train_room(&d->train), &tx, now); i++)
-        train_add(&d->train, tx.len, &tx.to, &d->config->address);
+        train_add(&d->train, tx.len, &tx.to, &d->config->address, 0);
 }
 
 static instant router_next(const struct dmuxd *d)
@@ -433,7 +435,7 @@ static void client_datagram(struct dmuxd *d, const uint8_t *data, size_t len, co
     size_t packet_len;
 
     if (client_on_datagram(d->client, data, len, &rx->from, now, &packet, &packet_len) == CLIENT_PACKET)
-        dmuxd_to_device(d, packet, packet_len);
+        dmuxd_to_device(d, rx->data + (packet - rx->data), packet_len, rx->tos);
 }
 
 static void client_packet(struct dmuxd *d, const uint8_t *packet, size_t len, instant now)
@@ -441,7 +443,7 @@ static void client_packet(struct dmuxd *d, const uint8_t *packet, size_t len, in
     size_t n = client_on_packet(d->client, packet, len, train_room(&d->train));
 
     if (n > 0)
-        train_add(&d->train, n, &d->config->gateways[0], &d->config->address);
+        train_add(&d->train, n, &d->config->gateways[0], &d->config->address, dmuxd_outer_tos(packet, len));
 }
 
 static void client_turn(struct dmuxd *d, instant now)
@@ -449,7 +451,7 @@ static void client_turn(struct dmuxd *d, instant now)
     size_t n;
 
     for (int i = 0; i < TURN_BURST && (n = client_output(d->client, train_room(&d->train), now)) > 0; i++)
-        train_add(&d->train, n, &d->config->gateways[0], &d->config->address);
+        train_add(&d->train, n, &d->config->gateways[0], &d->config->address, 0);
     follow_address(d);
 }
 
