@@ -246,7 +246,10 @@ static bool on_hello(struct gateway *g, const struct arrival *a, const struct dm
 
     if (!address_allowed(g, a->from))
         return drop(g, GATEWAY_DROP_SOURCE);
-    if (!limits_unverified(g->limits, a->addr, 0, a->now))
+    /* a router that is registered is asked for by name, and its own network's budget is all that others may spend */
+    if (!(registry_find(g->registry, m->protocol, m->provider, a->addr, a->from->port)
+              ? limits_shown(g->limits, a->addr, a->now)
+              : limits_unverified(g->limits, a->addr, 0, a->now)))
         return drop(g, GATEWAY_DROP_UNVERIFIED);
     jar_mint(&g->jar, &c, reply.cookie);
     return answer(g, a, dmux_write(&reply, a->out, DMUX_MESSAGE_MAX));
@@ -314,10 +317,11 @@ static bool on_register(struct gateway *g, const struct arrival *a, const struct
     uint16_t wait_s = 0;
     int refusal;
 
-    if (!limits_unverified(g->limits, a->addr, 0, a->now)) /* signatures cost */
-        return drop(g, GATEWAY_DROP_UNVERIFIED);
     if (m->gateway != g->o.id || !cookie_holds(g, a, m->cookie))
-        return refuse(g, a, m, DMUX_REFUSED_COOKIE, 0);
+        return limits_unverified(g->limits, a->addr, 0, a->now) ? refuse(g, a, m, DMUX_REFUSED_COOKIE, 0)
+                                                                : drop(g, GATEWAY_DROP_UNVERIFIED);
+    if (!limits_shown(g->limits, a->addr, a->now)) /* signatures cost */
+        return drop(g, GATEWAY_DROP_RATE);
     if (!endpoint_equal(&m->you, a->from) || !address_allowed(g, a->from) ||
         (g->mesh && mesh_is_member(g->mesh, a->addr)))
         return refuse(g, a, m, DMUX_REFUSED_ADDRESS, 0);
@@ -444,10 +448,10 @@ static bool on_mesh(struct gateway *g, const struct arrival *a)
     const uint8_t *cookie = mesh_cookie_of(a->data, a->len);
 
     if (a->data[SHIM_LEN] == DMUX_MESH_INIT) {
-        if (!limits_unverified(g->limits, a->addr, 0, a->now)) /* keys and signatures cost */
-            return drop(g, GATEWAY_DROP_UNVERIFIED);
         if (!cookie || !cookie_holds(g, a, cookie))
             return drop(g, GATEWAY_DROP_COOKIE);
+        if (!limits_shown(g->limits, a->addr, a->now)) /* keys and signatures cost */
+            return drop(g, GATEWAY_DROP_RATE);
     }
     mesh_on_datagram(g->mesh, a->data, a->len, a->from, g->jar.wall_s, a->now);
     return false;

@@ -15,14 +15,14 @@ struct entry {
     uint32_t key;
     bool used;
     instant seen;
-    struct bucket verified, unverified; /* of a network */
-    int64_t credit;                     /* of a client, bytes */
+    struct bucket verified, unverified, shown; /* of a network */
+    int64_t credit;                            /* of a client, bytes */
 };
 
 struct limits {
     uint32_t verified_pps;
     uint8_t seed[16];
-    struct bucket all;
+    struct bucket all, all_shown;
     struct entry networks[LIMITS_ENTRIES], clients[LIMITS_ENTRIES];
 };
 
@@ -93,6 +93,12 @@ bool limits_unverified(struct limits *l, uint32_t client, size_t bytes, instant 
     e = entry_get(l, l->clients, client, now);
     e->credit = MIN(e->credit + (int64_t)bytes * LIMITS_AMPLIFICATION, (int64_t)CREDIT_MAX);
     return true;
+}
+
+bool limits_shown(struct limits *l, uint32_t sender, instant now)
+{
+    return bucket_take(&entry_get(l, l->networks, sender >> 8, now)->shown, LIMITS_SHOWN_PPS, now) &&
+           bucket_take(&l->all_shown, LIMITS_SHOWN_ALL_PPS, now);
 }
 
 bool limits_answer(struct limits *l, uint32_t client, size_t bytes, instant now)

@@ -12,7 +12,9 @@
 #define LIMITS_AMPLIFICATION 3
 #define LIMITS_UNVERIFIED_PPS 100       /* chosen: a /24 of clients, each with a packet or two before its cookie */
 #define LIMITS_UNVERIFIED_ALL_PPS 20000 /* chosen: a tenth of what one core carries */
-#define LIMITS_ENTRIES 8192             /* of each table: 512 KiB in all */
+#define LIMITS_SHOWN_PPS 100            /* chosen: a /24 of routers, each with a renewal in seconds */
+#define LIMITS_SHOWN_ALL_PPS 5000       /* chosen: half a processor of signatures */
+#define LIMITS_ENTRIES 8192             /* of each table: 1.3 MiB in all */
 
 struct limits;
 
@@ -23,6 +25,9 @@ void limits_free(struct limits *l);
 bool limits_verified(struct limits *l, uint32_t client, instant now);
 /* Likewise before it has shown its address; its bytes buy answers. */
 bool limits_unverified(struct limits *l, uint32_t client, size_t bytes, instant now);
+/* What costs keys and signatures, of who has shown its address or is registered: what strangers send in others' names
+ * takes nothing of this. */
+bool limits_shown(struct limits *l, uint32_t sender, instant now);
 /* May these bytes go to a client that has not shown its address? */
 bool limits_answer(struct limits *l, uint32_t client, size_t bytes, instant now);
 

@@ -1,4 +1,5 @@
 /* Clients, gateways and routers of src/dmux in virtual time (dmux_world.h). */
+#include "dmux/limits.h"
 #include "tests/sim/dmux_world.h"
 
 static void test_there_and_back(void **state)
@@ -410,6 +411,36 @@ static void test_forged_refusals(void **state)
     assert_int_equal(info[0].refusal, DMUX_REFUSED_NONE);
 }
 
+/* Strangers who send more HELLOs than are answered keep nobody out who is registered, or has a cookie. */
+static void test_flood_of_hellos(void **state)
+{
+    const struct dmux_message hello = { .type = DMUX_HELLO, .protocol = DMUX_IPV6, .provider = 100, .nonce = 1 };
+    const struct addr service = addr_v4(SERVICE);
+    struct router_home_info info[ROUTER_HOMES_MAX];
+    struct endpoint from;
+    struct gateway_tx tx;
+    uint8_t buf[DMUX_MESSAGE_MAX], out[2048];
+    size_t len = dmux_write(&hello, buf, sizeof(buf));
+    unsigned g, r, late;
+
+    world_begin();
+    g = gateway_at(1);
+    r = router_at(0xcb007109, g);
+    world_run(3 * SEC);
+    late = router_at(0xcb00710a, g);
+    world_run(2 * DELAY + MSEC); /* it has its cookie */
+    for (uint32_t i = 0; i < LIMITS_UNVERIFIED_ALL_PPS + 10; i++) {
+        from = at(0x0b000000 + (i << 8), 9);
+        gateway_on_datagram(hosts[g].gateway, buf, len, &from, &service, now, out, &tx);
+    }
+    assert_false(gateway_on_datagram(hosts[g].gateway, buf, len, &from, &service, now, out, &tx));
+    from = at(hosts[r].addr, 1);
+    assert_true(gateway_on_datagram(hosts[g].gateway, buf, len, &from, &service, now, out, &tx));
+    world_run(4 * DELAY);
+    router_home_info(hosts[late].router, info);
+    assert_int_equal(info[0].state, HOME_REGISTERED);
+}
+
 static int teardown(void **state)
 {
     world_begin();
@@ -425,7 +456,7 @@ int main(void)
         cmocka_unit_test(test_router_dies),          cmocka_unit_test(test_router_leaves),
         cmocka_unit_test(test_anycast_moves),        cmocka_unit_test(test_gateway_restarts),
         cmocka_unit_test(test_forged_refusals),      cmocka_unit_test(test_certificate),
-        cmocka_unit_test(test_provider_hijack),
+        cmocka_unit_test(test_provider_hijack),      cmocka_unit_test(test_flood_of_hellos),
     };
 
     return cmocka_run_group_tests(tests, NULL, teardown);
