@@ -149,7 +149,7 @@ $(printf '%s\n' "${DMUX_DATA_PATH[@]}")
 [Provider six]
 Id = 100
 PublicKey = $(<"$DMUX/provider.pub")
-Protocols = ipv6, mirror
+Protocols = ipv6, ipv4, mirror
 $([[ -z $DMUX_MESH ]] || printf '[Mesh]\nKeyFile = %s\nChainFile = %s\n%s\n' "$DMUX/$host.key" "$DMUX/$host.chain" "$DMUX_MESH")
 [Bgp]
 As = $as
@@ -166,6 +166,8 @@ dmux_gateway_start() {
 
 # The protocol of routers and clients.
 DMUX_PROTOCOL=ipv6
+# What a client sends into its device.
+DMUX_ROUTES="::/0, 10.77.0.0/16"
 
 # dmux_router HOST PREFIX GATEWAYS: and its daemon; PREFIX - for none.
 dmux_router() {
@@ -190,7 +192,7 @@ dmux_client() {
 [Client]
 Protocol = $DMUX_PROTOCOL
 Gateway = 192.0.2.1
-Routes = ::/0, 10.77.0.0/16
+Routes = $DMUX_ROUTES
 Control = $DMUX/$1.sock
 EOC
     bg "$1" "dmuxd-$1" "$DMUXD" "$DMUX/$1.conf"

@@ -1,4 +1,5 @@
 /* dmux/protocols.c - the protocols that there are: a line each. */
+#include "dmux/doubled.h"
 #include "dmux/ipv6.h"
 #include "dmux/mirror.h"
 #include "dmux/protocol.h"
@@ -9,6 +10,7 @@ static const struct {
     const struct protocol_client *client;
     const struct protocol_router *router;
 } protocols[] = {
+    { &doubled_client, &doubled_router },
     { &ipv6_client, &ipv6_router },
     { &mirror_client, &mirror_router },
 };

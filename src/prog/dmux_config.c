@@ -212,7 +212,7 @@ static const char *read_protocol(struct parse *p, const char *value, void *out)
     uint16_t id = protocol_parse(value);
 
     if (id == 0 || !protocol_router_find(id))
-        return "a protocol that is built in: ipv6, mirror";
+        return "a protocol that is built in: ipv4, ipv6, mirror";
     *(uint16_t *)out = id;
     return NULL;
 }

@@ -87,7 +87,7 @@ static void test_errors(void **state)
             "f:3: found Gatewy in [Client], expected a key of it (did you mean Gateway?)\n");
     refuses("[Client]\nProtocol = ipv6\n", "f:1: found no Gateway in this section, expected one\n");
     refuses("[Client]\nProtocol = ipv7\nGateway = 2001:db8::1\n",
-            "f:2: found Protocol = ipv7, expected a protocol that is built in: ipv6, mirror\n"
+            "f:2: found Protocol = ipv7, expected a protocol that is built in: ipv4, ipv6, mirror\n"
             "f:3: found Gateway = 2001:db8::1, expected one IPv4 address, with or without :port\n");
     refuses("[Client]\nProtocol = ipv6\nGateway = 192.0.2.1\n\nProtocol = ipv6\n",
             "f:5: found Protocol again, expected it once (first in line 2)\n");

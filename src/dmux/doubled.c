@@ -1,0 +1,125 @@
+/* dmux/doubled.c - see doubled.h.
+ *
+ * Theory of operation. A client's address inside is the one that its gateway sees outside, so nothing is asked or
+ * assigned; the router passes a packet on only if its source is just that, and remembers the port that the address came
+ * with last, for what comes back. Clients that share an address have one port at a time: the last that sent.
+ *
+ * Limits: DOUBLED_CLIENTS; an address that falls on another's place takes it.
+ * Sources: RFC 791 section 3.1. */
+#include "dmux/doubled.h"
+
+#include "base/hash.h"
+
+#include <errno.h>
+
+#define HEADER 20
+#define TTL 8
+#define SOURCE 12
+#define DESTINATION 16
+
+struct doubled_router_state {
+    struct prefix prefix;
+    struct client_id clients[DOUBLED_CLIENTS]; /* port 0: none */
+};
+
+struct doubled_client_state {
+    uint32_t self; /* host order; 0: not known yet */
+};
+
+/* A whole packet; options are let through. */
+static bool is_ipv4(const uint8_t *packet, size_t len)
+{
+    return len >= HEADER && packet[0] >> 4 == 4 && (size_t)(packet[0] & 15) * 4 >= HEADER &&
+           (size_t)(packet[0] & 15) * 4 <= len && get_be16(packet + 2) == len;
+}
+
+static int router_init(void *state, const struct prefix *prefix)
+{
+    struct doubled_router_state *s = state;
+
+    s->prefix = *prefix;
+    return prefix->addr.family == ADDR_V4 ? 0 : -EINVAL;
+}
+
+static struct client_id *place_of(struct doubled_router_state *s, uint32_t addr)
+{
+    return &s->clients[hash_mix64(addr) % DOUBLED_CLIENTS];
+}
+
+static enum protocol_verdict router_on_client(void *state, const struct client_id *client, const uint8_t *packet,
+                                              size_t len, struct protocol_reply *reply)
+{
+    struct doubled_router_state *s = state;
+    struct addr source = addr_v4(client->addr), to;
+
+    if (!is_ipv4(packet, len) || get_be32(packet + SOURCE) != client->addr || !prefix_contains(&s->prefix, &source))
+        return PROTOCOL_DROP;
+    to = addr_v4(get_be32(packet + DESTINATION));
+    /* Nothing to this host or its links alone, and nothing back into the device. */
+    if (packet[TTL] <= 1 || !addr_is_unicast(&to) || addr_is_link_local(&to) || prefix_contains(&s->prefix, &to))
+        return PROTOCOL_DROP;
+    *place_of(s, client->addr) = *client;
+    return PROTOCOL_DELIVER;
+}
+
+static bool router_client_of(void *state, const uint8_t *packet, size_t len, struct client_id *ret)
+{
+    struct doubled_router_state *s = state;
+    const struct client_id *c;
+
+    if (!is_ipv4(packet, len))
+        return false;
+    c = place_of(s, get_be32(packet + DESTINATION));
+    if (c->port == 0 || c->addr != get_be32(packet + DESTINATION))
+        return false;
+    *ret = *c;
+    return true;
+}
+
+const struct protocol_router doubled_router = {
+    .id = DMUX_IPV4,
+    .name = "ipv4",
+    .state_bytes = sizeof(struct doubled_router_state),
+    .init = router_init,
+    .on_client = router_on_client,
+    .client_of = router_client_of,
+};
+
+static void client_on_seen(void *state, const struct client_id *self)
+{
+    struct doubled_client_state *s = state;
+
+    s->self = self->addr;
+}
+
+static bool client_may_send(void *state, const uint8_t *packet, size_t len)
+{
+    const struct doubled_client_state *s = state;
+
+    return is_ipv4(packet, len) && s->self != 0 && get_be32(packet + SOURCE) == s->self;
+}
+
+static enum protocol_verdict client_on_router(void *state, const uint8_t *packet, size_t len, instant now)
+{
+    const struct doubled_client_state *s = state;
+
+    return is_ipv4(packet, len) && s->self != 0 && get_be32(packet + DESTINATION) == s->self ? PROTOCOL_DELIVER
+                                                                                             : PROTOCOL_DROP;
+}
+
+static struct addr client_address(const void *state)
+{
+    const struct doubled_client_state *s = state;
+
+    return s->self != 0 ? addr_v4(s->self) : (struct addr){ .family = ADDR_NONE };
+}
+
+const struct protocol_client doubled_client = {
+    .id = DMUX_IPV4,
+    .name = "ipv4",
+    .state_bytes = sizeof(struct doubled_client_state),
+    .on_seen = client_on_seen,
+    .may_send = client_may_send,
+    .on_router = client_on_router,
+    .address = client_address,
+};

@@ -1,0 +1,35 @@
+/* Fuzz target of src/dmux/doubled.*: what a router delivers is of its client, and what comes back for that client finds
+ * it; a client takes what is for itself. */
+#include "dmux/doubled.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static struct protocol_reply reply;
+    const struct prefix prefix = { .addr = { .family = ADDR_V4, .bytes = { 198, 51, 100 } }, .len = 24 };
+    const struct client_id client = { 0xc6336407, 4000 };
+    void *router = calloc(1, doubled_router.state_bytes), *self = calloc(1, doubled_client.state_bytes);
+    struct client_id found;
+
+    assert(router && self && doubled_router.init(router, &prefix) == 0);
+    doubled_client.on_seen(self, &client);
+    if (doubled_router.on_client(router, &client, data, size, &reply) == PROTOCOL_DELIVER) {
+        uint8_t back[20] = { 0x45, 0, 0, 20 };
+
+        assert(size >= 20 && get_be16(data + 2) == size && get_be32(data + 12) == client.addr);
+        assert(doubled_client.may_send(self, data, size));
+        put_be32(back + 16, client.addr);
+        assert(doubled_router.client_of(router, back, sizeof(back), &found) && found.port == client.port);
+    } else {
+        assert(!doubled_router.client_of(router, data, size, &found));
+    }
+    if (doubled_client.on_router(self, data, size, 0) == PROTOCOL_DELIVER)
+        assert(size >= 20 && get_be32(data + 16) == client.addr);
+    free(router);
+    free(self);
+    return 0;
+}
