@@ -31,6 +31,12 @@ row "TCP up through client, gateway, router, 1 Gbit/s by tbf" share_up % '>=' 95
 row "TCP down" share_down % '>=' 95 1 - shaped_down shaped_direct_down
 row "processor time of the three for a GB of TCP" cost ms/GB - -
 scenario_end
+for fault in kill silent; do
+    scenario dmux-sites $fault
+    row "five sites, 12 senders, $fault: the first is served again" recovery s '<=' 1 12
+    row "five sites, 12 senders, $fault: none loses any more" stabilisation s '<=' 1 12 - lost
+    scenario_end
+done
 scenario dmux-failover
 row "gateway killed: longest gap" killed_gap_median ms '<=' 20 5 killed_gap_max
 row "gateway hung: longest gap" hung_gap ms '<=' 500
