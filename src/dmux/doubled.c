@@ -55,7 +55,7 @@ static enum protocol_verdict router_on_client(void *state, const struct client_i
     if (!is_ipv4(packet, len) || get_be32(packet + SOURCE) != client->addr || !prefix_contains(&s->prefix, &source))
         return PROTOCOL_DROP;
     to = addr_v4(get_be32(packet + DESTINATION));
-    /* Nothing to this host or its links alone, and nothing back into the device. */
+    /* Nothing to loopback, to many or to a link alone, and nothing back into the device. */
     if (packet[TTL] <= 1 || !addr_is_unicast(&to) || addr_is_link_local(&to) || prefix_contains(&s->prefix, &to))
         return PROTOCOL_DROP;
     *place_of(s, client->addr) = *client;
