@@ -50,6 +50,7 @@ B=$(pair_status b '.tun.addresses[0]')
 assert "dig: the name is b's tag" test "$(on a dig +short +time=2 @127.0.0.1 AAAA $NAME)" = "$B"
 mkdir -p "/etc/netns/${LAB_PREFIX}a"
 echo 'nameserver 127.0.0.1' >"/etc/netns/${LAB_PREFIX}a/resolv.conf"
+# shellcheck disable=SC2016
 assert "getent finds it, as every program does" eval '[[ $(on a getent ahostsv6 $NAME) == "$B"* ]]'
 on a ping -6 -c 3 -i 0.2 -W 2 $NAME >"$(bg_log ping)" 2>&1
 assert "no packet is lost, the first neither" grep -q ' 0% packet loss' "$(bg_log ping)"
@@ -69,6 +70,7 @@ head -c 5000000 /dev/urandom >"$DIR/www/file"
 chmod -R a+rX "$LAB_DIR"
 bg b nginx nginx -c "$DIR/nginx.conf" -e "$DIR/nginx.log"
 wait_for 5 "nginx listens" listening b tcp 80
+# shellcheck disable=SC2016
 assert "curl: all that nginx sends" eval 'on a curl -sf --max-time 20 "http://$NAME/file" | cmp -s - "$DIR/www/file"'
 
 # --- both move at once ---

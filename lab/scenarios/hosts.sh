@@ -108,6 +108,7 @@ wait_for 5 "nginx listens" listening b tcp 80
 fetch() { # HOST SECONDS
     on "$1" curl -sg --max-time "$2" -o "$DIR/$1.got" -w '%{speed_download}' "http://[$B]/file" >"$(bg_log "curl-$1")"
 }
+# shellcheck disable=SC2016
 assert "curl: all that nginx sends" eval 'fetch a 30 && cmp -s "$DIR/a.got" "$DIR/www/file"'
 rate=$(jq '. * 8e-6 * 100 | round / 100' "$(bg_log curl-a)")
 result curl "$rate" Mbit/s
@@ -116,6 +117,7 @@ assert "both links carry" holds "$rate > 12"
 
 # --- whom b lets in ---
 assert "c, of whom b has not heard: its realm proves it" on c ping -6 -c 2 -i 0.2 -W 2 "$B"
+# shellcheck disable=SC2016
 assert "x, of another root: nothing" eval '! on x ping -6 -c 2 -i 0.2 -W 1 "$B"'
 assert "which is said" grep -q caller-refused "$(bg_log hawserd-b)"
 

@@ -212,11 +212,12 @@ static int put_in(struct authority *a, struct entity *e)
 static struct entity *entity_from(const struct record *r, const uint8_t *bytes, size_t len)
 {
     struct entity *e = malloc(sizeof(*e) + len);
-    uint8_t *copy = (uint8_t *)(e + 1);
     size_t name_len = strlen(r->name);
+    uint8_t *copy;
 
     if (!e)
         return NULL;
+    copy = (uint8_t *)(e + 1);
     memcpy(copy, bytes, len);
     *e = (struct entity){ .tag = r->subject,
                           .type = r->type == RECORD_REGISTRATION ? ENTITY_REGISTERED

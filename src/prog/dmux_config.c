@@ -533,7 +533,7 @@ static bool open_named(struct parse *p, enum section s, const char *name)
         complain(p, p->line, "found [%s %s], expected a name of 1 to 15 letters, digits and _", section_names[s], name);
         return false;
     }
-    if (*count >= max) {
+    if (!count || *count >= max) { /* the sections of this kind each have a count */
         complain(p, p->line, "found more than %zu sections [%s ...]", max, section_names[s]);
         return false;
     }

@@ -257,7 +257,7 @@ static void new_host(uint32_t i)
     memcpy(r.key, h->key, 32);
     snprintf(r.name, sizeof(r.name), "host%" PRIu32 ".h.rid.example", i);
     rw_sign(&s.w, &r, RW_ROOT, b);
-    holder_init(&h->holder, h->seed, &h->tag, &h->tag, KIND_HOST_LOCATOR, CLASS_FULL, 300, 1);
+    holder_init(&h->holder, h->seed, &h->tag, &h->tag, KIND_HOST_LOCATOR, CLASS_FULL, 300, 1, 0);
 }
 
 /* What a reader of a manager is given: never older than he was given before. */

@@ -165,7 +165,9 @@ ok "of nobody" try 1 realm policy eng nobody.h.eng.acme.example any=none
 ok "a class that is none" try 2 realm policy eng any=some
 ok "says which there are" complains "any=some: found class some, expected none, agent, coarse or full"
 ok "a prefix that is none" try 2 realm policy eng 2001:db8::/32=full
+# shellcheck disable=SC2016
 ok "both are shown" eval 'try 0 realm show eng && [ "$(grep -c "^policy  *in force" "$dir/out")" = 2 ]'
+# shellcheck disable=SC2016
 ok "the realm's takes the place of its own alone" eval 'try 0 realm policy eng any=full && try 0 realm show eng &&
     [ "$(grep -c "^policy  *in force" "$dir/out")" = 2 ] && [ "$(grep -c "^policy  *ended" "$dir/out")" = 1 ]'
 ok "nobody of that name" try 1 realm revoke eng nobody.h.eng.acme.example
