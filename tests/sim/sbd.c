@@ -24,7 +24,7 @@
 #include "tests/sim/sim.h"
 
 #define ENVIRONMENTS 40
-#define SEEDS 2
+#define SEEDS 1
 #define WARM (20 * SEC)
 #define MEASURED (50 * SBD_T)
 #define PATHS_MAX 4
