@@ -12,17 +12,23 @@ cd "$(dirname "$0")/.." || exit 1
 logs=build/test-logs
 passed=0 failed=0 skipped=0
 
-# set_up DIR ARGUMENT...: configures and builds; the compiler is $CC.
+# set_up DIR SUITES ARGUMENT...: configures and builds what these suites run; `all`: everything. The compiler is $CC.
 set_up() {
-    local dir=$1
-    shift
+    local dir=$1 suites=$2 targets=()
+    shift 2
     mkdir -p "$logs"
     if [[ ! -e $dir/build.ninja ]]; then
         meson setup -Dtests=enabled "$@" "$dir" >"$logs/setup" 2>&1 || { cat "$logs/setup"; return 1; }
     else
         meson configure -Dtests=enabled "$dir" >/dev/null
     fi
-    ninja -C "$dir" >"$logs/ninja" 2>&1 || { cat "$logs/ninja"; return 1; }
+    if [[ $suites != all ]]; then
+        mapfile -t targets < <(jq -nr --arg suites "$suites" --slurpfile tests "$dir/meson-info/intro-tests.json" \
+            --slurpfile targets "$dir/meson-info/intro-targets.json" --arg dir "$PWD/$dir/" '
+            [$tests[0][] | select(any(.suite[]; sub("^.*:"; "") | IN($suites | split(" ")[]))) | .depends[]] as $needed
+            | $targets[0][] | select(.id | IN($needed[])) | .filename[] | ltrimstr($dir)' | sort -u)
+    fi
+    ninja -C "$dir" "${targets[@]}" >"$logs/ninja" 2>&1 || { cat "$logs/ninja"; return 1; }
 }
 
 # tally NAME FILE points|programs: adds what Meson's log says and prints what is not well.
@@ -92,7 +98,7 @@ if [[ $EUID != 0 ]]; then
     fi
 fi
 
-if CC=gcc set_up build; then
+if CC=gcc set_up build all; then
     for s in lint unit api fuzz sim models; do
         suite "$s" build "$s" points
     done
@@ -107,7 +113,7 @@ else
 fi
 # Sanitized programs run some ten times slower: a few seeds show memory errors as well as many do.
 export HAWSER_SIM_SEEDS=10
-if CC=clang set_up build-clang -Db_sanitize=address,undefined -Db_lundef=false; then
+if CC=clang set_up build-clang all -Db_sanitize=address,undefined -Db_lundef=false; then
     for s in unit api fuzz sim; do
         suite "sanitized-$s" build-clang "$s" programs
     done
@@ -116,7 +122,7 @@ else
 fi
 
 # A data race ends hawserd with a code that the scenario takes for a failure.
-if CC=gcc set_up build-tsan -Db_sanitize=thread; then
+if CC=gcc set_up build-tsan threads -Db_sanitize=thread; then
     if $lab; then
         suite threads build-tsan threads programs "${as_root[@]}"
     fi
