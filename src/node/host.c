@@ -412,6 +412,12 @@ void host_forget(struct peer *p)
     struct node *n = p->node;
     struct addr at = p->spec.addresses[0].addr;
 
+    for (unsigned i = 0; i < n->events_count; i++) { /* what it said goes with it */
+        struct node_event *ev = &n->events[(n->events_head + i) % NODE_EVENTS_MAX];
+
+        if (ev->type == NODE_INTRODUCED && ev->peer == p->index)
+            ev->said = (struct slice){ 0 };
+    }
     free(p->said);
     p->said = NULL;
     if (p->admitted && map64_get(&n->by_addr, node_addr_hash(n, &at)) == p)

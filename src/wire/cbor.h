@@ -37,9 +37,10 @@ struct cbor_reader {
     size_t fault_at; /* offset from start */
 };
 
+/* buf may be NULL where len is 0. */
 static inline struct cbor_reader cbor_reader_init(const uint8_t *buf, size_t len)
 {
-    return (struct cbor_reader){ .start = buf, .at = buf, .end = buf + len };
+    return (struct cbor_reader){ .start = buf, .at = buf, .end = len > 0 ? buf + len : buf };
 }
 
 /* Offset of the next item. */
