@@ -112,7 +112,7 @@ else
     build_failed gcc
 fi
 # Sanitized programs run some ten times slower: a few seeds show memory errors as well as many do.
-export HAWSER_SIM_SEEDS=10
+export HAWSER_SIM_SEEDS=6
 if CC=clang set_up build-clang all -Db_sanitize=address,undefined -Db_lundef=false; then
     for s in unit api fuzz sim; do
         suite "sanitized-$s" build-clang "$s" programs

@@ -4,7 +4,7 @@
  *     node --+                                    +-- core -- agent
  *            +-- uplink 2: 8 Mbit/s, 30 ms -------+
  *
- * HAWSER_SIM_SEEDS=n   how many seeds (default 300: a minute of two slow cores, less of fast ones)
+ * HAWSER_SIM_SEEDS=n   how many seeds (default 200: 40 s of two slow cores, less of fast ones)
  * HAWSER_SIM_SEED=n    this seed alone, with its schedule and how it ends */
 #include <signal.h>
 #include <stdio.h>
@@ -17,7 +17,7 @@
 #include "sim/invariants.h"
 #include "tests/unit/test.h"
 
-#define SEEDS_DEFAULT 300
+#define SEEDS_DEFAULT 200
 #define WORKERS 2
 #define LENGTH (60 * SEC)
 #define HEALTHY "rate=8mbit delay=15ms"
