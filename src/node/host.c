@@ -139,7 +139,7 @@ static struct peer *chosen(struct peer *p, struct peer *twin)
 
 static void end(struct peer *p, instant at)
 {
-    if (!p->ending || at < p->ending)
+    if (!p->closed && (!p->ending || at < p->ending))
         p->ending = at;
 }
 
@@ -274,6 +274,8 @@ void node_admit(struct node *n, unsigned peer, const char *name, const struct ad
     p->said = NULL;
     snprintf(p->spec.name, sizeof(p->spec.name), "%s", name);
     admit(p, address);
+    if (n->o.announce_count > 0) /* not before: where we are is not everybody's to know */
+        roles_tell_addresses(p, now);
     p->used = now;
     peer_touch(p); /* what it sent before comes out now */
     settle(p, now);
@@ -305,7 +307,11 @@ void host_on_up(struct peer *p, bool fresh, instant now)
         }
         free(msg);
     }
-    p->met = now;
+    if (fresh && p->admitted) { /* else it has its time from its first call on, however often it calls */
+        p->met = now;
+        if (p->node->o.announce_count > 0 && !p->opener)
+            roles_tell_addresses(p, now);
+    }
     settle(p, now);
 }
 
@@ -319,8 +325,8 @@ void host_on_closed(struct peer *p, instant now)
 {
     bool refused = p->opener && now - p->met < REFUSED_LIFE;
 
-    p->closed = true;
     end(p, refused ? p->met + REFUSED_LIFE : now);
+    p->closed = true;
     settle(p, now);
     if (refused)
         node_unwanted(p->node, &p->spec.addresses[0].addr, now);
@@ -407,10 +413,45 @@ void host_tick(struct node *n, instant now)
     }
 }
 
+void host_keep_early(struct peer *p, instant now)
+{
+    struct session_packet k;
+    struct pbuf *b;
+
+    while (p->session && session_pop_delivered(p->session, &k, now)) {
+        b = p->early_count < HOST_EARLY_MAX && k.len <= PBUF_CAPACITY ? pbuf_take(&p->node->pool) : NULL;
+        if (b) {
+            memcpy(b->data, k.data, k.len);
+            b->len = (uint16_t)k.len;
+            b->note = (uint32_t)k.tos << 1 | k.csum_owed;
+            p->early[p->early_count++] = b;
+        } else {
+            p->node->drops[NODE_DROP_NO_BUFFER]++;
+        }
+        pbuf_unref(k.owner);
+    }
+}
+
+bool host_pop_early(struct peer *p, struct session_packet *ret)
+{
+    struct pbuf *b;
+
+    if (p->early_at == p->early_count)
+        return false;
+    b = p->early[p->early_at++];
+    *ret = (struct session_packet){
+        .data = b->data, .len = b->len, .owner = b, .tos = (uint8_t)(b->note >> 1), .csum_owed = b->note & 1
+    };
+    return true;
+}
+
 void host_forget(struct peer *p)
 {
     struct node *n = p->node;
     struct addr at = p->spec.addresses[0].addr;
+
+    while (p->early_at < p->early_count)
+        pbuf_unref(p->early[p->early_at++]);
 
     for (unsigned i = 0; i < n->events_count; i++) { /* what it said goes with it */
         struct node_event *ev = &n->events[(n->events_head + i) % NODE_EVENTS_MAX];

@@ -439,14 +439,18 @@ static void forget_pending(struct node *n)
 static void feed_merge(struct node *n, instant now)
 {
     LIST_FOREACH (p, &n->ready, struct peer, ready) {
-        while (p->session && (!n->o.host || p->admitted)) {
+        if (n->o.host && !p->admitted) {
+            host_keep_early(p, now);
+            continue;
+        }
+        while (p->session) {
             struct merge_packet in;
 
             if (n->handovers_count == HANDOVERS_MAX)
                 return; /* what other shares must have is to be taken first */
 
             if (!n->pending.data) {
-                if (!session_pop_delivered(p->session, &n->pending, now))
+                if (!host_pop_early(p, &n->pending) && !session_pop_delivered(p->session, &n->pending, now))
                     break;
                 if (!accept_inner(p, &n->pending, &n->pending_info, now)) {
                     forget_pending(n);

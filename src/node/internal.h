@@ -23,6 +23,7 @@
 #define RECENT_INITS 256
 #define PENDING_MAX 64 /* chosen: of the handshakes that a flood may cost a second, each is kept for a fifth of one */
 #define PENDING_LIFE (2 * SESSION_TENTATIVE_LIFE)
+#define HOST_EARLY_MAX 16 /* chosen: as packets wait at the other end (host.c) */
 #define HANDOVERS_MAX                                                                                                  \
     256 /* chosen: four batches of the longest trains of handshakes; one of trains has an entry each */
 
@@ -48,8 +49,10 @@ struct peer {
     instant trouble_since;     /* node: no path has been active since */
     struct fallback *fallback; /* node: NODE_UPLINKS_MAX, by link - 1; NULL until it is wanted */
     /* host.c */
-    bool admitted;       /* spec.addresses[0] is proven to be its own */
-    bool closed;         /* it was told that this is the end */
+    bool admitted;                      /* spec.addresses[0] is proven to be its own */
+    bool closed;                        /* it was told that this is the end */
+    struct pbuf *early[HOST_EARLY_MAX]; /* what it sent before it was admitted; note: TOS << 1 | checksum owed */
+    unsigned early_count, early_at;
     uint8_t *said;       /* its introduction, until it is admitted; owned */
     instant used;        /* a packet went or came */
     instant ending;      /* when it is to be closed and forgotten; 0: it is not */
@@ -228,13 +231,18 @@ void host_on_path(struct peer *p, instant now);                            /* a 
 void host_on_lost(struct peer *p, instant now);                            /* it has had no path for a while */
 void host_tick(struct node *n, instant now);
 void host_forget(struct peer *p);
+/* What a peer that is not admitted yet has sent is copied: its bytes stand where the next datagrams come. */
+void host_keep_early(struct peer *p, instant now);
+/* True: a packet of those, with its reference. */
+bool host_pop_early(struct peer *p, struct session_packet *ret);
 
 /* roles.c */
 void roles_on_up(struct peer *p, bool fresh, instant now);
 int roles_on_message(struct peer *p, const uint8_t *msg, size_t len, instant now);
-void roles_paths(struct peer *p, instant now);     /* node: a path per uplink, lane and first endpoint of each family */
-void roles_retarget(struct peer *p);               /* steering rules -> slots */
-void roles_elsewhere(struct peer *p, instant now); /* its endpoints are others: paths follow */
+void roles_paths(struct peer *p, instant now); /* node: a path per uplink, lane and first endpoint of each family */
+void roles_retarget(struct peer *p);           /* steering rules -> slots */
+void roles_tell_addresses(struct peer *p, instant now); /* ours, to who calls us */
+void roles_elsewhere(struct peer *p, instant now);      /* its endpoints are others: paths follow */
 void roles_tick(struct peer *p, instant now);
 /* A path of this uplink to that endpoint, unless there is one. True if it was opened. */
 bool roles_open_path(struct peer *p, const struct node_uplink *u, const struct endpoint *to, enum transport transport,

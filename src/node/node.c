@@ -102,6 +102,8 @@ void node_free(struct node *n)
     host_deinit(n);
     for (size_t i = 0; i < n->peers_count; i++) {
         free(n->peers[i]->said);
+        while (n->peers[i]->early_at < n->peers[i]->early_count)
+            pbuf_unref(n->peers[i]->early[n->peers[i]->early_at++]);
         session_free(n->peers[i]->session);
         free(n->peers[i]->steer);
         free(n->peers[i]->table);

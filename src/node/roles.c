@@ -125,7 +125,7 @@ static void send_config(struct peer *p, instant now)
     (void)!session_send_message(p->session, buf, writer_len(&w), now);
 }
 
-static void send_addresses(struct peer *p, instant now)
+void roles_tell_addresses(struct peer *p, instant now)
 {
     struct addresses_message m = { .count = (uint8_t)p->node->o.announce_count };
     uint8_t buf[256];
@@ -153,15 +153,15 @@ int node_announce(struct node *n, const struct endpoint *e, bool there, instant 
     else
         n->o.announce[i] = n->o.announce[--n->o.announce_count];
     for (size_t k = 0; k < n->peers_count; k++)
-        if (n->peers[k]->session && !n->peers[k]->opener)
-            send_addresses(n->peers[k], now);
+        if (n->peers[k]->session && !n->peers[k]->opener && (!n->o.host || n->peers[k]->admitted))
+            roles_tell_addresses(n->peers[k], now);
     return 0;
 }
 
 void roles_on_up(struct peer *p, bool fresh, instant now)
 {
-    if (fresh && (p->node->o.delivery || p->node->o.host) && !p->opener && p->node->o.announce_count > 0)
-        send_addresses(p, now);
+    if (fresh && p->node->o.delivery && !p->opener && p->node->o.announce_count > 0)
+        roles_tell_addresses(p, now);
     if (p->node->o.host)
         host_on_up(p, fresh, now);
     if (!fresh || p->node->o.delivery ||
