@@ -530,5 +530,5 @@ uint32_t bindings_live(const struct bindings *b)
 size_t bindings_memory(const struct bindings *b)
 {
     return sizeof(*b) + b->chunks_count * (sizeof(struct row *) + CHUNK_ROWS * sizeof(struct row)) +
-           b->index.slots_count * sizeof(uint32_t) + b->bytes_used;
+           b->index.slots_count * sizeof(*b->index.slots) + b->bytes_used;
 }

@@ -21,47 +21,57 @@ void index_deinit(struct index *x)
     x->slots_count = x->rows_count = 0;
 }
 
-static uint32_t home_of(const struct index *x, const struct index_key *key)
+static uint32_t hash_of(const struct index *x, const struct index_key *key)
 {
     uint8_t bytes[18];
 
     memcpy(bytes, key->subject.bytes, 16);
     bytes[16] = key->kind;
     bytes[17] = key->answer;
-    return (uint32_t)siphash13(x->hash_key, bytes, sizeof(bytes)) & (x->slots_count - 1);
+    return (uint32_t)siphash13(x->hash_key, bytes, sizeof(bytes));
 }
 
 /* The slot of the key, or the free one where it would be. slots_count is not 0. */
-static uint32_t slot_of(const struct index *x, const struct index_key *key)
+static struct index_slot *slot_of(const struct index *x, const struct index_key *key, uint32_t hash)
 {
     uint32_t mask = x->slots_count - 1;
 
-    for (uint32_t i = home_of(x, key);; i = (i + 1) & mask) {
-        const struct index_key *k = x->slots[i] ? x->key(x->owner, x->slots[i] - 1) : NULL;
+    for (uint32_t i = hash & mask;; i = (i + 1) & mask) {
+        const struct index_slot *s = &x->slots[i];
+        const struct index_key *k = s->row && s->hash == hash ? x->key(x->owner, s->row - 1) : NULL;
 
-        if (!k || (k->kind == key->kind && k->answer == key->answer && tag_equal(&k->subject, &key->subject)))
-            return i;
+        if (!s->row || (k && k->kind == key->kind && k->answer == key->answer && tag_equal(&k->subject, &key->subject)))
+            return &x->slots[i];
     }
 }
 
 uint32_t index_find(const struct index *x, const struct index_key *key)
 {
-    return x->slots_count ? x->slots[slot_of(x, key)] - 1 : INDEX_NONE;
+    return x->slots_count ? slot_of(x, key, hash_of(x, key))->row - 1 : INDEX_NONE;
+}
+
+static void put(struct index_slot *slots, uint32_t count, const struct index_slot *s)
+{
+    uint32_t i = s->hash & (count - 1);
+
+    while (slots[i].row)
+        i = (i + 1) & (count - 1);
+    slots[i] = *s;
 }
 
 static int grow(struct index *x)
 {
-    uint32_t old_count = x->slots_count, *old = x->slots;
-    uint32_t count = old_count ? old_count * 2 : 64, *slots = calloc(count, sizeof(*slots));
+    uint32_t count = x->slots_count ? x->slots_count * 2 : 64;
+    struct index_slot *slots = calloc(count, sizeof(*slots));
 
     if (!slots)
         return -ENOMEM;
+    for (uint32_t i = 0; i < x->slots_count; i++)
+        if (x->slots[i].row)
+            put(slots, count, &x->slots[i]);
+    free(x->slots);
     x->slots = slots;
     x->slots_count = count;
-    for (uint32_t i = 0; i < old_count; i++)
-        if (old[i])
-            slots[slot_of(x, x->key(x->owner, old[i] - 1))] = old[i];
-    free(old);
     return 0;
 }
 
@@ -71,25 +81,23 @@ int index_add(struct index *x, uint32_t row)
 
     if ((uint64_t)(x->rows_count + 1) * 3 > (uint64_t)x->slots_count * 2 && (r = grow(x)) < 0)
         return r;
-    x->slots[slot_of(x, x->key(x->owner, row))] = row + 1;
+    put(x->slots, x->slots_count, &(struct index_slot){ row + 1, hash_of(x, x->key(x->owner, row)) });
     x->rows_count++;
     return 0;
 }
 
 void index_remove(struct index *x, uint32_t row)
 {
-    uint32_t mask = x->slots_count - 1, gap = slot_of(x, x->key(x->owner, row));
+    const struct index_key *key = x->key(x->owner, row);
+    uint32_t mask = x->slots_count - 1, gap = (uint32_t)(slot_of(x, key, hash_of(x, key)) - x->slots);
 
-    x->slots[gap] = 0;
+    x->slots[gap] = (struct index_slot){ 0 };
     x->rows_count--;
     /* Closes the gap: later rows of the run whose home is not between the gap and themselves move up. */
-    for (uint32_t i = (gap + 1) & mask; x->slots[i]; i = (i + 1) & mask) {
-        uint32_t home = home_of(x, x->key(x->owner, x->slots[i] - 1));
-
-        if (((i - home) & mask) >= ((i - gap) & mask)) {
+    for (uint32_t i = (gap + 1) & mask; x->slots[i].row; i = (i + 1) & mask)
+        if (((i - x->slots[i].hash) & mask) >= ((i - gap) & mask)) {
             x->slots[gap] = x->slots[i];
-            x->slots[i] = 0;
+            x->slots[i] = (struct index_slot){ 0 };
             gap = i;
         }
-    }
 }

@@ -22,7 +22,10 @@ typedef const struct index_key *index_key_fn(const void *owner, uint32_t row);
 
 struct index {
     uint8_t hash_key[16];
-    uint32_t *slots;                  /* row + 1; 0: free */
+    struct index_slot {
+        uint32_t row;  /* + 1; 0: free */
+        uint32_t hash; /* of the key: who has another is passed over without a look at its row */
+    } * slots;
     uint32_t slots_count, rows_count; /* slots: a power of two, or 0 */
     index_key_fn *key;
     const void *owner;
