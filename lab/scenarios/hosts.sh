@@ -130,7 +130,6 @@ carrier_down a:eth1 core:x2
 nap 1.5
 addr_change b eth0 10.0.3.2/24 10.0.3.77/24
 default_route b 10.0.3.1 eth0 103
-nap 1
 bg_wait send
 bg_wait recv
 moved() {
