@@ -1,17 +1,20 @@
 /* bench/exchange.c - what an answer costs the process that gives it: sealed requests over UDP, beside a name server.
  *
  *   exchange                     two processes: one answers, one asks as 1,000 associations
- *   dns ADDRESS:PORT PID NAMES   asks a name server that runs as PID for AAAA of n0.example to n<NAMES - 1>.example
+ *   lookups                      the same, and who answers is a realm manager with a million bindings
+ * (bench/population.h), asked for names of hosts dns ADDRESS:PORT PID NAMES   asks a name server that runs as PID for
+ * AAAA of n0.example to n<NAMES - 1>.example
  *
  * Both ask in the same way: from 1,000 addresses of 127.0.0.0/8, each in a /24 of its own, by batches of 64 datagrams
  * that go by one system call, 256 questions under way, uniform over associations or names. What counts is the processor
  * time of the process that answers, threads and kernel included, from the first answer that is counted to the last; the
  * other processor asks, and is not measured. Prints one object of JSON.
  *
- * Answers of exchanges have ANSWER_LEN bytes and are the same for all: what a lookup costs is not in it. The asker does
- * not open them, but for a first one of each association; it counts what has their length.
+ * In the first the answers have ANSWER_LEN bytes and are the same for all: what a lookup costs is not in it. The asker
+ * does not open answers, but for a first one of each association; it counts what has their length.
  *
  * Limits: loopback, where the kernel's way from one process to the other is in the sender's time. */
+#include "bench/population.h"
 #include "session/exchange_internal.h"
 #include "sys/clock.h"
 #include "sys/exchange_io.h"
@@ -28,6 +31,7 @@
 #define ASSOCIATIONS 1000
 #define ANSWER_LEN 300
 #define REQUEST_LEN 60 /* a name or a tag, and what it is asked for */
+#define NAMES 333334u  /* of lookups: three bindings each */
 #define UNDER_WAY 256
 #define BATCH 64
 #define RUN (5 * SEC)
@@ -67,18 +71,28 @@ static double cpu_of(long pid)
 struct answering {
     struct exchange_io io;
     instant now;
-    uint8_t answer[ANSWER_LEN];
+    const uint8_t *member; /* lookups: the key of who asks; NULL: no manager is asked */
+    struct population all;
+    uint8_t answer[MAPPING_BYTES_MAX];
 };
 
 static void on_event(void *ctx, const struct exchange_event *ev)
 {
     struct answering *a = ctx;
 
-    if (ev->type == EXCHANGE_REQUEST)
-        (void)!exchange_io_answer(&a->io, &ev->asked, a->answer, sizeof(a->answer), a->now);
+    struct manager_reply reply = { .len = ANSWER_LEN };
+
+    if (ev->type != EXCHANGE_REQUEST)
+        return;
+    if (a->member) {
+        const struct manager_who who = { .peer = ev->peer, .ed25519 = a->member };
+
+        manager_on_request(a->all.manager, &who, ev->data, ev->len, a->now, POPULATION_WALL_S, a->answer, &reply);
+    }
+    (void)!exchange_io_answer(&a->io, &ev->asked, a->answer, reply.len, a->now);
 }
 
-static int answer(const struct identity *id, int tell)
+static int answer(const struct identity *id, const uint8_t *member, int tell)
 {
     const struct udp_options u = { .family = ADDR_V4, .local = addr_v4(0x7f000001) };
     struct exchange_options o = { .self = id,
@@ -88,10 +102,14 @@ static int answer(const struct identity *id, int tell)
                                   .peers_max = 2 * ASSOCIATIONS,
                                   .requests_max = 1,
                                   .joins_max = 16 };
-    struct answering a = { .now = clock_now() };
+    static struct answering a;
     uint16_t port;
 
     prctl(PR_SET_PDEATHSIG, SIGKILL);
+    a.now = clock_now();
+    a.member = member;
+    if (member && !population_make(&a.all, NAMES, 0, member, &o.rng, a.now))
+        return 1;
     exchange_io_init(&a.io, exchange_new(&o, a.now), on_event, &a);
     if (!a.io.x || exchange_io_open(&a.io, 1, &u) < 0)
         return 1;
@@ -120,7 +138,7 @@ struct asking {
     uint8_t data[BATCH][EXCHANGE_DATAGRAM_MAX];
     struct udp_tx tx[BATCH];
     struct exchange *x[ASSOCIATIONS];
-    uint32_t names;
+    uint32_t names;    /* 0: exchanges ask for none */
     size_t answer_len; /* of datagrams that count; 0: any */
     void (*make)(struct asking *a, struct udp_tx *tx, uint8_t *data);
 };
@@ -195,15 +213,31 @@ static bool run(struct asking *a, long pid, struct result *r)
     return r->cpu > 0;
 }
 
+/* The question of a request; its length. */
+static size_t question(struct asking *a, uint8_t out[EXCHANGE_REQUEST_WHOLE])
+{
+    struct writer w = writer_init(out, EXCHANGE_REQUEST_WHOLE);
+    char name[POPULATION_NAME_SIZE];
+    struct mapping_request r = { .type = MAPPING_RESOLVE, .kind = KIND_HOST_LOCATOR, .name = name };
+
+    if (a->names == 0) {
+        memset(out, 'q', REQUEST_LEN);
+        return REQUEST_LEN;
+    }
+    population_name((uint32_t)prng_below(&a->prng, a->names), name);
+    r.name_len = strlen(name);
+    mapping_request_write(&w, &r);
+    return writer_len(&w);
+}
+
 static void make_sealed(struct asking *a, struct udp_tx *tx, uint8_t *data)
 {
     uint32_t i = (uint32_t)prng_below(&a->prng, ASSOCIATIONS);
     const struct exchange_message m = { .kind = EXCHANGE_KIND_REQUEST, .id = (uint32_t)prng_u64(&a->prng) };
     size_t header = exchange_message_put(data + SEALED_HEADER_LEN, &m);
-    int n;
+    size_t len = question(a, data + SEALED_HEADER_LEN + header);
+    int n = keys_seal(a->x[i]->slots[0]->cur, data, header + len, clock_now());
 
-    memset(data + SEALED_HEADER_LEN + header, 'q', REQUEST_LEN);
-    n = keys_seal(a->x[i]->slots[0]->cur, data, header + REQUEST_LEN, clock_now());
     *tx = (struct udp_tx){ .data = data, .len = (size_t)MAX(n, 0), .to = a->to, .local = source(i) };
 }
 
@@ -216,11 +250,14 @@ static bool meet(struct asking *a, const struct identity *id, const struct peer_
     const struct exchange_call c = { .key = *key,
                                      .ways_count = 1,
                                      .ways = { { .link = 1, .local = source(i), .remote = a->to } } };
+    uint8_t first[EXCHANGE_REQUEST_WHOLE];
+    size_t len = question(a, first);
     uint64_t peer, request;
     instant now = clock_now(), until = now + 10 * SEC;
     struct exchange *x = a->x[i] = exchange_new(&o, now);
 
-    if (!x || exchange_peer_call(x, &c, now, &peer) < 0 || exchange_request(x, peer, "who", 3, NULL, now, &request) < 0)
+    if (!x || exchange_peer_call(x, &c, now, &peer) < 0 ||
+        exchange_request(x, peer, first, len, NULL, now, &request) < 0)
         return false;
     for (bool done = false; !done && now < until; now = clock_now()) {
         struct udp_rx rx[UDP_MANY_MAX];
@@ -240,7 +277,10 @@ static bool meet(struct asking *a, const struct identity *id, const struct peer_
 
             exchange_input(x, &at, rx[k].data, rx[k].len, now);
             while (exchange_pop_event(x, &ev))
-                done |= ev.type == EXCHANGE_ANSWER && ev.len == ANSWER_LEN;
+                if (ev.type == EXCHANGE_ANSWER && ev.len >= ANSWER_LEN / 2) { /* what is refused is shorter */
+                    a->answer_len = SEALED_HEADER_LEN + EXCHANGE_ANSWER_HEADER + ev.len + SEALED_TAG_LEN;
+                    done = true;
+                }
         }
         if (exchange_next_expiry(x) <= now)
             exchange_on_expiry(x, now);
@@ -287,7 +327,8 @@ static void print(const struct result *r)
            (double)r->answers / r->wall, (unsigned long long)r->lost);
 }
 
-static int bench_exchange(struct asking *a)
+/* names: of which are asked; 0: for nothing. */
+static int bench_exchange(struct asking *a, uint32_t names)
 {
     struct identity server, client;
     struct peer_key key;
@@ -301,12 +342,12 @@ static int bench_exchange(struct asking *a)
         return 1;
     pid = fork();
     if (pid == 0)
-        _exit(answer(&server, tell[1]));
+        _exit(answer(&server, names ? client.ed25519 : NULL, tell[1]));
     identity_peer_key(&server, suite_supported(), &key);
     if (pid > 0 && read(tell[0], &port, sizeof(port)) == sizeof(port)) {
         a->to = (struct endpoint){ addr_v4(0x7f000001), port };
         a->make = make_sealed;
-        a->answer_len = SEALED_HEADER_LEN + EXCHANGE_ANSWER_HEADER + ANSWER_LEN + SEALED_TAG_LEN;
+        a->names = names;
         rc = 0;
         for (uint32_t i = 0; i < ASSOCIATIONS && rc == 0; i++)
             if (!meet(a, &client, &key, i))
@@ -347,11 +388,13 @@ int main(int argc, char **argv)
     if (!open_asking(&a))
         return 1;
     if (argc == 2 && strcmp(argv[1], "exchange") == 0)
-        rc = bench_exchange(&a);
+        rc = bench_exchange(&a, 0);
+    else if (argc == 2 && strcmp(argv[1], "lookups") == 0)
+        rc = bench_exchange(&a, NAMES);
     else if (argc == 5 && strcmp(argv[1], "dns") == 0)
         rc = bench_dns(&a, argv[2], argv[3], argv[4]);
     else
-        fprintf(stderr, "usage: bench-exchange exchange | dns ADDRESS:PORT PID NAMES\n");
+        fprintf(stderr, "usage: bench-exchange exchange | lookups | dns ADDRESS:PORT PID NAMES\n");
     udp_free(a.u);
     return rc;
 }
