@@ -241,14 +241,18 @@ static void read_numbers(struct cbor_reader *r, unsigned key, bool optional, str
 static void read_value(struct cbor_reader *r, unsigned key, const struct shape *shape, bool is_request,
                        struct fields *f)
 {
-    size_t len;
+    static const struct tag none;
+    size_t len, at;
 
     switch (key) {
     case K_FLAGS:
         f->flags = (uint8_t)cbor_read_uint(r, 1, is_request ? MAPPING_REQUEST_FLAGS : MAPPING_ANSWER_FLAGS);
         break;
     case K_TAG:
+        at = cbor_offset(r);
         cbor_read_copy(r, f->tag.bytes, sizeof(f->tag.bytes));
+        if (r->fault == CBOR_SOUND && !(shape->must & BIT(K_TAG)) && tag_equal(&f->tag, &none))
+            cbor_fail(r, CBOR_RANGE, at);
         break;
     case K_NAME:
         f->name = cbor_read_text(r, 1, NAME_MAX_LEN + 1, &f->name_len);
