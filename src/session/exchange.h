@@ -10,11 +10,11 @@
  * never given to another; 0 is none.
  *
  * Requests. Who asks keeps the request until it is answered, and sends it again: after EXCHANGE_FIRST_TRY (or longer,
- * by the round trip) and then at double spans, EXCHANGE_TRIES times, over the peer's ways in turn. Each request that
- * was accepted ends in exactly one EXCHANGE_ANSWER or EXCHANGE_FAILED, unless exchange_cancel takes it back. Who
- * answers keeps nothing: it may be asked the same twice, so a request must mean the same twice. A request may be
- * answered later, and from anywhere in the program (struct exchange_asked). What needs no answer is answered by nothing
- * at all: 0 bytes.
+ * by the round trip, up to EXCHANGE_FIRST_TRY_MAX) and then at double spans, EXCHANGE_TRIES times, over the peer's ways
+ * in turn. Each request that was accepted ends in exactly one EXCHANGE_ANSWER or EXCHANGE_FAILED, unless
+ * exchange_cancel takes it back. Who answers keeps nothing: it may be asked the same twice, so a request must mean the
+ * same twice. A request may be answered later, and from anywhere in the program (struct exchange_asked). What needs no
+ * answer is answered by nothing at all: 0 bytes.
  *
  * Length. A message has 1 to EXCHANGE_MESSAGE_MAX bytes, an answer 0 to so many. What does not fit one datagram goes in
  * parts. Who asks again says which parts of the answer it has, and if the answer is still the same, only the others are
@@ -31,9 +31,11 @@
 #include "session/session.h"
 #include "wire/exchange.h"
 
-#define EXCHANGE_WAYS_MAX 8                    /* chosen: 4 managers' addresses over 2 uplinks */
-#define EXCHANGE_TRIES 4                       /* chosen: with the first timer, 3.75 s */
-#define EXCHANGE_FIRST_TRY (250 * MSEC)        /* chosen: as of an INIT */
+#define EXCHANGE_WAYS_MAX 8             /* chosen: 4 managers' addresses over 2 uplinks */
+#define EXCHANGE_TRIES 4                /* chosen: with the first timer, 3.75 s */
+#define EXCHANGE_FIRST_TRY (250 * MSEC) /* chosen: as of an INIT */
+#define EXCHANGE_FIRST_TRY_MAX                                                                                         \
+    (2 * SEC) /* chosen: a satellite's round trip thrice; who answers late keeps nobody longer */
 #define EXCHANGE_REKEY_AFTER (900 * SEC)       /* chosen: 100,000 peers then cost 3 % of a core */
 #define EXCHANGE_REJECT_AFTER (3600 * SEC)     /* older keys open and seal nothing */
 #define EXCHANGE_OUTPUT_MAX 256                /* datagrams that wait for exchange_output */

@@ -166,7 +166,7 @@ void assoc_asks_fail(struct assoc *a, enum exchange_fault f)
 
 static span timeout_of(const struct assoc *a)
 {
-    return MAX(EXCHANGE_FIRST_TRY, a->srtt + 4 * a->rttvar);
+    return MIN(MAX(EXCHANGE_FIRST_TRY, a->srtt + 4 * a->rttvar), EXCHANGE_FIRST_TRY_MAX);
 }
 
 static void ask_arm(struct ask *q, instant now)

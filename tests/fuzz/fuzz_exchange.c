@@ -271,7 +271,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     begin(&r);
     while (reader_left(&in) > 0 && !in.failed)
         step(&r, &in);
-    /* Each sending that counts ends within 2 s; what brings parts is over. */
+    /* A sending that counts ends within 16 s, and there are four; what brings parts is over. */
     for (unsigned i = 0; i < 200; i++)
         pass(&r, 1 * SEC);
     assert(r.ended == r.accepted);
