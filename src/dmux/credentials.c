@@ -209,13 +209,10 @@ static int judge(struct credentials *c, const uint8_t key[IDENT_KEY_LEN], const 
     struct slice links[CHAIN_LINKS_MAX];
     struct record_error e;
     struct chain_end end;
-    size_t count = 0;
+    size_t count = CHAIN_LINKS_MAX;
 
-    for (size_t at = 0, n; at < len; at += n) {
-        if (count == CHAIN_LINKS_MAX || record_extent(chain + at, len - at, &n, &e) < 0)
-            return -EBADMSG;
-        links[count++] = (struct slice){ chain + at, n };
-    }
+    if (record_split(chain, len, links, &count, &e) < 0)
+        return -EBADMSG;
     for (size_t i = 0; count > 0 && i < c->authorities_count; i++) {
         int r = trust_verify(c->trusts[i], links, count, wall_s, &end, &e);
 

@@ -84,13 +84,10 @@ static int card_check(struct mesh *m, const struct mesh_card *c, const uint8_t *
     struct chain_end end;
     struct name n;
     uint32_t number;
-    size_t count = 0;
+    size_t count = CHAIN_LINKS_MAX;
 
-    for (size_t at = 0, len; at < c->chain_len; at += len) {
-        if (count == CHAIN_LINKS_MAX || record_extent(c->chain + at, c->chain_len - at, &len, &e) < 0)
-            return -EBADMSG;
-        links[count++] = (struct slice){ c->chain + at, len };
-    }
+    if (record_split(c->chain, c->chain_len, links, &count, &e) < 0)
+        return -EBADMSG;
     if (!x25519 || !endpoint_equal(&c->at, from) || c->gateway == m->o.id ||
         trust_verify(m->trust, links, count, wall_s, &end, &e) < 0 || end.is_realm ||
         memcmp(end.x25519, x25519, IDENT_KEY_LEN) != 0 || name_parse(end.name, strlen(end.name), &n, &ne) < 0 ||

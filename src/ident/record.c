@@ -523,12 +523,23 @@ int record_decode(const uint8_t *bytes, size_t len, struct record *ret, struct r
     return e;
 }
 
-int record_extent(const uint8_t *bytes, size_t len, size_t *ret_len, struct record_error *ret_error)
+int record_split(const uint8_t *bytes, size_t len, struct slice *ret, size_t *count, struct record_error *ret_error)
 {
-    size_t at = 0;
-    enum cbor_fault fault = cbor_check(bytes, len, ret_len, &at);
+    size_t n = 0;
 
-    return fault == CBOR_SOUND ? 0 : not_cbor(ret_error, fault, at, 0);
+    for (size_t at = 0, one, wrong_at = 0; at < len; at += one) {
+        enum cbor_fault fault = cbor_check(bytes + at, len - at, &one, &wrong_at);
+
+        if (fault != CBOR_SOUND)
+            return not_cbor(ret_error, fault, at + wrong_at, 0);
+        if (n == *count) {
+            *ret_error = (struct record_error){ .at = at };
+            return -E2BIG;
+        }
+        ret[n++] = (struct slice){ bytes + at, one };
+    }
+    *count = n;
+    return 0;
 }
 
 /* --- writing --- */

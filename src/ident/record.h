@@ -6,6 +6,7 @@
 #pragma once
 
 #include "base/addr.h"
+#include "base/slice.h"
 #include "ident/keys.h"
 #include "ident/name.h"
 #include "ident/tag.h"
@@ -155,8 +156,10 @@ char *record_error_format(const struct record_error *e, char buf[RECORD_ERROR_ST
  * record. Costs 1 hash where a tag stands beside its key. */
 MUST_CHECK int record_decode(const uint8_t *bytes, size_t len, struct record *ret, struct record_bytes *ret_bytes,
                              struct record_error *ret_error);
-/* The length of the record at the beginning of a sequence of them (RFC 8742); -EBADMSG and *ret_error. */
-MUST_CHECK int record_extent(const uint8_t *bytes, size_t len, size_t *ret_len, struct record_error *ret_error);
+/* Cuts a sequence of records (RFC 8742) into at most *count of them, which are not looked into. 0 and *count, 0 if len
+ * is; -EBADMSG and *ret_error: something else is among them; -E2BIG: there are more, from ret_error->at on. */
+MUST_CHECK int record_split(const uint8_t *bytes, size_t len, struct slice *ret, size_t *count,
+                            struct record_error *ret_error);
 /* The signature alone. 0, -EBADMSG or -ENOMEM. */
 MUST_CHECK int record_verify(const struct record_bytes *b, const uint8_t ed25519[IDENT_KEY_LEN]);
 /* Of the record's bytes and the key that they are to be verified by. */

@@ -52,15 +52,10 @@ static struct addr addr_of(const struct tag *t)
 /* Records in a row. Their number; 0: none, too many, or no records. */
 static size_t split(const uint8_t *bytes, size_t len, struct slice out[CHAIN_LINKS_MAX])
 {
+    size_t count = CHAIN_LINKS_MAX;
     struct record_error e;
-    size_t count = 0, n;
 
-    for (; len > 0; bytes += n, len -= n) {
-        if (count == CHAIN_LINKS_MAX || record_extent(bytes, len, &n, &e) < 0)
-            return 0;
-        out[count++] = (struct slice){ bytes, n };
-    }
-    return count;
+    return record_split(bytes, len, out, &count, &e) < 0 ? 0 : count;
 }
 
 /* --- who we are --- */

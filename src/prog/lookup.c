@@ -310,18 +310,12 @@ static int cut_chain(const char *file, const uint8_t *bytes, size_t len, struct 
                      char err[LOOKUP_ERR])
 {
     struct record_error e;
-    size_t at = 0, n;
 
-    while (at < len) {
-        if (o->chain_count == CHAIN_LINKS_MAX || record_extent(bytes + at, len - at, &n, &e) < 0) {
-            snprintf(err, LOOKUP_ERR, "%s: byte %zu: expected at most %d records of a chain", file, at,
-                     CHAIN_LINKS_MAX);
-            return -EBADMSG;
-        }
-        o->chain[o->chain_count++] = (struct slice){ bytes + at, n };
-        at += n;
-    }
-    return 0;
+    o->chain_count = CHAIN_LINKS_MAX;
+    if (record_split(bytes, len, o->chain, &o->chain_count, &e) == 0)
+        return 0;
+    snprintf(err, LOOKUP_ERR, "%s: byte %zu: expected at most %d records of a chain", file, e.at, CHAIN_LINKS_MAX);
+    return -EBADMSG;
 }
 
 static int make_resolver(struct lookup *l, const struct lookup_options *o, char err[LOOKUP_ERR])

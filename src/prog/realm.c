@@ -70,22 +70,16 @@ static void path_of(const char *dir, const char *file, char out[PATH_MAX + 16])
 int records_split(const char *file, const uint8_t *bytes, size_t len, struct slice *ret, size_t *count,
                   char err[FILE_ERR])
 {
-    char why[RECORD_ERROR_STRLEN];
     struct record_error e;
-    size_t n = 0, at = 0, one;
+    int r = record_split(bytes, len, ret, count, &e);
 
-    while (at < len) {
-        if (record_extent(bytes + at, len - at, &one, &e) < 0)
-            return said_err(err, -EBADMSG, "%s: byte %zu: no record: %s", file, at + e.at,
-                            record_error_format(&e, why));
-        if (n == *count)
-            return said_err(err, -E2BIG, "%s: byte %zu: more than %zu records", file, at, *count);
-        ret[n++] = (struct slice){ bytes + at, one };
-        at += one;
-    }
-    if (n == 0)
+    if (r == -E2BIG)
+        return said_err(err, r, "%s: byte %zu: more than %zu records", file, e.at, *count);
+    if (r < 0)
+        return said_err(err, r, "%s: byte %zu: no record: %s: %s", file, e.at, record_fault_name(e.fault),
+                        cbor_fault_name(e.cbor));
+    if (*count == 0)
         return said_err(err, -EBADMSG, "%s: empty, expected records", file);
-    *count = n;
     return 0;
 }
 

@@ -65,17 +65,15 @@ static void ask(void *owner, const struct name *name, struct dns_pending *p)
 /* The name of the realm: of the last record of its chain. */
 static void realm_name(const struct realmd *d, char out[NAME_SIZE])
 {
+    struct slice links[CHAIN_LINKS_MAX];
+    size_t count = CHAIN_LINKS_MAX;
     struct record_error err;
     struct record_bytes b;
     struct record r;
-    size_t n;
 
-    for (size_t at = 0; at < d->chain_len; at += n) {
-        if (record_extent(d->chain + at, d->chain_len - at, &n, &err) < 0)
-            return;
-        if (record_decode(d->chain + at, n, &r, &b, &err) == 0)
-            memcpy(out, r.name, NAME_SIZE);
-    }
+    if (record_split(d->chain, d->chain_len, links, &count, &err) == 0 && count > 0 &&
+        record_decode(links[count - 1].data, links[count - 1].len, &r, &b, &err) == 0)
+        memcpy(out, r.name, NAME_SIZE);
 }
 
 int dns_start(struct realmd *d)

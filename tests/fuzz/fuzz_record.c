@@ -15,14 +15,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct record_bytes b, c;
     static struct record r, s;
     char text[RECORD_ERROR_STRLEN];
-    size_t len = 0;
+    struct slice row[2];
+    size_t len = 0, count = 2;
 
     if (record_decode(data, size, &r, &b, &e) < 0) {
         assert(e.fault > RECORD_SOUND && e.fault < RECORD_FAULT_COUNT && e.at <= size);
         assert(strlen(record_error_format(&e, text)) > 0);
         return 0;
     }
-    assert(record_extent(data, size, &len, &e) == 0 && len == size);
+    assert(record_split(data, size, row, &count, &e) == 0 && count == 1 && row[0].len == size);
     assert(r.targets_count <= RECORD_TARGETS_MAX && r.rules_count <= RECORD_RULES_MAX &&
            strlen(r.name) <= NAME_MAX_LEN);
     assert(record_type_name(r.type) && record_kind_name(r.kind) && record_reason_name(r.reason));

@@ -158,11 +158,37 @@ static void test_tamper(void **state)
         assert_int_equal(record_decode(bytes, len + 1, &r, &b, &e), -EBADMSG);
         assert_int_equal(e.cbor, CBOR_TRAILING);
         assert_int_equal(e.at, len);
-        assert_int_equal(record_extent(bytes, len + 1, &len, &e), 0);
         key_of(9, seed, pub);
         assert_int_equal(record_decode(bytes, len, &r, &b, &e), 0);
         assert_int_equal(record_verify(&b, pub), -EBADMSG);
     }
+}
+
+/* Three published records in a row, of which the last is cut, and more of them than there is room for. */
+static void test_row(void **state)
+{
+    uint8_t bytes[3 * RECORD_BYTES_MAX];
+    size_t at[4] = { 0 }, count = 3;
+    struct record_error e = { 0 };
+    struct slice row[3];
+
+    for (size_t i = 0; i < 3; i++)
+        at[i + 1] = at[i] + published(published_records[i].name, bytes + at[i]);
+    assert_int_equal(record_split(bytes, at[3], row, &count, &e), 0);
+    assert_int_equal(count, 3);
+    for (size_t i = 0; i < 3; i++) {
+        assert_ptr_equal(row[i].data, bytes + at[i]);
+        assert_int_equal(row[i].len, at[i + 1] - at[i]);
+    }
+    assert_int_equal(record_split(bytes, at[3] - 1, row, &count, &e), -EBADMSG);
+    assert_int_equal(e.fault, RECORD_NOT_CBOR);
+    assert_in_range(e.at, at[2], at[3] - 1);
+    count = 2;
+    assert_int_equal(record_split(bytes, at[3], row, &count, &e), -E2BIG);
+    assert_int_equal(e.at, at[2]);
+    assert_int_equal(count, 2);
+    assert_int_equal(record_split(bytes, 0, row, &count, &e), 0);
+    assert_int_equal(count, 0);
 }
 
 /* A payload in the envelope, with a signature of zeros: decoding does not look at it. */
@@ -537,7 +563,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_fields),  cmocka_unit_test(test_same_bytes), cmocka_unit_test(test_tamper),
         cmocka_unit_test(test_refused), cmocka_unit_test(test_envelope),   cmocka_unit_test(test_values),
-        cmocka_unit_test(test_largest),
+        cmocka_unit_test(test_row),     cmocka_unit_test(test_largest),
     };
     return cmocka_run_group_tests_name("record", tests, NULL, NULL);
 }
