@@ -2,9 +2,13 @@
  * refused with what was expected. */
 #include "bench/args.h"
 
+#include <assert.h>
 #include <errno.h>
+#include <getopt.h>
 #include <math.h>
 #include <stdarg.h>
+
+#define OPTIONS_MAX 16 /* of a program */
 
 void bench_complain(const char *name, const char *format, ...)
 {
@@ -17,34 +21,84 @@ void bench_complain(const char *name, const char *format, ...)
     fputc('\n', stderr);
 }
 
-bool bench_read(const char *name, const char *option, const char *text, unsigned long low, unsigned long high,
-                unsigned long *ret)
+static bool read_number(const char *name, const struct bench_option *o, const char *text)
 {
+    unsigned long low = (unsigned long)o->low, high = (unsigned long)o->high, v;
     char *end;
-    unsigned long v;
 
     errno = 0;
     v = strtoul(text, &end, 10);
     if (*text < '0' || *text > '9' || *end != '\0' || errno != 0 || v < low || v > high) {
-        bench_complain(name, "found --%s %s, expected a number from %lu to %lu", option, text, low, high);
+        bench_complain(name, "found --%s %s, expected a number from %lu to %lu", o->name, text, low, high);
         return false;
     }
-    *ret = v;
+    *o->number = v;
     return true;
 }
 
-bool bench_read_real(const char *name, const char *option, const char *text, double low, double high, double *ret)
+static bool read_real(const char *name, const struct bench_option *o, const char *text)
 {
     char *end;
     double v = strtod(text, &end);
 
     /* No sign, no hexadecimal, no infinity. */
-    if (text[strspn(text, "0123456789.e")] != '\0' || end == text || *end != '\0' || !(v >= low && v <= high)) {
-        bench_complain(name, "found --%s %s, expected a number from %g to %g", option, text, low, high);
+    if (text[strspn(text, "0123456789.e")] != '\0' || end == text || *end != '\0' || !(v >= o->low && v <= o->high)) {
+        bench_complain(name, "found --%s %s, expected a number from %g to %g", o->name, text, o->low, o->high);
         return false;
     }
-    *ret = v;
+    *o->real = v;
     return true;
+}
+
+static bool take(const char *name, const struct bench_option *o, const char *text)
+{
+    if (o->number)
+        return read_number(name, o, text);
+    if (o->real)
+        return read_real(name, o, text);
+    if (o->flag)
+        *o->flag = true;
+    else
+        *o->text = text;
+    return true;
+}
+
+bool bench_options(const char *name, const struct bench_option *options, int argc, char **argv)
+{
+    struct option names[OPTIONS_MAX + 1] = { 0 };
+    int c, i = 0;
+
+    for (size_t n = 0; options[n].name; n++) {
+        assert(n < OPTIONS_MAX);
+        names[n] =
+            (struct option){ .name = options[n].name, .has_arg = options[n].flag ? no_argument : required_argument };
+    }
+    opterr = 0;
+    while ((c = getopt_long(argc, argv, ":", names, &i)) != -1) {
+        if (c != 0) {
+            bench_complain(name, "found %s%s", argv[optind - 1],
+                           c == ':' ? " without a value" : ", which is no option");
+            return false;
+        }
+        if (!take(name, &options[i], optarg))
+            return false;
+    }
+    if (optind < argc)
+        bench_complain(name, "found %s, expected options alone", argv[optind]);
+    return optind == argc;
+}
+
+int bench_fail(const char *name, const char *what, int r)
+{
+    bench_complain(name, "%s: %s", what, strerror(-r));
+    return EXIT_FAILED;
+}
+
+int bench_printed(const char *name, int r)
+{
+    if (r == 0 && (fflush(stdout) != 0 || ferror(stdout)))
+        r = -(errno ? errno : EIO);
+    return r < 0 ? bench_fail(name, "standard output", r) : EXIT_DONE;
 }
 
 int bench_load(const char *path, char **ret, size_t *ret_len)
@@ -99,9 +153,16 @@ int bench_print_json(json_t *doc)
     return r == 0 ? 0 : -(errno ? errno : EIO);
 }
 
-int bench_close(FILE *out)
+int bench_create(const char *dir, const char *file, char *ret_path, size_t size, FILE **ret)
 {
-    int r = fflush(out) != 0 || ferror(out) ? -(errno ? errno : EIO) : 0;
+    snprintf(ret_path, size, "%s/%s", dir, file);
+    *ret = fopen(ret_path, "we");
+    return *ret ? 0 : -errno;
+}
 
+int bench_close(FILE *out, int r)
+{
+    if (r == 0 && (fflush(out) != 0 || ferror(out)))
+        r = -(errno ? errno : EIO);
     return fclose(out) != 0 && r == 0 ? -errno : r;
 }

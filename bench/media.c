@@ -11,12 +11,12 @@
  * Limits: TRACES_MAX traces a direction. */
 #include <dirent.h>
 #include <errno.h>
-#include <getopt.h>
-#include <jansson.h>
-#include <stdio.h>
 
+#include "bench/args.h"
 #include "sim/media.h"
 
+#define NAME "bench media"
+#define complain(...) bench_complain(NAME, __VA_ARGS__)
 #define TRACES_MAX 16
 #define RATE_BPS 4000000 /* of the frames */
 #define FRAMES_A_SECOND 30
@@ -29,8 +29,6 @@
 #define SETTLE (2 * SEC)
 #define COMPARED .01
 #define HOPELESS .9
-
-enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
 struct source {
     char name[64];
@@ -87,7 +85,7 @@ static double play(const struct options *how_to, const struct source *const link
     world_run_for(w, LENGTH + SETTLE);
     bad = media_bad(m);
     if (w->failed || m->error) {
-        fprintf(stderr, "hawser bench media: %s: %s\n", links[0]->name, w->failed ? w->error : strerror(-m->error));
+        complain("%s: %s", links[0]->name, w->failed ? w->error : strerror(-m->error));
         bad = -1;
     }
     world_free(w);
@@ -128,7 +126,7 @@ static int load_one(const char *data, const char *name, struct source *ret)
         snprintf(ret->name, sizeof(ret->name), "%.*s", (int)(strrchr(name, '.') - name), name);
         return 0;
     }
-    fprintf(stderr, "hawser bench media: %s\n", error);
+    complain("%s", error);
     return -1;
 }
 
@@ -139,12 +137,11 @@ static int load(const char *data, bool down, struct source ret[TRACES_MAX])
     int count = scandir(data, &found, down ? is_down : is_up, alphasort), r = 0;
 
     if (count < 0) {
-        fprintf(stderr, "hawser bench media: %s: %s\n", data, strerror(errno));
+        complain("%s: %s", data, strerror(errno));
         return -1;
     }
     if (count > TRACES_MAX) {
-        fprintf(stderr, "hawser bench media: %s: found %d traces of a direction, expected at most %d\n", data, count,
-                TRACES_MAX);
+        complain("%s: found %d traces of a direction, expected at most %d", data, count, TRACES_MAX);
         r = -1;
     }
     for (int i = 0; i < count; i++) {
@@ -216,7 +213,7 @@ static int tables(const struct options *o)
     if (r == EXIT_DONE)
         r = direction(o, false, &v, rows);
     if (r == EXIT_DONE && v.rows == 0) {
-        fprintf(stderr, "hawser bench media: %s: no two traces of one direction, NAME.down or NAME.up\n", o->data);
+        complain("%s: no two traces of one direction, NAME.down or NAME.up", o->data);
         r = EXIT_FAILED;
     }
     if (r == EXIT_DONE && !o->json)
@@ -229,63 +226,38 @@ static int tables(const struct options *o)
         printf("\n");
     }
     json_decref(all);
-    if (r == EXIT_DONE && (fflush(stdout) != 0 || ferror(stdout))) {
-        fprintf(stderr, "hawser bench media: standard output: %s\n", strerror(errno));
-        r = EXIT_FAILED;
-    }
-    return r;
+    return r == EXIT_DONE ? bench_printed(NAME, 0) : r;
 }
 
 /* --- arguments --- */
 
-static int misused(const char *what, const char *expected)
+static int misused(void)
 {
-    fprintf(stderr,
-            "hawser bench media: found %s, expected %s\nusage: hawser bench media --data DIR [--scheduler NAME] "
-            "[--seed N] [--json]\n",
-            what, expected);
+    fputs("usage: hawser bench media --data DIR [--scheduler NAME] [--seed N] [--json]\n", stderr);
     return EXIT_USAGE;
 }
 
 int main(int argc, char **argv)
 {
-    static const struct option names[] = {
-        { "data", required_argument, NULL, 'd' },
-        { "seed", required_argument, NULL, 's' },
-        { "scheduler", required_argument, NULL, 'c' },
-        { "json", no_argument, NULL, 'j' },
-        { NULL, 0, NULL, 0 },
-    };
     struct options o = { .seed = 1 };
-    char *end;
-    int c;
+    const char *scheduler = NULL;
+    const struct bench_option options[] = {
+        { "data", .text = &o.data },
+        { "seed", .number = &o.seed, .low = 0, .high = INT32_MAX },
+        { "scheduler", .text = &scheduler },
+        { "json", .flag = &o.json },
+        { NULL },
+    };
 
-    opterr = 0;
-    while ((c = getopt_long(argc, argv, ":", names, NULL)) != -1) {
-        switch (c) {
-        case 'd':
-            o.data = optarg;
-            break;
-        case 's':
-            o.seed = strtoul(optarg, &end, 10);
-            if (*optarg < '0' || *optarg > '9' || *end != '\0' || o.seed > INT32_MAX)
-                return misused(optarg, "a seed below 2^31");
-            break;
-        case 'c':
-            o.scheduler = scheduler_find(optarg);
-            if (!o.scheduler)
-                return misused(optarg, "a scheduler: earliest, minrtt, ecf, blest, drr, jitter or redundant");
-            break;
-        case 'j':
-            o.json = true;
-            break;
-        default:
-            return misused(argv[optind - 1], c == ':' ? "its value" : "--data, --scheduler, --seed or --json");
-        }
+    if (!bench_options(NAME, options, argc, argv))
+        return misused();
+    if (scheduler && !(o.scheduler = scheduler_find(scheduler))) {
+        complain("found %s, expected a scheduler: earliest, minrtt, ecf, blest, drr, jitter or redundant", scheduler);
+        return misused();
     }
-    if (optind < argc)
-        return misused(argv[optind], "options alone");
-    if (!o.data)
-        return misused("no --data", "the folder of the traces NAME.down and NAME.up");
+    if (!o.data) {
+        complain("found no --data, expected the folder of the traces NAME.down and NAME.up");
+        return misused();
+    }
     return tables(&o);
 }

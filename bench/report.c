@@ -234,16 +234,12 @@ static int write_picture(FILE *out, const struct findings *f)
 int findings_write(const struct findings *f, const char *dir, char *ret_path, size_t size)
 {
     for (size_t i = 0; i <= OBJECTIVES_COUNT; i++) {
+        static const char *const names[] = { "discordance-a.csv", "discordance-b.csv", "discordance-c.csv" };
         FILE *out;
-        int r = 0, closed;
+        int r = bench_create(dir, i < OBJECTIVES_COUNT ? names[i] : "discordance.svg", ret_path, size, &out);
 
-        if (i < OBJECTIVES_COUNT)
-            snprintf(ret_path, size, "%s/discordance-%c.csv", dir, 'a' + (int)i);
-        else
-            snprintf(ret_path, size, "%s/discordance.svg", dir);
-        out = fopen(ret_path, "we");
-        if (!out)
-            return -errno;
+        if (r < 0)
+            return r;
         if (i < OBJECTIVES_COUNT) {
             fputs("hosts,eps_ms,eps_loss,ratio,part\n", out);
             for (size_t t = 0; t < TABLES; t++) {
@@ -253,9 +249,9 @@ int findings_write(const struct findings *f, const char *dir, char *ret_path, si
         } else {
             r = write_picture(out, f);
         }
-        closed = bench_close(out);
-        if (r < 0 || closed < 0)
-            return r < 0 ? r : closed;
+        r = bench_close(out, r);
+        if (r < 0)
+            return r;
     }
     return 0;
 }

@@ -13,7 +13,6 @@
 #include "bench/routing.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <math.h>
 #include <stdio.h>
 
@@ -190,64 +189,26 @@ static int misused(void)
     return EXIT_USAGE;
 }
 
-static bool take_option(struct options *o, int c)
-{
-    switch (c) {
-    case 'g':
-        return bench_read_real(NAME, "growth", optarg, 0, 1, &o->base.growth);
-    case 'p':
-        return bench_read_real(NAME, "pace", optarg, 0, 1, &o->base.pace);
-    case 'f':
-        return bench_read_real(NAME, "kept", optarg, 0, 1, &o->base.kept);
-    case 'x':
-        return bench_read_real(NAME, "proxies", optarg, 0, 1e9, &o->base.proxies);
-    case 'r':
-        return bench_read(NAME, "realms", optarg, 1, REALMS_MAX, &o->realms);
-    case 's':
-        return bench_read(NAME, "seed", optarg, 0, SEED_MAX, &o->seed);
-    case 'o':
-        o->out = optarg;
-        return true;
-    case 'j':
-        o->json = true;
-        return true;
-    default:
-        return false;
-    }
-}
-
 /* EXIT_DONE, or EXIT_USAGE after telling what is wrong. */
 static int read_options(struct options *o, int argc, char **argv)
 {
-    static const struct option names[] = {
-        { "growth", required_argument, NULL, 'g' },
-        { "pace", required_argument, NULL, 'p' },
-        { "kept", required_argument, NULL, 'f' },
-        { "proxies", required_argument, NULL, 'x' },
-        { "realms", required_argument, NULL, 'r' },
-        { "seed", required_argument, NULL, 's' },
-        { "out", required_argument, NULL, 'o' },
-        { "json", no_argument, NULL, 'j' },
-        { NULL, 0, NULL, 0 },
+    const struct bench_option options[] = {
+        { "growth", .real = &o->base.growth, .low = 0, .high = 1 },
+        { "pace", .real = &o->base.pace, .low = 0, .high = 1 },
+        { "kept", .real = &o->base.kept, .low = 0, .high = 1 },
+        { "proxies", .real = &o->base.proxies, .low = 0, .high = 1e9 },
+        { "realms", .number = &o->realms, .low = 1, .high = REALMS_MAX },
+        { "seed", .number = &o->seed, .low = 0, .high = SEED_MAX },
+        { "out", .text = &o->out },
+        { "json", .flag = &o->json },
+        { NULL },
     };
-    int c;
 
     *o = (struct options){ .out = ".",
                            .seed = 1,
                            .realms = REALMS_DEFAULT,
                            .base = { .ases = 20000, .prefixes = 90000, .growth = .0845, .pace = .1, .kept = 1 } };
-    opterr = 0;
-    while ((c = getopt_long(argc, argv, ":", names, NULL)) != -1) {
-        if (c == ':' || c == '?')
-            complain("found %s%s", argv[optind - 1], c == ':' ? " without a value" : ", which is no option");
-        if (!take_option(o, c))
-            return misused();
-    }
-    if (optind < argc) {
-        complain("found %s, expected options alone", argv[optind]);
-        return misused();
-    }
-    return EXIT_DONE;
+    return bench_options(NAME, options, argc, argv) ? EXIT_DONE : misused();
 }
 
 static int report(const struct routing *found, const struct options *o)
@@ -255,19 +216,13 @@ static int report(const struct routing *found, const struct options *o)
     char path[512];
     int r = routing_write(found, o->out, path, sizeof(path));
 
-    if (r < 0) {
-        complain("%s: %s", path, strerror(-r));
-        return EXIT_FAILED;
-    }
+    if (r < 0)
+        return bench_fail(NAME, path, r);
     if (o->json)
         r = routing_print_json(found);
     else
         routing_print(found);
-    if (r < 0 || fflush(stdout) != 0) {
-        complain("standard output: %s", strerror(r < 0 ? -r : errno));
-        return EXIT_FAILED;
-    }
-    return EXIT_DONE;
+    return bench_printed(NAME, r);
 }
 
 int main(int argc, char **argv)

@@ -13,7 +13,6 @@
 #include "bench/stretch.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <math.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -284,43 +283,23 @@ static int misused(void)
 /* EXIT_DONE, or EXIT_USAGE after telling what is wrong. */
 static int read_options(struct options *o, int argc, char **argv)
 {
-    static const struct option names[] = {
-        { "data", required_argument, NULL, 'd' }, { "out", required_argument, NULL, 'o' },
-        { "runs", required_argument, NULL, 'r' }, { "seed", required_argument, NULL, 's' },
-        { "json", no_argument, NULL, 'j' },       { NULL, 0, NULL, 0 },
+    const struct bench_option options[] = {
+        { "data", .text = &o->data },
+        { "out", .text = &o->out },
+        { "runs", .number = &o->runs, .low = 1, .high = RUNS_MAX },
+        { "seed", .number = &o->seed, .low = 0, .high = SEED_MAX },
+        { "json", .flag = &o->json },
+        { NULL },
     };
-    bool ok = true;
-    int c;
 
     *o = (struct options){ .out = ".", .runs = RUNS_DEFAULT, .seed = 1 };
-    opterr = 0;
-    while (ok && (c = getopt_long(argc, argv, ":", names, NULL)) != -1) {
-        switch (c) {
-        case 'd':
-            o->data = optarg;
-            break;
-        case 'o':
-            o->out = optarg;
-            break;
-        case 'r':
-            ok = bench_read(NAME, "runs", optarg, 1, RUNS_MAX, &o->runs);
-            break;
-        case 's':
-            ok = bench_read(NAME, "seed", optarg, 0, SEED_MAX, &o->seed);
-            break;
-        case 'j':
-            o->json = true;
-            break;
-        default:
-            complain("found %s%s", argv[optind - 1], c == ':' ? " without a value" : ", which is no option");
-            ok = false;
-        }
-    }
-    if (ok && optind < argc)
-        complain("found %s, expected options alone", argv[optind]);
-    else if (ok && !o->data)
+    if (!bench_options(NAME, options, argc, argv))
+        return misused();
+    if (!o->data) {
         complain("found no --data, expected a folder with topology/ and latency/");
-    return ok && optind == argc && o->data ? EXIT_DONE : misused();
+        return misused();
+    }
+    return EXIT_DONE;
 }
 
 static int report(const struct stretch_found *found, const struct options *o)
@@ -328,19 +307,13 @@ static int report(const struct stretch_found *found, const struct options *o)
     char path[512];
     int r = stretch_write(found, o->out, path, sizeof(path));
 
-    if (r < 0) {
-        complain("%s: %s", path, strerror(-r));
-        return EXIT_FAILED;
-    }
+    if (r < 0)
+        return bench_fail(NAME, path, r);
     if (o->json)
         r = stretch_print_json(found);
     else
         stretch_print(found);
-    if (r < 0 || fflush(stdout) != 0) {
-        complain("standard output: %s", strerror(r < 0 ? -r : errno));
-        return EXIT_FAILED;
-    }
-    return EXIT_DONE;
+    return bench_printed(NAME, r);
 }
 
 int main(int argc, char **argv)

@@ -302,22 +302,20 @@ int stretch_write(const struct stretch_found *f, const char *dir, char *ret_path
     static const char *const names[] = { "stretch.csv", "latency.csv", "stretch.svg" };
 
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-        int e = 0, closed;
         FILE *out;
+        int e = bench_create(dir, names[i], ret_path, size, &out);
 
-        snprintf(ret_path, size, "%s/%s", dir, names[i]);
-        out = fopen(ret_path, "we");
-        if (!out)
-            return -errno;
+        if (e < 0)
+            return e;
         if (i == 0)
             write_stretch(out, f);
         else if (i == 1)
             write_latency(out, f);
         else
             e = write_picture(out, f);
-        closed = bench_close(out);
-        if (e < 0 || closed < 0)
-            return e < 0 ? e : closed;
+        e = bench_close(out, e);
+        if (e < 0)
+            return e;
     }
     return 0;
 }
