@@ -11,35 +11,18 @@ APPS_VIDEO_PORT=5004
 APPS_RULE="any udp $APPS_VIDEO_PORT class interactive"
 APPS_CC=''
 
+# shellcheck source=web-lib.sh
+. "$LAB_TOP/lab/web-lib.sh"
+
 # apps_start BYTES: the servers, with one file of BYTES to download.
 apps_start() {
     local dir=$LAB_DIR/apps
     need curl nginx sshd ssh ssh-keygen ffmpeg sha256sum
-    mkdir -p "$dir/www" "$dir/tmp" /run/sshd
+    mkdir -p "$dir" /run/sshd
     APPS_CC=$(on server1 cat /proc/sys/net/ipv4/tcp_congestion_control)
-    head -c "$1" /dev/urandom >"$dir/www/file"
-    read -r APPS_SUM _ < <(sha256sum "$dir/www/file")
-    cat >"$dir/nginx.conf" <<EOC
-daemon off;
-worker_processes 1;
-user root;
-pid $dir/nginx.pid;
-error_log $dir/nginx.log;
-events { }
-http {
-    access_log off;
-    client_body_temp_path $dir/tmp;
-    proxy_temp_path $dir/tmp;
-    fastcgi_temp_path $dir/tmp;
-    uwsgi_temp_path $dir/tmp;
-    scgi_temp_path $dir/tmp;
-    server {
-        listen 80;
-        root $dir/www;
-    }
-}
-EOC
-    bg server1 nginx nginx -c "$dir/nginx.conf" -e "$dir/nginx.log"
+    head -c "$1" /dev/urandom >"$dir/file"
+    read -r APPS_SUM _ < <(sha256sum "$dir/file")
+    web_start server1 80 "$dir/file"
     ssh-keygen -q -t ed25519 -N '' -f "$dir/host" || lab_fail "ssh-keygen"
     ssh-keygen -q -t ed25519 -N '' -f "$dir/user" || lab_fail "ssh-keygen"
     cat >"$dir/sshd.conf" <<EOC
@@ -53,7 +36,6 @@ PidFile none
 PrintMotd no
 EOC
     bg server1 sshd "$(command -v sshd)" -D -e -f "$dir/sshd.conf"
-    wait_for 5 "nginx listens" listening server1 tcp 80
     wait_for 5 "sshd listens" listening server1 tcp 22
 }
 

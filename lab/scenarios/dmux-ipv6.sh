@@ -11,6 +11,8 @@ lab_init dmux-ipv6 "$@"
 need curl nginx ssh sshd
 # shellcheck source=../dmux-lib.sh
 . "$LAB_TOP/lab/dmux-lib.sh"
+# shellcheck source=../web-lib.sh
+. "$LAB_TOP/lab/web-lib.sh"
 SERVER=2001:db8:5::5
 
 dmux_world
@@ -32,17 +34,10 @@ rtt=$(on c ping -6 -qc 100 -i 0.01 "$SERVER" | sed -n 's/^rtt [^=]*= [^/]*\/\([0
 result rtt "$rtt" ms
 assert "large packets are cut" on c ping -6 -qc 3 -i 0.02 -W 2 -s 3000 "$SERVER"
 
-mkdir -p "$LAB_DIR/www"
-head -c 20000000 /dev/urandom >"$LAB_DIR/www/file"
-cat >"$LAB_DIR/nginx.conf" <<EOC
-daemon off; master_process off; user root; pid $LAB_DIR/nginx.pid; error_log $(bg_log nginx-errors);
-events { }
-http { access_log off; server { listen [$SERVER]:80; root $LAB_DIR/www; } }
-EOC
-bg s nginx nginx -c "$LAB_DIR/nginx.conf"
-wait_for 5 "nginx" listening s tcp 80
+head -c 20000000 /dev/urandom >"$LAB_DIR/file"
+web_start s "[$SERVER]:80" "$LAB_DIR/file"
 assert "curl" on c curl -sf --max-time 60 -o "$LAB_DIR/got" "http://[$SERVER]/file"
-assert "every byte" cmp "$LAB_DIR/www/file" "$LAB_DIR/got"
+assert "every byte" cmp "$LAB_DIR/file" "$LAB_DIR/got"
 
 for key in host_key user_key; do
     ssh-keygen -q -t ed25519 -N '' -f "$LAB_DIR/$key" || lab_fail "ssh-keygen"

@@ -17,6 +17,8 @@ lab_init host-mobility "$@"
 . "$LAB_TOP/lab/pair-lib.sh"
 # shellcheck source=../realm-lib.sh
 . "$LAB_TOP/lab/realm-lib.sh"
+# shellcheck source=../web-lib.sh
+. "$LAB_TOP/lab/web-lib.sh"
 need jq curl nginx ping dig getent
 DIR=$LAB_DIR/hawser
 
@@ -55,23 +57,10 @@ assert "getent finds it, as every program does" eval '[[ $(on a getent ahostsv6 
 on a ping -6 -c 3 -i 0.2 -W 2 $NAME >"$(bg_log ping)" 2>&1
 assert "no packet is lost, the first neither" grep -q ' 0% packet loss' "$(bg_log ping)"
 result first_rtt "$(awk -F'time=' '/seq=1 /{ print $2 + 0 }' "$(bg_log ping)")" ms
-cat >"$DIR/nginx.conf" <<EOC
-daemon off;
-pid $DIR/nginx.pid;
-error_log $DIR/nginx.log;
-events {}
-http {
-    access_log off;
-    server { listen [$B]:80; root $DIR/www; }
-}
-EOC
-mkdir -p "$DIR/www"
-head -c 5000000 /dev/urandom >"$DIR/www/file"
-chmod -R a+rX "$LAB_DIR"
-bg b nginx nginx -c "$DIR/nginx.conf" -e "$DIR/nginx.log"
-wait_for 5 "nginx listens" listening b tcp 80
+head -c 5000000 /dev/urandom >"$DIR/file"
+web_start b "[$B]:80" "$DIR/file"
 # shellcheck disable=SC2016
-assert "curl: all that nginx sends" eval 'on a curl -sf --max-time 20 "http://$NAME/file" | cmp -s - "$DIR/www/file"'
+assert "curl: all that nginx sends" eval 'on a curl -sf --max-time 20 "http://$NAME/file" | cmp -s - "$DIR/file"'
 
 # --- both move at once ---
 move() { # HOST N: its network has another address for it

@@ -14,6 +14,8 @@
 lab_init hosts "$@"
 # shellcheck source=../pair-lib.sh
 . "$LAB_TOP/lab/pair-lib.sh"
+# shellcheck source=../web-lib.sh
+. "$LAB_TOP/lab/web-lib.sh"
 [[ -x $HAWSERD ]] || lab_skip "$HAWSERD is not built"
 need jq curl nginx ping
 DIR=$LAB_DIR/hawser
@@ -90,26 +92,13 @@ four() {
     [[ $(pair_status a '[.peers[].paths[] | select(.state == "active")] | length') == 4 ]]
 }
 wait_for 5 "every link of a reaches every address of b" four
-cat >"$DIR/nginx.conf" <<EOC
-daemon off;
-pid $DIR/nginx.pid;
-error_log $DIR/nginx.log;
-events {}
-http {
-    access_log off;
-    server { listen [$B]:80; root $DIR/www; }
-}
-EOC
-mkdir -p "$DIR/www"
-head -c 12000000 /dev/urandom >"$DIR/www/file"
-chmod -R a+rX "$LAB_DIR"
-bg b nginx nginx -c "$DIR/nginx.conf" -e "$DIR/nginx.log"
-wait_for 5 "nginx listens" listening b tcp 80
+head -c 12000000 /dev/urandom >"$DIR/file"
+web_start b "[$B]:80" "$DIR/file"
 fetch() { # HOST SECONDS
     on "$1" curl -sg --max-time "$2" -o "$DIR/$1.got" -w '%{speed_download}' "http://[$B]/file" >"$(bg_log "curl-$1")"
 }
 # shellcheck disable=SC2016
-assert "curl: all that nginx sends" eval 'fetch a 30 && cmp -s "$DIR/a.got" "$DIR/www/file"'
+assert "curl: all that nginx sends" eval 'fetch a 30 && cmp -s "$DIR/a.got" "$DIR/file"'
 rate=$(jq '. * 8e-6 * 100 | round / 100' "$(bg_log curl-a)")
 result curl "$rate" Mbit/s
 # A link of either end carries 10 Mbit/s of outer packets.

@@ -52,7 +52,7 @@ wait_for 5 "1500 is found" mtu_is phone 1500
 wait_for 5 "1500 is found" mtu_is agent 1500
 # Connected before the link shrinks: a new connection would be told of what the download has found.
 mkfifo "$dir/go"
-bg phone upload bash -c "{ read -r <$dir/go; cat $dir/www/file; } | ssh -F none -q \
+bg phone upload bash -c "{ read -r <$dir/go; cat $dir/file; } | ssh -F none -q \
     -i $dir/user -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o IdentitiesOnly=yes \
     root@$UM3N_STRIPED 'cat >$dir/upload.out'"
 wait_for 5 "the upload is connected" test -e "$dir/upload.out"

@@ -19,8 +19,10 @@ for program in "$HAWSER" "$HAWSERD" "$REALMD"; do
     [[ -x $program ]] || lab_skip "$program is not built"
 done
 need jq dig curl nginx getent
+# shellcheck source=../web-lib.sh
+. "$LAB_TOP/lab/web-lib.sh"
 DIR=$LAB_DIR/names
-mkdir -p "$DIR/www" "$DIR/state"
+mkdir -p "$DIR/state"
 
 router core
 n=0
@@ -164,20 +166,8 @@ on b ip -6 addr add "$B/128" dev lo
 on b ip -6 route add default via fd00:b::1
 on core ip -6 route add "$B/128" via fd00:b::2
 on a ip -6 route add "$B/128" via fd00:a::1
-echo "from b" >"$DIR/www/index.html"
-cat >"$DIR/nginx.conf" <<EOC
-daemon off;
-pid $DIR/nginx.pid;
-error_log $DIR/nginx.log;
-events {}
-http {
-    access_log off;
-    server { listen [$B]:80; root $DIR/www; }
-}
-EOC
-chmod -R a+rX "$LAB_DIR"
-bg b nginx nginx -c "$DIR/nginx.conf" -e "$DIR/nginx.log"
-wait_for 5 "nginx listens" listening b tcp 80
+echo "from b" >"$DIR/index.html"
+web_start b "[$B]:80" "$DIR/index.html"
 assert "curl by name" test "$(on_a curl -s --max-time 10 http://b.h.acme.example/)" = "from b"
 
 # --- systemd-resolved in front, which gives it the names below the root alone ---

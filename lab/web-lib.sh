@@ -1,0 +1,30 @@
+# shellcheck shell=bash
+# lab/web-lib.sh - a web server with one file. Source it after lib.sh.
+
+# web_start HOST LISTEN FILE: nginx, in the background as nginx; LISTEN: as in its configuration, PORT or ADDRESS:PORT.
+# The file is /NAME there, and nothing else is served.
+web_start() {
+    local dir=$LAB_DIR/web
+    need nginx
+    mkdir -p "$dir/www" "$dir/tmp"
+    ln "$3" "$dir/www/" || lab_fail "$3 cannot be served"
+    cat >"$dir/nginx.conf" <<EOC
+daemon off;
+worker_processes 1;
+user root;
+pid $dir/nginx.pid;
+error_log $dir/nginx.log;
+events { }
+http {
+    access_log off;
+    client_body_temp_path $dir/tmp;
+    proxy_temp_path $dir/tmp;
+    fastcgi_temp_path $dir/tmp;
+    uwsgi_temp_path $dir/tmp;
+    scgi_temp_path $dir/tmp;
+    server { listen $2; root $dir/www; }
+}
+EOC
+    bg "$1" nginx nginx -c "$dir/nginx.conf" -e "$dir/nginx.log"
+    wait_for 5 "nginx listens" listening "$1" tcp "${2##*:}"
+}
