@@ -153,6 +153,7 @@ static void take_init(struct node *n, const struct locator_pair *at, const uint8
                       int64_t cookie_time, instant now)
 {
     struct handshake_seen seen;
+    struct peer_key key = { 0 };
     struct peer *p;
     uint8_t why;
     int r;
@@ -171,10 +172,12 @@ static void take_init(struct node *n, const struct locator_pair *at, const uint8
     }
     if (!n->by_instance || n->o.host) /* a key that was told of has one session: who begins anew takes its place */
         seen.hello.instance = 0;
-    p = map64_get(&n->by_static, node_key_hash(n, seen.static_pub, seen.hello.instance));
+    memcpy(key.x25519, seen.static_pub, sizeof(key.x25519));
+    memcpy(key.ed25519, seen.hello.ed25519, sizeof(key.ed25519));
+    p = node_peer_of(n, &key, seen.hello.instance);
     if (!p && n->o.strangers)
         p = make_acquaintance(n, &seen, now);
-    if (!p || memcmp(p->spec.key.x25519, seen.static_pub, 32) != 0 || p->spec.instance != seen.hello.instance) {
+    if (!p) {
         n->drops[NODE_DROP_UNKNOWN_PEER]++;
     } else if (!handover_is_ours(p)) {
         remember_init(n, seen.digest, p);

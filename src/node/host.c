@@ -89,10 +89,7 @@ static bool is_ready(const struct peer *p)
 /* The peer of the same key that was opened the other way round, or NULL. */
 static struct peer *twin_of(const struct peer *p)
 {
-    const struct node *n = p->node;
-    struct peer *t = map64_get(&n->by_static, node_key_hash(n, p->spec.key.x25519, p->opener ? 0 : OURS));
-
-    return t && ident_equal(t->spec.key.x25519, p->spec.key.x25519, IDENT_KEY_LEN) ? t : NULL;
+    return node_peer_of(p->node, &p->spec.key, p->opener ? 0 : OURS);
 }
 
 static struct wait *wait_for(const struct node *n, const struct addr *to)

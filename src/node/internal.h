@@ -74,7 +74,7 @@ struct node {
     struct block *block; /* what node_inside_buffer gave out, or NULL: that was `scratch` */
     uint8_t *scratch;    /* BLOCK_CAPACITY, for when the blocks are out */
     struct map64 cids;
-    struct map64 by_static; /* keyed hash of a static key and an instance -> struct peer */
+    struct map64 by_static; /* keyed hash of a peer's keys and an instance -> struct peer */
     bool by_instance;       /* a key may have several */
     uint64_t instance;      /* ours, drawn */
     struct map64 by_addr;   /* keyed hash of a host address -> struct peer */
@@ -156,7 +156,8 @@ void peer_touch(struct peer *p);
 void peer_known(struct peer *p);
 int peer_session_make(struct peer *p, instant now);
 void peer_pump(struct peer *p, instant now); /* session events -> node's */
-uint64_t node_key_hash(const struct node *n, const uint8_t static_pub[32], uint64_t instance);
+/* Who has both keys, or NULL: an X25519 key that somebody says to be his may be another's. Suites do not count. */
+struct peer *node_peer_of(const struct node *n, const struct peer_key *key, uint64_t instance);
 uint64_t node_addr_hash(const struct node *n, const struct addr *a);
 
 /* defence.c */

@@ -138,13 +138,24 @@ void node_free(struct node *n)
 
 /* --- peers --- */
 
-uint64_t node_key_hash(const struct node *n, const uint8_t static_pub[32], uint64_t instance)
+static uint64_t key_hash(const struct node *n, const struct peer_key *key, uint64_t instance)
 {
-    uint8_t in[32 + 8];
+    uint8_t in[2 * IDENT_KEY_LEN + 8];
 
-    memcpy(in, static_pub, 32);
-    put_be64(in + 32, instance);
+    memcpy(in, key->x25519, IDENT_KEY_LEN);
+    memcpy(in + IDENT_KEY_LEN, key->ed25519, IDENT_KEY_LEN);
+    put_be64(in + 2 * IDENT_KEY_LEN, instance);
     return siphash13(n->hash_key, in, sizeof(in));
+}
+
+struct peer *node_peer_of(const struct node *n, const struct peer_key *key, uint64_t instance)
+{
+    struct peer *p = map64_get(&n->by_static, key_hash(n, key, instance));
+
+    return p && p->spec.instance == instance && memcmp(p->spec.key.x25519, key->x25519, IDENT_KEY_LEN) == 0 &&
+                   memcmp(p->spec.key.ed25519, key->ed25519, IDENT_KEY_LEN) == 0
+               ? p
+               : NULL;
 }
 
 uint64_t node_addr_hash(const struct node *n, const struct addr *a)
@@ -236,7 +247,7 @@ void node_peer_forget(struct node *n, unsigned peer)
     list_remove(&p->call);
     peer_known(p);
     heap_set(&n->expiries, &p->expiry, INSTANT_NEVER);
-    map64_remove(&n->by_static, node_key_hash(n, p->spec.key.x25519, p->spec.instance));
+    map64_remove(&n->by_static, key_hash(n, &p->spec.key, p->spec.instance));
     session_free(p->session);
     free(p->steer);
     free(p->table);
@@ -248,7 +259,7 @@ void node_peer_forget(struct node *n, unsigned peer)
 
 int node_peer_add(struct node *n, const struct node_peer_spec *spec, instant now)
 {
-    uint64_t key = node_key_hash(n, spec->key.x25519, spec->instance);
+    uint64_t key = key_hash(n, &spec->key, spec->instance);
     struct peer *p;
     int r;
 

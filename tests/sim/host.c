@@ -29,6 +29,8 @@ struct realm {
     struct world_watch watch;
     struct program programs[HOSTS];
     size_t count;
+    struct program *forger; /* its record has the victim's X25519 key */
+    struct program *victim;
 };
 
 static struct world_end *who(struct realm *r, const struct addr *identifier)
@@ -56,6 +58,8 @@ static void on_answer(struct world *w, struct world_source *s)
         node_relocate(p->end->node, (unsigned)peer, spec.endpoints, spec.endpoints_count, w->now);
     } else {
         identity_peer_key(&to->identity, suite_supported(), &spec.key);
+        if (p->realm->forger && to == p->realm->forger->end)
+            memcpy(spec.key.x25519, p->realm->victim->end->identity.x25519, sizeof(spec.key.x25519));
         (void)!node_call(p->end->node, &spec, &p->asked, w->now);
     }
     world_touch(p->end);
@@ -323,12 +327,34 @@ static void test_idle(void **state)
     realm_done(r);
 }
 
+/* A record that says somebody else's X25519 key keeps nobody from calling that one. */
+static void test_key_of_another(void **state)
+{
+    struct realm *r = realm_make(6);
+    struct program *a = host_make(r, "a", one), *b = host_make(r, "b", one), *c = host_make(r, "c", one);
+    struct traffic_flow *f;
+    instant began;
+
+    (void)state;
+    r->v->patience = 3600 * SEC; /* nothing is to arrive at c, which has not that key */
+    r->forger = c;
+    r->victim = b;
+    traffic_steady(r->t, a->end, c->end, 400000, 500, true);
+    world_run_for(r->w, 500 * MSEC);
+    began = r->w->now;
+    f = traffic_steady(r->t, a->end, b->end, 400000, 500, true);
+    world_run_for(r->w, 1 * SEC);
+    assert_true(f->received > 0);
+    assert_true(f->first_rx - began <= MANAGER + 2 * 40 * MSEC + 20 * MSEC + 5 * MSEC);
+    realm_done(r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_first_packet), cmocka_unit_test(test_both_uplinks), cmocka_unit_test(test_at_once),
-        cmocka_unit_test(test_both_move),    cmocka_unit_test(test_restart),      cmocka_unit_test(test_nobody),
-        cmocka_unit_test(test_idle),
+        cmocka_unit_test(test_first_packet), cmocka_unit_test(test_both_uplinks),   cmocka_unit_test(test_at_once),
+        cmocka_unit_test(test_both_move),    cmocka_unit_test(test_restart),        cmocka_unit_test(test_nobody),
+        cmocka_unit_test(test_idle),         cmocka_unit_test(test_key_of_another),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
