@@ -329,10 +329,14 @@ void host_on_closed(struct peer *p, instant now)
         node_unwanted(p->node, &p->spec.addresses[0].addr, now);
 }
 
+static void tell_introduction(struct peer *p)
+{
+    p->untold = false;
+    node_event(p->node, NODE_INTRODUCED, p, 0, true, 0)->said = (struct slice){ p->said, p->said_len };
+}
+
 int host_on_introduction(struct peer *p, const uint8_t *said, size_t len)
 {
-    struct node_event *ev;
-
     if (p->opener || p->said || len == 0 || len > NODE_INTRODUCTION_MAX)
         return -EPROTO;
     if (p->admitted) /* again, after it began anew: the key is the same */
@@ -341,8 +345,8 @@ int host_on_introduction(struct peer *p, const uint8_t *said, size_t len)
     if (!p->said)
         return -ENOMEM;
     memcpy(p->said, said, len);
-    ev = node_event(p->node, NODE_INTRODUCED, p, 0, true, 0);
-    ev->said = (struct slice){ p->said, len };
+    p->said_len = len;
+    tell_introduction(p);
     return 0;
 }
 
@@ -370,6 +374,20 @@ void host_on_path(struct peer *p, instant now)
         host_on_lost(p, now);
 }
 
+/* Forgets it, and says so. */
+static void leave(struct peer *p)
+{
+    struct node *n = p->node;
+    const struct addr address = p->admitted ? p->spec.addresses[0].addr : (struct addr){ 0 };
+    const unsigned index = p->index;
+    struct node_event *ev;
+
+    node_peer_forget(n, index);
+    ev = node_event(n, NODE_PEER_GONE, NULL, 0, false, 0);
+    ev->peer = index;
+    ev->address = address;
+}
+
 static void tick(struct peer *p, instant now)
 {
     struct node *n = p->node;
@@ -378,6 +396,8 @@ static void tick(struct peer *p, instant now)
     if ((p->opener && !up && now - p->met > CALL_LIFE) || (up && !p->admitted && now - p->met > ADMIT_LIFE) ||
         (up && p->admitted && now - p->used > (p->opener ? IDLE_LIFE : IDLE_LIFE + IDLE_LIFE / 2)))
         host_on_down(p, now);
+    if (p->untold && p->said)
+        tell_introduction(p);
     if (!p->ending || now < p->ending)
         return;
     if (up && !p->closed) {
@@ -389,8 +409,7 @@ static void tick(struct peer *p, instant now)
     }
     if (p->opener && !up && p->admitted && !(twin_of(p) && is_ready(twin_of(p))))
         node_unwanted(n, &p->spec.addresses[0].addr, now);
-    node_event(n, NODE_PEER_GONE, p, 0, false, 0);
-    node_peer_forget(n, p->index);
+    leave(p);
 }
 
 void host_tick(struct node *n, instant now)
@@ -449,13 +468,6 @@ void host_forget(struct peer *p)
 
     while (p->early_at < p->early_count)
         pbuf_unref(p->early[p->early_at++]);
-
-    for (unsigned i = 0; i < n->events_count; i++) { /* what it said goes with it */
-        struct node_event *ev = &n->events[(n->events_head + i) % NODE_EVENTS_MAX];
-
-        if (ev->type == NODE_INTRODUCED && ev->peer == p->index)
-            ev->said = (struct slice){ 0 };
-    }
     free(p->said);
     p->said = NULL;
     if (p->admitted && map64_get(&n->by_addr, node_addr_hash(n, &at)) == p)

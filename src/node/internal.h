@@ -53,7 +53,9 @@ struct peer {
     bool closed;                        /* it was told that this is the end */
     struct pbuf *early[HOST_EARLY_MAX]; /* what it sent before it was admitted; note: TOS << 1 | checksum owed */
     unsigned early_count, early_at;
-    uint8_t *said;       /* its introduction, until it is admitted; owned */
+    uint8_t *said; /* its introduction, until it is admitted; owned */
+    size_t said_len;
+    bool untold;         /* the event of it was dropped */
     instant used;        /* a packet went or came */
     instant ending;      /* when it is to be closed and forgotten; 0: it is not */
     instant lost_at;     /* when the program was asked last where it is, */

@@ -233,6 +233,21 @@ void peer_known(struct peer *p)
     p->node->acquaintances_count--;
 }
 
+/* What was to be told of it: the index will be another's. */
+static void drop_events(struct peer *p)
+{
+    struct node *n = p->node;
+    unsigned kept = 0;
+
+    for (unsigned i = 0; i < n->events_count; i++) {
+        const struct node_event *ev = &n->events[(n->events_head + i) % NODE_EVENTS_MAX];
+
+        if (ev->peer != p->index)
+            n->events[(n->events_head + kept++) % NODE_EVENTS_MAX] = *ev;
+    }
+    n->events_count = kept;
+}
+
 void node_peer_forget(struct node *n, unsigned peer)
 {
     struct peer *p = n->peers[peer];
@@ -240,6 +255,7 @@ void node_peer_forget(struct node *n, unsigned peer)
     if (p->forgotten)
         return;
     assert(n->o.host || (p->spec.addresses_count == 0 && p->spec.allowed_count == 0));
+    drop_events(p);
     if (n->o.host)
         host_forget(p);
     splits_forget(p);
@@ -457,11 +473,17 @@ struct node_event *node_event(struct node *n, enum node_event_type type, struct 
     struct node_event *ev;
 
     if (n->events_count == NODE_EVENTS_MAX) {
+        const struct node_event *oldest = &n->events[n->events_head];
+
+        if (oldest->type == NODE_INTRODUCED)
+            n->peers[oldest->peer]->untold = true;
         n->events_head = (n->events_head + 1) % NODE_EVENTS_MAX;
         n->events_count--;
     }
     ev = &n->events[(n->events_head + n->events_count++) % NODE_EVENTS_MAX];
-    *ev = (struct node_event){ .type = type, .slot = (uint8_t)slot, .fresh = fresh, .old_state = old };
+    *ev = (struct node_event){
+        .type = type, .peer = NODE_NO_PEER, .slot = (uint8_t)slot, .fresh = fresh, .old_state = old
+    };
     if (p) {
         ev->peer = p->index;
         ev->address = p->admitted ? p->spec.addresses[0].addr : (struct addr){ 0 };

@@ -13,6 +13,8 @@
  * only, each driven by a thread of its own. What comes to the wrong one comes out of node_pop_handover. */
 #pragma once
 
+#include <limits.h>
+
 #include "session/session.h"
 #include "tunnel/merge.h"
 #include "tunnel/steer.h"
@@ -123,12 +125,14 @@ enum node_event_type {
     NODE_WANTED,
     NODE_INTRODUCED, /* a peer that called us has said who it is, in `said`: node_admit, or node_peer_close */
     NODE_PEER_LOST,  /* no path to a peer that we called works; each second: node_relocate if it is elsewhere by now */
-    NODE_PEER_GONE,  /* it was forgotten; the index will be another's */
+    NODE_PEER_GONE,  /* it was forgotten, and nothing more comes of it; the index will be another's */
 };
+
+#define NODE_NO_PEER UINT_MAX
 
 struct node_event {
     enum node_event_type type;
-    unsigned peer; /* index */
+    unsigned peer; /* index; NODE_NO_PEER: of none */
     uint8_t slot;
     bool fresh;
     enum path_state old_state;
@@ -180,7 +184,8 @@ void node_free(struct node *n);
 
 /* The peer's index, -ENOSPC, -EEXIST (the key is there), -ENOMEM. */
 MUST_CHECK int node_peer_add(struct node *n, const struct node_peer_spec *spec, instant now);
-/* Forgets a peer and its session at once; the index is given to another. Not for an agent's peers with addresses. */
+/* Forgets a peer, its session and its events at once; the index is given to another. Not for an agent's peers with
+ * addresses. */
 void node_peer_forget(struct node *n, unsigned peer);
 size_t node_peers_count(const struct node *n); /* forgotten ones that have no successor yet among them */
 /* It was forgotten, and its index is nobody's yet. */

@@ -416,8 +416,6 @@ static void introduced(struct worker *w, const struct node_event *ev, instant no
     struct addr identifier;
     struct tag tag;
 
-    if (ev->said.len == 0) /* it has gone meanwhile */
-        return;
     if (!proven(w->d, &ev->said, &node_peer_spec(w->node, ev->peer)->key, &tag, name)) {
         say(LOG_WARNING, "caller-refused peer=%u: not proven by the root, and not in the file", ev->peer);
         node_peer_close(w->node, ev->peer);

@@ -81,6 +81,8 @@ static void on_event(void *ctx, struct world_end *e, const struct node_event *ev
             p = &r->programs[i];
     if (!p)
         return;
+    if (ev->type != NODE_WANTED && ev->type != NODE_PEER_GONE)
+        assert_false(node_peer_is_gone(e->node, ev->peer));
     switch (ev->type) {
     case NODE_WANTED:
         p->wanted++;
@@ -349,12 +351,54 @@ static void test_key_of_another(void **state)
     realm_done(r);
 }
 
+struct shout {
+    struct world_watch watch;
+    struct program *to;
+    instant until;
+};
+
+/* More happens at that end than its program is told of. */
+static void on_shouted(void *ctx, struct world_end *e, const struct world_packet *p)
+{
+    struct shout *s = ctx;
+    struct addr nobody = s->to->end->options.identifier;
+    uint8_t pkt[40] = { 0x60, [6] = 59, [7] = 64 }; /* IPv6, no next header */
+
+    (void)p;
+    if (e != s->to->end || e->world->now >= s->until)
+        return;
+    memcpy(pkt + 8, e->options.identifier.bytes, 16);
+    for (unsigned i = 0; i < 600; i++) {
+        put_be32(nobody.bytes + 8, 1 + i);
+        memcpy(pkt + 24, nobody.bytes, 16);
+        node_on_packet(e->node, pkt, sizeof(pkt), NULL, e->world->now);
+        node_unwanted(e->node, &nobody, e->world->now);
+    }
+}
+
+/* An introduction is told of again when the queue of events has overflowed. */
+static void test_many_events(void **state)
+{
+    struct realm *r = realm_make(7);
+    struct program *a = host_make(r, "a", one), *b = host_make(r, "b", one);
+    struct shout s = { .watch = { .ctx = &s, .arrived = on_shouted }, .to = b, .until = r->w->now + 500 * MSEC };
+    struct traffic_flow *f;
+
+    (void)state;
+    world_watch_add(r->w, &s.watch);
+    f = traffic_steady(r->t, a->end, b->end, 400000, 500, true);
+    world_run_for(r->w, 1 * SEC);
+    assert_int_equal(b->introduced, 1);
+    assert_true(f->received > 0);
+    realm_done(r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_first_packet), cmocka_unit_test(test_both_uplinks),   cmocka_unit_test(test_at_once),
         cmocka_unit_test(test_both_move),    cmocka_unit_test(test_restart),        cmocka_unit_test(test_nobody),
-        cmocka_unit_test(test_idle),         cmocka_unit_test(test_key_of_another),
+        cmocka_unit_test(test_idle),         cmocka_unit_test(test_key_of_another), cmocka_unit_test(test_many_events),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
