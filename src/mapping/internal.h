@@ -34,6 +34,7 @@ struct manager {
     instant busy_until; /* when what was taken on would be done at the capacity that was told */
     span behind;        /* who follows: another manager */
     uint8_t *page;      /* PAGE_BYTES */
+    uint64_t wall_s;    /* the last that was told; 0: never */
     struct manager_stats stats;
 };
 

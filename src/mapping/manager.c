@@ -65,12 +65,31 @@ const struct authority *manager_authority(const struct manager *m)
 
 /* --- changes --- */
 
+struct touched {
+    const struct manager *m;
+    const struct tag *subject;
+    uint8_t answer;
+};
+
+/* Whether a subscription may know of what has changed. Who has to show its chain again, since it was forgotten, is who
+ * it was, so that it is told to ask. */
+static bool may_know(void *ctx, const struct subscription *sub)
+{
+    const struct touched *t = ctx;
+    const struct manager_who asks = { .peer = sub->peer, .ed25519 = sub->key };
+    struct who w = manager_identify(t->m, &asks, t->m->wall_s);
+
+    if (w.type == WHO_STRANGER && !trust_is_revoked(t->m->trust, &sub->tag))
+        w.tag = sub->tag;
+    return manager_class(t->m, &w, t->subject, t->m->wall_s) >= t->answer;
+}
+
 void manager_changed(struct manager *m, const struct tag *subject, uint8_t kind, uint8_t answer, uint64_t seq,
                      uint8_t pace, instant now)
 {
     m->head++;
     m->log[m->head & (m->o.log_max - 1)] = (struct change){ { *subject, kind, answer }, seq };
-    subscribers_touch(m->subscribers, subject, m->head, pace, now);
+    subscribers_touch(m->subscribers, subject, m->head, pace, now, may_know, &(struct touched){ m, subject, answer });
 }
 
 /* A subject is no longer of this realm: its bindings go, and their sequences. */
@@ -414,6 +433,7 @@ void manager_on_request(struct manager *m, const struct manager_who *who, const 
     struct mapping_request r;
 
     *ret = (struct manager_reply){ 0 };
+    m->wall_s = wall_s;
     if (mapping_request_read(bytes, len, &r) < 0) {
         m->stats.unknown++;
     } else if (!m->trust) {

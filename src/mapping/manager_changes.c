@@ -139,6 +139,7 @@ struct mapping_answer manager_subscribe(struct manager *m, const struct who *w, 
     a.left_s = lease_s;
     reply->subscribed = true;
     sub->until = now + (instant)lease_s * SEC;
+    sub->tag = w->tag;
     /* It is told from the end of this page on, when it has read the rest; a notice that comes earlier does not follow
      * what it has, and it says so. */
     sub->told = a.to;
@@ -146,38 +147,51 @@ struct mapping_answer manager_subscribe(struct manager *m, const struct who *w, 
     return a;
 }
 
-bool manager_pop_notice(struct manager *m, instant now, uint64_t wall_s, uint8_t *out, struct manager_notice *ret)
+/* What is to be said to one that is due. False: nothing that it may know. */
+static bool fill_notice(struct manager *m, struct subscription *sub, instant now, uint64_t wall_s,
+                        struct mapping_request *r, struct items *items)
 {
-    struct writer w = writer_init(out, MAPPING_BYTES_MAX);
-    struct items items = { .w = writer_init(m->page, PAGE_BYTES) };
-    struct mapping_request r = { .type = MAPPING_NOTIFY, .epoch = m->o.epoch };
-    struct subscription *sub = subscribers_pop_due(m->subscribers, now);
-    struct manager_who asks;
-    struct who who;
+    const struct manager_who asks = { .peer = sub->peer, .ed25519 = sub->key };
+    const struct who who = manager_identify(m, &asks, wall_s);
+    /* All before the first that is pending was of other prefixes, or of what it may not know. */
+    const uint64_t start = sub->pending > sub->told ? sub->pending - 1 : sub->told;
 
-    if (!sub)
-        return false;
-    asks = (struct manager_who){ .peer = sub->peer, .ed25519 = sub->key };
-    who = manager_identify(m, &asks, wall_s);
-    r.prefix = sub->prefix;
-    r.from = sub->told;
-    if (!has_all_after(m, sub->told) || who.type == WHO_STRANGER) {
-        r.flags = MAPPING_LOST;
-        r.to = m->head;
+    if (!has_all_after(m, start) || who.type == WHO_STRANGER) {
+        r->flags = MAPPING_LOST;
+        r->to = m->head;
         m->stats.notices_lost++;
     } else {
-        /* All before the first that is pending was of other prefixes. */
-        uint64_t start = sub->pending > sub->told ? sub->pending - 1 : sub->told;
-
-        r.to = add_changes(m, &who, &sub->prefix, start, now, wall_s, &items);
+        r->to = add_changes(m, &who, &sub->prefix, start, now, wall_s, items);
     }
-    r.items = (struct mapping_list){ m->page, writer_len(&items.w), items.count };
-    sub->telling = r.to;
-    sub->pending = r.to < m->head && !(r.flags & MAPPING_LOST) ? r.to + 1 : 0;
-    m->stats.notices++;
-    mapping_request_write(&w, &r);
-    *ret = (struct manager_notice){ .peer = sub->peer, .id = sub->id, .len = writer_len(&w) };
-    return true;
+    sub->first = start + 1;
+    sub->pending = r->to < m->head && !(r->flags & MAPPING_LOST) ? r->to + 1 : 0;
+    return items->count > 0 || r->flags & MAPPING_LOST;
+}
+
+bool manager_pop_notice(struct manager *m, instant now, uint64_t wall_s, uint8_t *out, struct manager_notice *ret)
+{
+    struct subscription *sub;
+
+    m->wall_s = wall_s;
+    while ((sub = subscribers_pop_due(m->subscribers, now))) {
+        struct writer w = writer_init(out, MAPPING_BYTES_MAX);
+        struct items items = { .w = writer_init(m->page, PAGE_BYTES) };
+        struct mapping_request r = {
+            .type = MAPPING_NOTIFY, .epoch = m->o.epoch, .prefix = sub->prefix, .from = sub->told
+        };
+
+        if (!fill_notice(m, sub, now, wall_s, &r, &items)) {
+            subscribers_passed(m->subscribers, sub, now);
+            continue;
+        }
+        r.items = (struct mapping_list){ m->page, writer_len(&items.w), items.count };
+        sub->telling = r.to;
+        m->stats.notices++;
+        mapping_request_write(&w, &r);
+        *ret = (struct manager_notice){ .peer = sub->peer, .id = sub->id, .len = writer_len(&w) };
+        return true;
+    }
+    return false;
 }
 
 void manager_on_told(struct manager *m, uint64_t id, const uint8_t *answer, size_t len, instant now)
@@ -197,7 +211,7 @@ void manager_on_told(struct manager *m, uint64_t id, const uint8_t *answer, size
     if (answered)
         sub->told = sub->telling; /* where it is, or it asks by itself */
     else
-        sub->pending = sub->told + 1;
+        sub->pending = sub->first;
     subscribers_told(m->subscribers, sub, answered, now);
 }
 

@@ -195,7 +195,8 @@ static void enqueue(struct subscribers *s, struct subscription *sub, uint8_t que
     list_append(&s->queues[queue], &sub->in_queue);
 }
 
-void subscribers_touch(struct subscribers *s, const struct tag *subject, uint64_t number, uint8_t pace, instant now)
+void subscribers_touch(struct subscribers *s, const struct tag *subject, uint64_t number, uint8_t pace, instant now,
+                       subscribers_may_fn *may, void *ctx)
 {
     static const span delays[PACE_COUNT] = { 0, MANAGER_TELL_ROAMING, MANAGER_TELL_SETTLED };
 
@@ -210,6 +211,8 @@ void subscribers_touch(struct subscribers *s, const struct tag *subject, uint64_
         if (!g)
             continue;
         LIST_FOREACH (sub, &g->subs, struct subscription, of_prefix) {
+            if (!may(ctx, sub))
+                continue;
             if (!sub->pending)
                 sub->pending = number;
             if (!sub->telling)
@@ -258,13 +261,18 @@ struct subscription *subscribers_pop_due(struct subscribers *s, instant now)
     return NULL;
 }
 
+void subscribers_passed(struct subscribers *s, struct subscription *sub, instant now)
+{
+    if (sub->pending)
+        enqueue(s, sub, PACE_MOBILE, now);
+}
+
 bool subscribers_told(struct subscribers *s, struct subscription *sub, bool answered, instant now)
 {
     sub->telling = 0;
     if (answered) {
         sub->failures = 0;
-        if (sub->pending)
-            enqueue(s, sub, PACE_MOBILE, now);
+        subscribers_passed(s, sub, now);
         return true;
     }
     if (++sub->failures == SUBSCRIPTION_FAILURES_MAX) {

@@ -1,7 +1,8 @@
 /* mapping/subscribers.h - who is told of changes below a prefix, and what of it has been told.
  *
  * A subscription has one notice under way at most; what changes meanwhile goes with the next. A change makes those due
- * whose prefix has its tag: how soon is by how often the subject moves. */
+ * whose prefix has its tag and who may know of it: how soon is by how often the subject moves. Of a change that it may
+ * not know a subscription shows nothing, not even by when it is due. */
 #pragma once
 
 #include "base/instant.h"
@@ -19,10 +20,12 @@ struct subscription {
     uint64_t peer;
     uint8_t key[IDENT_KEY_LEN];
     struct tag_prefix prefix;
+    struct tag tag;   /* whose the key was when it last asked */
     instant until;    /* end of its lease */
     uint64_t told;    /* number of the last change that it knows of */
     uint64_t pending; /* of the first change after it; 0: none */
     uint64_t telling; /* number that the notice under way leads to; 0: none is */
+    uint64_t first;   /* while it is: what `pending` was */
     uint8_t failures;
     uint8_t queue; /* private, as all below */
     instant due;
@@ -43,10 +46,16 @@ void subscribers_remove(struct subscribers *s, struct subscription *sub);
 /* All of a peer. */
 void subscribers_forget_peer(struct subscribers *s, uint64_t peer);
 
+/* Whether a subscription may know of a change; must not change the subscribers. */
+typedef bool subscribers_may_fn(void *ctx, const struct subscription *sub);
+
 /* A change of that number of what has that tag. */
-void subscribers_touch(struct subscribers *s, const struct tag *subject, uint64_t number, uint8_t pace, instant now);
+void subscribers_touch(struct subscribers *s, const struct tag *subject, uint64_t number, uint8_t pace, instant now,
+                       subscribers_may_fn *may, void *ctx);
 /* The next that is due, which is then due no more; NULL: none. Those whose lease is over are removed. */
 struct subscription *subscribers_pop_due(struct subscribers *s, instant now);
+/* There was nothing to tell; if anything is left it is due at once. */
+void subscribers_passed(struct subscribers *s, struct subscription *sub, instant now);
 /* The notice that was under way was answered, or not. What is left to tell is due at once, or as of one who is settled;
  * after too many failures it is removed. False: removed. */
 bool subscribers_told(struct subscribers *s, struct subscription *sub, bool answered, instant now);

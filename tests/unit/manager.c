@@ -858,6 +858,60 @@ static void test_notices(void **state)
     assert_int_equal(stats.subscriptions, 0);
 }
 
+/* Who may not know hears nothing of changes, ends, revocations and rings that went round, nor by when he hears of
+ * others.
+ */
+static void test_denied_is_not_told(void **state)
+{
+    static const uint8_t lens[] = { 128, 56 };
+    struct manager_notice n;
+    struct mapping_request r;
+    struct rw_blob b;
+    uint64_t to;
+
+    allow("2001:3f:240:5::1", CLASS_FULL); /* somebody else */
+    rw_policy(&w, &phone, RW_PHONE, &phone, 1, EVERYBODY, CLASS_FULL, &b);
+    take(&b);
+    bind(CLASS_FULL, 9, 300, 1);
+    for (size_t i = 0; i < ARRAY_LEN(lens); i++)
+        assert_int_equal(changes(RW_ACME, MAPPING_SUBSCRIBE, &laptop, lens[i], 0, 0, 0).status, MAPPING_PAGE);
+    for (unsigned i = 0; i < 70; i++) { /* the ring goes round */
+        bind(CLASS_FULL, 10 + i, 20, 2);
+        assert_false(notice(&n, &r));
+    }
+    now += 21 * SEC;
+    manager_on_expiry(m, now);
+    assert_false(notice(&n, &r));
+    now += 10 * SEC;
+    assert_false(notice(&n, &r));
+    /* One who moves seldom may be known: told as late as if the other, who moves often, were not there, and though the
+     * ring went round meanwhile what was for this one did not go with it. */
+    rw_bind(&w, &phone, RW_PHONE, &phone, KIND_HOST_LOCATOR, CLASS_FULL, 1, 600, 5, &b);
+    assert_int_equal(send_record(RW_PHONE, MAPPING_REGISTER, &b).status, MAPPING_DONE);
+    bind(CLASS_FULL, 90, 300, 3);
+    bind(CLASS_FULL, 91, 300, 3);
+    now += MANAGER_TELL_SETTLED - 1;
+    assert_false(notice(&n, &r));
+    now++;
+    assert_true(notice(&n, &r));
+    assert_int_equal(r.flags & MAPPING_LOST, 0);
+    assert_int_equal(r.items.count, 1);
+    to = r.to;
+    told(&n, to);
+    assert_false(notice(&n, &r));
+    /* One who is revoked. */
+    {
+        struct record gone = {
+            .type = RECORD_REVOCATION, .issuer = root, .subject = laptop, .seq = 60, .issued_s = RW_NOW_S
+        };
+
+        rw_sign(&w, &gone, RW_ROOT, &b);
+    }
+    take(&b);
+    now += 10 * SEC;
+    assert_false(notice(&n, &r));
+}
+
 #define CASE(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int main(void)
@@ -866,7 +920,7 @@ int main(void)
         CASE(test_lookup),         CASE(test_not_ours), CASE(test_referral), CASE(test_classes),
         CASE(test_register),       CASE(test_refresh),  CASE(test_publish),  CASE(test_succession),
         CASE(test_denied_is_none), CASE(test_full),     CASE(test_store),    CASE(test_not_understood),
-        CASE(test_overload),       CASE(test_changes),  CASE(test_notices),
+        CASE(test_overload),       CASE(test_changes),  CASE(test_notices),  CASE(test_denied_is_not_told),
     };
 
     return cmocka_run_group_tests_name("manager", tests, NULL, NULL);
