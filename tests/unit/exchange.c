@@ -185,6 +185,29 @@ static void test_silence(void **state)
     pair_end();
 }
 
+/* From 1.5 s away the timer is 2 s, not what the round trip and four times its variation would make. */
+static void test_far(void **state)
+{
+    instant began;
+
+    pair_begin();
+    w.delay = 750 * MSEC;
+    w.jitter = 0;
+    pair_ask(client, peer, 1);
+    pair_run(8 * SEC);
+    assert_int_equal(got.answers, 1);
+    got.mute = true;
+    wire.times = 0;
+    began = w.now;
+    pair_ask(client, peer, 1);
+    pair_run(60 * SEC);
+    assert_int_equal(got.failed, 1);
+    assert_true(wire.at[0] == began && wire.at[1] == began + EXCHANGE_FIRST_TRY_MAX);
+    assert_true(wire.at[2] == began + 3 * EXCHANGE_FIRST_TRY_MAX);
+    assert_true(got.at - began <= (1 + 2 + 4 + 8) * EXCHANGE_FIRST_TRY_MAX + 1500 * MSEC);
+    pair_end();
+}
+
 static void test_nobody(void **state)
 {
     pair_begin();
@@ -366,11 +389,11 @@ static void test_cancel(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_wire),      cmocka_unit_test(test_ask),         cmocka_unit_test(test_lengths),
-        cmocka_unit_test(test_part_lost), cmocka_unit_test(test_silence),     cmocka_unit_test(test_nobody),
-        cmocka_unit_test(test_ways),      cmocka_unit_test(test_unreachable), cmocka_unit_test(test_notify),
-        cmocka_unit_test(test_both_call), cmocka_unit_test(test_two_calls),   cmocka_unit_test(test_answer_later),
-        cmocka_unit_test(test_cancel),
+        cmocka_unit_test(test_wire),         cmocka_unit_test(test_ask),       cmocka_unit_test(test_lengths),
+        cmocka_unit_test(test_part_lost),    cmocka_unit_test(test_silence),   cmocka_unit_test(test_far),
+        cmocka_unit_test(test_nobody),       cmocka_unit_test(test_ways),      cmocka_unit_test(test_unreachable),
+        cmocka_unit_test(test_notify),       cmocka_unit_test(test_both_call), cmocka_unit_test(test_two_calls),
+        cmocka_unit_test(test_answer_later), cmocka_unit_test(test_cancel),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
