@@ -247,7 +247,7 @@ static int read_options(struct options *o, int argc, char **argv)
         { "hosts", .number = &o->hosts, .low = 1, .high = HOSTS_MAX },
         { "seed", .number = &o->seed, .low = 0, .high = SEED_MAX },
         { "json", .flag = &o->json },
-        { NULL },
+        { .name = NULL },
     };
 
     *o = (struct options){ .out = ".", .hosts = HOSTS_DEFAULT, .seed = 1 };

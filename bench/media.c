@@ -246,7 +246,7 @@ int main(int argc, char **argv)
         { "seed", .number = &o.seed, .low = 0, .high = INT32_MAX },
         { "scheduler", .text = &scheduler },
         { "json", .flag = &o.json },
-        { NULL },
+        { .name = NULL },
     };
 
     if (!bench_options(NAME, options, argc, argv))

@@ -201,7 +201,7 @@ static int read_options(struct options *o, int argc, char **argv)
         { "seed", .number = &o->seed, .low = 0, .high = SEED_MAX },
         { "out", .text = &o->out },
         { "json", .flag = &o->json },
-        { NULL },
+        { .name = NULL },
     };
 
     *o = (struct options){ .out = ".",

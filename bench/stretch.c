@@ -289,7 +289,7 @@ static int read_options(struct options *o, int argc, char **argv)
         { "runs", .number = &o->runs, .low = 1, .high = RUNS_MAX },
         { "seed", .number = &o->seed, .low = 0, .high = SEED_MAX },
         { "json", .flag = &o->json },
-        { NULL },
+        { .name = NULL },
     };
 
     *o = (struct options){ .out = ".", .runs = RUNS_DEFAULT, .seed = 1 };
