@@ -156,7 +156,7 @@ int main(void)
     memcpy(provider.key, id.ed25519, sizeof(provider.key));
     memcpy(go.secret, secret, sizeof(secret));
     go.prefix = (struct prefix){ .addr = addr_v4(0xc0000200), .len = 24 };
-    ro.prefix = (struct prefix){ .addr = { .family = ADDR_V6, .bytes = { 0x20, 1, 0xd, 0xb8 } }, .len = 64 };
+    ro.setup.clients = (struct prefix){ .addr = { .family = ADDR_V6, .bytes = { 0x20, 1, 0xd, 0xb8 } }, .len = 64 };
     g = gateway_new(&go, WALL_S, SEC);
     r = router_new(&ro, SEC);
     if (!g || !r)

@@ -149,7 +149,7 @@ $(printf '%s\n' "${DMUX_DATA_PATH[@]}")
 [Provider six]
 Id = 100
 PublicKey = $(<"$DMUX/provider.pub")
-Protocols = ipv6, ipv4, mirror
+Protocols = ipv6, ipv4, mirror, hawser
 $([[ -z $DMUX_MESH ]] || printf '[Mesh]\nKeyFile = %s\nChainFile = %s\n%s\n' "$DMUX/$host.key" "$DMUX/$host.chain" "$DMUX_MESH")
 [Bgp]
 As = $as
@@ -169,7 +169,7 @@ DMUX_PROTOCOL=ipv6
 # What a client sends into its device.
 DMUX_ROUTES="::/0, 10.77.0.0/16"
 
-# dmux_router HOST PREFIX GATEWAYS: and its daemon; PREFIX - for none.
+# dmux_router HOST PREFIX GATEWAYS [LINE...]: and its daemon; PREFIX - for none; the lines stand in [Router].
 dmux_router() {
     local clients="Clients = $2"
     [[ $2 != - ]] || clients=''
@@ -180,6 +180,7 @@ Provider = 100
 KeyFile = $DMUX/provider.key
 Gateways = $3
 $clients
+$(printf '%s\n' "${@:4}")
 Control = $DMUX/$1.sock
 EOC
     bg "$1" "dmuxd-$1" "$DMUXD" "$DMUX/$1.conf"

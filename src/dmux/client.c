@@ -30,6 +30,8 @@ struct client *client_new(const struct client_options *o, instant now)
         client_free(c);
         return NULL;
     }
+    if (o->protocol->init)
+        o->protocol->init(c->state, &c->o.rng);
     return c;
 }
 

@@ -33,12 +33,12 @@ static bool is_ipv4(const uint8_t *packet, size_t len)
            (size_t)(packet[0] & 15) * 4 <= len && get_be16(packet + 2) == len;
 }
 
-static int router_init(void *state, const struct prefix *prefix)
+static int router_init(void *state, const struct protocol_setup *setup)
 {
     struct doubled_router_state *s = state;
 
-    s->prefix = *prefix;
-    return prefix->addr.family == ADDR_V4 ? 0 : -EINVAL;
+    s->prefix = setup->clients;
+    return s->prefix.addr.family == ADDR_V4 ? 0 : -EINVAL;
 }
 
 static struct client_id *place_of(struct doubled_router_state *s, uint32_t addr)

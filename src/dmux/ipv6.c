@@ -86,8 +86,9 @@ static bool is_discovery(const uint8_t *packet, size_t len, uint8_t type, size_t
 
 /* --- router --- */
 
-static int router_init(void *state, const struct prefix *prefix)
+static int router_init(void *state, const struct protocol_setup *setup)
 {
+    const struct prefix *prefix = &setup->clients;
     struct ipv6_router_state *s = state;
 
     if (prefix->addr.family != ADDR_V6 || prefix->len != 64)

@@ -7,6 +7,8 @@
 
 #include "base/addr.h"
 #include "base/instant.h"
+#include "base/rng.h"
+#include "base/slice.h"
 #include "wire/shim.h"
 
 #define PROTOCOL_PACKET_MAX 1400 /* the largest packet: 1500 less IPv4, UDP and the largest shim, rounded down */
@@ -29,13 +31,20 @@ struct protocol_reply {
     size_t len;
 };
 
+/* What the configuration says to a router's protocol. All of it outlives the protocol. */
+struct protocol_setup {
+    struct prefix clients; /* addresses for its clients; family ADDR_NONE: none */
+    const struct endpoint *offers;
+    size_t offers_count;
+    struct slice offered; /* records in a row: of what is at `offers` */
+};
+
 struct protocol_router {
     uint16_t id; /* protocol_id of the shim */
     const char *name;
     size_t state_bytes;
-    /* prefix: of the router's clients as configured, family ADDR_NONE without one. 0, or -EINVAL: not one that serves.
-     */
-    int (*init)(void *state, const struct prefix *prefix);
+    /* 0, or -EINVAL: nothing that it could serve with. NULL: it needs none of it. */
+    int (*init)(void *state, const struct protocol_setup *setup);
     /* A client's packet. */
     enum protocol_verdict (*on_client)(void *state, const struct client_id *client, const uint8_t *packet, size_t len,
                                        struct protocol_reply *reply);
@@ -48,6 +57,9 @@ struct protocol_client {
     uint16_t id;
     const char *name;
     size_t state_bytes;
+    bool no_device; /* its packets are for the program that asks, which is not hawser-dmuxd */
+    /* Before all else. NULL: zeros will do. */
+    void (*init)(void *state, const struct rng *rng);
     /* The client was seen here, now and whenever that changes. */
     void (*on_seen)(void *state, const struct client_id *self);
     /* Something that the client says of itself: the packet's length, 0: nothing now. NULL: never. */

@@ -1,6 +1,7 @@
 /* dmux/protocols.c - the protocols that there are: a line each. */
 #include "dmux/doubled.h"
 #include "dmux/ipv6.h"
+#include "dmux/locate.h"
 #include "dmux/mirror.h"
 #include "dmux/protocol.h"
 
@@ -12,6 +13,7 @@ static const struct {
 } protocols[] = {
     { &doubled_client, &doubled_router },
     { &ipv6_client, &ipv6_router },
+    { &locate_client, &locate_router },
     { &mirror_client, &mirror_router },
 };
 

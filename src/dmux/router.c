@@ -87,7 +87,7 @@ struct router *router_new(const struct router_options *o, instant now)
     rng_fill(&o->rng, r->seed, sizeof(r->seed));
     r->state = calloc(1, o->protocol->state_bytes + 1);
     r->clients = calloc(ROUTER_CLIENTS, sizeof(*r->clients));
-    if (!r->state || !r->clients || (o->protocol->init && o->protocol->init(r->state, &o->prefix) < 0)) {
+    if (!r->state || !r->clients || (o->protocol->init && o->protocol->init(r->state, &o->setup) < 0)) {
         router_free(r);
         return NULL;
     }

@@ -27,7 +27,7 @@
 
 struct router_options {
     const struct protocol_router *protocol;
-    struct prefix prefix;
+    struct protocol_setup setup;
     uint32_t provider;
     const uint8_t *ed25519_seed, *ed25519; /* the provider's; these and the chain outlive the router */
     struct slice chain;                    /* its certificate; empty: gateways know the key */

@@ -1,10 +1,13 @@
-/* prog/agents.c - agents that are found by name: a node whose [Peer] has no PublicKey.
+/* prog/agents.c - agents that are found by name or by anycast: a node whose [Peer] has no PublicKey.
  *
  * Theory of operation. Each Endpoint is a name: of a host, or of a service, which is at hosts. The chain of a host's
  * records has its keys, so that a name is enough to know whom to call, and its binding says where. All hosts that were
  * found are candidates, in the order in which they were. The node has one agent at a time:
  * the first, and the next one after DEAD without a path to it. They are asked for again every AGAIN while there is no
  * path, so that one that moved is found, too.
+ *
+ * With Anycast (anycast.c) the nearest one says by itself who and where it is, and is the next one; of those before it
+ * only the current one is remembered.
  *
  * Limits: CANDIDATES hosts, NODE_ENDPOINTS_MAX addresses each. */
 #include <stdio.h>
@@ -38,10 +41,15 @@ static bool has_key(const struct config *c)
     return memcmp(c->peers[0].key.ed25519, none, sizeof(none)) != 0;
 }
 
-static bool by_name(const struct daemon *d)
+static bool by_anycast(const struct daemon *d)
 {
-    return d->agents ||
-           (d->config->role == CONFIG_NODE && d->config->peers_count == 1 && names_lookup(d) && !has_key(d->config));
+    return d->config->peers[0].anycast.count > 0;
+}
+
+static bool is_wanted(const struct daemon *d)
+{
+    return d->agents || (d->config->role == CONFIG_NODE && d->config->peers_count == 1 && !has_key(d->config) &&
+                         (by_anycast(d) || names_lookup(d)));
 }
 
 static struct candidate *candidate_for(struct agents *a, const struct chain_end *host)
@@ -52,24 +60,48 @@ static struct candidate *candidate_for(struct agents *a, const struct chain_end 
     return a->count < CANDIDATES ? &a->list[a->count++] : NULL;
 }
 
-/* A host and where it is. */
-static void take_host(struct daemon *d, const struct chain_end *host, const struct record *binding)
+/* Who and where one is. */
+static void take_agent(struct daemon *d, const struct chain_end *who, const struct endpoint *at, size_t count,
+                       instant now)
 {
-    struct candidate *c = candidate_for(d->agents, host);
+    struct candidate *c = candidate_for(d->agents, who);
 
     if (!c)
         return;
-    memcpy(c->key.ed25519, host->key, IDENT_KEY_LEN);
-    memcpy(c->key.x25519, host->x25519, IDENT_KEY_LEN);
-    c->key.suites = host->suites;
-    memcpy(c->name, host->name, sizeof(c->name));
-    c->at_count = 0;
-    for (size_t i = 0; i < binding->targets_count && c->at_count < NODE_ENDPOINTS_MAX; i++)
-        if (binding->targets[i].is_locator && binding->targets[i].transport == 0)
-            c->at[c->at_count++].at = binding->targets[i].locator;
+    memcpy(c->key.ed25519, who->key, IDENT_KEY_LEN);
+    memcpy(c->key.x25519, who->x25519, IDENT_KEY_LEN);
+    c->key.suites = who->suites;
+    memcpy(c->name, who->name, sizeof(c->name));
+    for (c->at_count = 0; c->at_count < MIN(count, (size_t)NODE_ENDPOINTS_MAX); c->at_count++)
+        c->at[c->at_count].at = at[c->at_count];
     if (d->agents->current < CANDIDATES && c == &d->agents->list[d->agents->current])
         for (size_t i = 0; i < c->at_count; i++) /* it may have moved */
-            (void)!node_peer_add_endpoint(daemon_node(d), 0, &c->at[i].at, clock_now());
+            (void)!node_peer_add_endpoint(daemon_node(d), 0, &c->at[i].at, now);
+}
+
+/* A host and its binding. */
+static void take_host(struct daemon *d, const struct chain_end *host, const struct record *binding)
+{
+    struct endpoint at[NODE_ENDPOINTS_MAX];
+    size_t count = 0;
+
+    for (size_t i = 0; i < binding->targets_count && count < NODE_ENDPOINTS_MAX; i++)
+        if (binding->targets[i].is_locator && binding->targets[i].transport == 0)
+            at[count++] = binding->targets[i].locator;
+    take_agent(d, host, at, count, clock_now());
+}
+
+void agents_on_offer(struct daemon *d, const struct chain_end *agent, const struct endpoint *at, size_t count,
+                     instant now)
+{
+    struct agents *a = d->agents;
+
+    if (a->current < CANDIDATES) {
+        a->list[0] = a->list[a->current];
+        a->current = 0;
+    }
+    a->count = a->current < CANDIDATES ? 1 : 0;
+    take_agent(d, agent, at, count, now);
 }
 
 static void on_found(void *context, const struct resolver_result *res)
@@ -162,7 +194,7 @@ void agents_slow(struct daemon *d, instant now)
     struct agents *a;
     size_t next;
 
-    if (!by_name(d))
+    if (!is_wanted(d))
         return;
     if (!d->agents) {
         d->agents = calloc(1, sizeof(*d->agents));
@@ -173,9 +205,12 @@ void agents_slow(struct daemon *d, instant now)
     a = d->agents;
     if (has_path(d, now)) {
         a->alive = now;
+        anycast_rest(d);
         return;
     }
-    if (now >= a->next_ask) {
+    if (by_anycast(d)) {
+        anycast_ask(d, now);
+    } else if (now >= a->next_ask) {
         ask_all(d);
         a->next_ask = now + (a->count ? AGAIN : SOON);
     }

@@ -581,13 +581,25 @@ static void check_own_key(struct config_parse *p)
     }
 }
 
-/* A node's agents may be known by names alone, which records lead to keys. */
+/* A node's agents may be known by names alone, which records lead to keys; or the nearest one is asked for. */
 static bool found_by_name(const struct config *c, const struct config_peer *peer)
 {
+    if (c->role == CONFIG_NODE && peer->anycast.count > 0)
+        return true;
     for (size_t i = 0; i < peer->endpoints.count; i++)
         if (!peer->endpoints.items[i].name)
             return false;
     return c->role == CONFIG_NODE && peer->endpoints.count > 0 && c->names.managers.count > 0;
+}
+
+static void check_anycast(struct config_parse *p, const struct config_peer *peer)
+{
+    if (peer->key_line != 0 || peer->endpoints.count > 0)
+        config_error(p, peer->line, "found Anycast and PublicKey or Endpoint in this section, expected Anycast alone");
+    if (!p->config->names.root)
+        config_error(p, peer->line, "found Anycast without [Names], expected the Root of agents that are believed");
+    if (peer->anycast.items[0].at.addr.family != ADDR_V4)
+        config_error(p, peer->line, "found an IPv6 address in Anycast, expected IPv4");
 }
 
 static void check_peers(struct config_parse *p)
@@ -610,7 +622,9 @@ static void check_peers(struct config_parse *p)
 
         if (peer->key_line == 0 && !found_by_name(c, peer))
             config_error(p, peer->line, "found no PublicKey in this section, expected one");
-        if (c->role == CONFIG_NODE && peer->endpoints.count == 0)
+        if (c->role == CONFIG_NODE && peer->anycast.count > 0)
+            check_anycast(p, peer);
+        else if (c->role == CONFIG_NODE && peer->endpoints.count == 0)
             config_error(p, peer->line, "found no Endpoint in this section, expected one");
         if (peer->addresses.count > CONFIG_ADDRESSES_MAX)
             config_error(p, peer->line, "found %zu addresses for one peer, expected at most %d", peer->addresses.count,
@@ -695,6 +709,7 @@ void config_free(struct config *c)
 
         explicit_bzero(peer->psk, sizeof(peer->psk));
         endpoints_free(&peer->endpoints);
+        endpoints_free(&peer->anycast);
         free(peer->addresses.items);
         free(peer->allowed_prefixes.items);
         free(peer->allowed_destinations.items);

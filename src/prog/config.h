@@ -93,10 +93,11 @@ struct config_peer {
     struct peer_key key;
     uint8_t psk[CONFIG_PSK_BYTES]; /* all zero: none */
     struct config_endpoints endpoints;
-    struct tag identifier;                       /* host; all zero: that of the key outside of realms */
-    int64_t tcp_port;                            /* node: of the agent, -1: none */
-    struct config_prefixes addresses;            /* agent: the node's; none: from the pool */
-    struct config_prefixes allowed_prefixes;     /* agent: further networks behind the node */
+    struct config_endpoints anycast;         /* node: at most one, an IPv4 address: the nearest agent is asked for */
+    struct tag identifier;                   /* host; all zero: that of the key outside of realms */
+    int64_t tcp_port;                        /* node: of the agent, -1: none */
+    struct config_prefixes addresses;        /* agent: the node's; none: from the pool */
+    struct config_prefixes allowed_prefixes; /* agent: further networks behind the node */
     struct config_prefixes allowed_destinations; /* agent: what the node may reach; none: anything */
 };
 

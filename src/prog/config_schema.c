@@ -10,6 +10,7 @@
 #include "ident/tag.h"
 #include "prog/units.h"
 #include "wire/message.h"
+#include "wire/shim.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -630,11 +631,13 @@ const struct config_field config_schema[] = {
       .help = "TCP to the agent: auto (while UDP does not pass), no, or only" },
 
     { PR(key), .key = "PublicKey", .type = &type_public, .roles = CONFIG_OF_ALL,
-      .help = "the peer's public key; a node with [Names] may leave it out, and find agents by name" },
+      .help = "the peer's public key; a node with [Names] may leave it out, and find agents by name or by Anycast" },
     { PR(psk), .key = "PresharedKey", .type = &type_psk, .roles = CONFIG_OF_NODE | CONFIG_OF_AGENT,
       .help = "32 bytes that both sides share, in base64" },
     { PR(endpoints), .key = "Endpoint", .type = &type_endpoints, .multiple = true,
-      .roles = CONFIG_OF_NODE | CONFIG_OF_HOST, .help = "where the agent is; required on a node" },
+      .roles = CONFIG_OF_NODE | CONFIG_OF_HOST, .help = "where the agent is; required on a node without Anycast" },
+    { PR(anycast), .key = "Anycast", .type = &type_sockets, .min = DMUX_PORT, .max = 1, .roles = CONFIG_OF_NODE,
+      .help = "an anycast address at which the nearest agent of the Root is asked for" },
     { PR(identifier), .key = "Identifier", .type = &type_identifier, .roles = CONFIG_OF_HOST,
       .help = "the other host's tag (that which a key has outside of realms)" },
     { PR(tcp_port), .key = "TcpPort", .type = &type_port, .fallback = "443", .roles = CONFIG_OF_NODE,

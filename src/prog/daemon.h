@@ -6,7 +6,8 @@
  *   outside_tcp.c  TCP connections, for paths whose UDP does not pass
  *   inside.c     the TUN device, routes and rules, translation at an agent
  *   resolve.c    host names of agents
- *   agents.c     agents that are found by name
+ *   agents.c     agents that are found by name or by anycast
+ *   anycast.c    the nearest agent, asked for at an anycast address
  *   host.c       a host: who it is, whom it calls, whom it lets in
  *   memory.c     what survives a restart: nodes' addresses and endpoints
  *   answers.c    the control socket: status, why, link, reload, stop
@@ -111,11 +112,12 @@ struct daemon {
     struct tun_addr given[CONFIG_ADDRESSES_MAX]; /* a node's addresses, as the agent said last */
     size_t given_count;
     struct control *control;
-    struct known *known;   /* known.c; NULL: another daemon has it */
-    struct agents *agents; /* agents.c; NULL: the agent is known by its key */
-    struct names *names;   /* names.c; NULL: no root is configured */
-    struct host *host;     /* host.c; NULL: this is none */
-    struct attach *attach; /* attach.c; NULL: a host without a chain or managers, or none */
+    struct known *known;     /* known.c; NULL: another daemon has it */
+    struct agents *agents;   /* agents.c; NULL: the agent is known by its key */
+    struct anycast *anycast; /* anycast.c; NULL: it was not asked yet */
+    struct names *names;     /* names.c; NULL: no root is configured */
+    struct host *host;       /* host.c; NULL: this is none */
+    struct attach *attach;   /* attach.c; NULL: a host without a chain or managers, or none */
 
     struct uplink uplinks[UPLINKS_MAX + 1]; /* by link; there is no 0: an agent's sockets are its workers' */
     struct tcp_ends *tcp;
@@ -224,8 +226,16 @@ struct lookup *names_lookup(const struct daemon *d);
 
 /* agents.c: each half second */
 void agents_slow(struct daemon *d, instant now);
+/* An agent that answered, and where it says it is. */
+void agents_on_offer(struct daemon *d, const struct chain_end *agent, const struct endpoint *at, size_t count,
+                     instant now);
 void agents_keep(const struct daemon *d, struct config *fresh); /* a file that was read again has no key of them */
 void agents_stop(struct daemon *d);                             /* after names_stop */
+
+/* anycast.c: each half second while an agent is wanted; then once, when none is */
+void anycast_ask(struct daemon *d, instant now);
+void anycast_rest(struct daemon *d);
+void anycast_stop(struct daemon *d); /* before outside_stop */
 
 /* answers.c */
 int answers_start(struct daemon *d);

@@ -20,7 +20,8 @@
 
 #define ERRORS_MAX 50
 #define LINE_SIZE 1024
-#define KEYS_MAX 64 /* rows of the schema */
+#define KEYS_MAX 64      /* rows of the schema */
+#define AGENT_PORT 51820 /* as of ListenPort in hawser.conf */
 
 enum section { NOWHERE, GATEWAY, PROVIDER, AUTHORITY, MESH, SEED, BGP, NEIGHBOR, ROUTER, CLIENT, SECTION_COUNT };
 
@@ -209,10 +210,12 @@ static const char *read_routes(struct parse *p, const char *value, void *out)
 
 static const char *read_protocol(struct parse *p, const char *value, void *out)
 {
+    bool client = p->section == CLIENT;
     uint16_t id = protocol_parse(value);
 
-    if (id == 0 || !protocol_router_find(id))
-        return "a protocol that is built in: ipv4, ipv6, mirror";
+    /* Nodes ask for hawser themselves. */
+    if (id == 0 || !protocol_router_find(id) || (client && protocol_client_find(id)->no_device))
+        return client ? "ipv4, ipv6 or mirror" : "hawser, ipv4, ipv6 or mirror";
     *(uint16_t *)out = id;
     return NULL;
 }
@@ -373,7 +376,8 @@ static const char *read_secret_file(struct parse *p, const char *value, void *ou
     return r == JAR_SECRET_LEN ? NULL : "a file that only its owner may read, with 32 bytes in base64";
 }
 
-static const char *read_chain_file(struct parse *p, const char *value, void *out)
+/* The length of a file of records, at most CREDENTIAL_CHAIN_MAX; 0: it cannot be read, is empty or longer. */
+static size_t read_chain(const char *value, uint8_t out[CREDENTIAL_CHAIN_MAX])
 {
     int fd = open(value, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     struct stat st = { 0 };
@@ -381,9 +385,39 @@ static const char *read_chain_file(struct parse *p, const char *value, void *out
 
     if (fd >= 0)
         close(fd);
-    p->c->chain_len = n > 0 ? (size_t)n : 0;
-    return n > 0 && n == st.st_size ? NULL
-                                    : "a file with a chain of at most 1100 bytes, as `hawser realm enrol` writes it";
+    return n > 0 && n == st.st_size ? (size_t)n : 0;
+}
+
+#define CHAIN_FILE "a file with a chain of at most 1100 bytes, as `hawser realm enrol` writes it"
+
+static const char *read_chain_file(struct parse *p, const char *value, void *out)
+{
+    p->c->chain_len = read_chain(value, p->c->chain);
+    return p->c->chain_len > 0 ? NULL : CHAIN_FILE;
+}
+
+static const char *read_offer_chain(struct parse *p, const char *value, void *out)
+{
+    _Static_assert(LOCATE_CHAIN_MAX >= CREDENTIAL_CHAIN_MAX, "both are read alike");
+
+    p->c->offer_chain_len = read_chain(value, p->c->offer_chain);
+    return p->c->offer_chain_len > 0 ? NULL : CHAIN_FILE;
+}
+
+static const char *read_offers(struct parse *p, const char *value, void *out)
+{
+    struct dmux_config *c = p->c;
+    char word[64];
+
+    while (next_word(&value, word, sizeof(word))) {
+        struct endpoint e;
+
+        if (endpoint_parse(word, AGENT_PORT, &e) < 0 || !addr_is_unicast(&e.addr) ||
+            c->offers_count >= LOCATE_ENDPOINTS_MAX)
+            return "at most 4 addresses of the agent, with or without :port";
+        c->offers[c->offers_count++] = e;
+    }
+    return c->offers_count == 0 ? "an address of the agent" : NULL;
 }
 
 /* --- schema --- */
@@ -440,6 +474,9 @@ static const struct row {
       "certificate of that key, where gateways have an authority" },
     { ROUTER, "Gateways", read_gateways, 0, NULL, true, "service address, or addresses of gateways" },
     { ROUTER, "Clients", read_prefix, AT(clients), NULL, false, "prefix of its clients' addresses" },
+    { ROUTER, "Offer", read_offers, 0, NULL, false, "protocol hawser: where the agent is" },
+    { ROUTER, "OfferChain", read_offer_chain, 0, NULL, false,
+      "protocol hawser: certificate of the agent, of the service agent or agent-ANY" },
     { ROUTER, "Address", read_addr4, AT(address), NULL, false, "source address; default: the kernel's choice" },
     { ROUTER, "Port", read_port, AT(port), "51822", false, "UDP port" },
     { ROUTER, "Weight", read_weight, AT(weight), "100", false, "its share beside others as near" },
@@ -633,6 +670,9 @@ static void check_whole(struct parse *p)
                  "found the gateway's Address inside of Prefix, expected one that other gateways do not have");
     if (c->xdp && (c->interface[0] == '\0' || c->network_pps > 0))
         complain(p, p->line, "found DataPath = xdp, expected an Interface with it and no NetworkRate");
+    if (c->role == DMUX_ROLE_ROUTER && (c->protocol == LOCATE_ID) != (c->offers_count > 0 && c->offer_chain_len > 0))
+        complain(p, p->line, "found Protocol = %s, expected Offer and OfferChain with hawser, and only there",
+                 protocol_router_find(c->protocol)->name);
     if (c->seeds_count > 0 && !c->has_mesh)
         complain(p, p->line, "found [Seed], expected [Mesh] as well");
     if (c->neighbors_count > 0 && !p->opened[BGP])

@@ -9,6 +9,7 @@
 
 #include "base/text.h"
 #include "dmux/gateway.h"
+#include "dmux/locate.h"
 #include "dmux/protocol.h"
 #include "dmux/router.h"
 #include "ident/keys.h"
@@ -77,6 +78,10 @@ struct dmux_config {
     /* router */
     struct prefix clients; /* addresses of its clients, if the protocol gives any */
     uint32_t weight;
+    struct endpoint offers[LOCATE_ENDPOINTS_MAX]; /* protocol hawser: where the agent is */
+    size_t offers_count;
+    uint8_t offer_chain[LOCATE_CHAIN_MAX]; /* and who */
+    size_t offer_chain_len;
 
     /* client */
     struct prefix routes[DMUX_ROUTES_MAX];

@@ -275,7 +275,10 @@ static int router_start(struct dmuxd *d, instant now)
 {
     const struct dmux_config *c = d->config;
     struct router_options o = { .protocol = protocol_router_find(c->protocol),
-                                .prefix = c->clients,
+                                .setup = { .clients = c->clients,
+                                           .offers = c->offers,
+                                           .offers_count = c->offers_count,
+                                           .offered = { c->offer_chain, c->offer_chain_len } },
                                 .provider = c->provider,
                                 .ed25519_seed = c->identity.ed25519_seed,
                                 .ed25519 = c->identity.ed25519,
@@ -288,7 +291,7 @@ static int router_start(struct dmuxd *d, instant now)
     memcpy(o.homes, c->gateways, sizeof(o.homes));
     d->router = router_new(&o, now);
     if (!d->router) {
-        dmuxd_say(LOG_ERR, "protocol=%s refuses Clients (or there is no memory)", o.protocol->name);
+        dmuxd_say(LOG_ERR, "protocol=%s refuses Clients, or there is no memory", o.protocol->name);
         return -EINVAL;
     }
     if (addr.addr.family != ADDR_NONE)

@@ -500,6 +500,7 @@ static void stop(struct daemon *d)
     say_goodbye(d);
     attach_stop(d);
     names_stop(d);
+    anycast_stop(d);
     agents_stop(d);
     known_stop(d);
     answers_stop(d);

@@ -118,7 +118,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     memcpy(provider.key, id.ed25519, sizeof(provider.key));
     ro.ed25519 = id.ed25519, ro.ed25519_seed = id.ed25519_seed;
     go.prefix = (struct prefix){ .addr = addr_v4(0xc0000200), .len = 24 };
-    ro.prefix = (struct prefix){ .addr = { .family = ADDR_V6, .bytes = { 0x20, 1, 0xd, 0xb8 } }, .len = 64 };
+    ro.setup.clients = (struct prefix){ .addr = { .family = ADDR_V6, .bytes = { 0x20, 1, 0xd, 0xb8 } }, .len = 64 };
     e = (struct ends){ gateway_new(&go, 1000, now), router_new(&ro, now), client_new(&co, now) };
     assert(e.gateway && e.router && e.client);
     introduce(&e, now);

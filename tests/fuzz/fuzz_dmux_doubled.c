@@ -10,12 +10,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct protocol_reply reply;
-    const struct prefix prefix = { .addr = { .family = ADDR_V4, .bytes = { 198, 51, 100 } }, .len = 24 };
+    const struct protocol_setup setup = { .clients = { .addr = { .family = ADDR_V4, .bytes = { 198, 51, 100 } },
+                                                       .len = 24 } };
     const struct client_id client = { 0xc6336407, 4000 };
     void *router = calloc(1, doubled_router.state_bytes), *self = calloc(1, doubled_client.state_bytes);
     struct client_id found;
 
-    assert(router && self && doubled_router.init(router, &prefix) == 0);
+    assert(router && self && doubled_router.init(router, &setup) == 0);
     doubled_client.on_seen(self, &client);
     if (doubled_router.on_client(router, &client, data, size, &reply) == PROTOCOL_DELIVER) {
         uint8_t back[20] = { 0x45, 0, 0, 20 };

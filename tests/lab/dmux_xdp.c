@@ -74,8 +74,8 @@ static void router_registers(void)
                                 .ed25519 = id.ed25519,
                                 .ed25519_seed = id.ed25519_seed,
                                 .rng = prng_rng(&prng),
-                                .prefix = { .addr = { .family = ADDR_V6, .bytes = { 0x20, 1, 0xd, 0xb8 } },
-                                            .len = 64 } };
+                                .setup.clients = { .addr = { .family = ADDR_V6, .bytes = { 0x20, 1, 0xd, 0xb8 } },
+                                                   .len = 64 } };
     struct router *r = router_new(&o, SEC);
     uint8_t a[2048], b[2048], c[2048];
     struct gateway_tx g;

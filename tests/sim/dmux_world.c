@@ -109,8 +109,9 @@ unsigned router_with(uint32_t addr, const uint32_t *homes, size_t count, uint32_
                                 .rng = prng_rng(&prng) };
 
     /* 2001:db8:0:NN::/64, NN the last byte of the address */
-    o.prefix = (struct prefix){ .addr = { .family = ADDR_V6, .bytes = { 0x20, 1, 0xd, 0xb8, 0, 0, 0, (uint8_t)addr } },
-                                .len = 64 };
+    o.setup.clients =
+        (struct prefix){ .addr = { .family = ADDR_V6, .bytes = { 0x20, 1, 0xd, 0xb8, 0, 0, 0, (uint8_t)addr } },
+                         .len = 64 };
     for (size_t k = 0; k < count; k++)
         o.homes[k] = at(homes[k], DMUX_PORT);
     hosts[i].router = router_new(&o, now);

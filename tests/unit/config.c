@@ -268,6 +268,14 @@ static const struct {
     { IF, "f:1: found no [Peer NAME], expected the agent\n" },
     { IF "[Peer a]\nEndpoint = 192.0.2.1\n", "f:3: found no PublicKey in this section, expected one\n" },
     { IF "[Peer a]\nPublicKey = @A\n", "f:3: found no Endpoint in this section, expected one\n" },
+    { IF "[Peer a]\nAnycast = 192.0.2.1\n",
+      "f:3: found Anycast without [Names], expected the Root of agents that are believed\n" },
+    { IF "[Peer a]\nAnycast = 192.0.2.1\nEndpoint = 192.0.2.2\n[Names]\nRoot = r\n",
+      "f:3: found Anycast and PublicKey or Endpoint in this section, expected Anycast alone\n" },
+    { IF "[Peer a]\nAnycast = 2001:db8::1\n[Names]\nRoot = r\n",
+      "f:3: found an IPv6 address in Anycast, expected IPv4\n" },
+    { AGENT "[Peer a]\nPublicKey = @A\nAnycast = 192.0.2.1\n",
+      "f:7: found Anycast on an agent, expected it on a node only\n" },
     { IF "[Peer a]\nPublicKey = abc\nEndpoint = 192.0.2.1\n",
       "f:4: found PublicKey = abc, expected a public key: 88 characters, told by `hawser pubkey`\n" },
     { IF "[Peer a]\nPublicKey = @S\nEndpoint = 192.0.2.1\n",
@@ -533,7 +541,7 @@ static void test_schema(void **state)
         assert_true(strlen(k.key) > 0 && strlen(k.help) > 0 && strlen(k.type) > 0);
         n++;
     }
-    assert_int_equal(n, 42); /* every key that the file may have, counted by hand */
+    assert_int_equal(n, 43); /* every key that the file may have, counted by hand */
 }
 
 int main(void)

@@ -9,6 +9,7 @@
 
 static char lines[8192];
 static char secret_path[] = "/tmp/hawser-dmux-secret-XXXXXX";
+static char key_path[] = "/tmp/hawser-dmux-key-XXXXXX";
 
 static int parse(const char *data, struct dmux_config **ret)
 {
@@ -77,6 +78,35 @@ static void test_authority(void **state)
         "writes it\nf:1: found no KeyFile in this section, expected one\n");
 }
 
+/* A router that tells of an agent needs to know it, and no other may. */
+static void test_offers(void **state)
+{
+    struct dmux_config *c = NULL;
+    char data[1024];
+
+    snprintf(data, sizeof(data), "[Router]\nProtocol = hawser\nProvider = 100\nKeyFile = %s\nGateways = 192.0.2.1\n",
+             key_path);
+    refuses(data, "f:5: found Protocol = hawser, expected Offer and OfferChain with hawser, and only there\n");
+    snprintf(data, sizeof(data),
+             "[Router]\nProtocol = hawser\nProvider = 100\nKeyFile = %s\nGateways = 192.0.2.1\n"
+             "Offer = 203.0.113.2, [2001:db8::1]:443\nOfferChain = %s\n",
+             key_path, secret_path);
+    assert_int_equal(parse(data, &c), 0);
+    assert_int_equal(c->offers_count, 2);
+    assert_int_equal(c->offers[0].port, 51820);
+    assert_int_equal(c->offers[1].port, 443);
+    assert_int_equal(c->offer_chain_len, 45); /* what is in it is for who asks to judge */
+    dmux_config_free(c);
+    memcpy(strstr(data, "hawser"), "mirror", 6);
+    refuses(data, "f:7: found Protocol = mirror, expected Offer and OfferChain with hawser, and only there\n");
+    refuses("[Router]\nOffer = 224.0.0.1\n",
+            "f:2: found Offer = 224.0.0.1, expected at most 4 addresses of the agent, with or without :port\n"
+            "f:1: found no Protocol in this section, expected one\n"
+            "f:1: found no Provider in this section, expected one\n"
+            "f:1: found no KeyFile in this section, expected one\n"
+            "f:1: found no Gateways in this section, expected one\n");
+}
+
 static void test_errors(void **state)
 {
     refuses("", "f:0: found no role, expected one of [Gateway], [Router], [Client]\n");
@@ -87,7 +117,7 @@ static void test_errors(void **state)
             "f:3: found Gatewy in [Client], expected a key of it (did you mean Gateway?)\n");
     refuses("[Client]\nProtocol = ipv6\n", "f:1: found no Gateway in this section, expected one\n");
     refuses("[Client]\nProtocol = ipv7\nGateway = 2001:db8::1\n",
-            "f:2: found Protocol = ipv7, expected a protocol that is built in: ipv4, ipv6, mirror\n"
+            "f:2: found Protocol = ipv7, expected ipv4, ipv6 or mirror\n"
             "f:3: found Gateway = 2001:db8::1, expected one IPv4 address, with or without :port\n");
     refuses("[Client]\nProtocol = ipv6\nGateway = 192.0.2.1\n\nProtocol = ipv6\n",
             "f:5: found Protocol again, expected it once (first in line 2)\n");
@@ -100,6 +130,8 @@ static void test_errors(void **state)
                                     "f:1: found no Gateway in this section, expected one\n");
     refuses("[Client]\nPort = 65536\nProtocol = ipv6\nGateway = 192.0.2.1\n",
             "f:2: found Port = 65536, expected a port of 0 to 65535\n");
+    refuses("[Client]\nProtocol = hawser\nGateway = 192.0.2.1\n",
+            "f:2: found Protocol = hawser, expected ipv4, ipv6 or mirror\n");
     refuses("[Provider a b]\n", "f:1: found [Provider a b], expected a name of 1 to 15 letters, digits and _\n");
 }
 
@@ -154,21 +186,33 @@ static void test_gateway_addresses(void **state)
 static int setup(void **state)
 {
     static const char text[] = "a2tra2tra2tra2tra2tra2tra2tra2tra2tra2tra2s=\n";
+    char key[KEY_TEXT_SIZE];
+    struct identity id;
+    struct prng p;
+    struct rng rng;
     int fd = mkstemp(secret_path);
 
-    return fd < 0 || write(fd, text, sizeof(text) - 1) != sizeof(text) - 1 || close(fd) < 0 ? -1 : 0;
+    if (fd < 0 || write(fd, text, sizeof(text) - 1) != sizeof(text) - 1 || close(fd) < 0)
+        return -1;
+    prng_init(&p, 1);
+    rng = prng_rng(&p);
+    fd = mkstemp(key_path);
+    if (fd < 0 || identity_generate(&id, &rng) < 0)
+        return -1;
+    identity_secret_encode(&id, key);
+    return write(fd, key, strlen(key)) != (ssize_t)strlen(key) || close(fd) < 0 ? -1 : 0;
 }
 
 static int teardown(void **state)
 {
-    return unlink(secret_path);
+    return unlink(secret_path) + unlink(key_path);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_client),  cmocka_unit_test(test_authority),         cmocka_unit_test(test_errors),
-        cmocka_unit_test(test_gateway), cmocka_unit_test(test_gateway_addresses),
+        cmocka_unit_test(test_client), cmocka_unit_test(test_authority), cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_offers), cmocka_unit_test(test_gateway),   cmocka_unit_test(test_gateway_addresses),
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);

@@ -6,14 +6,15 @@
 static const uint8_t question[24] = { 0x45, 0,  0,   24, 0,   7, 0, 0, 64, 17, 0, 0,
                                       198,  51, 100, 7,  192, 0, 5, 5, 1,  2,  3, 4 };
 static const struct client_id client = { 0xc6336407, 4000 };
-static const struct prefix clients = { .addr = { .family = ADDR_V4, .bytes = { 198, 51, 100 } }, .len = 24 };
+static const struct protocol_setup setup = { .clients = { .addr = { .family = ADDR_V4, .bytes = { 198, 51, 100 } },
+                                                          .len = 24 } };
 
 static void *router_new_state(void)
 {
     void *s = calloc(1, doubled_router.state_bytes);
 
     assert_non_null(s);
-    assert_int_equal(doubled_router.init(s, &clients), 0);
+    assert_int_equal(doubled_router.init(s, &setup), 0);
     return s;
 }
 
@@ -55,7 +56,7 @@ static void refused(size_t at, uint8_t value, size_t len)
 
 static void test_refusals(void **state)
 {
-    struct prefix six = { .addr.family = ADDR_V6, .len = 64 };
+    const struct protocol_setup six = { .clients = { .addr.family = ADDR_V6, .len = 64 } };
     struct client_id far = { 0xc0000207, 1 };
     struct protocol_reply reply;
     void *s = router_new_state();
