@@ -189,7 +189,9 @@ static void make_super(struct cost *c)
 
 static int make_end(struct end *e, uint64_t seed, bool agent, uint32_t addr, uint16_t port)
 {
-    struct node_options o = { .self = &e->self, .agent = agent, .merge = MERGE_CSUM | MERGE_TCP | MERGE_UDP };
+    struct node_options o = { .self = &e->self,
+                              .role = agent ? ROLE_AGENT : ROLE_NODE,
+                              .merge = MERGE_CSUM | MERGE_TCP | MERGE_UDP };
 
     prng_init(&e->prng, seed);
     o.rng = prng_rng(&e->prng);

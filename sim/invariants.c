@@ -185,7 +185,7 @@ static void check_counters(struct invariants *v, struct world_end *e)
     uint64_t drops[NODE_DROP_COUNT];
     struct session_info info;
     /* A host's peers come and go, and another's session may stand where one stood. */
-    struct session *s = e->options.host ? NULL : node_peer_session(e->node, 0);
+    struct session *s = e->options.role == ROLE_HOST ? NULL : node_peer_session(e->node, 0);
     bool ok = true;
 
     if (end->restarts != e->restarts) {

@@ -431,7 +431,7 @@ static void end_event(struct world_end *e, const struct node_event *ev)
     struct world *w = e->world;
     struct world_peer_state *state;
 
-    if (e->options.host) { /* its peers come and go: its program is a watcher */
+    if (e->options.role == ROLE_HOST) { /* its peers come and go: its program is a watcher */
         told(w, e, ev);
         return;
     }
@@ -456,9 +456,9 @@ static void end_event(struct world_end *e, const struct node_event *ev)
     default:
         break;
     }
-    if (!e->options.agent && ev->type == NODE_PATH_STATE)
+    if (e->options.role != ROLE_AGENT && ev->type == NODE_PATH_STATE)
         end_path(e, ev);
-    if (e->options.agent && (ev->type == NODE_PATH_MOVED || ev->type == NODE_PATH_STATE)) {
+    if (e->options.role == ROLE_AGENT && (ev->type == NODE_PATH_MOVED || ev->type == NODE_PATH_STATE)) {
         struct endpoint at[NODE_ENDPOINTS_MAX];
         size_t n = node_peer_endpoints(e->node, ev->peer, at, ARRAY_LEN(at));
 
@@ -682,7 +682,7 @@ struct world_end *world_agent(struct world *w, const char *name, const struct no
     uint8_t inner6[16] = { 0xfd, 0x08 };
     struct world_end *e = end_new(w, name, options);
 
-    e->options.agent = true;
+    e->options.role = ROLE_AGENT;
     inner6[15] = (uint8_t)e->index + 1;
     e->inner[0] = addr_v4(0x0a080000u + e->index + 1);
     e->inner[1] = addr_from_bytes(ADDR_V6, inner6);
@@ -797,7 +797,8 @@ struct world_end *world_host(struct world *w, const char *name, const struct wor
 
     put_be32(identifier + 12, e->index + 1);
     e->inner[1] = addr_from_bytes(ADDR_V6, identifier);
-    e->options.host = e->options.strangers = true;
+    e->options.role = ROLE_HOST;
+    e->options.strangers = true;
     e->options.identifier = e->inner[1];
     e->options.introduction = (struct slice){ e->inner[1].bytes, 16 };
     end_start(e);
@@ -841,13 +842,13 @@ void world_restart(struct world_end *e)
     for (size_t i = 0; i < e->peers_count; i++)
         if (node_peer_add(e->node, &e->peers[i], w->now) != (int)i)
             world_fail(w, "%s: node_peer_add at a restart", e->name);
-    if (e->options.agent) {
+    if (e->options.role == ROLE_AGENT) {
         for (unsigned i = 0; i < e->peers_count; i++)
             if (e->states[i].stored_count > 0)
                 node_connect(e->node, i, e->states[i].stored, e->states[i].stored_count, w->now);
     } else {
         node_begin(e);
-        if (!e->options.host)
+        if (e->options.role != ROLE_HOST)
             node_connect(e->node, 0, NULL, 0, w->now);
     }
     end_drive(e);

@@ -89,7 +89,7 @@ uint8_t engine_transports_allowed(const struct engine_transports *t)
 int engine_new(const struct engine_options *o, struct engine **ret)
 {
     struct engine *e = calloc(1, sizeof(*e));
-    struct node_options n = { .agent = o->listens,
+    struct node_options n = { .role = o->listens ? ROLE_AGENT : ROLE_NODE,
                               .strangers = o->listens,
                               .pool_pkts = POOL_PKTS,
                               .wait = o->wait,

@@ -170,7 +170,8 @@ static void take_init(struct node *n, const struct locator_pair *at, const uint8
         ident_wipe(&seen, sizeof(seen));
         return;
     }
-    if (!n->by_instance || n->o.host) /* a key that was told of has one session: who begins anew takes its place */
+    if (!n->by_instance ||
+        n->o.role == ROLE_HOST) /* a key that was told of has one session: who begins anew takes its place */
         seen.hello.instance = 0;
     memcpy(key.x25519, seen.static_pub, sizeof(key.x25519));
     memcpy(key.ed25519, seen.hello.ed25519, sizeof(key.ed25519));
@@ -289,7 +290,7 @@ static void answer_reset(struct node *n, const struct locator_pair *at, const ui
     struct small_out *o;
 
     guard_turn(&n->guard, now);
-    if (!(n->o.agent || n->o.host) || !guard_may_reset(&n->guard) || !(o = small_push(n, at)))
+    if (n->o.role == ROLE_NODE || !guard_may_reset(&n->guard) || !(o = small_push(n, at)))
         return;
     rng_fill(&n->o.rng, o->data, 8);
     o->data[0] = PACKET_RESET;
@@ -347,7 +348,8 @@ static bool on_sealed(struct node *n, const struct locator_pair *at, uint8_t *pk
 
 static bool on_reset(struct node *n, const uint8_t *pkt, size_t len, bool last, instant now)
 {
-    for (size_t i = 0; i < n->peers_count && len == RESET_LEN && !n->o.agent; i++) /* who accepts is promised none */
+    for (size_t i = 0; i < n->peers_count && len == RESET_LEN && n->o.role != ROLE_AGENT;
+         i++) /* who accepts is promised none */
         if (n->peers[i]->opener && n->peers[i]->session && session_on_reset(n->peers[i]->session, pkt + 8, now) == 0) {
             peer_touch(n->peers[i]);
             return true;

@@ -56,7 +56,7 @@ struct waits {
 
 int host_init(struct node *n)
 {
-    if (!n->o.host)
+    if (n->o.role != ROLE_HOST)
         return 0;
     n->waits = calloc(1, sizeof(*n->waits));
     return n->waits ? 0 : -ENOMEM;
@@ -282,7 +282,7 @@ void node_relocate(struct node *n, unsigned peer, const struct endpoint *at, siz
 {
     struct peer *p = n->peers[peer];
 
-    if (p->forgotten || !p->opener || !n->o.host || count == 0)
+    if (p->forgotten || !p->opener || n->o.role != ROLE_HOST || count == 0)
         return;
     p->spec.endpoints_count = MIN(count, (size_t)NODE_ENDPOINTS_MAX);
     memcpy(p->spec.endpoints, at, p->spec.endpoints_count * sizeof(*at));

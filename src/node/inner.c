@@ -45,7 +45,7 @@ static struct peer *find_route(const struct node *n, const struct addr *dst)
 
 struct peer *inner_route(struct node *n, const struct addr *dst)
 {
-    if (!n->o.agent && !n->o.host)
+    if (n->o.role == ROLE_NODE)
         return n->peers_count > 0 ? n->peers[0] : NULL;
     if (!n->routed.valid || !addr_equal(&n->routed.dst, dst)) {
         n->routed.dst = *dst;
@@ -57,7 +57,7 @@ struct peer *inner_route(struct node *n, const struct addr *dst)
 
 bool inner_source_allowed(const struct peer *p, const struct addr *src)
 {
-    if (!p->node->o.agent && !p->node->o.host)
+    if (p->node->o.role == ROLE_NODE)
         return true;
     for (size_t i = 0; i < p->spec.addresses_count; i++)
         if (prefix_contains(&p->spec.addresses[i], src))
@@ -70,13 +70,14 @@ bool inner_source_allowed(const struct peer *p, const struct addr *src)
 
 bool inner_destination_allowed(const struct peer *p, const struct addr *dst)
 {
-    if (p->node->o.host)
+    if (p->node->o.role == ROLE_HOST)
         return addr_equal(dst, &p->node->o.identifier);
     for (size_t i = 0; i < p->spec.reach_count; i++)
         if (prefix_contains(&p->spec.reach[i], dst))
             return true;
     /* Anything then, but what is this host's or its link's alone: a cloud's metadata service answers there, say. */
-    return p->spec.reach_count == 0 && !(p->node->o.agent && (addr_is_link_local(dst) || addr_is_loopback(dst)));
+    return p->spec.reach_count == 0 &&
+           !(p->node->o.role == ROLE_AGENT && (addr_is_link_local(dst) || addr_is_loopback(dst)));
 }
 
 static bool icmp_allowed(struct node *n, instant now)
@@ -160,7 +161,7 @@ static void unmark(const struct node *n, uint8_t *pkt)
 static int steer(struct peer *p, const struct packet_info *info, enum flow_class *ret_class,
                  const struct steer_action **ret_action)
 {
-    const struct steer_table *t = p->node->o.agent ? p->steer : p->node->steer;
+    const struct steer_table *t = p->node->o.role == ROLE_AGENT ? p->steer : p->node->steer;
     static const struct steer_action automatic = { .mode = STEER_STRIPE, .klass = STEER_AUTO };
     const struct steer_action *action = &automatic;
     int rule;
@@ -170,7 +171,7 @@ static int steer(struct peer *p, const struct packet_info *info, enum flow_class
         *ret_class = steer_classify(&automatic, info) == STEER_INTERACTIVE ? FLOW_INTERACTIVE : FLOW_BULK;
         return 0;
     }
-    rule = steer_lookup(t, info, mark_of(p->node, info->dscp), p->node->o.agent);
+    rule = steer_lookup(t, info, mark_of(p->node, info->dscp), p->node->o.role == ROLE_AGENT);
     *ret_action = action = steer_action_of(t, rule);
     if (action->mode == STEER_BLOCK || action->mode == STEER_BYPASS)
         return -EACCES;
@@ -180,7 +181,7 @@ static int steer(struct peer *p, const struct packet_info *info, enum flow_class
 
 int inner_steer(struct peer *p, const struct channel_open *q, uint8_t dscp, enum flow_class *ret_class)
 {
-    bool agent = p->node->o.agent;
+    bool agent = p->node->o.role == ROLE_AGENT;
     const struct endpoint *src = agent ? &q->to : &q->from, *dst = agent ? &q->from : &q->to;
     const struct packet_info info = { .family = src->addr.family,
                                       .proto = PROTO_TCP,
@@ -349,7 +350,7 @@ void inner_on_packet(struct node *n, const uint8_t *pkt, size_t len, const struc
         return;
     }
     p = inner_route(n, &info.dst);
-    if (!p && n->o.host) {
+    if (!p && n->o.role == ROLE_HOST) {
         host_hold(n, pkt, len, offload, &info, now);
         return;
     }
@@ -411,7 +412,7 @@ static bool accept_inner(struct peer *p, const struct session_packet *pkt, struc
         (void)!mss_clamp(pkt->data, &info, (uint16_t)fitting(p, 0), false);
     *ret = info;
     p->used = now;
-    other = n->o.agent ? inner_route(n, &info.dst) : NULL;
+    other = n->o.role == ROLE_AGENT ? inner_route(n, &info.dst) : NULL;
     if (!other)
         return true;
     if (other == p) {
@@ -439,7 +440,7 @@ static void forget_pending(struct node *n)
 static void feed_merge(struct node *n, instant now)
 {
     LIST_FOREACH (p, &n->ready, struct peer, ready) {
-        if (n->o.host && !p->admitted) {
+        if (n->o.role == ROLE_HOST && !p->admitted) {
             host_keep_early(p, now);
             continue;
         }
@@ -521,10 +522,10 @@ void node_explain(struct node *n, const struct packet_info *info, struct node_wh
     if (!p)
         return;
     ret->peer = (int)p->index;
-    t = n->o.agent ? p->steer : n->steer;
+    t = n->o.role == ROLE_AGENT ? p->steer : n->steer;
     if (!t)
         return; /* an agent before the node's table came: the built-in default */
-    ret->rule = steer_lookup(t, info, 0, n->o.agent);
+    ret->rule = steer_lookup(t, info, 0, n->o.role == ROLE_AGENT);
     ret->action = *steer_action_of(t, ret->rule);
     ret->klass = steer_classify(&ret->action, info);
     ret->lane = (uint8_t)split_lane(p, &ret->action, info, (uint16_t)(ret->rule + 1), now, &ret->lane_why);

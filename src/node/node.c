@@ -55,8 +55,8 @@ struct node *node_new(const struct node_options *o, instant now)
     n->o.queue_bytes = o->queue_bytes ? o->queue_bytes : 4 << 20;
     handshake_mask_init(&n->self_mask, o->self->x25519);
     rng_fill(&n->o.rng, n->hash_key, sizeof(n->hash_key));
-    n->by_instance = o->strangers || o->host;
-    if (o->delivery && !o->agent)
+    n->by_instance = o->strangers || o->role == ROLE_HOST;
+    if (o->delivery && o->role != ROLE_AGENT)
         n->instance = o->instance ? o->instance : rng_u64(&n->o.rng);
     /* Derived, not drawn: an agent that restarted must give the tokens that it promised before. */
     blake2s(n->reset_secret, HASH_PARTS({ "hawser reset", 12 }, { o->self->x25519_priv, 32 }));
@@ -74,7 +74,7 @@ struct node *node_new(const struct node_options *o, instant now)
     n->scratch = malloc(BLOCK_CAPACITY);
     if (!o->scoreboard)
         n->o.scoreboard = n->scoreboard =
-            scoreboard_new(o->agent ? KNOWN_BY_AGENT : KNOWN_BY_NODE, get_be64(n->hash_key));
+            scoreboard_new(o->role == ROLE_AGENT ? KNOWN_BY_AGENT : KNOWN_BY_NODE, get_be64(n->hash_key));
     if (!n->merge || !n->steer || !n->scratch || !n->o.scoreboard ||
         pbuf_pool_init(&n->pool, o->pool_pkts ? o->pool_pkts : 8192) < 0 || make_guard(n, now) < 0 ||
         host_init(n) < 0) {
@@ -254,9 +254,9 @@ void node_peer_forget(struct node *n, unsigned peer)
 
     if (p->forgotten)
         return;
-    assert(n->o.host || (p->spec.addresses_count == 0 && p->spec.allowed_count == 0));
+    assert(n->o.role == ROLE_HOST || (p->spec.addresses_count == 0 && p->spec.allowed_count == 0));
     drop_events(p);
-    if (n->o.host)
+    if (n->o.role == ROLE_HOST)
         host_forget(p);
     splits_forget(p);
     list_remove(&p->ready);
@@ -285,7 +285,7 @@ int node_peer_add(struct node *n, const struct node_peer_spec *spec, instant now
     if (!p)
         return n->peers_count == NODE_PEERS_MAX ? -ENOSPC : -ENOMEM;
     p->spec = *spec;
-    p->opener = n->o.host ? spec->instance != 0 : !n->o.agent;
+    p->opener = n->o.role == ROLE_HOST ? spec->instance != 0 : n->o.role != ROLE_AGENT;
     handshake_mask_init(&p->mask, spec->key.x25519);
     r = map64_put(&n->by_static, key, p);
     for (size_t i = 0; i < spec->addresses_count && r == 0; i++)
@@ -389,7 +389,7 @@ int peer_session_make(struct peer *p, instant now)
         .clear = n->o.clear,
         .wait = n->o.wait,
         .queue_bytes = n->o.queue_bytes,
-        .queue_pkts = n->pool.total / (n->o.agent || n->o.host ? 8 : 2), /* nobody may take what all need */
+        .queue_pkts = n->pool.total / (n->o.role == ROLE_NODE ? 2 : 8), /* nobody may take what all need */
         .reseq_pkts = MIN(n->pool.total / 4, 4096u),
         .reset_secret = p->opener ? NULL : n->reset_secret,
         .mark = inner_mark,
@@ -522,19 +522,19 @@ void peer_pump(struct peer *p, instant now)
             break;
         case SESSION_DOWN:
             node_event(n, NODE_PEER_DOWN, p, 0, false, 0);
-            if (n->o.host)
+            if (n->o.role == ROLE_HOST)
                 host_on_down(p, now);
             break;
         case SESSION_CLOSED:
             node_event(n, NODE_PEER_DOWN, p, 0, true, 0);
-            if (n->o.host)
+            if (n->o.role == ROLE_HOST)
                 host_on_closed(p, now);
-            else if (!n->o.agent && !n->o.delivery) /* a stream that broke does not go on */
+            else if (n->o.role != ROLE_AGENT && !n->o.delivery) /* a stream that broke does not go on */
                 session_connect(p->session, NULL, 0, now);
             break;
         case SESSION_PATH_STATE:
             node_event(n, NODE_PATH_STATE, p, ev.slot, false, ev.old_state);
-            if (n->o.host)
+            if (n->o.role == ROLE_HOST)
                 host_on_path(p, now);
             break;
         case SESSION_PATH_OPENED:
@@ -599,9 +599,9 @@ static void expire(struct peer *p, instant now)
 
 static void on_tick(struct node *n, instant now)
 {
-    for (size_t i = 0; i < n->peers_count && !n->o.agent; i++)
+    for (size_t i = 0; i < n->peers_count && n->o.role != ROLE_AGENT; i++)
         roles_tick(n->peers[i], now);
-    if (n->o.host)
+    if (n->o.role == ROLE_HOST)
         host_tick(n, now);
     LIST_FOREACH_SAFE (p, &n->acquaintances, struct peer, acquaintance)
         if (now - p->met > PENDING_LIFE)
@@ -635,7 +635,7 @@ void node_drops(const struct node *n, uint64_t ret[NODE_DROP_COUNT])
 void node_close(struct node *n)
 {
     splits_close(n);
-    for (size_t i = 0; i < n->peers_count && !n->o.agent; i++)
+    for (size_t i = 0; i < n->peers_count && n->o.role != ROLE_AGENT; i++)
         if (n->peers[i]->session) {
             session_close(n->peers[i]->session);
             peer_touch(n->peers[i]);

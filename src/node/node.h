@@ -31,11 +31,16 @@
 
 struct node;
 
+enum node_role {
+    ROLE_NODE,  /* opens sessions, with its agents */
+    ROLE_AGENT, /* accepts those of its nodes */
+    ROLE_HOST,  /* both, with hosts; not with `delivery` */
+};
+
 struct node_options {
     const struct identity *self;
     struct rng rng;
-    bool agent;
-    bool host;                 /* not with `agent`, `delivery` */
+    enum node_role role;
     struct addr identifier;    /* host: the only address inside that is its own */
     struct slice introduction; /* host: what whoever it calls is told of it, at most NODE_INTRODUCTION_MAX bytes, which
                                 * stay the owner's: its chain of records (ident/chain.h) */
@@ -124,8 +129,9 @@ enum node_event_type {
      * second. */
     NODE_WANTED,
     NODE_INTRODUCED, /* a peer that called us has said who it is, in `said`: node_admit, or node_peer_close */
-    NODE_PEER_LOST,  /* no path to a peer that we called works; each second: node_relocate if it is elsewhere by now */
-    NODE_PEER_GONE,  /* it was forgotten, and nothing more comes of it; the index will be another's */
+    NODE_PEER_LOST, /* no path to a peer that we called works; again after 100 ms and then at double spans, up to 3.2 s:
+                     * node_relocate if it is elsewhere by now */
+    NODE_PEER_GONE, /* it was forgotten, and nothing more comes of it; the index will be another's */
 };
 
 #define NODE_NO_PEER UINT_MAX

@@ -52,7 +52,7 @@ static void resolve(struct peer *p, const struct steer_action *a, struct session
 
 void roles_retarget(struct peer *p)
 {
-    const struct steer_table *t = p->node->o.agent ? p->steer : p->node->steer;
+    const struct steer_table *t = p->node->o.role == ROLE_AGENT ? p->steer : p->node->steer;
     struct session_target target;
 
     if (!p->session || !t)
@@ -95,14 +95,14 @@ void node_set_steer(struct node *n, const struct steer_table *t, instant now)
         roles_retarget(n->peers[i]);
         splits_retarget(n->peers[i]);
         peer_touch(n->peers[i]);
-        if (n->peers[i]->session && session_is_up(n->peers[i]->session) && !n->o.agent && !n->o.host)
+        if (n->peers[i]->session && session_is_up(n->peers[i]->session) && n->o.role == ROLE_NODE)
             send_table(n->peers[i], now);
     }
 }
 
 const struct steer_table *node_steer(const struct node *n, unsigned peer)
 {
-    return n->o.agent && peer < n->peers_count ? n->peers[peer]->steer : n->steer;
+    return n->o.role == ROLE_AGENT && peer < n->peers_count ? n->peers[peer]->steer : n->steer;
 }
 
 /* --- session begins --- */
@@ -153,7 +153,7 @@ int node_announce(struct node *n, const struct endpoint *e, bool there, instant 
     else
         n->o.announce[i] = n->o.announce[--n->o.announce_count];
     for (size_t k = 0; k < n->peers_count; k++)
-        if (n->peers[k]->session && !n->peers[k]->opener && (!n->o.host || n->peers[k]->admitted))
+        if (n->peers[k]->session && !n->peers[k]->opener && (n->o.role != ROLE_HOST || n->peers[k]->admitted))
             roles_tell_addresses(n->peers[k], now);
     return 0;
 }
@@ -162,15 +162,15 @@ void roles_on_up(struct peer *p, bool fresh, instant now)
 {
     if (fresh && p->node->o.delivery && !p->opener && p->node->o.announce_count > 0)
         roles_tell_addresses(p, now);
-    if (p->node->o.host)
+    if (p->node->o.role == ROLE_HOST)
         host_on_up(p, fresh, now);
     if (!fresh || p->node->o.delivery ||
-        p->node->o.host) /* applications have no addresses of ours, and no flow table */
+        p->node->o.role == ROLE_HOST) /* applications have no addresses of ours, and no flow table */
         return;
     free(p->table);
     p->table = NULL;
     p->table_len = 0;
-    if (p->node->o.agent)
+    if (p->node->o.role == ROLE_AGENT)
         send_config(p, now);
     else
         send_table(p, now);
@@ -296,16 +296,16 @@ int roles_on_message(struct peer *p, const uint8_t *msg, size_t len, instant now
     struct config_message config;
     bool ok;
 
-    if ((p->node->o.delivery || p->node->o.host) && msg[0] == MESSAGE_ADDRESSES && p->opener)
+    if ((p->node->o.delivery || p->node->o.role == ROLE_HOST) && msg[0] == MESSAGE_ADDRESSES && p->opener)
         return on_addresses(p, &r, now);
-    if (p->node->o.host && msg[0] == MESSAGE_INTRODUCE)
+    if (p->node->o.role == ROLE_HOST && msg[0] == MESSAGE_INTRODUCE)
         return host_on_introduction(p, msg + 1, len - 1);
-    if (p->node->o.delivery || p->node->o.host) /* these are a tunnel's */
+    if (p->node->o.delivery || p->node->o.role == ROLE_HOST) /* these are a tunnel's */
         return msg[0] >= MESSAGE_SKIPPABLE ? 0 : -EPROTO;
     switch (msg[0]) {
     case MESSAGE_CONFIG:
         config_message_read(&r, &config);
-        if (r.failed || p->node->o.agent)
+        if (r.failed || p->node->o.role == ROLE_AGENT)
             return -EPROTO;
         p->config = config;
         p->has_config = true;
@@ -314,11 +314,11 @@ int roles_on_message(struct peer *p, const uint8_t *msg, size_t len, instant now
         node_event(p->node, NODE_PEER_CONFIG, p, 0, true, 0);
         return 0;
     case MESSAGE_STEER_TABLE:
-        return p->node->o.agent ? on_steer_table(p, &r, now) : -EPROTO;
+        return p->node->o.role == ROLE_AGENT ? on_steer_table(p, &r, now) : -EPROTO;
     case MESSAGE_STEER_DONE:
         read_u32(&r);
         ok = read_u8(&r) == 0;
-        if (!reader_done(&r) || p->node->o.agent)
+        if (!reader_done(&r) || p->node->o.role == ROLE_AGENT)
             return -EPROTO;
         node_event(p->node, NODE_STEER_DONE, p, 0, ok, 0);
         return 0;
@@ -430,7 +430,7 @@ static void open_path(struct peer *p, const struct node_uplink *u, const struct 
 /* The first endpoint of each family; with `spares`, all that are known. */
 static void open_paths(struct peer *p, const struct node_uplink *u, bool spares, instant now)
 {
-    bool all = p->node->o.delivery || p->node->o.host, done[2] = { false, false };
+    bool all = p->node->o.delivery || p->node->o.role == ROLE_HOST, done[2] = { false, false };
 
     for (size_t i = 0; i < p->spec.endpoints_count; i++) {
         bool v6 = p->spec.endpoints[i].addr.family == ADDR_V6;
@@ -626,7 +626,7 @@ void roles_tick(struct peer *p, instant now)
     }
     if (now - p->trouble_since < TROUBLE_LIMIT)
         return;
-    if (p->node->o.host)
+    if (p->node->o.role == ROLE_HOST)
         host_on_lost(p, now);
     for (size_t i = 0; i < p->node->uplinks_count; i++)
         if (p->node->uplinks[i].up)

@@ -391,7 +391,7 @@ enum node_lane split_lane(const struct peer *p, const struct steer_action *a, co
     *ret = (struct node_lane_why){ 0 };
     if (!steer_mode_splits((enum steer_mode)a->mode))
         return NODE_LANE_PACKETS;
-    if (p->node->o.agent || p->node->o.host)
+    if (p->node->o.role != ROLE_NODE)
         return NODE_LANE_AGENT;
     if (info->proto != PROTO_TCP)
         return NODE_LANE_NOT_TCP;

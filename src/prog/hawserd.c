@@ -346,7 +346,7 @@ static int make_nodes(struct daemon *d)
         .self = &c->identity,
         .rng = sys_rng(),
         .shard = { .bits = (uint8_t)__builtin_ctz(d->workers_count) },
-        .agent = c->role == CONFIG_AGENT,
+        .role = c->role == CONFIG_AGENT ? ROLE_AGENT : ROLE_NODE,
         .mtu = (uint16_t)MIN(c->mtu, (int64_t)NODE_MTU_MAX),
         .wait = c->wait,
         .hide_dscp = !c->copy_dscp,

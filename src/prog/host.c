@@ -205,7 +205,8 @@ void host_stop(struct daemon *d)
 
 void host_options(const struct daemon *d, struct node_options *o)
 {
-    o->host = o->strangers = true;
+    o->role = ROLE_HOST;
+    o->strangers = true;
     o->identifier = addr_of(&d->host->tag);
     o->introduction = (struct slice){ d->host->said, d->host->said_len };
 }

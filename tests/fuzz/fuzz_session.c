@@ -216,7 +216,7 @@ static void begin(struct world *w)
     };
 
     o[1] = o[0];
-    o[1].agent = true;
+    o[1].role = ROLE_AGENT;
     o[1].announce[0] = (struct endpoint){ { ADDR_V4, { 198, 51, 100, 11 } }, 51820 };
     o[1].announce_count = 1;
     w->now = 1000 * SEC;

@@ -234,7 +234,7 @@ static void gather(unsigned count)
 {
     static const struct delivery_options stream = { 0 };
     struct node_options o = {
-        .self = &c.self, .agent = true, .strangers = true, .delivery = &stream, .pool_pkts = 16384
+        .self = &c.self, .role = ROLE_AGENT, .strangers = true, .delivery = &stream, .pool_pkts = 16384
     };
 
     prng_init(&c.prng, 1);

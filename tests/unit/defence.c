@@ -18,7 +18,7 @@ struct fixture {
 
 static void fixture_open(struct fixture *f)
 {
-    struct node_options o = { .self = &f->agent_id, .agent = true, .pool_pkts = 64 };
+    struct node_options o = { .self = &f->agent_id, .role = ROLE_AGENT, .pool_pkts = 64 };
 
     memset(f, 0, sizeof(*f));
     prng_init(&f->prng, 1);
@@ -96,7 +96,7 @@ static void test_strangers_that_never_confirm(void **state)
     static const struct delivery_options stream = { 0 };
     static struct fixture f;
     struct node_options o = {
-        .self = &f.agent_id, .agent = true, .strangers = true, .delivery = &stream, .pool_pkts = 64
+        .self = &f.agent_id, .role = ROLE_AGENT, .strangers = true, .delivery = &stream, .pool_pkts = 64
     };
     struct hello hello = { .flags = HELLO_FLAG_OPENER, .suites = SUITES_KNOWN };
     uint8_t pkt[HANDSHAKE_MAX], mac1[MAC1_LEN];
@@ -173,7 +173,7 @@ static void test_silence_for_the_rest(void **state)
 static void test_hello(void **state)
 {
     static struct fixture f;
-    struct node_options o = { .self = &f.agent_id, .agent = true, .answers_hello = true, .carrier_port = 443 };
+    struct node_options o = { .self = &f.agent_id, .role = ROLE_AGENT, .answers_hello = true, .carrier_port = 443 };
     uint8_t pkt[HELLO_MAX + 1] = { PACKET_HELLO, [4] = 0xa1, [19] = 0xb2 };
     uint64_t drops[NODE_DROP_COUNT];
     struct hello_answer a;
@@ -207,7 +207,7 @@ static void test_hello(void **state)
 static void test_hello_flood(void **state)
 {
     static struct fixture f;
-    struct node_options o = { .self = &f.agent_id, .agent = true, .answers_hello = true };
+    struct node_options o = { .self = &f.agent_id, .role = ROLE_AGENT, .answers_hello = true };
     uint8_t pkt[HELLO_LEN] = { PACKET_HELLO };
     instant now = 2 * SEC;
 

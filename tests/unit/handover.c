@@ -143,7 +143,7 @@ static void open_end(struct end *e, const struct node_options *like, uint64_t se
 
 static void open_all(struct fixture *f, unsigned (*place)(struct fixture *, const uint8_t *))
 {
-    struct node_options agent = { .agent = true, .pool_pkts = 512, .shard = { .bits = 1 }, .jar_secret = { 1 } };
+    struct node_options agent = { .role = ROLE_AGENT, .pool_pkts = 512, .shard = { .bits = 1 }, .jar_secret = { 1 } };
     struct node_uplink u = { .link = 1, .name = "up", .weight = 100, .up = true, .has_v4 = true };
     struct prng keys;
     struct rng rng;
@@ -318,7 +318,7 @@ static void test_split_to_another_share(void **state)
 static void test_agent_calls(void **state)
 {
     static struct fixture f;
-    struct node_options agent = { .agent = true, .pool_pkts = 512, .shard = { .bits = 1 } };
+    struct node_options agent = { .role = ROLE_AGENT, .pool_pkts = 512, .shard = { .bits = 1 } };
 
     open_all(&f, anywhere);
     for (unsigned s = 0; s < SHARES; s++) {
