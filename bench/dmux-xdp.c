@@ -6,9 +6,7 @@
  * loop. Prints one object of JSON: medians, ns.
  *
  * Limits: caches are warm, as they are under load; the driver's part is not in it. */
-#include "dmux/gateway.h"
-#include "dmux/router.h"
-#include "ident/keys.h"
+#include "sim/dmux_pair.h"
 #include "sys/clock.h"
 #include "sys/xdp.h"
 
@@ -17,37 +15,12 @@
 #define ROUNDS 20001
 #define LOOPS 200000
 #define PACKET 150 /* bytes of the inner packet, as asked */
-#define WALL_S 5000
-
-static const struct endpoint service = { .addr = { .family = ADDR_V4, .bytes = { 192, 0, 2, 1 } }, .port = DMUX_PORT };
-static const struct endpoint unicast = { .addr = { .family = ADDR_V4, .bytes = { 10, 0, 1, 2 } }, .port = DMUX_PORT };
-static const struct endpoint router_at = { .addr = { .family = ADDR_V4, .bytes = { 203, 0, 113, 9 } }, .port = 51822 };
-static const struct endpoint client_at = { .addr = { .family = ADDR_V4, .bytes = { 198, 51, 100, 7 } }, .port = 4000 };
-static const uint8_t secret[JAR_SECRET_LEN] = { 9 };
 
 static int compare(const void *a, const void *b)
 {
     const uint32_t *x = a, *y = b;
 
     return (*x > *y) - (*x < *y);
-}
-
-static size_t frame_make(uint8_t *f, const struct endpoint *from, const struct endpoint *to, const uint8_t *d,
-                         size_t len)
-{
-    memset(f, 0, 42);
-    put_be16(f + 12, 0x0800);
-    f[14] = 0x45;
-    put_be16(f + 16, (uint16_t)(28 + len));
-    f[22] = 64;
-    f[23] = 17;
-    memcpy(f + 26, from->addr.bytes, 4);
-    memcpy(f + 30, to->addr.bytes, 4);
-    put_be16(f + 34, from->port);
-    put_be16(f + 36, to->port);
-    put_be16(f + 38, (uint16_t)(8 + len));
-    memcpy(f + 42, d, len);
-    return 42 + len;
 }
 
 /* The median; -1: the program did something else with it. */
@@ -79,24 +52,6 @@ static double time_core(struct gateway *g, const uint8_t *d, size_t len, const s
     return (double)(clock_now() - start) * 1000 / LOOPS;
 }
 
-static void router_registers(struct gateway *g, struct router *r)
-{
-    uint8_t a[2048], b[2048], c[2048];
-    struct gateway_tx out;
-    struct router_tx t;
-    const uint8_t *packet;
-    size_t n;
-
-    for (int i = 0; i < 3; i++) {
-        while (router_output(r, a, &t, SEC + i)) {
-            if (gateway_on_datagram(g, a, t.len, &router_at, &t.to.addr, SEC + i, b, &out) &&
-                router_on_datagram(r, b, out.len, out.from_service ? &service : &unicast, SEC + i, &packet, &n, c,
-                                   &t) == ROUTER_REPLY)
-                gateway_on_datagram(g, c, t.len, &router_at, &t.to.addr, SEC + i, b, &out);
-        }
-    }
-}
-
 static int fill(struct xdp *x, struct gateway *g)
 {
     struct xdp_config c = {
@@ -107,13 +62,13 @@ static int fill(struct xdp *x, struct gateway *g)
     struct xdp_group group = { 0 };
     int r;
 
-    memcpy(&c.service, service.addr.bytes, 4);
-    memcpy(&c.unicast, unicast.addr.bytes, 4);
-    memcpy(&key.addr, router_at.addr.bytes, 4);
-    key.port = __builtin_bswap16(router_at.port);
+    memcpy(&c.service, dmux_pair_service.addr.bytes, 4);
+    memcpy(&c.unicast, dmux_pair_unicast.addr.bytes, 4);
+    memcpy(&key.addr, dmux_pair_router.addr.bytes, 4);
+    key.port = __builtin_bswap16(dmux_pair_router.port);
     for (unsigned i = 0; i < SLOTS_COUNT; i++)
         group.slots[i] = (struct xdp_slot){ .addr = key.addr, .port = key.port, .provider = 100 };
-    if ((r = xdp_set_config(x, &c)) < 0 || (r = xdp_set_clock(x, WALL_S)) < 0 ||
+    if ((r = xdp_set_config(x, &c)) < 0 || (r = xdp_set_clock(x, DMUX_PAIR_WALL_S)) < 0 ||
         (r = xdp_set_group(x, &any, &group)) < 0)
         return r;
     return xdp_set_router(x, &key, true);
@@ -121,68 +76,34 @@ static int fill(struct xdp *x, struct gateway *g)
 
 int main(void)
 {
-    struct prng p;
-    struct identity id;
-    struct provider provider = { .id = 100, .protocols = { DMUX_IPV6 }, .protocols_count = 1 };
-    struct gateway_options go = { .id = 1,
-                                  .service = service,
-                                  .unicast = unicast,
-                                  .providers = &provider,
-                                  .providers_count = 1,
-                                  .registrations_max = 8 };
-    struct router_options ro = { .protocol = protocol_router_find(DMUX_IPV6),
-                                 .provider = 100,
-                                 .homes = { service },
-                                 .homes_count = 1,
-                                 .weight = 1,
-                                 .ed25519 = id.ed25519,
-                                 .ed25519_seed = id.ed25519_seed };
-    struct shim_claim claim = { .kind = SHIM_COOKIE_CLIENT,
-                                .client = get_be32(client_at.addr.bytes),
-                                .client_port = client_at.port };
-    uint8_t d[400] = { 0 }, back[400], f1[500], f2[500], f3[60] = { 0 };
-    struct gateway *g;
-    struct router *r;
+    uint8_t d[400], back[400], f1[500], f2[500], f3[60] = { 0 };
+    struct dmux_pair p;
     struct gateway_tx tx;
-    struct jar jar;
     struct xdp *x = NULL;
-    size_t len;
+    size_t len, n1, n2;
     int e;
 
-    prng_init(&p, 1);
-    go.rng = ro.rng = prng_rng(&p);
-    if (identity_generate(&id, &go.rng) < 0)
+    if (!dmux_pair_init(&p, SEC))
         return 1;
-    memcpy(provider.key, id.ed25519, sizeof(provider.key));
-    memcpy(go.secret, secret, sizeof(secret));
-    go.prefix = (struct prefix){ .addr = addr_v4(0xc0000200), .len = 24 };
-    ro.setup.clients = (struct prefix){ .addr = { .family = ADDR_V6, .bytes = { 0x20, 1, 0xd, 0xb8 } }, .len = 64 };
-    g = gateway_new(&go, WALL_S, SEC);
-    r = router_new(&ro, SEC);
-    if (!g || !r)
-        return 1;
-    router_registers(g, r);
-    jar_init(&jar, secret, WALL_S);
-    len = shim_put(d, SHIM_COOKIE, DMUX_IPV6, PROVIDER_ANY);
-    jar_mint(&jar, &claim, d + SHIM_LEN);
-    len += PACKET;
-    if (!gateway_on_datagram(g, d, len, &client_at, &service.addr, 2 * SEC, back, &tx))
+    len = dmux_pair_ask(d, PACKET);
+    if (!gateway_on_datagram(p.gateway, d, len, &dmux_pair_client, &dmux_pair_service.addr, 2 * SEC, back, &tx))
         return 1;
     e = xdp_open(NULL, &x);
     if (e == 0)
-        e = fill(x, g);
+        e = fill(x, p.gateway);
     if (e < 0) {
         fprintf(stderr, "bench-dmux-xdp: %s\n", strerror(-e));
         return 77;
     }
+    n1 = dmux_pair_frame(f1, &dmux_pair_client, &dmux_pair_service, d, len);
+    n2 = dmux_pair_frame(f2, &dmux_pair_router, &dmux_pair_unicast, back, tx.len);
     printf("{\"xdp_to_router_ns\":%d,\"xdp_to_client_ns\":%d,\"xdp_timing_ns\":%d,",
-           time_frame(x, f1, frame_make(f1, &client_at, &service, d, len), XDP_ACTION_TX),
-           time_frame(x, f2, frame_make(f2, &router_at, &unicast, back, tx.len), XDP_ACTION_TX),
+           time_frame(x, f1, n1, XDP_ACTION_TX), time_frame(x, f2, n2, XDP_ACTION_TX),
            time_frame(x, f3, sizeof(f3), XDP_ACTION_PASS));
-    printf("\"core_to_router_ns\":%.0f,\"core_to_client_ns\":%.0f}\n", time_core(g, d, len, &client_at, &service),
-           time_core(g, back, tx.len, &router_at, &unicast));
+    printf("\"core_to_router_ns\":%.0f,\"core_to_client_ns\":%.0f}\n",
+           time_core(p.gateway, d, len, &dmux_pair_client, &dmux_pair_service),
+           time_core(p.gateway, back, tx.len, &dmux_pair_router, &dmux_pair_unicast));
     xdp_free(x);
-    router_free(r);
-    gateway_free(g);
+    dmux_pair_deinit(&p);
     return 0;
 }

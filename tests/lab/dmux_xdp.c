@@ -1,99 +1,21 @@
 /* The gateway's XDP program against the gateway in user space: frames that are right, and such with random changes, go
  * through both. What the program sends is, to the byte, what user space would send; what it drops user space drops for
  * the same cause; the rest it passes on. Needs root and BPF; nothing is attached to an interface. */
-#include "dmux/client.h"
-#include "dmux/gateway.h"
-#include "dmux/router.h"
-#include "ident/keys.h"
+#include "sim/dmux_pair.h"
 #include "sys/xdp.h"
-#include "tests/unit/test.h"
+#include "tests/unit/tunnel.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <unistd.h>
 
 #define FRAMES 20000
-#define WALL_S 5000
 
-static const struct endpoint service = { .addr = { .family = ADDR_V4, .bytes = { 192, 0, 2, 1 } }, .port = DMUX_PORT };
-static const struct endpoint unicast = { .addr = { .family = ADDR_V4, .bytes = { 10, 0, 1, 2 } }, .port = DMUX_PORT };
-static const struct endpoint router_at = { .addr = { .family = ADDR_V4, .bytes = { 203, 0, 113, 9 } }, .port = 51822 };
-static const struct endpoint client_at = { .addr = { .family = ADDR_V4, .bytes = { 198, 51, 100, 7 } }, .port = 4000 };
-static const uint8_t secret[JAR_SECRET_LEN] = { 9 };
-
-static struct prng prng;
-static struct gateway *gateway;
+static struct dmux_pair pair;
+static struct gateway *gateway; /* the pair's */
 static struct xdp *xdp;
-static struct identity id;
-static struct provider provider;
 static uint8_t to_router_frame[256], to_client_frame[256];
 static size_t to_router_len, to_client_len;
-
-static uint16_t sum_of(const uint8_t *p, size_t len)
-{
-    uint32_t sum = 0;
-
-    for (size_t i = 0; i < len; i += 2)
-        sum += get_be16(p + i);
-    while (sum >> 16)
-        sum = (sum & 0xffff) + (sum >> 16);
-    return (uint16_t)~sum;
-}
-
-/* Ethernet, IPv4 (RFC 791) and UDP around a payload. */
-static size_t frame_make(uint8_t *f, const struct endpoint *from, const struct endpoint *to, const uint8_t *payload,
-                         size_t len)
-{
-    static const uint8_t ethernet[14] = { 2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 8, 0 };
-    uint8_t *ip = f + 14;
-
-    memcpy(f, ethernet, 14);
-    memset(ip, 0, 28);
-    ip[0] = 0x45;
-    put_be16(ip + 2, (uint16_t)(28 + len));
-    ip[8] = 64;
-    ip[9] = 17;
-    memcpy(ip + 12, from->addr.bytes, 4);
-    memcpy(ip + 16, to->addr.bytes, 4);
-    put_be16(ip + 10, sum_of(ip, 20));
-    put_be16(ip + 20, from->port);
-    put_be16(ip + 22, to->port);
-    put_be16(ip + 24, (uint16_t)(8 + len));
-    memcpy(ip + 28, payload, len);
-    return 42 + len;
-}
-
-/* A router registers with the gateway as it does on the wire. */
-static void router_registers(void)
-{
-    struct router_options o = { .protocol = protocol_router_find(DMUX_IPV6),
-                                .provider = 100,
-                                .homes = { service },
-                                .homes_count = 1,
-                                .weight = 1,
-                                .ed25519 = id.ed25519,
-                                .ed25519_seed = id.ed25519_seed,
-                                .rng = prng_rng(&prng),
-                                .setup.clients = { .addr = { .family = ADDR_V6, .bytes = { 0x20, 1, 0xd, 0xb8 } },
-                                                   .len = 64 } };
-    struct router *r = router_new(&o, SEC);
-    uint8_t a[2048], b[2048], c[2048];
-    struct gateway_tx g;
-    struct router_tx t;
-    const uint8_t *packet;
-    size_t n;
-
-    assert_non_null(r);
-    for (int i = 0; i < 3; i++) {
-        while (router_output(r, a, &t, SEC + i)) {
-            if (gateway_on_datagram(gateway, a, t.len, &router_at, &t.to.addr, SEC + i, b, &g) &&
-                router_on_datagram(r, b, g.len, g.from_service ? &service : &unicast, SEC + i, &packet, &n, c, &t) ==
-                    ROUTER_REPLY)
-                gateway_on_datagram(gateway, c, t.len, &router_at, &t.to.addr, SEC + i, b, &g);
-        }
-    }
-    router_free(r);
-}
 
 /* The kernel's tables, from the gateway's. */
 static void tables(void)
@@ -104,10 +26,10 @@ static void tables(void)
     struct registry_table t;
     const struct registration *m;
 
-    memcpy(&c.service, service.addr.bytes, 4);
-    memcpy(&c.unicast, unicast.addr.bytes, 4);
+    memcpy(&c.service, dmux_pair_service.addr.bytes, 4);
+    memcpy(&c.unicast, dmux_pair_unicast.addr.bytes, 4);
     assert_int_equal(xdp_set_config(xdp, &c), 0);
-    assert_int_equal(xdp_set_clock(xdp, WALL_S), 0);
+    assert_int_equal(xdp_set_clock(xdp, DMUX_PAIR_WALL_S), 0);
     while (registry_pop_table(gateway_export(gateway), &t)) {
         struct xdp_group_key key = { t.protocol, t.provider };
         struct xdp_group g = { 0 };
@@ -133,49 +55,27 @@ static void tables(void)
 /* One of each that is right: a client's, and the router's answer with the ticket that user space gave. */
 static void frames(void)
 {
-    struct shim_claim claim = { .kind = SHIM_COOKIE_CLIENT,
-                                .client = get_be32(client_at.addr.bytes),
-                                .client_port = client_at.port };
     uint8_t d[200], out[256];
     struct gateway_tx tx;
-    struct jar jar;
-    size_t len;
+    size_t len = dmux_pair_ask(d, 100);
 
-    jar_init(&jar, secret, WALL_S);
-    len = shim_put(d, SHIM_COOKIE, DMUX_IPV6, PROVIDER_ANY);
-    jar_mint(&jar, &claim, d + SHIM_LEN);
-    memset(d + len, 0x60, 100);
-    to_router_len = frame_make(to_router_frame, &client_at, &service, d, len + 100);
-    assert_true(gateway_on_datagram(gateway, d, len + 100, &client_at, &service.addr, 2 * SEC, out, &tx));
+    memset(d + len - 100, 0x60, 100);
+    to_router_len = dmux_pair_frame(to_router_frame, &dmux_pair_client, &dmux_pair_service, d, len);
+    assert_true(gateway_on_datagram(gateway, d, len, &dmux_pair_client, &dmux_pair_service.addr, 2 * SEC, out, &tx));
     memset(out + 28, 0x61, tx.len - 28);
-    to_client_len = frame_make(to_client_frame, &router_at, &unicast, out, tx.len);
+    to_client_len = dmux_pair_frame(to_client_frame, &dmux_pair_router, &dmux_pair_unicast, out, tx.len);
 }
 
 static int setup(void **state)
 {
-    struct gateway_options o = { .id = 1,
-                                 .site = 3,
-                                 .service = service,
-                                 .unicast = unicast,
-                                 .providers = &provider,
-                                 .providers_count = 1,
-                                 .registrations_max = 8,
-                                 .rng = prng_rng(&prng) };
     int r = xdp_open(NULL, &xdp);
 
     if (r < 0) {
         printf("1..0 # SKIP no XDP here: %s\n", strerror(-r));
         _exit(77);
     }
-    prng_init(&prng, 5);
-    assert_int_equal(identity_generate(&id, &o.rng), 0);
-    provider = (struct provider){ .id = 100, .protocols = { DMUX_IPV6 }, .protocols_count = 1 };
-    memcpy(provider.key, id.ed25519, sizeof(provider.key));
-    memcpy(o.secret, secret, sizeof(secret));
-    o.prefix = (struct prefix){ .addr = addr_v4(0xc0000200), .len = 24 };
-    gateway = gateway_new(&o, WALL_S, SEC);
-    gateway_export(gateway);
-    router_registers();
+    assert_true(dmux_pair_init(&pair, SEC));
+    gateway = pair.gateway;
     tables();
     frames();
     return 0;
@@ -184,7 +84,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     xdp_free(xdp);
-    gateway_free(gateway);
+    dmux_pair_deinit(&pair);
     return 0;
 }
 
@@ -205,7 +105,8 @@ static bool for_socket(const uint8_t *f, size_t len, size_t *ret_len)
     if (len < 42 || get_be16(f + 12) != 0x0800 || ip[0] != 0x45 || ip[9] != 17 || (get_be16(ip + 6) & 0x3fff) != 0 ||
         get_be16(ip + 22) != DMUX_PORT || get_be16(ip + 24) < 8 || get_be16(ip + 2) != 20 + get_be16(ip + 24) ||
         len != 14u + get_be16(ip + 2) ||
-        (memcmp(ip + 16, service.addr.bytes, 4) != 0 && memcmp(ip + 16, unicast.addr.bytes, 4) != 0))
+        (memcmp(ip + 16, dmux_pair_service.addr.bytes, 4) != 0 &&
+         memcmp(ip + 16, dmux_pair_unicast.addr.bytes, 4) != 0))
         return false;
     *ret_len = get_be16(ip + 24) - 8u;
     return true;
@@ -235,13 +136,14 @@ static int both(const uint8_t *frame, size_t len)
         assert_int_equal(shim_drops(), drops + 1);
     } else if (action == XDP_ACTION_TX) {
         assert_true(sends);
-        assert_int_equal(out_len, frame_make(whole, tx.from_service ? &service : &unicast, &tx.to, expected, tx.len));
+        assert_int_equal(out_len, dmux_pair_frame(whole, tx.from_service ? &dmux_pair_service : &dmux_pair_unicast,
+                                                  &tx.to, expected, tx.len));
         memcpy(whole, frame + 6, 6); /* back to the station that it came from */
         memcpy(whole + 6, frame, 6);
         put_be16(whole + 20, 0x4000); /* not in pieces; ECN as it came */
         whole[15] = frame[15] & 3;
         put_be16(whole + 24, 0);
-        put_be16(whole + 24, sum_of(whole + 14, 20));
+        put_be16(whole + 24, (uint16_t)~judge_sum(0, whole + 14, 20));
         assert_memory_equal(out, whole, out_len);
     } else {
         assert_int_equal(action, XDP_ACTION_PASS);
@@ -276,19 +178,20 @@ static void test_random_changes(void **state)
     for (unsigned i = 0; i < FRAMES; i++) {
         bool answer = i & 1;
         size_t len = answer ? to_client_len : to_router_len;
-        unsigned changes = (unsigned)prng_below(&prng, 4);
+        unsigned changes = (unsigned)prng_below(&pair.prng, 4);
         int action;
 
         memcpy(f, answer ? to_client_frame : to_router_frame, len);
         for (unsigned k = 0; k < changes; k++) {
             /* mostly the shim; its first bytes most of all */
-            size_t at =
-                prng_below(&prng, 4) ? 42 + prng_below(&prng, prng_below(&prng, 2) ? 8 : 36) : prng_below(&prng, len);
+            size_t at = prng_below(&pair.prng, 4) ? 42 + prng_below(&pair.prng, prng_below(&pair.prng, 2) ? 8 : 36)
+                                                  : prng_below(&pair.prng, len);
 
-            f[at] = (uint8_t)(prng_below(&prng, 2) ? prng_u64(&prng) : f[at] ^ 1u << prng_below(&prng, 8));
+            f[at] =
+                (uint8_t)(prng_below(&pair.prng, 2) ? prng_u64(&pair.prng) : f[at] ^ 1u << prng_below(&pair.prng, 8));
         }
-        if (prng_below(&prng, 8) == 0) { /* shorter, told rightly */
-            len = 42 + prng_below(&prng, len - 42);
+        if (prng_below(&pair.prng, 8) == 0) { /* shorter, told rightly */
+            len = 42 + prng_below(&pair.prng, len - 42);
             put_be16(f + 16, (uint16_t)(len - 14));
             put_be16(f + 38, (uint16_t)(len - 34));
         }
@@ -312,8 +215,8 @@ static void test_tables_change(void **state)
 
     assert_int_equal(xdp_set_group(xdp, &any, NULL), 0);
     assert_int_equal(xdp_try(xdp, to_router_frame, to_router_len, out, sizeof(out), &len, 1, &ns), XDP_ACTION_PASS);
-    memcpy(&key.addr, router_at.addr.bytes, 4);
-    put_be16(&key.port, router_at.port);
+    memcpy(&key.addr, dmux_pair_router.addr.bytes, 4);
+    put_be16(&key.port, dmux_pair_router.port);
     assert_int_equal(xdp_set_router(xdp, &key, false), 0);
     assert_int_equal(xdp_try(xdp, to_client_frame, to_client_len, out, sizeof(out), &len, 1, &ns), XDP_ACTION_PASS);
 }

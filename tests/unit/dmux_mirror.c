@@ -1,28 +1,17 @@
-/* Unit tests of src/dmux/mirror_*: an echo request by hand (RFC 791, RFC 792), checksums by a sum of their own. */
+/* Unit tests of src/dmux/mirror_*: an echo request by hand (RFC 791, RFC 792), checksums by tests/unit/tunnel.h. */
 #include "dmux/mirror.h"
-#include "tests/unit/test.h"
+#include "tests/unit/tunnel.h"
 
 /* 10.77.0.1 to 10.77.3.4, identifier 0x1234, sequence 1, 4 bytes "ping" */
 static const uint8_t request[32] = { 0x45, 0,  0, 32, 0, 7, 0, 0, 64,   1,    0, 0, 10,  77,  0,   1,
                                      10,   77, 3, 4,  8, 0, 0, 0, 0x12, 0x34, 0, 1, 'p', 'i', 'n', 'g' };
 static const struct client_id client = { 0xc6336407, 4000 };
 
-static uint16_t sum_of(const uint8_t *p, size_t len)
-{
-    uint32_t sum = 0;
-
-    for (size_t i = 0; i < len; i += 2)
-        sum += get_be16(p + i);
-    while (sum >> 16)
-        sum = (sum & 0xffff) + (sum >> 16);
-    return (uint16_t)~sum;
-}
-
 static void make(uint8_t *p)
 {
     memcpy(p, request, sizeof(request));
-    put_be16(p + 10, sum_of(p, 20));
-    put_be16(p + 22, sum_of(p + 20, 12));
+    put_be16(p + 10, (uint16_t)~judge_sum(0, p, 20));
+    put_be16(p + 22, (uint16_t)~judge_sum(0, p + 20, 12));
 }
 
 static void test_answer(void **state)
@@ -35,11 +24,10 @@ static void test_answer(void **state)
     for (unsigned id = 0; id < 65536; id += 251) {
         put_be16(p + 24, (uint16_t)id);
         put_be16(p + 22, 0);
-        put_be16(p + 22, sum_of(p + 20, 12));
+        put_be16(p + 22, (uint16_t)~judge_sum(0, p + 20, 12));
         assert_int_equal(mirror_router.on_client(NULL, &client, p, 32, &reply), PROTOCOL_ANSWER);
         assert_int_equal(reply.len, 32);
-        assert_int_equal(sum_of(reply.packet, 20), 0);
-        assert_int_equal(sum_of(reply.packet + 20, 12), 0);
+        judge_packet(reply.packet, 32);
         assert_int_equal(reply.packet[20], 0);
         assert_int_equal(get_be32(reply.packet + 12), 0x0a4d0304);
         assert_int_equal(get_be32(reply.packet + 16), 0x0a4d0001);
