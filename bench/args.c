@@ -141,7 +141,8 @@ json_t *bench_number(double v)
     return isnan(v) ? json_null() : json_real(round(v * 1e6) / 1e6);
 }
 
-int bench_print_json(json_t *doc)
+/* Unreferences doc. 0 or -errno. */
+static int print_json(json_t *doc)
 {
     int r;
 
@@ -153,16 +154,33 @@ int bench_print_json(json_t *doc)
     return r == 0 ? 0 : -(errno ? errno : EIO);
 }
 
-int bench_create(const char *dir, const char *file, char *ret_path, size_t size, FILE **ret)
+static int write_file(const struct bench_file *file, const void *found, const char *path)
 {
-    snprintf(ret_path, size, "%s/%s", dir, file);
-    *ret = fopen(ret_path, "we");
-    return *ret ? 0 : -errno;
-}
+    FILE *out = fopen(path, "we");
+    int r;
 
-int bench_close(FILE *out, int r)
-{
+    if (!out)
+        return -errno;
+    r = file->write(out, found);
     if (r == 0 && (fflush(out) != 0 || ferror(out)))
         r = -(errno ? errno : EIO);
     return fclose(out) != 0 && r == 0 ? -errno : r;
+}
+
+int bench_report(const char *name, const struct bench_report *report, const void *found, const char *dir, bool json)
+{
+    char path[512];
+    int r = 0;
+
+    for (const struct bench_file *f = report->files; f->name; f++) {
+        snprintf(path, sizeof(path), "%s/%s", dir, f->name);
+        r = write_file(f, found, path);
+        if (r < 0)
+            return bench_fail(name, path, r);
+    }
+    if (json)
+        r = print_json(report->json(found));
+    else
+        report->print(found);
+    return bench_printed(name, r);
 }

@@ -7,6 +7,8 @@
 
 #include "base/base.h"
 
+#define BENCH_FILES_MAX 4 /* of a report */
+
 enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
 /* `hawser NAME: ...` on standard error; name: as "bench discordance". */
@@ -33,9 +35,18 @@ MUST_CHECK int bench_load(const char *path, char **ret, size_t *ret_len);
 
 /* A number of six decimals; NAN: null. */
 json_t *bench_number(double v);
-/* One JSON document and a new line on standard output; doc is unreferenced, NULL is out of memory. 0 or -errno. */
-MUST_CHECK int bench_print_json(json_t *doc);
-/* A new file of a folder, whose path is in ret_path whatever comes of it. 0 or -errno. */
-MUST_CHECK int bench_create(const char *dir, const char *file, char *ret_path, size_t size, FILE **ret);
-/* The last word on a file of which r came so far: r if that is negative, 0 or -errno. */
-MUST_CHECK int bench_close(FILE *out, int r);
+
+/* How findings are told. */
+struct bench_report {
+    void (*print)(const void *found);   /* tables for people, to standard output */
+    json_t *(*json)(const void *found); /* one document; NULL: no memory */
+    struct bench_file {
+        const char *name; /* NULL: no more */
+        /* 0 or -errno. What out could not take is seen afterwards. */
+        int (*write)(FILE *out, const void *found);
+    } files[BENCH_FILES_MAX + 1];
+};
+/* Writes the files into dir, then prints: one JSON document and a new line, or the tables. EXIT_DONE, or EXIT_FAILED
+ * after telling which file, or standard output, failed. */
+MUST_CHECK int bench_report(const char *name, const struct bench_report *report, const void *found, const char *dir,
+                            bool json);

@@ -19,7 +19,6 @@
 #include <math.h>
 #include <stdio.h>
 
-#include "bench/args.h"
 #include "bench/hosts.h"
 #include "bench/matrix.h"
 
@@ -260,20 +259,6 @@ static int read_options(struct options *o, int argc, char **argv)
     return EXIT_DONE;
 }
 
-static int report(const struct findings *f, const struct options *o)
-{
-    char path[512];
-    int r = findings_write(f, o->out, path, sizeof(path));
-
-    if (r < 0)
-        return bench_fail(NAME, path, r);
-    if (o->json)
-        r = findings_print_json(f);
-    else
-        findings_print(f);
-    return bench_printed(NAME, r);
-}
-
 int main(int argc, char **argv)
 {
     static struct findings f;
@@ -296,7 +281,7 @@ int main(int argc, char **argv)
         complain("%s: no series has round trips of both nodes", o.data);
     else if (r < 0)
         complain("%s", strerror(-r));
-    r = r < 0 ? EXIT_FAILED : report(&f, &o);
+    r = r < 0 ? EXIT_FAILED : bench_report(NAME, &findings_report, &f, o.out, o.json);
     findings_deinit(&f);
     matrix_deinit(&m);
     return r;

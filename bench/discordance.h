@@ -1,6 +1,7 @@
 /* bench/discordance.h - what `hawser bench discordance` found, and how it is told. */
 #pragma once
 
+#include "bench/args.h"
 #include "bench/discord.h"
 #include "bench/hosts.h"
 
@@ -58,8 +59,5 @@ struct findings {
     struct sensitivity sensitivity;
 };
 
-void findings_print(const struct findings *f);
-/* One JSON document and a new line. 0 or -ENOMEM. */
-MUST_CHECK int findings_print_json(const struct findings *f);
-/* discordance-{a,b,c}.csv and discordance.svg into dir. 0, or -errno and the file that could not be written. */
-MUST_CHECK int findings_write(const struct findings *f, const char *dir, char *ret_path, size_t size);
+/* Of a struct findings. */
+extern const struct bench_report findings_report;

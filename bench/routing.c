@@ -16,7 +16,6 @@
 #include <math.h>
 #include <stdio.h>
 
-#include "bench/args.h"
 #include "bench/tail.h"
 
 #define NAME "sim routing"
@@ -211,20 +210,6 @@ static int read_options(struct options *o, int argc, char **argv)
     return bench_options(NAME, options, argc, argv) ? EXIT_DONE : misused();
 }
 
-static int report(const struct routing *found, const struct options *o)
-{
-    char path[512];
-    int r = routing_write(found, o->out, path, sizeof(path));
-
-    if (r < 0)
-        return bench_fail(NAME, path, r);
-    if (o->json)
-        r = routing_print_json(found);
-    else
-        routing_print(found);
-    return bench_printed(NAME, r);
-}
-
 int main(int argc, char **argv)
 {
     static struct routing found;
@@ -242,7 +227,7 @@ int main(int argc, char **argv)
         r = find_realms(&found, o.realms);
     if (r < 0)
         complain("%s", strerror(-r));
-    r = r < 0 ? EXIT_FAILED : report(&found, &o);
+    r = r < 0 ? EXIT_FAILED : bench_report(NAME, &routing_report, &found, o.out, o.json);
     realm_tree_deinit(&found.tree);
     return r;
 }

@@ -1,6 +1,7 @@
 /* bench/routing.h - what `hawser sim routing` found, and how it is told. */
 #pragma once
 
+#include "bench/args.h"
 #include "bench/realm_tree.h"
 #include "bench/route_table.h"
 
@@ -56,7 +57,5 @@ struct routing {
 extern const char *const routing_orders[AS_ORDERS];
 
 double routing_years(size_t point);
-void routing_print(const struct routing *r);
-MUST_CHECK int routing_print_json(const struct routing *r);
-/* routing.csv, realms.csv and routing.svg into dir. 0, or -errno and the file that could not be written. */
-MUST_CHECK int routing_write(const struct routing *r, const char *dir, char *ret_path, size_t size);
+/* Of a struct routing. */
+extern const struct bench_report routing_report;

@@ -4,7 +4,6 @@
 #include <math.h>
 #include <stdio.h>
 
-#include "bench/args.h"
 #include "bench/plot.h"
 #include "bench/routing.h"
 
@@ -137,8 +136,10 @@ static void print_realms(const struct routing *r)
     printf("  a new entity changes 1 table by prefix, %.2f on the average when flat\n", r->joins_flat);
 }
 
-void routing_print(const struct routing *r)
+static void print(const void *found)
 {
+    const struct routing *r = found;
+
     print_params(r);
     print_figure(r);
     print_misfits();
@@ -215,18 +216,21 @@ static json_t *json_realms(const struct routing *r)
                      "joins_flat", bench_number(r->joins_flat), "levels", levels);
 }
 
-int routing_print_json(const struct routing *r)
+static json_t *json_all(const void *found)
 {
-    return bench_print_json(json_pack("{s:I, s:{s:f, s:f, s:f}, s:o, s:o, s:o}", "seed", (json_int_t)r->seed, "load",
-                                      "hosts", r->load.hosts, "bindings", r->load.bindings, "refresh_s",
-                                      r->load.refresh_s, "series", json_series(r), "ases", json_ases(r), "realms",
-                                      json_realms(r)));
+    const struct routing *r = found;
+
+    return json_pack("{s:I, s:{s:f, s:f, s:f}, s:o, s:o, s:o}", "seed", (json_int_t)r->seed, "load", "hosts",
+                     r->load.hosts, "bindings", r->load.bindings, "refresh_s", r->load.refresh_s, "series",
+                     json_series(r), "ases", json_ases(r), "realms", json_realms(r));
 }
 
 /* --- files --- */
 
-static void write_tables(FILE *out, const struct routing *r)
+static int write_tables(FILE *out, const void *found)
 {
+    const struct routing *r = found;
+
     fputs("group,series,years,prefixes_without,adopted,table\n", out);
     for (size_t n = 0; n < r->series_count; n++) {
         const struct routing_series *s = &r->series[n];
@@ -239,10 +243,13 @@ static void write_tables(FILE *out, const struct routing *r)
         for (size_t i = 0; i < ROUTING_POINTS; i++)
             fprintf(out, "ASes one by one,%s,%g,,,%.1f\n", routing_orders[o], routing_years(i), r->ases[o].mean[i]);
     }
+    return 0;
 }
 
-static void write_realms(FILE *out, const struct routing *r)
+static int write_realms(FILE *out, const void *found)
 {
+    const struct routing *r = found;
+
     fputs("realm,bits,parent,own,by_prefix,flat\n", out);
     for (size_t i = 0; i < r->tree.count; i++) {
         const struct realm_node *n = &r->tree.nodes[i];
@@ -250,6 +257,7 @@ static void write_realms(FILE *out, const struct routing *r)
         fprintf(out, "%u,%u,%u,%llu,%llu,%llu\n", n->range.number, n->range.bits, r->tree.nodes[n->parent].range.number,
                 (unsigned long long)n->own, (unsigned long long)n->by_prefix, (unsigned long long)n->flat);
     }
+    return 0;
 }
 
 #define PANELS (GROUPS + 1) /* the groups, and ASes one by one */
@@ -263,8 +271,9 @@ static void add_points(struct plot_panel *p, const char *name, struct plot_point
     c->count = ROUTING_POINTS;
 }
 
-static int write_picture(FILE *out, const struct routing *r)
+static int write_picture(FILE *out, const void *found)
 {
+    const struct routing *r = found;
     CLEANUP(cleanup_free)
     struct plot_point(*points)[ROUTING_POINTS] = calloc(ROUTING_SERIES_MAX + AS_ORDERS, sizeof(*points));
     struct plot_panel panels[PANELS] = { 0 };
@@ -298,25 +307,8 @@ static int write_picture(FILE *out, const struct routing *r)
     return 0;
 }
 
-int routing_write(const struct routing *r, const char *dir, char *ret_path, size_t size)
-{
-    static const char *const names[] = { "routing.csv", "realms.csv", "routing.svg" };
-
-    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-        FILE *out;
-        int e = bench_create(dir, names[i], ret_path, size, &out);
-
-        if (e < 0)
-            return e;
-        if (i == 0)
-            write_tables(out, r);
-        else if (i == 1)
-            write_realms(out, r);
-        else
-            e = write_picture(out, r);
-        e = bench_close(out, e);
-        if (e < 0)
-            return e;
-    }
-    return 0;
-}
+const struct bench_report routing_report = {
+    .print = print,
+    .json = json_all,
+    .files = { { "routing.csv", write_tables }, { "realms.csv", write_realms }, { "routing.svg", write_picture } },
+};

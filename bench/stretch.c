@@ -18,8 +18,6 @@
 #include <stdatomic.h>
 #include <unistd.h>
 
-#include "bench/args.h"
-
 #define NAME "sim stretch"
 #define complain(...) bench_complain(NAME, __VA_ARGS__)
 
@@ -302,20 +300,6 @@ static int read_options(struct options *o, int argc, char **argv)
     return EXIT_DONE;
 }
 
-static int report(const struct stretch_found *found, const struct options *o)
-{
-    char path[512];
-    int r = stretch_write(found, o->out, path, sizeof(path));
-
-    if (r < 0)
-        return bench_fail(NAME, path, r);
-    if (o->json)
-        r = stretch_print_json(found);
-    else
-        stretch_print(found);
-    return bench_printed(NAME, r);
-}
-
 int main(int argc, char **argv)
 {
     static struct stretch_found found;
@@ -338,7 +322,7 @@ int main(int argc, char **argv)
         if (r < 0)
             complain("%s", strerror(-r));
     }
-    r = r < 0 ? EXIT_FAILED : report(&found, &o);
+    r = r < 0 ? EXIT_FAILED : bench_report(NAME, &stretch_report, &found, o.out, o.json);
     topology_deinit(&t);
     for (size_t i = 0; i < STRETCH_MATRICES; i++)
         rtt_deinit(&measured[i]);

@@ -7,6 +7,7 @@
 #pragma once
 
 #include "base/rng.h"
+#include "bench/args.h"
 #include "bench/rtt.h"
 #include "bench/topology.h"
 
@@ -76,7 +77,5 @@ struct stretch_found {
     } measured[STRETCH_MATRICES];
 };
 
-void stretch_print(const struct stretch_found *f);
-MUST_CHECK int stretch_print_json(const struct stretch_found *f);
-/* stretch.csv, latency.csv and stretch.svg into dir. 0, or -errno and the file that could not be written. */
-MUST_CHECK int stretch_write(const struct stretch_found *f, const char *dir, char *ret_path, size_t size);
+/* Of a struct stretch_found. */
+extern const struct bench_report stretch_report;

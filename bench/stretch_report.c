@@ -3,7 +3,6 @@
 #include <jansson.h>
 #include <math.h>
 
-#include "bench/args.h"
 #include "bench/plot.h"
 #include "bench/stretch.h"
 
@@ -104,8 +103,10 @@ static void print_measured(const struct stretch_found *f)
     }
 }
 
-void stretch_print(const struct stretch_found *f)
+static void print(const void *found)
 {
+    const struct stretch_found *f = found;
+
     printf("How long are paths through a demultiplexer? Seed %lu, %lu runs a point.\n"
            "%zu ISPs, %zu POPs (the paper: 22, 687). Fewest ISPs, nearest exits, anycast likewise; ISPs meet where "
            "both are.\n",
@@ -130,8 +131,9 @@ static json_t *json_spreads(const struct stretch_spread s[STRETCH_METRICS], size
     return all;
 }
 
-int stretch_print_json(const struct stretch_found *f)
+static json_t *json_all(const void *found)
 {
+    const struct stretch_found *f = found;
     json_t *points = json_array(), *measured = json_array();
 
     for (size_t g = 0; g < STRETCH_GATEWAYS; g++) {
@@ -147,9 +149,8 @@ int stretch_print_json(const struct stretch_found *f)
                                     (json_int_t)f->measured[i].nodes, "routers", (json_int_t)stretch_few[n], "more_ms",
                                     json_spreads(f->measured[i].ms[n], STRETCH_DMUX_PLAIN, STRETCH_DMUX_FAR)));
     }
-    return bench_print_json(json_pack("{s:I, s:I, s:I, s:I, s:o, s:o}", "seed", (json_int_t)f->seed, "runs",
-                                      (json_int_t)f->runs, "isps", (json_int_t)f->isps, "pops", (json_int_t)f->pops,
-                                      "points", points, "measured", measured));
+    return json_pack("{s:I, s:I, s:I, s:I, s:o, s:o}", "seed", (json_int_t)f->seed, "runs", (json_int_t)f->runs, "isps",
+                     (json_int_t)f->isps, "pops", (json_int_t)f->pops, "points", points, "measured", measured);
 }
 
 /* --- files --- */
@@ -168,8 +169,10 @@ static void write_row(FILE *out, const struct stretch_spread *s)
     fputc('\n', out);
 }
 
-static void write_stretch(FILE *out, const struct stretch_found *f)
+static int write_stretch(FILE *out, const void *found)
 {
+    const struct stretch_found *f = found;
+
     fputs("gateways,routers,path,count,p1,p10,p25,p50,p75,p90,p99\n", out);
     for (size_t g = 0; g < STRETCH_GATEWAYS; g++) {
         for (size_t r = 0; r < STRETCH_ROUTERS; r++) {
@@ -179,10 +182,13 @@ static void write_stretch(FILE *out, const struct stretch_found *f)
             }
         }
     }
+    return 0;
 }
 
-static void write_latency(FILE *out, const struct stretch_found *f)
+static int write_latency(FILE *out, const void *found)
 {
+    const struct stretch_found *f = found;
+
     fputs("file,routers,path,count,p1,p10,p25,p50,p75,p90,p99\n", out);
     for (size_t i = 0; i < STRETCH_MATRICES; i++) {
         for (size_t n = 0; n < STRETCH_FEW; n++) {
@@ -192,6 +198,7 @@ static void write_latency(FILE *out, const struct stretch_found *f)
             }
         }
     }
+    return 0;
 }
 
 #define PANELS 6 /* two distributions, two grids, two of measured round trips */
@@ -249,8 +256,9 @@ static void add_measured(struct drawing *d, size_t panel, const struct stretch_f
         add_distribution(d, panel, names[m - STRETCH_DMUX_PLAIN], &f->measured[file].ms[HUNDRED][m]);
 }
 
-static int write_picture(FILE *out, const struct stretch_found *f)
+static int write_picture(FILE *out, const void *found)
 {
+    const struct stretch_found *f = found;
     static const char *const titles[PANELS] = { "Parts of the path",     "Whole paths",
                                                 "client-gateway-router", "Whole path by dmux, plain Internet",
                                                 "Measured round trips",  "Measured round trips" };
@@ -297,25 +305,8 @@ static int write_picture(FILE *out, const struct stretch_found *f)
     return 0;
 }
 
-int stretch_write(const struct stretch_found *f, const char *dir, char *ret_path, size_t size)
-{
-    static const char *const names[] = { "stretch.csv", "latency.csv", "stretch.svg" };
-
-    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-        FILE *out;
-        int e = bench_create(dir, names[i], ret_path, size, &out);
-
-        if (e < 0)
-            return e;
-        if (i == 0)
-            write_stretch(out, f);
-        else if (i == 1)
-            write_latency(out, f);
-        else
-            e = write_picture(out, f);
-        e = bench_close(out, e);
-        if (e < 0)
-            return e;
-    }
-    return 0;
-}
+const struct bench_report stretch_report = {
+    .print = print,
+    .json = json_all,
+    .files = { { "stretch.csv", write_stretch }, { "latency.csv", write_latency }, { "stretch.svg", write_picture } },
+};

@@ -6,7 +6,6 @@
 #include <math.h>
 #include <stdio.h>
 
-#include "bench/args.h"
 #include "bench/plot.h"
 #include "sim/access.h"
 
@@ -89,8 +88,10 @@ static void print_sensitivity(const struct sensitivity *s)
     }
 }
 
-void findings_print(const struct findings *f)
+static void print(const void *found)
 {
+    const struct findings *f = found;
+
     printf("How often do two objectives choose different paths? Seed %lu.\n", f->seed);
     printf("D: part of a host's intervals in which no path is within the tolerance of the best in both objectives.\n");
     printf("Tolerance of latency and jitter, of loss. Reference: the same file, computed apart. Paper: its claim.\n");
@@ -152,13 +153,13 @@ static json_t *json_sensitivity(const struct sensitivity *s)
     return changes;
 }
 
-int findings_print_json(const struct findings *f)
+static json_t *json_all(const void *found)
 {
-    json_t *doc = json_pack("{s:I, s:{s:f, s:f}, s:o, s:{s:I, s:o}}", "seed", (json_int_t)f->seed, "claim", "ratio",
-                            CLAIM_RATIO, "more_than", CLAIM_PART, "tables", json_tables(f), "sensitivity", "hosts",
-                            (json_int_t)f->sensitivity.hosts, "changes", json_sensitivity(&f->sensitivity));
+    const struct findings *f = found;
 
-    return bench_print_json(doc);
+    return json_pack("{s:I, s:{s:f, s:f}, s:o, s:{s:I, s:o}}", "seed", (json_int_t)f->seed, "claim", "ratio",
+                     CLAIM_RATIO, "more_than", CLAIM_PART, "tables", json_tables(f), "sensitivity", "hosts",
+                     (json_int_t)f->sensitivity.hosts, "changes", json_sensitivity(&f->sensitivity));
 }
 
 /* --- files --- */
@@ -173,6 +174,31 @@ static void write_steps(FILE *out, const struct table *t)
                     (double)t->tolerances[i].eps_lost / ACCESS_PROBES, t->rows[i].steps[s].ratio,
                     t->rows[i].steps[s].part);
     }
+}
+
+static int write_objectives(FILE *out, const struct findings *f, enum objectives objectives)
+{
+    fputs("hosts,eps_ms,eps_loss,ratio,part\n", out);
+    for (size_t t = 0; t < TABLES; t++) {
+        if (f->tables[t].objectives == objectives)
+            write_steps(out, &f->tables[t]);
+    }
+    return 0;
+}
+
+static int write_a(FILE *out, const void *found)
+{
+    return write_objectives(out, found, LATENCY_LOSS);
+}
+
+static int write_b(FILE *out, const void *found)
+{
+    return write_objectives(out, found, JITTER_LOSS);
+}
+
+static int write_c(FILE *out, const void *found)
+{
+    return write_objectives(out, found, LATENCY_JITTER);
 }
 
 /* Appends a row's curve to the panel; its points go to `points`. Returns how many these are. */
@@ -193,9 +219,9 @@ static size_t add_curve(struct plot_panel *p, const struct table *t, size_t row,
     return c->count;
 }
 
-/* 0 or -ENOMEM. */
-static int write_picture(FILE *out, const struct findings *f)
+static int write_picture(FILE *out, const void *found)
 {
+    const struct findings *f = found;
     static const struct plot_axis parts = { .max = 1, .parts = 5, .decimals = 1 };
     struct plot_panel panels[TABLES] = { 0 };
     CLEANUP(cleanup_free) struct plot_point *points = NULL;
@@ -231,27 +257,11 @@ static int write_picture(FILE *out, const struct findings *f)
     return 0;
 }
 
-int findings_write(const struct findings *f, const char *dir, char *ret_path, size_t size)
-{
-    for (size_t i = 0; i <= OBJECTIVES_COUNT; i++) {
-        static const char *const names[] = { "discordance-a.csv", "discordance-b.csv", "discordance-c.csv" };
-        FILE *out;
-        int r = bench_create(dir, i < OBJECTIVES_COUNT ? names[i] : "discordance.svg", ret_path, size, &out);
-
-        if (r < 0)
-            return r;
-        if (i < OBJECTIVES_COUNT) {
-            fputs("hosts,eps_ms,eps_loss,ratio,part\n", out);
-            for (size_t t = 0; t < TABLES; t++) {
-                if (f->tables[t].objectives == (enum objectives)i)
-                    write_steps(out, &f->tables[t]);
-            }
-        } else {
-            r = write_picture(out, f);
-        }
-        r = bench_close(out, r);
-        if (r < 0)
-            return r;
-    }
-    return 0;
-}
+const struct bench_report findings_report = {
+    .print = print,
+    .json = json_all,
+    .files = { { "discordance-a.csv", write_a },
+               { "discordance-b.csv", write_b },
+               { "discordance-c.csv", write_c },
+               { "discordance.svg", write_picture } },
+};
