@@ -5,16 +5,15 @@
  * the two, the owner and the sockets until nothing moves any more. A manager that was not asked for the longest gives
  * its place to a new one.
  *
- * Answers are few and small beside packets, so the sockets are the loop's own, one a family.
+ * The sockets are those of sys/exchange_io.h, one a family, polled by the loop.
  *
  * Limits: PEERS managers, as many questions as the options say. */
 #include "prog/lookup.h"
 
 #include "base/list.h"
 #include "ident/suite.h"
-#include "session/exchange.h"
 #include "sys/clock.h"
-#include "sys/sockaddr.h"
+#include "sys/exchange_io.h"
 #include "sys/store.h"
 
 #include <assert.h>
@@ -22,9 +21,9 @@
 #include <stdio.h>
 
 #define PEERS 128  /* chosen: managers with whom there are keys; 200 KB */
-#define BATCH 64   /* datagrams taken from the exchange at once */
 #define JOINS 16   /* answers in parts, at a time */
 #define FAMILIES 2 /* sockets: IPv4, IPv6 */
+#define BATCHES 4  /* chosen: of datagrams, between looks at the rest of the loop */
 #define KEEP                                                                                                           \
     (20 * SEC) /* chosen: below the UDP timeouts of NATs, 30 s of the worst: a manager can ask whom it serves */
 
@@ -42,16 +41,24 @@ struct waiting {
     void *context;
 };
 
+/* What the loop has of a socket. */
+struct polled {
+    struct lookup *l;
+    uint32_t link; /* of exchange_io; 0: this machine lacks the family */
+    uv_poll_t poll;
+};
+
 struct lookup {
     uv_loop_t *loop;
     uv_timer_t timer;
-    uv_udp_t sockets[FAMILIES];
-    bool bound[FAMILIES];
+    struct exchange_io io;
+    struct polled polled[FAMILIES];
     unsigned handles;
     bool closing, pumping;
     struct identity self;
-    struct resolver *resolver;
+    struct resolver *resolver; /* NULL: nothing is asked */
     struct exchange *exchange;
+    instant now; /* of what comes out of the exchange */
     struct manager_peer peers[PEERS];
     uint64_t uses;
     struct held {
@@ -60,15 +67,19 @@ struct lookup {
     } held[LOOKUP_HOLDERS_MAX];
     struct list waiting;
     char root[NAME_SIZE];
-    uint8_t in[65536];
 };
+
+static struct locator_pair way_to(const struct endpoint *at)
+{
+    return (struct locator_pair){ .link = at->addr.family == ADDR_V6 ? 2 : 1, .remote = *at };
+}
 
 /* --- between resolver and exchange --- */
 
 /* The peer that is this manager, called if it was not yet. 0 or -errno. */
 static int peer_for(struct lookup *l, const struct resolver_event *e, instant now, uint64_t *ret)
 {
-    struct exchange_call c = { .ways = { { .remote = e->at } }, .ways_count = 1 };
+    struct exchange_call c = { .ways = { way_to(&e->at) }, .ways_count = 1 };
     struct manager_peer *p = &l->peers[0];
     int r;
 
@@ -117,38 +128,35 @@ static void ask_manager(struct lookup *l, const struct resolver_event *e, instan
         resolver_on_failed(l->resolver, e->ask, now);
 }
 
-/* True if something came of it. */
-static bool pop_exchange(struct lookup *l, instant now)
+static void on_event(void *ctx, const struct exchange_event *e)
 {
-    struct exchange_event e;
+    struct lookup *l = ctx;
 
-    if (!exchange_pop_event(l->exchange, &e))
-        return false;
-    if (e.owner) { /* a holder's manager */
-        if (e.type == EXCHANGE_UP)
-            holder_on_up(e.owner, now);
-        else if (e.type == EXCHANGE_ANSWER)
-            holder_on_answer(e.owner, e.data, e.len, now);
-        else if (e.type == EXCHANGE_FAILED)
-            holder_on_failed(e.owner, now);
-    } else if (e.type == EXCHANGE_ANSWER) {
-        resolver_on_answer(l->resolver, (uintptr_t)e.context, e.data, e.len, now);
-    } else if (e.type == EXCHANGE_FAILED) {
-        resolver_on_failed(l->resolver, (uintptr_t)e.context, now);
-        if (e.fault == EXCHANGE_FAULT_NO_PEER || e.fault == EXCHANGE_FAULT_KEY) {
-            exchange_peer_hang_up(l->exchange, e.peer, now);
-            forget_peer(l, e.peer);
+    if (e->owner) { /* a holder's manager */
+        if (e->type == EXCHANGE_UP)
+            holder_on_up(e->owner, l->now);
+        else if (e->type == EXCHANGE_ANSWER)
+            holder_on_answer(e->owner, e->data, e->len, l->now);
+        else if (e->type == EXCHANGE_FAILED)
+            holder_on_failed(e->owner, l->now);
+    } else if (e->type == EXCHANGE_ANSWER) {
+        resolver_on_answer(l->resolver, (uintptr_t)e->context, e->data, e->len, l->now);
+    } else if (e->type == EXCHANGE_FAILED) {
+        resolver_on_failed(l->resolver, (uintptr_t)e->context, l->now);
+        if (e->fault == EXCHANGE_FAULT_NO_PEER || e->fault == EXCHANGE_FAULT_KEY) {
+            exchange_peer_hang_up(l->exchange, e->peer, l->now);
+            forget_peer(l, e->peer);
         }
     }
-    return true;
 }
 
+/* True if something came of it. */
 static bool pop_resolver(struct lookup *l, instant now)
 {
     struct resolver_event e;
     struct waiting *w;
 
-    if (!resolver_pop_event(l->resolver, &e, now))
+    if (!l->resolver || !resolver_pop_event(l->resolver, &e, now))
         return false;
     w = e.context;
     if (e.type == RESOLVER_ASK) {
@@ -184,38 +192,29 @@ static bool ask_for_holders(struct lookup *l, instant now)
 
 /* --- the loop --- */
 
-static void send_one(struct lookup *l, const struct exchange_tx *tx, instant now)
-{
-    uv_udp_t *udp = &l->sockets[tx->at.remote.addr.family == ADDR_V6];
-    uv_buf_t buf = uv_buf_init((char *)(uintptr_t)tx->data, (unsigned)tx->len);
-    struct sockaddr_storage to;
-
-    if (l->bound[tx->at.remote.addr.family == ADDR_V6] && sockaddr_from_endpoint(&tx->at.remote, 0, &to) > 0)
-        uv_udp_try_send(udp, &buf, 1, (const struct sockaddr *)&to); /* what is lost is sent again */
-}
-
 static void on_timer(uv_timer_t *t);
 
 static void pump(struct lookup *l, instant now)
 {
-    struct exchange_tx tx[BATCH];
+    bool moved;
     instant next;
-    size_t n;
 
     if (l->pumping || l->closing) /* a callback asked: the loop below goes on */
         return;
     l->pumping = true;
+    l->now = now;
     do {
-        while (!l->closing && (pop_exchange(l, now) || pop_resolver(l, now) || ask_for_holders(l, now)))
-            ;
-        n = exchange_output(l->exchange, tx, BATCH, now);
-        for (size_t i = 0; i < n; i++)
-            send_one(l, &tx[i], now);
-    } while (n > 0);
+        exchange_io_turn(&l->io, now);
+        moved = false;
+        while (!l->closing && (pop_resolver(l, now) || ask_for_holders(l, now)))
+            moved = true;
+    } while (moved && !l->closing);
     l->pumping = false;
     if (l->closing)
         return;
-    next = instant_min(resolver_next_expiry(l->resolver), exchange_next_expiry(l->exchange));
+    next = exchange_next_expiry(l->exchange);
+    if (l->resolver)
+        next = instant_min(next, resolver_next_expiry(l->resolver));
     for (size_t i = 0; i < LOOKUP_HOLDERS_MAX; i++)
         if (l->held[i].holder)
             next = instant_min(next, holder_next_expiry(l->held[i].holder));
@@ -230,27 +229,26 @@ static void on_timer(uv_timer_t *t)
     struct lookup *l = t->data;
     instant now = clock_now();
 
-    resolver_on_expiry(l->resolver, now);
+    if (l->resolver)
+        resolver_on_expiry(l->resolver, now);
     exchange_on_expiry(l->exchange, now);
     pump(l, now);
 }
 
-static void on_alloc(uv_handle_t *h, size_t suggested, uv_buf_t *buf)
+static void on_readable(uv_poll_t *h, int status, int events)
 {
-    struct lookup *l = h->data;
+    struct polled *p = h->data;
+    struct lookup *l = p->l;
+    instant now = l->now = clock_now();
 
-    *buf = uv_buf_init((char *)l->in, sizeof(l->in));
-}
+    for (int i = 0; i < BATCHES; i++) {
+        int n = exchange_io_read(&l->io, p->link, now);
 
-static void on_datagram(uv_udp_t *udp, ssize_t len, const uv_buf_t *buf, const struct sockaddr *from, unsigned flags)
-{
-    struct lookup *l = udp->data;
-    struct locator_pair at = { 0 };
-    instant now = clock_now();
-
-    if (len <= 0 || !from || flags & UV_UDP_PARTIAL || sockaddr_to_endpoint(from, &at.remote) < 0)
-        return;
-    exchange_input(l->exchange, &at, (uint8_t *)buf->base, (size_t)len, now);
+        if (n < 0) /* what it would have brought is asked for by the other, or in vain */
+            uv_poll_stop(h);
+        if (n < UDP_MANY_MAX)
+            break;
+    }
     pump(l, now);
 }
 
@@ -267,6 +265,7 @@ static void on_closed(uv_handle_t *h)
         free(w);
     }
     resolver_free(l->resolver);
+    exchange_io_deinit(&l->io);
     exchange_free(l->exchange);
     identity_wipe(&l->self);
     free(l);
@@ -279,30 +278,33 @@ void lookup_close(struct lookup *l)
     l->closing = true;
     uv_close((uv_handle_t *)&l->timer, on_closed);
     for (size_t i = 0; i < FAMILIES; i++)
-        uv_close((uv_handle_t *)&l->sockets[i], on_closed);
+        if (l->polled[i].link)
+            uv_close((uv_handle_t *)&l->polled[i].poll, on_closed);
 }
 
 /* One socket a family; a machine may lack one. 0 or -errno. */
 static int open_sockets(struct lookup *l, uint32_t mark)
 {
-    static const struct endpoint any[FAMILIES] = { { .addr.family = ADDR_V4 }, { .addr.family = ADDR_V6 } };
-    uv_os_fd_t fd;
+    static const enum addr_family families[FAMILIES] = { ADDR_V4, ADDR_V6 };
     int r = 0;
 
-    for (size_t i = 0; i < FAMILIES; i++) {
-        struct sockaddr_storage at;
+    for (uint32_t i = 0; i < FAMILIES; i++) {
+        const struct udp_options o = { .family = families[i], .mark = mark };
+        struct polled *p = &l->polled[i];
 
-        sockaddr_from_endpoint(&any[i], 0, &at);
-        r = uv_udp_bind(&l->sockets[i], (const struct sockaddr *)&at, i ? UV_UDP_IPV6ONLY : 0);
-        if (r == 0 && mark &&
-            (uv_fileno((uv_handle_t *)&l->sockets[i], &fd) < 0 ||
-             setsockopt(fd, SOL_SOCKET, SO_MARK, &mark, sizeof(mark)) < 0))
-            r = -errno;
+        r = exchange_io_open(&l->io, i + 1, &o);
         if (r == 0)
-            r = uv_udp_recv_start(&l->sockets[i], on_alloc, on_datagram);
-        l->bound[i] = r == 0;
+            r = uv_poll_init(l->loop, &p->poll, udp_fd(l->io.sockets[i]));
+        if (r < 0)
+            continue;
+        p->l = l;
+        p->link = i + 1;
+        p->poll.data = p;
+        l->handles++;
+        /* An ICMP error would have libuv give up a handle that does not ask for UV_PRIORITIZED. */
+        r = uv_poll_start(&p->poll, UV_READABLE | UV_PRIORITIZED, on_readable);
     }
-    return l->bound[0] || l->bound[1] ? 0 : r;
+    return l->handles > 1 ? 0 : r;
 }
 
 /* Records in a row, cut. 0, or -errno and err. */
@@ -355,7 +357,7 @@ static int make_exchange(struct lookup *l, const struct lookup_options *o, char 
                                   .rng = sys_rng(),
                                   .suites = suite_supported(),
                                   .peers_max = PEERS,
-                                  .requests_max = o->questions_max * RESOLVER_ASKS_MAX,
+                                  .requests_max = o->questions_max * RESOLVER_ASKS_MAX + LOOKUP_HOLDERS_MAX,
                                   .joins_max = JOINS };
 
     if (o->self)
@@ -365,6 +367,7 @@ static int make_exchange(struct lookup *l, const struct lookup_options *o, char 
     l->exchange = exchange_new(&x, clock_now());
     if (!l->exchange)
         snprintf(err, LOOKUP_ERR, "out of memory");
+    exchange_io_init(&l->io, l->exchange, on_event, l);
     return l->exchange ? 0 : -ENOMEM;
 }
 
@@ -381,12 +384,8 @@ int lookup_new(uv_loop_t *loop, const struct lookup_options *o, struct lookup **
     list_init(&l->waiting);
     uv_timer_init(loop, &l->timer);
     l->timer.data = l;
-    for (size_t i = 0; i < FAMILIES; i++) {
-        uv_udp_init(loop, &l->sockets[i]);
-        l->sockets[i].data = l;
-    }
-    l->handles = 1 + FAMILIES;
-    r = make_resolver(l, o, err);
+    l->handles = 1;
+    r = o->root ? make_resolver(l, o, err) : 0;
     if (r == 0)
         r = make_exchange(l, o, err);
     if (r == 0 && (r = open_sockets(l, o->mark)) < 0)
@@ -405,6 +404,7 @@ int lookup_ask(struct lookup *l, const struct resolver_question *q, lookup_done_
     instant now = clock_now();
     int r;
 
+    assert(l->resolver);
     if (!w)
         return -ENOMEM;
     *w = (struct waiting){ .done = done, .step = step, .context = context };
@@ -433,7 +433,7 @@ int lookup_hold(struct lookup *l, struct holder *h, const uint8_t ed25519[IDENT_
         return count == 0 ? -EINVAL : -ENOSPC;
     memcpy(c.key.ed25519, ed25519, sizeof(c.key.ed25519));
     for (size_t j = 0; j < c.ways_count; j++)
-        c.ways[j].remote = at[j];
+        c.ways[j] = way_to(&at[j]);
     r = exchange_peer_call(l->exchange, &c, now, &l->held[i].peer);
     if (r < 0)
         return r;

@@ -13,7 +13,7 @@
 struct lookup;
 
 struct lookup_options {
-    const char *root; /* file: the record of the root */
+    const char *root; /* file: the record of the root; NULL: for lookup_hold alone, nothing is asked */
     const char
         *chain; /* file: the records from the root to who asks; NULL: managers know the key, or it is a stranger */
     const struct identity *self;                     /* NULL: a key that is made for this. Copied */
