@@ -54,7 +54,12 @@ struct who {
     const struct entity *member; /* the first of that key; NULL: none */
 };
 
+#define LATER_BEHIND_MS 1000u /* chosen: who follows asks as often, while it is put off */
+
 /* --- manager.c --- */
+
+/* It follows another, and does not know what that one knows, or has not for too long. */
+bool manager_is_behind(const struct manager *m);
 
 /* The entity of that tag if the key is his, or the realm's own. NULL: it is nobody's business of who asks. */
 const struct entity *manager_own_subject(const struct manager *m, const struct who *w, const struct tag *subject);

@@ -28,6 +28,7 @@ struct manager *manager_new(const struct manager_options *o, instant now)
     if (!m)
         return NULL;
     m->o = *o;
+    m->behind = o->follows ? INSTANT_NEVER : 0;
     m->head = m->taken = m->stored = 1;
     m->authority = authority_new(o->names_max, &o->rng);
     m->policies = policies_new(o->names_max, &o->rng);
@@ -144,6 +145,11 @@ void manager_followed(struct manager *m, const struct follower_change *c, instan
 void manager_set_behind(struct manager *m, span behind)
 {
     m->behind = behind;
+}
+
+bool manager_is_behind(const struct manager *m)
+{
+    return m->o.follows && m->behind > MANAGER_BEHIND_MAX;
 }
 
 int manager_load(struct manager *m, const struct tag *subject, uint8_t kind, uint8_t answer, uint64_t seq,
@@ -419,6 +425,8 @@ static struct mapping_answer answer(struct manager *m, const struct who *w, cons
     case MAPPING_CHANGES:
         if (w->type == WHO_STRANGER)
             return manager_none(w);
+        if (manager_is_behind(m))
+            return manager_later(LATER_BEHIND_MS);
         return manager_page(m, w, &r->prefix, r->epoch, r->from, r->position, now, wall_s);
     default: /* LOG, which is not served by this version; NOTIFY and STALE, which tell a manager nothing */
         return manager_none(w);

@@ -137,7 +137,9 @@ void manager_on_gone(struct manager *m, uint64_t peer);
 struct bindings *manager_bindings(struct manager *m);
 /* What follower_pop gave. Subscribers of this manager are told in their time. */
 void manager_followed(struct manager *m, const struct follower_change *c, instant now);
-/* follower_behind. Beyond MANAGER_BEHIND_MAX lookups are answered LATER. */
+/* follower_behind; INSTANT_NEVER until it is told. Beyond MANAGER_BEHIND_MAX lookups are answered LATER, and so is who
+ * wants to follow this one: it has what it has, and is behind itself soon. So a chain of n is behind by n times that at
+ * most. */
 void manager_set_behind(struct manager *m, span behind);
 
 /* --- a store --- */

@@ -149,6 +149,8 @@ struct mapping_answer manager_publish(struct manager *m, const struct who *w, co
         return manager_refuse(m, RECORD_TYPE_UNKNOWN);
     if (got == 0 && !speaks_for(m, w, &rec.subject, wall_s, &e))
         return manager_none(w);
+    if (m->o.follows) /* the log is written where the one that is followed is */
+        return manager_later(LATER_FULL_MS);
     if (got == 0 && rec.type == RECORD_POLICY) {
         got = verify(m, e, &rec, r->record, &fault);
         if (got == -EBADMSG)

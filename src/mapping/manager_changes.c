@@ -132,6 +132,9 @@ struct mapping_answer manager_subscribe(struct manager *m, const struct who *w, 
             subscribers_remove(m->subscribers, sub);
         return (struct mapping_answer){ .status = MAPPING_DONE };
     }
+    /* A snapshot of what is not known yet would end what the other knows. */
+    if (manager_is_behind(m))
+        return manager_later(LATER_BEHIND_MS);
     e = subscribers_put(m->subscribers, w->peer, w->key, &r->prefix, &sub);
     if (e < 0)
         return manager_later(10000);

@@ -168,8 +168,8 @@ struct mapping_answer manager_resolve(struct manager *m, const struct who *w, co
     struct binding b;
     bool open, there;
 
-    if (m->o.follows && m->behind > MANAGER_BEHIND_MAX)
-        return manager_later(1000);
+    if (manager_is_behind(m))
+        return manager_later(LATER_BEHIND_MS);
     if (r->name)
         by_name(m, r, wall_s, &asked);
     else

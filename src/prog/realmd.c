@@ -10,6 +10,7 @@
  * has verified the realm's chain knows whom to expect.
  *
  * A realm that has one above it says there where its managers are, and keeps that up, as any member does where it is.
+ * A manager may follow another of its realm, and then serves what that one knows.
  *
  * Limits: realmd_config.h; BATCHES of datagrams a wake-up. */
 #include "prog/realmd.h"
@@ -63,7 +64,7 @@ static void on_request(struct realmd *d, const struct exchange_event *e, instant
     struct manager_reply reply;
     struct manager_who who = { .peer = e->peer };
 
-    if (exchange_peer_info(d->exchange, e->peer, &info) < 0)
+    if (follow_on_request(d, e, now) || exchange_peer_info(d->exchange, e->peer, &info) < 0)
         return;
     who.ed25519 = info.key.ed25519;
     manager_on_request(d->manager, &who, e->data, e->len, now, clock_wall_s(), d->answer, &reply);
@@ -85,11 +86,16 @@ static void on_request(struct realmd *d, const struct exchange_event *e, instant
     }
 }
 
-/* The parent's holder has a context of its own; of notices it is the subscription's number, which is never 0. */
+/* The parent's holder and the follower have contexts of their own; of notices it is the subscription's number, which is
+ * never 0. */
 static void on_result(struct realmd *d, const struct exchange_event *e, instant now)
 {
     bool answered = e->type == EXCHANGE_ANSWER;
 
+    if (e->context == &d->follower) {
+        follow_on_result(d, e, now);
+        return;
+    }
     if (e->context != &d->announced) {
         manager_on_told(d->manager, (uint64_t)(uintptr_t)e->context, answered ? e->data : NULL, e->len, now);
         return;
@@ -122,10 +128,14 @@ static void on_event(void *ctx, const struct exchange_event *e)
     case EXCHANGE_UP:
         if (e->peer == d->parent)
             holder_on_up(&d->announced, now);
+        else if (e->peer == d->followed)
+            follow_on_up(d, now);
         break;
     case EXCHANGE_DOWN:
         if (e->peer == d->parent)
             realmd_say(LOG_WARNING, "parent fault=%s", exchange_fault_name(e->fault));
+        else if (e->peer == d->followed)
+            realmd_say(LOG_WARNING, "follow state=down fault=%s", exchange_fault_name(e->fault));
         break;
     case EXCHANGE_GONE:
         manager_on_gone(d->manager, e->peer);
@@ -171,11 +181,13 @@ void realmd_turn(struct realmd *d, instant now)
     if (now >= d->look_again)
         folder_read(d, now);
     announce(d, now);
+    follow_turn(d, now);
     tell_subscribers(d, now);
     store_turn(d, now);
     exchange_io_turn(&d->io, now);
     next = instant_min(exchange_next_expiry(d->exchange), manager_next_expiry(d->manager));
     next = instant_min(next, instant_min(d->look_again, store_next_expiry(d)));
+    next = instant_min(next, follow_next_expiry(d));
     if (d->parent)
         next = instant_min(next, holder_next_expiry(&d->announced));
     /* rounded up, or it would wake too early; at most a minute */
@@ -248,6 +260,14 @@ static void on_signal(uv_signal_t *h, int signum)
 
 /* --- start and end --- */
 
+void realmd_ways(const struct realmd *d, const struct endpoint *to, size_t count, struct exchange_call *ret)
+{
+    for (size_t i = 0; i < count; i++)
+        for (size_t j = 0; j < d->listeners_count && ret->ways_count < EXCHANGE_WAYS_MAX; j++)
+            if (d->config.listen[j].addr.family == to[i].addr.family)
+                ret->ways[ret->ways_count++] = (struct locator_pair){ .link = d->listeners[j].link, .remote = to[i] };
+}
+
 /* The realm above, whose key stands in the own chain. */
 static int call_parent(struct realmd *d, instant now)
 {
@@ -272,12 +292,7 @@ static int call_parent(struct realmd *d, instant now)
         return -EBADMSG;
     memcpy(c.key.ed25519, above.key, IDENT_KEY_LEN);
     c.key.suites = suite_supported();
-    for (size_t i = 0; i < d->config.parents_count; i++) {
-        for (size_t j = 0; j < d->listeners_count && c.ways_count < EXCHANGE_WAYS_MAX; j++)
-            if (d->config.listen[j].addr.family == d->config.parents[i].addr.family)
-                c.ways[c.ways_count++] =
-                    (struct locator_pair){ .link = d->listeners[j].link, .remote = d->config.parents[i] };
-    }
+    realmd_ways(d, d->config.parents, d->config.parents_count, &c);
     r = exchange_peer_call(d->exchange, &c, now, &d->parent);
     if (r < 0) {
         realmd_say(LOG_ERR, "parent error=\"no socket of that family\"");
@@ -289,6 +304,13 @@ static int call_parent(struct realmd *d, instant now)
     holder_init(&d->announced, d->id.ed25519_seed, &self->tag, &self->tag, KIND_REALM_REALM, CLASS_AGENT,
                 HOLDER_LEASE_S, (uint32_t)MAX(clock_wall_s(), 1), (uint32_t)rng_u64(&rng));
     return holder_set_targets(&d->announced, targets, d->config.announce_count, now);
+}
+
+static int call_others(struct realmd *d, instant now)
+{
+    int r = call_parent(d, now);
+
+    return r < 0 ? r : follow_call(d, now);
 }
 
 int realmd_open_exchange(struct realmd *d, instant now)
@@ -308,8 +330,8 @@ int realmd_open_exchange(struct realmd *d, instant now)
         return -ENOMEM;
     exchange_free(d->exchange);
     d->exchange = d->io.x = x;
-    d->parent = 0;
-    return d->listeners_count > 0 ? call_parent(d, now) : 0;
+    d->parent = d->followed = 0;
+    return d->listeners_count > 0 ? call_others(d, now) : 0;
 }
 
 static int open_sockets(struct realmd *d)
@@ -363,6 +385,7 @@ static int open_all(struct realmd *d, instant now)
                                  .log_max = d->config.log,
                                  .epoch = rng_nonzero(&rng),
                                  .stores = d->config.store[0] != '\0',
+                                 .follows = d->config.followed_count > 0,
                                  .capacity = d->config.capacity };
     int r;
 
@@ -376,7 +399,7 @@ static int open_all(struct realmd *d, instant now)
     if ((r = open_control(d)) < 0 || (r = folder_watch(d)) < 0 || (r = folder_read(d, now)) < 0 ||
         (r = store_start(d, now)) < 0 || (r = open_sockets(d)) < 0 || (r = dns_start(d)) < 0)
         return r;
-    return call_parent(d, now);
+    return call_others(d, now);
 }
 
 static int watch(struct realmd *d)

@@ -1,6 +1,7 @@
 /* prog/realmd.h - what the files of hawser-realmd share: one loop, some UDP sockets, one realm. */
 #pragma once
 
+#include "mapping/follower.h"
 #include "mapping/holder.h"
 #include "mapping/manager.h"
 #include "prog/dns_server.h"
@@ -69,6 +70,11 @@ struct realmd {
     struct holder announced;
     enum holder_state announced_told;
 
+    uint64_t followed; /* peer */
+    bool following;    /* another manager of this realm */
+    struct follower follower;
+    bool follow_told; /* that it is caught up */
+
     struct dns_server *dns;          /* NULL: none */
     uint8_t stranger[IDENT_KEY_LEN]; /* who asks by the DNS: a key that nobody has */
 
@@ -101,7 +107,25 @@ void store_wait(struct realmd *d, const struct exchange_asked *asked, uint64_t n
                 size_t len);
 instant store_next_expiry(const struct realmd *d);
 
+/* --- realmd_follow.c: another manager of this realm --- */
+
+/* Calls it, if there is one in the configuration. 0 or -errno, which was told. */
+int follow_call(struct realmd *d, instant now);
+/* What came into the manager; what is to be asked. */
+void follow_turn(struct realmd *d, instant now);
+/* To what was asked with the follower's own address as the context. */
+void follow_on_result(struct realmd *d, const struct exchange_event *e, instant now);
+/* True: it was a notice for the follower, and was answered. */
+bool follow_on_request(struct realmd *d, const struct exchange_event *e, instant now);
+void follow_on_up(struct realmd *d, instant now);
+instant follow_next_expiry(const struct realmd *d);
+/* For the status; null where nobody is followed. NULL when out of memory. */
+json_t *follow_json(const struct realmd *d, instant now);
+
 /* --- realmd.c --- */
+
+/* From each socket to each of the endpoints of its family. */
+void realmd_ways(const struct realmd *d, const struct endpoint *to, size_t count, struct exchange_call *ret);
 
 /* What each wake-up ends with: expiries, notices, the store, what is to be sent, the timer. */
 void realmd_turn(struct realmd *d, instant now);

@@ -16,9 +16,9 @@
 #define LINE_SIZE 1024
 #define KEYS_MAX 32 /* rows of the schema */
 
-enum section { NOWHERE, REALM, STORE, PARENT, DNS, SECTION_COUNT };
+enum section { NOWHERE, REALM, STORE, PARENT, FOLLOW, DNS, SECTION_COUNT };
 
-static const char *const section_names[SECTION_COUNT] = { "", "Realm", "Store", "Parent", "Dns" };
+static const char *const section_names[SECTION_COUNT] = { "", "Realm", "Store", "Parent", "Follow", "Dns" };
 
 struct parse {
     struct realmd_config *c;
@@ -150,6 +150,31 @@ static const char *read_announce(const char *value, void *out)
     return c->announce_count ? NULL : "1 to 8 of ADDRESS:PORT, with commas";
 }
 
+static const char *read_followed(const char *value, void *out)
+{
+    struct realmd_config *c = out;
+
+    c->followed_count = endpoints(value, REALMD_PORT, c->followed, REALMD_ADDRESSES_MAX);
+    return c->followed_count ? NULL : "1 to 8 of ADDRESS:PORT, with commas";
+}
+
+static const char *read_mode(const char *value, void *out)
+{
+    bool pull = strcmp(value, "pull") == 0;
+
+    if (!pull && strcmp(value, "push") != 0)
+        return "push or pull";
+    *(bool *)out = pull;
+    return NULL;
+}
+
+static const char *read_interval(const char *value, void *out)
+{
+    return read_number(value, out) || *(uint32_t *)out == 0 || *(uint32_t *)out > REALMD_INTERVAL_MAX_S
+               ? "a number of seconds, 1 to 120"
+               : NULL;
+}
+
 static const char *read_dns_listen(const char *value, void *out)
 {
     struct realmd_config *c = out;
@@ -210,6 +235,9 @@ static const struct row {
     { STORE, "Engine", read_store, AT(store), NULL, true, "where bindings outlive the process" },
     { PARENT, "Managers", read_parents, 0, NULL, true, "of the realm above" },
     { PARENT, "Announce", read_announce, 0, NULL, true, "where this realm's managers are found" },
+    { FOLLOW, "Managers", read_followed, 0, NULL, true, "of this realm, of which the first that answers is followed" },
+    { FOLLOW, "Mode", read_mode, AT(follow_pulls), "push", false, "push: it tells what changes; pull: it is asked" },
+    { FOLLOW, "Interval", read_interval, AT(follow_interval_s), "10", false, "of pull: seconds" },
     { DNS, "Listen", read_dns_listen, 0, NULL, true, "where the realm's zone is served, by UDP and TCP" },
     { DNS, "Server", read_dns_server, AT(dns_server), NULL, true, "the name of this server, for NS and SOA" },
     { DNS, "Address", read_dns_addresses, 0, NULL, false, "of this server, if its name is in the zone" },
@@ -262,7 +290,7 @@ static void open_section(struct parse *p, const char *at)
         return;
     }
     p->section = NOWHERE;
-    complain(p, p->line, "found section %s, expected one of [Realm], [Store], [Parent], [Dns]", at);
+    complain(p, p->line, "found section %s, expected one of [Realm], [Store], [Parent], [Follow], [Dns]", at);
 }
 
 static void take_line(struct parse *p, const char *at, size_t len)
@@ -293,6 +321,10 @@ static void check_whole(struct parse *p)
         if (p->opened[s] && schema[i].required && !p->seen[i])
             complain(p, p->opened[s], "found [%s] without %s, expected it", section_names[s], schema[i].key);
     }
+    if (p->opened[FOLLOW] && p->opened[STORE])
+        complain(p, p->opened[STORE], "found [Store] beside [Follow], expected it where the followed manager is");
+    if (p->opened[FOLLOW] && p->opened[PARENT])
+        complain(p, p->opened[PARENT], "found [Parent] beside [Follow], expected it where the followed manager is");
 }
 
 int realmd_config_parse(const char *file_name, const char *data, size_t len, struct text *errors,

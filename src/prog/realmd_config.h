@@ -1,7 +1,7 @@
 /* prog/realmd_config.h - the configuration file of hawser-realmd.
  *
- * INI as in hawser.conf: [Realm], and [Store], [Parent] and [Dns] where they are wanted. Unknown keys and sections are
- * errors; an error is a line `FILE:LINE: found ..., expected ...`. */
+ * INI as in hawser.conf: [Realm], and [Store], [Parent], [Follow] and [Dns] where they are wanted. Unknown keys and
+ * sections are errors; an error is a line `FILE:LINE: found ..., expected ...`. */
 #pragma once
 
 #include "base/addr.h"
@@ -14,6 +14,7 @@
 #define REALMD_ADDRESSES_MAX 8
 #define REALMD_FILE_MAX (1 << 20) /* bytes */
 #define REALMD_PORT 51823
+#define REALMD_INTERVAL_MAX_S 120 /* chosen: two of them, and what is known is not yet too old (MANAGER_BEHIND_MAX) */
 #define REALMD_DNS_ADDRESSES_MAX 4
 #define REALMD_DNS_PORT 53
 #define REALMD_CONTROL_MAX 108 /* of a socket's name, with its NUL */
@@ -30,6 +31,10 @@ struct realmd_config {
     size_t parents_count;
     struct endpoint announce[REALMD_ADDRESSES_MAX]; /* where this realm's managers are, as the realm above is told */
     size_t announce_count;
+    struct endpoint followed[REALMD_ADDRESSES_MAX]; /* managers of this realm, of which one is followed; 0: none */
+    size_t followed_count;
+    bool follow_pulls;          /* asks at intervals, rather than being told */
+    uint32_t follow_interval_s; /* of follow_pulls */
     struct endpoint dns_listen[REALMD_LISTEN_MAX];
     size_t dns_listen_count;
     char dns_server[NAME_SIZE]; /* its name, as a name of a realm is written */

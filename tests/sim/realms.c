@@ -73,6 +73,7 @@ static struct {
     uint32_t latencies_count;
     span worst_pushed, worst_pulled;
     bool lossy;
+    uint32_t deaf; /* manager whose questions, and notices to whom, are all lost; 0: none */
 } s;
 
 static uint8_t out[MAPPING_BYTES_MAX];
@@ -88,7 +89,8 @@ static void post(enum what what, bool answer, uint32_t from, uint32_t to, uint64
                  const uint8_t *bytes, size_t len)
 {
     struct message *m = malloc(sizeof(*m) + len);
-    bool lost = s.lossy && below(LOSS) == 0;
+    bool lost = (s.lossy && below(LOSS) == 0) ||
+                (s.deaf && ((what == FROM_FOLLOWER && from == s.deaf) || (what == TO_SUBSCRIBER && to == s.deaf)));
     span takes = lost ? SILENCE : (span)(5 + below(20)) * MSEC;
 
     assert_non_null(m);
@@ -491,9 +493,37 @@ static void test_bounds(void **state)
     assert_true(s.worst_pulled <= s.worst_pushed + PULL + 2 * ONE_WAY + 4 * STEP);
 }
 
+/* The one in the middle is started anew, and knows nothing; then it hears nothing. What follows it keeps what it has
+ * and serves it, and says so when that is too old. Follows test_bounds. */
+static void test_middle(void **state)
+{
+    struct mapping_answer a;
+
+    run(30 * SEC, 0);
+    start(1);
+    for (unsigned i = 0; i < 400; i++) {
+        run(STEP, 0);
+        read_at(2, (uint32_t)below(s.count), &a);
+        assert_int_equal(a.status, MAPPING_FOUND);
+    }
+    run(60 * SEC, 0);
+    assert_converged();
+    s.deaf = 1;
+    run(MANAGER_BEHIND_MAX, 0);
+    read_at(2, 0, &a);
+    assert_int_equal(a.status, MAPPING_FOUND);
+    run(MANAGER_BEHIND_MAX + FOLLOWER_CHECK + SILENCE + PULL, 0);
+    read_at(2, 0, &a);
+    assert_int_equal(a.status, MAPPING_LATER);
+    s.deaf = 0;
+    run(60 * SEC, 0);
+    assert_converged();
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_levels), cmocka_unit_test(test_bounds) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_levels), cmocka_unit_test(test_bounds),
+                                        cmocka_unit_test(test_middle) };
 
     return cmocka_run_group_tests_name("realms", tests, NULL, NULL);
 }

@@ -59,6 +59,15 @@ static void test_whole(void **state)
     assert_int_equal(c.listen_count, 2);
     assert_string_equal(c.store, "");
     assert_int_equal(c.parents_count, 0);
+    assert_int_equal(c.followed_count, 0);
+    /* One that follows. */
+    assert_int_equal(parse("[Realm]\nDirectory = /r\n[Follow]\nManagers = 192.0.2.1, [2001:db8::1]:99\n"), 0);
+    assert_int_equal(c.followed_count, 2);
+    assert_string_equal(endpoint_format(&c.followed[0], text), "192.0.2.1:51823");
+    assert_false(c.follow_pulls);
+    assert_int_equal(parse("[Realm]\nDirectory = /r\n[Follow]\nManagers = 192.0.2.1\nMode = pull\nInterval = 2\n"), 0);
+    assert_true(c.follow_pulls);
+    assert_int_equal(c.follow_interval_s, 2);
 }
 
 static void test_wrong(void **state)
@@ -68,7 +77,8 @@ static void test_wrong(void **state)
     assert_says("[Realm]\nDirectory = r\n", "f:2: found Directory = r, expected an absolute path\n");
     assert_says("Directory = /r\n", "f:1: found Directory before any section, expected [Realm]\n");
     assert_says("[Realm]\nDirectroy = /r\n", "f:2: found unknown key Directroy in [Realm], did you mean Directory?\n");
-    assert_says("[Relam]\n", "f:1: found section [Relam], expected one of [Realm], [Store], [Parent], [Dns]\n");
+    assert_says("[Relam]\n",
+                "f:1: found section [Relam], expected one of [Realm], [Store], [Parent], [Follow], [Dns]\n");
     assert_says("[Realm]\nDirectory = /r\nDirectory = /s\n",
                 "f:3: found Directory a second time, expected it once (line 2)\n");
     assert_says("[Realm]\nDirectory = /r\nLog = 1000\n",
@@ -86,6 +96,15 @@ static void test_wrong(void **state)
                 "f:5: found Listen = 0.0.0.0, expected 1 to 4 addresses of this machine, with commas\n");
     assert_says("[Realm]\nDirectory = /r\n[Dns]\nServer = ns..example\n",
                 "f:4: found Server = ns..example, expected the name of a server, such as ns.acme.example\n");
+    assert_says("[Realm]\nDirectory = /r\n[Follow]\nManagers = 192.0.2.1\nMode = cache\nInterval = 0\n",
+                "f:5: found Mode = cache, expected push or pull\n"
+                "f:6: found Interval = 0, expected a number of seconds, 1 to 120\n");
+    assert_says("[Realm]\nDirectory = /r\n[Follow]\nManagers = 192.0.2.1\n[Store]\nEngine = lmdb:/s\n"
+                "[Parent]\nManagers = 192.0.2.7\nAnnounce = 192.0.2.1\n",
+                "f:5: found [Store] beside [Follow], expected it where the followed manager is\n"
+                "f:7: found [Parent] beside [Follow], expected it where the followed manager is\n");
+    assert_says("[Realm]\nDirectory = /r\n[Follow]\nMode = pull\n",
+                "f:3: found [Follow] without Managers, expected it\n");
     assert_says("[Realm]\nDirectory = /r\n[Realm]\n", "f:3: found [Realm] a second time, expected it once\n");
 }
 
@@ -99,7 +118,7 @@ static void test_schema(void **state)
         assert_false(k.required && k.fallback);
         n++;
     }
-    assert_int_equal(n, 16);
+    assert_int_equal(n, 19);
 }
 
 int main(void)

@@ -1,0 +1,127 @@
+/* Unit tests of mapping/manager.h: a manager that follows another serves what it knows, and only while it knows it. */
+#include "tests/unit/realm_world.h"
+
+static struct rw w;
+static struct manager *m;
+static struct tag laptop;
+static instant now;
+
+static struct mapping_answer ask(int key, const struct mapping_request *r, struct manager_reply *reply)
+{
+    static uint8_t sent[MAPPING_BYTES_MAX], out[MAPPING_BYTES_MAX];
+    const struct manager_who who = { .peer = (uint64_t)key + 100, .ed25519 = w.keys[key] };
+    struct writer at = writer_init(sent, sizeof(sent));
+    struct mapping_answer a;
+
+    mapping_request_write(&at, r);
+    manager_on_request(m, &who, sent, writer_len(&at), now, RW_NOW_S, out, reply);
+    assert_int_equal(mapping_answer_read(out, reply->len, &a), 0);
+    return a;
+}
+
+static int set_up(void **state)
+{
+    struct manager_options o = { .bindings_max = 100,
+                                 .names_max = 100,
+                                 .guests_max = 4,
+                                 .subscriptions_max = 4,
+                                 .log_max = 64,
+                                 .epoch = 7,
+                                 .follows = true };
+    struct record_error why;
+    struct slice link;
+    struct rw_blob b;
+
+    rw_init(&w);
+    now = 1000 * SEC;
+    o.rng = w.rng;
+    m = manager_new(&o, now);
+    assert_non_null(m);
+    link = rw_slice(&w.root);
+    assert_int_equal(manager_set_self(m, &link, 1, RW_NOW_S, &why), 0);
+    laptop = rw_tag(&w, RW_LAPTOP, TAG_TIER_HOST, 0);
+    rw_register(&w, RW_ROOT, 0, RW_LAPTOP, TAG_TIER_HOST, "laptop.h.rid.example", &b);
+    assert_int_equal(manager_take(m, b.bytes, b.len, now, &why), 0);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    manager_free(m);
+    return 0;
+}
+
+/* What the manager that is followed would say of the laptop. */
+static void follow(uint64_t seq)
+{
+    struct record_error why;
+    struct record_bytes rb;
+    struct record r;
+    struct rw_blob b;
+
+    rw_bind(&w, &laptop, RW_LAPTOP, &laptop, KIND_HOST_LOCATOR, CLASS_FULL, seq, 300, 1, &b);
+    assert_int_equal(record_decode(b.bytes, b.len, &r, &rb, &why), 0);
+    assert_int_equal(bindings_follow(manager_bindings(m), &r, b.bytes, b.len, now, NULL), BINDING_STORED);
+    manager_followed(m, &(struct follower_change){ laptop, r.kind, r.answer, seq, PACE_MOBILE }, now);
+}
+
+static void assert_serves(bool serves)
+{
+    const struct mapping_request resolve = { .type = MAPPING_RESOLVE, .tag = laptop, .kind = KIND_HOST_LOCATOR };
+    struct mapping_request changes = { .type = MAPPING_CHANGES, .prefix = tag_prefix_of(&laptop, 42) };
+    struct manager_reply reply;
+
+    assert_int_equal(ask(RW_ROOT, &resolve, &reply).status, serves ? MAPPING_FOUND : MAPPING_LATER);
+    assert_int_equal(ask(RW_ROOT, &changes, &reply).status, serves ? MAPPING_PAGE : MAPPING_LATER);
+    changes.type = MAPPING_SUBSCRIBE;
+    changes.lease_s = 60;
+    assert_int_equal(ask(RW_ROOT, &changes, &reply).status, serves ? MAPPING_PAGE : MAPPING_LATER);
+    assert_int_equal(reply.subscribed, serves);
+    /* No longer: that it may always. */
+    changes.lease_s = 0;
+    assert_int_equal(ask(RW_ROOT, &changes, &reply).status, MAPPING_DONE);
+}
+
+static void test_serves_what_it_knows(void **state)
+{
+    follow(5);
+    assert_serves(false); /* nobody has said that this is all */
+    manager_set_behind(m, 0);
+    assert_serves(true);
+    manager_set_behind(m, MANAGER_BEHIND_MAX);
+    assert_serves(true);
+    manager_set_behind(m, MANAGER_BEHIND_MAX + 1);
+    assert_serves(false);
+    manager_set_behind(m, 0);
+    assert_serves(true);
+}
+
+/* What members say is for the one that is followed: nothing is taken here, and nothing goes into a log. */
+static void test_takes_nothing(void **state)
+{
+    struct mapping_request r = { .type = MAPPING_REGISTER };
+    struct manager_reply reply;
+    struct rw_blob b;
+
+    manager_set_behind(m, 0);
+    rw_bind(&w, &laptop, RW_LAPTOP, &laptop, KIND_HOST_LOCATOR, CLASS_FULL, 9, 300, 1, &b);
+    r.record = rw_slice(&b);
+    assert_int_equal(ask(RW_LAPTOP, &r, &reply).status, MAPPING_LATER);
+    assert_int_equal(bindings_live(manager_bindings(m)), 0);
+    rw_policy(&w, &laptop, RW_LAPTOP, &laptop, 5, "2001:3f::/32", CLASS_FULL, &b);
+    r = (struct mapping_request){ .type = MAPPING_PUBLISH, .record = rw_slice(&b) };
+    assert_int_equal(ask(RW_LAPTOP, &r, &reply).status, MAPPING_LATER);
+    assert_int_equal(reply.publish.len, 0);
+    /* To everybody else it says what the other would. */
+    assert_int_equal(ask(RW_STRANGER, &r, &reply).status, MAPPING_NONE);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_serves_what_it_knows, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_takes_nothing, set_up, tear_down),
+    };
+
+    return cmocka_run_group_tests_name("manager_follows", tests, NULL, NULL);
+}
