@@ -186,6 +186,7 @@ static void free_row(struct bindings *b, uint32_t n)
     struct row *r = row_at(b, n);
 
     index_remove(&b->index, n);
+    r->seq = 0;
     r->lease.next = b->free_head;
     b->free_head = n;
 }
@@ -464,6 +465,20 @@ bool bindings_next(const struct bindings *b, uint32_t *at, uint32_t *budget, ins
 
         --*budget;
         if (r->bytes && r->expires > now) { /* free rows have none */
+            view(b, r, now, ret);
+            return true;
+        }
+    }
+    return false;
+}
+
+bool bindings_next_kept(const struct bindings *b, uint32_t *at, uint32_t *budget, instant now, struct binding *ret)
+{
+    while (*at<b->rows_made && * budget> 0) {
+        const struct row *r = row_at(b, (*at)++);
+
+        --*budget;
+        if (r->bytes || r->seq > 0) { /* a free row has neither */
             view(b, r, now, ret);
             return true;
         }

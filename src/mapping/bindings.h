@@ -75,6 +75,8 @@ MUST_CHECK int bindings_get(const struct bindings *b, const struct tag *subject,
  * *budget for each number that it looks at. A row that is there all the while is met once. False: none is left, or no
  * budget. */
 bool bindings_next(const struct bindings *b, uint32_t *at, uint32_t *budget, instant now, struct binding *ret);
+/* The same of all rows, those of which the sequence alone is kept included. */
+bool bindings_next_kept(const struct bindings *b, uint32_t *at, uint32_t *budget, instant now, struct binding *ret);
 /* As bindings_put of a record that was stored before and is not newer than any that is there; its lease ends at
  * `expires`, or is over (len 0: its sequence alone is known). 0, -EEXIST, -ENOSPC or -ENOMEM. */
 MUST_CHECK int bindings_load(struct bindings *b, const struct tag *subject, uint8_t kind, uint8_t answer, uint64_t seq,

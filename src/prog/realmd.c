@@ -452,7 +452,7 @@ static int run(const struct realmd_config *c)
     d.config = *c;
     d.started = clock_now();
     d.inotify = -1;
-    d.look_again = d.store_next = d.alive_next = INSTANT_NEVER;
+    d.look_again = d.store_next = d.alive_next = d.forward.next = INSTANT_NEVER;
     exchange_io_init(&d.io, NULL, on_event, &d);
     if (uv_loop_init(&d.loop) < 0)
         return 1;

@@ -32,6 +32,17 @@ struct waiting {
     size_t len;
 };
 
+/* What is given again to a store that may have lost it. */
+struct forward {
+    uint64_t behind, walked; /* shards, a bit each: that wait for a walk, and of the one under way */
+    uint32_t at;             /* in the table */
+    uint64_t rows;           /* of this walk */
+    bool under_way;          /* a batch */
+    instant next;            /* not before */
+};
+
+#define FORWARD_TOKEN (UINT64_MAX - 1)
+
 struct realmd {
     struct realmd_config config;
     uv_loop_t loop;
@@ -65,6 +76,7 @@ struct realmd {
     instant alive_next;
     bool store_failed;
     uint64_t waited_in_vain;
+    struct forward forward;
 
     uint64_t parent; /* peer; 0: none */
     struct holder announced;
@@ -106,6 +118,15 @@ void store_on_done(struct realmd *d, instant now);
 void store_wait(struct realmd *d, const struct exchange_asked *asked, uint64_t number, const uint8_t *bytes,
                 size_t len);
 instant store_next_expiry(const struct realmd *d);
+/* A row of the table as it is to be in the store. The bytes are the table's. */
+struct bindstore_change store_put_of(const struct binding *b, instant now);
+
+/* --- realmd_forward.c: a store that lost what it had --- */
+
+void forward_on_behind(struct realmd *d, unsigned shard, instant now);
+void forward_turn(struct realmd *d, instant now);
+void forward_on_done(struct realmd *d, const struct bindstore_event *e, instant now);
+instant forward_next_expiry(const struct realmd *d);
 
 /* --- realmd_follow.c: another manager of this realm --- */
 

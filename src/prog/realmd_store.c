@@ -10,6 +10,8 @@
  * if its lease had not ended before, which would have been stored: so a lease goes on for no longer than its holder
  * could have made it, and no holder has to register again because the daemon was restarted.
  *
+ * A cluster that may have lost changes is given them again (realmd_forward.c).
+ *
  * Limits: WAITING_MAX answers; ALIVE_EVERY. */
 #include "prog/realmd.h"
 
@@ -156,25 +158,32 @@ static void fall_back(struct realmd *d, const char *what, instant now)
     manager_store_again(d->manager);
 }
 
+struct bindstore_change store_put_of(const struct binding *b, instant now)
+{
+    struct bindstore_change c = {
+        .op = BINDSTORE_PUT, .row = { .subject = b->subject, .kind = b->kind, .answer = b->answer, .seq = b->seq }
+    };
+
+    if (b->bytes) {
+        c.row.bytes = b->bytes;
+        c.row.len = b->len;
+        c.row.expires_ms = ms_of(b->expires, now, clock_wall_s());
+    }
+    return c;
+}
+
 static void submit(struct realmd *d, instant now)
 {
     static struct bindstore_change batch[BATCH_MAX];
-    const uint64_t wall_s = clock_wall_s();
     struct manager_change c;
     size_t n;
     int r;
 
     do {
         for (n = 0; n < BATCH_MAX && manager_pop_change(d->manager, now, &c); n++) {
-            batch[n] = (struct bindstore_change){
-                .op = c.forgotten ? BINDSTORE_FORGET : BINDSTORE_PUT,
-                .row = { .subject = c.row.subject, .kind = c.row.kind, .answer = c.row.answer, .seq = c.row.seq }
-            };
-            if (!c.forgotten && c.row.bytes) {
-                batch[n].row.bytes = c.row.bytes;
-                batch[n].row.len = c.row.len;
-                batch[n].row.expires_ms = ms_of(c.row.expires, now, wall_s);
-            }
+            batch[n] = store_put_of(&c.row, now);
+            if (c.forgotten)
+                batch[n].op = BINDSTORE_FORGET;
         }
         r = n > 0 ? bindstore_submit(d->store, batch, n, d->store_round << ROUND_SHIFT | c.number) : 0;
         if (r < 0)
@@ -190,6 +199,7 @@ void store_turn(struct realmd *d, instant now)
         d->store_next = INSTANT_NEVER;
     if (d->store_next == INSTANT_NEVER)
         submit(d, now);
+    forward_turn(d, now);
     if (now >= d->alive_next)
         say_alive(d, now);
 }
@@ -214,7 +224,12 @@ void store_on_done(struct realmd *d, instant now)
     while (bindstore_pop(d->store, &e)) {
         int failed = 0;
 
-        if (e.type != BINDSTORE_DONE || e.token == ALIVE_TOKEN || e.token >> ROUND_SHIFT != d->store_round)
+        if (e.type == BINDSTORE_BEHIND)
+            forward_on_behind(d, e.shard, now);
+        else if (e.token == FORWARD_TOKEN)
+            forward_on_done(d, &e, now);
+        if (e.type != BINDSTORE_DONE || e.token == FORWARD_TOKEN || e.token == ALIVE_TOKEN ||
+            e.token >> ROUND_SHIFT != d->store_round)
             continue;
         for (size_t i = 0; i < e.count; i++)
             failed = MIN(failed, e.results[i].outcome);
@@ -246,5 +261,5 @@ void store_wait(struct realmd *d, const struct exchange_asked *asked, uint64_t n
 
 instant store_next_expiry(const struct realmd *d)
 {
-    return instant_min(d->store_next, d->alive_next);
+    return instant_min(forward_next_expiry(d), instant_min(d->store_next, d->alive_next));
 }

@@ -360,12 +360,48 @@ static void test_million(void **state)
     bindings_free(b);
 }
 
+/* What a store is given again: each row once, also one whose sequence alone is kept, none that was forgotten. */
+static void test_walk_of_all(void **state)
+{
+    struct bindings *b = new_table(8, T0);
+    uint32_t at = 0, budget = 100, met = 0;
+    struct record gone;
+    struct binding got;
+
+    for (uint32_t i = 0; i < 4; i++) {
+        struct record r = record_of(i, KIND_HOST_LOCATOR, CLASS_FULL, 5 + i, 60);
+
+        assert_int_equal(put(b, &r, "x", T0, NULL), BINDING_STORED);
+        if (i == 1)
+            assert_true(bindings_end(b, &r.subject, r.kind, r.answer, r.seq));
+    }
+    gone = record_of(2, KIND_HOST_LOCATOR, CLASS_FULL, 0, 1);
+    bindings_forget(b, &gone.subject);
+    while (bindings_next_kept(b, &at, &budget, T0, &got)) {
+        uint32_t i = get_be32(got.subject.bytes + 12);
+
+        assert_int_equal(got.seq, 5 + i);
+        assert_int_equal(got.bytes != NULL, i != 1);
+        assert_int_equal(met >> i & 1, 0);
+        met |= 1u << i;
+    }
+    assert_int_equal(met, 0xb);
+    assert_true(budget > 0);
+    /* One at a time it is the same. */
+    at = 0;
+    for (uint32_t n = 0; n < 4; n++) {
+        budget = 1;
+        assert_int_equal(bindings_next_kept(b, &at, &budget, T0, &got), n != 2);
+    }
+    bindings_free(b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sequences), cmocka_unit_test(test_refresh),       cmocka_unit_test(test_classes),
-        cmocka_unit_test(test_full),      cmocka_unit_test(test_who_gives_way), cmocka_unit_test(test_crowded),
-        cmocka_unit_test(test_model),     cmocka_unit_test(test_million),
+        cmocka_unit_test(test_walk_of_all), cmocka_unit_test(test_sequences), cmocka_unit_test(test_refresh),
+        cmocka_unit_test(test_classes),     cmocka_unit_test(test_full),      cmocka_unit_test(test_who_gives_way),
+        cmocka_unit_test(test_crowded),     cmocka_unit_test(test_model),     cmocka_unit_test(test_million),
     };
     return cmocka_run_group_tests_name("bindings", tests, NULL, NULL);
 }
