@@ -23,6 +23,11 @@ dmux_cost() {
 }
 
 dmux_cost
+scenario dmux-rate
+row "packets of 150 B a second through a gateway in the kernel" xdp thousand/s '>=' 1500 3 - wire
+row "the same, to a program that only passes datagrams on" xdp_to_forwarder x '>=' 6 3 - xdp forwarder
+row "through a gateway in user space, one processor" user thousand/s '>=' 250 3 - forwarder
+scenario_end
 scenario dmux-mirror
 row "added round trip, a hop in user space" added_hop us '<=' 60 200 - rtt_plain rtt
 scenario_end
