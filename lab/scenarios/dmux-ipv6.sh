@@ -2,6 +2,8 @@
 # IPv6 for a host whose network has IPv4 only: ping, curl and ssh to a server that has never heard of it, through the
 # nearest gateway of an anycast prefix and a router of IPv6.
 #
+# At the end the network has IPv6 by itself for a while, and the client stands aside.
+#
 # With the argument xdp the gateways pass packets in the kernel.
 #
 # Topology: lab/dmux-lib.sh. BGP brings c to g1, r1's anycast registration to g2; r1 registers with g1 by its own address.
@@ -87,4 +89,16 @@ if [[ ${LAB_ARGS[0]-} == xdp ]]; then
     assert "and to the client" holds "$(dmux_status g1 .xdp.to_client_pkts)" '>' 100
 fi
 assert "nothing was dropped by g1" test "$(dmux_status g1 '.drops | length')" = 0
+
+# The network learns IPv6 by itself, and forgets it again.
+ip -n "$(lab__ns t1)" addr add 2001:db8:99::1/64 dev c nodad || lab_fail "address of t1"
+ip -n "$(lab__ns c)" addr add 2001:db8:99::2/64 dev wan nodad || lab_fail "address of c"
+ip -n "$(lab__ns c)" -6 route add default via 2001:db8:99::1 || lab_fail "route of c"
+wait_for 15 "the client stands aside" dmux_says c .state native
+assert "its device has no address" test -z "$(ip -n "$(lab__ns c)" -6 addr show dev dmux6 scope global)"
+assert "and no route" test -z "$(ip -n "$(lab__ns c)" -6 route show dev dmux6)"
+assert "which is no fault" "$HAWSER" dmux status "$DMUX/c.sock"
+ip -n "$(lab__ns c)" -6 route del default || lab_fail "route of c"
+wait_for 15 "the client is there again" dmux_says c .state up
+wait_for 10 "and serves" on c ping -6 -qc 1 -W 1 "$SERVER"
 lab_done

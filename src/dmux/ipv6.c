@@ -254,6 +254,7 @@ const struct protocol_client ipv6_client = {
     .id = 6,
     .name = "ipv6",
     .state_bytes = sizeof(struct ipv6_client_state),
+    .family = ADDR_V6,
     .on_seen = client_on_seen,
     .output = client_output,
     .next_expiry = client_next_expiry,

@@ -57,6 +57,7 @@ struct protocol_client {
     uint16_t id;
     const char *name;
     size_t state_bytes;
+    uint8_t family; /* enum addr_family: a network that routes it needs no demultiplexer; ADDR_NONE: nobody can tell */
     bool no_device; /* its packets are for the program that asks, which is not hawser-dmuxd */
     /* Before all else. NULL: zeros will do. */
     void (*init)(void *state, const struct rng *rng);

@@ -348,6 +348,7 @@ static int run(struct dmux_config *c)
     uv_walk(&d.loop, close_handle, NULL);
     uv_run(&d.loop, UV_RUN_DEFAULT);
     uv_loop_close(&d.loop);
+    nlmon_free(d.netlink);
     xdp_free(d.xdp);
     gateway_free(d.gateway);
     router_free(d.router);

@@ -7,6 +7,7 @@
 #include "prog/dmux_config.h"
 #include "prog/watchdog.h"
 #include "sys/control.h"
+#include "sys/netlink.h"
 #include "sys/tun.h"
 #include "sys/udp.h"
 #include "sys/xdp.h"
@@ -73,6 +74,9 @@ struct dmuxd {
     struct router *router;
     struct client *client;
     struct addr client_address; /* on the device */
+    struct nlmon *netlink;      /* a client's; NULL: not looked at yet */
+    bool native;                /* the client stands aside */
+    instant native_since, native_next;
     int exit_code;
 };
 
@@ -93,6 +97,9 @@ uint8_t dmuxd_outer_tos(const uint8_t *packet, size_t len);
 void dmuxd_device_flush(struct dmuxd *d);
 /* What the device gave, for the role, packet by packet. */
 void dmuxd_from_device(struct dmuxd *d, const uint8_t *packet, size_t len, const struct tun_meta *meta, instant now);
+
+/* Whether the network speaks the protocol of this family by itself: d->native. ADDR_NONE: nobody can tell. */
+void dmuxd_native_look(struct dmuxd *d, uint8_t family, instant now);
 
 /* The gateway's data path in the kernel: start it, follow the core's tables, add what it counted. */
 int dmuxd_xdp_start(struct dmuxd *d, uint32_t wall_s);

@@ -400,6 +400,19 @@ static int client_start(struct dmuxd *d, instant now)
     return d->client ? open_device(d, NULL, 0) : -ENOMEM;
 }
 
+/* Nothing is to go into the device. */
+static void stand_aside(struct dmuxd *d)
+{
+    const struct tun_addr a = { .addr = d->client_address, .prefix_len = (uint8_t)addr_bits(&d->client_address) };
+
+    if (a.addr.family == ADDR_NONE)
+        return;
+    for (size_t i = 0; i < d->config->routes_count; i++)
+        tun_del_route(d->tun, &d->config->routes[i]);
+    tun_del_addr(d->tun, &a);
+    d->client_address = (struct addr){ .family = ADDR_NONE };
+}
+
 /* The device's address is what the protocol says. Routes come with the first, so that nothing goes into a device
  * without a way; they go with the device. */
 static void follow_address(struct dmuxd *d)
@@ -453,6 +466,11 @@ static void client_turn(struct dmuxd *d, instant now)
 {
     size_t n;
 
+    dmuxd_native_look(d, protocol_client_find(d->config->protocol)->family, now);
+    if (d->native) {
+        stand_aside(d);
+        return;
+    }
     for (int i = 0; i < TURN_BURST && (n = client_output(d->client, train_room(&d->train), now)) > 0; i++)
         train_add(&d->train, n, &d->config->gateways[0], &d->config->address, 0);
     follow_address(d);
@@ -460,7 +478,7 @@ static void client_turn(struct dmuxd *d, instant now)
 
 static instant client_next(const struct dmuxd *d)
 {
-    return client_next_expiry(d->client);
+    return d->native ? d->native_next : client_next_expiry(d->client);
 }
 
 static int client_status(struct dmuxd *d, json_t *doc, instant now)
@@ -470,7 +488,7 @@ static int client_status(struct dmuxd *d, json_t *doc, instant now)
 
     client_info_get(d->client, &i);
     text_set(doc, "protocol", protocol_client_find(d->config->protocol)->name);
-    text_set(doc, "state", !i.up ? "no-gateway" : i.provider == 0 ? "no-router" : "up");
+    text_set(doc, "state", d->native ? "native" : !i.up ? "no-gateway" : i.provider == 0 ? "no-router" : "up");
     endpoint_set(doc, "service", &d->config->gateways[0]);
     if (i.gateway != 0) {
         number_set(doc, "gateway", i.gateway);

@@ -27,7 +27,7 @@ static bool is_degraded(const json_t *doc)
     const json_t *homes = json_object_get(doc, "homes");
 
     if (strcmp(role, "client") == 0)
-        return strcmp(json_text(doc, "state"), "up") != 0;
+        return strcmp(json_text(doc, "state"), "up") != 0 && strcmp(json_text(doc, "state"), "native") != 0;
     if (strcmp(role, "router") != 0)
         return false;
     for (size_t i = 0; i < json_array_size(homes); i++) {
@@ -70,6 +70,10 @@ static void print_trace(const json_t *doc)
 {
     const char *state = json_text(doc, "state");
 
+    if (strcmp(state, "native") == 0) {
+        printf("%s: the local network speaks it by itself\n", json_text(doc, "protocol"));
+        return;
+    }
     printf("%s %s by %s\n", json_text(doc, "protocol"), state, json_text(doc, "service"));
     if (*json_text(doc, "unicast"))
         printf(" 1  gateway %" PRId64 " (%s)  %.3f ms, sees us as %s\n", (int64_t)json_number(doc, "gateway"),

@@ -258,7 +258,7 @@ int tun_del_addr(struct tun *t, const struct tun_addr *a)
     return talk_addr(t, a, false);
 }
 
-int tun_add_route(struct tun *t, const struct prefix *to)
+static int change_route(const struct tun *t, const struct prefix *to, bool add)
 {
     struct rtmsg rtm = { .rtm_family = (uint8_t)sockaddr_family(&to->addr),
                          .rtm_dst_len = to->len,
@@ -266,7 +266,8 @@ int tun_add_route(struct tun *t, const struct prefix *to)
                          .rtm_protocol = TUN_ROUTE_PROTOCOL,
                          .rtm_scope = to->addr.family == ADDR_V4 ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE,
                          .rtm_type = RTN_UNICAST };
-    struct nl_msg *msg = nlreq_new(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, &rtm, sizeof(rtm));
+    struct nl_msg *msg = add ? nlreq_new(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, &rtm, sizeof(rtm))
+                             : nlreq_new(RTM_DELROUTE, 0, &rtm, sizeof(rtm));
     struct nlreq nl;
     int r = nlreq_open(NETLINK_ROUTE, false, NULL, &nl);
 
@@ -282,6 +283,16 @@ int tun_add_route(struct tun *t, const struct prefix *to)
     r = nlreq_talk(&nl, msg);
     nlreq_close(&nl);
     return r;
+}
+
+int tun_add_route(struct tun *t, const struct prefix *to)
+{
+    return change_route(t, to, true);
+}
+
+int tun_del_route(struct tun *t, const struct prefix *to)
+{
+    return change_route(t, to, false);
 }
 
 int tun_set_mtu(struct tun *t, uint32_t mtu_bytes)

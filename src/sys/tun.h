@@ -70,6 +70,8 @@ int tun_add_addr(struct tun *t, const struct tun_addr *a);
 int tun_del_addr(struct tun *t, const struct tun_addr *a);
 /* A route into the device, in the main table, with TUN_ROUTE_METRIC; it goes with the device. 0 or -errno. */
 int tun_add_route(struct tun *t, const struct prefix *to);
+/* Removes it. 0 or -errno (-ESRCH: it is not there). */
+int tun_del_route(struct tun *t, const struct prefix *to);
 /* Changes the device's MTU. 0 or -errno. */
 int tun_set_mtu(struct tun *t, uint32_t mtu_bytes);
 

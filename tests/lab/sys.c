@@ -703,6 +703,7 @@ static void test_tun_carries_tcp(void **state)
 
 static void test_tun_goes_with_its_descriptor(void **state)
 {
+    const struct prefix to = { .addr = ep("198.51.100.0").addr, .len = 24 };
     struct tun_addr later = { ep("10.8.7.1").addr, 32 };
     struct tun *tun = open_tun(false, true, true);
     char name[TUN_NAME_SIZE], path[64];
@@ -716,6 +717,11 @@ static void test_tun_goes_with_its_descriptor(void **state)
     run("ip addr show | grep -q '10.8.7.1/32'");
     later.prefix_len = 33;
     assert_int_equal(tun_add_addr(tun, &later), -EINVAL);
+    assert_int_equal(tun_add_route(tun, &to), 0);
+    run("ip route show 198.51.100.0/24 | grep -q 'metric 4096'");
+    assert_int_equal(tun_del_route(tun, &to), 0);
+    assert_int_equal(tun_del_route(tun, &to), -ESRCH);
+    run("! ip route show 198.51.100.0/24 | grep -q .");
     strcpy(name, tun_name(tun));
     snprintf(path, sizeof(path), "ip link show dev %s | grep -q 'mtu 1300'", name);
     run(path);
