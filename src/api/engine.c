@@ -764,11 +764,11 @@ static void take_events(struct engine *e, instant now)
         if (!e->listens)
             continue;
         if (bit(e->taken, ev.peer)) {
-            node_peer_close(e->node, ev.peer); /* it has begun anew while its former session is still held */
+            node_peer_close(e->node, ev.peer, now); /* it has begun anew while its former session is still held */
         } else if (bit(e->queued, ev.peer)) {
             continue; /* begun anew before anybody looked */
         } else if (!e->listens_on || e->arrivals_count == ARRIVALS_MAX) {
-            node_peer_close(e->node, ev.peer);
+            node_peer_close(e->node, ev.peer, now);
             transports_output(&e->transports, now);
             node_peer_forget(e->node, ev.peer);
             drop_events(e, ev.peer);
@@ -916,7 +916,7 @@ void engine_stop_listening(struct engine *e)
     e->listens_on = false;
     node_refuse_strangers(e->node);
     for (unsigned i = 0; i < e->arrivals_count; i++)
-        node_peer_close(e->node, e->arrivals[(e->arrivals_head + i) % ARRIVALS_MAX]);
+        node_peer_close(e->node, e->arrivals[(e->arrivals_head + i) % ARRIVALS_MAX], clock_now());
     engine_flush(e);
     for (int peer; (peer = engine_pop_arrival(e)) >= 0;)
         engine_give_back(e, (unsigned)peer);

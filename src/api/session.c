@@ -690,7 +690,7 @@ PUBLIC int hws_session_close(struct hws_session *s)
     if (s->engine && (s->kind == KIND_CLIENT || s->kind == KIND_ACCEPTED)) {
         if (!(s->flags & HWS_NONBLOCK))
             r = linger(s);
-        node_peer_close(engine_node(s->engine), s->peer);
+        node_peer_close(engine_node(s->engine), s->peer, clock_now());
         if (s->kind == KIND_ACCEPTED)
             engine_give_back(s->engine, s->peer);
         else

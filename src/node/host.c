@@ -11,6 +11,18 @@
  * the same key do not disturb each other. Of two that are up, that which the lower key opened is used by both ends, and
  * who opened the other one ends it after DRAIN.
  *
+ * Who is there. A handshake shows that somebody had the keys when it was made: of a session that we opened, that they
+ * answered us; of one that we accepted, not even that there is a way back. Such a session is used when a path of it has
+ * worked, and forgotten when none did for DEAD_AFTER: then whoever wants to be spoken to is called.
+ *
+ * Admission is of a key and an address, for a time that the program gives. It stays when the peer begins a session anew
+ * with that key; it is asked for again when the time is over or the peer says something else of itself, and ends with
+ * the peer.
+ *
+ * Strangers. Who calls and is not admitted yet has a place among HOST_CALLERS_MAX (of a small pool fewer), where the
+ * newest takes that of the oldest, and may hold HOST_HELD_MAX packets of the pool and a share of the sixteenth of it
+ * that all of them have for what they send early: less than a sixth of the pool in all.
+ *
  * A move: who opened the session announces nothing, its paths come over its uplinks as they are. Who accepted it tells
  * its new endpoints while any path works (MESSAGE_ADDRESSES). When none works, who opened it asks its program where the
  * other one is by now (NODE_PEER_LOST, node_relocate), at once and then more and more seldom: so both may move at once.
@@ -30,8 +42,12 @@
 #define WAITING_MAX 16       /* packets; chosen: the first window of a TCP that was quick */
 #define WAIT_LIFE (10 * SEC) /* chosen: a handshake over a bad path, and three questions to managers before */
 #define ASK_AGAIN (1 * SEC)
-#define CALL_LIFE (10 * SEC)    /* until a peer that we call must have answered */
-#define ADMIT_LIFE (3 * SEC)    /* until one that calls us must have been admitted */
+#define CALL_LIFE (10 * SEC)  /* until a peer that we call must have answered */
+#define ADMIT_LIFE (3 * SEC)  /* until one that calls us must have been admitted */
+#define ADMIT_AGAIN (2 * SEC) /* until one must be that was, for a time */
+#define INTRODUCE_AGAIN                                                                                                \
+    (1 * SEC) /* between two introductions of a peer that the program hears of: each costs it signatures */
+#define DEAD_AFTER (5 * SEC)    /* chosen: who called us finds another way, or asks where we are, within less */
 #define REFUSED_LIFE (5 * SEC)  /* chosen: who was turned away calls again after that at the soonest */
 #define IDLE_LIFE (300 * SEC)   /* chosen: as many NATs forget an established UDP flow */
 #define DRAIN (1 * SEC)         /* what is in flight in a session that is not used any more arrives */
@@ -83,7 +99,7 @@ void host_deinit(struct node *n)
 
 static bool is_ready(const struct peer *p)
 {
-    return p->admitted && !p->ending && p->session && session_is_up(p->session);
+    return p->admitted && !p->ending && p->session && session_is_up(p->session) && (p->opener || p->proven);
 }
 
 /* The peer of the same key that was opened the other way round, or NULL. */
@@ -126,6 +142,17 @@ static void route(struct node *n, const struct addr *to, struct peer *p)
         n->drops[NODE_DROP_NO_BUFFER]++; /* no memory: its packets wait, and the next event of it tries again */
 }
 
+/* It has no address any more. */
+static void withdraw(struct peer *p)
+{
+    struct addr at = p->spec.addresses[0].addr;
+
+    if (p->admitted && map64_get(&p->node->by_addr, node_addr_hash(p->node, &at)) == p)
+        route(p->node, &at, NULL);
+    p->admitted = false;
+    p->spec.addresses_count = 0;
+}
+
 /* Which of two sessions with the same host is used: both ends come to the same. */
 static struct peer *chosen(struct peer *p, struct peer *twin)
 {
@@ -160,6 +187,16 @@ static void settle(struct peer *p, instant now)
             end(other, now + DRAIN);
     }
     release(best, now);
+}
+
+/* Its address is not its own any more, as far as is proven. */
+static void expel(struct peer *p, instant now)
+{
+    struct peer *twin = twin_of(p);
+
+    withdraw(p);
+    if (twin)
+        settle(twin, now);
 }
 
 /* --- packets of the inside --- */
@@ -223,21 +260,21 @@ int node_peer_at(const struct node *n, const struct addr *address)
 
     if (p && p->admitted && addr_equal(&p->spec.addresses[0].addr, address))
         return (int)p->index;
-    for (size_t i = 0; i < n->peers_count; i++) /* being called: few are */
-        if (n->peers[i]->opener && n->peers[i]->admitted && !n->peers[i]->ending &&
-            addr_equal(&n->peers[i]->spec.addresses[0].addr, address))
+    for (size_t i = 0; i < n->peers_count; i++) /* being called, or calls: few are */
+        if (n->peers[i]->admitted && !n->peers[i]->ending && addr_equal(&n->peers[i]->spec.addresses[0].addr, address))
             return (int)i;
     return -1;
 }
 
-static void admit(struct peer *p, const struct addr *address)
+static void admit(struct peer *p, const struct addr *address, instant until)
 {
     p->spec.addresses[0] = (struct prefix){ .addr = *address, .len = (uint8_t)addr_bits(address) };
     p->spec.addresses_count = 1;
     p->admitted = true;
+    p->admitted_until = until;
 }
 
-int node_call(struct node *n, const struct node_peer_spec *spec, const struct addr *address, instant now)
+int node_call(struct node *n, const struct node_peer_spec *spec, const struct addr *address, instant until, instant now)
 {
     struct node_peer_spec ours = *spec;
     struct peer *p;
@@ -252,7 +289,7 @@ int node_call(struct node *n, const struct node_peer_spec *spec, const struct ad
         return index == -EEXIST ? -EALREADY : index; /* the last call of it is about to end */
     p = n->peers[index];
     p->met = p->used = p->trouble_since = now;
-    admit(p, address);
+    admit(p, address, until);
     node_connect(n, p->index, NULL, 0, now);
     if (!p->session) {
         node_peer_forget(n, p->index);
@@ -261,16 +298,22 @@ int node_call(struct node *n, const struct node_peer_spec *spec, const struct ad
     return index;
 }
 
-void node_admit(struct node *n, unsigned peer, const char *name, const struct addr *address, instant now)
+void node_admit(struct node *n, unsigned peer, const char *name, const struct addr *address, instant until, instant now)
 {
     struct peer *p = n->peers[peer];
 
-    if (p->forgotten || p->admitted)
+    if (p->forgotten || p->opener || p->ending)
         return;
-    free(p->said);
-    p->said = NULL;
     snprintf(p->spec.name, sizeof(p->spec.name), "%s", name);
-    admit(p, address);
+    if (p->admitted && addr_equal(&p->spec.addresses[0].addr, address)) {
+        p->admitted_until = until;
+        return;
+    }
+    if (p->admitted) /* it is another by now */
+        expel(p, now);
+    peer_known(p);
+    admit(p, address, until);
+    session_trust(p->session);
     if (n->o.announce_count > 0) /* not before: where we are is not everybody's to know */
         roles_tell_addresses(p, now);
     p->used = now;
@@ -292,6 +335,33 @@ void node_relocate(struct node *n, unsigned peer, const struct endpoint *at, siz
 
 /* --- what happens to peers --- */
 
+/* Forgets it, and says so. */
+static void leave(struct peer *p)
+{
+    struct node *n = p->node;
+    const struct addr address = p->admitted ? p->spec.addresses[0].addr : (struct addr){ 0 };
+    const unsigned index = p->index;
+    struct node_event *ev;
+
+    node_peer_forget(n, index);
+    ev = node_event(n, NODE_PEER_GONE, NULL, 0, false, 0);
+    ev->peer = index;
+    ev->address = address;
+}
+
+/* Its time to be admitted begins now, and not again, however often it calls. The oldest gives its place to it. */
+static void become_caller(struct peer *p, instant now)
+{
+    struct node *n = p->node;
+
+    if (n->callers_count >= MAX(MIN(n->pool.total / 128, (size_t)HOST_CALLERS_MAX), 1))
+        leave(LIST_FIRST(&n->callers, struct peer, acquaintance));
+    p->met = now;
+    p->calls = true;
+    list_append(&n->callers, &p->acquaintance);
+    n->callers_count++;
+}
+
 void host_on_up(struct peer *p, bool fresh, instant now)
 {
     if (fresh && p->opener && p->node->o.introduction.len > 0) {
@@ -304,10 +374,20 @@ void host_on_up(struct peer *p, bool fresh, instant now)
         }
         free(msg);
     }
-    if (fresh && p->admitted) { /* else it has its time from its first call on, however often it calls */
+    p->alive_at = now;
+    if (fresh) {
+        p->proven = false;
+        if (!p->opener && p->admitted) { /* what was about to end is over */
+            p->ending = 0;
+            p->closed = false;
+        }
+    }
+    if (fresh && p->admitted) {
         p->met = now;
         if (p->node->o.announce_count > 0 && !p->opener)
             roles_tell_addresses(p, now);
+    } else if (!p->admitted && !p->calls) {
+        become_caller(p, now);
     }
     settle(p, now);
 }
@@ -329,24 +409,39 @@ void host_on_closed(struct peer *p, instant now)
         node_unwanted(p->node, &p->spec.addresses[0].addr, now);
 }
 
-static void tell_introduction(struct peer *p)
+void host_on_refused(struct peer *p, instant now)
 {
-    p->untold = false;
-    node_event(p->node, NODE_INTRODUCED, p, 0, true, 0)->said = (struct slice){ p->said, p->said_len };
+    if (!p->opener)
+        expel(p, now);
+    p->closed = true;
+    p->ending = now + FAREWELL;
 }
 
-int host_on_introduction(struct peer *p, const uint8_t *said, size_t len)
+static void tell_introduction(struct peer *p, instant now)
 {
-    if (p->opener || p->said || len == 0 || len > NODE_INTRODUCTION_MAX)
+    p->untold = false;
+    p->told_at = now;
+    node_event(p->node, NODE_INTRODUCED, p, 0, true, 0);
+}
+
+int host_on_introduction(struct peer *p, const uint8_t *said, size_t len, instant now)
+{
+    uint8_t *copy;
+
+    if (p->opener || len == 0 || len > NODE_INTRODUCTION_MAX)
         return -EPROTO;
-    if (p->admitted) /* again, after it began anew: the key is the same */
+    if (p->said && p->said_len == len && memcmp(p->said, said, len) == 0) /* again, after it began anew */
         return 0;
-    p->said = malloc(len);
-    if (!p->said)
+    copy = malloc(len);
+    if (!copy)
         return -ENOMEM;
-    memcpy(p->said, said, len);
+    memcpy(copy, said, len);
+    free(p->said);
+    p->said = copy;
     p->said_len = len;
-    tell_introduction(p);
+    p->untold = true;
+    if (p->told_at == 0 || now - p->told_at >= INTRODUCE_AGAIN)
+        tell_introduction(p, now);
     return 0;
 }
 
@@ -367,6 +462,11 @@ void host_on_path(struct peer *p, instant now)
         session_path_info(p->session, i, now, &info);
         if (info.used && !info.link_down && info.metrics.state == PATH_ACTIVE) {
             p->lost_times = 0;
+            p->alive_at = now;
+            if (!p->proven) {
+                p->proven = true;
+                settle(p, now);
+            }
             return;
         }
     }
@@ -374,18 +474,26 @@ void host_on_path(struct peer *p, instant now)
         host_on_lost(p, now);
 }
 
-/* Forgets it, and says so. */
-static void leave(struct peer *p)
+static bool works(const struct peer *p, instant now)
 {
-    struct node *n = p->node;
-    const struct addr address = p->admitted ? p->spec.addresses[0].addr : (struct addr){ 0 };
-    const unsigned index = p->index;
-    struct node_event *ev;
+    struct session_path_info info;
 
-    node_peer_forget(n, index);
-    ev = node_event(n, NODE_PEER_GONE, NULL, 0, false, 0);
-    ev->peer = index;
-    ev->address = address;
+    for (unsigned i = 0; i < SESSION_SLOTS; i++) {
+        session_path_info(p->session, i, now, &info);
+        if (info.used && !info.link_down && info.metrics.state == PATH_ACTIVE)
+            return true;
+    }
+    return false;
+}
+
+/* Nothing more is to be had of it, or for it. */
+static bool is_over(const struct peer *p, bool up, instant now)
+{
+    if (p->opener)
+        return (!up && now - p->met > CALL_LIFE) || now >= p->admitted_until || (up && now - p->used > IDLE_LIFE);
+    if (!p->admitted)
+        return now - p->met > ADMIT_LIFE;
+    return now - p->admitted_until > ADMIT_AGAIN || (up && now - p->used > IDLE_LIFE + IDLE_LIFE / 2);
 }
 
 static void tick(struct peer *p, instant now)
@@ -393,11 +501,20 @@ static void tick(struct peer *p, instant now)
     struct node *n = p->node;
     bool up = p->session && session_is_up(p->session);
 
-    if ((p->opener && !up && now - p->met > CALL_LIFE) || (up && !p->admitted && now - p->met > ADMIT_LIFE) ||
-        (up && p->admitted && now - p->used > (p->opener ? IDLE_LIFE : IDLE_LIFE + IDLE_LIFE / 2)))
+    if (up && !p->opener && works(p, now))
+        p->alive_at = now;
+    if (!p->opener &&
+        now - p->alive_at > DEAD_AFTER) { /* nobody would hear a farewell; one who comes back begins anew */
         host_on_down(p, now);
-    if (p->untold && p->said)
-        tell_introduction(p);
+        leave(p);
+        return;
+    }
+    if (is_over(p, up, now))
+        host_on_down(p, now);
+    if (!p->opener && p->admitted && now >= p->admitted_until && p->told_at < p->admitted_until)
+        p->untold = true;
+    if (p->untold && p->said && !p->ending && now - p->told_at >= INTRODUCE_AGAIN)
+        tell_introduction(p, now);
     if (!p->ending || now < p->ending)
         return;
     if (up && !p->closed) {
@@ -415,7 +532,7 @@ static void tick(struct peer *p, instant now)
 void host_tick(struct node *n, instant now)
 {
     for (size_t i = 0; i < n->peers_count; i++)
-        if (!n->peers[i]->forgotten && list_empty(&n->peers[i]->acquaintance))
+        if (!n->peers[i]->forgotten && (n->peers[i]->calls || list_empty(&n->peers[i]->acquaintance)))
             tick(n->peers[i], now);
     for (unsigned i = 0; i < WAITS_MAX && n->waits->count > 0; i++) {
         struct wait *w = &n->waits->of[i];
@@ -431,18 +548,22 @@ void host_tick(struct node *n, instant now)
 
 void host_keep_early(struct peer *p, instant now)
 {
+    struct node *n = p->node;
     struct session_packet k;
     struct pbuf *b;
 
     while (p->session && session_pop_delivered(p->session, &k, now)) {
-        b = p->early_count < HOST_EARLY_MAX && k.len <= PBUF_CAPACITY ? pbuf_take(&p->node->pool) : NULL;
+        b = p->early_count < HOST_EARLY_MAX && n->early_count < n->pool.total / 16 && k.len <= PBUF_CAPACITY
+                ? pbuf_take(&n->pool)
+                : NULL;
         if (b) {
             memcpy(b->data, k.data, k.len);
             b->len = (uint16_t)k.len;
             b->note = (uint32_t)k.tos << 1 | k.csum_owed;
             p->early[p->early_count++] = b;
+            n->early_count++;
         } else {
-            p->node->drops[NODE_DROP_NO_BUFFER]++;
+            n->drops[NODE_DROP_NO_BUFFER]++;
         }
         pbuf_unref(k.owner);
     }
@@ -455,6 +576,7 @@ bool host_pop_early(struct peer *p, struct session_packet *ret)
     if (p->early_at == p->early_count)
         return false;
     b = p->early[p->early_at++];
+    p->node->early_count--;
     *ret = (struct session_packet){
         .data = b->data, .len = b->len, .owner = b, .tos = (uint8_t)(b->note >> 1), .csum_owed = b->note & 1
     };
@@ -463,14 +585,11 @@ bool host_pop_early(struct peer *p, struct session_packet *ret)
 
 void host_forget(struct peer *p)
 {
-    struct node *n = p->node;
-    struct addr at = p->spec.addresses[0].addr;
+    struct session_packet k;
 
-    while (p->early_at < p->early_count)
-        pbuf_unref(p->early[p->early_at++]);
+    while (host_pop_early(p, &k))
+        pbuf_unref(k.owner);
     free(p->said);
     p->said = NULL;
-    if (p->admitted && map64_get(&n->by_addr, node_addr_hash(n, &at)) == p)
-        route(n, &at, NULL);
-    p->admitted = false;
+    withdraw(p);
 }

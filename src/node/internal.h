@@ -23,16 +23,21 @@
 #define RECENT_INITS 256
 #define PENDING_MAX 64 /* chosen: of the handshakes that a flood may cost a second, each is kept for a fifth of one */
 #define PENDING_LIFE (2 * SESSION_TENTATIVE_LIFE)
-#define HOST_EARLY_MAX 16 /* chosen: as packets wait at the other end (host.c) */
+#define HOST_EARLY_MAX 16   /* chosen: as packets wait at the other end (host.c) */
+#define HOST_HELD_MAX 4     /* chosen: packets out of order, until it is admitted */
+#define HOST_CALLERS_MAX 64 /* chosen: as PENDING_MAX; who is there is admitted within a round trip */
 #define HANDOVERS_MAX                                                                                                  \
     256 /* chosen: four batches of the longest trains of handshakes; one of trains has an entry each */
 
 struct peer {
     struct node *node;
     unsigned index;
-    bool forgotten;           /* its place is free */
-    bool opener;              /* we open paths to it */
-    struct list acquaintance; /* in node.acquaintances: a stranger whose session has not been up yet, since `met` */
+    bool forgotten; /* its place is free */
+    bool opener;    /* we open paths to it */
+    /* A stranger since `met`: in node.acquaintances until its session was up, then a host's in node.callers until it is
+     * admitted. */
+    struct list acquaintance;
+    bool calls; /* it is in node.callers */
     instant met;
     struct node_peer_spec spec;
     struct handshake_mask mask;
@@ -49,13 +54,17 @@ struct peer {
     instant trouble_since;     /* node: no path has been active since */
     struct fallback *fallback; /* node: NODE_UPLINKS_MAX, by link - 1; NULL until it is wanted */
     /* host.c */
-    bool admitted;                      /* spec.addresses[0] is proven to be its own */
+    bool admitted;                      /* spec.addresses[0] is proven to be its own, */
+    instant admitted_until;             /* so long */
+    bool proven;                        /* a path of this session has worked: the peer is there, and has its keys */
+    instant alive_at;                   /* a path of it works, or it began */
     bool closed;                        /* it was told that this is the end */
     struct pbuf *early[HOST_EARLY_MAX]; /* what it sent before it was admitted; note: TOS << 1 | checksum owed */
     unsigned early_count, early_at;
-    uint8_t *said; /* its introduction, until it is admitted; owned */
+    uint8_t *said; /* its introduction; owned */
     size_t said_len;
-    bool untold;         /* the event of it was dropped */
+    bool untold;         /* the program is to be told of it, */
+    instant told_at;     /* and was told last */
     instant used;        /* a packet went or came */
     instant ending;      /* when it is to be closed and forgotten; 0: it is not */
     instant lost_at;     /* when the program was asked last where it is, */
@@ -95,6 +104,9 @@ struct node {
     struct heap expiries;
     struct list acquaintances; /* the oldest first */
     size_t acquaintances_count;
+    struct list callers; /* likewise */
+    size_t callers_count;
+    size_t early_count; /* packets of theirs */
     size_t peers_count;
     struct list forgotten; /* by peer.call */
     struct node_uplink uplinks[NODE_UPLINKS_MAX];
@@ -154,7 +166,7 @@ struct node_event *node_event(struct node *n, enum node_event_type type, struct 
 void node_event_fallback(struct node *n, struct peer *p, uint32_t link, bool over_tcp);
 /* Must follow whatever may give this peer's session something to send, to tell or to wait for. */
 void peer_touch(struct peer *p);
-/* It is no stranger any more whose session has not been up. */
+/* It is no stranger any more, or another kind of one. */
 void peer_known(struct peer *p);
 int peer_session_make(struct peer *p, instant now);
 void peer_pump(struct peer *p, instant now); /* session events -> node's */
@@ -228,10 +240,11 @@ void host_hold(struct node *n, const uint8_t *pkt, size_t len, const struct offl
                const struct packet_info *info, instant now);
 void host_on_up(struct peer *p, bool fresh, instant now);
 void host_on_down(struct peer *p, instant now);
-void host_on_closed(struct peer *p, instant now);                          /* by the peer */
-int host_on_introduction(struct peer *p, const uint8_t *said, size_t len); /* 0, -EPROTO or -ENOMEM */
-void host_on_path(struct peer *p, instant now);                            /* a path of it is in another state */
-void host_on_lost(struct peer *p, instant now);                            /* it has had no path for a while */
+void host_on_closed(struct peer *p, instant now);                                       /* by the peer */
+void host_on_refused(struct peer *p, instant now);                                      /* by the program */
+int host_on_introduction(struct peer *p, const uint8_t *said, size_t len, instant now); /* 0, -EPROTO or -ENOMEM */
+void host_on_path(struct peer *p, instant now); /* a path of it is in another state */
+void host_on_lost(struct peer *p, instant now); /* it has had no path for a while */
 void host_tick(struct node *n, instant now);
 void host_forget(struct peer *p);
 /* What a peer that is not admitted yet has sent is copied: its bytes stand where the next datagrams come. */

@@ -69,6 +69,7 @@ struct node *node_new(const struct node_options *o, instant now)
     list_init(&n->calls);
     list_init(&n->forgotten);
     list_init(&n->acquaintances);
+    list_init(&n->callers);
     n->merge = malloc(sizeof(*n->merge));
     n->steer = malloc(sizeof(*n->steer));
     n->scratch = malloc(BLOCK_CAPACITY);
@@ -230,7 +231,11 @@ void peer_known(struct peer *p)
     if (list_empty(&p->acquaintance))
         return;
     list_remove(&p->acquaintance);
-    p->node->acquaintances_count--;
+    if (p->calls)
+        p->node->callers_count--;
+    else
+        p->node->acquaintances_count--;
+    p->calls = false;
 }
 
 /* What was to be told of it: the index will be another's. */
@@ -391,6 +396,7 @@ int peer_session_make(struct peer *p, instant now)
         .queue_bytes = n->o.queue_bytes,
         .queue_pkts = n->pool.total / (n->o.role == ROLE_NODE ? 2 : 8), /* nobody may take what all need */
         .reseq_pkts = MIN(n->pool.total / 4, 4096u),
+        .held_pkts = n->o.role == ROLE_HOST && !p->admitted && !p->opener ? HOST_HELD_MAX : 0,
         .reset_secret = p->opener ? NULL : n->reset_secret,
         .mark = inner_mark,
         .delivery = n->o.delivery,
@@ -475,8 +481,10 @@ struct node_event *node_event(struct node *n, enum node_event_type type, struct 
     if (n->events_count == NODE_EVENTS_MAX) {
         const struct node_event *oldest = &n->events[n->events_head];
 
-        if (oldest->type == NODE_INTRODUCED)
+        if (oldest->type == NODE_INTRODUCED) {
             n->peers[oldest->peer]->untold = true;
+            n->peers[oldest->peer]->told_at = 0;
+        }
         n->events_head = (n->events_head + 1) % NODE_EVENTS_MAX;
         n->events_count--;
     }
@@ -501,6 +509,8 @@ bool node_pop_event(struct node *n, struct node_event *ret)
     if (n->events_count == 0)
         return false;
     *ret = n->events[n->events_head];
+    if (ret->type == NODE_INTRODUCED)
+        ret->said = (struct slice){ n->peers[ret->peer]->said, n->peers[ret->peer]->said_len };
     n->events_head = (n->events_head + 1) % NODE_EVENTS_MAX;
     n->events_count--;
     return true;
@@ -516,7 +526,8 @@ void peer_pump(struct peer *p, instant now)
         switch (ev.type) {
         case SESSION_UP:
         case SESSION_REKEYED:
-            peer_known(p);
+            if (!p->calls) /* else only the program can say so */
+                peer_known(p);
             roles_on_up(p, ev.fresh, now);
             node_event(n, ev.type == SESSION_UP ? NODE_PEER_UP : NODE_PEER_REKEYED, p, 0, ev.fresh, 0);
             break;
@@ -642,10 +653,12 @@ void node_close(struct node *n)
         }
 }
 
-void node_peer_close(struct node *n, unsigned peer)
+void node_peer_close(struct node *n, unsigned peer, instant now)
 {
     if (!n->peers[peer]->session)
         return;
+    if (n->o.role == ROLE_HOST)
+        host_on_refused(n->peers[peer], now);
     session_close(n->peers[peer]->session);
     peer_touch(n->peers[peer]);
 }

@@ -128,7 +128,9 @@ enum node_event_type {
     /* Packets wait for `address`, and nobody here has it, or is being called: node_call, or node_unwanted. Again each
      * second. */
     NODE_WANTED,
-    NODE_INTRODUCED, /* a peer that called us has said who it is, in `said`: node_admit, or node_peer_close */
+    /* A peer that called us has said who it is, in `said`, or says something else by now, or the time for which it was
+     * admitted is over: node_admit, or node_peer_close. */
+    NODE_INTRODUCED,
     NODE_PEER_LOST, /* no path to a peer that we called works; again after 100 ms and then at double spans, up to 3.2 s:
                      * node_relocate if it is elsewhere by now */
     NODE_PEER_GONE, /* it was forgotten, and nothing more comes of it; the index will be another's */
@@ -144,7 +146,7 @@ struct node_event {
     enum path_state old_state;
     uint32_t link;       /* NODE_FALLBACK */
     struct addr address; /* NODE_WANTED, and a host's peers' that have one */
-    struct slice said;   /* NODE_INTRODUCED; valid until the peer is admitted or forgotten */
+    struct slice said;   /* NODE_INTRODUCED; valid until the next call on the node */
 };
 
 /* Why a link's paths are over TCP. */
@@ -220,17 +222,21 @@ void node_connect(struct node *n, unsigned peer, const struct endpoint *at, size
 
 /* --- hosts --- */
 
-/* Calls who has that address, which the key's owner was proven to have, at spec->endpoints. What waits for it goes when
- * it has answered. The index of the peer; -EALREADY: it is being called, or there; as node_peer_add. */
-MUST_CHECK int node_call(struct node *n, const struct node_peer_spec *spec, const struct addr *address, instant now);
+/* Calls who has that address, which the key's owner was proven to have until then (INSTANT_NEVER: for good), at
+ * spec->endpoints. What waits for it goes when it has answered. The index of the peer; -EALREADY: it is being called,
+ * or there; as node_peer_add. */
+MUST_CHECK int node_call(struct node *n, const struct node_peer_spec *spec, const struct addr *address, instant until,
+                         instant now);
 /* Nobody has that address, as far as is known: who wanted it is told so. */
 void node_unwanted(struct node *n, const struct addr *address, instant now);
-/* A peer that called us has proven to have that address: its packets pass from now on, and ours to it. name: for
- * whoever looks at it, cut to NODE_NAME_SIZE. */
-void node_admit(struct node *n, unsigned peer, const char *name, const struct addr *address, instant now);
+/* A peer that called us has proven to have that address until then (INSTANT_NEVER: for good): its packets pass from now
+ * on, and ours to it, in whatever session it has with that key. When the time is over NODE_INTRODUCED asks again; who
+ * is not admitted anew within two seconds is turned away. name: for whoever looks at it, cut to NODE_NAME_SIZE. */
+void node_admit(struct node *n, unsigned peer, const char *name, const struct addr *address, instant until,
+                instant now);
 /* Where a peer that we called is now, in place of all that was known. */
 void node_relocate(struct node *n, unsigned peer, const struct endpoint *at, size_t count, instant now);
-/* The peer by which packets to that address go, or -1. */
+/* The peer by which packets to that address go, or will when it has answered; -1: none. */
 int node_peer_at(const struct node *n, const struct addr *address);
 
 /* Validated endpoints of a peer, for storing. Returns how many. */
@@ -348,8 +354,8 @@ void node_explain(struct node *n, const struct packet_info *info, struct node_wh
 /* The end: a node tells its agents, by what node_output gives next (an agent that stops is about to come back), and
  * whose connections are split hears of it by what node_pop_inner gives. */
 void node_close(struct node *n);
-/* The same of one peer, by either side. */
-void node_peer_close(struct node *n, unsigned peer);
+/* The same of one peer, by either side. A host takes back that it was admitted. */
+void node_peer_close(struct node *n, unsigned peer, instant now);
 
 /* Connections of mode split. */
 struct node_split_info {

@@ -299,7 +299,7 @@ int roles_on_message(struct peer *p, const uint8_t *msg, size_t len, instant now
     if ((p->node->o.delivery || p->node->o.role == ROLE_HOST) && msg[0] == MESSAGE_ADDRESSES && p->opener)
         return on_addresses(p, &r, now);
     if (p->node->o.role == ROLE_HOST && msg[0] == MESSAGE_INTRODUCE)
-        return host_on_introduction(p, msg + 1, len - 1);
+        return host_on_introduction(p, msg + 1, len - 1, now);
     if (p->node->o.delivery || p->node->o.role == ROLE_HOST) /* these are a tunnel's */
         return msg[0] >= MESSAGE_SKIPPABLE ? 0 : -EPROTO;
     switch (msg[0]) {

@@ -16,7 +16,8 @@
 #include "ident/hash.h"
 #include "prog/daemon.h"
 
-#define FACTS_MAX 4096 /* chosen: sequences and revocations; 350 KB when full */
+#define CHECK_AGAIN (3600 * SEC) /* chosen: what a caller has shown, by what was revoked since */
+#define FACTS_MAX 4096           /* chosen: sequences and revocations; 350 KB when full */
 
 /* A question to the managers about one identifier. */
 struct search {
@@ -301,6 +302,16 @@ static void endpoints_of_record(const struct record *r, struct node_peer_spec *r
     }
 }
 
+/* When a chain that ends then does, by this clock. */
+static instant until_of(uint64_t not_after_s, instant now)
+{
+    uint64_t wall = wall_s();
+
+    if (not_after_s == 0 || wall == 0)
+        return INSTANT_NEVER;
+    return not_after_s <= wall ? now : now + (span)MIN(not_after_s - wall, (uint64_t)INT32_MAX) * SEC;
+}
+
 static void on_found(void *context, const struct resolver_result *res)
 {
     struct search *s = context, **at;
@@ -329,7 +340,7 @@ static void on_found(void *context, const struct resolver_result *res)
         memcpy(spec.key.ed25519, res->subject.key, sizeof(spec.key.ed25519));
         memcpy(spec.key.x25519, res->subject.x25519, sizeof(spec.key.x25519));
         spec.key.suites = res->subject.suites;
-        r = node_call(w->node, &spec, &s->identifier, now);
+        r = node_call(w->node, &spec, &s->identifier, until_of(res->subject.not_after_s, now), now);
     }
     if (r < 0 && r != -EALREADY)
         say(LOG_ERR, "call name=%s: %s", spec.name, strerror(-r));
@@ -379,14 +390,14 @@ static void call(struct worker *w, const struct addr *identifier, instant now)
     }
     snprintf(spec.name, sizeof(spec.name), "%s", p->name);
     spec.key = p->key;
-    r = node_call(w->node, &spec, identifier, now);
+    r = node_call(w->node, &spec, identifier, INSTANT_NEVER, now);
     if (r < 0 && r != -EALREADY)
         say(LOG_ERR, "call peer=%s: %s", p->name, strerror(-r));
 }
 
-/* Is it true what a caller with this key says of himself? */
+/* Is it true what a caller with this key says of himself, and until when? */
 static bool proven(const struct daemon *d, const struct slice *said, const struct peer_key *key, struct tag *ret,
-                   char name[NAME_SIZE])
+                   char name[NAME_SIZE], instant *ret_until, instant now)
 {
     const struct host *h = d->host;
     struct slice links[CHAIN_LINKS_MAX];
@@ -400,6 +411,7 @@ static bool proven(const struct daemon *d, const struct slice *said, const struc
     for (size_t i = 0; i < d->config->peers_count; i++)
         if (tag_equal(&h->peers[i], ret) && peer_key_equal(&d->config->peers[i].key, key)) {
             snprintf(name, NAME_SIZE, "%s", d->config->peers[i].name);
+            *ret_until = INSTANT_NEVER;
             return true;
         }
     count = h->trust ? split(said->data + sizeof(ret->bytes), said->len - sizeof(ret->bytes), links) : 0;
@@ -408,6 +420,7 @@ static bool proven(const struct daemon *d, const struct slice *said, const struc
         !ident_equal(end.key, key->ed25519, IDENT_KEY_LEN))
         return false;
     snprintf(name, NAME_SIZE, "%s", end.name);
+    *ret_until = instant_min(until_of(end.not_after_s, now), now + CHECK_AGAIN);
     return true;
 }
 
@@ -416,15 +429,16 @@ static void introduced(struct worker *w, const struct node_event *ev, instant no
     char name[NAME_SIZE], text[ADDR_STRLEN];
     struct addr identifier;
     struct tag tag;
+    instant until;
 
-    if (!proven(w->d, &ev->said, &node_peer_spec(w->node, ev->peer)->key, &tag, name)) {
+    if (!proven(w->d, &ev->said, &node_peer_spec(w->node, ev->peer)->key, &tag, name, &until, now)) {
         say(LOG_WARNING, "caller-refused peer=%u: not proven by the root, and not in the file", ev->peer);
-        node_peer_close(w->node, ev->peer);
+        node_peer_close(w->node, ev->peer, now);
         return;
     }
     identifier = addr_of(&tag);
     say(LOG_NOTICE, "caller name=%s identifier=%s", name, addr_format(&identifier, text));
-    node_admit(w->node, ev->peer, name, &identifier, now);
+    node_admit(w->node, ev->peer, name, &identifier, until, now);
 }
 
 void host_on_event(struct worker *w, const struct node_event *ev, instant now)

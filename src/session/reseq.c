@@ -43,7 +43,7 @@ struct flow_order {
 };
 
 struct reseq {
-    size_t held_max, held_count;
+    size_t held_max, held_count, slab_count;
     span wait;
     struct reseq_stats stats;
     uint64_t next[RESEQ_PATH_SLOTS]; /* one above the highest sequence seen on the slot, 0: none */
@@ -66,7 +66,7 @@ struct reseq *reseq_new(size_t held_max)
         free(r);
         return NULL;
     }
-    r->held_max = held_max;
+    r->held_max = r->slab_count = held_max;
     r->wait = RESEQ_WAIT_MAX;
     list_init(&r->by_age);
     list_init(&r->ready);
@@ -94,6 +94,11 @@ void reseq_free(struct reseq *r)
     }
     free(r->slab);
     free(r);
+}
+
+void reseq_set_held_max(struct reseq *r, size_t held_max)
+{
+    r->held_max = MIN(held_max, r->slab_count);
 }
 
 void reseq_set_wait(struct reseq *r, span wait)
@@ -303,7 +308,7 @@ void reseq_push(struct reseq *r, uint16_t flow, uint64_t seq, uint64_t prev, uin
         break;
     case ARRIVAL_EARLY:
         hold(r, f, &(struct held){ .b = b, .seq = seq, .prev = prev, .arrived = now, .flow = f, .paths = paths });
-        if (r->held_count > r->held_max) {
+        while (r->held_count > r->held_max) {
             struct flow_order *oldest = LIST_FIRST(&r->by_age, struct held, by_age)->flow;
 
             release_run(r, oldest, &r->stats.released_full);

@@ -40,6 +40,8 @@ struct reseq;
 struct reseq *reseq_new(size_t held_max);
 /* Accepts NULL. Gives up the references of what it holds. */
 void reseq_free(struct reseq *r);
+/* Fewer than reseq_new was told, or as many again; what is held already stays until the next record is. */
+void reseq_set_held_max(struct reseq *r, size_t held_max);
 /* Clamped; RESEQ_WAIT_MAX until set. Also for the records that wait already. */
 void reseq_set_wait(struct reseq *r, span wait);
 /* What was lost on these slots, a bit each, is sent again within the wait: none until set. When it changes, call

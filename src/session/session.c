@@ -54,6 +54,8 @@ static struct packets *packets_new(const struct session_options *o)
         packets_free(p);
         return NULL;
     }
+    if (o->held_pkts > 0)
+        reseq_set_held_max(p->reseq, o->held_pkts);
     return p;
 }
 
@@ -66,6 +68,8 @@ static void packets_restart(struct session *s)
     if (fresh) {
         reseq_free(s->packets->reseq);
         s->packets->reseq = fresh;
+        if (s->o.held_pkts > 0)
+            reseq_set_held_max(fresh, s->o.held_pkts);
     }
 }
 
@@ -156,6 +160,13 @@ void session_break(struct session *s)
     s->up = false;
     carry_end(s, -ECONNRESET);
     session_event(s, SESSION_CLOSED, 0, false, 0);
+}
+
+void session_trust(struct session *s)
+{
+    s->o.held_pkts = 0;
+    if (s->packets)
+        reseq_set_held_max(s->packets->reseq, s->o.reseq_pkts);
 }
 
 void session_close(struct session *s)

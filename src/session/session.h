@@ -197,6 +197,7 @@ struct session_options {
     size_t queue_pkts;  /* the same, in packets */
     size_t queue_bytes; /* of packets waiting for a path */
     size_t reseq_pkts;
+    size_t held_pkts;             /* of these at most so many until session_trust; 0: all */
     const uint8_t *reset_secret;  /* 32 bytes, or NULL: give no reset tokens */
     bool (*mark)(struct pbuf *b); /* as flowq_options.mark, of a packet as session_enqueue takes it; or NULL */
     const struct delivery_options *delivery; /* NULL: it carries packets alone */
@@ -262,6 +263,8 @@ bool session_on_sealed(struct cid_entry *e, uint8_t *pkt, size_t len, uint8_t to
                        instant now);
 /* One super-datagram into buf (SESSION_OUTPUT_MAX bytes); false when there is nothing to send now. */
 bool session_output(struct session *s, uint8_t *buf, struct session_tx *ret, instant now);
+/* The peer may hold as much of the pool as any. */
+void session_trust(struct session *s);
 /* Takes the caller's reference. The packet stands at data[DATA_HEADER_LEN], len counts that header too; note is
  * SESSION_CSUM_OWED or 0, and the TOS. */
 void session_enqueue(struct session *s, struct pbuf *b, uint64_t flow_hash, enum flow_class c, uint16_t target,

@@ -298,6 +298,29 @@ static void test_pass(void **state)
     world_close(&w);
 }
 
+/* Fewer may be held than there is room for, and then more. */
+static void test_held_max(void **state)
+{
+    struct world w;
+
+    (void)state;
+    world_open(&w, 8);
+    reseq_set_held_max(w.r, 2);
+    arrive(&w, 0, 1, 10, NO_PREV, SEC);
+    assert_out(&w, SEC, 10);
+    for (uint64_t seq = 12; seq <= 14; seq++) /* 11 is missing */
+        arrive(&w, 0, 1, seq, seq - 1, SEC);
+    assert_out(&w, SEC, 12, 13, 14);
+    reseq_set_held_max(w.r, 100);
+    for (uint64_t seq = 16; seq <= 23; seq++)
+        arrive(&w, 0, 1, seq, seq - 1, SEC);
+    assert_out_none(&w, SEC);
+    arrive(&w, 0, 1, 24, 23, SEC);
+    assert_out(&w, SEC, 16, 17, 18, 19, 20, 21, 22, 23, 24);
+    assert_int_equal(reseq_stats(w.r).released_full, 2);
+    world_close(&w);
+}
+
 static void test_full(void **state)
 {
     struct reseq_stats s;
@@ -622,6 +645,7 @@ int main(void)
         cmocka_unit_test(test_wait_is_clamped),
         cmocka_unit_test(test_need_not_wait),
         cmocka_unit_test(test_pass),
+        cmocka_unit_test(test_held_max),
         cmocka_unit_test(test_full),
         cmocka_unit_test(test_against_model),
         cmocka_unit_test(test_bounded),
