@@ -89,6 +89,7 @@ struct worker {
     int timer_fd;
     instant timer_at;
     uint8_t *out; /* SESSION_OUTPUT_MAX */
+    bool turning, turn_again;
     struct worker_counts counts;
     struct mail *mail; /* NULL: the only worker */
 };
@@ -143,10 +144,12 @@ static inline struct node *daemon_node_of(const struct daemon *d, unsigned peer)
 /* hawserd.c */
 void say(int level, const char *fmt, ...) PRINTF_LIKE(2, 3); /* LOG_* of syslog.h; one `event key=value` line */
 int watch_new(struct worker *w, int fd, void (*fn)(struct worker *, void *, instant), void *arg, struct watch **ret);
-void watch_writable(struct watch *w, bool on);   /* call it when the descriptor is writable, too */
-void watch_free(struct watch *w);                /* before its descriptor is closed; accepts NULL */
-void daemon_turn(struct worker *w, instant now); /* drain the core and arm the timer */
-void daemon_stop(struct daemon *d, int code);    /* by any thread */
+void watch_writable(struct watch *w, bool on); /* call it when the descriptor is writable, too */
+void watch_free(struct watch *w);              /* before its descriptor is closed; accepts NULL */
+/* Drains the core and arms the timer. From inside a turn, by an answer that was known already: that one goes round
+ * again. */
+void daemon_turn(struct worker *w, instant now);
+void daemon_stop(struct daemon *d, int code); /* by any thread */
 int daemon_reload(struct daemon *d, struct text *errors);
 
 /* worker.c */

@@ -187,11 +187,19 @@ void daemon_turn(struct worker *w, instant now)
     struct session_tx tx;
     struct node_event ev;
 
-    worker_drain(w, now);
-    for (int i = 0; i < OUTPUT_BURST && node_output(w->node, w->out, &tx, now); i++)
-        outside_send(w, &tx, w->out, now);
-    while (node_pop_event(w->node, &ev))
-        on_event(w, &ev, now);
+    w->turn_again = true;
+    if (w->turning)
+        return;
+    w->turning = true;
+    while (w->turn_again) {
+        w->turn_again = false;
+        worker_drain(w, now);
+        for (int i = 0; i < OUTPUT_BURST && node_output(w->node, w->out, &tx, now); i++)
+            outside_send(w, &tx, w->out, now);
+        while (node_pop_event(w->node, &ev))
+            on_event(w, &ev, now);
+    }
+    w->turning = false;
     arm_timer(w, now);
 }
 
