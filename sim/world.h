@@ -98,9 +98,16 @@ struct world_trunk {
     struct world_link up, down;
 };
 
+/* RFC 4787 sections 4.1 and 5: what a mapping is of, and whom it lets in. */
+enum world_nat_kind {
+    WORLD_NAT_CONE,       /* of the inside alone; everybody */
+    WORLD_NAT_RESTRICTED, /* of the inside alone; the endpoints to which something has left */
+    WORLD_NAT_SYMMETRIC,  /* of inside and remote endpoint; that one */
+};
+
 struct world_mapping {
     bool used;
-    struct endpoint remote; /* symmetric: the only one */
+    struct endpoint remote; /* but of a cone: the one that it lets in */
     uint16_t port;
     instant last;
 };
@@ -120,7 +127,8 @@ struct world_uplink {
     struct world_link up, down;
     struct world_trunk *trunk;   /* or NULL */
     struct world_stream *stream; /* or NULL */
-    bool nat, symmetric;
+    bool nat;
+    enum world_nat_kind nat_kind;
     span nat_timeout;
     struct world_mapping mappings[WORLD_NAT_MAPPINGS];
     uint16_t next_port;
@@ -256,7 +264,9 @@ void world_carrier(struct world_uplink *u, bool up);
 /* A new address with notice (address_hash). */
 void world_uplink_move(struct world_uplink *u);
 void world_uplink_tell(struct world_uplink *u);
-void world_nat(struct world_uplink *u, bool symmetric, span timeout);
+void world_nat(struct world_uplink *u, enum world_nat_kind kind, span timeout);
+/* Where whoever is at that endpoint sees the uplink's IPv4: it has just been sent something. */
+struct endpoint world_seen_at(struct world_uplink *u, const struct endpoint *remote);
 /* Every mapping is forgotten; the next datagram gets another port. */
 void world_nat_rebind(struct world_uplink *u);
 

@@ -29,6 +29,16 @@ static struct small_out *small_push(struct node *n, const struct locator_pair *a
     return o;
 }
 
+void defence_say(struct node *n, const struct locator_pair *at, const uint8_t *data, size_t len)
+{
+    struct small_out *o = small_push(n, at);
+
+    if (!o)
+        return;
+    memcpy(o->data, data, len);
+    o->len = len;
+}
+
 static void answer_cookie(struct node *n, const struct locator_pair *at, const uint8_t *pkt, size_t len, instant now)
 {
     struct small_out *o;
@@ -361,6 +371,8 @@ static bool on_reset(struct node *n, const uint8_t *pkt, size_t len, bool last, 
 static bool on_one(struct node *n, const struct locator_pair *at, uint8_t *pkt, size_t len, uint8_t tos, bool last,
                    unsigned *opened, instant now)
 {
+    if (len == KNOCK_LEN && pkt[0] == PACKET_KNOCK) /* it has done its work on the way */
+        return true;
     if (len < RESET_LEN) {
         n->drops[NODE_DROP_SHORT]++;
         return true;

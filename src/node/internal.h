@@ -8,6 +8,7 @@
  *   handover.c  what belongs to another share of the agent
  *   fallback.c  when a link's paths go over TCP, and when they come back
  *   host.c      hosts, which call each other
+ *   knock.c     ways through NATs, opened for who is about to call
  *   roles.c     what makes a node a node and an agent an agent: uplinks and paths, configuration, flow tables */
 #pragma once
 
@@ -26,6 +27,7 @@
 #define HOST_EARLY_MAX 16   /* chosen: as packets wait at the other end (host.c) */
 #define HOST_HELD_MAX 4     /* chosen: packets out of order, until it is admitted */
 #define HOST_CALLERS_MAX 64 /* chosen: as PENDING_MAX; who is there is admitted within a round trip */
+#define KNOCKS_MAX 64       /* chosen: 8 places over 8 uplinks */
 #define HANDOVERS_MAX                                                                                                  \
     256 /* chosen: four batches of the longest trains of handshakes; one of trains has an entry each */
 
@@ -143,6 +145,15 @@ struct node {
 
     struct waits *waits; /* host.c; or NULL */
 
+    /* knock.c */
+    struct knock {
+        struct locator_pair at;
+        instant due;
+        uint8_t left; /* times */
+    } knocks[KNOCKS_MAX];
+    unsigned knocks_count;
+    instant knock_at; /* not before */
+
     /* handover.c */
     struct handover {
         struct node_handover h;
@@ -181,6 +192,13 @@ unsigned defence_on_train(struct node *n, const struct locator_pair *at, uint8_t
 /* An INIT that another share has checked, and charged for if `paid`. */
 void defence_on_handed_init(struct node *n, const struct locator_pair *at, const uint8_t *pkt, size_t len,
                             int64_t cookie_time, bool paid, instant now);
+
+/* Something small to whoever is there, unless too much waits to be sent. */
+void defence_say(struct node *n, const struct locator_pair *at, const uint8_t *data, size_t len);
+
+/* knock.c */
+instant knock_next_expiry(const struct node *n);
+void knock_on_expiry(struct node *n, instant now);
 
 /* handover.c */
 unsigned handover_shares(const struct node *n);

@@ -236,6 +236,8 @@ void node_admit(struct node *n, unsigned peer, const char *name, const struct ad
                 instant now);
 /* Where a peer that we called is now, in place of all that was known. */
 void node_relocate(struct node *n, unsigned peer, const struct endpoint *at, size_t count, instant now);
+/* Somebody who may be at these endpoints is about to call: what stands before our uplinks is made to let him in. */
+void node_expect(struct node *n, const struct endpoint *at, size_t count, instant now);
 /* The peer by which packets to that address go, or will when it has answered; -1: none. */
 int node_peer_at(const struct node *n, const struct addr *address);
 

@@ -33,6 +33,7 @@ enum packet_type {
     PACKET_HELLO = 6, /* wire/hello.h */
     PACKET_HELLO_ANSWER = 7,
     PACKET_CLEAR = 8,
+    PACKET_KNOCK = 9, /* node/knock.c */
 };
 
 #define SEALED_HEADER_LEN 16
@@ -45,6 +46,7 @@ enum packet_type {
 #define RESET_TOKEN_LEN 16
 /* Shorter than the shortest sealed record, so two ends cannot reset for ever. */
 #define RESET_LEN (8 + RESET_TOKEN_LEN)
+#define KNOCK_LEN 8
 
 enum content_type {
     CONTENT_DATA = 1,

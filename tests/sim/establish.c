@@ -317,11 +317,13 @@ static void test_reset_token(void **state)
 
 static void test_nat_rebinding(void **state)
 {
-    for (unsigned symmetric = 0; symmetric < 2; symmetric++) {
+    static const enum world_nat_kind kinds[] = { WORLD_NAT_CONE, WORLD_NAT_RESTRICTED, WORLD_NAT_SYMMETRIC };
+
+    for (unsigned k = 0; k < ARRAY_LEN(kinds); k++) {
         struct bench b = bench_make(6, NULL, false, PARAMS(LINK));
         struct traffic_flow *f, *g;
 
-        world_nat(world_uplink(b.node, 0), symmetric, 60 * SEC);
+        world_nat(world_uplink(b.node, 0), kinds[k], 60 * SEC);
         bench_begin(&b);
         f = traffic_steady(b.t, b.node, b.agent, 1000000, 1000, false);
         g = traffic_steady(b.t, b.agent, b.node, 1000000, 1000, false);
@@ -349,7 +351,7 @@ static void test_keepalive_holds_the_nat(void **state)
     struct bench b = bench_make(7, NULL, false, PARAMS(LINK));
     struct traffic_flow *f;
 
-    world_nat(world_uplink(b.node, 0), true, 30 * SEC);
+    world_nat(world_uplink(b.node, 0), WORLD_NAT_SYMMETRIC, 30 * SEC);
     bench_begin(&b);
     world_run_for(b.w, 300 * SEC);
     f = traffic_steady(b.t, b.agent, b.node, 100000, 1000, false);

@@ -123,7 +123,7 @@ static struct outcome run_seed(uint64_t seed, bool verbose)
     struct outcome r;
 
     world_link(world_uplink(node, 1), "delay=30ms");
-    world_nat(world_uplink(node, 0), seed % 2 == 1, 60 * SEC);
+    world_nat(world_uplink(node, 0), seed % 2 == 1 ? WORLD_NAT_SYMMETRIC : WORLD_NAT_CONE, 60 * SEC);
     world_connect(node);
     world_run_for(w, 1 * SEC);
     invariants_flow_prepare(v, traffic_steady(t, node, agent, 5000000, 1400, false));

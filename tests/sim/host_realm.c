@@ -9,6 +9,19 @@ static struct world_end *who(struct realm *r, const struct addr *identifier)
     return NULL;
 }
 
+static const struct endpoint manager_at = { { .family = ADDR_V4, .bytes = { 192, 0, 2, 1 } }, 51823 };
+
+/* The manager tells one end where the other one calls from. */
+static void expect(struct world_end *callee, struct world_end *caller)
+{
+    struct endpoint at[WORLD_UPLINKS_MAX];
+
+    for (size_t i = 0; i < caller->uplinks_count; i++)
+        at[i] = world_seen_at(caller->uplinks[i], &manager_at);
+    node_expect(callee->node, at, caller->uplinks_count, callee->world->now);
+    world_touch(callee);
+}
+
 static void on_answer(struct world *w, struct world_source *s)
 {
     struct program *p = CONTAINER_OF(s, struct program, answer);
@@ -19,7 +32,9 @@ static void on_answer(struct world *w, struct world_source *s)
     world_schedule(w, s, INSTANT_NEVER);
     for (size_t i = 0; to && i < to->uplinks_count; i++)
         if (to->uplinks[i]->spec.up)
-            spec.endpoints[spec.endpoints_count++] = to->uplinks[i]->public_at[0];
+            spec.endpoints[spec.endpoints_count++] = world_seen_at(to->uplinks[i], &manager_at);
+    if (to && p->realm->tells)
+        expect(to, p->end);
     if (!to) {
         node_unwanted(p->end->node, &p->asked, w->now);
     } else if (peer >= 0) {

@@ -36,6 +36,7 @@ struct realm {
     size_t count;
     struct program *forger; /* its record has the victim's X25519 key */
     struct program *victim;
+    bool tells; /* who is about to be called */
 };
 
 struct realm *realm_make(uint64_t seed);

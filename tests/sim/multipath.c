@@ -180,7 +180,7 @@ static double run_case(const struct pico *c, bool split, double *ret_floor)
         world_steer(b.node, "default mode split");
     for (unsigned i = 0; i < 2; i++) {
         world_uplink(b.node, i)->spec.tier = c->tiers[i];
-        world_nat(world_uplink(b.node, i), false, 60 * SEC);
+        world_nat(world_uplink(b.node, i), WORLD_NAT_CONE, 60 * SEC);
         world_uplink_tell(world_uplink(b.node, i));
     }
     b.v->patience = 60 * SEC;

@@ -1,0 +1,158 @@
+/* Hosts behind NATs that call each other: which kinds of NAT let them, and what opens the way. */
+#include "tests/sim/host_realm.h"
+
+#define NAT_LIFE (30 * SEC) /* the least that RFC 4787 knows of in use */
+
+/* What the caller's handshake takes when nothing is in its way: as in host.c, a manager and two round trips. */
+#define DIRECT (MANAGER + 2 * 40 * MSEC + 20 * MSEC + 5 * MSEC)
+
+struct outcome {
+    bool reached;
+    span first;
+};
+
+static struct outcome call(uint64_t seed, int nat_a, int nat_b, bool tells, const char *const params[])
+{
+    struct realm *r = realm_make(seed);
+    struct program *a = host_make(r, "a", params), *b = host_make(r, "b", params);
+    struct outcome o;
+    struct traffic_flow *f;
+
+    r->v->patience = 3600 * SEC;
+    r->tells = tells;
+    for (unsigned i = 0; i < a->end->uplinks_count; i++) {
+        if (nat_a >= 0)
+            world_nat(world_uplink(a->end, i), (enum world_nat_kind)nat_a, NAT_LIFE);
+        if (nat_b >= 0)
+            world_nat(world_uplink(b->end, i), (enum world_nat_kind)nat_b, NAT_LIFE);
+    }
+    f = traffic_steady(r->t, a->end, b->end, 400000, 500, true);
+    world_run_for(r->w, 9 * SEC);
+    o = (struct outcome){ f->received > 0, f->received > 0 ? f->first_rx - WORLD_START : 0 };
+    realm_done(r);
+    return o;
+}
+
+enum { NONE = -1, CONE = WORLD_NAT_CONE, RESTRICTED = WORLD_NAT_RESTRICTED, SYMMETRIC = WORLD_NAT_SYMMETRIC };
+
+static const struct row {
+    int a, b;
+    bool alone, told; /* reached without the manager's word to the callee, and with it */
+} rows[] = {
+    { NONE, NONE, true, true },
+    { CONE, CONE, true, true },
+    { RESTRICTED, NONE, true, true },
+    { RESTRICTED, CONE, true, true },
+    { NONE, RESTRICTED, false, true },
+    { CONE, RESTRICTED, false, true },
+    { RESTRICTED, RESTRICTED, false, true },
+    { SYMMETRIC, NONE, true, true },
+    { SYMMETRIC, CONE, true, true },
+    { NONE, SYMMETRIC, false, false }, /* the callee's mapping for the caller is nobody's to know */
+    { SYMMETRIC, RESTRICTED, false, false },
+    { RESTRICTED, SYMMETRIC, false, false },
+    { SYMMETRIC, SYMMETRIC, false, false },
+};
+
+static void test_matrix(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        const struct row *w = &rows[i];
+        struct outcome alone = call(1 + i, w->a, w->b, false, one), told = call(1 + i, w->a, w->b, true, one);
+
+        if (alone.reached != w->alone || told.reached != w->told)
+            fail_msg("row %zu: found %d %d", i, alone.reached, told.reached);
+        if (told.reached)
+            assert_true(told.first <= DIRECT); /* the first handshake met an open way */
+    }
+}
+
+/* A knock is lost with the first handshake: they meet at another. */
+static void test_lossy(void **state)
+{
+    static const char *const lossy[] = { "rate=20mbit delay=10ms loss=30%", NULL };
+
+    (void)state;
+    for (uint64_t seed = 1; seed <= 8; seed++)
+        assert_true(call(seed, RESTRICTED, RESTRICTED, true, lossy).reached);
+}
+
+/* What is idle holds its mappings: an answer after five minutes of few words still comes through. */
+static void test_held(void **state)
+{
+    struct realm *r = realm_make(3);
+    struct program *a = host_make(r, "a", one), *b = host_make(r, "b", one);
+    struct traffic_flow *f;
+
+    (void)state;
+    r->tells = true;
+    world_nat(world_uplink(a->end, 0), WORLD_NAT_RESTRICTED, NAT_LIFE);
+    world_nat(world_uplink(b->end, 0), WORLD_NAT_RESTRICTED, NAT_LIFE);
+    f = traffic_steady(r->t, a->end, b->end, 400000, 500, true);
+    world_run_for(r->w, 1 * SEC);
+    traffic_stop(f);
+    world_run_for(r->w, 280 * SEC);
+    f = traffic_steady(r->t, b->end, a->end, 400000, 500, true);
+    world_run_for(r->w, 1 * SEC);
+    traffic_stop(f);
+    world_run_for(r->w, 200 * MSEC);
+    assert_int_equal(traffic_missing(f), 0);
+    assert_int_equal(b->wanted, 0);
+    realm_done(r);
+}
+
+struct count {
+    struct world_watch watch;
+    struct world_end *of;
+    unsigned knocks;
+    instant last;
+    span gap;
+};
+
+static void on_sent(void *ctx, struct world_end *e, struct world_uplink *u, const struct world_packet *p)
+{
+    struct count *c = ctx;
+
+    (void)u;
+    if (e != c->of || p->len != KNOCK_LEN)
+        return;
+    if (c->knocks++ > 0)
+        c->gap = MIN(c->gap, e->world->now - c->last);
+    c->last = e->world->now;
+}
+
+/* However often and of however many places a host is told: no more leaves than is said, nor faster. */
+static void test_bounded(void **state)
+{
+    struct realm *r = realm_make(4);
+    struct program *b = host_make(r, "b", two);
+    struct count c = { .watch = { .ctx = &c, .sent = on_sent }, .of = b->end, .gap = SEC };
+
+    (void)state;
+    world_watch_add(r->w, &c.watch);
+    for (unsigned i = 0; i < 10; i++) {
+        struct endpoint at[200];
+
+        for (unsigned j = 0; j < ARRAY_LEN(at); j++)
+            at[j] = (struct endpoint){ addr_v4(0xcb007100u + (i % 5) * 8 + j), 1024 };
+        node_expect(b->end->node, at, ARRAY_LEN(at), r->w->now);
+    }
+    world_touch(b->end);
+    world_run_for(r->w, 20 * SEC);
+    assert_int_equal(c.knocks, 64 * 3);
+    assert_true(c.gap >= 20 * MSEC);
+    realm_done(r);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_matrix),
+        cmocka_unit_test(test_lossy),
+        cmocka_unit_test(test_held),
+        cmocka_unit_test(test_bounded),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
