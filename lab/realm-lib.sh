@@ -25,13 +25,25 @@ realm_below() {
     realm_do policy "$dir/$2.realm" 2001:3f::/32=full
 }
 
+# realm_file HOST ADDRESS [OF]: the first section of its manager's file, of the realm whose folder OF has.
+realm_file() {
+    printf '[Realm]\nDirectory = %s\nListen = %s\nControl = %s\n' "$LAB_DIR/hawser/${3:-$1}.realm" "$2:51823" "$LAB_DIR/hawser/$1.realmd.sock"
+}
+
 # realm_daemon HOST ADDRESS [PARENT_ADDRESS]: its manager.
 realm_daemon() {
     local file=$LAB_DIR/hawser/$1.realmd
-    printf '[Realm]\nDirectory = %s\nListen = %s\nControl = %s\n' "$LAB_DIR/hawser/$1.realm" "$2:51823" "$LAB_DIR/hawser/$1.realmd.sock" >"$file"
+    realm_file "$1" "$2" >"$file"
     [[ -z ${3:-} ]] || printf '[Parent]\nManagers = %s:51823\nAnnounce = %s:51823\n' "$3" "$2" >>"$file"
     bg "$1" "realmd-$1" "$REALMD" "$file"
     wait_for 5 "the manager of $1 listens" listening "$1" udp 51823
+}
+
+# realm_status HOST FILTER: what its manager says of itself, by jq -r.
+realm_status() {
+    local doc
+    doc=$("$HAWSER" realm status "$LAB_DIR/hawser/$1.realmd.sock" --json) || [[ $? == 3 ]] || return 1
+    jq -r "$2" <<<"$doc"
 }
 
 # realm_host HOST REALM ROOT ROOT_ADDRESS: enrolled as HOST.h in the realm that REALM manages, and its daemon's file.

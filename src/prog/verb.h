@@ -40,6 +40,7 @@ int verb_lab(const struct verb *v, int argc, char **argv);
 int verb_attach(const struct verb *v, int argc, char **argv); /* of id */
 int verb_id(const struct verb *v, int argc, char **argv);
 int verb_realm(const struct verb *v, int argc, char **argv);
+int verb_realm_status(const struct verb *v, const char *socket, bool json); /* of realm; socket may be NULL */
 int verb_resolve(const struct verb *v, int argc, char **argv);
 int verb_dmux(const struct verb *v, int argc, char **argv);
 int verb_doctor(const struct verb *v, int argc, char **argv);

@@ -394,6 +394,11 @@ static int run_show(const struct verb *v, const struct options *o, int argc, cha
     return EXIT_DONE;
 }
 
+static int run_status(const struct verb *v, const struct options *o, int argc, char **argv)
+{
+    return verb_realm_status(v, argc > 0 ? argv[0] : NULL, o->json);
+}
+
 static const struct sub subs[] = {
     { "init", "DIR NAME | DIR --key FILE --chain FILE", "deployment key chain json ", 1, 2, true, run_init },
     { "delegate", "DIR LABEL KEY CHAIN", "bits days json ", 4, 4, true, run_delegate },
@@ -403,6 +408,7 @@ static const struct sub subs[] = {
     { "rotate", "DIR [STATEMENT [KEY] CHAIN]", "chain days out json ", 1, 4, true, run_rotate },
     { "export", "DIR [NAME|TAG] FILE", "", 2, 3, false, run_export },
     { "show", "DIR", "json ", 1, 1, false, run_show },
+    { "status", "[SOCKET]", "json ", 0, 1, false, run_status },
 };
 
 /* The first option that was given and that the sub-verb does not have, or NULL. */
@@ -462,7 +468,8 @@ int verb_realm(const struct verb *v, int argc, char **argv)
             return verb_fail(v, "the clock of this machine is not set, and what is signed says when");
         return subs[i].run(v, &o, n - 1, argv + 2);
     }
-    return n > 0 ? verb_misused(v, "found %s, expected init, delegate, enrol, policy, revoke, rotate, export or show",
-                                argv[1])
-                 : verb_misused(v, "expected init, delegate, enrol, policy, revoke, rotate, export or show");
+    return n > 0 ? verb_misused(
+                       v, "found %s, expected init, delegate, enrol, policy, revoke, rotate, export, show or status",
+                       argv[1])
+                 : verb_misused(v, "expected init, delegate, enrol, policy, revoke, rotate, export, show or status");
 }
