@@ -91,8 +91,9 @@ int attach_start(struct daemon *d, const struct slice *links, size_t count, cons
     a->realm = realm.subject;
     a->of_root = count == 2;
     memcpy(a->realm_key, realm.key, sizeof(a->realm_key));
-    holder_init(&a->holder, d->config->identity.ed25519_seed, self, self, KIND_HOST_LOCATOR, CLASS_FULL, HOLDER_LEASE_S,
-                (uint32_t)MAX(clock_wall_s(), 1), (uint32_t)rng_u64(&rng));
+    holder_init(&a->holder, d->config->identity.ed25519_seed, self, self, KIND_HOST_LOCATOR,
+                (uint8_t)(CLASS_AGENT + d->config->names.answer), HOLDER_LEASE_S, (uint32_t)MAX(clock_wall_s(), 1),
+                (uint32_t)rng_u64(&rng));
     look(a, clock_now());
     return 0;
 }

@@ -655,6 +655,7 @@ int config_parse(const char *file_name, const char *data, size_t len, struct tex
         return -ENOMEM;
     steer_table_init(&f.p.config->steer);
     set_defaults(&f, CONFIG_INTERFACE);
+    set_defaults(&f, CONFIG_NAMES);
     ini_max_line = CONFIG_LINE_MAX + 2;
     if (len > CONFIG_FILE_MAX)
         config_error(&f.p, 0, "found %zu bytes, expected at most %d", len, CONFIG_FILE_MAX);

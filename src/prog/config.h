@@ -34,6 +34,7 @@ enum config_routes { CONFIG_ROUTES_AUTO, CONFIG_ROUTES_NONE, CONFIG_ROUTES_LIST 
 enum config_ipv6 { CONFIG_IPV6_TUNNEL, CONFIG_IPV6_BLOCK, CONFIG_IPV6_DIRECT };
 enum config_tcp { CONFIG_TCP_AUTO, CONFIG_TCP_NO, CONFIG_TCP_ONLY };
 enum config_loss { CONFIG_LOSS_BLOCK, CONFIG_LOSS_DIRECT };
+enum config_answer { CONFIG_ANSWER_AGENT, CONFIG_ANSWER_COARSE, CONFIG_ANSWER_FULL }; /* CLASS_AGENT and above */
 enum config_wifi { CONFIG_WIFI_AUTO, CONFIG_WIFI_FILE, CONFIG_WIFI_OFF };
 
 enum config_offload {                          /* bits */
@@ -140,6 +141,7 @@ struct config {
     struct config_names {
         char *root, *chain;               /* files, or NULL; root: names are looked up */
         struct config_endpoints managers; /* of the root; all are addresses */
+        int answer;                       /* enum config_answer: host: who may know where it is */
     } names;
     struct config_endpoints dns_listen; /* all are addresses */
 };

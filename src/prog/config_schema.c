@@ -559,6 +559,7 @@ static const char *const tier_names[] = { "primary", "secondary", "backup", "nev
 static const char *const tcp_names[] = { "auto", "no", "only", NULL };
 static const char *const ipv6_names[] = { "tunnel", "block", "direct", NULL };
 static const char *const yes_names[] = { "no", "yes", NULL };
+static const char *const answer_names[] = { "agent", "coarse", "full", NULL };
 static const char *const loss_names[] = { "block", "direct", NULL };
 
 #define IN(member) .section = CONFIG_INTERFACE, .offset = offsetof(struct config, member)
@@ -655,6 +656,8 @@ const struct config_field config_schema[] = {
       .help = "where the managers of the root are; without, no names are looked up" },
     { NM(chain), .key = "Chain", .type = &type_path,
       .help = "file: the records from the root to this machine's key, for managers that do not know it" },
+    { NM(answer), .key = "Class", .type = &type_choice, .choices = answer_names, .fallback = "full",
+      .help = "host: who is told where it is: who may have answers of this class or above" },
 
     { DN(dns_listen), .key = "Listen", .type = &type_sockets, .min = CONFIG_DNS_PORT, .max = 8, .multiple = true,
       .required = true, .help = "where programs ask for names, by UDP and TCP" },

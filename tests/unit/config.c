@@ -128,6 +128,7 @@ static void test_node(void **state)
     assert_int_equal(c->links[1].tier, CONFIG_PRIMARY);
     assert_int_equal(c->links[1].tcp, CONFIG_TCP_AUTO);
     assert_int_equal(c->peers[0].tcp_port, 443);
+    assert_int_equal(c->names.answer, CONFIG_ANSWER_FULL);
     assert_int_equal(c->peers_count, 1);
     assert_string_equal(c->peers[0].name, "home");
     assert_int_equal(c->peers[0].key.ed25519[31], 0xa1);
@@ -320,6 +321,8 @@ static const struct {
     { IF PEER "[Link a]\nPorts = 5\n", "f:7: found Ports = 5, expected a number from 1 to 4\n" },
     { AGENT "Workers = 9\n", "f:5: found Workers = 9, expected a number from 1 to 8\n" },
     { AGENT "ListenTcp = 0\n", "f:5: found ListenTcp = 0, expected a port of 1 to 65535, or no\n" },
+    { IF PEER "[Names]\nRoot = r\nManager = ::1\nClass = none\n",
+      "f:9: found Class = none, expected one of agent, coarse, full\n" },
     { IF PEER "[Names]\nRoot = root\n[Dns]\nListen = 127.0.0.53\n",
       "f:6: found no Manager in this section, expected one: [Dns] asks it\n" },
     { IF PEER "[Names]\nRoot = r\nManager = home.example.net\n",
