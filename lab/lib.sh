@@ -411,6 +411,7 @@ on() {
 bg() {
     local ns=$LAB_PREFIX$1 name=$2
     shift 2
+    : >"$LAB_DIR/log/$name" # now: who waits for a word in it must not find that of the one before
     ip netns exec "$ns" "$@" </dev/null >"$LAB_DIR/log/$name" 2>&1 &
     echo $! >"$LAB_DIR/log/$name.pid"
     lab__own $!
