@@ -698,6 +698,26 @@ int record_encode(const struct record *r, const uint8_t ed25519_seed[IDENT_KEY_L
     return 0;
 }
 
+size_t record_locators(const struct record *r, struct endpoint *ret, size_t max)
+{
+    bool taken[RECORD_TARGETS_MAX] = { false };
+    size_t count = 0;
+
+    for (; count < max; count++) {
+        size_t best = r->targets_count;
+
+        for (size_t i = 0; i < r->targets_count; i++)
+            if (!taken[i] && r->targets[i].is_locator && r->targets[i].transport == 0 &&
+                (best == r->targets_count || r->targets[i].priority < r->targets[best].priority))
+                best = i;
+        if (best == r->targets_count)
+            break;
+        taken[best] = true;
+        ret[count] = r->targets[best].locator;
+    }
+    return count;
+}
+
 /* --- succession --- */
 
 static const char successor_label[] = "hawser successor v1"; /* its NUL is signed too */

@@ -169,6 +169,10 @@ void record_digest(const struct record_bytes *b, const uint8_t ed25519[IDENT_KEY
 MUST_CHECK int record_encode(const struct record *r, const uint8_t ed25519_seed[IDENT_KEY_LEN], uint8_t *out,
                              size_t size, size_t *ret_len);
 
+/* Where a binding's subject is by UDP: at most max, those of the lowest priority first, equal ones as they stand. How
+ * many. */
+size_t record_locators(const struct record *r, struct endpoint *ret, size_t max);
+
 /* What both keys of a succession sign: r->subject, next, old_key and key must be set. 0 or -ENOMEM. */
 MUST_CHECK int successor_prove(const struct record *r, const uint8_t ed25519_seed[IDENT_KEY_LEN],
                                uint8_t ret_proof[SIGNATURE_LEN]);

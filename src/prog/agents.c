@@ -83,12 +83,8 @@ static void take_agent(struct daemon *d, const struct chain_end *who, const stru
 static void take_host(struct daemon *d, const struct chain_end *host, const struct record *binding)
 {
     struct endpoint at[NODE_ENDPOINTS_MAX];
-    size_t count = 0;
 
-    for (size_t i = 0; i < binding->targets_count && count < NODE_ENDPOINTS_MAX; i++)
-        if (binding->targets[i].is_locator && binding->targets[i].transport == 0)
-            at[count++] = binding->targets[i].locator;
-    take_agent(d, host, at, count, clock_now());
+    take_agent(d, host, at, record_locators(binding, at, ARRAY_LEN(at)), clock_now());
 }
 
 void agents_on_offer(struct daemon *d, const struct chain_end *agent, const struct endpoint *at, size_t count,

@@ -36,17 +36,13 @@ static void on_managers(void *context, const struct resolver_result *res)
     struct record_error e;
     struct record_bytes b;
     struct record r;
-    size_t count = 0;
 
     a->looking = false;
     if (res->outcome != RESOLVER_FOUND || record_decode(res->record.data, res->record.len, &r, &b, &e) < 0) {
         say(LOG_WARNING, "attach: the managers of our realm are not found: %s", resolver_why_name(res->why));
         return;
     }
-    for (size_t i = 0; i < r.targets_count && count < RESOLVER_MANAGERS_MAX; i++)
-        if (r.targets[i].is_locator)
-            at[count++] = r.targets[i].locator;
-    hold(a, at, count);
+    hold(a, at, record_locators(&r, at, ARRAY_LEN(at)));
 }
 
 static void look(struct attach *a, instant now)

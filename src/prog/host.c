@@ -283,25 +283,6 @@ static void endpoints_of(const struct config_peer *p, struct node_peer_spec *ret
             ret->endpoints[ret->endpoints_count++] = p->endpoints.items[i].at;
 }
 
-/* The endpoints of a binding, those of the lowest priority first. */
-static void endpoints_of_record(const struct record *r, struct node_peer_spec *ret)
-{
-    bool taken[RECORD_TARGETS_MAX] = { false };
-
-    while (ret->endpoints_count < NODE_ENDPOINTS_MAX) {
-        size_t best = r->targets_count;
-
-        for (size_t i = 0; i < r->targets_count; i++)
-            if (!taken[i] && r->targets[i].is_locator && r->targets[i].transport == 0 &&
-                (best == r->targets_count || r->targets[i].priority < r->targets[best].priority))
-                best = i;
-        if (best == r->targets_count)
-            return;
-        taken[best] = true;
-        ret->endpoints[ret->endpoints_count++] = r->targets[best].locator;
-    }
-}
-
 /* When a chain that ends then does, by this clock. */
 static instant until_of(uint64_t not_after_s, instant now)
 {
@@ -326,7 +307,7 @@ static void on_found(void *context, const struct resolver_result *res)
     int peer, r = 0;
 
     if (res->outcome == RESOLVER_FOUND && record_decode(res->record.data, res->record.len, &record, &b, &e) == 0)
-        endpoints_of_record(&record, &spec);
+        spec.endpoints_count = record_locators(&record, spec.endpoints, NODE_ENDPOINTS_MAX);
     peer = node_peer_at(w->node, &s->identifier);
     if (spec.endpoints_count == 0) {
         say(LOG_INFO, "wanted identifier=%s: %s", addr_format(&s->identifier, text),

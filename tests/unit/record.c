@@ -558,12 +558,38 @@ static void test_largest(void **state)
     assert_int_equal(r.targets_count, RECORD_TARGETS_MAX);
 }
 
+static void test_locators(void **state)
+{
+    const struct record r = {
+        .targets_count = 6,
+        .targets = { { .is_locator = true, .priority = 2, .locator = { .port = 20 } },
+                     { .is_locator = true, .priority = 1, .locator = { .port = 11 }, .transport = 1 },
+                     { .priority = 0 },
+                     { .is_locator = true, .priority = 1, .locator = { .port = 12 } },
+                     { .is_locator = true, .priority = 2, .locator = { .port = 21 } },
+                     { .is_locator = true, .priority = 1, .locator = { .port = 13 } },
+                     { .is_locator = true, .priority = 0, .locator = { .port = 1 } } }, /* not of it any more */
+    };
+    struct endpoint at[RECORD_TARGETS_MAX] = { 0 };
+
+    assert_int_equal(record_locators(&r, at, ARRAY_LEN(at)), 4);
+    assert_int_equal(at[0].port, 12);
+    assert_int_equal(at[1].port, 13);
+    assert_int_equal(at[2].port, 20);
+    assert_int_equal(at[3].port, 21);
+    at[2].port = 0;
+    assert_int_equal(record_locators(&r, at, 2), 2);
+    assert_int_equal(at[0].port, 12);
+    assert_int_equal(at[2].port, 0);
+    assert_int_equal(record_locators(&(struct record){ 0 }, at, 2), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_fields),  cmocka_unit_test(test_same_bytes), cmocka_unit_test(test_tamper),
         cmocka_unit_test(test_refused), cmocka_unit_test(test_envelope),   cmocka_unit_test(test_values),
-        cmocka_unit_test(test_row),     cmocka_unit_test(test_largest),
+        cmocka_unit_test(test_row),     cmocka_unit_test(test_largest),    cmocka_unit_test(test_locators),
     };
     return cmocka_run_group_tests_name("record", tests, NULL, NULL);
 }
