@@ -1,12 +1,7 @@
 /* prog/config.c - see config.h.
  *
- * libinih splits lines into keys and values and drops comments. It says neither the line nor that a section began, it
- * joins indented lines to the key before, and it cuts long names silently; so the reader that feeds it (feed_line)
- * hands over one line at a time without its indentation, keeps the line number, opens sections itself, and reports
- * what libinih would pass over. The handler then finds the key's row in the schema and lets the row's type read it.
- * What needs the whole file (required keys, keys of the other role, addresses claimed twice) is checked at the end.
- *
- * The longest line that libinih takes is a variable of Debian's library (ini_max_line), set here.
+ * prog/ini_file.h reads the file by the table of config_schema.c, where each row's type reads its value. What needs the
+ * whole file (keys of the other role, addresses claimed twice) is checked at the end.
  *
  * Limits: config.h. Cost: sorting the claimed prefixes and the peers' keys, n log n. */
 #include "prog/config_schema.h"
@@ -14,101 +9,18 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <ini.h>
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#define SECTION_COUNT_MAX 64 /* rows of the schema, for the lines of one section */
-
-struct feed {
-    struct config_parse p;
-    const char *data;
-    size_t len, at;
-    enum config_section section;
-    unsigned section_line;
-    unsigned once[CONFIG_SECTION_COUNT]; /* line of a section that may be there once; 0: no such section yet */
-    unsigned seen[SECTION_COUNT_MAX];    /* line of each schema row in this section, 0: not there */
-};
-
-/* --- errors --- */
-
-char *config_shown(const char *value, char buf[CONFIG_SHOWN_SIZE])
-{
-    size_t len, kept;
-
-    if (value[0] == '\0')
-        value = "(nothing)";
-    len = strlen(value);
-    kept = MIN(len, (size_t)CONFIG_SHOWN_SIZE - 4);
-    for (size_t i = 0; i < kept; i++)
-        buf[i] = value[i] >= ' ' && value[i] <= '~' ? value[i] : '?';
-    memcpy(buf + kept, len > kept ? "..." : "", len > kept ? 4 : 1);
-    return buf;
-}
-
-static void add_line(struct config_parse *p, unsigned line, const char *kind, const char *message)
-{
-    if (line > 0)
-        text_add(p->errors, "%s:%u: %s%s\n", p->file_name, line, kind, message);
-    else
-        text_add(p->errors, "%s: %s%s\n", p->file_name, kind, message);
-}
-
-void config_error(struct config_parse *p, unsigned line, const char *fmt, ...)
-{
-    char message[512];
-    va_list ap;
-
-    p->errors_count++;
-    if (p->errors_count == CONFIG_ERRORS_MAX + 1)
-        text_add(p->errors, "%s: more errors are not shown\n", p->file_name);
-    if (p->errors_count > CONFIG_ERRORS_MAX)
-        return;
-    va_start(ap, fmt);
-    vsnprintf(message, sizeof(message), fmt, ap);
-    va_end(ap);
-    add_line(p, line, "", message);
-}
-
-void config_warning(struct config_parse *p, unsigned line, const char *fmt, ...)
-{
-    char message[512];
-    va_list ap;
-
-    va_start(ap, fmt);
-    vsnprintf(message, sizeof(message), fmt, ap);
-    va_end(ap);
-    add_line(p, line, "warning: ", message);
-}
-
-void config_expected(struct config_parse *p, const char *value, const char *near, const char *fmt, ...)
-{
-    char shown[CONFIG_SHOWN_SIZE], expected[384];
-    va_list ap;
-
-    va_start(ap, fmt);
-    vsnprintf(expected, sizeof(expected), fmt, ap);
-    va_end(ap);
-    if (p->field->type->secret)
-        snprintf(shown, sizeof(shown), "(%zu characters)", strlen(value));
-    else
-        config_shown(value, shown);
-    if (near)
-        config_error(p, p->line, "found %s = %s, expected %s (did you mean %s?)", p->field->key, shown, expected, near);
-    else
-        config_error(p, p->line, "found %s = %s, expected %s", p->field->key, shown, expected);
-}
 
 void *config_grow(struct config_parse *p, void *items_ptr, size_t *count, size_t item_size, size_t max)
 {
     char *items;
 
     if (*count >= max) {
-        config_error(p, p->line, "found more than %zu items, expected at most %zu", max, max);
+        ini_error(&p->ini, p->ini.line, "found more than %zu items, expected at most %zu", max, max);
         return NULL;
     }
     memcpy(&items, items_ptr, sizeof(items));
@@ -116,7 +28,7 @@ void *config_grow(struct config_parse *p, void *items_ptr, size_t *count, size_t
         char *grown = reallocarray(items, *count ? *count * 2 : 1, item_size);
 
         if (!grown) {
-            p->out_of_memory = true;
+            p->ini.out_of_memory = true;
             return NULL;
         }
         items = grown;
@@ -128,49 +40,13 @@ void *config_grow(struct config_parse *p, void *items_ptr, size_t *count, size_t
 
 /* --- sections --- */
 
-static void *section_base(struct feed *f)
+static void *section_base(struct config_parse *p, enum config_section section)
 {
-    struct config *c = f->p.config;
+    struct config *c = p->config;
 
-    switch (f->section) {
-    case CONFIG_INTERFACE:
-    case CONFIG_NAMES:
-    case CONFIG_DNS:
-        return c;
-    case CONFIG_LINK:
+    if (section == CONFIG_LINK)
         return &c->links[c->links_count - 1];
-    case CONFIG_PEER:
-        return &c->peers[c->peers_count - 1];
-    default:
-        return NULL;
-    }
-}
-
-static void set_defaults(struct feed *f, enum config_section section)
-{
-    enum config_section before = f->section;
-
-    f->section = section;
-    for (size_t i = 0; i < config_schema_count; i++) {
-        const struct config_field *field = &config_schema[i];
-
-        if (field->section != section || !field->fallback)
-            continue;
-        f->p.field = field;
-        field->type->read(&f->p, field, field->fallback, (char *)section_base(f) + field->offset);
-    }
-    f->section = before;
-}
-
-static void end_section(struct feed *f)
-{
-    for (size_t i = 0; i < config_schema_count; i++) {
-        const struct config_field *field = &config_schema[i];
-
-        if (field->section == f->section && field->required && f->seen[i] == 0)
-            config_error(&f->p, f->section_line, "found no %s in this section, expected one", field->key);
-    }
-    f->section = CONFIG_NOWHERE;
+    return section == CONFIG_PEER ? (void *)&c->peers[c->peers_count - 1] : c;
 }
 
 static bool peer_name_valid(const char *s)
@@ -181,225 +57,104 @@ static bool peer_name_valid(const char *s)
            strspn(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-") == len;
 }
 
-/* A section without a name, which is there once. */
-static void begin_once(struct feed *f, enum config_section section, const char *name)
+static bool begin_link(struct config_parse *p, const char *name)
 {
-    const char *word = config_section_names[section];
-
-    if (*name)
-        config_error(&f->p, f->p.line, "found [%s %s], expected [%s]", word, name, word);
-    if (f->once[section]) {
-        config_error(&f->p, f->p.line, "found [%s] again, expected it once (first in line %u)", word, f->once[section]);
-        return;
-    }
-    f->once[section] = f->p.line;
-    f->section = section;
-}
-
-static void begin_link(struct feed *f, const char *name)
-{
-    struct config *c = f->p.config;
+    struct config *c = p->config;
     struct config_link *l;
 
     if (!config_ifname_valid(name)) {
-        config_error(&f->p, f->p.line, "found [Link %s], expected [Link NAME] with the name of an interface", name);
-        return;
+        ini_error(&p->ini, p->ini.line, "found [Link %s], expected [Link NAME] with the name of an interface", name);
+        return false;
     }
     for (size_t i = 0; i < c->links_count; i++) {
         if (strcmp(c->links[i].name, name) == 0) {
-            config_error(&f->p, f->p.line, "found [Link %s] again, expected it once (first in line %u)", name,
-                         c->links[i].line);
-            return;
+            ini_error(&p->ini, p->ini.line, "found [Link %s] again, expected it once (first in line %u)", name,
+                      c->links[i].line);
+            return false;
         }
     }
-    l = config_grow(&f->p, &c->links, &c->links_count, sizeof(*l), CONFIG_LINKS_MAX);
+    l = config_grow(p, &c->links, &c->links_count, sizeof(*l), CONFIG_LINKS_MAX);
     if (!l)
-        return;
+        return false;
     memcpy(l->name, name, strlen(name) + 1);
-    l->line = f->p.line;
-    set_defaults(f, CONFIG_LINK);
-    f->section = CONFIG_LINK;
+    l->line = p->ini.line;
+    return true;
 }
 
-static void begin_peer(struct feed *f, const char *name)
+static bool begin_peer(struct config_parse *p, const char *name)
 {
-    struct config *c = f->p.config;
+    struct config *c = p->config;
     struct config_peer *peer;
 
     if (!peer_name_valid(name)) {
-        config_error(
-            &f->p, f->p.line,
-            "found [Peer%s%s], expected [Peer NAME] with 1 to %d letters, digits, dots, hyphens or underscores",
-            *name ? " " : "", name, CONFIG_PEER_NAME_MAX);
-        return;
+        ini_error(&p->ini, p->ini.line,
+                  "found [Peer%s%s], expected [Peer NAME] with 1 to %d letters, digits, dots, hyphens or underscores",
+                  *name ? " " : "", name, CONFIG_PEER_NAME_MAX);
+        return false;
     }
     for (size_t i = 0; i < c->peers_count; i++) {
         if (strcmp(c->peers[i].name, name) == 0) {
-            config_error(&f->p, f->p.line, "found [Peer %s] again, expected it once (first in line %u)", name,
-                         c->peers[i].line);
-            return;
+            ini_error(&p->ini, p->ini.line, "found [Peer %s] again, expected it once (first in line %u)", name,
+                      c->peers[i].line);
+            return false;
         }
     }
-    peer = config_grow(&f->p, &c->peers, &c->peers_count, sizeof(*peer), CONFIG_PEERS_MAX);
+    peer = config_grow(p, &c->peers, &c->peers_count, sizeof(*peer), CONFIG_PEERS_MAX);
     if (!peer)
-        return;
+        return false;
     memcpy(peer->name, name, strlen(name) + 1);
-    peer->line = f->p.line;
-    set_defaults(f, CONFIG_PEER);
-    f->section = CONFIG_PEER;
+    peer->line = p->ini.line;
+    return true;
 }
 
-/* line: "[...", without indentation and trailing space. */
-static void begin_section(struct feed *f, const char *line)
+static bool begin(struct ini *f, unsigned section, const char *name)
 {
-    const char *end = strchr(line, ']'), *near;
-    char text[CONFIG_SHOWN_SIZE], *name;
+    struct config_parse *p = CONTAINER_OF(f, struct config_parse, ini);
 
-    end_section(f);
-    f->section_line = f->p.line;
-    memset(f->seen, 0, sizeof(f->seen));
-    config_shown(line, text);
-    if (!end || end[1] != '\0') {
-        config_error(&f->p, f->p.line, "found %s, expected [Section]", text);
-        return;
-    }
-    text[strcspn(text, "]")] = '\0';
-    name = text + strcspn(text, " ");
-    if (*name)
-        *name++ = '\0';
-    name += strspn(name, " ");
-    for (enum config_section i = CONFIG_INTERFACE; i < CONFIG_SECTION_COUNT; i++) {
-        if (strcasecmp(text + 1, config_section_names[i]) != 0)
-            continue;
-        if (i == CONFIG_LINK)
-            begin_link(f, name);
-        else if (i == CONFIG_PEER)
-            begin_peer(f, name);
-        else
-            begin_once(f, i, name);
-        return;
-    }
-    near = text_nearest(text + 1, config_section_names + CONFIG_INTERFACE, CONFIG_SECTION_COUNT - CONFIG_INTERFACE);
-    config_error(&f->p, f->p.line, "found %s], expected [Interface], [Link NAME], [Peer NAME], [Names] or [Dns]%s%s%s",
-                 text, near ? " (did you mean [" : "", near ? near : "", near ? "]?)" : "");
+    if (section == CONFIG_LINK)
+        return begin_link(p, name);
+    return section != CONFIG_PEER || begin_peer(p, name);
 }
 
-/* --- lines --- */
-
-/* libinih's reader: like fgets, one line a call. What is wrong is told here and handed on as an empty line. */
-static char *feed_line(char *buf, int size, void *ctx)
+static bool key_at(size_t i, struct ini_key *ret)
 {
-    struct feed *f = ctx;
-    const char *line, *end;
-    size_t len;
-    char shown[CONFIG_SHOWN_SIZE];
+    const struct config_field *f = &config_schema[i];
 
-    if (f->at >= f->len || f->p.out_of_memory)
-        return NULL;
-    line = f->data + f->at;
-    end = memchr(line, '\n', f->len - f->at);
-    len = end ? (size_t)(end - line) : f->len - f->at;
-    f->at += len + (end ? 1 : 0);
-    f->p.line++;
-    if (f->p.line == 1 && len >= 3 && memcmp(line, "\xef\xbb\xbf", 3) == 0) {
-        line += 3;
-        len -= 3;
-    }
-    buf[0] = '\0';
-    if (len > CONFIG_LINE_MAX || len + 1 > (size_t)size) {
-        config_error(&f->p, f->p.line, "found a line of %zu characters, expected at most %d", len, CONFIG_LINE_MAX);
-        return buf;
-    }
-    if (memchr(line, '\0', len)) {
-        config_error(&f->p, f->p.line, "found a zero byte, expected text");
-        return buf;
-    }
-    while (len > 0 && (*line == ' ' || *line == '\t')) {
-        line++;
-        len--;
-    }
-    for (size_t i = 0; i < len; i++) { /* a comment: at the start, or after space; so ends the line */
-        if ((line[i] == '#' || line[i] == ';') && (i == 0 || line[i - 1] == ' ' || line[i - 1] == '\t'))
-            len = i;
-    }
-    while (len > 0 && strchr(" \t\r\v\f", line[len - 1]))
-        len--;
-    memcpy(buf, line, len);
-    buf[len] = '\0';
-    if (buf[0] == '[') {
-        begin_section(f, buf);
-        buf[0] = '\0';
-    } else if (len > 0 && !strchr(buf, '=')) {
-        config_error(&f->p, f->p.line, "found %s, expected Key = value", config_shown(buf, shown));
-        buf[0] = '\0';
-    }
-    return buf;
+    if (i >= config_schema_count)
+        return false;
+    *ret = (struct ini_key){ .section = f->section,
+                             .key = f->key,
+                             .fallback = f->fallback,
+                             .required = f->required,
+                             .multiple = f->multiple,
+                             .secret = f->type->secret };
+    return true;
 }
 
-static void unknown_key(struct feed *f, const char *key)
+static void read_key(struct ini *f, size_t key, const char *value)
 {
-    const char *names[SECTION_COUNT_MAX] = { NULL }, *near;
-    char shown[CONFIG_SHOWN_SIZE];
-    size_t count = 0;
+    struct config_parse *p = CONTAINER_OF(f, struct config_parse, ini);
+    const struct config_field *field = &config_schema[key];
 
-    for (size_t i = 0; i < config_schema_count; i++) {
-        const struct config_field *field = &config_schema[i];
+    if (!f->falls_back) {
+        struct config_use *use = config_grow(p, &p->uses, &p->uses_count, sizeof(*use), SIZE_MAX);
 
-        if (field->section == f->section)
-            names[count++] = field->key;
-    }
-    config_shown(key, shown);
-    near = text_nearest(key, names, count);
-    if (near) {
-        config_error(&f->p, f->p.line, "found %s, expected a key of [%s] (did you mean %s?)", shown,
-                     config_section_names[f->section], near);
-        return;
-    }
-    for (size_t i = 0; i < config_schema_count; i++) {
-        if (strcasecmp(config_schema[i].key, key) == 0) {
-            config_error(&f->p, f->p.line, "found %s in [%s], expected it in [%s]", shown,
-                         config_section_names[f->section], config_section_names[config_schema[i].section]);
+        if (!use)
             return;
-        }
+        *use = (struct config_use){ .field = field, .line = f->line };
     }
-    config_error(&f->p, f->p.line, "found %s, expected a key of [%s]", shown, config_section_names[f->section]);
+    field->type->read(p, field, value, (char *)section_base(p, field->section) + field->offset);
 }
 
-static int on_pair(void *ctx, const char *section, const char *key, const char *value)
-{
-    struct feed *f = ctx;
-    char shown[CONFIG_SHOWN_SIZE];
-    struct config_use *use;
-    size_t i = 0;
-
-    if (f->section == CONFIG_NOWHERE) {
-        if (f->section_line == 0) /* else the section's own error says it */
-            config_error(&f->p, f->p.line, "found %s before any section, expected [Interface]",
-                         config_shown(key, shown));
-        return 1;
-    }
-    while (i < config_schema_count &&
-           (config_schema[i].section != f->section || strcasecmp(config_schema[i].key, key) != 0))
-        i++;
-    if (i == config_schema_count) {
-        unknown_key(f, key);
-        return 1;
-    }
-    f->p.field = &config_schema[i];
-    if (f->seen[i] != 0 && !f->p.field->multiple) {
-        config_error(&f->p, f->p.line, "found %s again, expected it once (first in line %u)", f->p.field->key,
-                     f->seen[i]);
-        return 1;
-    }
-    if (f->seen[i] == 0)
-        f->seen[i] = f->p.line;
-    use = config_grow(&f->p, &f->p.uses, &f->p.uses_count, sizeof(*use), SIZE_MAX);
-    if (!use)
-        return 1;
-    *use = (struct config_use){ .field = f->p.field, .line = f->p.line };
-    f->p.field->type->read(&f->p, f->p.field, value, (char *)section_base(f) + f->p.field->offset);
-    return 1;
-}
+static const struct ini_schema schema = {
+    .sections = { "", "Interface", "Link", "Peer", "Names", "Dns" },
+    .named = 1u << CONFIG_LINK | 1u << CONFIG_PEER,
+    .expected = "[Interface], [Link NAME], [Peer NAME], [Names] or [Dns]",
+    .first = "[Interface]",
+    .key = key_at,
+    .begin = begin,
+    .read = read_key,
+};
 
 /* --- the whole file --- */
 
@@ -435,8 +190,8 @@ static void check_role(struct config_parse *p)
         const struct config_field *field = p->uses[i].field;
 
         if (!(field->roles & roles))
-            config_error(p, p->uses[i].line, "found %s on %s, expected it on %s only", field->key, who[roles],
-                         who[field->roles]);
+            ini_error(&p->ini, p->uses[i].line, "found %s on %s, expected it on %s only", field->key, who[roles],
+                      who[field->roles]);
     }
 }
 
@@ -447,16 +202,16 @@ static void check_interface(struct config_parse *p, unsigned line)
 
     c->private_key_file_line = from_file;
     if (own && from_file)
-        config_error(p, MAX(own, from_file), "found PrivateKey and PrivateKeyFile, expected one of them");
+        ini_error(&p->ini, MAX(own, from_file), "found PrivateKey and PrivateKeyFile, expected one of them");
     else if (!own && !from_file)
-        config_error(p, line,
-                     "found neither PrivateKey nor PrivateKeyFile, expected one (`hawser keygen FILE` makes it)");
+        ini_error(&p->ini, line,
+                  "found neither PrivateKey nor PrivateKeyFile, expected one (`hawser keygen FILE` makes it)");
     if (c->role == CONFIG_AGENT && !used_line(p, "Address"))
-        config_error(p, line, "found no Address, expected the agent's own, such as 10.77.0.1/24");
+        ini_error(&p->ini, line, "found no Address, expected the agent's own, such as 10.77.0.1/24");
     if (c->role == CONFIG_NODE && c->peers_count == 0)
-        config_error(p, line, "found no [Peer NAME], expected the agent");
+        ini_error(&p->ini, line, "found no [Peer NAME], expected the agent");
     if (used_line(p, "Mode") && c->steer.has_default)
-        config_error(p, used_line(p, "Mode"), "found Mode and a rule for default, expected one of them");
+        ini_error(&p->ini, used_line(p, "Mode"), "found Mode and a rule for default, expected one of them");
     if (!c->steer.has_default)
         c->steer.fallback.mode = (uint8_t)p->mode;
     if (!c->control) {
@@ -464,10 +219,10 @@ static void check_interface(struct config_parse *p, unsigned line)
 
         snprintf(path, sizeof(path), "/run/hawser/%s.sock", c->name);
         c->control = strdup(path);
-        p->out_of_memory |= !c->control;
+        p->ini.out_of_memory |= !c->control;
     } else if (strlen(c->control) > CONFIG_SOCKET_PATH_MAX) {
-        config_error(p, used_line(p, "Control"), "found Control of %zu characters, expected at most %d",
-                     strlen(c->control), CONFIG_SOCKET_PATH_MAX);
+        ini_error(&p->ini, used_line(p, "Control"), "found Control of %zu characters, expected at most %d",
+                  strlen(c->control), CONFIG_SOCKET_PATH_MAX);
     }
 }
 
@@ -477,9 +232,9 @@ static void check_links(struct config_parse *p)
         const struct config_link *l = &p->config->links[i];
 
         if (l->signal_low_dbm >= l->signal_high_dbm)
-            config_error(p, l->line,
-                         "found SignalLow %" PRId64 " and SignalHigh %" PRId64 ", expected SignalLow below SignalHigh",
-                         l->signal_low_dbm, l->signal_high_dbm);
+            ini_error(&p->ini, l->line,
+                      "found SignalLow %" PRId64 " and SignalHigh %" PRId64 ", expected SignalLow below SignalHigh",
+                      l->signal_low_dbm, l->signal_high_dbm);
     }
 }
 
@@ -489,7 +244,8 @@ static void check_tcp(struct config_parse *p)
 
     for (size_t i = 0; i < c->links_count && c->peers_count > 0; i++)
         if (c->links[i].tcp == CONFIG_TCP_ONLY && c->peers[0].tcp_port < 0)
-            config_error(p, c->links[i].line, "found Tcp = only and TcpPort = no, expected the TCP port of the agent");
+            ini_error(&p->ini, c->links[i].line,
+                      "found Tcp = only and TcpPort = no, expected the TCP port of the agent");
 }
 
 /* Where the file lists the links, rules may name only those. */
@@ -507,8 +263,8 @@ static void check_action_links(struct config_parse *p, const struct steer_action
         if (config_link_find(c, name))
             continue;
         near = text_nearest(name, names, c->links_count);
-        config_error(p, line, "found link %s, expected one with a [Link] section%s%s%s", name,
-                     near ? " (did you mean " : "", near ? near : "", near ? "?)" : "");
+        ini_error(&p->ini, line, "found link %s, expected one with a [Link] section%s%s%s", name,
+                  near ? " (did you mean " : "", near ? near : "", near ? "?)" : "");
     }
 }
 
@@ -517,8 +273,8 @@ static void check_rule(struct config_parse *p, const struct steer_rule *r, unsig
 {
     if (r->action.mode == STEER_BYPASS &&
         (r->dst.addr.family == ADDR_NONE || r->proto || r->ports_count || r->dscp != STEER_DSCP_ANY))
-        config_error(p, line,
-                     "Rule: found mode bypass with more than a prefix, expected a prefix alone: it is a route");
+        ini_error(&p->ini, line,
+                  "Rule: found mode bypass with more than a prefix, expected a prefix alone: it is a route");
 }
 
 static void check_rules(struct config_parse *p)
@@ -533,7 +289,7 @@ static void check_rules(struct config_parse *p)
         return;
     check_action_links(p, &c->steer.fallback, p->default_line);
     if (c->steer.fallback.mode == STEER_BYPASS)
-        config_error(p, p->default_line, "Rule: found mode bypass for everything, expected Routes = none");
+        ini_error(&p->ini, p->default_line, "Rule: found mode bypass for everything, expected Routes = none");
 }
 
 static int compare_claims(const void *a, const void *b)
@@ -556,8 +312,8 @@ static void check_claims(struct config_parse *p)
         qsort(p->claims, p->claims_count, sizeof(p->claims[0]), compare_claims);
     for (size_t i = 1; i < p->claims_count; i++) {
         if (prefix_equal(&p->claims[i - 1].prefix, &p->claims[i].prefix))
-            config_error(p, p->claims[i].line, "found %s again, expected each address once (first in line %u)",
-                         prefix_format(&p->claims[i].prefix, text), p->claims[i - 1].line);
+            ini_error(&p->ini, p->claims[i].line, "found %s again, expected each address once (first in line %u)",
+                      prefix_format(&p->claims[i].prefix, text), p->claims[i - 1].line);
     }
 }
 
@@ -577,7 +333,7 @@ static void check_own_key(struct config_parse *p)
         const struct config_peer *peer = &c->peers[i];
 
         if (memcmp(peer->key.ed25519, c->identity.ed25519, IDENT_KEY_LEN) == 0)
-            config_error(p, peer->key_line, "found this machine's own PublicKey, expected the peer's");
+            ini_error(&p->ini, peer->key_line, "found this machine's own PublicKey, expected the peer's");
     }
 }
 
@@ -595,11 +351,12 @@ static bool found_by_name(const struct config *c, const struct config_peer *peer
 static void check_anycast(struct config_parse *p, const struct config_peer *peer)
 {
     if (peer->key_line != 0 || peer->endpoints.count > 0)
-        config_error(p, peer->line, "found Anycast and PublicKey or Endpoint in this section, expected Anycast alone");
+        ini_error(&p->ini, peer->line,
+                  "found Anycast and PublicKey or Endpoint in this section, expected Anycast alone");
     if (!p->config->names.root)
-        config_error(p, peer->line, "found Anycast without [Names], expected the Root of agents that are believed");
+        ini_error(&p->ini, peer->line, "found Anycast without [Names], expected the Root of agents that are believed");
     if (peer->anycast.items[0].at.addr.family != ADDR_V4)
-        config_error(p, peer->line, "found an IPv6 address in Anycast, expected IPv4");
+        ini_error(&p->ini, peer->line, "found an IPv6 address in Anycast, expected IPv4");
 }
 
 static void check_peers(struct config_parse *p)
@@ -608,27 +365,27 @@ static void check_peers(struct config_parse *p)
     CLEANUP(cleanup_free) const struct config_peer **order = NULL;
 
     if (c->role == CONFIG_NODE && c->peers_count > 1)
-        config_error(p, c->peers[1].line, "found a second [Peer], expected one: a node has one agent");
+        ini_error(&p->ini, c->peers[1].line, "found a second [Peer], expected one: a node has one agent");
 
     if (c->peers_count == 0)
         return;
     order = calloc(c->peers_count, sizeof(struct config_peer *));
     if (!order) {
-        p->out_of_memory = true;
+        p->ini.out_of_memory = true;
         return;
     }
     for (size_t i = 0; i < c->peers_count; i++) {
         const struct config_peer *peer = order[i] = &c->peers[i];
 
         if (peer->key_line == 0 && !found_by_name(c, peer))
-            config_error(p, peer->line, "found no PublicKey in this section, expected one");
+            ini_error(&p->ini, peer->line, "found no PublicKey in this section, expected one");
         if (c->role == CONFIG_NODE && peer->anycast.count > 0)
             check_anycast(p, peer);
         else if (c->role == CONFIG_NODE && peer->endpoints.count == 0)
-            config_error(p, peer->line, "found no Endpoint in this section, expected one");
+            ini_error(&p->ini, peer->line, "found no Endpoint in this section, expected one");
         if (peer->addresses.count > CONFIG_ADDRESSES_MAX)
-            config_error(p, peer->line, "found %zu addresses for one peer, expected at most %d", peer->addresses.count,
-                         CONFIG_ADDRESSES_MAX);
+            ini_error(&p->ini, peer->line, "found %zu addresses for one peer, expected at most %d",
+                      peer->addresses.count, CONFIG_ADDRESSES_MAX);
     }
     qsort(order, c->peers_count, sizeof(struct config_peer *), compare_peers);
     for (size_t i = 1; i < c->peers_count; i++) {
@@ -637,58 +394,51 @@ static void check_peers(struct config_parse *p)
 
         if (memcmp(a->key.ed25519, b->key.ed25519, IDENT_KEY_LEN) == 0 &&
             memcmp(b->key.ed25519, none, IDENT_KEY_LEN) != 0)
-            config_error(p, b->key_line,
-                         "found the PublicKey of [Peer %s] again, expected one of its own (first in line %u)", a->name,
-                         a->key_line);
+            ini_error(&p->ini, b->key_line,
+                      "found the PublicKey of [Peer %s] again, expected one of its own (first in line %u)", a->name,
+                      a->key_line);
     }
 }
 
 int config_parse(const char *file_name, const char *data, size_t len, struct text *errors, struct config **ret)
 {
-    struct feed f = { .p = { .file_name = file_name, .errors = errors, .mode = STEER_STRIPE },
-                      .data = data,
-                      .len = len };
-    int r = 0;
+    struct config_parse p = { .ini = { .schema = &schema, .file_name = file_name, .errors = errors },
+                              .mode = STEER_STRIPE };
+    const unsigned *once = p.ini.once;
+    int r;
 
-    f.p.config = calloc(1, sizeof(*f.p.config));
-    if (!f.p.config)
+    p.config = calloc(1, sizeof(*p.config));
+    if (!p.config)
         return -ENOMEM;
-    steer_table_init(&f.p.config->steer);
-    set_defaults(&f, CONFIG_INTERFACE);
-    set_defaults(&f, CONFIG_NAMES);
-    ini_max_line = CONFIG_LINE_MAX + 2;
-    if (len > CONFIG_FILE_MAX)
-        config_error(&f.p, 0, "found %zu bytes, expected at most %d", len, CONFIG_FILE_MAX);
-    else if (ini_parse_stream(feed_line, &f, on_pair, &f) < 0)
-        f.p.out_of_memory = true;
-    end_section(&f);
-    if (!f.once[CONFIG_INTERFACE]) {
-        config_error(&f.p, 0, "found no [Interface] section, expected one");
-    } else if (!f.p.out_of_memory) {
-        check_role(&f.p);
-        check_interface(&f.p, f.once[CONFIG_INTERFACE]);
-        check_links(&f.p);
-        check_tcp(&f.p);
-        check_rules(&f.p);
-        check_claims(&f.p);
-        check_peers(&f.p);
-        check_own_key(&f.p);
-        if (f.once[CONFIG_DNS] && !f.once[CONFIG_NAMES])
-            config_error(&f.p, f.once[CONFIG_DNS], "found [Dns] without [Names], expected both");
-        if (f.once[CONFIG_DNS] && f.once[CONFIG_NAMES] && f.p.config->names.managers.count == 0)
-            config_error(&f.p, f.once[CONFIG_NAMES], "found no Manager in this section, expected one: [Dns] asks it");
+    steer_table_init(&p.config->steer);
+    r = ini_read(&p.ini, data, len);
+    if (r == 0 && !once[CONFIG_INTERFACE]) {
+        ini_error(&p.ini, 0, "found no [Interface] section, expected one");
+    } else if (r == 0) {
+        check_role(&p);
+        check_interface(&p, once[CONFIG_INTERFACE]);
+        check_links(&p);
+        check_tcp(&p);
+        check_rules(&p);
+        check_claims(&p);
+        check_peers(&p);
+        check_own_key(&p);
+        if (once[CONFIG_DNS] && !once[CONFIG_NAMES])
+            ini_error(&p.ini, once[CONFIG_DNS], "found [Dns] without [Names], expected both");
+        if (once[CONFIG_DNS] && once[CONFIG_NAMES] && p.config->names.managers.count == 0)
+            ini_error(&p.ini, once[CONFIG_NAMES], "found no Manager in this section, expected one: [Dns] asks it");
     }
-    steer_table_compile(&f.p.config->steer);
-    free(f.p.uses);
-    free(f.p.claims);
-    if (f.p.out_of_memory)
+    steer_table_compile(&p.config->steer);
+    free(p.uses);
+    free(p.claims);
+    if (p.ini.out_of_memory)
         r = -ENOMEM;
-    else if (f.p.errors_count > 0)
+    else if (p.ini.errors_count > 0)
         r = -EINVAL;
     if (r < 0)
-        config_free(f.p.config);
+        config_free(p.config);
     else
-        *ret = f.p.config;
+        *ret = p.config;
     return r;
 }
 
@@ -771,7 +521,7 @@ static ssize_t read_all(int fd, char *buf, size_t size)
 static void load_key_file(struct config_parse *p)
 {
     struct config *c = p->config;
-    const char *slash = strrchr(p->file_name, '/');
+    const char *slash = strrchr(p->ini.file_name, '/');
     bool relative = c->private_key_file[0] != '/' && slash;
     char path[4096], text[KEY_TEXT_SIZE + 8] = "";
     CLEANUP(cleanup_close) int fd = -1;
@@ -779,21 +529,21 @@ static void load_key_file(struct config_parse *p)
     ssize_t n;
     int r = -EINVAL;
 
-    snprintf(path, sizeof(path), "%.*s%s", relative ? (int)(slash - p->file_name + 1) : 0, p->file_name,
+    snprintf(path, sizeof(path), "%.*s%s", relative ? (int)(slash - p->ini.file_name + 1) : 0, p->ini.file_name,
              c->private_key_file);
     fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0 || fstat(fd, &st) < 0) {
-        config_error(p, c->private_key_file_line, "PrivateKeyFile %s: %s", path, strerror(errno));
+        ini_error(&p->ini, c->private_key_file_line, "PrivateKeyFile %s: %s", path, strerror(errno));
         return;
     }
     if (!S_ISREG(st.st_mode)) {
-        config_error(p, c->private_key_file_line, "PrivateKeyFile %s: found no regular file, expected one", path);
+        ini_error(&p->ini, c->private_key_file_line, "PrivateKeyFile %s: found no regular file, expected one", path);
         return;
     }
     if (st.st_mode & 077) {
-        config_error(p, c->private_key_file_line,
-                     "PrivateKeyFile %s: found mode %04o, expected 0600: others may read the key", path,
-                     (unsigned)st.st_mode & 07777);
+        ini_error(&p->ini, c->private_key_file_line,
+                  "PrivateKeyFile %s: found mode %04o, expected 0600: others may read the key", path,
+                  (unsigned)st.st_mode & 07777);
         return;
     }
     n = read_all(fd, text, sizeof(text) - 1);
@@ -806,23 +556,23 @@ static void load_key_file(struct config_parse *p)
     explicit_bzero(text, sizeof(text));
     c->has_identity = r == 0;
     if (r < 0)
-        config_error(p, c->private_key_file_line,
-                     "PrivateKeyFile %s: found no secret key, expected %d characters of one", path, KEY_TEXT_LEN);
+        ini_error(&p->ini, c->private_key_file_line,
+                  "PrivateKeyFile %s: found no secret key, expected %d characters of one", path, KEY_TEXT_LEN);
 }
 
 /* A file that is named in another one: beside it, unless its name begins at the root. */
 static void beside(struct config_parse *p, char **path)
 {
-    const char *slash = strrchr(p->file_name, '/');
+    const char *slash = strrchr(p->ini.file_name, '/');
     char full[4096];
     char *copy;
 
     if (!*path || (*path)[0] == '/' || !slash)
         return;
-    snprintf(full, sizeof(full), "%.*s%s", (int)(slash - p->file_name + 1), p->file_name, *path);
+    snprintf(full, sizeof(full), "%.*s%s", (int)(slash - p->ini.file_name + 1), p->ini.file_name, *path);
     copy = strdup(full);
     if (!copy) {
-        p->out_of_memory = true;
+        p->ini.out_of_memory = true;
         return;
     }
     free(*path);
@@ -842,37 +592,29 @@ static bool has_inline_secret(const struct config *c)
 
 int config_load(const char *path, struct text *errors, struct config **ret)
 {
-    struct config_parse p = { .file_name = path, .errors = errors };
-    CLEANUP(cleanup_free) char *data = malloc(CONFIG_FILE_MAX + 1);
-    CLEANUP(cleanup_close) int fd = -1;
-    struct stat st;
-    ssize_t n;
+    struct config_parse p = { .ini = { .file_name = path, .errors = errors } };
+    CLEANUP(cleanup_free) char *data = NULL;
+    unsigned mode;
+    ssize_t n = ini_load(path, errors, &data, &mode);
     int r;
 
-    if (!data)
-        return -ENOMEM;
-    fd = open(path, O_RDONLY | O_CLOEXEC);
-    n = fd < 0 || fstat(fd, &st) < 0 ? -errno : read_all(fd, data, CONFIG_FILE_MAX + 1);
-    if (n < 0) {
-        config_error(&p, 0, "%s", strerror((int)-n));
-        return -EINVAL;
-    }
+    if (n < 0)
+        return n == -ENOMEM ? -ENOMEM : -EINVAL;
     r = config_parse(path, data, (size_t)n, errors, &p.config);
     explicit_bzero(data, (size_t)n);
     if (r < 0)
         return r;
-    if (has_inline_secret(p.config) && S_ISREG(st.st_mode) && (st.st_mode & 077))
-        config_warning(&p, 0, "found mode %04o of a file that holds a secret, expected 0600",
-                       (unsigned)st.st_mode & 07777);
+    if (has_inline_secret(p.config) && S_ISREG(mode) && (mode & 077))
+        ini_warning(&p.ini, 0, "found mode %04o of a file that holds a secret, expected 0600", mode & 07777);
     if (p.config->private_key_file) {
         load_key_file(&p);
         check_own_key(&p);
     }
     beside(&p, &p.config->names.root);
     beside(&p, &p.config->names.chain);
-    if (p.errors_count > 0 || p.out_of_memory) {
+    if (p.ini.errors_count > 0 || p.ini.out_of_memory) {
         config_free(p.config);
-        return p.out_of_memory ? -ENOMEM : -EINVAL;
+        return p.ini.out_of_memory ? -ENOMEM : -EINVAL;
     }
     *ret = p.config;
     return 0;

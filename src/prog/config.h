@@ -13,12 +13,9 @@
 #include "ident/tag.h"
 #include "tunnel/steer.h"
 
-#define CONFIG_FILE_MAX (1024 * 1024) /* bytes of a file */
-#define CONFIG_LINE_MAX 1000          /* bytes of a line */
 #define CONFIG_LINKS_MAX 32
 #define CONFIG_PEERS_MAX 4096
 #define CONFIG_LIST_MAX 1024 /* items of one list */
-#define CONFIG_ERRORS_MAX 50 /* lines told before "more" */
 #define CONFIG_PEER_NAME_MAX 31
 #define CONFIG_SOCKET_PATH_MAX 107 /* unix(7): sun_path and its NUL */
 #define CONFIG_IFNAME_SIZE 16      /* IFNAMSIZ */

@@ -20,27 +20,12 @@
 
 /* --- readers --- */
 
-#define WORD_SIZE 256 /* of one item of a list and its NUL: the longest host name has 253 characters */
-
-/* The next item of a list; false at its end. An item that is too long is cut, and then no reader takes it. */
-static bool next_word(const char **at, char word[WORD_SIZE])
-{
-    const char *s = *at + strspn(*at, " \t,");
-    size_t len = strcspn(s, " \t,");
-    size_t kept = MIN(len, (size_t)WORD_SIZE - 1);
-
-    memcpy(word, s, kept);
-    word[kept] = '\0';
-    *at = s + len;
-    return len > 0;
-}
-
 static char *copy_text(struct config_parse *p, const char *s)
 {
     char *copy = strdup(s);
 
     if (!copy)
-        p->out_of_memory = true;
+        p->ini.out_of_memory = true;
     return copy;
 }
 
@@ -49,7 +34,7 @@ static void read_path(struct config_parse *p, const struct config_field *f, cons
     char *copy;
 
     if (value[0] == '\0' || (f->max == 1 && value[0] != '/')) {
-        config_expected(p, value, NULL, f->max == 1 ? "an absolute path" : "a path");
+        ini_expected(&p->ini, value, NULL, f->max == 1 ? "an absolute path" : "a path");
         return;
     }
     copy = copy_text(p, value);
@@ -71,7 +56,7 @@ static void read_ifname(struct config_parse *p, const struct config_field *f, co
     if (config_ifname_valid(value))
         memcpy(out, value, strlen(value) + 1);
     else
-        config_expected(p, value, NULL, "an interface name of 1 to %d characters", CONFIG_IFNAME_SIZE - 1);
+        ini_expected(&p->ini, value, NULL, "an interface name of 1 to %d characters", CONFIG_IFNAME_SIZE - 1);
 }
 
 static size_t choices_count(const char *const *choices)
@@ -110,7 +95,7 @@ static void read_choice(struct config_parse *p, const struct config_field *f, co
     }
     text_init(&t, buf, sizeof(buf));
     join(f->choices, ", ", &t);
-    config_expected(p, value, text_nearest(value, f->choices, choices_count(f->choices)), "one of %s", buf);
+    ini_expected(&p->ini, value, text_nearest(value, f->choices, choices_count(f->choices)), "one of %s", buf);
 }
 
 static bool to_integer(const char *s, int64_t *ret)
@@ -136,7 +121,7 @@ static void read_number(struct config_parse *p, const struct config_field *f, co
     if (to_integer(value, &v) && v >= f->min && v <= f->max)
         *(int64_t *)out = v;
     else
-        config_expected(p, value, NULL, "a number from %" PRId64 " to %" PRId64, f->min, f->max);
+        ini_expected(&p->ini, value, NULL, "a number from %" PRId64 " to %" PRId64, f->min, f->max);
 }
 
 static void read_duration(struct config_parse *p, const struct config_field *f, const char *value, void *out)
@@ -148,8 +133,8 @@ static void read_duration(struct config_parse *p, const struct config_field *f, 
         *(span *)out = v;
         return;
     }
-    config_expected(p, value, NULL, "a time from %s to %s, such as 30s, 5m or 2h", duration_format(f->min, low),
-                    duration_format(f->max, high));
+    ini_expected(&p->ini, value, NULL, "a time from %s to %s, such as 30s, 5m or 2h", duration_format(f->min, low),
+                 duration_format(f->max, high));
 }
 
 static void read_rate(struct config_parse *p, const struct config_field *f, const char *value, void *out)
@@ -159,7 +144,7 @@ static void read_rate(struct config_parse *p, const struct config_field *f, cons
     if (rate_parse(value, &v) == 0 && v >= (uint64_t)f->min && v <= (uint64_t)f->max)
         *(uint64_t *)out = v;
     else
-        config_expected(p, value, NULL, "a rate from 64kbit to 1000gbit, such as 20mbit or 1.5gbit");
+        ini_expected(&p->ini, value, NULL, "a rate from 64kbit to 1000gbit, such as 20mbit or 1.5gbit");
 }
 
 static void read_secret(struct config_parse *p, const struct config_field *f, const char *value, void *out)
@@ -170,9 +155,9 @@ static void read_secret(struct config_parse *p, const struct config_field *f, co
     if (r == 0)
         c->has_identity = true;
     else if (r == -ENOMEM)
-        p->out_of_memory = true;
+        p->ini.out_of_memory = true;
     else
-        config_expected(p, value, NULL, "a secret key: %d characters, made by `hawser keygen`", KEY_TEXT_LEN);
+        ini_expected(&p->ini, value, NULL, "a secret key: %d characters, made by `hawser keygen`", KEY_TEXT_LEN);
 }
 
 static void read_public(struct config_parse *p, const struct config_field *f, const char *value, void *out)
@@ -180,17 +165,18 @@ static void read_public(struct config_parse *p, const struct config_field *f, co
     struct config_peer *peer = CONTAINER_OF(out, struct config_peer, key);
     int r = peer_key_decode(value, out);
 
-    peer->key_line = p->line;
+    peer->key_line = p->ini.line;
     if (r == 0)
         return;
     if (r == -EBADMSG)
-        config_expected(p, value, NULL, "a public key: its check does not match, a character is wrong");
+        ini_expected(&p->ini, value, NULL, "a public key: its check does not match, a character is wrong");
     else if (r == -EPROTONOSUPPORT)
-        config_expected(p, value, NULL, "a public key of a version that this program knows");
+        ini_expected(&p->ini, value, NULL, "a public key of a version that this program knows");
     else if (strlen(value) == KEY_TEXT_LEN && strcmp(value + KEY_TEXT_LEN - 2, "==") == 0)
-        config_error(p, p->line, "found a secret key, expected the peer's public key (`hawser pubkey` tells it)");
+        ini_error(&p->ini, p->ini.line,
+                  "found a secret key, expected the peer's public key (`hawser pubkey` tells it)");
     else
-        config_expected(p, value, NULL, "a public key: %d characters, told by `hawser pubkey`", KEY_TEXT_LEN);
+        ini_expected(&p->ini, value, NULL, "a public key: %d characters, told by `hawser pubkey`", KEY_TEXT_LEN);
 }
 
 static void read_psk(struct config_parse *p, const struct config_field *f, const char *value, void *out)
@@ -200,7 +186,7 @@ static void read_psk(struct config_parse *p, const struct config_field *f, const
     if (base64_decode(value, psk, sizeof(psk)) == CONFIG_PSK_BYTES)
         memcpy(out, psk, sizeof(psk));
     else
-        config_expected(p, value, NULL, "%d bytes in base64 (44 characters)", CONFIG_PSK_BYTES);
+        ini_expected(&p->ini, value, NULL, "%d bytes in base64 (44 characters)", CONFIG_PSK_BYTES);
     explicit_bzero(psk, sizeof(psk));
 }
 
@@ -209,24 +195,24 @@ static void claim(struct config_parse *p, const struct prefix *prefix)
     struct config_claim *c = config_grow(p, &p->claims, &p->claims_count, sizeof(*c), SIZE_MAX);
 
     if (c)
-        *c = (struct config_claim){ .prefix = *prefix, .line = p->line };
+        *c = (struct config_claim){ .prefix = *prefix, .line = p->ini.line };
 }
 
 static void read_addresses(struct config_parse *p, const struct config_field *f, const char *value, void *out)
 {
     struct config_addresses *list = out;
-    char word[WORD_SIZE], host[ADDR_STRLEN];
+    char word[INI_WORD_SIZE], host[ADDR_STRLEN];
     const char *slash;
     struct prefix net, own;
     size_t count = list->count;
 
-    while (next_word(&value, word)) {
+    while (ini_next_word(&value, word)) {
         struct config_address *a;
 
         slash = strchr(word, '/');
         snprintf(host, sizeof(host), "%.*s", slash ? (int)MIN(slash - word, 47) : 47, word);
         if (prefix_parse(word, true, &net) < 0 || prefix_parse(host, false, &own) < 0) {
-            config_expected(p, word, NULL, "an address with its prefix, such as 10.77.0.1/24 or fd00:77::1/64");
+            ini_expected(&p->ini, word, NULL, "an address with its prefix, such as 10.77.0.1/24 or fd00:77::1/64");
             return;
         }
         a = config_grow(p, &list->items, &list->count, sizeof(*a), CONFIG_LIST_MAX);
@@ -236,7 +222,7 @@ static void read_addresses(struct config_parse *p, const struct config_field *f,
         claim(p, &own);
     }
     if (list->count == count)
-        config_expected(p, "", NULL, "an address with its prefix, such as 10.77.0.1/24");
+        ini_expected(&p->ini, "", NULL, "an address with its prefix, such as 10.77.0.1/24");
 }
 
 /* f->max 1: the prefixes are claimed, so that nobody else may have the same. */
@@ -244,17 +230,17 @@ static void read_prefixes(struct config_parse *p, const struct config_field *f, 
 {
     struct config_prefixes *list = out;
     size_t count = list->count;
-    char word[WORD_SIZE], text[PREFIX_STRLEN];
+    char word[INI_WORD_SIZE], text[PREFIX_STRLEN];
 
-    while (next_word(&value, word)) {
+    while (ini_next_word(&value, word)) {
         struct prefix v, *item;
         int r = prefix_parse(word, false, &v);
 
         if (r < 0) {
             bool host_bits = r == -ERANGE && prefix_parse(word, true, &v) == 0;
 
-            config_expected(p, word, host_bits ? prefix_format(&v, text) : NULL,
-                            host_bits ? "a prefix without host bits" : "a prefix, such as 192.0.2.0/24 or fd00::/64");
+            ini_expected(&p->ini, word, host_bits ? prefix_format(&v, text) : NULL,
+                         host_bits ? "a prefix without host bits" : "a prefix, such as 192.0.2.0/24 or fd00::/64");
             return;
         }
         item = config_grow(p, &list->items, &list->count, sizeof(*item), CONFIG_LIST_MAX);
@@ -265,7 +251,7 @@ static void read_prefixes(struct config_parse *p, const struct config_field *f, 
             claim(p, &v);
     }
     if (list->count == count)
-        config_expected(p, "", NULL, "a prefix, such as 192.0.2.0/24 or fd00::/64");
+        ini_expected(&p->ini, "", NULL, "a prefix, such as 192.0.2.0/24 or fd00::/64");
 }
 
 /* RFC 1123 2.1: letters, digits and hyphens; an all-numeric last label would be a mistyped address. */
@@ -299,7 +285,7 @@ static bool host_name_valid(const char *s)
 /* 0 and *ret (name allocated), -EINVAL, or -ENOMEM. */
 static int endpoint_value(const char *word, struct config_endpoint *ret)
 {
-    char host[WORD_SIZE];
+    char host[INI_WORD_SIZE];
     const char *colon = strrchr(word, ':');
     int64_t port = CONFIG_PORT;
     struct endpoint at;
@@ -313,7 +299,7 @@ static int endpoint_value(const char *word, struct config_endpoint *ret)
     }
     if (colon && (!to_integer(colon + 1, &port) || port < 1 || port > 65535))
         return -EINVAL;
-    snprintf(host, sizeof(host), "%.*s", colon ? (int)(colon - word) : WORD_SIZE - 1, word);
+    snprintf(host, sizeof(host), "%.*s", colon ? (int)(colon - word) : INI_WORD_SIZE - 1, word);
     if (!host_name_valid(host))
         return -EINVAL;
     name = strdup(host);
@@ -332,23 +318,24 @@ static void read_endpoints(struct config_parse *p, const struct config_field *f,
 {
     struct config_endpoints *list = out;
     size_t count = list->count;
-    char word[WORD_SIZE];
+    char word[INI_WORD_SIZE];
 
-    while (next_word(&value, word)) {
+    while (ini_next_word(&value, word)) {
         struct config_endpoint e, *item;
         int r = endpoint_value(word, &e);
 
         if (r == -ENOMEM) {
-            p->out_of_memory = true;
+            p->ini.out_of_memory = true;
             return;
         }
         if (r < 0) {
-            config_expected(p, word, NULL, "an endpoint, such as 192.0.2.1:51820, [2001:db8::1]:51820 or a host name");
+            ini_expected(&p->ini, word, NULL,
+                         "an endpoint, such as 192.0.2.1:51820, [2001:db8::1]:51820 or a host name");
             return;
         }
         for (size_t i = 0; i < list->count; i++) {
             if (endpoint_same(&list->items[i], &e)) {
-                config_expected(p, word, NULL, "each endpoint once");
+                ini_expected(&p->ini, word, NULL, "each endpoint once");
                 free(e.name);
                 return;
             }
@@ -361,7 +348,7 @@ static void read_endpoints(struct config_parse *p, const struct config_field *f,
         *item = e;
     }
     if (list->count == count)
-        config_expected(p, "", NULL, "an endpoint, such as 192.0.2.1:51820");
+        ini_expected(&p->ini, "", NULL, "an endpoint, such as 192.0.2.1:51820");
 }
 
 /* Addresses and ports of this machine or of others, without names. f->min: the port where none is said. */
@@ -370,15 +357,15 @@ static void read_sockets(struct config_parse *p, const struct config_field *f, c
     struct config_endpoints *list = out;
     struct config_endpoint *item;
     size_t count = list->count;
-    char word[WORD_SIZE];
+    char word[INI_WORD_SIZE];
 
-    while (next_word(&value, word)) {
+    while (ini_next_word(&value, word)) {
         struct endpoint at;
 
         if (endpoint_parse(word, (uint16_t)f->min, &at) < 0 ||
             (!addr_is_unicast(&at.addr) && !addr_is_loopback(&at.addr))) {
-            config_expected(p, word, NULL,
-                            "an address, with or without a port, such as 127.0.0.77 or 192.0.2.1:%" PRId64, f->min);
+            ini_expected(&p->ini, word, NULL,
+                         "an address, with or without a port, such as 127.0.0.77 or 192.0.2.1:%" PRId64, f->min);
             return;
         }
         item = config_grow(p, &list->items, &list->count, sizeof(*item), (size_t)f->max);
@@ -387,7 +374,7 @@ static void read_sockets(struct config_parse *p, const struct config_field *f, c
         *item = (struct config_endpoint){ .at = at };
     }
     if (list->count == count)
-        config_expected(p, "", NULL, "an address, such as 127.0.0.77");
+        ini_expected(&p->ini, "", NULL, "an address, such as 127.0.0.77");
 }
 
 static void read_routes(struct config_parse *p, const struct config_field *f, const char *value, void *out)
@@ -398,13 +385,13 @@ static void read_routes(struct config_parse *p, const struct config_field *f, co
     bool again = false;
 
     for (size_t u = 0; u < p->uses_count; u++)
-        again |= p->uses[u].field == f && p->uses[u].line < p->line;
+        again |= p->uses[u].field == f && p->uses[u].line < p->ini.line;
     if (again && (i >= 0 || r->list.count == 0)) {
-        config_expected(p, value, NULL, "auto or none alone, or only prefixes");
+        ini_expected(&p->ini, value, NULL, "auto or none alone, or only prefixes");
         return;
     }
     if (i < 0 && text_nearest(value, words, 2)) {
-        config_expected(p, value, text_nearest(value, words, 2), "auto, none or prefixes");
+        ini_expected(&p->ini, value, text_nearest(value, words, 2), "auto, none or prefixes");
         return;
     }
     r->mode = i >= 0 ? i : CONFIG_ROUTES_LIST;
@@ -424,7 +411,7 @@ static void read_nat(struct config_parse *p, const struct config_field *f, const
     if (config_ifname_valid(value))
         memcpy(nat->interface, value, strlen(value) + 1);
     else
-        config_expected(p, value, NULL, "yes, no or the name of an interface");
+        ini_expected(&p->ini, value, NULL, "yes, no or the name of an interface");
 }
 
 static void read_rule(struct config_parse *p, const struct config_field *f, const char *value, void *out)
@@ -435,11 +422,11 @@ static void read_rule(struct config_parse *p, const struct config_field *f, cons
     int r = steer_table_add_text(t, value, err, sizeof(err));
 
     if (r < 0)
-        config_error(p, p->line, "Rule: %s", err[0] ? err : "not a rule");
+        ini_error(&p->ini, p->ini.line, "Rule: %s", err[0] ? err : "not a rule");
     else if (t->count > before)
-        p->rule_lines[before] = p->line;
+        p->rule_lines[before] = p->ini.line;
     else
-        p->default_line = p->line;
+        p->default_line = p->ini.line;
 }
 
 static void read_mode(struct config_parse *p, const struct config_field *f, const char *value, void *out)
@@ -453,7 +440,7 @@ static void read_mode(struct config_parse *p, const struct config_field *f, cons
         names[m] = steer_mode_name((enum steer_mode)m);
     i = find_choice(names, value);
     if (i == STEER_BYPASS) {
-        config_error(p, p->line, "found mode bypass for everything, expected Routes = none");
+        ini_error(&p->ini, p->ini.line, "found mode bypass for everything, expected Routes = none");
         return;
     }
     if (i >= 0) {
@@ -462,22 +449,22 @@ static void read_mode(struct config_parse *p, const struct config_field *f, cons
     }
     text_init(&t, buf, sizeof(buf));
     join(names, ", ", &t);
-    config_expected(p, value, text_nearest(value, names, STEER_MODE_COUNT), "one of %s", buf);
+    ini_expected(&p->ini, value, text_nearest(value, names, STEER_MODE_COUNT), "one of %s", buf);
 }
 
 static void read_offload(struct config_parse *p, const struct config_field *f, const char *value, void *out)
 {
     static const char *const words[] = { "csum", "tso", "uso", "gso", "gro", "yes", "no", NULL };
     unsigned bits = 0;
-    char word[WORD_SIZE];
+    char word[INI_WORD_SIZE];
     bool any = false;
 
-    while (next_word(&value, word)) {
+    while (ini_next_word(&value, word)) {
         int i = find_choice(words, word);
 
         if (i < 0 || (i >= 5 && (any || value[strspn(value, " \t,")] != '\0'))) {
-            config_expected(p, word, i < 0 ? text_nearest(word, words, ARRAY_LEN(words) - 1) : NULL,
-                            "yes, no, or some of csum, tso, uso, gso, gro");
+            ini_expected(&p->ini, word, i < 0 ? text_nearest(word, words, ARRAY_LEN(words) - 1) : NULL,
+                         "yes, no, or some of csum, tso, uso, gso, gro");
             return;
         }
         bits |= i == 5 ? (unsigned)CONFIG_OFFLOAD_ALL : i == 6 ? 0 : 1u << i;
@@ -486,7 +473,7 @@ static void read_offload(struct config_parse *p, const struct config_field *f, c
     if (any)
         *(unsigned *)out = bits;
     else
-        config_expected(p, "", NULL, "yes, no, or some of csum, tso, uso, gso, gro");
+        ini_expected(&p->ini, "", NULL, "yes, no, or some of csum, tso, uso, gso, gro");
 }
 
 static void read_wifi(struct config_parse *p, const struct config_field *f, const char *value, void *out)
@@ -503,7 +490,7 @@ static void read_wifi(struct config_parse *p, const struct config_field *f, cons
         w->file = copy_text(p, value + 5);
         w->source = CONFIG_WIFI_FILE;
     } else {
-        config_expected(p, value, text_nearest(value, words, ARRAY_LEN(words)), "auto, off or file:/PATH");
+        ini_expected(&p->ini, value, text_nearest(value, words, ARRAY_LEN(words)), "auto, off or file:/PATH");
     }
 }
 
@@ -517,7 +504,7 @@ static void read_port(struct config_parse *p, const struct config_field *f, cons
     else if (to_integer(value, &port) && port >= 1 && port <= 65535)
         *(int64_t *)out = port;
     else
-        config_expected(p, value, NULL, "a port of 1 to 65535, or no");
+        ini_expected(&p->ini, value, NULL, "a port of 1 to 65535, or no");
 }
 
 static void read_identifier(struct config_parse *p, const struct config_field *f, const char *value, void *out)
@@ -525,7 +512,7 @@ static void read_identifier(struct config_parse *p, const struct config_field *f
     struct tag t;
 
     if (tag_parse(value, &t) < 0)
-        config_expected(p, value, NULL, "a tag, such as 2001:3f:..., as `hawser id` shows it");
+        ini_expected(&p->ini, value, NULL, "a tag, such as 2001:3f:..., as `hawser id` shows it");
     else
         *(struct tag *)out = t;
 }
@@ -662,8 +649,6 @@ const struct config_field config_schema[] = {
     { DN(dns_listen), .key = "Listen", .type = &type_sockets, .min = CONFIG_DNS_PORT, .max = 8, .multiple = true,
       .required = true, .help = "where programs ask for names, by UDP and TCP" },
 };
-
-const char *const config_section_names[] = { "", "Interface", "Link", "Peer", "Names", "Dns" };
 
 const size_t config_schema_count = ARRAY_LEN(config_schema);
 

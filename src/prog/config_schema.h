@@ -4,16 +4,9 @@
 #pragma once
 
 #include "prog/config.h"
+#include "prog/ini_file.h"
 
-enum config_section {
-    CONFIG_NOWHERE,
-    CONFIG_INTERFACE,
-    CONFIG_LINK,
-    CONFIG_PEER,
-    CONFIG_NAMES,
-    CONFIG_DNS,
-    CONFIG_SECTION_COUNT
-};
+enum config_section { CONFIG_INTERFACE = 1, CONFIG_LINK, CONFIG_PEER, CONFIG_NAMES, CONFIG_DNS };
 enum config_roles { /* bits: whose key it is */
                     CONFIG_OF_NODE = 1,
                     CONFIG_OF_AGENT = 2,
@@ -35,19 +28,14 @@ struct config_use {
     unsigned line;
 };
 
-/* The state of one parse. `line` is where we are. */
+/* The state of one parse. */
 struct config_parse {
+    struct ini ini;
     struct config *config;
-    const char *file_name;
-    struct text *errors;
-    unsigned line;
-    unsigned errors_count;
-    bool out_of_memory;
     struct config_use *uses;
     size_t uses_count;
     struct config_claim *claims;
     size_t claims_count;
-    const struct config_field *field;     /* being read */
     int mode;                             /* of `Mode =` */
     unsigned rule_lines[STEER_RULES_MAX]; /* line of each rule of config->steer */
     unsigned default_line;                /* of the rule for default, or 0 */
@@ -69,7 +57,7 @@ struct config_field {
 
 struct config_type {
     const char *name;
-    /* Reads value into out or calls config_expected. */
+    /* Reads value into out or calls ini_expected. */
     void (*read)(struct config_parse *p, const struct config_field *f, const char *value, void *out);
     bool secret; /* the value is never shown */
 };
@@ -77,17 +65,6 @@ struct config_type {
 extern const struct config_field config_schema[];
 extern const size_t config_schema_count;
 
-/* One error line at `line`. */
-void config_error(struct config_parse *p, unsigned line, const char *fmt, ...) PRINTF_LIKE(3, 4);
-void config_warning(struct config_parse *p, unsigned line, const char *fmt, ...) PRINTF_LIKE(3, 4);
-/* "found KEY = VALUE, expected WHAT (did you mean NEAR?)" at the current line; near may be NULL. */
-void config_expected(struct config_parse *p, const char *value, const char *near, const char *fmt, ...)
-    PRINTF_LIKE(4, 5);
 /* Appends a zeroed item to an array and returns it; NULL, told as an error, when it is full or memory is out. */
 void *config_grow(struct config_parse *p, void *items_ptr, size_t *count, size_t item_size, size_t max);
-/* Printable and cut to fit; "(nothing)" for an empty one. Returns buf. */
-#define CONFIG_SHOWN_SIZE 72
-char *config_shown(const char *value, char buf[CONFIG_SHOWN_SIZE]);
 bool config_ifname_valid(const char *s);
-/* "Interface". */
-extern const char *const config_section_names[CONFIG_SECTION_COUNT];

@@ -1,143 +1,101 @@
 /* prog/dmux_config.c - see dmux_config.h.
  *
- * Theory of operation. Sections are opened here; every other line goes to libinih by itself, which takes off comments
- * and splits it, so that the line's number is known. A key is a row of schema[]: its reader gets the text and a place,
- * and says what it expected when it cannot. Required keys are looked at when a section ends.
+ * Theory of operation. prog/ini_file.h reads the file by schema[]: a row's reader gets the text and a place, and says
+ * what it expected when it cannot.
  *
  * Limits: dmux_config.h. */
 #include "prog/dmux_config.h"
 
 #include "ident/hash.h"
+#include "prog/ini_file.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <ini.h>
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define ERRORS_MAX 50
-#define LINE_SIZE 1024
-#define KEYS_MAX 64      /* rows of the schema */
 #define AGENT_PORT 51820 /* as of ListenPort in hawser.conf */
 
-enum section { NOWHERE, GATEWAY, PROVIDER, AUTHORITY, MESH, SEED, BGP, NEIGHBOR, ROUTER, CLIENT, SECTION_COUNT };
+enum section { GATEWAY = 1, PROVIDER, AUTHORITY, MESH, SEED, BGP, NEIGHBOR, ROUTER, CLIENT };
 
-static const char *const section_names[SECTION_COUNT] = { "",     "Gateway", "Provider", "Authority", "Mesh",
-                                                          "Seed", "Bgp",     "Neighbor", "Router",    "Client" };
+#define NAMED (1u << PROVIDER | 1u << AUTHORITY | 1u << SEED | 1u << NEIGHBOR)
 
 struct parse {
+    struct ini ini;
     struct dmux_config *c;
-    const char *file;
-    struct text *errors;
-    unsigned line, errors_count;
-    enum section section;
-    unsigned section_line;
-    unsigned seen[KEYS_MAX]; /* line of each key in this section */
-    bool opened[SECTION_COUNT];
 };
 
-/* A reader: NULL, or what was expected. */
-typedef const char *read_fn(struct parse *p, const char *value, void *out);
-
-static void complain(struct parse *p, unsigned line, const char *fmt, ...) PRINTF_LIKE(3, 4);
-
-static void complain(struct parse *p, unsigned line, const char *fmt, ...)
+static struct dmux_config *config_of(struct ini *f)
 {
-    char message[512];
-    va_list ap;
-
-    if (++p->errors_count > ERRORS_MAX)
-        return;
-    va_start(ap, fmt);
-    vsnprintf(message, sizeof(message), fmt, ap);
-    va_end(ap);
-    for (char *s = message; *s; s++)
-        *s = *s >= ' ' && *s <= '~' ? *s : '?';
-    text_add(p->errors, "%s:%u: %s\n", p->file, line, message);
+    return CONTAINER_OF(f, struct parse, ini)->c;
 }
 
 /* --- readers --- */
 
-static bool number(const char *s, uint64_t max, uint64_t *ret)
-{
-    uint64_t v = 0;
-
-    if (*s == '\0')
-        return false;
-    for (; *s; s++) {
-        if (*s < '0' || *s > '9' || v > max)
-            return false;
-        v = v * 10 + (uint64_t)(*s - '0');
-    }
-    *ret = v;
-    return v <= max;
-}
-
-static const char *read_number(struct parse *p, const char *value, void *out)
+static const char *read_number(struct ini *f, const char *value, void *out)
 {
     uint64_t v;
 
-    if (!number(value, UINT32_MAX, &v))
+    if (!ini_number(value, 0, UINT32_MAX, &v))
         return "a number of 0 to 4294967295";
     *(uint32_t *)out = (uint32_t)v;
     return NULL;
 }
 
-static const char *read_id(struct parse *p, const char *value, void *out)
+static const char *read_id(struct ini *f, const char *value, void *out)
 {
-    return read_number(p, value, out) || *(uint32_t *)out == 0 ? "a number of 1 to 4294967295" : NULL;
+    return read_number(f, value, out) || *(uint32_t *)out == 0 ? "a number of 1 to 4294967295" : NULL;
 }
 
-static const char *read_byte(struct parse *p, const char *value, void *out)
+static const char *read_byte(struct ini *f, const char *value, void *out)
 {
-    return read_number(p, value, out) || *(uint32_t *)out > 255 ? "a number of 0 to 255" : NULL;
+    return read_number(f, value, out) || *(uint32_t *)out > 255 ? "a number of 0 to 255" : NULL;
 }
 
-static const char *read_weight(struct parse *p, const char *value, void *out)
+static const char *read_weight(struct ini *f, const char *value, void *out)
 {
-    return read_number(p, value, out) || *(uint32_t *)out > 65535 ? "a number of 0 to 65535" : NULL;
+    return read_number(f, value, out) || *(uint32_t *)out > 65535 ? "a number of 0 to 65535" : NULL;
 }
 
-static const char *read_bfd(struct parse *p, const char *value, void *out)
+static const char *read_bfd(struct ini *f, const char *value, void *out)
 {
-    return read_number(p, value, out) || *(uint32_t *)out > 10000 ? "milliseconds, 0 (no BFD) to 10000" : NULL;
+    return read_number(f, value, out) || *(uint32_t *)out > 10000 ? "milliseconds, 0 (no BFD) to 10000" : NULL;
 }
 
-static const char *read_registrations(struct parse *p, const char *value, void *out)
+static const char *read_registrations(struct ini *f, const char *value, void *out)
 {
-    return read_number(p, value, out) || *(uint32_t *)out == 0 || *(uint32_t *)out > REGISTRY_MAX
+    return read_number(f, value, out) || *(uint32_t *)out == 0 || *(uint32_t *)out > REGISTRY_MAX
                ? "a number of 1 to 131072"
                : NULL;
 }
 
-static const char *read_port(struct parse *p, const char *value, void *out)
+static const char *read_port(struct ini *f, const char *value, void *out)
 {
     uint64_t v;
 
-    if (!number(value, UINT16_MAX, &v))
+    if (!ini_number(value, 0, UINT16_MAX, &v))
         return "a port of 0 to 65535";
     *(uint16_t *)out = (uint16_t)v;
     return NULL;
 }
 
-static const char *read_provider_id(struct parse *p, const char *value, void *out)
+static const char *read_provider_id(struct ini *f, const char *value, void *out)
 {
-    return read_number(p, value, out) || *(uint32_t *)out < 2 ? "a provider's number, 2 to 4294967295" : NULL;
+    return read_number(f, value, out) || *(uint32_t *)out < 2 ? "a provider's number, 2 to 4294967295" : NULL;
 }
 
-static const char *read_provider(struct parse *p, const char *value, void *out)
+static const char *read_provider(struct ini *f, const char *value, void *out)
 {
     if (strcmp(value, "any") == 0) {
         *(uint32_t *)out = PROVIDER_ANY;
         return NULL;
     }
-    return read_provider_id(p, value, out) ? "any, or a provider's number, 2 to 4294967295" : NULL;
+    return read_provider_id(f, value, out) ? "any, or a provider's number, 2 to 4294967295" : NULL;
 }
 
-static const char *read_addr4(struct parse *p, const char *value, void *out)
+static const char *read_addr4(struct ini *f, const char *value, void *out)
 {
     struct addr a;
 
@@ -147,7 +105,7 @@ static const char *read_addr4(struct parse *p, const char *value, void *out)
     return NULL;
 }
 
-static const char *read_prefix4(struct parse *p, const char *value, void *out)
+static const char *read_prefix4(struct ini *f, const char *value, void *out)
 {
     struct prefix x;
 
@@ -157,7 +115,7 @@ static const char *read_prefix4(struct parse *p, const char *value, void *out)
     return NULL;
 }
 
-static const char *read_prefix(struct parse *p, const char *value, void *out)
+static const char *read_prefix(struct ini *f, const char *value, void *out)
 {
     struct prefix x;
 
@@ -167,50 +125,39 @@ static const char *read_prefix(struct parse *p, const char *value, void *out)
     return NULL;
 }
 
-/* Takes the next word of a list off *at; false at its end. */
-static bool next_word(const char **at, char *word, size_t size)
+static const char *read_gateways(struct ini *f, const char *value, void *out)
 {
-    const char *s = *at + strspn(*at, " \t,");
-    size_t len = strcspn(s, " \t,");
+    struct dmux_config *c = config_of(f);
+    char word[INI_WORD_SIZE];
 
-    snprintf(word, size, "%.*s", (int)len, s);
-    *at = s + len;
-    return len > 0;
-}
-
-static const char *read_gateways(struct parse *p, const char *value, void *out)
-{
-    struct dmux_config *c = p->c;
-    char word[64];
-
-    while (next_word(&value, word, sizeof(word))) {
+    while (ini_next_word(&value, word)) {
         struct endpoint e;
 
         if (endpoint_parse(word, DMUX_PORT, &e) < 0 || e.addr.family != ADDR_V4 ||
-            c->gateways_count >= (p->section == CLIENT ? 1 : ROUTER_HOMES_MAX))
-            return p->section == CLIENT ? "one IPv4 address, with or without :port"
+            c->gateways_count >= (f->section == CLIENT ? 1 : ROUTER_HOMES_MAX))
+            return f->section == CLIENT ? "one IPv4 address, with or without :port"
                                         : "at most 16 IPv4 addresses, with or without :port";
         c->gateways[c->gateways_count++] = e;
     }
     return c->gateways_count == 0 ? "an IPv4 address" : NULL;
 }
 
-static const char *read_routes(struct parse *p, const char *value, void *out)
+static const char *read_routes(struct ini *f, const char *value, void *out)
 {
-    struct dmux_config *c = p->c;
-    char word[64];
+    struct dmux_config *c = config_of(f);
+    char word[INI_WORD_SIZE];
 
-    while (next_word(&value, word, sizeof(word))) {
-        if (c->routes_count >= DMUX_ROUTES_MAX || read_prefix(p, word, &c->routes[c->routes_count]))
+    while (ini_next_word(&value, word)) {
+        if (c->routes_count >= DMUX_ROUTES_MAX || read_prefix(f, word, &c->routes[c->routes_count]))
             return "at most 16 prefixes";
         c->routes_count++;
     }
     return NULL;
 }
 
-static const char *read_protocol(struct parse *p, const char *value, void *out)
+static const char *read_protocol(struct ini *f, const char *value, void *out)
 {
-    bool client = p->section == CLIENT;
+    bool client = f->section == CLIENT;
     uint16_t id = protocol_parse(value);
 
     /* Nodes ask for hawser themselves. */
@@ -222,9 +169,9 @@ static const char *read_protocol(struct parse *p, const char *value, void *out)
 
 static const char *read_protocol_list(const char *value, uint16_t protocols[PROVIDER_PROTOCOLS_MAX], uint8_t *count)
 {
-    char word[64];
+    char word[INI_WORD_SIZE];
 
-    while (next_word(&value, word, sizeof(word))) {
+    while (ini_next_word(&value, word)) {
         uint16_t id = protocol_parse(word); /* a gateway forwards any, known or not */
 
         if (id == 0 || *count >= PROVIDER_PROTOCOLS_MAX)
@@ -234,50 +181,53 @@ static const char *read_protocol_list(const char *value, uint16_t protocols[PROV
     return *count == 0 ? "a protocol" : NULL;
 }
 
-static const char *read_protocols(struct parse *p, const char *value, void *out)
+static const char *read_protocols(struct ini *f, const char *value, void *out)
 {
-    struct provider *x = &p->c->providers[p->c->providers_count - 1];
+    struct dmux_config *c = config_of(f);
+    struct provider *x = &c->providers[c->providers_count - 1];
 
     return read_protocol_list(value, x->protocols, &x->protocols_count);
 }
 
-static const char *read_authority_protocols(struct parse *p, const char *value, void *out)
+static const char *read_authority_protocols(struct ini *f, const char *value, void *out)
 {
-    struct authority *x = &p->c->authorities[p->c->authorities_count - 1];
+    struct dmux_config *c = config_of(f);
+    struct authority *x = &c->authorities[c->authorities_count - 1];
 
     return read_protocol_list(value, x->protocols, &x->protocols_count);
 }
 
-static const char *read_root(struct parse *p, const char *value, void *out)
+static const char *read_root(struct ini *f, const char *value, void *out)
 {
     return strlen(value) == 44 && base64_decode(value, out, IDENT_KEY_LEN) == IDENT_KEY_LEN
                ? NULL
                : "an Ed25519 key, 32 bytes in base64, as `hawser id show` prints it";
 }
 
-static const char *read_realm(struct parse *p, const char *value, void *out)
+static const char *read_realm(struct ini *f, const char *value, void *out)
 {
     struct name_error e;
 
     return name_parse_realm(value, strlen(value), out, &e) < 0 ? "the name of a realm" : NULL;
 }
 
-static const char *read_range(struct parse *p, const char *value, void *out)
+static const char *read_range(struct ini *f, const char *value, void *out)
 {
-    struct authority *x = &p->c->authorities[p->c->authorities_count - 1];
+    struct dmux_config *c = config_of(f);
+    struct authority *x = &c->authorities[c->authorities_count - 1];
     char first[16];
     const char *dash = strchr(value, '-');
 
     snprintf(first, sizeof(first), "%.*s", dash ? (int)(dash - value) : 15, value);
-    return read_provider_id(p, first, &x->provider_first) ||
-                   read_provider_id(p, dash ? dash + 1 : value, &x->provider_last) ||
+    return read_provider_id(f, first, &x->provider_first) ||
+                   read_provider_id(f, dash ? dash + 1 : value, &x->provider_last) ||
                    x->provider_first > x->provider_last
                ? "numbers of providers, as 100-199, 2 or more"
                : NULL;
 }
 
 /* What a seed is called by: its key for handshakes. */
-static const char *read_seed_key(struct parse *p, const char *value, void *out)
+static const char *read_seed_key(struct ini *f, const char *value, void *out)
 {
     struct peer_key k;
 
@@ -287,7 +237,7 @@ static const char *read_seed_key(struct parse *p, const char *value, void *out)
     return NULL;
 }
 
-static const char *read_seed_address(struct parse *p, const char *value, void *out)
+static const char *read_seed_address(struct ini *f, const char *value, void *out)
 {
     struct endpoint e;
 
@@ -297,7 +247,7 @@ static const char *read_seed_address(struct parse *p, const char *value, void *o
     return NULL;
 }
 
-static const char *read_public_key(struct parse *p, const char *value, void *out)
+static const char *read_public_key(struct ini *f, const char *value, void *out)
 {
     struct peer_key k;
 
@@ -307,7 +257,7 @@ static const char *read_public_key(struct parse *p, const char *value, void *out
     return NULL;
 }
 
-static const char *read_name(struct parse *p, const char *value, void *out)
+static const char *read_name(struct ini *f, const char *value, void *out)
 {
     if (*value == '\0' || strlen(value) > 15 || strpbrk(value, "/ \t\"\\;{}") != NULL || value[0] == '.')
         return "a name of a device, 1 to 15 characters";
@@ -315,13 +265,13 @@ static const char *read_name(struct parse *p, const char *value, void *out)
     return NULL;
 }
 
-static const char *read_data_path(struct parse *p, const char *value, void *out)
+static const char *read_data_path(struct ini *f, const char *value, void *out)
 {
     *(bool *)out = strcmp(value, "xdp") == 0;
     return *(bool *)out || strcmp(value, "user") == 0 ? NULL : "user or xdp";
 }
 
-static const char *read_control(struct parse *p, const char *value, void *out)
+static const char *read_control(struct ini *f, const char *value, void *out)
 {
     if (value[0] != '/' || strlen(value) >= DMUX_PATH_MAX)
         return "an absolute path of less than 108 bytes";
@@ -351,21 +301,22 @@ static int secret_line(const char *path, char *buf, size_t size)
     return 0;
 }
 
-static const char *read_key_file(struct parse *p, const char *value, void *out)
+static const char *read_key_file(struct ini *f, const char *value, void *out)
 {
+    struct dmux_config *c = config_of(f);
     char line[256];
     int r = secret_line(value, line, sizeof(line));
 
     if (r == 0)
-        r = identity_secret_decode(line, &p->c->identity);
+        r = identity_secret_decode(line, &c->identity);
     explicit_bzero(line, sizeof(line));
     if (r < 0)
         return "a file that only its owner may read, with a secret key as `hawser keygen FILE` writes it";
-    p->c->has_identity = true;
+    c->has_identity = true;
     return NULL;
 }
 
-static const char *read_secret_file(struct parse *p, const char *value, void *out)
+static const char *read_secret_file(struct ini *f, const char *value, void *out)
 {
     char line[256];
     int r = secret_line(value, line, sizeof(line));
@@ -390,26 +341,26 @@ static size_t read_chain(const char *value, uint8_t out[CREDENTIAL_CHAIN_MAX])
 
 #define CHAIN_FILE "a file with a chain of at most 1100 bytes, as `hawser realm enrol` writes it"
 
-static const char *read_chain_file(struct parse *p, const char *value, void *out)
+static const char *read_chain_file(struct ini *f, const char *value, void *out)
 {
-    p->c->chain_len = read_chain(value, p->c->chain);
-    return p->c->chain_len > 0 ? NULL : CHAIN_FILE;
+    config_of(f)->chain_len = read_chain(value, config_of(f)->chain);
+    return config_of(f)->chain_len > 0 ? NULL : CHAIN_FILE;
 }
 
-static const char *read_offer_chain(struct parse *p, const char *value, void *out)
+static const char *read_offer_chain(struct ini *f, const char *value, void *out)
 {
     _Static_assert(LOCATE_CHAIN_MAX >= CREDENTIAL_CHAIN_MAX, "both are read alike");
 
-    p->c->offer_chain_len = read_chain(value, p->c->offer_chain);
-    return p->c->offer_chain_len > 0 ? NULL : CHAIN_FILE;
+    config_of(f)->offer_chain_len = read_chain(value, config_of(f)->offer_chain);
+    return config_of(f)->offer_chain_len > 0 ? NULL : CHAIN_FILE;
 }
 
-static const char *read_offers(struct parse *p, const char *value, void *out)
+static const char *read_offers(struct ini *f, const char *value, void *out)
 {
-    struct dmux_config *c = p->c;
-    char word[64];
+    struct dmux_config *c = config_of(f);
+    char word[INI_WORD_SIZE];
 
-    while (next_word(&value, word, sizeof(word))) {
+    while (ini_next_word(&value, word)) {
         struct endpoint e;
 
         if (endpoint_parse(word, AGENT_PORT, &e) < 0 || !addr_is_unicast(&e.addr) ||
@@ -424,15 +375,7 @@ static const char *read_offers(struct parse *p, const char *value, void *out)
 
 #define AT(member) offsetof(struct dmux_config, member)
 
-static const struct row {
-    enum section section;
-    const char *key;
-    read_fn *read;
-    size_t offset; /* in struct dmux_config, provider or dmux_neighbor */
-    const char *fallback;
-    bool required;
-    const char *help;
-} schema[] = {
+static const struct ini_row schema[] = {
     { GATEWAY, "Id", read_id, AT(id), NULL, true, "number of this gateway among all" },
     { GATEWAY, "Site", read_byte, AT(site), "0", false, "number of its site" },
     { GATEWAY, "Service", read_addr4, AT(service), NULL, true, "the anycast address that all gateways have" },
@@ -492,59 +435,24 @@ static const struct row {
     { CLIENT, "Control", read_control, AT(control), "/run/hawser-dmux/client.sock", false, "control socket" },
 };
 
-_Static_assert(ARRAY_LEN(schema) <= KEYS_MAX, "seen[] is too small");
+_Static_assert(ARRAY_LEN(schema) <= INI_KEYS_MAX, "seen[] is too small");
 
-static void *base_of(struct parse *p, enum section s)
+static void *base_of(struct dmux_config *c, unsigned section)
 {
-    struct dmux_config *c = p->c;
-
-    if (s == PROVIDER)
+    if (section == PROVIDER)
         return &c->providers[c->providers_count - 1];
-    if (s == AUTHORITY)
+    if (section == AUTHORITY)
         return &c->authorities[c->authorities_count - 1];
-    if (s == SEED)
+    if (section == SEED)
         return &c->seeds[c->seeds_count - 1];
-    if (s == NEIGHBOR)
+    if (section == NEIGHBOR)
         return &c->neighbors[c->neighbors_count - 1];
     return c;
 }
 
-static int on_key(void *user, const char *section, const char *name, const char *value)
+static void read_key(struct ini *f, size_t key, const char *value)
 {
-    struct parse *p = user;
-    const char *names[KEYS_MAX], *near, *expected;
-    size_t count = 0;
-
-    if (p->section == NOWHERE) {
-        complain(p, p->line, "found %s outside a section, expected one of [Gateway], [Router], [Client] first", name);
-        return 1;
-    }
-    for (size_t i = 0; i < ARRAY_LEN(schema); i++) {
-        if (schema[i].section != p->section)
-            continue;
-        names[count++] = schema[i].key;
-        if (strcmp(schema[i].key, name) != 0)
-            continue;
-        if (p->seen[i])
-            complain(p, p->line, "found %s again, expected it once (first in line %u)", name, p->seen[i]);
-        else if ((expected = schema[i].read(p, value, (char *)base_of(p, p->section) + schema[i].offset)))
-            complain(p, p->line, "found %s = %s, expected %s", name, *value ? value : "(nothing)", expected);
-        p->seen[i] = p->line;
-        return 1;
-    }
-    near = text_nearest(name, names, count);
-    complain(p, p->line, "found %s in [%s], expected a key of it%s%s%s", name, section_names[p->section],
-             near ? " (did you mean " : "", near ? near : "", near ? "?)" : "");
-    return 1;
-}
-
-static void end_section(struct parse *p)
-{
-    for (size_t i = 0; p->section != NOWHERE && i < ARRAY_LEN(schema); i++) {
-        if (schema[i].section == p->section && schema[i].required && !p->seen[i])
-            complain(p, p->section_line, "found no %s in this section, expected one", schema[i].key);
-    }
-    p->section = NOWHERE;
+    ini_row_read(f, &schema[key], base_of(config_of(f), schema[key].section), value);
 }
 
 static bool name_valid(const char *s)
@@ -555,133 +463,102 @@ static bool name_valid(const char *s)
            strspn(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_") == len;
 }
 
-static bool open_named(struct parse *p, enum section s, const char *name)
+static bool begin_named(struct ini *f, unsigned s, const char *name)
 {
-    struct dmux_config *c = p->c;
+    struct dmux_config *c = config_of(f);
+    const char *word = f->schema->sections[s];
     const struct {
         size_t *count, max;
-    } lists[SECTION_COUNT] = { [PROVIDER] = { &c->providers_count, DMUX_PROVIDERS_MAX },
-                               [AUTHORITY] = { &c->authorities_count, DMUX_AUTHORITIES_MAX },
-                               [SEED] = { &c->seeds_count, MESH_SEEDS_MAX },
-                               [NEIGHBOR] = { &c->neighbors_count, DMUX_NEIGHBORS_MAX } };
+    } lists[] = { [PROVIDER] = { &c->providers_count, DMUX_PROVIDERS_MAX },
+                  [AUTHORITY] = { &c->authorities_count, DMUX_AUTHORITIES_MAX },
+                  [SEED] = { &c->seeds_count, MESH_SEEDS_MAX },
+                  [NEIGHBOR] = { &c->neighbors_count, DMUX_NEIGHBORS_MAX } };
     size_t *count = lists[s].count, max = lists[s].max;
 
     if (!name_valid(name)) {
-        complain(p, p->line, "found [%s %s], expected a name of 1 to 15 letters, digits and _", section_names[s], name);
+        ini_error(f, f->line, "found [%s%s%s], expected a name of 1 to 15 letters, digits and _", word,
+                  *name ? " " : "", name);
         return false;
     }
-    if (!count || *count >= max) { /* the sections of this kind each have a count */
-        complain(p, p->line, "found more than %zu sections [%s ...]", max, section_names[s]);
+    if (*count >= max) {
+        ini_error(f, f->line, "found more than %zu sections [%s ...]", max, word);
         return false;
     }
     if (s == PROVIDER)
         snprintf(c->provider_names[*count], DMUX_NAME_MAX + 1, "%s", name);
     if (s == NEIGHBOR) {
-        c->neighbors[*count].line = p->line;
+        c->neighbors[*count].line = f->line;
         snprintf(c->neighbors[*count].name, DMUX_NAME_MAX + 1, "%s", name);
     }
     ++*count;
     return true;
 }
 
-static void open_section(struct parse *p, char *line)
+static bool begin(struct ini *f, unsigned s, const char *name)
 {
-    char *close = strchr(line, ']'), *space;
-    enum section s = NOWHERE;
+    struct dmux_config *c = config_of(f);
 
-    end_section(p);
-    if (!close || (close[1 + strspn(close + 1, " \t")] != '\0' && !strchr("#;", close[1 + strspn(close + 1, " \t")]))) {
-        complain(p, p->line, "found %s, expected [Section] or [Section NAME]", line);
-        return;
-    }
-    *close = '\0';
-    space = strchr(line, ' ');
-    if (space)
-        *space++ = '\0';
-    for (unsigned i = 1; i < SECTION_COUNT; i++) {
-        if (strcmp(line + 1, section_names[i]) == 0)
-            s = (enum section)i;
-    }
-    if (s == NOWHERE) {
-        complain(p, p->line,
-                 "found [%s], expected Gateway, Provider, Authority, Mesh, Seed, Bgp, Neighbor, Router or Client",
-                 line + 1);
-        return;
-    }
-    if (s == PROVIDER || s == AUTHORITY || s == SEED || s == NEIGHBOR) {
-        if (!open_named(p, s, space ? space : ""))
-            return;
-    } else if (space || p->opened[s]) {
-        complain(p, p->line, "found [%s%s%s]%s, expected it once and without a name", line + 1, space ? " " : "",
-                 space ? space : "", p->opened[s] ? " again" : "");
-        return;
-    }
+    if (NAMED >> s & 1)
+        return begin_named(f, s, name);
     if (s == GATEWAY || s == ROUTER || s == CLIENT) {
-        enum dmux_role role = s == GATEWAY ? DMUX_ROLE_GATEWAY : s == ROUTER ? DMUX_ROLE_ROUTER : DMUX_ROLE_CLIENT;
-
-        if (p->c->role != DMUX_ROLE_NONE) {
-            complain(p, p->line, "found [%s] too, expected one of Gateway, Router and Client", line + 1);
-            return;
+        if (c->role != DMUX_ROLE_NONE) {
+            ini_error(f, f->line, "found [%s] too, expected one of [Gateway], [Router] and [Client]",
+                      f->schema->sections[s]);
+            return false;
         }
-        p->c->role = role;
+        c->role = s == GATEWAY ? DMUX_ROLE_GATEWAY : s == ROUTER ? DMUX_ROLE_ROUTER : DMUX_ROLE_CLIENT;
     }
-    p->opened[s] = true;
-    p->c->has_mesh |= s == MESH;
-    p->section = s;
-    p->section_line = p->line;
-    memset(p->seen, 0, sizeof(p->seen));
-    for (size_t i = 0; i < ARRAY_LEN(schema); i++) {
-        if (schema[i].section == s && schema[i].fallback)
-            schema[i].read(p, schema[i].fallback, (char *)base_of(p, s) + schema[i].offset);
-    }
+    c->has_mesh |= s == MESH;
+    return true;
 }
 
-static void take_line(struct parse *p, const char *at, size_t len)
+bool dmux_config_key(size_t i, struct ini_key *ret)
 {
-    char line[LINE_SIZE], *start = line;
-
-    if (len >= sizeof(line) || memchr(at, '\0', len)) {
-        complain(p, p->line, "found a line of %zu bytes, expected text of less than %d", len, LINE_SIZE);
-        return;
-    }
-    memcpy(line, at, len);
-    line[len] = '\0';
-    line[strcspn(line, "\r")] = '\0';
-    start += strspn(line, " \t");
-    if (*start == '[')
-        open_section(p, start);
-    else if (ini_parse_string(start, on_key, p) != 0)
-        complain(p, p->line, "found %s, expected KEY = VALUE", start);
+    if (i >= ARRAY_LEN(schema))
+        return false;
+    *ret = ini_row_key(&schema[i]);
+    return true;
 }
 
-static void check_whole(struct parse *p)
+static const struct ini_schema file_schema = {
+    .sections = { "", "Gateway", "Provider", "Authority", "Mesh", "Seed", "Bgp", "Neighbor", "Router", "Client" },
+    .named = NAMED,
+    .expected = "[Gateway], [Provider NAME], [Authority NAME], [Mesh], [Seed NAME], [Bgp], [Neighbor NAME], [Router] "
+                "or [Client]",
+    .first = "[Gateway], [Router] or [Client]",
+    .key = dmux_config_key,
+    .begin = begin,
+    .read = read_key,
+};
+
+static void check_whole(struct ini *f)
 {
-    const struct dmux_config *c = p->c;
+    const struct dmux_config *c = config_of(f);
 
     if (c->role == DMUX_ROLE_NONE)
-        complain(p, p->line, "found no role, expected one of [Gateway], [Router], [Client]");
+        ini_error(f, 0, "found no role, expected one of [Gateway], [Router] and [Client]");
     if (c->role != DMUX_ROLE_GATEWAY &&
-        (c->providers_count > 0 || c->authorities_count > 0 || c->has_mesh || p->opened[BGP] || c->neighbors_count > 0))
-        complain(p, p->line, "found a section of gateways, expected [Gateway] as well");
+        (c->providers_count > 0 || c->authorities_count > 0 || c->has_mesh || f->once[BGP] || c->neighbors_count > 0))
+        ini_error(f, 0, "found a section of gateways, expected [Gateway] as well");
     if (c->role == DMUX_ROLE_GATEWAY && !prefix_contains(&c->prefix, &c->service))
-        complain(p, p->line, "found a Service outside of Prefix, expected it inside");
+        ini_error(f, f->once[GATEWAY], "found a Service outside of Prefix, expected it inside");
     if (c->role == DMUX_ROLE_GATEWAY && prefix_contains(&c->prefix, &c->address))
-        complain(p, p->line,
-                 "found the gateway's Address inside of Prefix, expected one that other gateways do not have");
+        ini_error(f, f->once[GATEWAY],
+                  "found the gateway's Address inside of Prefix, expected one that other gateways do not have");
     if (c->xdp && (c->interface[0] == '\0' || c->network_pps > 0))
-        complain(p, p->line, "found DataPath = xdp, expected an Interface with it and no NetworkRate");
+        ini_error(f, f->once[GATEWAY], "found DataPath = xdp, expected an Interface with it and no NetworkRate");
     if (c->role == DMUX_ROLE_ROUTER && (c->protocol == LOCATE_ID) != (c->offers_count > 0 && c->offer_chain_len > 0))
-        complain(p, p->line, "found Protocol = %s, expected Offer and OfferChain with hawser, and only there",
-                 protocol_router_find(c->protocol)->name);
+        ini_error(f, f->once[ROUTER], "found Protocol = %s, expected Offer and OfferChain with hawser, and only there",
+                  protocol_router_find(c->protocol)->name);
     if (c->seeds_count > 0 && !c->has_mesh)
-        complain(p, p->line, "found [Seed], expected [Mesh] as well");
-    if (c->neighbors_count > 0 && !p->opened[BGP])
-        complain(p, c->neighbors[0].line, "found [Neighbor], expected [Bgp] as well");
+        ini_error(f, 0, "found [Seed], expected [Mesh] as well");
+    if (c->neighbors_count > 0 && !f->once[BGP])
+        ini_error(f, c->neighbors[0].line, "found [Neighbor], expected [Bgp] as well");
     for (size_t i = 0; i < c->providers_count; i++) {
         for (size_t j = 0; j < i; j++) {
             if (c->providers[i].id == c->providers[j].id)
-                complain(p, p->line, "found the Id of [Provider %s] in [Provider %s] as well", c->provider_names[j],
-                         c->provider_names[i]);
+                ini_error(f, 0, "found the Id of [Provider %s] in [Provider %s] as well", c->provider_names[j],
+                          c->provider_names[i]);
         }
     }
 }
@@ -689,24 +566,17 @@ static void check_whole(struct parse *p)
 int dmux_config_parse(const char *file_name, const char *data, size_t len, struct text *errors,
                       struct dmux_config **ret)
 {
-    struct parse p = { .c = calloc(1, sizeof(struct dmux_config)), .file = file_name, .errors = errors };
+    struct parse p = { .ini = { .schema = &file_schema, .file_name = file_name, .errors = errors },
+                       .c = calloc(1, sizeof(struct dmux_config)) };
+    int r = p.c ? ini_read(&p.ini, data, len) : -ENOMEM;
 
-    if (!p.c)
-        return -ENOMEM;
-    for (size_t at = 0; at < len;) {
-        const char *end = memchr(data + at, '\n', len - at);
-        size_t n = end ? (size_t)(end - data) - at : len - at;
-
-        p.line++;
-        take_line(&p, data + at, n);
-        at += n + 1;
-    }
-    end_section(&p);
-    if (p.errors_count == 0)
-        check_whole(&p);
-    if (p.errors_count > 0) {
+    if (r == 0 && p.ini.errors_count == 0)
+        check_whole(&p.ini);
+    if (r == 0 && p.ini.errors_count > 0)
+        r = -EINVAL;
+    if (r < 0) {
         dmux_config_free(p.c);
-        return -EINVAL;
+        return r;
     }
     if (p.c->router_id.family == ADDR_NONE)
         p.c->router_id = p.c->address;
@@ -716,26 +586,11 @@ int dmux_config_parse(const char *file_name, const char *data, size_t len, struc
 
 int dmux_config_load(const char *path, struct text *errors, struct dmux_config **ret)
 {
-    CLEANUP(cleanup_free) char *data = malloc(DMUX_FILE_MAX + 1);
-    FILE *f = fopen(path, "re");
-    size_t len = 0;
-    int r = 0;
+    CLEANUP(cleanup_free) char *data = NULL;
+    unsigned mode;
+    ssize_t n = ini_load(path, errors, &data, &mode);
 
-    if (!data)
-        r = -ENOMEM;
-    else if (!f)
-        r = -errno;
-    else if ((len = fread(data, 1, DMUX_FILE_MAX + 1, f)) > DMUX_FILE_MAX)
-        r = -EFBIG;
-    else if (ferror(f))
-        r = -EIO;
-    if (f)
-        fclose(f);
-    if (r < 0) {
-        text_add(errors, "%s: %s\n", path, strerror(-r));
-        return r;
-    }
-    return dmux_config_parse(path, data, len, errors, ret);
+    return n < 0 ? (int)n : dmux_config_parse(path, data, (size_t)n, errors, ret);
 }
 
 void dmux_config_free(struct dmux_config *c)
@@ -745,16 +600,4 @@ void dmux_config_free(struct dmux_config *c)
     identity_wipe(&c->identity);
     ident_wipe(c->secret, sizeof(c->secret));
     free(c);
-}
-
-bool dmux_config_key(size_t i, struct dmux_key *ret)
-{
-    if (i >= ARRAY_LEN(schema))
-        return false;
-    *ret = (struct dmux_key){ .section = section_names[schema[i].section],
-                              .key = schema[i].key,
-                              .help = schema[i].help,
-                              .fallback = schema[i].fallback,
-                              .required = schema[i].required };
-    return true;
 }

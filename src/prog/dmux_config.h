@@ -18,9 +18,10 @@
 #define DMUX_AUTHORITIES_MAX 8
 #define DMUX_NEIGHBORS_MAX 16
 #define DMUX_ROUTES_MAX 16
-#define DMUX_FILE_MAX (1 << 20) /* bytes */
-#define DMUX_NAME_MAX 15        /* of sections, bytes */
-#define DMUX_PATH_MAX 108       /* of a socket's name, with its NUL */
+#define DMUX_NAME_MAX 15  /* of sections, bytes */
+#define DMUX_PATH_MAX 108 /* of a socket's name, with its NUL */
+
+struct ini_key;
 
 enum dmux_role { DMUX_ROLE_NONE, DMUX_ROLE_GATEWAY, DMUX_ROLE_ROUTER, DMUX_ROLE_CLIENT };
 
@@ -96,9 +97,5 @@ int dmux_config_parse(const char *file_name, const char *data, size_t len, struc
                       struct dmux_config **ret);
 void dmux_config_free(struct dmux_config *c);
 
-struct dmux_key {
-    const char *section, *key, *help, *fallback;
-    bool required;
-};
 /* The i-th key that there is; false after the last. */
-bool dmux_config_key(size_t i, struct dmux_key *ret);
+bool dmux_config_key(size_t i, struct ini_key *ret);

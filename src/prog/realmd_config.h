@@ -12,12 +12,13 @@
 
 #define REALMD_LISTEN_MAX 4 /* chosen: two families, twice */
 #define REALMD_ADDRESSES_MAX 8
-#define REALMD_FILE_MAX (1 << 20) /* bytes */
 #define REALMD_PORT 51823
 #define REALMD_INTERVAL_MAX_S 120 /* chosen: two of them, and what is known is not yet too old (MANAGER_BEHIND_MAX) */
 #define REALMD_DNS_ADDRESSES_MAX 4
 #define REALMD_DNS_PORT 53
 #define REALMD_CONTROL_MAX 108 /* of a socket's name, with its NUL */
+
+struct ini_key;
 
 struct realmd_config {
     char directory[PATH_MAX]; /* the realm's folder */
@@ -42,15 +43,11 @@ struct realmd_config {
     size_t dns_addresses_count;
 };
 
-/* 0 with *ret, or -EINVAL with lines in errors; -errno when the file cannot be read, which is a line too. */
+/* 0 with *ret, or -EINVAL with lines in errors; -ENOMEM; -errno when the file cannot be read, which is a line too. */
 int realmd_config_load(const char *path, struct text *errors, struct realmd_config *ret);
 /* The same of text. */
 int realmd_config_parse(const char *file_name, const char *data, size_t len, struct text *errors,
                         struct realmd_config *ret);
 
-struct realmd_key {
-    const char *section, *key, *help, *fallback;
-    bool required;
-};
 /* The i-th key that there is; false after the last. */
-bool realmd_config_key(size_t i, struct realmd_key *ret);
+bool realmd_config_key(size_t i, struct ini_key *ret);

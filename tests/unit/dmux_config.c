@@ -86,7 +86,7 @@ static void test_offers(void **state)
 
     snprintf(data, sizeof(data), "[Router]\nProtocol = hawser\nProvider = 100\nKeyFile = %s\nGateways = 192.0.2.1\n",
              key_path);
-    refuses(data, "f:5: found Protocol = hawser, expected Offer and OfferChain with hawser, and only there\n");
+    refuses(data, "f:1: found Protocol = hawser, expected Offer and OfferChain with hawser, and only there\n");
     snprintf(data, sizeof(data),
              "[Router]\nProtocol = hawser\nProvider = 100\nKeyFile = %s\nGateways = 192.0.2.1\n"
              "Offer = 203.0.113.2, [2001:db8::1]:443\nOfferChain = %s\n",
@@ -98,7 +98,7 @@ static void test_offers(void **state)
     assert_int_equal(c->offer_chain_len, 45); /* what is in it is for who asks to judge */
     dmux_config_free(c);
     memcpy(strstr(data, "hawser"), "mirror", 6);
-    refuses(data, "f:7: found Protocol = mirror, expected Offer and OfferChain with hawser, and only there\n");
+    refuses(data, "f:1: found Protocol = mirror, expected Offer and OfferChain with hawser, and only there\n");
     refuses("[Router]\nOffer = 224.0.0.1\n",
             "f:2: found Offer = 224.0.0.1, expected at most 4 addresses of the agent, with or without :port\n"
             "f:1: found no Protocol in this section, expected one\n"
@@ -109,12 +109,13 @@ static void test_offers(void **state)
 
 static void test_errors(void **state)
 {
-    refuses("", "f:0: found no role, expected one of [Gateway], [Router], [Client]\n");
-    refuses("Id = 1\n", "f:1: found Id outside a section, expected one of [Gateway], [Router], [Client] first\n");
+    refuses("", "f: found no role, expected one of [Gateway], [Router] and [Client]\n");
+    refuses("Id = 1\n", "f:1: found Id before any section, expected [Gateway], [Router] or [Client]\n");
     refuses("[Clint]\n",
-            "f:1: found [Clint], expected Gateway, Provider, Authority, Mesh, Seed, Bgp, Neighbor, Router or Client\n");
+            "f:1: found [Clint], expected [Gateway], [Provider NAME], [Authority NAME], [Mesh], [Seed NAME], [Bgp], "
+            "[Neighbor NAME], [Router] or [Client] (did you mean [Client]?)\n");
     refuses("[Client]\nProtocol = ipv6\nGatewy = 192.0.2.1\nGateway = 192.0.2.1\n",
-            "f:3: found Gatewy in [Client], expected a key of it (did you mean Gateway?)\n");
+            "f:3: found Gatewy, expected a key of [Client] (did you mean Gateway?)\n");
     refuses("[Client]\nProtocol = ipv6\n", "f:1: found no Gateway in this section, expected one\n");
     refuses("[Client]\nProtocol = ipv7\nGateway = 2001:db8::1\n",
             "f:2: found Protocol = ipv7, expected ipv4, ipv6 or mirror\n"
@@ -122,10 +123,10 @@ static void test_errors(void **state)
     refuses("[Client]\nProtocol = ipv6\nGateway = 192.0.2.1\n\nProtocol = ipv6\n",
             "f:5: found Protocol again, expected it once (first in line 2)\n");
     refuses("[Client]\nProtocol = ipv6\nGateway = 192.0.2.1\n[Router]\n",
-            "f:4: found [Router] too, expected one of Gateway, Router and Client\n");
+            "f:4: found [Router] too, expected one of [Gateway], [Router] and [Client]\n");
     refuses("[Client]\nProtocol = ipv6\nGateway = 192.0.2.1\nProvider = 1\n",
             "f:4: found Provider = 1, expected any, or a provider's number, 2 to 4294967295\n");
-    refuses("[Client]\nProtocol\n", "f:2: found Protocol, expected KEY = VALUE\n"
+    refuses("[Client]\nProtocol\n", "f:2: found Protocol, expected Key = value\n"
                                     "f:1: found no Protocol in this section, expected one\n"
                                     "f:1: found no Gateway in this section, expected one\n");
     refuses("[Client]\nPort = 65536\nProtocol = ipv6\nGateway = 192.0.2.1\n",

@@ -1,5 +1,6 @@
 /* Unit tests of prog/realmd_config.h: what a file says, and what is said of one that is wrong. */
 #include "prog/realmd_config.h"
+#include "prog/ini_file.h"
 #include "tests/unit/test.h"
 
 #include <errno.h>
@@ -72,21 +73,23 @@ static void test_whole(void **state)
 
 static void test_wrong(void **state)
 {
-    assert_says("", "f:0: found no [Realm], expected one\n");
-    assert_says("[Realm]\n", "f:1: found [Realm] without Directory, expected it\n");
+    assert_says("", "f: found no [Realm] section, expected one\n");
+    assert_says("[Realm]\n", "f:1: found no Directory in this section, expected one\n");
     assert_says("[Realm]\nDirectory = r\n", "f:2: found Directory = r, expected an absolute path\n");
     assert_says("Directory = /r\n", "f:1: found Directory before any section, expected [Realm]\n");
-    assert_says("[Realm]\nDirectroy = /r\n", "f:2: found unknown key Directroy in [Realm], did you mean Directory?\n");
+    assert_says("[Realm]\nDirectroy = /r\n",
+                "f:2: found Directroy, expected a key of [Realm] (did you mean Directory?)\n"
+                "f:1: found no Directory in this section, expected one\n");
     assert_says("[Relam]\n",
-                "f:1: found section [Relam], expected one of [Realm], [Store], [Parent], [Follow], [Dns]\n");
+                "f:1: found [Relam], expected [Realm], [Store], [Parent], [Follow] or [Dns] (did you mean [Realm]?)\n");
     assert_says("[Realm]\nDirectory = /r\nDirectory = /s\n",
-                "f:3: found Directory a second time, expected it once (line 2)\n");
+                "f:3: found Directory again, expected it once (first in line 2)\n");
     assert_says("[Realm]\nDirectory = /r\nLog = 1000\n",
                 "f:3: found Log = 1000, expected a power of two, 2 to 1073741824\n");
     assert_says("[Realm]\nDirectory = /r\n[Store]\nEngine = file\n",
                 "f:4: found Engine = file, expected lmdb: and an absolute path, or redis: and HOST:PORT\n");
     assert_says("[Realm]\nDirectory = /r\n[Parent]\nManagers = 192.0.2.1\n",
-                "f:3: found [Parent] without Announce, expected it\n");
+                "f:3: found no Announce in this section, expected one\n");
     assert_says("[Realm]\nDirectory = /r\n[Parent]\nManagers = 192.0.2.1\nAnnounce = 127.0.0.1:1\n",
                 "f:5: found Announce = 127.0.0.1:1, expected 1 to 8 of ADDRESS:PORT that others can reach\n");
     assert_says("[Realm]\nDirectory = /r\nListen = 1.2.3.4:1, 1.2.3.4:2, 1.2.3.4:3, 1.2.3.4:4, 1.2.3.4:5\n",
@@ -95,7 +98,9 @@ static void test_wrong(void **state)
     assert_says("[Realm]\nDirectory = /r\n[Dns]\nServer = ns.example\nListen = 0.0.0.0\n",
                 "f:5: found Listen = 0.0.0.0, expected 1 to 4 addresses of this machine, with commas\n");
     assert_says("[Realm]\nDirectory = /r\n[Dns]\nServer = ns..example\n",
-                "f:4: found Server = ns..example, expected the name of a server, such as ns.acme.example\n");
+                "f:4: found Server = ns..example, expected the name of a server, such as ns.acme.example\n"
+                "f:3: found no Listen in this section, expected one\n");
+    assert_says("[Realm]\nDirectory = /r\n[Realm]\n", "f:3: found [Realm] again, expected it once (first in line 1)\n");
     assert_says("[Realm]\nDirectory = /r\n[Follow]\nManagers = 192.0.2.1\nMode = cache\nInterval = 0\n",
                 "f:5: found Mode = cache, expected push or pull\n"
                 "f:6: found Interval = 0, expected a number of seconds, 1 to 120\n");
@@ -104,17 +109,16 @@ static void test_wrong(void **state)
                 "f:5: found [Store] beside [Follow], expected it where the followed manager is\n"
                 "f:7: found [Parent] beside [Follow], expected it where the followed manager is\n");
     assert_says("[Realm]\nDirectory = /r\n[Follow]\nMode = pull\n",
-                "f:3: found [Follow] without Managers, expected it\n");
-    assert_says("[Realm]\nDirectory = /r\n[Realm]\n", "f:3: found [Realm] a second time, expected it once\n");
+                "f:3: found no Managers in this section, expected one\n");
 }
 
 static void test_schema(void **state)
 {
-    struct realmd_key k;
+    struct ini_key k;
     size_t n = 0;
 
     while (realmd_config_key(n, &k)) {
-        assert_true(k.section[0] && k.key[0] && k.help[0]);
+        assert_true(k.section && k.key[0] && k.help[0]);
         assert_false(k.required && k.fallback);
         n++;
     }
