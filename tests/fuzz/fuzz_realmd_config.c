@@ -22,7 +22,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         assert(c.listen_count >= 1 && c.listen_count <= REALMD_LISTEN_MAX);
         assert(c.parents_count <= REALMD_ADDRESSES_MAX && c.announce_count <= REALMD_ADDRESSES_MAX);
         assert(c.followed_count <= REALMD_ADDRESSES_MAX);
-        assert(c.follow_interval_s >= 1 && c.follow_interval_s <= REALMD_INTERVAL_MAX_S);
+        assert(c.followed_count == 0 || (c.follow_interval_s >= 1 && c.follow_interval_s <= REALMD_INTERVAL_MAX_S));
         assert(c.followed_count == 0 || (c.parents_count == 0 && c.store[0] == '\0'));
         assert(c.log >= 2 && (c.log & (c.log - 1)) == 0 && c.bindings > 0 && c.peers > 0);
     }
