@@ -18,7 +18,6 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -29,6 +28,7 @@
 #include "api/transport.h"
 #include "sys/clock.h"
 #include "sys/netlink.h"
+#include "sys/thread.h"
 #include "sys/udp.h"
 
 #define UPLINKS_MAX TRANSPORT_LINKS_MAX
@@ -195,7 +195,6 @@ int engine_start_thread(struct engine *e)
 {
     struct helper *h = calloc(1, sizeof(*h));
     pthread_condattr_t monotonic;
-    sigset_t all, before;
     int r;
 
     if (!h)
@@ -207,19 +206,16 @@ int engine_start_thread(struct engine *e)
     pthread_mutex_init(&h->lock, NULL);
     h->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     h->news_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    r = h->wake_fd < 0 || h->news_fd < 0 ? errno : 0;
+    r = h->wake_fd < 0 || h->news_fd < 0 ? -errno : 0;
     if (r == 0) {
         e->helper = h;
-        sigfillset(&all);
-        pthread_sigmask(SIG_SETMASK, &all, &before);
-        r = pthread_create(&h->thread, NULL, help, e);
-        pthread_sigmask(SIG_SETMASK, &before, NULL);
+        r = thread_begin(&h->thread, help, e);
     }
     if (r != 0) {
         e->helper = NULL;
         helper_free(h);
     }
-    return -r;
+    return r;
 }
 
 void engine_lock(struct engine *e)

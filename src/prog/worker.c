@@ -15,13 +15,13 @@
  *
  * Limits: 8 workers; 1 MiB of letters from one to another. */
 #include <errno.h>
-#include <signal.h>
 #include <sys/eventfd.h>
 #include <syslog.h>
 #include <unistd.h>
 
 #include "base/ring.h"
 #include "prog/daemon.h"
+#include "sys/thread.h"
 
 #define RING_BYTES (1 << 20) /* chosen: fifteen of the longest trains */
 #define LETTERS_MAX 256      /* a wake-up */
@@ -329,16 +329,12 @@ static void *run(void *arg)
 
 int workers_start(struct daemon *d)
 {
-    sigset_t all, before;
     int r = 0;
 
-    sigfillset(&all);
-    pthread_sigmask(SIG_BLOCK, &all, &before); /* signals are the main thread's */
     for (unsigned i = 1; i < d->workers_count && r == 0; i++) {
-        r = -pthread_create(&d->workers[i].mail->thread, NULL, run, &d->workers[i]);
+        r = thread_begin(&d->workers[i].mail->thread, run, &d->workers[i]);
         d->workers[i].mail->running = r == 0;
     }
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (r < 0)
         say(LOG_ERR, "cannot start a thread: %s", strerror(-r));
     return r;

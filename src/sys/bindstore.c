@@ -11,6 +11,7 @@
  *
  * Limits: those of the header. Sources: eventfd(2). */
 #include "sys/bindstore_engine.h"
+#include "sys/thread.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -137,12 +138,24 @@ void bindstore_queue_fail(struct bindstore_queue *q)
     pthread_mutex_unlock(&q->lock);
 }
 
+int bindstore_queue_begin(struct bindstore_queue *q, void *(*run)(void *), void *arg, const char *place, char *err,
+                          size_t err_size)
+{
+    int r = thread_begin(&q->thread, run, arg);
+
+    q->running = r == 0;
+    return r == 0 ? 0 : bindstore_say(r, err, err_size, "%s: cannot start a thread: %s", place, strerror(-r));
+}
+
 void bindstore_queue_end(struct bindstore_queue *q)
 {
+    if (!q->running)
+        return;
     pthread_mutex_lock(&q->lock);
     q->closing = true;
     wake(q);
     pthread_mutex_unlock(&q->lock);
+    pthread_join(q->thread, NULL);
 }
 
 static bool change_valid(const struct bindstore_change *c)

@@ -30,6 +30,8 @@ struct bindstore_queue {
     struct bindstore_list waiting, done; /* under lock, with what follows */
     size_t held;                         /* changes submitted and not popped */
     bool closing, failed;
+    bool running; /* the engine's thread: begin to end */
+    pthread_t thread;
     struct bindstore_batch *told; /* the loop's: what pop gave last */
 };
 
@@ -80,7 +82,10 @@ bool bindstore_queue_take(struct bindstore_queue *q, bool wait, struct bindstore
 void bindstore_queue_done(struct bindstore_queue *q, struct bindstore_list *done);
 /* The engine's thread: nothing more is taken. */
 void bindstore_queue_fail(struct bindstore_queue *q);
-/* No more comes: the engine's thread ends when it has done what is there. */
+/* The engine's thread begins. 0 or -errno, said in err as bindstore_say does, of place. */
+MUST_CHECK int bindstore_queue_begin(struct bindstore_queue *q, void *(*run)(void *), void *arg, const char *place,
+                                     char *err, size_t err_size);
+/* No more comes: returns when the engine's thread, if there is one, has done what is there. */
 void bindstore_queue_end(struct bindstore_queue *q);
 
 void bindstore_list_init(struct bindstore_list *l);

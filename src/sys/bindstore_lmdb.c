@@ -31,7 +31,6 @@
 #include <inttypes.h>
 #include <limits.h>
 #include <lmdb.h>
-#include <signal.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -57,8 +56,6 @@ struct lmdb {
     uint64_t bytes_max;
     uint32_t log_max;
     uint64_t first, last; /* cursors of the log, the writer's; 0: it is empty */
-    pthread_t writer;
-    bool writing;
     pthread_mutex_t readers_lock;
     unsigned readers;
 };
@@ -468,10 +465,7 @@ static void lmdb_close(struct bindstore *base)
 {
     struct lmdb *s = lmdb_of(base);
 
-    if (s->writing) {
-        bindstore_queue_end(&s->base.queue);
-        pthread_join(s->writer, NULL);
-    }
+    bindstore_queue_end(&s->base.queue);
     if (s->env)
         mdb_env_close(s->env);
     if (s->lock_fd >= 0)
@@ -480,20 +474,6 @@ static void lmdb_close(struct bindstore *base)
     pthread_mutex_destroy(&s->readers_lock);
     free(s->path);
     free(s);
-}
-
-/* Signals are the loop's. */
-static int start_writer(struct lmdb *s)
-{
-    sigset_t all, before;
-    int r;
-
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    r = pthread_create(&s->writer, NULL, write_main, s);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    s->writing = r == 0;
-    return -r;
 }
 
 /* The lock of the file, and the file, made when it is not there. 0 or -errno. */
@@ -584,11 +564,8 @@ static int lmdb_open(const char *place, const struct bindstore_options *o, struc
                       r == -EBADMSG ? "expected a file of LMDB, found another" : strerror(-r));
     } else {
         r = look(s, err, err_size);
-        if (r == 0) {
-            r = start_writer(s);
-            if (r < 0)
-                bindstore_say(r, err, err_size, "%s: cannot start a thread: %s", place, strerror(-r));
-        }
+        if (r == 0)
+            r = bindstore_queue_begin(&s->base.queue, write_main, s, place, err, err_size);
     }
     if (r < 0) {
         lmdb_close(&s->base);
@@ -728,33 +705,51 @@ static int scan_rows(struct lmdb_reader *r, MDB_cursor *c, const struct tag_pref
     return e == MDB_NOTFOUND ? 0 : read_failed(r, e, "rows");
 }
 
-static int lmdb_scan(struct bindstore_reader *base, unsigned shard, const struct tag_prefix *prefix,
-                     bindstore_row_fn *fn, void *ctx, uint64_t *ret_cursor)
+/* Begins a look at one of the tables: the transaction, the log's ends in it, and a cursor. 0, for look_end; -errno,
+ * told, and nothing to end. */
+static int look_begin(struct lmdb_reader *r, unsigned shard, int db, uint64_t *ret_first, uint64_t *ret_last,
+                      MDB_cursor **ret)
 {
-    struct lmdb_reader *r = reader_of(base);
-    struct lmdb *s = lmdb_of(base->store);
-    uint64_t first = 0, last = 0;
-    MDB_cursor *c;
+    const char *what = db == DB_LOG ? "the log" : "rows";
+    struct lmdb *s = lmdb_of(r->base.store);
     int e;
 
     if (shard != 0)
         return bindstore_say(-EINVAL, r->base.err, sizeof(r->base.err), "shard: found %u, expected 0", shard);
     e = mdb_txn_renew(r->txn);
     if (e != 0)
-        return read_failed(r, e, "rows");
-    e = log_ends(s, r->txn, &first, &last);
+        return read_failed(r, e, what);
+    e = log_ends(s, r->txn, ret_first, ret_last);
     if (e < 0) {
         bindstore_say(e, r->base.err, sizeof(r->base.err), "%s: the log has a gap, expected none", s->path);
     } else {
-        e = mdb_cursor_open(r->txn, s->dbi[DB_ROWS], &c);
-        if (e != 0) {
-            e = read_failed(r, e, "rows");
-        } else {
-            e = scan_rows(r, c, prefix, fn, ctx);
-            mdb_cursor_close(c);
-        }
+        e = mdb_cursor_open(r->txn, s->dbi[db], ret);
+        if (e != 0)
+            e = read_failed(r, e, what);
     }
+    if (e < 0)
+        mdb_txn_reset(r->txn);
+    return e;
+}
+
+static void look_end(struct lmdb_reader *r, MDB_cursor *c)
+{
+    mdb_cursor_close(c);
     mdb_txn_reset(r->txn);
+}
+
+static int lmdb_scan(struct bindstore_reader *base, unsigned shard, const struct tag_prefix *prefix,
+                     bindstore_row_fn *fn, void *ctx, uint64_t *ret_cursor)
+{
+    struct lmdb_reader *r = reader_of(base);
+    uint64_t first = 0, last = 0;
+    MDB_cursor *c;
+    int e = look_begin(r, shard, DB_ROWS, &first, &last, &c);
+
+    if (e < 0)
+        return e;
+    e = scan_rows(r, c, prefix, fn, ctx);
+    look_end(r, c);
     if (e == 0 && ret_cursor)
         *ret_cursor = last;
     return e;
@@ -807,34 +802,20 @@ static int lmdb_changes(struct bindstore_reader *base, unsigned shard, uint64_t 
                         bindstore_logged_fn *fn, void *ctx, uint64_t *ret_cursor)
 {
     struct lmdb_reader *r = reader_of(base);
-    struct lmdb *s = lmdb_of(base->store);
     uint64_t first = 0, last = 0;
     MDB_cursor *c;
-    int e;
+    int e = look_begin(r, shard, DB_LOG, &first, &last, &c);
 
     *ret_cursor = since;
-    if (shard != 0)
-        return bindstore_say(-EINVAL, r->base.err, sizeof(r->base.err), "shard: found %u, expected 0", shard);
-    e = mdb_txn_renew(r->txn);
-    if (e != 0)
-        return read_failed(r, e, "the log");
-    e = log_ends(s, r->txn, &first, &last);
     if (e < 0)
-        bindstore_say(e, r->base.err, sizeof(r->base.err), "%s: the log has a gap, expected none", s->path);
-    else if (since > last || (first > 0 && since < first - 1))
+        return e;
+    if (since > last || (first > 0 && since < first - 1))
         e = bindstore_say(-ESTALE, r->base.err, sizeof(r->base.err),
                           "cursor: found %" PRIu64 ", expected one of %" PRIu64 " to %" PRIu64, since,
                           first > 0 ? first - 1 : 0, last);
-    if (e == 0) {
-        e = mdb_cursor_open(r->txn, s->dbi[DB_LOG], &c);
-        if (e != 0) {
-            e = read_failed(r, e, "the log");
-        } else {
-            e = changes(r, c, since, max, fn, ctx, ret_cursor);
-            mdb_cursor_close(c);
-        }
-    }
-    mdb_txn_reset(r->txn);
+    else
+        e = changes(r, c, since, max, fn, ctx, ret_cursor);
+    look_end(r, c);
     return e;
 }
 

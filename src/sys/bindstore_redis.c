@@ -725,10 +725,7 @@ static void redis_close(struct bindstore *base)
     struct redis_store *s = store_of(base);
     struct redis_writer *w = s->writer;
 
-    if (s->running) {
-        bindstore_queue_end(&s->base.queue);
-        pthread_join(s->thread, NULL);
-    }
+    bindstore_queue_end(&s->base.queue);
     if (w) {
         for (unsigned i = 0; i < REDIS_NODES_MAX; i++) {
             struct call *c;
@@ -788,19 +785,18 @@ static int set_name(struct redis_store *s, const char *name)
     return 0;
 }
 
-/* The writer and its thread. 0 or -errno. */
-static int start(struct redis_store *s, const struct redis_map *map)
+/* The writer, without its thread. 0 or -errno, said in err. */
+static int writer_new(struct redis_store *s, const struct redis_map *map, const char *place, char *err, size_t err_size)
 {
     struct redis_writer *w = calloc(1, sizeof(*w));
-    sigset_t all, before;
-    int r;
 
-    if (!w)
-        return -ENOMEM;
-    w->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (w->wake_fd < 0) {
+    if (w)
+        w->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (!w || w->wake_fd < 0) {
+        int r = -errno;
+
         free(w);
-        return -errno;
+        return bindstore_say(r, err, err_size, "%s: cannot open: %s", place, strerror(-r));
     }
     s->writer = w;
     s->base.queue.wake_fd = w->wake_fd;
@@ -808,12 +804,7 @@ static int start(struct redis_store *s, const struct redis_map *map)
     bindstore_list_init(&w->done);
     memset(w->of_shard, REDIS_NO_NODE, sizeof(w->of_shard));
     map_take(s, w, map);
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    r = pthread_create(&s->thread, NULL, write_main, s);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    s->running = r == 0;
-    return -r;
+    return 0;
 }
 
 static int redis_open(const char *place, const struct bindstore_options *o, struct bindstore **ret, char *err,
@@ -843,11 +834,10 @@ static int redis_open(const char *place, const struct bindstore_options *o, stru
         r = bindstore_say(-EINVAL, err, err_size, "%s: expected HOST:PORT, at most %u of them", place, REDIS_SEEDS_MAX);
     else
         r = redis_map_ask(s, map, err, err_size);
-    if (r == 0) {
-        r = start(s, map);
-        if (r < 0)
-            bindstore_say(r, err, err_size, "%s: cannot start a thread: %s", place, strerror(-r));
-    }
+    if (r == 0)
+        r = writer_new(s, map, place, err, err_size);
+    if (r == 0)
+        r = bindstore_queue_begin(&s->base.queue, write_main, s, place, err, err_size);
     free(map);
     if (r < 0) {
         redis_close(&s->base);

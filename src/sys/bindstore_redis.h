@@ -16,8 +16,6 @@ struct redis_store {
     uint32_t timeout_ms, keep_s, log_max; /* log_max: of a shard */
     unsigned slot[BINDSTORE_SHARDS_MAX];  /* of each shard */
     struct redis_writer *writer;
-    pthread_t thread;
-    bool running;
 };
 
 /* Milliseconds of a clock that only goes on. */
