@@ -18,7 +18,7 @@
 
 #define AGENT_PORT 51820 /* as of ListenPort in hawser.conf */
 
-enum section { GATEWAY = 1, PROVIDER, AUTHORITY, MESH, SEED, BGP, NEIGHBOR, ROUTER, CLIENT };
+enum section { GATEWAY = 1, PROVIDER, AUTHORITY, MESH, SEED, BGP, NEIGHBOR, OSPF, ROUTER, CLIENT };
 
 #define NAMED (1u << PROVIDER | 1u << AUTHORITY | 1u << SEED | 1u << NEIGHBOR)
 
@@ -410,6 +410,10 @@ static const struct ini_row schema[] = {
     { BGP, "Bfd", read_bfd, AT(bfd_ms), "50", false, "interval in ms, three missed are a failure; 0: no BFD" },
     { NEIGHBOR, "Address", read_addr4, offsetof(struct dmux_neighbor, address), NULL, true, "of the neighbour" },
     { NEIGHBOR, "As", read_id, offsetof(struct dmux_neighbor, as), NULL, true, "its autonomous system" },
+    { OSPF, "Interface", read_name, AT(ospf_interface), NULL, true, "where routers of the same provider are" },
+    { OSPF, "Area", read_number, AT(ospf_area), "0", false, "of that network" },
+    { OSPF, "RouterId", read_addr4, AT(router_id), NULL, false, "default: the gateway's Address" },
+    { OSPF, "Bfd", read_bfd, AT(bfd_ms), "50", false, "interval in ms, three missed are a failure; 0: no BFD" },
     { ROUTER, "Protocol", read_protocol, AT(protocol), NULL, true, "what it provides" },
     { ROUTER, "Provider", read_provider_id, AT(provider), NULL, true, "for whom" },
     { ROUTER, "KeyFile", read_key_file, 0, NULL, true, "the provider's secret key" },
@@ -521,10 +525,11 @@ bool dmux_config_key(size_t i, struct ini_key *ret)
 }
 
 static const struct ini_schema file_schema = {
-    .sections = { "", "Gateway", "Provider", "Authority", "Mesh", "Seed", "Bgp", "Neighbor", "Router", "Client" },
+    .sections = { "", "Gateway", "Provider", "Authority", "Mesh", "Seed", "Bgp", "Neighbor", "Ospf", "Router",
+                  "Client" },
     .named = NAMED,
-    .expected = "[Gateway], [Provider NAME], [Authority NAME], [Mesh], [Seed NAME], [Bgp], [Neighbor NAME], [Router] "
-                "or [Client]",
+    .expected = "[Gateway], [Provider NAME], [Authority NAME], [Mesh], [Seed NAME], [Bgp], [Neighbor NAME], [Ospf], "
+                "[Router] or [Client]",
     .first = "[Gateway], [Router] or [Client]",
     .key = dmux_config_key,
     .begin = begin,
@@ -537,8 +542,8 @@ static void check_whole(struct ini *f)
 
     if (c->role == DMUX_ROLE_NONE)
         ini_error(f, 0, "found no role, expected one of [Gateway], [Router] and [Client]");
-    if (c->role != DMUX_ROLE_GATEWAY &&
-        (c->providers_count > 0 || c->authorities_count > 0 || c->has_mesh || f->once[BGP] || c->neighbors_count > 0))
+    if (c->role != DMUX_ROLE_GATEWAY && (c->providers_count > 0 || c->authorities_count > 0 || c->has_mesh ||
+                                         f->once[BGP] || f->once[OSPF] || c->neighbors_count > 0))
         ini_error(f, 0, "found a section of gateways, expected [Gateway] as well");
     if (c->role == DMUX_ROLE_GATEWAY && !prefix_contains(&c->prefix, &c->service))
         ini_error(f, f->once[GATEWAY], "found a Service outside of Prefix, expected it inside");
@@ -554,6 +559,8 @@ static void check_whole(struct ini *f)
         ini_error(f, 0, "found [Seed], expected [Mesh] as well");
     if (c->neighbors_count > 0 && !f->once[BGP])
         ini_error(f, c->neighbors[0].line, "found [Neighbor], expected [Bgp] as well");
+    if (f->once[OSPF] && f->once[BGP])
+        ini_error(f, f->once[OSPF], "found [Ospf] and [Bgp], expected one of them");
     for (size_t i = 0; i < c->providers_count; i++) {
         for (size_t j = 0; j < i; j++) {
             if (c->providers[i].id == c->providers[j].id)

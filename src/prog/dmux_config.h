@@ -3,8 +3,8 @@
  * INI as in hawser.conf: one of [Gateway], [Router] and [Client]; for gateways a [Provider NAME] for each that may
  * register or an
  * [Authority NAME] that says which,
- * [Mesh] with a [Seed NAME] each, and [Bgp] with a [Neighbor NAME] each for `hawser-dmuxd bird-config`. Unknown keys
- * and sections are errors; an error is a line `FILE:LINE: found ..., expected ...`. */
+ * [Mesh] with a [Seed NAME] each, and [Bgp] with a [Neighbor NAME] each, or [Ospf], for `hawser-dmuxd bird-config`.
+ * Unknown keys and sections are errors; an error is a line `FILE:LINE: found ..., expected ...`. */
 #pragma once
 
 #include "base/text.h"
@@ -58,7 +58,9 @@ struct dmux_config {
     char mesh_realm[NAME_SIZE];
     struct mesh_seed seeds[MESH_SEEDS_MAX];
     size_t seeds_count;
-    uint32_t as;
+    uint32_t as;             /* 0: no BGP */
+    char ospf_interface[16]; /* empty: no OSPF */
+    uint32_t ospf_area;
     struct addr router_id;
     uint32_t bfd_ms; /* 0: no BFD */
     struct dmux_neighbor neighbors[DMUX_NEIGHBORS_MAX];

@@ -378,7 +378,7 @@ static int print_bird(const struct dmux_config *c, const char *path)
 
     text_init(&t, buf, sizeof(buf));
     if (bird_config_write(c, &t) < 0) {
-        fprintf(stderr, "%s: found no [Bgp] or no [Neighbor NAME] of a [Gateway], expected both\n", path);
+        fprintf(stderr, "%s: found neither [Bgp] with [Neighbor NAME] nor [Ospf] of a [Gateway], expected one\n", path);
         return 1;
     }
     fputs(buf, stdout);

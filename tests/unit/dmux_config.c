@@ -113,7 +113,7 @@ static void test_errors(void **state)
     refuses("Id = 1\n", "f:1: found Id before any section, expected [Gateway], [Router] or [Client]\n");
     refuses("[Clint]\n",
             "f:1: found [Clint], expected [Gateway], [Provider NAME], [Authority NAME], [Mesh], [Seed NAME], [Bgp], "
-            "[Neighbor NAME], [Router] or [Client] (did you mean [Client]?)\n");
+            "[Neighbor NAME], [Ospf], [Router] or [Client] (did you mean [Client]?)\n");
     refuses("[Client]\nProtocol = ipv6\nGatewy = 192.0.2.1\nGateway = 192.0.2.1\n",
             "f:3: found Gatewy, expected a key of [Client] (did you mean Gateway?)\n");
     refuses("[Client]\nProtocol = ipv6\n", "f:1: found no Gateway in this section, expected one\n");
@@ -171,6 +171,29 @@ static void test_gateway(void **state)
 }
 
 /* Addresses that would send a gateway's own traffic to another gateway, or leave the service unannounced. */
+/* Inside a provider, and not to the world. */
+static void test_ospf(void **state)
+{
+    static const char text[] = "[Gateway]\nId = 3\nService = 192.0.2.1\nPrefix = 192.0.2.0/24\nAddress = 10.0.1.2\n"
+                               "SecretFile = %s\n[Ospf]\nInterface = eth7\nArea = 5\n%s";
+    struct dmux_config *c = NULL;
+    static char bird[8192];
+    char data[1024];
+    struct text t;
+
+    snprintf(data, sizeof(data), text, secret_path, "");
+    assert_int_equal(parse(data, &c), 0);
+    text_init(&t, bird, sizeof(bird));
+    assert_int_equal(bird_config_write(c, &t), 0);
+    assert_non_null(strstr(bird, "protocol ospf v2"));
+    assert_non_null(strstr(bird, "area 5 {\n        interface \"eth7\" {"));
+    assert_non_null(strstr(bird, "export filter dmux_announced;"));
+    assert_null(strstr(bird, "protocol bgp"));
+    dmux_config_free(c);
+    snprintf(data, sizeof(data), text, secret_path, "[Bgp]\nAs = 65011\n");
+    refuses(data, "f:7: found [Ospf] and [Bgp], expected one of them\n");
+}
+
 static void test_gateway_addresses(void **state)
 {
     struct dmux_config *c = NULL;
@@ -212,8 +235,13 @@ static int teardown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_client), cmocka_unit_test(test_authority), cmocka_unit_test(test_errors),
-        cmocka_unit_test(test_offers), cmocka_unit_test(test_gateway),   cmocka_unit_test(test_gateway_addresses),
+        cmocka_unit_test(test_client),
+        cmocka_unit_test(test_authority),
+        cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_offers),
+        cmocka_unit_test(test_gateway),
+        cmocka_unit_test(test_ospf),
+        cmocka_unit_test(test_gateway_addresses),
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);
