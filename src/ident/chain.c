@@ -44,7 +44,7 @@ struct trust {
     uint8_t (*cached)[RECORD_DIGEST_LEN]; /* zeros: free */
     uint32_t cached_max;
     struct fact *facts;
-    uint32_t facts_capacity, facts_count, facts_max;
+    uint32_t facts_capacity, facts_count, facts_max, facts_kept;
     uint64_t swept_s; /* when what has expired was looked for last */
     struct trust_stats stats;
 };
@@ -57,6 +57,7 @@ struct trust *trust_new(const uint8_t root_ed25519[IDENT_KEY_LEN], const struct 
         return NULL;
     t->cached_max = o->cached_max;
     t->facts_max = o->facts_max;
+    t->facts_kept = MIN(o->facts_kept, o->facts_max);
     t->cached = calloc(o->cached_max, sizeof(*t->cached));
     if (!t->cached) {
         trust_free(t);
@@ -124,19 +125,19 @@ static int facts_move(struct trust *t, uint32_t capacity, uint64_t now_s)
     return 0;
 }
 
-/* Room for `more` rows. 0, -ENOSPC or -ENOMEM. */
-static int facts_reserve(struct trust *t, uint32_t more, uint64_t now_s)
+/* Room for `more` rows, of max. 0, -ENOSPC or -ENOMEM. */
+static int facts_reserve(struct trust *t, uint32_t more, uint32_t max, uint64_t now_s)
 {
     int r;
 
     /* Once a second at most: who is refused for want of room must not make each try cost the whole table. */
-    if (t->facts_count + more > t->facts_max && t->facts_capacity && now_s > t->swept_s) {
+    if (t->facts_count + more > max && t->facts_capacity && now_s > t->swept_s) {
         t->swept_s = now_s;
         r = facts_move(t, t->facts_capacity, now_s);
         if (r < 0)
             return r;
     }
-    if (t->facts_count + more > t->facts_max)
+    if (t->facts_count + more > max)
         return -ENOSPC;
     if ((uint64_t)(t->facts_count + more) * 3 > (uint64_t)t->facts_capacity * 2)
         return facts_move(t, t->facts_capacity ? t->facts_capacity * 2 : 64, now_s);
@@ -356,7 +357,7 @@ static int verify(struct trust *t, const struct slice *links, size_t count, uint
         end = end_of(&rec, i > 0 ? &end : NULL);
         learned[i] = (struct lesson){ rec.subject, (uint8_t)rec.type, rec.seq, rec.not_after_s };
     }
-    r = facts_reserve(t, (uint32_t)count, MAX(wall_s, floor_s));
+    r = facts_reserve(t, (uint32_t)count, t->facts_max - t->facts_kept, MAX(wall_s, floor_s));
     if (r < 0)
         return r;
     for (size_t i = 0; i < count; i++) {
@@ -385,19 +386,24 @@ static bool speaks_for(const struct chain_end *realm, const struct tag *tag)
            (realm->tiers & 1u << tag_tier(tag) || tag_tier(tag) == TAG_TIER_SERVICE);
 }
 
-static int apply_revocation(struct trust *t, const struct chain_end *issuer, const struct record *r,
-                            struct record_error *err)
+int trust_note_revoked(struct trust *t, const struct tag *tag, uint64_t seq)
 {
     int e;
 
+    if (fact_find(t, tag, FACT_REVOKED))
+        return 0;
+    e = facts_reserve(t, 1, t->facts_max, t->time_floor_s);
+    if (e == 0)
+        fact_put(t, tag, FACT_REVOKED)->seq = seq;
+    return e;
+}
+
+static int apply_revocation(struct trust *t, const struct chain_end *issuer, const struct record *r,
+                            struct record_error *err)
+{
     if (!tag_equal(&r->subject, &issuer->tag) && !speaks_for(issuer, &r->subject))
         return refuse(err, RECORD_NOT_AUTHORISED, 0);
-    if (fact_find(t, &r->subject, FACT_REVOKED))
-        return 0;
-    e = facts_reserve(t, 1, t->time_floor_s);
-    if (e == 0)
-        fact_put(t, &r->subject, FACT_REVOKED)->seq = r->seq;
-    return e;
+    return trust_note_revoked(t, &r->subject, r->seq);
 }
 
 static int apply_successor(struct trust *t, const struct chain_end *issuer, const struct record *r,
@@ -427,7 +433,7 @@ static int apply_successor(struct trust *t, const struct chain_end *issuer, cons
     if (tag_equal(&end, &r->subject)) /* it would lead in a circle */
         return refuse(err, RECORD_CONFLICT, 0);
     anchors = of_root && !is_anchor(t, r->key) && !trust_is_revoked(t, &r->next);
-    e = anchors && t->anchors_count == CHAIN_ANCHORS_MAX ? -ENOSPC : facts_reserve(t, 1, t->time_floor_s);
+    e = anchors && t->anchors_count == CHAIN_ANCHORS_MAX ? -ENOSPC : facts_reserve(t, 1, t->facts_max, t->time_floor_s);
     if (e < 0)
         return e;
     f = fact_put(t, &r->subject, FACT_SUCCEEDED);

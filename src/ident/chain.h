@@ -22,6 +22,7 @@
 struct trust_options {
     uint32_t cached_max;   /* verified signatures; a power of two from 2 on; 32 bytes each */
     uint32_t facts_max;    /* sequences seen, revocations and successions, in all; about 85 bytes each */
+    uint32_t facts_kept;   /* of these, rows that no sequence takes: chains that anybody shows keep no revocation out */
     const struct rng *rng; /* for the key of the tables' hash; not kept */
 };
 
@@ -66,6 +67,9 @@ MUST_CHECK int trust_verify(struct trust *t, const struct slice *links, size_t c
  * it is known already; errors as above. A revocation is for ever. */
 MUST_CHECK int trust_apply(struct trust *t, const struct chain_end *issuer, const uint8_t *bytes, size_t len,
                            struct record_error *ret_error);
+/* Takes in that a tag was revoked, of which the caller has proof of its own: a log that is signed by who may say so. 0,
+ * also when it is known already; -ENOSPC; -ENOMEM. */
+MUST_CHECK int trust_note_revoked(struct trust *t, const struct tag *tag, uint64_t seq);
 /* A binding or policy: 0 and *ret if it is signed by the subject itself, or (policy, or a registration with
  * RECORD_FLAG_REALM_BINDS) by its realm. Older sequences are for the caller to refuse: it alone knows what it gave out.
  * Errors as above. */

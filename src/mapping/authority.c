@@ -21,6 +21,7 @@ struct authority {
     struct map64 maps[BY_COUNT];
     uint8_t hash_key[16];
     uint32_t count, max;
+    uint64_t newest;                             /* sequence of the realm's own records */
     struct entity *ranges[3][TAG_REALM_MAX + 1]; /* by bits / 4 - 1 and number */
     struct chain_end self;
     struct slice chain[CHAIN_LINKS_MAX]; /* into chain_bytes */
@@ -100,6 +101,7 @@ static void forget_all(struct authority *a)
     }
     memset(a->ranges, 0, sizeof(a->ranges));
     a->count = 0;
+    a->newest = 0;
 }
 
 void authority_free(struct authority *a)
@@ -236,6 +238,15 @@ static struct entity *entity_from(const struct record *r, const uint8_t *bytes, 
     return e;
 }
 
+/* What is there of the tag or name of r, and was said later. */
+static bool has_newer(const struct authority *a, const struct record *r)
+{
+    const struct entity *of_tag = authority_by_tag(a, &r->subject);
+    const struct entity *of_name = authority_by_name(a, r->name, strlen(r->name));
+
+    return r->type != RECORD_SUCCESSOR && ((of_tag && of_tag->seq > r->seq) || (of_name && of_name->seq > r->seq));
+}
+
 int authority_take(struct authority *a, const uint8_t *bytes, size_t len, struct authority_ended *ret_ended)
 {
     struct record_error why;
@@ -247,6 +258,8 @@ int authority_take(struct authority *a, const uint8_t *bytes, size_t len, struct
     ret_ended->count = 0;
     if (got < 0)
         return got;
+    if (tag_equal(&r.issuer, &a->self.tag))
+        a->newest = MAX(a->newest, r.seq);
     if (r.type == RECORD_REVOCATION) {
         end(a, find(a, BY_TAG, r.subject.bytes, 16), ret_ended);
         return 0;
@@ -255,6 +268,8 @@ int authority_take(struct authority *a, const uint8_t *bytes, size_t len, struct
         return 0;
     if (r.type == RECORD_SUCCESSOR && tag_equal(&r.subject, &a->self.tag))
         return 0; /* the realm's own */
+    if (has_newer(a, &r))
+        return -ESTALE;
     if (a->count >= a->max && !find(a, BY_TAG, r.subject.bytes, 16))
         return -ENOSPC;
     e = entity_from(&r, bytes, len);
@@ -370,6 +385,11 @@ void entity_end(const struct authority *a, const struct entity *e, struct chain_
     memcpy(ret->name, e->name.data, MIN(e->name.len, NAME_MAX_LEN));
     if (a->self.not_after_s && (!ret->not_after_s || a->self.not_after_s < ret->not_after_s))
         ret->not_after_s = a->self.not_after_s;
+}
+
+uint64_t authority_newest(const struct authority *a)
+{
+    return a->newest;
 }
 
 uint32_t authority_count(const struct authority *a)

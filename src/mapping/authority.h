@@ -46,8 +46,12 @@ void authority_free(struct authority *a);
 MUST_CHECK int authority_set_self(struct authority *a, const struct slice *links, size_t count,
                                   const struct chain_end *self);
 /* A record of the log, in the log's order: registration, delegation, revocation or succession; others change nothing.
- * 0; -EBADMSG: no record; -ENOSPC: full; -ENOMEM. */
+ * A registration or delegation of a lower sequence than what is there of its tag or name is none of the log's order.
+ * 0; -EBADMSG: no record; -ESTALE: of a lower sequence; -ENOSPC: full; -ENOMEM. */
 MUST_CHECK int authority_take(struct authority *a, const uint8_t *bytes, size_t len, struct authority_ended *ret_ended);
+/* The highest sequence of all that was taken and that the realm itself said since authority_set_self; 0: none. What it
+ * said up to there, and is not found here, is not in force. */
+uint64_t authority_newest(const struct authority *a);
 
 const struct chain_end *authority_self(const struct authority *a);
 /* The realm's own chain; links as many as they are. */

@@ -165,6 +165,7 @@ int manager_set_self(struct manager *m, const struct slice *links, size_t count,
 {
     const struct trust_options options = { .cached_max = TRUST_CACHED_DEFAULT,
                                            .facts_max = m->o.names_max + TRUST_FACTS_DEFAULT,
+                                           .facts_kept = m->o.names_max,
                                            .rng = &m->o.rng };
     struct trust *trust = NULL;
     struct record_bytes b;
@@ -195,31 +196,51 @@ int manager_set_self(struct manager *m, const struct slice *links, size_t count,
     return 0;
 }
 
-int manager_take(struct manager *m, const uint8_t *bytes, size_t len, instant now, struct record_error *ret_error)
+/* What ends something is believed by its signature, or by that of the entry in which it stands: an entity's own word
+ * was verified when it was published, by a key that may be gone from here. */
+static int take_end(struct manager *m, const struct record *r, const uint8_t *bytes, size_t len,
+                    struct record_error *ret_error)
 {
     const struct chain_end *self = authority_self(m->authority);
+
+    if (tag_equal(&r->issuer, &self->tag))
+        return trust_apply(m->trust, self, bytes, len, ret_error);
+    return r->type == RECORD_REVOCATION ? trust_note_revoked(m->trust, &r->subject, r->seq) : 0;
+}
+
+static int refuse_record(struct record_error *ret, enum record_fault fault)
+{
+    *ret = (struct record_error){ .fault = fault };
+    return -EBADMSG;
+}
+
+int manager_take(struct manager *m, const uint8_t *bytes, size_t len, instant now, struct record_error *ret_error)
+{
     struct authority_ended ended;
     struct record_bytes b;
     struct record r;
-    int e = record_decode(bytes, len, &r, &b, ret_error);
+    int e = record_decode(bytes, len, &r, &b, ret_error), not_noted = 0;
 
     if (e < 0)
         return e;
     if (r.type == RECORD_POLICY) {
         e = policies_put(m->policies, &r);
-        return MIN(e, 0);
+        return e == POLICY_OLDER ? refuse_record(ret_error, RECORD_OLDER_SEQUENCE) : MIN(e, 0);
     }
     if (r.type == RECORD_REVOCATION || r.type == RECORD_SUCCESSOR) {
-        /* A revocation that an entity signed itself was verified when it was published; the realm's are verified here.
-         */
-        e = tag_equal(&r.issuer, &self->tag) ? trust_apply(m->trust, self, bytes, len, ret_error) : 0;
-        if (e < 0)
-            return e;
+        not_noted = take_end(m, &r, bytes, len, ret_error);
+        if (not_noted == -EBADMSG)
+            return not_noted;
+    } else if (trust_is_revoked(m->trust, &r.subject)) {
+        return refuse_record(ret_error, RECORD_REVOKED);
     }
+    /* Also when there was no room to note it: who is revoked is not used any more, whatever else goes wrong. */
     e = authority_take(m->authority, bytes, len, &ended);
-    for (size_t i = 0; e == 0 && i < ended.count; i++)
+    if (e == -ESTALE)
+        return refuse_record(ret_error, RECORD_OLDER_SEQUENCE);
+    for (size_t i = 0; i < ended.count; i++)
         forget(m, &ended.tags[i], now);
-    return e;
+    return e < 0 ? e : not_noted;
 }
 
 /* --- who asks --- */
@@ -385,10 +406,38 @@ static uint32_t admit(struct manager *m, unsigned rank, unsigned cost, instant n
 
 /* --- requests --- */
 
+/* Whether a chain that was verified is still what this realm says, if it leads through it: a record that was replaced
+ * or revoked is sound by itself for as long as its not-after says, and whoever has it may show it again. Of what was
+ * said later than all that was read here nothing is known. */
+static enum record_fault still_said(const struct manager *m, const struct mapping_request *r)
+{
+    const struct chain_end *self = authority_self(m->authority);
+    const struct entity *e;
+    struct record above, below;
+    struct record_error why;
+    struct record_bytes b;
+
+    if (r->chain_count <= self->links ||
+        record_decode(r->chain[self->links - 1].data, r->chain[self->links - 1].len, &above, &b, &why) < 0 ||
+        record_decode(r->chain[self->links].data, r->chain[self->links].len, &below, &b, &why) < 0 ||
+        strcmp(above.name, self->name) != 0)
+        return RECORD_SOUND;
+    if (!tag_equal(&above.subject, &self->tag)) /* of another key of ours */
+        return above.seq < self->seq ? RECORD_SUPERSEDED : RECORD_SOUND;
+    if (below.seq > authority_newest(m->authority))
+        return RECORD_SOUND;
+    e = authority_by_tag(m->authority, &below.subject);
+    /* An alias counts until its time is up, which trust_verify has looked at. */
+    if (e && (e->type == ENTITY_ALIAS || below.seq >= e->seq))
+        return RECORD_SOUND;
+    return !e && trust_is_revoked(m->trust, &below.subject) ? RECORD_REVOKED : RECORD_OLDER_SEQUENCE;
+}
+
 static struct mapping_answer introduce(struct manager *m, const struct who *w, const struct mapping_request *r,
                                        uint64_t wall_s)
 {
     struct record_error why;
+    enum record_fault fault;
     struct chain_end end;
     struct guest g;
     int e;
@@ -400,6 +449,8 @@ static struct mapping_answer introduce(struct manager *m, const struct who *w, c
         return manager_refuse(m, why.fault);
     if (e == 0 && memcmp(end.key, w->key, IDENT_KEY_LEN) != 0)
         return manager_refuse(m, RECORD_NOT_AUTHORISED);
+    if (e == 0 && (fault = still_said(m, r)) != RECORD_SOUND)
+        return manager_refuse(m, fault);
     g = (struct guest){ .tag = end.tag, .not_after_s = end.not_after_s };
     if (e == 0)
         e = guests_put(m->guests, w->key, &g);
