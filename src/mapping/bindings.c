@@ -38,7 +38,7 @@ struct row {
     uint8_t listed;     /* enum listed */
     uint8_t pace;       /* enum binding_pace, of the last move */
     uint32_t changed_s; /* when that was, since the wheel's start */
-    uint64_t seq;
+    uint64_t seq, peer;
     instant expires;
     uint8_t *bytes;    /* owned; NULL: the lease is over */
     uint8_t digest[8]; /* of the record: whether another comes under the same sequence */
@@ -283,6 +283,7 @@ static void note_move(const struct bindings *b, struct row *r, instant now)
 static void view(const struct bindings *b, const struct row *r, instant now, struct binding *ret)
 {
     *ret = (struct binding){ .subject = r->key.subject,
+                             .peer = r->peer,
                              .kind = r->key.kind,
                              .answer = r->key.answer,
                              .seq = r->seq,
@@ -428,6 +429,15 @@ int bindings_refresh(struct bindings *b, const struct tag *subject, uint8_t kind
         return -ESTALE;
     start_lease(b, n, lease_s, now);
     return 0;
+}
+
+void bindings_set_peer(struct bindings *b, const struct tag *subject, uint8_t kind, uint8_t answer, uint64_t peer)
+{
+    uint32_t n;
+    struct row *r = find(b, subject, kind, answer, &n);
+
+    if (r)
+        r->peer = peer;
 }
 
 int bindings_find(const struct bindings *b, const struct tag *subject, uint8_t kind, uint8_t answer, instant now,

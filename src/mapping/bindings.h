@@ -39,7 +39,8 @@ struct binding {
     instant expires;
     const uint8_t *bytes; /* the record; NULL: the lease is over, the sequence is kept */
     uint16_t len;
-    uint8_t pace; /* enum binding_pace */
+    uint8_t pace;  /* enum binding_pace */
+    uint64_t peer; /* bindings_set_peer; 0: not since it was loaded */
 };
 
 enum binding_outcome {
@@ -65,6 +66,8 @@ MUST_CHECK int bindings_put(struct bindings *b, const struct record *r, const ui
  * inside a session with us. 0; -ENOENT: it is not there any more, send the record; -ESTALE: another sequence is. */
 MUST_CHECK int bindings_refresh(struct bindings *b, const struct tag *subject, uint8_t kind, uint8_t answer,
                                 uint64_t seq, uint32_t lease_s, instant now);
+/* Who spoke for the row last, a number of the owner's. */
+void bindings_set_peer(struct bindings *b, const struct tag *subject, uint8_t kind, uint8_t answer, uint64_t peer);
 /* The row of the highest class that is at most `answer` and whose lease is not over. 0; -ENOENT. */
 MUST_CHECK int bindings_find(const struct bindings *b, const struct tag *subject, uint8_t kind, uint8_t answer,
                              instant now, struct binding *ret);

@@ -35,6 +35,8 @@ struct manager {
     span behind;        /* who follows: another manager */
     uint8_t *page;      /* PAGE_BYTES */
     uint64_t wall_s;    /* the last that was told; 0: never */
+    struct manager_call calls[MANAGER_CALLS_MAX]; /* manager_lookup.c */
+    unsigned calls_head, calls_count;
     struct manager_stats stats;
 };
 

@@ -457,9 +457,12 @@ static struct mapping_answer introduce(struct manager *m, const struct who *w, c
     return e < 0 ? manager_later(1000) : (struct mapping_answer){ .status = MAPPING_DONE, .tag = end.tag };
 }
 
-static struct mapping_answer answer(struct manager *m, const struct who *w, const struct mapping_request *r,
-                                    instant now, uint64_t wall_s, struct manager_reply *reply)
+static struct mapping_answer answer(struct manager *m, const struct who *w, const struct endpoint *at,
+                                    const struct mapping_request *r, instant now, uint64_t wall_s,
+                                    struct manager_reply *reply)
 {
+    struct mapping_answer a = { .status = MAPPING_DONE };
+
     switch (r->type) {
     case MAPPING_INTRODUCE:
         return introduce(m, w, r, wall_s);
@@ -479,7 +482,10 @@ static struct mapping_answer answer(struct manager *m, const struct who *w, cons
         if (manager_is_behind(m))
             return manager_later(LATER_BEHIND_MS);
         return manager_page(m, w, &r->prefix, r->epoch, r->from, r->position, now, wall_s);
-    default: /* LOG, which is not served by this version; NOTIFY and STALE, which tell a manager nothing */
+    case MAPPING_WHERE:
+        a.place = at ? *at : a.place;
+        return a;
+    default: /* LOG, which is not served by this version; NOTIFY, STALE and CALL, which tell a manager nothing */
         return manager_none(w);
     }
 }
@@ -502,7 +508,7 @@ void manager_on_request(struct manager *m, const struct manager_who *who, const 
         uint32_t wait_ms = admit(m, rank_of(m, &asks, &r, now), cost_of(&r), now);
 
         m->stats.requests[r.type]++;
-        a = wait_ms > 0 ? manager_later(wait_ms) : answer(m, &asks, &r, now, wall_s, ret);
+        a = wait_ms > 0 ? manager_later(wait_ms) : answer(m, &asks, who->at, &r, now, wall_s, ret);
     }
     m->stats.answers[a.status]++;
     mapping_answer_write(&w, &a);

@@ -42,6 +42,8 @@
 #define MANAGER_SUBSCRIPTION_MAX_S 3600 /* chosen: then it is asked for again */
 #define MANAGER_BEHIND_MAX (300 * SEC)  /* chosen: the common lease; what is older may be of one who is gone */
 #define MANAGER_RANKS 4
+#define MANAGER_CALLS_MAX 256 /* chosen: between two turns of the owner */
+#define MANAGER_CALL_BYTES_MAX 256
 
 struct manager;
 
@@ -62,6 +64,15 @@ struct manager_options {
 struct manager_who {
     uint64_t peer; /* a number that is never given to another; whom notifications go to */
     const uint8_t *ed25519;
+    const struct endpoint *at; /* from where; NULL: not known */
+};
+
+/* Who is to be told of a call. */
+struct manager_call {
+    uint64_t peer;
+    struct tag caller;
+    struct endpoint places[MAPPING_PLACES_MAX];
+    size_t places_count;
 };
 
 /* What is to be done with an answer. */
@@ -92,7 +103,8 @@ struct manager_stats {
     uint64_t refused[RECORD_FAULT_COUNT]; /* records, by cause */
     uint64_t later[MANAGER_RANKS];        /* overload, by rank */
     uint64_t notices, notices_lost;
-    uint64_t changes, stored; /* the last numbers */
+    uint64_t calls, calls_lost; /* lost: too many waited for manager_pop_call */
+    uint64_t changes, stored;   /* the last numbers */
     uint32_t names, bindings, bindings_live, guests, subscriptions;
     size_t bindings_bytes;
 };
@@ -130,6 +142,13 @@ bool manager_pop_notice(struct manager *m, instant now, uint64_t wall_s, uint8_t
 void manager_on_told(struct manager *m, uint64_t id, const uint8_t *answer, size_t len, instant now);
 /* The peer has gone, and its subscriptions. */
 void manager_on_gone(struct manager *m, uint64_t peer);
+
+/* --- calls --- */
+
+/* The next host that is to be told who calls it, as a request without an answer that counts, into out of
+ * MANAGER_CALL_BYTES_MAX bytes. Its length; 0: none. A peer that has gone has not heard it, and its caller tries
+ * without. */
+size_t manager_pop_call(struct manager *m, uint8_t *out, uint64_t *ret_peer);
 
 /* --- another manager of the realm that is followed --- */
 

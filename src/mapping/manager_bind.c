@@ -92,6 +92,7 @@ struct mapping_answer manager_register(struct manager *m, const struct who *w, c
         return (struct mapping_answer){ .status = MAPPING_OLDER, .seq = newest };
     if (bindings_get(m->bindings, &rec.subject, rec.kind, rec.answer, now, &b) < 0)
         return manager_later(LATER_FULL_MS); /* never: it was put */
+    bindings_set_peer(m->bindings, &rec.subject, rec.kind, rec.answer, w->peer);
     if (got == BINDING_STORED)
         manager_changed(m, &rec.subject, rec.kind, rec.answer, rec.seq, b.pace, now);
     /* Also of what was stored before: the answer of then may have waited in vain. */
@@ -117,8 +118,10 @@ struct mapping_answer manager_refresh(struct manager *m, const struct who *w, co
         if (speaks_for(m, w, &i.subject, wall_s, &e))
             got = bindings_refresh(m->bindings, &i.subject, i.kind, i.answer, i.seq, i.lease_s, now);
         lease_s = MIN(lease_s, i.lease_s);
-        if (got == 0)
+        if (got == 0) {
+            bindings_set_peer(m->bindings, &i.subject, i.kind, i.answer, w->peer);
             continue;
+        }
         if (got == -ESTALE && bindings_get(m->bindings, &i.subject, i.kind, i.answer, now, &b) == 0)
             f.seq = b.seq;
         mapping_write_failure(&failures, &f);

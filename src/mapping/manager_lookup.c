@@ -6,6 +6,9 @@
  * is not there, go through the same steps: a look into the policies and one into the table, of the subject or, where
  * there is none, of somebody else (authority_decoy); so neither bytes nor time tell them apart.
  *
+ * A lookup may say that a call follows, and from where. Of an answer that tells all, the subject is told of it: nobody
+ * else can have it told anything.
+ *
  * Sources: doc/records.md (names, tags, chains). */
 #include "mapping/internal.h"
 
@@ -159,6 +162,39 @@ static struct mapping_answer refer(const struct manager *m, const struct who *w,
     return a;
 }
 
+/* The host that was asked for is told who calls it: who may know where it is may have it look out for him. */
+static void push_call(struct manager *m, const struct who *w, const struct mapping_request *r, uint64_t peer)
+{
+    struct manager_call *c;
+
+    if (m->calls_count == MANAGER_CALLS_MAX) {
+        m->stats.calls_lost++;
+        return;
+    }
+    c = &m->calls[(m->calls_head + m->calls_count++) % MANAGER_CALLS_MAX];
+    *c = (struct manager_call){ .peer = peer, .caller = w->tag, .places_count = r->places_count };
+    memcpy(c->places, r->places, sizeof(c->places));
+}
+
+size_t manager_pop_call(struct manager *m, uint8_t *out, uint64_t *ret_peer)
+{
+    struct writer w = writer_init(out, MANAGER_CALL_BYTES_MAX);
+    struct mapping_request r = { .type = MAPPING_CALL };
+    const struct manager_call *c = &m->calls[m->calls_head];
+
+    if (m->calls_count == 0)
+        return 0;
+    m->calls_head = (m->calls_head + 1) % MANAGER_CALLS_MAX;
+    m->calls_count--;
+    m->stats.calls++;
+    r.tag = c->caller;
+    r.places_count = c->places_count;
+    memcpy(r.places, c->places, sizeof(r.places));
+    mapping_request_write(&w, &r);
+    *ret_peer = c->peer;
+    return writer_len(&w);
+}
+
 struct mapping_answer manager_resolve(struct manager *m, const struct who *w, const struct mapping_request *r,
                                       instant now, uint64_t wall_s)
 {
@@ -196,6 +232,8 @@ struct mapping_answer manager_resolve(struct manager *m, const struct who *w, co
     a.granted = (uint8_t)granted;
     a.left_s = manager_left_s(m, &b, now);
     a.fresh_s = manager_fresh_s(b.pace, a.left_s);
+    if (r->places_count > 0 && r->kind == KIND_HOST_LOCATOR && granted == CLASS_FULL && b.peer)
+        push_call(m, w, r, b.peer);
     if (r->flags & MAPPING_WITH_CHAIN)
         add_chain(m, asked.found, &a);
     if (asked.proofs_count > 0) {

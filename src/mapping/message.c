@@ -38,6 +38,7 @@ enum key {
     K_ITEMS,
     K_PROOFS,
     K_INDEX,
+    K_PLACES,
     K_END,
 };
 
@@ -53,7 +54,8 @@ struct shape {
 
 static const struct shape requests[MAPPING_TYPE_END] = {
     [MAPPING_INTRODUCE] = { "introduce", BIT(K_CHAIN), 0, LIST_NONE },
-    [MAPPING_RESOLVE] = { "resolve", BIT(K_KIND), BIT(K_FLAGS) | BIT(K_TAG) | BIT(K_NAME) | BIT(K_SEQ), LIST_NONE },
+    [MAPPING_RESOLVE] = { "resolve", BIT(K_KIND), BIT(K_FLAGS) | BIT(K_TAG) | BIT(K_NAME) | BIT(K_SEQ) | BIT(K_PLACES),
+                          LIST_NONE },
     [MAPPING_REGISTER] = { "register", BIT(K_RECORD), 0, LIST_NONE },
     [MAPPING_REFRESH] = { "refresh", BIT(K_ITEMS), 0, LIST_REFRESHES },
     [MAPPING_PUBLISH] = { "publish", BIT(K_RECORD), 0, LIST_NONE },
@@ -64,6 +66,8 @@ static const struct shape requests[MAPPING_TYPE_END] = {
                          LIST_CHANGES },
     [MAPPING_LOG] = { "log", 0, BIT(K_INDEX), LIST_NONE },
     [MAPPING_STALE] = { "stale", BIT(K_TAG) | BIT(K_KIND) | BIT(K_SEQ), 0, LIST_NONE },
+    [MAPPING_CALL] = { "call", BIT(K_TAG) | BIT(K_PLACES), 0, LIST_NONE },
+    [MAPPING_WHERE] = { "where", 0, 0, LIST_NONE },
 };
 
 static const struct shape answers[MAPPING_STATUS_COUNT] = {
@@ -76,7 +80,7 @@ static const struct shape answers[MAPPING_STATUS_COUNT] = {
     [MAPPING_REFUSED] = { "refused", BIT(K_FAULT), 0, LIST_NONE },
     [MAPPING_DONE] = { "done", 0,
                        BIT(K_FLAGS) | BIT(K_TAG) | BIT(K_SEQ) | BIT(K_LEFT) | BIT(K_FRESH) | BIT(K_EPOCH) | BIT(K_TO) |
-                           BIT(K_ITEMS),
+                           BIT(K_ITEMS) | BIT(K_PLACES),
                        LIST_FAILURES },
     [MAPPING_OLDER] = { "older", BIT(K_SEQ), 0, LIST_NONE },
     [MAPPING_PAGE] = { "page", BIT(K_EPOCH),
@@ -111,6 +115,8 @@ struct fields {
     struct tag_prefix prefix;
     struct slice record, chain[CHAIN_LINKS_MAX];
     size_t chain_count;
+    struct endpoint places[MAPPING_PLACES_MAX];
+    size_t places_count;
     struct mapping_list items, proofs;
 };
 
@@ -203,6 +209,26 @@ static void read_chain(struct cbor_reader *r, struct fields *f)
         f->chain[i] = read_record(r);
 }
 
+static void read_places(struct cbor_reader *r, size_t max, struct fields *f)
+{
+    size_t count = cbor_read_array(r, 1, max);
+
+    for (size_t i = 0; i < count && r->fault == CBOR_SOUND; i++) {
+        const uint8_t *addr;
+        size_t at, len;
+
+        cbor_read_array(r, 2, 2);
+        at = cbor_offset(r);
+        addr = cbor_read_bytes(r, 4, 16, &len);
+        if (addr && (len == 4 || len == 16))
+            f->places[i].addr = addr_from_bytes(len == 4 ? ADDR_V4 : ADDR_V6, addr);
+        if (addr && !addr_is_unicast(&f->places[i].addr))
+            cbor_fail(r, CBOR_RANGE, at);
+        f->places[i].port = (uint16_t)cbor_read_uint(r, 1, UINT16_MAX);
+    }
+    f->places_count = count;
+}
+
 static void read_numbers(struct cbor_reader *r, unsigned key, bool optional, struct fields *f)
 {
     const uint64_t min = optional ? 1 : 0;
@@ -282,6 +308,9 @@ static void read_value(struct cbor_reader *r, unsigned key, const struct shape *
     case K_PROOFS:
         f->proofs = read_list(r, LIST_ENTRIES, MAPPING_PROOFS_MAX);
         break;
+    case K_PLACES:
+        read_places(r, is_request ? MAPPING_PLACES_MAX : 1, f);
+        break;
     default:
         read_numbers(r, key, !(shape->must & BIT(key)), f);
         break;
@@ -345,8 +374,10 @@ int mapping_request_read(const uint8_t *bytes, size_t len, struct mapping_reques
                                      .to = f.to,
                                      .position = f.position,
                                      .index = f.index,
-                                     .items = f.items };
+                                     .items = f.items,
+                                     .places_count = f.places_count };
     memcpy(ret->chain, f.chain, sizeof(f.chain));
+    memcpy(ret->places, f.places, sizeof(f.places));
     return 0;
 }
 
@@ -373,6 +404,7 @@ int mapping_answer_read(const uint8_t *bytes, size_t len, struct mapping_answer 
                                     .to = f.to,
                                     .position = f.position,
                                     .index = f.index,
+                                    .place = f.places[0],
                                     .proofs = f.proofs,
                                     .items = f.items };
     memcpy(ret->chain, f.chain, sizeof(f.chain));
@@ -503,6 +535,7 @@ static uint32_t present(const struct fields *f)
         { K_ITEMS, f->items.count > 0 },
         { K_PROOFS, f->proofs.count > 0 },
         { K_INDEX, f->index != 0 },
+        { K_PLACES, f->places_count > 0 },
     };
     uint32_t keys = 0;
 
@@ -577,6 +610,14 @@ static void write_value(struct writer *w, unsigned key, const struct fields *f)
     case K_PROOFS:
         write_list(w, &f->proofs);
         break;
+    case K_PLACES:
+        cbor_write_head(w, CBOR_ARRAY, f->places_count);
+        for (size_t i = 0; i < f->places_count; i++) {
+            cbor_write_head(w, CBOR_ARRAY, 2);
+            cbor_write_bytes(w, f->places[i].addr.bytes, addr_bytes_len(&f->places[i].addr));
+            cbor_write_head(w, CBOR_UINT, f->places[i].port);
+        }
+        break;
     default:
         cbor_write_head(w, CBOR_UINT, number_of(f, key));
         break;
@@ -621,8 +662,10 @@ void mapping_request_write(struct writer *w, const struct mapping_request *r)
                         .to = r->to,
                         .position = r->position,
                         .index = r->index,
-                        .items = r->items };
+                        .items = r->items,
+                        .places_count = r->places_count };
 
+    memcpy(f.places, r->places, r->places_count * sizeof(f.places[0]));
     memcpy(f.chain, r->chain, r->chain_count * sizeof(f.chain[0]));
     write_fields(w, &requests[r->type], K_TYPE, r->type, &f);
 }
@@ -645,7 +688,9 @@ void mapping_answer_write(struct writer *w, const struct mapping_answer *a)
                         .position = a->position,
                         .index = a->index,
                         .proofs = a->proofs,
-                        .items = a->items };
+                        .items = a->items,
+                        .places = { a->place },
+                        .places_count = a->place.addr.family != ADDR_NONE };
 
     memcpy(f.chain, a->chain, a->chain_count * sizeof(f.chain[0]));
     write_fields(w, &answers[a->status], K_STATUS, a->status, &f);

@@ -16,6 +16,7 @@
 #define MAPPING_REFRESHES_MAX 1024 /* chosen: 36 KB */
 #define MAPPING_CHANGES_MAX 1024   /* chosen: of a page, which its bytes bound first */
 #define MAPPING_PROOFS_MAX 4       /* chosen: generations of a key between the one that was asked for and that of now */
+#define MAPPING_PLACES_MAX 8       /* chosen: of a host that calls, two each of four uplinks */
 #define MAPPING_WAIT_MAX_MS 600000 /* chosen: nobody is sent away for longer than 10 minutes */
 
 enum mapping_type {
@@ -29,6 +30,8 @@ enum mapping_type {
     MAPPING_NOTIFY,        /* of a manager to a subscriber: what has changed */
     MAPPING_LOG,           /* entries of the realm's log, for another manager of the same realm */
     MAPPING_STALE,         /* of anybody: what you know of that subject is old */
+    MAPPING_CALL,          /* of a manager to a host: who has that tag calls you, from these endpoints */
+    MAPPING_WHERE,         /* from which endpoint I ask */
     MAPPING_TYPE_END,
 };
 
@@ -83,6 +86,9 @@ struct mapping_request {
     uint32_t position;         /* SUBSCRIBE, CHANGES: inside a snapshot, as the last page said; 0: in none */
     uint64_t index;            /* LOG: the first that is wanted */
     struct mapping_list items; /* REFRESH: mapping_refresh; NOTIFY: mapping_change */
+    /* RESOLVE: who asks is about to call the subject, from there. If it may know all, the subject is told by CALL. */
+    struct endpoint places[MAPPING_PLACES_MAX];
+    size_t places_count;
 };
 
 struct mapping_answer {
@@ -104,6 +110,7 @@ struct mapping_answer {
     uint32_t position; /* PAGE: of the next page of the snapshot; 0: that was the last */
     uint64_t index;    /* ENTRIES: of the first */
     struct mapping_list proofs; /* FOUND, REFERRAL: records, from the tag that was asked for to the one of now */
+    struct endpoint place;      /* DONE of WHERE; ADDR_NONE: it is not known */
     struct mapping_list items;  /* DONE of REFRESH: mapping_failure; PAGE: mapping_change; ENTRIES: bytes */
 };
 

@@ -462,6 +462,9 @@ static struct question *question_new(struct resolver *r, const struct resolver_q
     else
         q->of.tag = o->tag;
     q->traced = o->traced;
+    q->alone = o->traced || o->places_count > 0;
+    q->places_count = o->places_count;
+    memcpy(q->places, o->places, o->places_count * sizeof(q->places[0]));
     q->key = subject_key(r, &q->of);
     q->begun = now;
     q->stale_at = now + RESOLVER_STALE_AFTER;
@@ -494,7 +497,7 @@ static void begin(struct resolver *r, struct question *q, instant now)
     struct zone *z = first_zone(r, q, now);
 
     list_append(&r->questions, &q->link);
-    if (!q->traced && !map64_get(&r->questions_by_key, q->key) && map64_put(&r->questions_by_key, q->key, q) < 0) {
+    if (!q->alone && !map64_get(&r->questions_by_key, q->key) && map64_put(&r->questions_by_key, q->key, q) < 0) {
         q->why = RESOLVER_WHY_FULL;
         fail(r, q, now);
         return;
@@ -516,7 +519,7 @@ static void prefetch(struct resolver *r, const struct resolver_question *o, cons
     if (row->fresh - now > (row->fresh - row->received) / PREFETCH_PART || !row->found ||
         map64_get(&r->questions_by_key, row->key) || r->open == r->options.questions_max)
         return;
-    q = question_new(r, &(struct resolver_question){ o->name, o->tag, o->kind, true, false }, now);
+    q = question_new(r, &(struct resolver_question){ .name = o->name, .tag = o->tag, .kind = o->kind, .anew = true }, now);
     if (!q)
         return;
     r->stats.prefetched++;
@@ -529,7 +532,7 @@ int resolver_ask(struct resolver *r, const struct resolver_question *o, void *co
     struct waiter *w;
     struct row *row;
 
-    if (o->kind >= KIND_COUNT)
+    if (o->kind >= KIND_COUNT || o->places_count > MAPPING_PLACES_MAX)
         return -EINVAL;
     if (r->open >= r->options.questions_max || r->waiters / WAITERS_EACH >= r->options.questions_max)
         return -ENOSPC;
@@ -543,7 +546,7 @@ int resolver_ask(struct resolver *r, const struct resolver_question *o, void *co
     list_append(&q->waiters, &w->link);
     r->waiters++;
     r->stats.questions++;
-    row = o->anew ? NULL : row_find(r, &q->of);
+    row = o->anew || o->places_count > 0 ? NULL : row_find(r, &q->of);
     if (row && row->fresh > now && row_result(r, row, now, &q->result, &q->bytes) == 0) {
         r->stats.cached++;
         q->result.cached = true;
@@ -552,7 +555,7 @@ int resolver_ask(struct resolver *r, const struct resolver_question *o, void *co
         list_append(&r->done, &q->link);
         return 0;
     }
-    same = o->traced ? NULL : map64_get(&r->questions_by_key, q->key);
+    same = q->alone ? NULL : map64_get(&r->questions_by_key, q->key);
     if (same && subject_equal(&same->of, &q->of)) {
         r->stats.joined++;
         list_remove(&w->link);
@@ -574,7 +577,7 @@ static void cancel_in(struct resolver *r, struct list *questions, const void *co
             r->waiters--;
             free(w);
         }
-        if (list_empty(&q->waiters) && (questions == &r->done || q->traced)) {
+        if (list_empty(&q->waiters) && (questions == &r->done || q->alone)) {
             question_let_go(r, q);
             question_free(r, q);
         }
@@ -731,6 +734,8 @@ static size_t write_ask(struct resolver *r, const struct ask *a)
         m.tag = s->tag;
         m.name = s->by_name ? s->name.text : NULL;
         m.name_len = s->by_name ? s->name.len : 0;
+        m.places_count = a->question->places_count;
+        memcpy(m.places, a->question->places, sizeof(m.places));
     }
     mapping_request_write(&w, &m);
     return w.failed ? 0 : writer_len(&w);

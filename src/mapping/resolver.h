@@ -48,6 +48,9 @@ struct resolver_question {
     uint8_t kind; /* enum record_kind */
     bool anew;    /* not from what is known */
     bool traced;  /* RESOLVER_STEP tells of it */
+    /* Of a host that is about to be called: from where, so that it is told (then `anew` is meant); 0: it is not. */
+    struct endpoint places[MAPPING_PLACES_MAX];
+    size_t places_count;
 };
 
 enum resolver_outcome {

@@ -62,7 +62,10 @@ struct question {
     struct zone *zone;
     uint32_t tried, introduced; /* a bit for each manager of the zone */
     unsigned referrals, asked, steps;
-    bool traced; /* then it is nobody else's, and its steps are told to its waiter */
+    bool traced; /* its steps are told to its waiter */
+    bool alone;  /* it is nobody else's: traced, or a call */
+    struct endpoint places[MAPPING_PLACES_MAX];
+    size_t places_count;
     bool restarted, old_zone;
     instant stale_at;            /* when who waits is given an answer whose time is over */
     instant begun, hedge, later; /* later: a manager said so, and nothing else is left; INSTANT_NEVER */

@@ -67,6 +67,7 @@ static void on_request(struct realmd *d, const struct exchange_event *e, instant
     if (follow_on_request(d, e, now) || exchange_peer_info(d->exchange, e->peer, &info) < 0)
         return;
     who.ed25519 = info.key.ed25519;
+    who.at = &info.at.remote;
     manager_on_request(d->manager, &who, e->data, e->len, now, clock_wall_s(), d->answer, &reply);
     if (reply.subscribed)
         exchange_peer_set_owner(d->exchange, e->peer, d);
@@ -153,6 +154,17 @@ static void tell_subscribers(struct realmd *d, instant now)
             manager_on_told(d->manager, n.id, NULL, 0, now);
 }
 
+/* What comes of it is no news: the caller tries anyway. */
+static void tell_called(struct realmd *d, instant now)
+{
+    uint8_t bytes[MANAGER_CALL_BYTES_MAX];
+    uint64_t peer, request;
+    size_t len;
+
+    while ((len = manager_pop_call(d->manager, bytes, &peer)) > 0)
+        (void)!exchange_request(d->exchange, peer, bytes, len, NULL, now, &request);
+}
+
 static void announce(struct realmd *d, instant now)
 {
     uint8_t bytes[HOLDER_REQUEST_MAX];
@@ -183,6 +195,7 @@ void realmd_turn(struct realmd *d, instant now)
     announce(d, now);
     follow_turn(d, now);
     tell_subscribers(d, now);
+    tell_called(d, now);
     store_turn(d, now);
     exchange_io_turn(&d->io, now);
     next = instant_min(exchange_next_expiry(d->exchange), manager_next_expiry(d->manager));

@@ -4,6 +4,8 @@
 
 #include <errno.h>
 
+static const struct endpoint home = { { .family = ADDR_V4, .bytes = { 203, 0, 113, 9 } }, 40000 };
+
 static void test_lookup(void **state)
 {
     struct mapping_request r = by_name(LAPTOP);
@@ -336,6 +338,61 @@ static void test_succession(void **state)
     assert_memory_equal(proof.data, b.bytes, b.len);
 }
 
+/* Who may know where a host is, and says that he calls it, is made known to it, where it registered last. */
+static void test_calls(void **state)
+{
+    struct mapping_request r = by_name(LAPTOP), told;
+    uint64_t peer = 0;
+    size_t len;
+
+    r.places[0] = r.places[1] = home;
+    r.places[1].port++;
+    r.places_count = 2;
+    allow("2001:3f:240:5::1", CLASS_FULL); /* somebody else */
+    bind(CLASS_FULL, 8, 300, 1);
+    assert_int_equal(ask(RW_PHONE, &r).status, MAPPING_NONE);
+    assert_int_equal(manager_pop_call(m, out, &peer), 0);
+    allow(EVERYBODY, CLASS_AGENT); /* where its agent is, if it had one */
+    bind(CLASS_AGENT, 9, 300, 1);
+    assert_int_equal(ask(RW_PHONE, &r).granted, CLASS_AGENT);
+    assert_int_equal(manager_pop_call(m, out, &peer), 0);
+    allow(EVERYBODY, CLASS_FULL);
+    assert_int_equal(ask(RW_PHONE, &r).status, MAPPING_FOUND);
+    len = manager_pop_call(m, out, &peer);
+    assert_int_equal(peer, RW_LAPTOP + 100);
+    assert_int_equal(mapping_request_read(out, len, &told), 0);
+    assert_int_equal(told.type, MAPPING_CALL);
+    assert_true(tag_equal(&told.tag, &phone));
+    assert_int_equal(told.places_count, 2);
+    assert_true(endpoint_equal(&told.places[1], &r.places[1]));
+    assert_int_equal(manager_pop_call(m, out, &peer), 0);
+    r.flags = MAPPING_RECURSE; /* for others: they would have to call */
+    ask(RW_PHONE, &r);
+    assert_int_equal(manager_pop_call(m, out, &peer), 0);
+    r.flags = 0;
+    for (unsigned i = 0; i < MANAGER_CALLS_MAX + 10; i++)
+        assert_int_equal(ask(RW_PHONE, &r).status, MAPPING_FOUND);
+    for (unsigned i = 0; i < MANAGER_CALLS_MAX; i++)
+        assert_true(manager_pop_call(m, out, &peer) > 0);
+    assert_int_equal(manager_pop_call(m, out, &peer), 0);
+}
+
+/* Everybody is told where he is seen. */
+static void test_where(void **state)
+{
+    struct mapping_request r = { .type = MAPPING_WHERE };
+    struct writer at = writer_init(sent, sizeof(sent));
+    struct manager_who who = { .peer = 1, .ed25519 = w.keys[RW_STRANGER], .at = &home };
+    struct mapping_answer a;
+
+    mapping_request_write(&at, &r);
+    manager_on_request(m, &who, sent, writer_len(&at), now, RW_NOW_S, out, &reply);
+    assert_int_equal(mapping_answer_read(out, reply.len, &a), 0);
+    assert_int_equal(a.status, MAPPING_DONE);
+    assert_true(endpoint_equal(&a.place, &home));
+    assert_int_equal(ask(RW_PHONE, &r).place.addr.family, ADDR_NONE);
+}
+
 /* Every kind of request, about what is there and about what is not, by those who may know of neither: the same bytes.
  * Names and tags of the two are of one length. */
 static void test_denied_is_none(void **state)
@@ -349,6 +406,7 @@ static void test_denied_is_none(void **state)
     struct mapping_request introduce = { .type = MAPPING_INTRODUCE, .chain_count = 3 };
     struct rw_blob bindings[2], policies[2], revocations[2], guest;
     size_t walked = 0;
+    uint64_t peer;
 
     for (int i = 0; i < 2; i++) {
         struct record r = {
@@ -388,6 +446,8 @@ static void test_denied_is_none(void **state)
                         r.name_len = strlen(names[i]);
                     }
                     r.flags = type == MAPPING_RESOLVE && variant & 4 ? MAPPING_WITH_CHAIN | MAPPING_RECURSE : 0;
+                    r.places[0] = home;
+                    r.places_count = type == MAPPING_CALL || variant & 1;
                     r.record = rw_slice(type == MAPPING_REGISTER ? &bindings[i]
                                         : variant & 1            ? &policies[i]
                                                                  : &revocations[i]);
@@ -412,7 +472,8 @@ static void test_denied_is_none(void **state)
             }
         }
     }
-    assert_int_equal(walked, 4 * 9 * 8);
+    assert_int_equal(walked, 4 * (MAPPING_TYPE_END - MAPPING_RESOLVE) * 8);
+    assert_int_equal(manager_pop_call(m, out, &peer), 0);
     /* And it was there all the while. */
     allow(EVERYBODY, CLASS_FULL);
     assert_int_equal(resolve(RW_PHONE, LAPTOP).status, MAPPING_FOUND);
@@ -787,10 +848,12 @@ static void test_denied_is_not_told(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(test_lookup),         CASE(test_not_ours), CASE(test_referral), CASE(test_classes),
-        CASE(test_register),       CASE(test_refresh),  CASE(test_publish),  CASE(test_succession),
-        CASE(test_denied_is_none), CASE(test_full),     CASE(test_store),    CASE(test_not_understood),
-        CASE(test_overload),       CASE(test_changes),  CASE(test_notices),  CASE(test_denied_is_not_told),
+        CASE(test_lookup),  CASE(test_not_ours),   CASE(test_referral),
+        CASE(test_classes), CASE(test_register),   CASE(test_refresh),
+        CASE(test_publish), CASE(test_succession), CASE(test_denied_is_none),
+        CASE(test_full),    CASE(test_store),      CASE(test_not_understood),
+        CASE(test_calls),   CASE(test_where),      CASE(test_overload),
+        CASE(test_changes), CASE(test_notices),    CASE(test_denied_is_not_told),
     };
 
     return cmocka_run_group_tests_name("manager", tests, NULL, NULL);

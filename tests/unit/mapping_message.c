@@ -27,6 +27,10 @@ static const struct vector sound_requests[] = {
     { "log", "a3010102091711" },
     { "log-all", "a201010209" },
     { "stale", "a50101020a05502001003f01c10005fd50f24cab30546a070009184d" },
+    { "resolve-call", "a50101020205502001003f01c10005fd50f24cab30546a07031818828244cb00710919ca6c825020010db80000000000"
+                      "0000000000000901" },
+    { "call", "a40101020b05502001003f01c10005fd50f24cab30546a1818818244cb007109199c40" },
+    { "where", "a20101020c" },
 };
 
 static const struct vector sound_answers[] = {
@@ -47,16 +51,24 @@ static const struct vector sound_answers[] = {
     { "page-empty", "a60101030704021107120c130c" },
     { "entries", "a401010308158242010241031705" },
     { "unknown", "a201010309" },
+    { "done-where", "a3010103051818818244cb007109199c40" },
 };
 
 static const struct vector bad_requests[] = {
     { "version-2", "a3010202010b814101" },
-    { "type-unknown", "a20101020b" },
+    { "call-nowhere", "a40101020b05502001003f01c10005fd50f24cab30546a181880" },
+    { "call-of-nobody", "a30101020b1818818244cb00710901" },
+    { "place-multicast", "a40101020b05502001003f01c10005fd50f24cab30546a1818818244e000000101" },
+    { "place-port-0", "a40101020b05502001003f01c10005fd50f24cab30546a1818818244cb00710900" },
+    { "place-of-5-bytes", "a40101020b05502001003f01c10005fd50f24cab30546a1818818245cb0071090101" },
+    { "places-9", "a40101020b05502001003f01c10005fd50f24cab30546a1818898244cb007109018244cb007109028244cb007109038244cb"
+                  "007109048244cb007109058244cb007109068244cb007109078244cb007109088244cb00710909" },
+    { "type-unknown", "a20101020d" },
     { "type-0", "a201010200" },
     { "version-missing", "a202010b814101" },
     { "key-foreign", "a4010102010a41010b814101" },
     { "key-missing", "a40101020a05502001003f01c10005fd50f24cab30546a0700" },
-    { "key-unknown", "a4010102010b814101181801" },
+    { "key-unknown", "a4010102010b814101181901" },
     { "zero-flags", "a501010202040005502001003f01c10005fd50f24cab30546a0703" },
     { "name-and-tag", "a50101020205502001003f01c10005fd50f24cab30546a0665612e682e620703" },
     { "neither", "a3010102020703" },
@@ -77,6 +89,7 @@ static const struct vector bad_requests[] = {
 
 static const struct vector bad_answers[] = {
     { "wait-0", "a3010103030e00" },
+    { "done-2-places", "a3010103051818828244cb007109018244cb00710902" },
     { "wait-long", "a3010103030e1a000927c1" },
     { "class-0", "a60101030008000a4284010c18fa0d183c" },
     { "record-in-none", "a4010103010a41840d183c" },
@@ -204,6 +217,16 @@ static void test_requests(void **state)
     assert_int_equal(request("notify-lost").flags, MAPPING_LOST);
     assert_int_equal(request("log").index, 17);
     assert_int_equal(request("stale").seq, 77);
+    r = request("resolve-call");
+    assert_int_equal(r.places_count, 2);
+    assert_int_equal(r.places[0].port, 51820);
+    assert_int_equal(r.places[0].addr.family, ADDR_V4);
+    assert_int_equal(r.places[1].addr.family, ADDR_V6);
+    assert_int_equal(r.places[1].addr.bytes[15], 9);
+    r = request("call");
+    assert_int_equal(r.type, MAPPING_CALL);
+    assert_int_equal(r.places[0].port, 40000);
+    assert_int_equal(request("where").type, MAPPING_WHERE);
     assert_string_equal(mapping_type_name(MAPPING_STALE), "stale");
     assert_null(mapping_type_name(MAPPING_TYPE_END));
 }
@@ -240,6 +263,8 @@ static void test_answers(void **state)
     a = answer("done-registered");
     assert_memory_equal(a.tag.bytes, host, 16);
     assert_int_equal(a.seq, 9);
+    assert_int_equal(a.place.addr.family, ADDR_NONE);
+    assert_int_equal(answer("done-where").place.port, 40000);
     a = answer("page");
     assert_int_equal(a.flags, MAPPING_CAUGHT_UP | MAPPING_SNAPSHOT);
     assert_int_equal(a.position, 4);

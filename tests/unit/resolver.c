@@ -51,6 +51,7 @@ static struct {
     struct resolver_result last;
     struct record binding; /* of the last result */
     unsigned done, steps;
+    size_t places; /* of the last question that a manager was asked */
     instant done_at;
     struct resolver_step step[RESOLVER_STEPS_MAX];
 } w;
@@ -220,6 +221,7 @@ static void serve(const struct resolver_event *e)
         a.status = MAPPING_DONE;
     } else {
         assert_int_equal(q.flags, MAPPING_WITH_CHAIN);
+        w.places = q.places_count;
         answer(m, n, &q, m->introduced > 0, &a, &made, &spoiled);
     }
     mapping_answer_write(&out, &a);
@@ -668,6 +670,31 @@ static void test_joined(void **state)
     assert_int_equal(asked(), 3);
 }
 
+/* A call is asked of the managers, whatever is known, with where it comes from, and is nobody else's question. */
+static void test_call(void **state)
+{
+    struct resolver_question q = { .kind = KIND_HOST_LOCATOR, .places_count = 2 };
+    struct name_error err;
+    struct name n;
+
+    start(CLASS_FULL, false);
+    assert_int_equal(resolve(LAPTOP)->outcome, RESOLVER_FOUND);
+    assert_int_equal(w.places, 0);
+    assert_int_equal(asked(), 3);
+    assert_int_equal(name_parse(LAPTOP, strlen(LAPTOP), &n, &err), 0);
+    q.name = &n;
+    q.places[0] = q.places[1] = (struct endpoint){ { .family = ADDR_V4, .bytes = { 203, 0, 113, 9 } }, 51820 };
+    w.done = 0;
+    assert_int_equal(resolver_ask(w.r, &q, &w, w.now), 0);
+    assert_int_equal(resolver_ask(w.r, &q, &w, w.now), 0);
+    run(INSTANT_NEVER);
+    assert_int_equal(w.done, 2);
+    assert_int_equal(asked(), 2); /* of that realm's managers: the way is known */
+    assert_int_equal(w.places, 2);
+    q.places_count = MAPPING_PLACES_MAX + 1;
+    assert_int_equal(resolver_ask(w.r, &q, &w, w.now), -EINVAL);
+}
+
 static void test_prefetch(void **state)
 {
     start(CLASS_FULL, false);
@@ -837,6 +864,7 @@ int main(void)
         TEST(test_classes),
         TEST(test_introduction),
         TEST(test_joined),
+        TEST(test_call),
         TEST(test_prefetch),
         TEST(test_later),
         TEST(test_told_stale),
