@@ -585,10 +585,11 @@ addr_change() {
 
 # --- NAT ------------------------------------------------------------------------------------------------------------
 
-# lab__nat_load HOST: the rules for LAB_DIR/nat-HOST (out interface, flags, first mapped port or 0).
+# lab__nat_load HOST: the rules for LAB_DIR/nat-HOST (out interface, flags, first mapped port or 0, cone's inside or -).
 lab__nat_load() {
-    local out flags port to=''
-    read -r out flags port <"$LAB_DIR/nat-$1"
+    local out flags port cone to='' into=''
+    read -r out flags port cone <"$LAB_DIR/nat-$1"
+    [[ $cone == - ]] || into="iifname \"$out\" udp dport ${cone#*:} dnat to $cone"
     flags=${flags#-}
     ((port == 0)) || to="meta l4proto { tcp, udp } oifname \"$out\" masquerade to :$port-$((port + 9999)) $flags"
     ip netns exec "$LAB_PREFIX$1" nft -f - <<EOR || lab_fail "nat $1: nft"
@@ -600,29 +601,39 @@ table ip lab_nat {
         $to
         oifname "$out" masquerade $flags
     }
+    chain cone {
+        type nat hook prerouting priority dstnat
+        $into
+    }
     chain in {
         type filter hook forward priority filter
+        ct status dnat accept
+        iifname "$out" ct state new drop
+    }
+    chain self {
+        type filter hook input priority filter
         iifname "$out" ct state new drop
     }
 }
 EOR
 }
 
-# nat HOST OUT_IF [timeout=SECONDS] [symmetric] [port-rebind]: masquerades what leaves by OUT_IF and lets nothing new in.
+# nat HOST OUT_IF [timeout=SECONDS] [symmetric] [port-rebind] [cone=ADDR:PORT]: masquerades what leaves by OUT_IF and lets nothing new in.
 # timeout: of UDP mappings; symmetric: a port of its own for each destination; port-rebind: mapped ports never equal the
-# inner ones.
+# inner ones; cone: whatever comes to that UDP port, from whomever, is for that inside (a static map).
 nat() {
-    local name=$1 out=$2 word flags=- port=0 timeout=''
+    local name=$1 out=$2 word flags=- port=0 timeout='' cone=-
     shift 2
     for word; do
         case $word in
         timeout=*) timeout=${word#*=} ;;
         symmetric) flags=fully-random ;;
         port-rebind) port=20000 ;;
-        *) lab_fail "nat $name: found $word, expected timeout=, symmetric or port-rebind" ;;
+        cone=*) cone=${word#*=} ;;
+        *) lab_fail "nat $name: found $word, expected timeout=, symmetric, port-rebind or cone=" ;;
         esac
     done
-    echo "$out $flags $port" >"$LAB_DIR/nat-$name"
+    echo "$out $flags $port $cone" >"$LAB_DIR/nat-$name"
     lab__nat_load "$name"
     [[ -z $timeout ]] ||
         lab__sysctl "$name" netfilter/nf_conntrack_udp_timeout="$timeout" netfilter/nf_conntrack_udp_timeout_stream="$timeout"
@@ -630,9 +641,9 @@ nat() {
 
 # nat_rebind HOST: forgets all mappings and gives the next ones other ports, as a carrier's NAT that restarts.
 nat_rebind() {
-    local out flags port
-    read -r out flags port <"$LAB_DIR/nat-$1" || lab_fail "nat_rebind $1: it is no NAT"
-    echo "$out $flags $((port < 20000 || port >= 50000 ? 20000 : port + 10000))" >"$LAB_DIR/nat-$1"
+    local out flags port cone
+    read -r out flags port cone <"$LAB_DIR/nat-$1" || lab_fail "nat_rebind $1: it is no NAT"
+    echo "$out $flags $((port < 20000 || port >= 50000 ? 20000 : port + 10000)) $cone" >"$LAB_DIR/nat-$1"
     lab__nat_load "$1"
     ip netns exec "$LAB_PREFIX$1" conntrack -F >/dev/null 2>&1 || lab_fail "nat_rebind $1: conntrack -F"
 }

@@ -3,7 +3,9 @@
  * Theory of operation. The link before the last of a host's chain says which key the managers of its realm have. Those
  * of the root stand in the file; those of another realm are found as any name is, by the binding of the realm. The
  * resolver's association with them is kept up (prog/lookup.h), and says again what they have forgotten. What is said
- * follows the addresses of the uplinks. At the end of the daemon the host is attached nowhere. */
+ * follows the addresses of the uplinks, and what NATs make of them: the managers are asked over each uplink's own
+ * socket where they see it (prog/sights.h), and tell who is about to call. At the end of the daemon the host is
+ * attached nowhere. */
 #include <syslog.h>
 
 #include "ident/chain.h"
@@ -17,6 +19,10 @@ struct attach {
     struct tag realm;
     uint8_t realm_key[IDENT_KEY_LEN];
     bool of_root, held, looking;
+    struct endpoint at[RESOLVER_MANAGERS_MAX]; /* the managers */
+    size_t at_count;
+    uint32_t asked_from[UPLINKS_MAX + 1]; /* address_hash of the uplink, 0: not asked */
+    struct endpoint seen[UPLINKS_MAX + 1];
     enum holder_state told;
     instant look_at; /* when to look for the managers again */
 };
@@ -27,6 +33,12 @@ static void hold(struct attach *a, const struct endpoint *at, size_t count)
 
     lookup_unhold(l, &a->holder);
     a->held = lookup_hold(l, &a->holder, a->realm_key, at, count) == 0;
+    a->at_count = 0;
+    for (size_t i = 0; i < count; i++)
+        if (at[i].addr.family == ADDR_V4) /* IPv6 has no NATs that matter */
+            a->at[a->at_count++] = at[i];
+    memset(a->asked_from, 0, sizeof(a->asked_from));
+    attach_uplinks(a->d);
 }
 
 static void on_managers(void *context, const struct resolver_result *res)
@@ -68,6 +80,60 @@ static void look(struct attach *a, instant now)
     hold(a, at, count);
 }
 
+void attach_uplinks(struct daemon *d)
+{
+    struct attach *a = d->attach;
+
+    for (unsigned i = 1; a && i <= UPLINKS_MAX; i++) {
+        const struct uplink *u = &d->uplinks[i];
+        bool there = u->used && u->node.up && u->node.has_v4 && a->held && a->at_count > 0;
+        uint32_t from = there ? MAX(u->node.address_hash, 1u) : 0;
+
+        if (from == a->asked_from[i])
+            continue;
+        a->asked_from[i] = from;
+        if (lookup_see(names_lookup(d), i, a->realm_key, a->at, there ? a->at_count : 0) < 0)
+            say(LOG_WARNING, "attach link=%s: no manager can be asked where it sees it", u->node.name);
+    }
+}
+
+static void on_seen(void *ctx, uint32_t link, const struct endpoint *place)
+{
+    struct daemon *d = ctx;
+    char text[ENDPOINT_STRLEN];
+
+    if (!d->attach)
+        return;
+    d->attach->seen[link] = *place;
+    if (place->addr.family != ADDR_NONE)
+        say(LOG_INFO, "seen link=%s at=%s", d->uplinks[link].node.name, endpoint_format(place, text));
+    host_refresh(d, clock_now());
+    daemon_turn(&d->workers[0], clock_now());
+}
+
+struct endpoint attach_seen(const struct daemon *d, unsigned link)
+{
+    return d->attach ? d->attach->seen[link] : (struct endpoint){ .port = 0 };
+}
+
+bool attach_is_manager(const struct daemon *d, const struct endpoint *from)
+{
+    for (size_t i = 0; d->attach && i < d->attach->at_count; i++)
+        if (endpoint_equal(&d->attach->at[i], from))
+            return true;
+    return false;
+}
+
+static void send_beside(void *ctx, const struct locator_pair *at, const uint8_t *data, size_t len)
+{
+    outside_send_beside(ctx, at, data, len);
+}
+
+static void on_called(void *ctx, const struct tag *caller, const struct endpoint *places, size_t count)
+{
+    host_on_called(ctx, caller, places, count);
+}
+
 int attach_start(struct daemon *d, const struct slice *links, size_t count, const struct tag *self)
 {
     const struct rng rng = sys_rng();
@@ -90,18 +156,19 @@ int attach_start(struct daemon *d, const struct slice *links, size_t count, cons
     holder_init(&a->holder, d->config->identity.ed25519_seed, self, self, KIND_HOST_LOCATOR,
                 (uint8_t)(CLASS_AGENT + d->config->names.answer), HOLDER_LEASE_S, (uint32_t)MAX(clock_wall_s(), 1),
                 (uint32_t)rng_u64(&rng));
+    lookup_set_host(names_lookup(d), &(struct lookup_host){ d, send_beside, on_seen, on_called });
     look(a, clock_now());
     return 0;
 }
 
-void attach_where(struct daemon *d, const struct endpoint *at, size_t count, instant now)
+void attach_where(struct daemon *d, const struct endpoint *at, size_t count, size_t near, instant now)
 {
     struct record_target targets[NODE_ENDPOINTS_MAX] = { 0 };
 
     if (!d->attach)
         return;
     for (size_t i = 0; i < count; i++)
-        targets[i] = (struct record_target){ .is_locator = true, .locator = at[i] };
+        targets[i] = (struct record_target){ .is_locator = true, .locator = at[i], .priority = i >= near };
     if (holder_set_targets(&d->attach->holder, targets, count, now) < 0)
         say(LOG_ERR, "attach: this host's addresses make no binding");
     lookup_wake(names_lookup(d));

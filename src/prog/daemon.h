@@ -178,6 +178,8 @@ void outside_refresh(struct daemon *d, instant now); /* netlink's snapshot -> up
 void outside_slow(struct daemon *d, instant now);    /* each half second: signal strength */
 int outside_link_order(struct daemon *d, const char *name, const char *what, const char *value, instant now);
 void outside_send(struct worker *w, const struct session_tx *tx, const uint8_t *data, instant now);
+void outside_send_beside(struct daemon *d, const struct locator_pair *at, const uint8_t *data,
+                         size_t len); /* of no session */
 
 /* outside_tcp.c */
 int outside_tcp_start(struct daemon *d);
@@ -214,11 +216,17 @@ void host_options(const struct daemon *d, struct node_options *o);
 struct addr host_identifier(const struct daemon *d);
 void host_refresh(struct daemon *d, instant now); /* the uplinks' addresses -> what peers are told */
 void host_on_event(struct worker *w, const struct node_event *ev, instant now);
+void host_on_called(struct daemon *d, const struct tag *caller, const struct endpoint *places, size_t count);
 
 /* attach.c: after names_start. A chain that was verified, and the tag at its end. */
 int attach_start(struct daemon *d, const struct slice *links, size_t count, const struct tag *self);
-void attach_where(struct daemon *d, const struct endpoint *at, size_t count, instant now);
-void attach_slow(struct daemon *d, instant now); /* each half second */
+/* near: so many of these are of our own addresses, the others as managers see us. */
+void attach_where(struct daemon *d, const struct endpoint *at, size_t count, size_t near, instant now);
+void attach_uplinks(struct daemon *d); /* they are others, or at other addresses */
+/* Where a manager sees that uplink, family ADDR_NONE: nowhere, or as it is. */
+struct endpoint attach_seen(const struct daemon *d, unsigned link);
+bool attach_is_manager(const struct daemon *d, const struct endpoint *from); /* of those that see us */
+void attach_slow(struct daemon *d, instant now);                             /* each half second */
 void attach_stop(struct daemon *d);
 
 /* names.c: after the workers were made. Without it the daemon goes on all the same. */

@@ -33,9 +33,9 @@ struct host {
     uint8_t said[NODE_INTRODUCTION_MAX];
     size_t said_len;
     struct endpoint at[NODE_ENDPOINTS_MAX]; /* as who called us is told */
-    size_t at_count;
-    uint64_t routes;         /* a bit each uplink and family that has a default route */
-    struct search *searches; /* under way */
+    size_t at_count, near;                  /* near: of our own addresses, which come first */
+    uint64_t routes;                        /* a bit each uplink and family that has a default route */
+    struct search *searches;                /* under way */
 };
 
 static uint64_t wall_s(void)
@@ -186,7 +186,7 @@ int host_attach(struct daemon *d)
         return 0;
     r = attach_start(d, links, split(h->said + sizeof(h->tag), h->said_len - sizeof(h->tag), links), &h->tag);
     if (r == 0)
-        attach_where(d, h->at, h->at_count, clock_now());
+        attach_where(d, h->at, h->at_count, h->near, clock_now());
     return r;
 }
 
@@ -227,14 +227,28 @@ static bool listed(const struct endpoint *list, size_t count, const struct endpo
     return false;
 }
 
+/* Uplinks that are seen elsewhere than they are; not all of them, if they are many. */
+static size_t seen_count(const struct daemon *d, const struct endpoint *at, size_t count)
+{
+    size_t seen = 0;
+
+    for (unsigned i = 1; i <= UPLINKS_MAX; i++) {
+        struct endpoint e = attach_seen(d, i);
+
+        seen += e.addr.family != ADDR_NONE && !listed(at, count, &e);
+    }
+    return MIN(seen, (size_t)NODE_ENDPOINTS_MAX / 2);
+}
+
 void host_refresh(struct daemon *d, instant now)
 {
     struct endpoint at[NODE_ENDPOINTS_MAX] = { 0 };
     struct host *h = d->host;
     bool same, routed;
     uint64_t routes = 0;
-    size_t count = 0;
+    size_t count = 0, near;
 
+    attach_uplinks(d);
     for (unsigned i = 1; i <= UPLINKS_MAX; i++) {
         const struct nlmon_link *l =
             d->uplinks[i].used && d->uplinks[i].node.up ? nlmon_link_find(d->netlink, d->uplinks[i].node.name) : NULL;
@@ -244,6 +258,15 @@ void host_refresh(struct daemon *d, instant now)
         for (size_t j = 0; l && j < l->addrs_count && count < NODE_ENDPOINTS_MAX; j++)
             if (!l->addrs[j].tentative && !addr_is_link_local(&l->addrs[j].addr))
                 at[count++] = (struct endpoint){ l->addrs[j].addr, (uint16_t)d->config->listen_port };
+    }
+    near = MIN(count, (size_t)NODE_ENDPOINTS_MAX - seen_count(d, at, count));
+    for (unsigned i = 1, n = (unsigned)near; i <= UPLINKS_MAX; i++) {
+        struct endpoint e = attach_seen(d, i);
+
+        if (e.addr.family == ADDR_NONE || listed(at, count, &e) || n == NODE_ENDPOINTS_MAX)
+            continue;
+        at[n++] = e;
+        count = MAX(count, n);
     }
     /* What is new first: a peer that has lost the old place has the new one to go to. */
     for (size_t i = 0; i < count; i++)
@@ -259,9 +282,10 @@ void host_refresh(struct daemon *d, instant now)
         return;
     memcpy(h->at, at, sizeof(at));
     h->at_count = count;
+    h->near = near;
     if (count == 0) /* between two networks, or for longer: then the lease tells */
         return;
-    attach_where(d, at, count, now);
+    attach_where(d, at, count, near, now);
     if (routed && names_lookup(d)) /* what was sent before found no way */
         lookup_on_network(names_lookup(d));
 }
@@ -332,10 +356,13 @@ static void on_found(void *context, const struct resolver_result *res)
     daemon_turn(w, now);
 }
 
+_Static_assert((int)MAPPING_PLACES_MAX == (int)NODE_ENDPOINTS_MAX, "all places are said");
+
 /* True if the managers are asked, now or already. anew: not what is known. */
 static bool search(struct daemon *d, const struct addr *identifier, bool anew)
 {
     struct resolver_question q = { .kind = KIND_HOST_LOCATOR, .anew = anew };
+    const struct host *h = d->host;
     struct search *s;
 
     for (s = d->host->searches; s; s = s->next)
@@ -346,6 +373,8 @@ static bool search(struct daemon *d, const struct addr *identifier, bool anew)
     *s = (struct search){ .d = d, .identifier = *identifier, .next = d->host->searches };
     d->host->searches = s; /* before: the answer may be known */
     memcpy(q.tag.bytes, identifier->bytes, sizeof(q.tag.bytes));
+    memcpy(q.places, h->at, h->at_count * sizeof(h->at[0]));
+    q.places_count = h->at_count;
     if (lookup_ask(names_lookup(d), &q, on_found, NULL, s) == 0)
         return true;
     d->host->searches = s->next;
@@ -420,6 +449,16 @@ static void introduced(struct worker *w, const struct node_event *ev, instant no
     identifier = addr_of(&tag);
     say(LOG_NOTICE, "caller name=%s identifier=%s", name, addr_format(&identifier, text));
     node_admit(w->node, ev->peer, name, &identifier, until, now);
+}
+
+void host_on_called(struct daemon *d, const struct tag *caller, const struct endpoint *places, size_t count)
+{
+    instant now = clock_now();
+    char text[TAG_STRLEN];
+
+    say(LOG_INFO, "called identifier=%s places=%zu", tag_format(caller, text), count);
+    node_expect(daemon_node(d), places, count, now);
+    daemon_turn(&d->workers[0], now);
 }
 
 void host_on_event(struct worker *w, const struct node_event *ev, instant now)

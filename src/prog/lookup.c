@@ -10,6 +10,8 @@
  * Limits: PEERS managers, as many questions as the options say. */
 #include "prog/lookup.h"
 
+#include "prog/sights.h"
+
 #include "base/list.h"
 #include "ident/suite.h"
 #include "sys/clock.h"
@@ -20,10 +22,11 @@
 #include <errno.h>
 #include <stdio.h>
 
-#define PEERS 128  /* chosen: managers with whom there are keys; 200 KB */
-#define JOINS 16   /* answers in parts, at a time */
-#define FAMILIES 2 /* sockets: IPv4, IPv6 */
-#define BATCHES 4  /* chosen: of datagrams, between looks at the rest of the loop */
+#define PEERS 128                 /* chosen: managers with whom there are keys; 200 KB */
+#define JOINS 16                  /* answers in parts, at a time */
+#define FAMILIES 2                /* sockets: IPv4, IPv6 */
+#define OWN_LINK (SIGHTS_MAX + 1) /* the first of these; links below are the host's */
+#define BATCHES 4                 /* chosen: of datagrams, between looks at the rest of the loop */
 #define KEEP                                                                                                           \
     (20 * SEC) /* chosen: below the UDP timeouts of NATs, 30 s of the worst: a manager can ask whom it serves */
 
@@ -65,13 +68,15 @@ struct lookup {
         struct holder *holder; /* NULL: free */
         uint64_t peer;
     } held[LOOKUP_HOLDERS_MAX];
+    struct lookup_host host; /* send NULL: there is none */
+    struct sights sights;
     struct list waiting;
     char root[NAME_SIZE];
 };
 
 static struct locator_pair way_to(const struct endpoint *at)
 {
-    return (struct locator_pair){ .link = at->addr.family == ADDR_V6 ? 2 : 1, .remote = *at };
+    return (struct locator_pair){ .link = OWN_LINK + (at->addr.family == ADDR_V6), .remote = *at };
 }
 
 /* --- between resolver and exchange --- */
@@ -128,11 +133,31 @@ static void ask_manager(struct lookup *l, const struct resolver_event *e, instan
         resolver_on_failed(l->resolver, e->ask, now);
 }
 
+/* A manager asks: a host is told of calls. What is no request of these is answered all the same. */
+static void on_request(struct lookup *l, const struct exchange_event *e, instant now)
+{
+    struct mapping_answer a = { .status = MAPPING_NONE, .fresh_s = 1 };
+    uint8_t bytes[64];
+    struct writer w = writer_init(bytes, sizeof(bytes));
+    struct mapping_request r;
+
+    if (e->owner && l->host.called && mapping_request_read(e->data, e->len, &r) == 0 && r.type == MAPPING_CALL) {
+        a = (struct mapping_answer){ .status = MAPPING_DONE };
+        l->host.called(l->host.ctx, &r.tag, r.places, r.places_count);
+    }
+    mapping_answer_write(&w, &a);
+    (void)!exchange_io_answer(&l->io, &e->asked, bytes, writer_len(&w), now);
+}
+
 static void on_event(void *ctx, const struct exchange_event *e)
 {
     struct lookup *l = ctx;
 
-    if (e->owner) { /* a holder's manager */
+    if (e->type == EXCHANGE_REQUEST) {
+        on_request(l, e, l->now);
+    } else if (e->owner && sights_on_event(&l->sights, e, l->now)) {
+        return;
+    } else if (e->owner) { /* a holder's manager */
         if (e->type == EXCHANGE_UP)
             holder_on_up(e->owner, l->now);
         else if (e->type == EXCHANGE_ANSWER)
@@ -192,6 +217,15 @@ static bool ask_for_holders(struct lookup *l, instant now)
 
 /* --- the loop --- */
 
+/* By a socket of the host's. */
+static void send_beside(void *ctx, const struct exchange_tx *tx)
+{
+    const struct lookup *l = ctx;
+
+    if (l->host.send)
+        l->host.send(l->host.ctx, &tx->at, tx->data, tx->len);
+}
+
 static void on_timer(uv_timer_t *t);
 
 static void pump(struct lookup *l, instant now)
@@ -206,13 +240,14 @@ static void pump(struct lookup *l, instant now)
     do {
         exchange_io_turn(&l->io, now);
         moved = false;
-        while (!l->closing && (pop_resolver(l, now) || ask_for_holders(l, now)))
+        while (!l->closing &&
+               (pop_resolver(l, now) || ask_for_holders(l, now) || sights_ask(&l->sights, l->exchange, now)))
             moved = true;
     } while (moved && !l->closing);
     l->pumping = false;
     if (l->closing)
         return;
-    next = exchange_next_expiry(l->exchange);
+    next = instant_min(exchange_next_expiry(l->exchange), sights_next_expiry(&l->sights));
     if (l->resolver)
         next = instant_min(next, resolver_next_expiry(l->resolver));
     for (size_t i = 0; i < LOOKUP_HOLDERS_MAX; i++)
@@ -292,13 +327,13 @@ static int open_sockets(struct lookup *l, uint32_t mark)
         const struct udp_options o = { .family = families[i], .mark = mark };
         struct polled *p = &l->polled[i];
 
-        r = exchange_io_open(&l->io, i + 1, &o);
+        r = exchange_io_open(&l->io, OWN_LINK + i, &o);
         if (r == 0)
-            r = uv_poll_init(l->loop, &p->poll, udp_fd(l->io.sockets[i]));
+            r = uv_poll_init(l->loop, &p->poll, udp_fd(l->io.sockets[OWN_LINK + i - 1]));
         if (r < 0)
             continue;
         p->l = l;
-        p->link = i + 1;
+        p->link = OWN_LINK + i;
         p->poll.data = p;
         l->handles++;
         /* An ICMP error would have libuv give up a handle that does not ask for UV_PRIORITIZED. */
@@ -368,6 +403,7 @@ static int make_exchange(struct lookup *l, const struct lookup_options *o, char 
     if (!l->exchange)
         snprintf(err, LOOKUP_ERR, "out of memory");
     exchange_io_init(&l->io, l->exchange, on_event, l);
+    l->io.send_beside = send_beside;
     return l->exchange ? 0 : -ENOMEM;
 }
 
@@ -457,6 +493,34 @@ void lookup_unhold(struct lookup *l, const struct holder *h)
 void lookup_wake(struct lookup *l)
 {
     pump(l, clock_now());
+}
+
+void lookup_set_host(struct lookup *l, const struct lookup_host *h)
+{
+    l->host = *h;
+    l->sights.seen = h->seen;
+    l->sights.ctx = h->ctx;
+}
+
+int lookup_see(struct lookup *l, uint32_t link, const uint8_t ed25519[IDENT_KEY_LEN], const struct endpoint *at,
+               size_t count)
+{
+    instant now = clock_now();
+    int r = sights_set(&l->sights, l->exchange, link, ed25519, at, count, now);
+
+    pump(l, now);
+    return r;
+}
+
+void lookup_input(struct lookup *l, const struct locator_pair *at, uint8_t *data, size_t len, size_t segment)
+{
+    instant now = clock_now();
+
+    for (size_t off = 0, one; off < len; off += one) {
+        one = segment ? MIN(segment, len - off) : len - off;
+        exchange_input(l->exchange, at, data + off, one, now);
+        pump(l, now);
+    }
 }
 
 void lookup_on_network(struct lookup *l)

@@ -4,6 +4,7 @@
 
 #include "mapping/holder.h"
 #include "mapping/resolver.h"
+#include "session/exchange.h"
 
 #include <uv.h>
 
@@ -29,6 +30,17 @@ typedef void lookup_done_fn(void *context, const struct resolver_result *result)
 /* A step of one that is traced. */
 typedef void lookup_step_fn(void *context, const struct resolver_step *step);
 
+/* What a host adds: sockets of its links, which its sessions have too, and ears. */
+struct lookup_host {
+    void *ctx;
+    /* A datagram by the socket of at->link. */
+    void (*send)(void *ctx, const struct locator_pair *at, const uint8_t *data, size_t len);
+    /* A manager sees that link at another place than before; ADDR_NONE: at none. */
+    void (*seen)(void *ctx, uint32_t link, const struct endpoint *place);
+    /* A manager at which something is held says that who has that tag is about to call us, from these places. */
+    void (*called)(void *ctx, const struct tag *caller, const struct endpoint *places, size_t count);
+};
+
 /* 0, or -errno and err, which names the file. */
 MUST_CHECK int lookup_new(uv_loop_t *loop, const struct lookup_options *o, struct lookup **ret, char err[LOOKUP_ERR]);
 /* done is called once, from the loop or from inside this call; step may be NULL. 0, or as resolver_ask. */
@@ -41,6 +53,14 @@ MUST_CHECK int lookup_hold(struct lookup *l, struct holder *h, const uint8_t ed2
                            const struct endpoint *at, size_t count);
 void lookup_unhold(struct lookup *l, const struct holder *h);
 void lookup_wake(struct lookup *l);
+/* Before the three below; copied. */
+void lookup_set_host(struct lookup *l, const struct lookup_host *h);
+/* Asks that manager where it sees the link, from now on; count 0: no more. 0, or as sights_set (prog/sights.h). */
+int lookup_see(struct lookup *l, uint32_t link, const uint8_t ed25519[IDENT_KEY_LEN], const struct endpoint *at,
+               size_t count);
+/* What came from a manager to a socket of the host's; changed in place. segment 0: one datagram, else of that length.
+ */
+void lookup_input(struct lookup *l, const struct locator_pair *at, uint8_t *data, size_t len, size_t segment);
 /* This machine's addresses are others: what is not answered yet is asked again at once. */
 void lookup_on_network(struct lookup *l);
 /* The name of the root. */

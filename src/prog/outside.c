@@ -58,6 +58,10 @@ static void on_socket(struct worker *w, void *arg, instant now)
             at.local = batch[i].local;
             at.remote = batch[i].from;
             bytes += batch[i].len;
+            if (w->d->attach && attach_is_manager(w->d, &at.remote)) {
+                lookup_input(names_lookup(w->d), &at, batch[i].data, batch[i].len, batch[i].segment_bytes);
+                continue;
+            }
             node_on_datagram(w->node, &at, batch[i].data, batch[i].len, batch[i].segment_bytes, batch[i].tos, now);
             worker_hand_over(w);
         }
@@ -189,6 +193,15 @@ void outside_send(struct worker *w, const struct session_tx *tx, const uint8_t *
         w->counts.tx_failed++;
         node_on_unreachable(w->node, &tx->at, now);
     }
+}
+
+void outside_send_beside(struct daemon *d, const struct locator_pair *at, const uint8_t *data, size_t len)
+{
+    const struct udp_tx t = { .data = data, .len = len, .to = at->remote };
+    struct udp *u = socket_of(&d->workers[0], at);
+
+    if (!u || udp_reply(u, &t) < 0) /* whoever asks does so again */
+        d->workers[0].counts.tx_failed++;
 }
 
 /* --- uplinks --- */

@@ -78,6 +78,11 @@ static size_t send_run(struct exchange_io *io, const struct exchange_tx *tx, siz
             (struct udp_tx){ .data = tx[n].data, .len = tx[n].len, .to = tx[n].at.remote, .local = tx[n].at.local };
         n++;
     }
+    if (!u && io->send_beside) {
+        for (size_t i = 0; i < n; i++)
+            io->send_beside(io->ctx, &tx[i]);
+        return n;
+    }
     io->unsent += n - (u ? udp_send_many(u, batch, n) : 0);
     return n;
 }

@@ -7,8 +7,10 @@
 #include "session/exchange.h"
 #include "sys/udp.h"
 
-#define EXCHANGE_SOCKETS_MAX 16 /* chosen: two families of 8 uplinks */
+#define EXCHANGE_SOCKETS_MAX 36 /* chosen: the links that a host may have, and some that are no link */
 
+/* A datagram that goes by a link of the program's own, without a socket here; it is to be sent at once. */
+typedef void exchange_send_beside(void *ctx, const struct exchange_tx *tx);
 /* What the program makes of an event, its bytes valid until it returns. */
 typedef void exchange_on_event(void *ctx, const struct exchange_event *ev);
 
@@ -16,6 +18,7 @@ struct exchange_io {
     struct exchange *x;                        /* the owner's */
     struct udp *sockets[EXCHANGE_SOCKETS_MAX]; /* owned; by link - 1; NULL: none */
     exchange_on_event *on_event;
+    exchange_send_beside *send_beside; /* may be NULL: there are no such links */
     void *ctx;
     uint64_t unsent; /* datagrams that a full socket or a link without a socket lost: who asks asks again */
 };
