@@ -99,6 +99,7 @@ cone   plain  yes
 random cone   yes
 plain  cone   yes
 cone   cone   yes
+cone   random yes
 plain  random no
 random plain  no
 random random no

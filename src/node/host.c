@@ -205,7 +205,7 @@ static void ask(struct node *n, struct wait *w, instant now)
 {
     w->asked = now;
     if (node_peer_at(n, &w->to) < 0)
-        node_event(n, NODE_WANTED, NULL, 0, false, 0)->address = w->to;
+        node_event(n, NODE_WANTED, NULL, 0, true, 0)->address = w->to;
 }
 
 void host_hold(struct node *n, const uint8_t *pkt, size_t len, const struct offload *offload,
@@ -534,6 +534,7 @@ void host_tick(struct node *n, instant now)
     for (size_t i = 0; i < n->peers_count; i++)
         if (!n->peers[i]->forgotten && (n->peers[i]->calls || list_empty(&n->peers[i]->acquaintance)))
             tick(n->peers[i], now);
+    knock_tick(n, now);
     for (unsigned i = 0; i < WAITS_MAX && n->waits->count > 0; i++) {
         struct wait *w = &n->waits->of[i];
 

@@ -27,6 +27,7 @@
 #define HOST_EARLY_MAX 16   /* chosen: as packets wait at the other end (host.c) */
 #define HOST_HELD_MAX 4     /* chosen: packets out of order, until it is admitted */
 #define HOST_CALLERS_MAX 64 /* chosen: as PENDING_MAX; who is there is admitted within a round trip */
+#define EXPECTED_MAX 16     /* chosen: callers who have not come through yet */
 #define KNOCKS_MAX 64       /* chosen: 8 places over 8 uplinks */
 #define HANDOVERS_MAX                                                                                                  \
     256 /* chosen: four batches of the longest trains of handshakes; one of trains has an entry each */
@@ -153,6 +154,11 @@ struct node {
     } knocks[KNOCKS_MAX];
     unsigned knocks_count;
     instant knock_at; /* not before */
+    struct {
+        struct addr who;
+        instant until;
+    } expected[EXPECTED_MAX];
+    unsigned expected_count;
 
     /* handover.c */
     struct handover {
@@ -199,6 +205,7 @@ void defence_say(struct node *n, const struct locator_pair *at, const uint8_t *d
 /* knock.c */
 instant knock_next_expiry(const struct node *n);
 void knock_on_expiry(struct node *n, instant now);
+void knock_tick(struct node *n, instant now);
 
 /* handover.c */
 unsigned handover_shares(const struct node *n);

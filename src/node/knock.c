@@ -5,17 +5,49 @@
  * KNOCK, which says nothing, proves nothing and is answered by nobody. What opens the session are the caller's
  * handshakes, which meet the open way, or are sent again until they do.
  *
+ * A NAT that maps each destination to a port of its own lets nobody in whom it has not shown that port. Its host can
+ * only call back, and comes through where nothing is in the caller's way, or what lets everybody in. So the program is
+ * told when a caller has not come.
+ *
  * Who may make a host knock is for its program to say; what it costs is bounded here: 8 bytes a knock, no more than one
  * in KNOCK_PACE (RFC 8445 section 14.2 has 50 ms; the caller's first handshake is under way), each pair KNOCK_TIMES, at
  * the times at which the caller tries too, since a knock may be lost. */
 #include "node/internal.h"
 
+#define CALL_BACK (1500 * MSEC) /* chosen: the third of the caller's INITs, and a round trip */
 #define KNOCK_PACE (20 * MSEC)
 #define KNOCK_TIMES 3
 #define KNOCK_AGAIN (400 * MSEC) /* chosen: between the second and the third INIT, and after the third */
 
-void node_expect(struct node *n, const struct endpoint *at, size_t count, instant now)
+static void expect(struct node *n, const struct addr *who, instant now)
 {
+    for (unsigned i = 0; i < n->expected_count; i++)
+        if (addr_equal(&n->expected[i].who, who))
+            return;
+    if (n->expected_count == EXPECTED_MAX)
+        return;
+    n->expected[n->expected_count].who = *who;
+    n->expected[n->expected_count++].until = now + CALL_BACK;
+}
+
+void knock_tick(struct node *n, instant now)
+{
+    for (unsigned i = 0; i < n->expected_count;) {
+        struct addr who = n->expected[i].who;
+
+        if (now < n->expected[i].until) {
+            i++;
+            continue;
+        }
+        n->expected[i] = n->expected[--n->expected_count];
+        if (node_peer_at(n, &who) < 0)
+            node_event(n, NODE_WANTED, NULL, 0, false, 0)->address = who;
+    }
+}
+
+void node_expect(struct node *n, const struct addr *who, const struct endpoint *at, size_t count, instant now)
+{
+    expect(n, who, now);
     count = MIN(count, (size_t)NODE_ENDPOINTS_MAX);
     for (size_t i = 0; i < count; i++)
         for (size_t j = 0; j < n->uplinks_count; j++) {

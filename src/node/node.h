@@ -125,8 +125,8 @@ enum node_event_type {
     NODE_STEER_DONE,  /* node: the agent applied ours; `fresh` false: refused */
     NODE_FALLBACK, /* node: `link` goes over TCP (`fresh`) for a reason that node_fallback gives, or UDP works again */
     /* Of a host: */
-    /* Packets wait for `address`, and nobody here has it, or is being called: node_call, or node_unwanted. Again each
-     * second. */
+    /* Packets wait for `address` (`fresh`), and nobody here has it, or is being called: node_call, or node_unwanted.
+     * Again each second. Or who has it was expected to call, and has not come through: node_call, perhaps. */
     NODE_WANTED,
     /* A peer that called us has said who it is, in `said`, or says something else by now, or the time for which it was
      * admitted is over: node_admit, or node_peer_close. */
@@ -236,8 +236,9 @@ void node_admit(struct node *n, unsigned peer, const char *name, const struct ad
                 instant now);
 /* Where a peer that we called is now, in place of all that was known. */
 void node_relocate(struct node *n, unsigned peer, const struct endpoint *at, size_t count, instant now);
-/* Somebody who may be at these endpoints is about to call: what stands before our uplinks is made to let him in. */
-void node_expect(struct node *n, const struct endpoint *at, size_t count, instant now);
+/* Who has that address, and may be at these endpoints, is about to call: what stands before our uplinks is made to let
+ * him in. When he is not there after a while NODE_WANTED says so: it may be that only he lets us in. */
+void node_expect(struct node *n, const struct addr *who, const struct endpoint *at, size_t count, instant now);
 /* The peer by which packets to that address go, or will when it has answered; -1: none. */
 int node_peer_at(const struct node *n, const struct addr *address);
 

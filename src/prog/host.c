@@ -358,8 +358,8 @@ static void on_found(void *context, const struct resolver_result *res)
 
 _Static_assert((int)MAPPING_PLACES_MAX == (int)NODE_ENDPOINTS_MAX, "all places are said");
 
-/* True if the managers are asked, now or already. anew: not what is known. */
-static bool search(struct daemon *d, const struct addr *identifier, bool anew)
+/* True if the managers are asked, now or already. anew: not what is known. calls: who has it is told that we call. */
+static bool search(struct daemon *d, const struct addr *identifier, bool anew, bool calls)
 {
     struct resolver_question q = { .kind = KIND_HOST_LOCATOR, .anew = anew };
     const struct host *h = d->host;
@@ -374,7 +374,7 @@ static bool search(struct daemon *d, const struct addr *identifier, bool anew)
     d->host->searches = s; /* before: the answer may be known */
     memcpy(q.tag.bytes, identifier->bytes, sizeof(q.tag.bytes));
     memcpy(q.places, h->at, h->at_count * sizeof(h->at[0]));
-    q.places_count = h->at_count;
+    q.places_count = calls ? h->at_count : 0;
     if (lookup_ask(names_lookup(d), &q, on_found, NULL, s) == 0)
         return true;
     d->host->searches = s->next;
@@ -382,7 +382,7 @@ static bool search(struct daemon *d, const struct addr *identifier, bool anew)
     return false;
 }
 
-static void call(struct worker *w, const struct addr *identifier, instant now)
+static void call(struct worker *w, const struct addr *identifier, bool back, instant now)
 {
     const struct config_peer *p = peer_at(w->d, identifier);
     struct node_peer_spec spec = { .name = "" };
@@ -391,7 +391,7 @@ static void call(struct worker *w, const struct addr *identifier, instant now)
 
     if (p)
         endpoints_of(p, &spec);
-    if (spec.endpoints_count == 0 && search(w->d, identifier, false))
+    if (spec.endpoints_count == 0 && search(w->d, identifier, false, !back))
         return;
     if (spec.endpoints_count == 0) {
         say(LOG_INFO, "wanted identifier=%s: %s", addr_format(identifier, text), p ? "no endpoint" : "not known");
@@ -453,11 +453,12 @@ static void introduced(struct worker *w, const struct node_event *ev, instant no
 
 void host_on_called(struct daemon *d, const struct tag *caller, const struct endpoint *places, size_t count)
 {
+    const struct addr who = addr_of(caller);
     instant now = clock_now();
     char text[TAG_STRLEN];
 
     say(LOG_INFO, "called identifier=%s places=%zu", tag_format(caller, text), count);
-    node_expect(daemon_node(d), places, count, now);
+    node_expect(daemon_node(d), &who, places, count, now);
     daemon_turn(&d->workers[0], now);
 }
 
@@ -468,7 +469,7 @@ void host_on_event(struct worker *w, const struct node_event *ev, instant now)
 
     switch (ev->type) {
     case NODE_WANTED:
-        call(w, &ev->address, now);
+        call(w, &ev->address, !ev->fresh, now);
         break;
     case NODE_INTRODUCED:
         introduced(w, ev, now);
@@ -480,7 +481,7 @@ void host_on_event(struct worker *w, const struct node_event *ev, instant now)
         if (spec.endpoints_count > 0)
             node_relocate(w->node, ev->peer, spec.endpoints, spec.endpoints_count, now);
         else
-            (void)search(w->d, &ev->address, true);
+            (void)search(w->d, &ev->address, true, true);
         break;
     default:
         break;

@@ -18,7 +18,7 @@ static void expect(struct world_end *callee, struct world_end *caller)
 
     for (size_t i = 0; i < caller->uplinks_count; i++)
         at[i] = world_seen_at(caller->uplinks[i], &manager_at);
-    node_expect(callee->node, at, caller->uplinks_count, callee->world->now);
+    node_expect(callee->node, &caller->options.identifier, at, caller->uplinks_count, callee->world->now);
     world_touch(callee);
 }
 
@@ -33,7 +33,7 @@ static void on_answer(struct world *w, struct world_source *s)
     for (size_t i = 0; to && i < to->uplinks_count; i++)
         if (to->uplinks[i]->spec.up)
             spec.endpoints[spec.endpoints_count++] = world_seen_at(to->uplinks[i], &manager_at);
-    if (to && p->realm->tells)
+    if (to && p->realm->tells && !p->back)
         expect(to, p->end);
     if (!to) {
         node_unwanted(p->end->node, &p->asked, w->now);
@@ -72,10 +72,12 @@ static void on_event(void *ctx, struct world_end *e, const struct node_event *ev
         break;
     case NODE_WANTED:
         p->wanted++;
+        p->back = !ev->fresh;
         ask(p, &ev->address);
         break;
     case NODE_PEER_LOST:
         p->lost++;
+        p->back = false;
         ask(p, &ev->address);
         break;
     case NODE_INTRODUCED: {

@@ -20,6 +20,7 @@ struct program {
     struct world_end *end;
     struct world_source answer; /* comes */
     struct addr asked;
+    bool back; /* it was called by who is there */
     unsigned wanted, lost, gone, introduced;
     instant up_at;      /* the last peer of it that began anew */
     unsigned gone_soon; /* within a second of that */
