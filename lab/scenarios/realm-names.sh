@@ -118,6 +118,23 @@ nowhere() {
 }
 assert "a host that was stopped says that it is nowhere" nowhere
 
+# --- the realm gets another key ---
+# The daemon sees a change whose key is not there yet: it stays who it was until all of it is.
+realm rotate "$DIR/acme" --out "$DIR/statement"
+realm rotate "$DIR/root" "$DIR/statement" "$DIR/acme2.chain"
+kill -STOP "$(bg_pid realmd-acme)"
+realm rotate "$DIR/acme" --chain "$DIR/acme2.chain"
+mv "$DIR/acme/key" "$DIR/acme.key2"
+kill -CONT "$(bg_pid realmd-acme)"
+wait_for 5 "a key that is not there is told" grep -q 'realm error=.*acme/key' "$(bg_log realmd-acme)"
+mv "$DIR/acme.key2" "$DIR/acme/key"
+for h in laptop phone; do
+    realm export "$DIR/acme" $h.h.acme.rid.example "$DIR/$h.chain"
+done
+wait_for 20 "then it has the new one, and whoever belongs to it says where he is" on laptop timeout 20 "$HAWSER" id attach \
+    "$DIR/laptop.key" "$DIR/laptop.chain" --manager 10.0.2.2 --at 10.0.3.77:4501 --once
+wait_for 20 "the realm above refers to it" finds phone $LAPTOP 10.0.3.77:4501
+
 bg_stop realmd-acme
 bg_stop realmd-root
 assert "they leave no socket behind" test ! -e "$DIR/acme.sock"

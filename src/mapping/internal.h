@@ -18,11 +18,15 @@ struct change {
     uint64_t seq;
 };
 
+#define FORMER_MAX CHAIN_ANCHORS_MAX /* keys of the realm's own that are known by name still */
+
 struct manager {
     struct manager_options o;
     struct rng rng;
     struct trust *trust; /* NULL: no realm yet */
     struct authority *authority;
+    struct tag former[FORMER_MAX]; /* the realm's own tags of before, the newest first */
+    size_t former_count;
     struct policies *policies;
     struct bindings *bindings;
     struct guests *guests;
@@ -67,6 +71,8 @@ bool manager_is_behind(const struct manager *m);
 const struct entity *manager_own_subject(const struct manager *m, const struct who *w, const struct tag *subject);
 /* Whether it has ended by itself. */
 bool manager_is_over(const struct manager *m, const struct entity *e, uint64_t wall_s);
+/* The subject is an old key of who asks, in whose place another has come. */
+bool manager_is_succeeded(const struct manager *m, const struct who *w, const struct tag *subject);
 /* What who asks may learn of a subject; of one that is not there (NULL) by the same steps. */
 enum record_class manager_class(const struct manager *m, const struct who *w, const struct tag *subject,
                                 uint64_t wall_s);

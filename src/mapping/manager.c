@@ -160,6 +160,14 @@ int manager_load(struct manager *m, const struct tag *subject, uint8_t kind, uin
 
 /* --- the realm's log --- */
 
+/* Its word is refused by name from now on. */
+static void note_former(struct manager *m, const struct tag *tag)
+{
+    memmove(m->former + 1, m->former, (FORMER_MAX - 1) * sizeof(m->former[0]));
+    m->former[0] = *tag;
+    m->former_count = MIN(m->former_count + 1, FORMER_MAX);
+}
+
 int manager_set_self(struct manager *m, const struct slice *links, size_t count, uint64_t wall_s,
                      struct record_error *ret_error)
 {
@@ -170,6 +178,7 @@ int manager_set_self(struct manager *m, const struct slice *links, size_t count,
     struct trust *trust = NULL;
     struct record_bytes b;
     struct record root;
+    const struct chain_end before = *authority_self(m->authority);
     struct chain_end self;
     int e;
 
@@ -189,6 +198,8 @@ int manager_set_self(struct manager *m, const struct slice *links, size_t count,
             trust_free(trust);
         return e;
     }
+    if (before.is_realm && !tag_equal(&before.tag, &self.tag))
+        note_former(m, &before.tag);
     if (trust != m->trust) {
         trust_free(m->trust);
         m->trust = trust;
@@ -286,6 +297,13 @@ const struct entity *manager_own_subject(const struct manager *m, const struct w
     if (!e || e->type == ENTITY_ALIAS)
         return NULL;
     return w->type == WHO_SELF || memcmp(e->key, w->key, IDENT_KEY_LEN) == 0 ? e : NULL;
+}
+
+bool manager_is_succeeded(const struct manager *m, const struct who *w, const struct tag *subject)
+{
+    const struct entity *e = authority_by_tag(m->authority, subject);
+
+    return e && e->type == ENTITY_ALIAS && memcmp(e->key, w->key, IDENT_KEY_LEN) == 0;
 }
 
 enum record_class manager_class(const struct manager *m, const struct who *w, const struct tag *subject,

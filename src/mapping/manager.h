@@ -142,6 +142,8 @@ bool manager_pop_notice(struct manager *m, instant now, uint64_t wall_s, uint8_t
 void manager_on_told(struct manager *m, uint64_t id, const uint8_t *answer, size_t len, instant now);
 /* The peer has gone, and its subscriptions. */
 void manager_on_gone(struct manager *m, uint64_t peer);
+/* All have: their numbers may be given to others from now on. */
+void manager_on_all_gone(struct manager *m);
 
 /* --- calls --- */
 

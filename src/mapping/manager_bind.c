@@ -38,6 +38,12 @@ static int verify(struct manager *m, const struct entity *e, const struct record
     struct record again;
     int got;
 
+    for (size_t i = 0; i < m->former_count; i++) {
+        if (tag_equal(&r->issuer, &m->former[i])) {
+            *ret_fault = RECORD_SUPERSEDED;
+            return -EBADMSG;
+        }
+    }
     if (e)
         entity_end(m->authority, e, &subject);
     else
@@ -46,6 +52,12 @@ static int verify(struct manager *m, const struct entity *e, const struct record
     got = trust_accept(m->trust, &issuer, &subject, bytes.data, bytes.len, &again, &why);
     *ret_fault = why.fault;
     return got;
+}
+
+/* To who may not speak for a subject: nothing, but that his key is an old one, which he can prove he has. */
+static struct mapping_answer not_his(struct manager *m, const struct who *w, const struct tag *subject)
+{
+    return manager_is_succeeded(m, w, subject) ? manager_refuse(m, RECORD_SUPERSEDED) : manager_none(w);
 }
 
 /* Of the realm itself, an entity of it, or nobody's business of who asks: false. */
@@ -75,7 +87,7 @@ struct mapping_answer manager_register(struct manager *m, const struct who *w, c
     if (got == 0 && rec.type != RECORD_BINDING)
         return manager_refuse(m, RECORD_TYPE_UNKNOWN);
     if (got == 0 && !speaks_for(m, w, &rec.subject, wall_s, &e))
-        return manager_none(w);
+        return not_his(m, w, &rec.subject);
     if (m->o.follows) /* members speak to the one that is followed */
         return manager_later(LATER_FULL_MS);
     if (m->o.stores && m->head - m->stored > m->o.log_max / 2)
@@ -151,7 +163,7 @@ struct mapping_answer manager_publish(struct manager *m, const struct who *w, co
     if (got == 0 && rec.type != RECORD_POLICY && rec.type != RECORD_REVOCATION)
         return manager_refuse(m, RECORD_TYPE_UNKNOWN);
     if (got == 0 && !speaks_for(m, w, &rec.subject, wall_s, &e))
-        return manager_none(w);
+        return not_his(m, w, &rec.subject);
     if (m->o.follows) /* the log is written where the one that is followed is */
         return manager_later(LATER_FULL_MS);
     if (got == 0 && rec.type == RECORD_POLICY) {

@@ -222,3 +222,8 @@ void manager_on_gone(struct manager *m, uint64_t peer)
 {
     subscribers_forget_peer(m->subscribers, peer);
 }
+
+void manager_on_all_gone(struct manager *m)
+{
+    subscribers_forget_all(m->subscribers);
+}

@@ -183,6 +183,18 @@ void subscribers_forget_peer(struct subscribers *s, uint64_t peer)
         subscribers_remove(s, LIST_FIRST(&g->subs, struct subscription, of_peer));
 }
 
+void subscribers_forget_all(struct subscribers *s)
+{
+    for (size_t i = 0; i < s->peers.capacity;) {
+        const struct group *g = s->peers.slots[i].value;
+
+        if (g)
+            subscribers_forget_peer(s, g->peer); /* another may move to this place */
+        else
+            i++;
+    }
+}
+
 /* --- when --- */
 
 static void enqueue(struct subscribers *s, struct subscription *sub, uint8_t queue, instant due)

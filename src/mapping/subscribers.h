@@ -45,6 +45,7 @@ struct subscription *subscribers_by_id(const struct subscribers *s, uint64_t id)
 void subscribers_remove(struct subscribers *s, struct subscription *sub);
 /* All of a peer. */
 void subscribers_forget_peer(struct subscribers *s, uint64_t peer);
+void subscribers_forget_all(struct subscribers *s);
 
 /* Whether a subscription may know of a change; must not change the subscribers. */
 typedef bool subscribers_may_fn(void *ctx, const struct subscription *sub);

@@ -326,25 +326,36 @@ static int call_others(struct realmd *d, instant now)
     return r < 0 ? r : follow_call(d, now);
 }
 
-int realmd_open_exchange(struct realmd *d, instant now)
+struct exchange *realmd_make_exchange(struct realmd *d, instant now)
 {
-    struct exchange_options o = { .self = &d->id,
-                                  .rng = sys_rng(),
-                                  .suites = suite_supported(),
-                                  .handshakes_percent = HANDSHAKES_PERCENT,
-                                  .answers = true,
-                                  .answers_hello = true,
-                                  .peers_max = d->config.peers,
-                                  .requests_max = REQUESTS_MAX,
-                                  .joins_max = JOINS_MAX };
-    struct exchange *x = exchange_new(&o, now);
+    const struct exchange_options o = { .self = &d->id,
+                                        .rng = sys_rng(),
+                                        .suites = suite_supported(),
+                                        .handshakes_percent = HANDSHAKES_PERCENT,
+                                        .answers = true,
+                                        .answers_hello = true,
+                                        .peers_max = d->config.peers,
+                                        .requests_max = REQUESTS_MAX,
+                                        .joins_max = JOINS_MAX };
 
-    if (!x)
-        return -ENOMEM;
-    exchange_free(d->exchange);
-    d->exchange = d->io.x = x;
+    return exchange_new(&o, now);
+}
+
+void realmd_on_chain(struct realmd *d, struct exchange *x, instant now)
+{
+    if (x) {
+        /* Its peers have numbers of their own, from 1 again: nothing of the old ones may be sent to them. */
+        manager_on_all_gone(d->manager);
+        store_forget_waiting(d);
+        exchange_free(d->exchange);
+        d->exchange = d->io.x = x;
+    } else {
+        exchange_peer_hang_up(d->exchange, d->parent, now);
+        exchange_peer_hang_up(d->exchange, d->followed, now);
+    }
     d->parent = d->followed = 0;
-    return d->listeners_count > 0 ? call_others(d, now) : 0;
+    if (d->listeners_count > 0)
+        (void)call_others(d, now); /* which tells what is wrong */
 }
 
 static int open_sockets(struct realmd *d)

@@ -117,6 +117,8 @@ void store_on_done(struct realmd *d, instant now);
 /* An answer that waits for a change. */
 void store_wait(struct realmd *d, const struct exchange_asked *asked, uint64_t number, const uint8_t *bytes,
                 size_t len);
+/* Who waited has gone: their answers are dropped. */
+void store_forget_waiting(struct realmd *d);
 instant store_next_expiry(const struct realmd *d);
 /* A row of the table as it is to be in the store. The bytes are the table's. */
 struct bindstore_change store_put_of(const struct binding *b, instant now);
@@ -152,8 +154,11 @@ void realmd_ways(const struct realmd *d, const struct endpoint *to, size_t count
 void realmd_turn(struct realmd *d, instant now);
 /* Sends an answer, or lets it go: who asked asks again. */
 void realmd_answer(struct realmd *d, const struct exchange_asked *asked, const uint8_t *bytes, size_t len, instant now);
-/* Another key of the realm: who is there calls anew. 0 or -ENOMEM. */
-int realmd_open_exchange(struct realmd *d, instant now);
+/* An exchange of the realm's key of now. NULL when out of memory. */
+struct exchange *realmd_make_exchange(struct realmd *d, instant now);
+/* The realm's own chain is another one. With another key it has another exchange, x, where who is there calls anew: all
+ * that belongs to peers of the old one ends. Not from inside an event. */
+void realmd_on_chain(struct realmd *d, struct exchange *x, instant now);
 
 /* --- realmd_dns.c: the realm's zone in the DNS --- */
 

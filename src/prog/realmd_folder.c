@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #define LOOK_AGAIN (10 * SEC) /* chosen */
+#define CHAIN_BYTES_MAX (CHAIN_LINKS_MAX * RECORD_BYTES_MAX)
 
 static void cleanup_realm(struct realm **r)
 {
@@ -32,58 +33,84 @@ static int failed(struct realmd *d, int r, const char *err, instant now)
     return r;
 }
 
-/* Its own chain if that is not the one that was read before: 1, 0: the same, or -ENOMEM. */
-static int other_chain(struct realmd *d, const struct slice *links, size_t count)
-{
-    uint8_t bytes[CHAIN_LINKS_MAX * RECORD_BYTES_MAX], *copy;
-    size_t len = slices_gather(links, count, bytes, sizeof(bytes));
-
-    if (len == 0) /* never: a chain of realms is as long as that */
-        return -EINVAL;
-    if (d->chain && len == d->chain_len && memcmp(bytes, d->chain, len) == 0)
-        return 0;
-    copy = malloc(len);
-    if (!copy)
-        return -ENOMEM;
-    memcpy(copy, bytes, len);
-    free(d->chain);
-    d->chain = copy;
-    d->chain_len = len;
-    return 1;
-}
-
-static int take_chain(struct realmd *d, const struct realm *r, instant now)
+/* The realm's own chain, as bytes. Their length; 0: never, a chain of realms is as long as that. */
+static size_t chain_bytes(const struct realm *r, uint8_t out[CHAIN_BYTES_MAX])
 {
     struct slice links[CHAIN_LINKS_MAX];
     size_t count = realm_chain(r, links);
-    char err[FILE_ERR], why[RECORD_ERROR_STRLEN], path[PATH_MAX + 16];
-    struct record_error e = { 0 };
-    struct identity id;
-    int got = other_chain(d, links, count);
 
-    if (got <= 0)
-        return got;
-    d->fed = 0;
-    got = manager_set_self(d->manager, links, count, clock_wall_s(), &e);
+    return slices_gather(links, count, out, CHAIN_BYTES_MAX);
+}
+
+static bool has_chain(const struct realmd *d, const uint8_t *bytes, size_t len)
+{
+    return d->chain && len == d->chain_len && memcmp(bytes, d->chain, len) == 0;
+}
+
+/* The key that the realm's log names, in key; or in key.next, when who changed it has not renamed that yet. */
+static int read_key(const struct realmd *d, const struct realm *r, struct identity *ret, char err[FILE_ERR])
+{
+    static const char *const files[] = { "key", "key.next" };
+    char path[PATH_MAX + 16], why[FILE_ERR];
+    int got = 0;
+
+    for (size_t i = 0; i < ARRAY_LEN(files); i++) {
+        snprintf(path, sizeof(path), "%s/%s", d->config.directory, files[i]);
+        got = key_file_read(path, ret, i == 0 ? err : why);
+        if (got == 0 && memcmp(ret->ed25519, realm_self(r)->key, IDENT_KEY_LEN) == 0)
+            return 0;
+        if (got == 0 && i == 0)
+            snprintf(err, FILE_ERR, "%.240s: not the key of %.240s", path, realm_self(r)->name);
+        identity_wipe(ret);
+    }
+    return -EINVAL;
+}
+
+/* Another chain of the realm's own, perhaps of another key. What is new is made first, and takes the place of the old
+ * when nothing can fail any more: until then the daemon is who it was, and looks again. */
+static int take_chain(struct realmd *d, const struct realm *r, instant now)
+{
+    struct slice links[CHAIN_LINKS_MAX];
+    const size_t count = realm_chain(r, links);
+    uint8_t bytes[CHAIN_BYTES_MAX], *copy;
+    const size_t len = chain_bytes(r, bytes);
+    char err[FILE_ERR], why[RECORD_ERROR_STRLEN];
+    struct record_error e = { 0 };
+    struct exchange *x = NULL;
+    struct identity id, before = d->id;
+    bool turned;
+    int got;
+
+    if (has_chain(d, bytes, len))
+        return 0;
+    got = read_key(d, r, &id, err);
+    if (got < 0)
+        return failed(d, got, err, now);
+    turned = memcmp(id.ed25519, d->id.ed25519, IDENT_KEY_LEN) != 0;
+    copy = malloc(len);
+    d->id = id; /* which an exchange points to */
+    if (turned)
+        x = realmd_make_exchange(d, now);
+    got = !copy || (turned && !x) ? -ENOMEM : manager_set_self(d->manager, links, count, clock_wall_s(), &e);
     if (got < 0) {
+        d->id = before;
+        exchange_free(x);
+        free(copy);
         snprintf(err, sizeof(err), "%.300s: the realm's own chain: %s", d->config.directory,
                  got == -EBADMSG ? record_error_format(&e, why) : strerror(-got));
-        return failed(d, got, err, now);
-    }
-    snprintf(path, sizeof(path), "%s/key", d->config.directory);
-    got = key_file_read(path, &id, err);
-    if (got == 0 && memcmp(id.ed25519, realm_self(r)->key, IDENT_KEY_LEN) != 0) {
-        snprintf(err, sizeof(err), "%.240s: not the key of %.240s", path, realm_self(r)->name);
-        got = -EINVAL;
-    }
-    if (got == 0 && memcmp(id.ed25519, d->id.ed25519, IDENT_KEY_LEN) != 0) {
-        d->id = id;
-        got = realmd_open_exchange(d, now);
-        snprintf(err, sizeof(err), "out of memory");
+        failed(d, got, err, now);
+    } else {
+        memcpy(copy, bytes, len);
+        free(d->chain);
+        d->chain = copy;
+        d->chain_len = len;
+        d->fed = 0;
         realmd_say(LOG_NOTICE, "realm name=%s", realm_self(r)->name);
+        realmd_on_chain(d, x, now);
     }
     identity_wipe(&id);
-    return got < 0 ? failed(d, got, err, now) : 0;
+    identity_wipe(&before);
+    return got;
 }
 
 /* What the manager does not have yet. */
@@ -134,9 +161,15 @@ int folder_read(struct realmd *d, instant now)
 int folder_publish(struct realmd *d, const uint8_t *bytes, size_t len, instant now)
 {
     struct realm *r CLEANUP(cleanup_realm) = NULL;
+    uint8_t chain[CHAIN_BYTES_MAX];
     char err[FILE_ERR];
     int got = realm_open(d->config.directory, true, &r, err);
 
+    /* Another chain ends the exchange that brought this request: not from here. */
+    if (got == 0 && !has_chain(d, chain, chain_bytes(r, chain))) {
+        d->look_again = now;
+        return -EAGAIN;
+    }
     if (got == 0)
         got = realm_publish(r, bytes, len, err);
     if (got < 0) {

@@ -128,11 +128,18 @@ int store_start(struct realmd *d, instant now)
     return r == 0 ? uv_poll_start(&d->store_poll, UV_READABLE, on_store) : r;
 }
 
+void store_forget_waiting(struct realmd *d)
+{
+    for (; d->waiting_count > 0; d->waiting_count--) {
+        free(d->waiting[d->waiting_head].bytes);
+        d->waiting_head = (d->waiting_head + 1) % WAITING_MAX;
+    }
+}
+
 void store_end(struct realmd *d)
 {
     bindstore_close(d->store);
-    for (size_t i = 0; i < d->waiting_count; i++)
-        free(d->waiting[(d->waiting_head + i) % WAITING_MAX].bytes);
+    store_forget_waiting(d);
     free(d->waiting);
 }
 

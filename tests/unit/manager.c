@@ -323,7 +323,12 @@ static void test_succession(void **state)
     take(&b);
     /* What the old key said is not said by the new one. */
     assert_int_equal(resolve(RW_PHONE, LAPTOP).status, MAPPING_NONE);
-    assert_int_equal(bind(CLASS_FULL, 10, 300, 1).status, MAPPING_NONE);
+    a = bind(CLASS_FULL, 10, 300, 1);
+    assert_int_equal(a.status, MAPPING_REFUSED);
+    assert_int_equal(a.fault, RECORD_SUPERSEDED);
+    /* To another it is as one that is not there. */
+    rw_bind(&w, &laptop, RW_LAPTOP, &laptop, KIND_HOST_LOCATOR, CLASS_FULL, 11, 300, 1, &b);
+    assert_int_equal(send_record(RW_PHONE, MAPPING_REGISTER, &b).status, MAPPING_NONE);
     rw_bind(&w, &s.next, RW_SPARE, &s.next, KIND_HOST_LOCATOR, CLASS_FULL, 1, 300, 7, &b);
     assert_int_equal(send_record(RW_SPARE, MAPPING_REGISTER, &b).status, MAPPING_DONE);
     a = resolve(RW_PHONE, LAPTOP);

@@ -126,6 +126,50 @@ static void test_longer_registration_again(void **state)
     assert_int_equal(introduce(RW_SPARE, &unread, NULL).status, MAPPING_DONE);
 }
 
+/* The realm has another key: what the old one signed, or speaks as, is refused by name; a change that is not taken
+ * leaves the old one. */
+static void test_old_key_of_realm(void **state)
+{
+    struct tag acme = rw_tag(&w, RW_ACME, TAG_TIER_SERVICE, 0x100),
+               acme2 = rw_tag(&w, RW_SPARE, TAG_TIER_SERVICE, 0x100);
+    struct record r = { .type = RECORD_DELEGATION,
+                        .issuer = root,
+                        .subject = acme2,
+                        .issued_s = RW_NOW_S,
+                        .not_after_s = RW_NOW_S + 1000000,
+                        .seq = 50,
+                        .range = { 0x100, 4 },
+                        .tiers = 15 };
+    struct slice links[2] = { rw_slice(&w.root), rw_slice(&w.acme) };
+    struct rw_blob next, bad, b, of_host;
+    struct record_error why;
+
+    memcpy(r.key, w.keys[RW_SPARE], 32);
+    snprintf(r.name, sizeof(r.name), "acme.rid.example");
+    rw_sign(&w, &r, RW_ROOT, &next);
+    assert_int_equal(manager_set_self(m, links, 2, RW_NOW_S, &why), 0);
+    rw_register(&w, RW_ACME, 0x100, RW_STRANGER, TAG_TIER_HOST, "x.h.acme.rid.example", &of_host);
+    rw_bind(&w, &acme, RW_ACME, &acme, KIND_REALM_REALM, CLASS_AGENT, 1, 600, 53, &b);
+    assert_int_equal(send_record(RW_ACME, MAPPING_REGISTER, &b).status, MAPPING_DONE);
+    bad = next;
+    bad.bytes[bad.len - 1] ^= 1;
+    links[1] = rw_slice(&bad);
+    assert_int_equal(manager_set_self(m, links, 2, RW_NOW_S, &why), -EBADMSG);
+    assert_int_equal(why.fault, RECORD_SIGNATURE);
+    assert_true(tag_equal(&authority_self(manager_authority(m))->tag, &acme));
+    assert_int_equal(send_record(RW_ACME, MAPPING_REGISTER, &b).status, MAPPING_DONE);
+    links[1] = rw_slice(&next);
+    assert_int_equal(manager_set_self(m, links, 2, RW_NOW_S, &why), 0);
+    assert_true(tag_equal(&authority_self(manager_authority(m))->tag, &acme2));
+    /* Of its own binding, in the name of the old key, whoever brings it. */
+    rw_bind(&w, &acme, RW_ACME, &acme2, KIND_REALM_REALM, CLASS_AGENT, 9, 600, 53, &b);
+    assert_refused(send_record(RW_SPARE, MAPPING_REGISTER, &b), RECORD_SUPERSEDED);
+    assert_int_equal(send_record(RW_ACME, MAPPING_REGISTER, &b).status, MAPPING_NONE);
+    rw_bind(&w, &acme2, RW_SPARE, &acme2, KIND_REALM_REALM, CLASS_AGENT, 9, 600, 53, &b);
+    assert_int_equal(send_record(RW_SPARE, MAPPING_REGISTER, &b).status, MAPPING_DONE);
+    assert_refused(introduce(RW_STRANGER, &w.acme, &of_host), RECORD_SUPERSEDED);
+}
+
 /* Chains that anybody shows fill what may be remembered of them, and keep no revocation out. */
 static void test_facts_are_full(void **state)
 {
@@ -161,6 +205,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_log_again, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_chain_again, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_longer_registration_again, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_old_key_of_realm, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_facts_are_full, set_up, tear_down),
     };
 
