@@ -15,7 +15,9 @@
 /* A change: of which row. What it is now stands in the table. */
 struct change {
     struct index_key key;
-    uint64_t seq;
+    bool forgotten; /* its subject is no longer of the realm; else a row that is not there has given way to others */
+    bool known;     /* to the store, which told it */
+    uint64_t seq;   /* and what the store was given, once it was */
 };
 
 #define FORMER_MAX CHAIN_ANCHORS_MAX /* keys of the realm's own that are known by name still */
@@ -31,10 +33,13 @@ struct manager {
     struct bindings *bindings;
     struct guests *guests;
     struct subscribers *subscribers;
-    struct change *log; /* by number & (log_max - 1) */
+    struct change *log; /* by number & (log_size - 1) */
+    uint32_t log_size;  /* a power of two: log_max, or more (manager_changed) */
     uint64_t head;      /* of the last change; 1 before the first one */
+    uint64_t gap;       /* of the last that has no entry; 0: all have had one */
     uint64_t taken;     /* by the store */
     uint64_t stored;    /* durable */
+    bool expiring;      /* leases that ended wait for room */
     instant busy_until; /* when what was taken on would be done at the capacity that was told */
     span behind;        /* who follows: another manager */
     uint8_t *page;      /* PAGE_BYTES */
@@ -81,6 +86,8 @@ uint32_t manager_left_s(const struct manager *m, const struct binding *b, instan
 /* A row has changed: it gets a number, and subscribers are told in their time. */
 void manager_changed(struct manager *m, const struct tag *subject, uint8_t kind, uint8_t answer, uint64_t seq,
                      uint8_t pace, instant now);
+/* A subject is no longer of this realm: its bindings go, and their sequences. */
+void manager_forget(struct manager *m, const struct tag *subject, instant now);
 /* Answers of a kind. */
 struct mapping_answer manager_none(const struct who *w);
 struct mapping_answer manager_refuse(struct manager *m, enum record_fault fault);

@@ -7,7 +7,10 @@
  * Every change of a row has a number and an entry in a ring, which says which row; what it is now stands in the table.
  * The ring serves those who want to know: subscribers, who have a number to which they know all, and the store, which
  * has two, to which it was given all and to which all is durable. When the ring has gone round a subscriber, he takes a
- * snapshot; it never goes round the store, since members are told LATER when the store is half a ring behind.
+ * snapshot. It never goes round the store: members are told LATER when that is half a ring behind, leases that end wait
+ * when it is three quarters behind (they have ended by their time all the same), and for what nobody may put off, a
+ * revocation, the ring grows. At most by as many as there are rows; and if there is no memory for that, subscribers
+ * take a snapshot, and the store keeps a row of one who is not of the realm, which nobody loads.
  *
  * Overload is measured by what requests cost, in plain lookups, against the capacity that the owner states: a bucket
  * that leaks. A rank is served while less is in the bucket than its share.
@@ -30,6 +33,7 @@ struct manager *manager_new(const struct manager_options *o, instant now)
     m->o = *o;
     m->behind = o->follows ? INSTANT_NEVER : 0;
     m->head = m->taken = m->stored = 1;
+    m->log_size = o->log_max;
     m->authority = authority_new(o->names_max, &o->rng);
     m->policies = policies_new(o->names_max, &o->rng);
     m->bindings = bindings_new(o->bindings_max, &o->rng, now);
@@ -64,73 +68,7 @@ const struct authority *manager_authority(const struct manager *m)
     return m->authority;
 }
 
-/* --- changes --- */
-
-struct touched {
-    const struct manager *m;
-    const struct tag *subject;
-    uint8_t answer;
-};
-
-/* Whether a subscription may know of what has changed. Who has to show its chain again, since it was forgotten, is who
- * it was, so that it is told to ask. */
-static bool may_know(void *ctx, const struct subscription *sub)
-{
-    const struct touched *t = ctx;
-    const struct manager_who asks = { .peer = sub->peer, .ed25519 = sub->key };
-    struct who w = manager_identify(t->m, &asks, t->m->wall_s);
-
-    if (w.type == WHO_STRANGER && !trust_is_revoked(t->m->trust, &sub->tag))
-        w.tag = sub->tag;
-    return manager_class(t->m, &w, t->subject, t->m->wall_s) >= t->answer;
-}
-
-void manager_changed(struct manager *m, const struct tag *subject, uint8_t kind, uint8_t answer, uint64_t seq,
-                     uint8_t pace, instant now)
-{
-    m->head++;
-    m->log[m->head & (m->o.log_max - 1)] = (struct change){ { *subject, kind, answer }, seq };
-    subscribers_touch(m->subscribers, subject, m->head, pace, now, may_know, &(struct touched){ m, subject, answer });
-}
-
-/* A subject is no longer of this realm: its bindings go, and their sequences. */
-static void forget(struct manager *m, const struct tag *subject, instant now)
-{
-    struct binding b;
-
-    for (unsigned kind = 0; kind < KIND_COUNT; kind++)
-        for (unsigned answer = CLASS_AGENT; answer <= CLASS_FULL; answer++)
-            if (bindings_get(m->bindings, subject, (uint8_t)kind, (uint8_t)answer, now, &b) == 0)
-                manager_changed(m, subject, b.kind, b.answer, b.seq, PACE_MOBILE, now);
-    bindings_forget(m->bindings, subject);
-    policies_forget(m->policies, subject);
-}
-
-bool manager_pop_change(struct manager *m, instant now, struct manager_change *ret)
-{
-    const struct change *c;
-
-    if (!m->o.stores || m->taken == m->head)
-        return false;
-    c = &m->log[++m->taken & (m->o.log_max - 1)];
-    *ret = (struct manager_change){ .number = m->taken };
-    if (bindings_get(m->bindings, &c->key.subject, c->key.kind, c->key.answer, now, &ret->row) < 0) {
-        ret->forgotten = true;
-        ret->row =
-            (struct binding){ .subject = c->key.subject, .kind = c->key.kind, .answer = c->key.answer, .seq = c->seq };
-    }
-    return true;
-}
-
-void manager_stored(struct manager *m, uint64_t number)
-{
-    m->stored = MAX(m->stored, number);
-}
-
-void manager_store_again(struct manager *m)
-{
-    m->taken = m->stored;
-}
+/* --- what others know --- */
 
 struct bindings *manager_bindings(struct manager *m)
 {
@@ -250,7 +188,7 @@ int manager_take(struct manager *m, const uint8_t *bytes, size_t len, instant no
     if (e == -ESTALE)
         return refuse_record(ret_error, RECORD_OLDER_SEQUENCE);
     for (size_t i = 0; i < ended.count; i++)
-        forget(m, &ended.tags[i], now);
+        manager_forget(m, &ended.tags[i], now);
     return e < 0 ? e : not_noted;
 }
 
@@ -354,13 +292,26 @@ struct mapping_answer manager_later(uint32_t wait_ms)
     return (struct mapping_answer){ .status = MAPPING_LATER, .wait_ms = wait_ms };
 }
 
-size_t manager_say_later(uint32_t wait_ms, uint8_t *out, size_t size)
+static size_t say(const struct mapping_answer *a, uint8_t *out, size_t size)
 {
-    struct mapping_answer a = manager_later(wait_ms);
     struct writer w = writer_init(out, size);
 
-    mapping_answer_write(&w, &a);
+    mapping_answer_write(&w, a);
     return w.failed ? 0 : writer_len(&w);
+}
+
+size_t manager_say_later(uint32_t wait_ms, uint8_t *out, size_t size)
+{
+    const struct mapping_answer a = manager_later(wait_ms);
+
+    return say(&a, out, size);
+}
+
+size_t manager_say_older(uint64_t newest, uint8_t *out, size_t size)
+{
+    const struct mapping_answer a = { .status = MAPPING_OLDER, .seq = newest };
+
+    return say(&a, out, size);
 }
 
 /* --- overload --- */
@@ -531,22 +482,6 @@ void manager_on_request(struct manager *m, const struct manager_who *who, const 
     m->stats.answers[a.status]++;
     mapping_answer_write(&w, &a);
     ret->len = writer_len(&w);
-}
-
-/* --- time --- */
-
-instant manager_next_expiry(const struct manager *m)
-{
-    return instant_min(bindings_next_expiry(m->bindings), subscribers_next_due(m->subscribers));
-}
-
-void manager_on_expiry(struct manager *m, instant now)
-{
-    struct binding b;
-
-    bindings_on_expiry(m->bindings, now);
-    while (bindings_pop_expired(m->bindings, &b))
-        manager_changed(m, &b.subject, b.kind, b.answer, b.seq, b.pace, now);
 }
 
 void manager_get_stats(const struct manager *m, struct manager_stats *ret)

@@ -75,11 +75,18 @@ struct manager_call {
     size_t places_count;
 };
 
+/* Which row of the table. */
+struct manager_row {
+    struct tag subject;
+    uint8_t kind, answer;
+};
+
 /* What is to be done with an answer. */
 struct manager_reply {
     size_t len;
-    bool subscribed;      /* the peer is to be told of things from now on: it should be kept */
-    uint64_t stored;      /* it may be sent when manager_stored has told that number; 0: at once */
+    bool subscribed;        /* the peer is to be told of things from now on: it should be kept */
+    uint64_t stored;        /* it may be sent when manager_durable has come to that number; 0: at once */
+    struct manager_row row; /* stored > 0: it says that this one is, and is wrong if manager_store_has_newer names it */
     struct slice publish; /* len > 0: first this record must be in the log, and given to manager_take; it stands in the
                            * request. If that fails, say LATER */
 };
@@ -87,7 +94,8 @@ struct manager_reply {
 /* A row as it is now, for a store. */
 struct manager_change {
     uint64_t number;
-    bool forgotten;     /* the row and its sequence are gone */
+    bool forgotten; /* the row and its sequence are to go, since its subject is no longer of the realm. What only gave
+                     * way to others here is a row without bytes */
     struct binding row; /* forgotten: subject, kind, class and seq */
 };
 
@@ -133,6 +141,8 @@ void manager_on_request(struct manager *m, const struct manager_who *who, const 
                         uint64_t wall_s, uint8_t *out, struct manager_reply *ret);
 /* An answer that says: not now. Its length. */
 size_t manager_say_later(uint32_t wait_ms, uint8_t *out, size_t size);
+/* An answer that says: older than what there is, which has that sequence. Its length. */
+size_t manager_say_older(uint64_t newest, uint8_t *out, size_t size);
 
 /* --- subscribers --- */
 
@@ -170,8 +180,14 @@ MUST_CHECK int manager_load(struct manager *m, const struct tag *subject, uint8_
                             const uint8_t *bytes, size_t len, instant expires, instant now);
 /* The next change that a store is to be given, oldest first; false when there is none. */
 bool manager_pop_change(struct manager *m, instant now, struct manager_change *ret);
-/* All changes up to this number are durable. */
+/* All changes up to this number are durable: each of them, not just those that were given last. */
 void manager_stored(struct manager *m, uint64_t number);
+/* The number up to which all is durable. */
+uint64_t manager_durable(const struct manager *m);
+/* The store did not take a change, since it has a newer record of that row, or another one of the same sequence: what
+ * is here is not what is so. It ends here, and its holder is to be told `newest`: true and *ret, of which no answer
+ * that waits is right. False: what is here has gone on meanwhile. */
+bool manager_store_has_newer(struct manager *m, uint64_t number, uint64_t newest, instant now, struct manager_row *ret);
 /* The store failed: all after the last that is durable come again from manager_pop_change. */
 void manager_store_again(struct manager *m);
 

@@ -90,7 +90,7 @@ struct mapping_answer manager_register(struct manager *m, const struct who *w, c
         return not_his(m, w, &rec.subject);
     if (m->o.follows) /* members speak to the one that is followed */
         return manager_later(LATER_FULL_MS);
-    if (m->o.stores && m->head - m->stored > m->o.log_max / 2)
+    if (m->o.stores && m->head - m->stored > m->log_size / 2)
         return manager_later(LATER_FULL_MS / 30);
     if (got == 0)
         got = verify(m, e, &rec, r->record, &fault);
@@ -109,6 +109,7 @@ struct mapping_answer manager_register(struct manager *m, const struct who *w, c
         manager_changed(m, &rec.subject, rec.kind, rec.answer, rec.seq, b.pace, now);
     /* Also of what was stored before: the answer of then may have waited in vain. */
     reply->stored = m->o.stores && m->stored < m->head ? m->head : 0;
+    reply->row = (struct manager_row){ rec.subject, rec.kind, rec.answer };
     return registered(&b, manager_left_s(m, &b, now));
 }
 

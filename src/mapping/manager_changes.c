@@ -56,7 +56,7 @@ static uint64_t add_changes(struct manager *m, const struct who *w, const struct
     uint64_t to = from, end = MIN(m->head, from + PAGE_STEPS);
 
     while (to < end && has_room(items)) {
-        const struct change *c = &m->log[++to & (m->o.log_max - 1)];
+        const struct change *c = &m->log[++to & (m->log_size - 1)];
         struct binding b = { .subject = c->key.subject, .kind = c->key.kind, .answer = c->key.answer };
 
         if (!tag_prefix_contains(prefix, &c->key.subject))
@@ -71,7 +71,7 @@ static uint64_t add_changes(struct manager *m, const struct who *w, const struct
 /* Whether the ring has all changes after that number. */
 static bool has_all_after(const struct manager *m, uint64_t number)
 {
-    return number >= 1 && number <= m->head && m->head - number < m->o.log_max;
+    return number >= MAX(m->gap, 1) && number <= m->head && m->head - number < m->log_size;
 }
 
 /* Rows from the place on: the next place, 0 when that was all. */
