@@ -191,16 +191,23 @@ static void free_row(struct bindings *b, uint32_t n)
     b->free_head = n;
 }
 
+/* Whoever comes without a row is above that sequence from now on. */
+static void raise_floor(struct bindings *b, const struct index_key *key, uint64_t seq)
+{
+    uint64_t *floor = floor_of(b, key);
+
+    if (seq <= SEQ_FORGOTTEN_MAX)
+        *floor = MAX(*floor, seq);
+}
+
 /* Makes room by the oldest row whose lease is over. False: there is none. */
 static bool forget_oldest(struct bindings *b)
 {
     uint32_t n = b->lists[LISTED_OVER].head;
-    uint64_t *floor;
 
     if (n == WHEEL_NONE)
         return false;
-    floor = floor_of(b, &row_at(b, n)->key);
-    *floor = MAX(*floor, row_at(b, n)->seq);
+    raise_floor(b, &row_at(b, n)->key, row_at(b, n)->seq);
     unlist_row(b, n);
     free_row(b, n);
     return true;
@@ -384,6 +391,7 @@ int bindings_load(struct bindings *b, const struct tag *subject, uint8_t kind, u
                   const uint8_t *bytes, size_t len, instant expires, instant now)
 {
     const struct record r = { .subject = *subject, .kind = kind, .answer = answer };
+    const bool full = b->index.rows_count == b->max;
     uint8_t *copy = NULL;
     struct row *row;
     uint32_t n;
@@ -395,8 +403,11 @@ int bindings_load(struct bindings *b, const struct tag *subject, uint8_t kind, u
         return -EINVAL;
     if (len > 0 && !(copy = malloc(len)))
         return -ENOMEM;
-    e = make_row(b, &r, &n);
+    /* A lease that runs takes the place of one that is over, and not the other way round. */
+    e = full && !copy ? -ENOSPC : make_row(b, &r, &n);
     if (e < 0) {
+        if (e == -ENOSPC)
+            raise_floor(b, &(struct index_key){ *subject, kind, answer }, seq);
         free(copy);
         return e;
     }
@@ -404,8 +415,10 @@ int bindings_load(struct bindings *b, const struct tag *subject, uint8_t kind, u
     row->pace = PACE_SETTLED;
     row->changed_s = seconds_of(b, now);
     row->seq = seq;
-    if (!copy)
+    if (!copy) {
+        tell(b, n);
         return 0;
+    }
     memcpy(copy, bytes, len);
     put_be64(row->digest, siphash13(b->digest_key, bytes, len));
     row->bytes = copy;

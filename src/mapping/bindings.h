@@ -81,7 +81,8 @@ bool bindings_next(const struct bindings *b, uint32_t *at, uint32_t *budget, ins
 /* The same of all rows, those of which the sequence alone is kept included. */
 bool bindings_next_kept(const struct bindings *b, uint32_t *at, uint32_t *budget, instant now, struct binding *ret);
 /* As bindings_put of a record that was stored before and is not newer than any that is there; its lease ends at
- * `expires`, or is over (len 0: its sequence alone is known). 0, -EEXIST, -ENOSPC or -ENOMEM. */
+ * `expires`, or is over (len 0: its sequence alone is known; it is there until somebody needs its place). 0; -EEXIST;
+ * -ENOSPC: there is no place, but its sequence is remembered as that of what was forgotten; -ENOMEM. */
 MUST_CHECK int bindings_load(struct bindings *b, const struct tag *subject, uint8_t kind, uint8_t answer, uint64_t seq,
                              const uint8_t *bytes, size_t len, instant expires, instant now);
 /* What one who knows says is so now: as bindings_put, but the same record is there again if its lease was over, and its

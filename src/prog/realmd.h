@@ -15,6 +15,7 @@
 #include <uv.h>
 
 #define WAITING_MAX 65536 /* chosen: answers that wait for the store; who waits longer asks again */
+#define GIVEN_MAX 1024    /* chosen: a power of two; batches that the store has: it takes 65,536 changes at most */
 
 struct realmd;
 
@@ -28,7 +29,8 @@ struct listener {
 struct waiting {
     struct exchange_asked asked;
     uint64_t number;
-    uint8_t *bytes; /* owned */
+    struct manager_row row; /* what it speaks of */
+    uint8_t *bytes;         /* owned */
     size_t len;
 };
 
@@ -42,6 +44,13 @@ struct forward {
 };
 
 #define FORWARD_TOKEN (UINT64_MAX - 1)
+
+/* A batch that the store was given. */
+struct given {
+    uint64_t *numbers; /* owned: of its changes */
+    size_t count;
+    bool done;
+};
 
 struct realmd {
     struct realmd_config config;
@@ -71,8 +80,10 @@ struct realmd {
     struct bindstore *store; /* NULL: none */
     struct waiting *waiting; /* a ring of WAITING_MAX */
     size_t waiting_head, waiting_count;
-    uint64_t store_round; /* of tokens: those before a failure are not counted */
-    instant store_next;   /* INSTANT_NEVER but after a failure */
+    struct given *given; /* a ring of GIVEN_MAX, the oldest first: a store is done with them in any order */
+    uint64_t given_first, given_next; /* numbers of batches, which are their tokens */
+    uint64_t given_void;              /* those below it failed, or are not counted since one before them did */
+    instant store_next;               /* INSTANT_NEVER but after a failure */
     instant alive_next;
     bool store_failed;
     uint64_t waited_in_vain;
@@ -114,9 +125,9 @@ void store_end(struct realmd *d);
 /* Changes to the store, answers that waited to who asked. */
 void store_turn(struct realmd *d, instant now);
 void store_on_done(struct realmd *d, instant now);
-/* An answer that waits for a change. */
-void store_wait(struct realmd *d, const struct exchange_asked *asked, uint64_t number, const uint8_t *bytes,
-                size_t len);
+/* An answer that waits for a change: for the number and row that `reply` has. */
+void store_wait(struct realmd *d, const struct exchange_asked *asked, const struct manager_reply *reply,
+                const uint8_t *bytes);
 /* Who waited has gone: their answers are dropped. */
 void store_forget_waiting(struct realmd *d);
 instant store_next_expiry(const struct realmd *d);

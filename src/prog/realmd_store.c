@@ -1,18 +1,22 @@
 /* prog/realmd_store.c - the store behind the manager: changes go to it in batches, answers wait for them.
  *
- * Theory of operation. What the manager says has changed is submitted at the end of a wake-up, as one batch; its number
- * is the token. When the store is done with it, the answers that waited for a number up to this one are sent. A store
- * that fails (a full disk) is given all again after a second, in a round of its own, so that what comes late of the
- * round before counts for nothing.
+ * Theory of operation. What the manager says has changed is submitted at the end of a wake-up, in batches, as long as
+ * the store has room: a store that is full is not one that failed, and the manager says LATER by itself when it falls
+ * behind. The store is done with batches in any order (a cluster has many nodes); durable is what all are done with
+ * that were given before, and the answers that waited for a number up to that one are sent. Where the store knows
+ * better, who waits is told so. A store that fails (a full disk) is given all again after a second, in batches of their
+ * own, so that what comes late of those before counts for nothing.
  *
  * Refreshes are not stored: there are too many, and they say little. Instead the store has one row that says until when
  * the daemon was alive, of the tag of nobody. At the next start a binding is held to have been refreshed at that time,
  * if its lease had not ended before, which would have been stored: so a lease goes on for no longer than its holder
  * could have made it, and no holder has to register again because the daemon was restarted.
  *
- * A cluster that may have lost changes is given them again (realmd_forward.c).
+ * A cluster that may have lost changes is given them again (realmd_forward.c). A store that has more rows than the
+ * table does not keep the daemon from starting: those whose leases run are served first, what is left out is said, with
+ * the setting that is too low, and its holders come by themselves.
  *
- * Limits: WAITING_MAX answers; ALIVE_EVERY. */
+ * Limits: WAITING_MAX answers; GIVEN_MAX batches; ALIVE_EVERY. */
 #include "prog/realmd.h"
 
 #include "sys/clock.h"
@@ -24,7 +28,6 @@
 #define AGAIN_AFTER (1 * SEC)
 #define ALIVE_EVERY (15 * SEC) /* chosen: a twentieth of the common lease */
 #define LATER_MS 1000
-#define ROUND_SHIFT 48 /* of tokens: numbers of changes stay below, at a million a second for 8 years */
 #define ALIVE_TOKEN UINT64_MAX
 
 static int64_t ms_of(instant at, instant now, uint64_t wall_s)
@@ -40,7 +43,7 @@ struct load {
     struct realmd *d;
     instant now;
     uint64_t wall_s, alive_s;
-    uint64_t rows, live, strangers;
+    uint64_t rows, live, strangers, left_out; /* left_out: leases that run */
     int failed;
 };
 
@@ -69,8 +72,9 @@ static int load_row(void *ctx, const struct bindstore_row *row)
     e = manager_load(l->d->manager, &row->subject, row->kind, row->answer, row->seq, live ? row->bytes : NULL,
                      live ? row->len : 0, l->now + left_ms * 1000, l->now);
     l->rows++;
-    l->live += live;
-    return e == -EEXIST ? 0 : e;
+    l->live += live && e == 0;
+    l->left_out += live && e == -ENOSPC;
+    return e == -EEXIST || e == -ENOSPC ? 0 : e;
 }
 
 static int load_all(struct realmd *d, instant now)
@@ -90,6 +94,11 @@ static int load_all(struct realmd *d, instant now)
     else
         realmd_say(LOG_NOTICE, "store rows=%llu live=%llu not_enrolled=%llu", (unsigned long long)l.rows,
                    (unsigned long long)l.live, (unsigned long long)l.strangers);
+    if (l.left_out > 0)
+        realmd_say(
+            LOG_WARNING,
+            "store left_out=%llu error=\"the table is full: set Bindings under [Realm], which is %u, to %llu or more\"",
+            (unsigned long long)l.left_out, d->config.bindings, (unsigned long long)(l.live + l.left_out));
     bindstore_reader_free(r);
     return e;
 }
@@ -112,7 +121,8 @@ int store_start(struct realmd *d, instant now)
     if (d->config.store[0] == '\0')
         return 0;
     d->waiting = calloc(WAITING_MAX, sizeof(*d->waiting));
-    if (!d->waiting)
+    d->given = calloc(GIVEN_MAX, sizeof(*d->given));
+    if (!d->waiting || !d->given)
         return -ENOMEM;
     r = bindstore_open(d->config.store, NULL, &d->store, err, sizeof(err));
     if (r < 0) {
@@ -141,6 +151,9 @@ void store_end(struct realmd *d)
     bindstore_close(d->store);
     store_forget_waiting(d);
     free(d->waiting);
+    for (size_t i = 0; d->given && i < GIVEN_MAX; i++)
+        free(d->given[i].numbers);
+    free(d->given);
 }
 
 /* --- changes --- */
@@ -160,7 +173,7 @@ static void fall_back(struct realmd *d, const char *what, instant now)
     if (!d->store_failed)
         realmd_say(LOG_ERR, "store error=\"%s\"", what);
     d->store_failed = true;
-    d->store_round++;
+    d->given_void = d->given_next;
     d->store_next = now + AGAIN_AFTER;
     manager_store_again(d->manager);
 }
@@ -179,40 +192,53 @@ struct bindstore_change store_put_of(const struct binding *b, instant now)
     return c;
 }
 
-static void submit(struct realmd *d, instant now)
+static struct given *given_at(const struct realmd *d, uint64_t batch)
+{
+    return &d->given[batch % GIVEN_MAX];
+}
+
+static struct bindstore_change change_of(const struct manager_change *c, instant now)
+{
+    struct bindstore_change s = store_put_of(&c->row, now);
+
+    if (c->forgotten)
+        s = (struct bindstore_change){ .op = BINDSTORE_FORGET, .row = s.row };
+    return s;
+}
+
+/* One batch, of what there is room for. 1: there may be more; 0: not now; -errno. */
+static int submit_one(struct realmd *d, instant now)
 {
     static struct bindstore_change batch[BATCH_MAX];
+    const size_t max = MIN(bindstore_room(d->store), BATCH_MAX);
+    struct given *g = given_at(d, d->given_next);
     struct manager_change c;
-    size_t n;
+    size_t n = 0;
     int r;
 
-    do {
-        for (n = 0; n < BATCH_MAX && manager_pop_change(d->manager, now, &c); n++) {
-            batch[n] = store_put_of(&c.row, now);
-            if (c.forgotten)
-                batch[n].op = BINDSTORE_FORGET;
-        }
-        r = n > 0 ? bindstore_submit(d->store, batch, n, d->store_round << ROUND_SHIFT | c.number) : 0;
-        if (r < 0)
-            fall_back(d, strerror(-r), now);
-    } while (r == 0 && n == BATCH_MAX);
+    if (max == 0 || d->given_next - d->given_first == GIVEN_MAX)
+        return 0; /* what is done makes room, and wakes us */
+    if (!g->numbers && !(g->numbers = malloc(BATCH_MAX * sizeof(*g->numbers))))
+        return -ENOMEM;
+    while (n < max && manager_pop_change(d->manager, now, &c)) {
+        batch[n] = change_of(&c, now);
+        g->numbers[n++] = c.number;
+    }
+    if (n == 0)
+        return 0;
+    g->count = n;
+    g->done = false;
+    r = bindstore_submit(d->store, batch, n, d->given_next);
+    if (r < 0)
+        return r;
+    d->given_next++;
+    return n == max;
 }
 
-void store_turn(struct realmd *d, instant now)
+static void send_waiting(struct realmd *d, instant now)
 {
-    if (!d->store)
-        return;
-    if (now >= d->store_next)
-        d->store_next = INSTANT_NEVER;
-    if (d->store_next == INSTANT_NEVER)
-        submit(d, now);
-    forward_turn(d, now);
-    if (now >= d->alive_next)
-        say_alive(d, now);
-}
+    const uint64_t number = manager_durable(d->manager);
 
-static void send_waiting(struct realmd *d, uint64_t number, instant now)
-{
     while (d->waiting_count > 0 && d->waiting[d->waiting_head].number <= number) {
         struct waiting *w = &d->waiting[d->waiting_head];
 
@@ -224,45 +250,120 @@ static void send_waiting(struct realmd *d, uint64_t number, instant now)
     }
 }
 
+void store_turn(struct realmd *d, instant now)
+{
+    int r = 0;
+
+    if (!d->store)
+        return;
+    if (now >= d->store_next)
+        d->store_next = INSTANT_NEVER;
+    while (d->store_next == INSTANT_NEVER && (r = submit_one(d, now)) > 0)
+        ;
+    if (r < 0)
+        fall_back(d, strerror(-r), now);
+    forward_turn(d, now);
+    if (now >= d->alive_next)
+        say_alive(d, now);
+    send_waiting(d, now); /* what the store knows itself was durable before */
+}
+
+static bool same_row(const struct manager_row *a, const struct manager_row *b)
+{
+    return tag_equal(&a->subject, &b->subject) && a->kind == b->kind && a->answer == b->answer;
+}
+
+/* The store has a newer record: who waits to be told that his is durable is told the newest instead. */
+static void on_older(struct realmd *d, uint64_t number, uint64_t newest, instant now)
+{
+    struct manager_row row;
+    uint8_t bytes[64];
+    size_t len;
+
+    if (!manager_store_has_newer(d->manager, number, newest, now, &row))
+        return;
+    len = manager_say_older(newest, bytes, sizeof(bytes));
+    for (size_t i = 0; i < d->waiting_count; i++) {
+        struct waiting *w = &d->waiting[(d->waiting_head + i) % WAITING_MAX];
+
+        if (!same_row(&w->row, &row) || len > w->len)
+            continue;
+        memcpy(w->bytes, bytes, len);
+        w->len = len;
+    }
+}
+
+/* A batch is done: 0, or what it failed by. */
+static int on_batch(struct realmd *d, const struct bindstore_event *e, instant now)
+{
+    struct given *g = given_at(d, e->token);
+    int failed = 0;
+
+    for (size_t i = 0; i < e->count; i++)
+        failed = MIN(failed, e->results[i].outcome);
+    g->done = true;
+    if (failed < 0)
+        return failed;
+    for (size_t i = 0; i < e->count; i++)
+        if (e->results[i].outcome == BINDSTORE_OLDER)
+            on_older(d, g->numbers[i], e->results[i].seq, now);
+    return 0;
+}
+
+/* Those that are done, up to the first that is not: what they had is durable, unless a failure made it void. */
+static void take_done(struct realmd *d)
+{
+    for (; d->given_first < d->given_next && given_at(d, d->given_first)->done; d->given_first++) {
+        const struct given *g = given_at(d, d->given_first);
+
+        if (d->given_first >= d->given_void)
+            manager_stored(d->manager, g->numbers[g->count - 1]);
+    }
+}
+
 void store_on_done(struct realmd *d, instant now)
 {
     struct bindstore_event e;
 
     while (bindstore_pop(d->store, &e)) {
-        int failed = 0;
+        int r;
 
         if (e.type == BINDSTORE_BEHIND)
             forward_on_behind(d, e.shard, now);
         else if (e.token == FORWARD_TOKEN)
             forward_on_done(d, &e, now);
-        if (e.type != BINDSTORE_DONE || e.token == FORWARD_TOKEN || e.token == ALIVE_TOKEN ||
-            e.token >> ROUND_SHIFT != d->store_round)
+        if (e.type != BINDSTORE_DONE || e.token == FORWARD_TOKEN || e.token == ALIVE_TOKEN)
             continue;
-        for (size_t i = 0; i < e.count; i++)
-            failed = MIN(failed, e.results[i].outcome);
-        if (failed < 0) {
-            fall_back(d, strerror(-failed), now);
+        if (e.token < d->given_void) {
+            given_at(d, e.token)->done = true;
             continue;
         }
-        if (d->store_failed)
+        r = on_batch(d, &e, now);
+        if (r < 0) {
+            fall_back(d, strerror(-r), now);
+        } else if (d->store_failed) {
             realmd_say(LOG_NOTICE, "store recovered");
-        d->store_failed = false;
-        manager_stored(d->manager, e.token & ((1ull << ROUND_SHIFT) - 1));
-        send_waiting(d, e.token & ((1ull << ROUND_SHIFT) - 1), now);
+            d->store_failed = false;
+        }
     }
+    take_done(d);
+    send_waiting(d, now);
 }
 
-void store_wait(struct realmd *d, const struct exchange_asked *asked, uint64_t number, const uint8_t *bytes, size_t len)
+void store_wait(struct realmd *d, const struct exchange_asked *asked, const struct manager_reply *reply,
+                const uint8_t *bytes)
 {
     struct waiting *w = &d->waiting[(d->waiting_head + d->waiting_count) % WAITING_MAX];
-    uint8_t *copy = d->waiting_count < WAITING_MAX ? malloc(len) : NULL;
+    uint8_t *copy = d->waiting_count < WAITING_MAX ? malloc(reply->len) : NULL;
 
     if (!copy) { /* it asks again */
         d->waited_in_vain++;
         return;
     }
-    memcpy(copy, bytes, len);
-    *w = (struct waiting){ .asked = *asked, .number = number, .bytes = copy, .len = len };
+    memcpy(copy, bytes, reply->len);
+    *w = (struct waiting){
+        .asked = *asked, .number = reply->stored, .row = reply->row, .bytes = copy, .len = reply->len
+    };
     d->waiting_count++;
 }
 

@@ -225,6 +225,16 @@ int bindstore_submit(struct bindstore *s, const struct bindstore_change *changes
     return r;
 }
 
+size_t bindstore_room(struct bindstore *s)
+{
+    size_t room;
+
+    pthread_mutex_lock(&s->queue.lock);
+    room = BINDSTORE_QUEUE_MAX - s->queue.held;
+    pthread_mutex_unlock(&s->queue.lock);
+    return room;
+}
+
 bool bindstore_pop(struct bindstore *s, struct bindstore_event *ret)
 {
     struct bindstore_queue *q = &s->queue;

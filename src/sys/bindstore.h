@@ -123,6 +123,8 @@ void bindstore_close(struct bindstore *s);
  * a failure nothing was taken. Each batch that was taken has its BINDSTORE_DONE. */
 MUST_CHECK int bindstore_submit(struct bindstore *s, const struct bindstore_change *changes, size_t count,
                                 uint64_t token);
+/* How many changes bindstore_submit takes now before it says -EAGAIN. */
+size_t bindstore_room(struct bindstore *s);
 /* Readable while bindstore_pop has something. The store's. */
 int bindstore_fd(const struct bindstore *s);
 bool bindstore_pop(struct bindstore *s, struct bindstore_event *ret);

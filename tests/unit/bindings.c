@@ -159,6 +159,36 @@ static void test_full(void **state)
     bindings_free(b);
 }
 
+/* What a store gives back is more than there is room for: leases that run are served first, what is over gives way, and
+ * what has no place is not told again under an old sequence. */
+static void test_load(void **state)
+{
+    struct bindings *b = new_table(2, T0);
+    struct record r[4];
+    uint64_t seq;
+
+    for (uint32_t i = 0; i < 4; i++)
+        r[i] = record_of(i, 0, CLASS_FULL, 10 + i, 60);
+    assert_int_equal(bindings_load(b, &r[0].subject, 0, CLASS_FULL, 10, NULL, 0, T0, T0), 0);
+    assert_int_equal(bindings_load(b, &r[1].subject, 0, CLASS_FULL, 11, NULL, 0, T0, T0), 0);
+    assert_int_equal(bindings_load(b, &r[1].subject, 0, CLASS_FULL, 11, NULL, 0, T0, T0), -EEXIST);
+    assert_int_equal(bindings_load(b, &r[2].subject, 0, CLASS_FULL, 12, (const uint8_t *)"r2", 2, T0 + 9 * SEC, T0), 0);
+    assert_int_equal(bindings_load(b, &r[0].subject, 0, CLASS_FULL, 10, NULL, 0, T0, T0), -ENOSPC);
+    assert_int_equal(bindings_count(b), 2);
+    assert_int_equal(bindings_live(b), 1);
+    /* A member that comes takes the place of what is over since before the start. */
+    r[3].seq = 20;
+    assert_int_equal(put(b, &r[3], "r3", T0, NULL), BINDING_STORED);
+    assert_int_equal(bindings_live(b), 2);
+    assert_int_equal(bindings_load(b, &r[1].subject, 0, CLASS_FULL, 11, (const uint8_t *)"r1", 2, T0 + 9 * SEC, T0),
+                     -ENOSPC);
+    for (uint32_t i = 0; i < 2; i++) {
+        assert_int_equal(put(b, &r[i], "again", T0, &seq), BINDING_OLDER);
+        assert_int_equal(seq, 10 + i);
+    }
+    bindings_free(b);
+}
+
 /* The row whose lease ended first goes first, and none of a sequence that nobody counts to. */
 static void test_who_gives_way(void **state)
 {
@@ -399,9 +429,10 @@ static void test_walk_of_all(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_walk_of_all), cmocka_unit_test(test_sequences), cmocka_unit_test(test_refresh),
-        cmocka_unit_test(test_classes),     cmocka_unit_test(test_full),      cmocka_unit_test(test_who_gives_way),
-        cmocka_unit_test(test_crowded),     cmocka_unit_test(test_model),     cmocka_unit_test(test_million),
+        cmocka_unit_test(test_walk_of_all),   cmocka_unit_test(test_sequences), cmocka_unit_test(test_refresh),
+        cmocka_unit_test(test_classes),       cmocka_unit_test(test_full),      cmocka_unit_test(test_load),
+        cmocka_unit_test(test_who_gives_way), cmocka_unit_test(test_crowded),   cmocka_unit_test(test_model),
+        cmocka_unit_test(test_million),
     };
     return cmocka_run_group_tests_name("bindings", tests, NULL, NULL);
 }

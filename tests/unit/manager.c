@@ -20,7 +20,7 @@ static void test_lookup(void **state)
     assert_int_equal(a.status, MAPPING_NONE);
     assert_int_equal(a.fresh_s, MANAGER_NONE_S);
     assert_int_equal(a.flags, 0);
-    a = bind(CLASS_FULL, 9, 300, 1);
+    a = bind_laptop(CLASS_FULL, 9, 300, 1);
     assert_int_equal(a.status, MAPPING_DONE);
     assert_memory_equal(a.tag.bytes, laptop.bytes, 16);
     assert_int_equal(a.seq, 9);
@@ -129,8 +129,8 @@ static void test_classes(void **state)
     struct mapping_answer a;
     struct rw_blob b;
 
-    assert_int_equal(bind(CLASS_AGENT, 9, 300, 1).status, MAPPING_DONE);
-    assert_int_equal(bind(CLASS_FULL, 9, 300, 3).status, MAPPING_DONE);
+    assert_int_equal(bind_laptop(CLASS_AGENT, 9, 300, 1).status, MAPPING_DONE);
+    assert_int_equal(bind_laptop(CLASS_FULL, 9, 300, 3).status, MAPPING_DONE);
     allow("2001:3f:241::/56", CLASS_COARSE); /* hosts of acme: realm number 0x100 */
     rw_register(&w, RW_ACME, 0x100, RW_GUEST, TAG_TIER_HOST, "guest.h.acme.rid.example", &b);
     a = resolve(RW_GUEST, LAPTOP);
@@ -178,15 +178,15 @@ static void test_register(void **state)
     struct mapping_answer a;
     struct rw_blob b;
 
-    assert_int_equal(bind(CLASS_FULL, 1ull << 40, 300, 1).status, MAPPING_DONE);
+    assert_int_equal(bind_laptop(CLASS_FULL, 1ull << 40, 300, 1).status, MAPPING_DONE);
     /* Again: the same; older, and another under the same number: told the newest. */
-    assert_int_equal(bind(CLASS_FULL, 1ull << 40, 300, 1).status, MAPPING_DONE);
-    a = bind(CLASS_FULL, 1ull << 40, 300, 2);
+    assert_int_equal(bind_laptop(CLASS_FULL, 1ull << 40, 300, 1).status, MAPPING_DONE);
+    a = bind_laptop(CLASS_FULL, 1ull << 40, 300, 2);
     assert_int_equal(a.status, MAPPING_OLDER);
     assert_int_equal(a.seq, 1ull << 40);
-    assert_int_equal(bind(CLASS_FULL, 5, 300, 2).status, MAPPING_OLDER);
+    assert_int_equal(bind_laptop(CLASS_FULL, 5, 300, 2).status, MAPPING_OLDER);
     /* A lease above the longest is cut. */
-    assert_int_equal(bind(CLASS_FULL, (1ull << 40) + 1, 4000000, 2).left_s, BINDINGS_LEASE_MAX_S);
+    assert_int_equal(bind_laptop(CLASS_FULL, (1ull << 40) + 1, 4000000, 2).left_s, BINDINGS_LEASE_MAX_S);
     /* By another key in his name; of another type; no record at all. */
     rw_bind(&w, &laptop, RW_PHONE, &laptop, KIND_HOST_LOCATOR, CLASS_FULL, 1ull << 41, 300, 1, &b);
     a = send_record(RW_LAPTOP, MAPPING_REGISTER, &b);
@@ -237,7 +237,7 @@ static void test_refresh(void **state)
 
     allow(EVERYBODY, CLASS_FULL);
     assert_failure(refresh(RW_LAPTOP, &laptop, 9), 0);
-    bind(CLASS_FULL, 9, 300, 1);
+    bind_laptop(CLASS_FULL, 9, 300, 1);
     now += 299 * SEC;
     a = refresh(RW_LAPTOP, &laptop, 9);
     assert_int_equal(a.status, MAPPING_DONE);
@@ -258,7 +258,7 @@ static void test_publish(void **state)
     struct mapping_answer a;
     struct rw_blob b, other;
 
-    bind(CLASS_FULL, 9, 300, 1);
+    bind_laptop(CLASS_FULL, 9, 300, 1);
     rw_policy(&w, &laptop, RW_LAPTOP, &laptop, 5, EVERYBODY, CLASS_FULL, &b);
     assert_int_equal(send_record(RW_PHONE, MAPPING_PUBLISH, &b).status, MAPPING_NONE);
     assert_int_equal(reply.publish.len, 0);
@@ -292,7 +292,7 @@ static void test_publish(void **state)
     assert_int_equal(reply.publish.len, b.len);
     take(&b);
     assert_int_equal(resolve(RW_PHONE, LAPTOP).status, MAPPING_NONE);
-    assert_int_equal(bind(CLASS_FULL, 10, 300, 1).status, MAPPING_NONE);
+    assert_int_equal(bind_laptop(CLASS_FULL, 10, 300, 1).status, MAPPING_NONE);
     assert_int_equal(resolve(RW_LAPTOP, LAPTOP).flags, MAPPING_STRANGER);
 }
 
@@ -316,14 +316,14 @@ static void test_succession(void **state)
     assert_int_equal(successor_prove(&s, w.seeds[RW_LAPTOP], s.old_proof), 0);
     assert_int_equal(successor_prove(&s, w.seeds[RW_SPARE], s.new_proof), 0);
     allow(EVERYBODY, CLASS_FULL);
-    bind(CLASS_FULL, 9, 300, 1);
+    bind_laptop(CLASS_FULL, 9, 300, 1);
     rw_sign(&w, &s, RW_ROOT, &b);
     take(&b);
     rw_register(&w, RW_ROOT, 0, RW_SPARE, TAG_TIER_HOST, LAPTOP, &b);
     take(&b);
     /* What the old key said is not said by the new one. */
     assert_int_equal(resolve(RW_PHONE, LAPTOP).status, MAPPING_NONE);
-    a = bind(CLASS_FULL, 10, 300, 1);
+    a = bind_laptop(CLASS_FULL, 10, 300, 1);
     assert_int_equal(a.status, MAPPING_REFUSED);
     assert_int_equal(a.fault, RECORD_SUPERSEDED);
     /* To another it is as one that is not there. */
@@ -354,11 +354,11 @@ static void test_calls(void **state)
     r.places[1].port++;
     r.places_count = 2;
     allow("2001:3f:240:5::1", CLASS_FULL); /* somebody else */
-    bind(CLASS_FULL, 8, 300, 1);
+    bind_laptop(CLASS_FULL, 8, 300, 1);
     assert_int_equal(ask(RW_PHONE, &r).status, MAPPING_NONE);
     assert_int_equal(manager_pop_call(m, out, &peer), 0);
     allow(EVERYBODY, CLASS_AGENT); /* where its agent is, if it had one */
-    bind(CLASS_AGENT, 9, 300, 1);
+    bind_laptop(CLASS_AGENT, 9, 300, 1);
     assert_int_equal(ask(RW_PHONE, &r).granted, CLASS_AGENT);
     assert_int_equal(manager_pop_call(m, out, &peer), 0);
     allow(EVERYBODY, CLASS_FULL);
@@ -422,8 +422,8 @@ static void test_denied_is_none(void **state)
         rw_bind(&w, subjects[i], signers[i], subjects[i], KIND_HOST_LOCATOR, CLASS_FULL, 9, 300, 1, &bindings[i]);
         rw_policy(&w, subjects[i], signers[i], subjects[i], 5, EVERYBODY, CLASS_FULL, &policies[i]);
     }
-    bind(CLASS_AGENT, 8, 300, 1);
-    bind(CLASS_FULL, 8, 300, 1);
+    bind_laptop(CLASS_AGENT, 8, 300, 1);
+    bind_laptop(CLASS_FULL, 8, 300, 1);
     allow("2001:3f:240:5::1", CLASS_FULL); /* somebody else */
     rw_register(&w, RW_ACME, 0x100, RW_GUEST, TAG_TIER_HOST, "guest.h.acme.rid.example", &guest);
     introduce.chain[0] = rw_slice(&w.root);
@@ -539,7 +539,7 @@ static void test_store(void **state)
 
     manager_free(m);
     set_up_with(8, true, 0);
-    bind(CLASS_FULL, 9, 300, 1);
+    bind_laptop(CLASS_FULL, 9, 300, 1);
     assert_int_equal(reply.stored, 2);
     assert_true(manager_pop_change(m, now, &c));
     assert_int_equal(c.number, 2);
@@ -548,15 +548,15 @@ static void test_store(void **state)
     assert_int_equal(c.row.seq, 9);
     assert_false(manager_pop_change(m, now, &c));
     /* Again, before it is durable: it waits as the first one does. */
-    bind(CLASS_FULL, 9, 300, 1);
+    bind_laptop(CLASS_FULL, 9, 300, 1);
     assert_int_equal(reply.stored, 2);
     manager_stored(m, 2);
-    bind(CLASS_FULL, 9, 300, 1);
+    bind_laptop(CLASS_FULL, 9, 300, 1);
     assert_int_equal(reply.stored, 0);
     /* A store that does not keep up: later, and nothing is lost. */
     for (unsigned i = 0; i < 5; i++)
-        assert_int_equal(bind(CLASS_FULL, 10 + i, 300, 1).status, MAPPING_DONE);
-    a = bind(CLASS_FULL, 20, 300, 1);
+        assert_int_equal(bind_laptop(CLASS_FULL, 10 + i, 300, 1).status, MAPPING_DONE);
+    a = bind_laptop(CLASS_FULL, 20, 300, 1);
     assert_int_equal(a.status, MAPPING_LATER);
     assert_int_equal(a.wait_ms, 1000);
     for (unsigned i = 0; i < 5; i++) {
@@ -602,7 +602,7 @@ static void test_overload(void **state)
 
     manager_free(m);
     set_up_with(64, false, 1000);
-    bind(CLASS_FULL, 9, 300, 1);
+    bind_laptop(CLASS_FULL, 9, 300, 1);
     allow(EVERYBODY, CLASS_FULL);
     now += SEC;
     for (unsigned i = 0; i < 1000; i++) { /* of each, in a second: 3,000 lookups' worth */
@@ -638,7 +638,7 @@ static void test_changes(void **state)
     struct mapping_answer a;
 
     allow("2001:3f:240::/56", CLASS_FULL);
-    bind(CLASS_FULL, 9, 300, 1);
+    bind_laptop(CLASS_FULL, 9, 300, 1);
     /* A snapshot of one page. */
     a = changes(RW_PHONE, MAPPING_CHANGES, &laptop, 56, 0, 0, 0);
     assert_int_equal(a.status, MAPPING_PAGE);
@@ -655,7 +655,7 @@ static void test_changes(void **state)
     assert_int_equal(a.flags, MAPPING_CAUGHT_UP);
     assert_int_equal(a.from, 2);
     assert_int_equal(a.items.count, 0);
-    bind(CLASS_FULL, 10, 300, 2);
+    bind_laptop(CLASS_FULL, 10, 300, 2);
     a = changes(RW_PHONE, MAPPING_CHANGES, &laptop, 128, 7, 2, 0);
     assert_int_equal(a.to, 3);
     assert_true(mapping_next_change(&a.items, &c));
@@ -669,11 +669,11 @@ static void test_changes(void **state)
     assert_int_equal(c.seq, 10);
     assert_memory_equal(c.subject.bytes, laptop.bytes, 16);
     /* Another epoch, a number of the future, a ring that has gone round: a snapshot. */
-    bind(CLASS_FULL, 11, 300, 3);
+    bind_laptop(CLASS_FULL, 11, 300, 3);
     assert_true(changes(RW_PHONE, MAPPING_CHANGES, &laptop, 56, 6, 2, 0).flags & MAPPING_SNAPSHOT);
     assert_true(changes(RW_PHONE, MAPPING_CHANGES, &laptop, 56, 7, 99, 0).flags & MAPPING_SNAPSHOT);
     for (unsigned i = 0; i < 64; i++)
-        bind(CLASS_FULL, 12 + i, 300, 3);
+        bind_laptop(CLASS_FULL, 12 + i, 300, 3);
     assert_true(changes(RW_PHONE, MAPPING_CHANGES, &laptop, 56, 7, 5, 0).flags & MAPPING_SNAPSHOT);
     assert_false(changes(RW_PHONE, MAPPING_CHANGES, &laptop, 56, 7, 6, 0).flags & MAPPING_SNAPSHOT);
     /* Who may know nothing sees nothing, and a stranger not even that. */
@@ -712,7 +712,7 @@ static void test_notices(void **state)
     struct mapping_answer a;
 
     allow("2001:3f:240::/56", CLASS_FULL);
-    bind(CLASS_FULL, 9, 300, 1);
+    bind_laptop(CLASS_FULL, 9, 300, 1);
     a = changes(RW_PHONE, MAPPING_SUBSCRIBE, &laptop, 128, 0, 0, 0);
     assert_int_equal(a.status, MAPPING_PAGE);
     assert_int_equal(a.left_s, 60);
@@ -720,7 +720,7 @@ static void test_notices(void **state)
     /* The first move of one who was there for long: within 5 s. */
     now += 40000 * SEC;
     a = changes(RW_PHONE, MAPPING_SUBSCRIBE, &laptop, 128, 7, 2, 0);
-    bind(CLASS_FULL, 10, 300, 2);
+    bind_laptop(CLASS_FULL, 10, 300, 2);
     assert_false(notice(&n, &r));
     now += 5 * SEC - 1;
     assert_false(notice(&n, &r));
@@ -731,7 +731,7 @@ static void test_notices(void **state)
     assert_int_equal(r.to, 3);
     assert_int_equal(r.items.count, 1);
     /* The second one soon after it: at once, but only when the first was answered. */
-    bind(CLASS_FULL, 11, 300, 3);
+    bind_laptop(CLASS_FULL, 11, 300, 3);
     assert_false(notice(&n, &r));
     told(&n, 3);
     assert_true(notice(&n, &r));
@@ -751,7 +751,7 @@ static void test_notices(void **state)
     now += 10 * SEC;
     assert_false(notice(&n, &r));
     /* Not answered: again, with what came since, and from where it was. */
-    bind(CLASS_FULL, 12, 300, 4);
+    bind_laptop(CLASS_FULL, 12, 300, 4);
     assert_true(notice(&n, &r));
     assert_int_equal(r.from, 4);
     manager_on_told(m, n.id, NULL, 0, now);
@@ -764,7 +764,7 @@ static void test_notices(void **state)
     told(&n, 6);
     /* So many changes that the ring went round: it is told to ask. */
     for (unsigned i = 0; i < 70; i++)
-        bind(CLASS_FULL, 13 + i, 300, 5);
+        bind_laptop(CLASS_FULL, 13 + i, 300, 5);
     assert_true(notice(&n, &r));
     assert_int_equal(r.flags, MAPPING_LOST);
     /* Three in a row not answered, and it is gone. */
@@ -780,7 +780,7 @@ static void test_notices(void **state)
     /* It ends with its lease, with its peer, and when it is told to. */
     changes(RW_PHONE, MAPPING_SUBSCRIBE, &laptop, 56, 0, 0, 0);
     now += 61 * SEC;
-    bind(CLASS_FULL, 90, 300, 1);
+    bind_laptop(CLASS_FULL, 90, 300, 1);
     now += 10 * SEC;
     assert_false(notice(&n, &r));
     changes(RW_PHONE, MAPPING_SUBSCRIBE, &laptop, 56, 0, 0, 0);
@@ -808,11 +808,11 @@ static void test_denied_is_not_told(void **state)
     allow("2001:3f:240:5::1", CLASS_FULL); /* somebody else */
     rw_policy(&w, &phone, RW_PHONE, &phone, 1, EVERYBODY, CLASS_FULL, &b);
     take(&b);
-    bind(CLASS_FULL, 9, 300, 1);
+    bind_laptop(CLASS_FULL, 9, 300, 1);
     for (size_t i = 0; i < ARRAY_LEN(lens); i++)
         assert_int_equal(changes(RW_ACME, MAPPING_SUBSCRIBE, &laptop, lens[i], 0, 0, 0).status, MAPPING_PAGE);
     for (unsigned i = 0; i < 70; i++) { /* the ring goes round */
-        bind(CLASS_FULL, 10 + i, 20, 2);
+        bind_laptop(CLASS_FULL, 10 + i, 20, 2);
         assert_false(notice(&n, &r));
     }
     now += 21 * SEC;
@@ -824,8 +824,8 @@ static void test_denied_is_not_told(void **state)
      * ring went round meanwhile what was for this one did not go with it. */
     rw_bind(&w, &phone, RW_PHONE, &phone, KIND_HOST_LOCATOR, CLASS_FULL, 1, 600, 5, &b);
     assert_int_equal(send_record(RW_PHONE, MAPPING_REGISTER, &b).status, MAPPING_DONE);
-    bind(CLASS_FULL, 90, 300, 3);
-    bind(CLASS_FULL, 91, 300, 3);
+    bind_laptop(CLASS_FULL, 90, 300, 3);
+    bind_laptop(CLASS_FULL, 91, 300, 3);
     now += MANAGER_TELL_SETTLED - 1;
     assert_false(notice(&n, &r));
     now++;

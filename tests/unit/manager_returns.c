@@ -60,7 +60,7 @@ static void test_log_again(void **state)
     take(&policy);
     assert_int_equal(take_error(&policy_old, &fault), -EBADMSG);
     assert_int_equal(fault, RECORD_OLDER_SEQUENCE);
-    bind(CLASS_FULL, 9, 300, 1);
+    bind_laptop(CLASS_FULL, 9, 300, 1);
     a = resolve(RW_PHONE, LAPTOP);
     assert_int_equal(a.status, MAPPING_FOUND);
     {

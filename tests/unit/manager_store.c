@@ -87,7 +87,7 @@ static void test_never_lapped(void **state)
     bool live;
 
     for (uint8_t answer = CLASS_AGENT; answer <= CLASS_FULL; answer++)
-        assert_int_equal(bind(answer, 9, 300, 1).status, MAPPING_DONE);
+        assert_int_equal(bind_laptop(answer, 9, 300, 1).status, MAPPING_DONE);
     for (uint8_t answer = CLASS_AGENT; answer <= CLASS_COARSE; answer++)
         assert_int_equal(bind_phone(answer, 7).status, MAPPING_DONE);
     assert_int_equal(bind_phone(CLASS_FULL, 7).status, MAPPING_LATER);
@@ -122,7 +122,7 @@ static void test_ends_later(void **state)
     bool live;
 
     for (uint8_t answer = CLASS_AGENT; answer <= CLASS_FULL; answer++)
-        assert_int_equal(bind(answer, 9, 300, 1).status, MAPPING_DONE);
+        assert_int_equal(bind_laptop(answer, 9, 300, 1).status, MAPPING_DONE);
     for (uint8_t answer = CLASS_AGENT; answer <= CLASS_COARSE; answer++)
         assert_int_equal(bind_phone(answer, 7).status, MAPPING_DONE);
     now += 301 * SEC;
@@ -162,7 +162,7 @@ static void test_gave_way(void **state)
     take(&b);
     rw_register(&w, RW_ROOT, 0, RW_PHONE, TAG_TIER_HOST, "phone.h.rid.example", &b);
     take(&b);
-    assert_int_equal(bind(CLASS_FULL, 9, 300, 1).status, MAPPING_DONE);
+    assert_int_equal(bind_laptop(CLASS_FULL, 9, 300, 1).status, MAPPING_DONE);
     now += 301 * SEC;
     manager_on_expiry(m, now);
     assert_int_equal(bind_phone(CLASS_FULL, 7).status, MAPPING_DONE);
@@ -171,7 +171,7 @@ static void test_gave_way(void **state)
     assert_false(live);
     now += 301 * SEC;
     manager_on_expiry(m, now);
-    a = bind(CLASS_FULL, 9, 300, 1);
+    a = bind_laptop(CLASS_FULL, 9, 300, 1);
     assert_int_equal(a.status, MAPPING_OLDER);
     assert_int_equal(a.seq, 9);
 }
@@ -184,7 +184,7 @@ static void test_store_has_newer(void **state)
     struct mapping_answer a;
 
     allow(EVERYBODY, CLASS_FULL);
-    bind(CLASS_FULL, 9, 300, 1);
+    bind_laptop(CLASS_FULL, 9, 300, 1);
     assert_int_equal(reply.stored, 2);
     assert_true(tag_equal(&reply.row.subject, &laptop));
     assert_int_equal(reply.row.answer, CLASS_FULL);
@@ -198,13 +198,13 @@ static void test_store_has_newer(void **state)
     /* What the store told it is not told again. */
     assert_false(manager_pop_change(m, now, &c));
     assert_int_equal(manager_durable(m), 3);
-    a = bind(CLASS_FULL, 10, 300, 1);
+    a = bind_laptop(CLASS_FULL, 10, 300, 1);
     assert_int_equal(a.status, MAPPING_OLDER);
     assert_int_equal(a.seq, 1000);
-    assert_int_equal(bind(CLASS_FULL, 1001, 300, 1).status, MAPPING_DONE);
+    assert_int_equal(bind_laptop(CLASS_FULL, 1001, 300, 1).status, MAPPING_DONE);
     /* What comes late of a change that was overtaken says nothing; another record of that sequence does. */
     assert_true(manager_pop_change(m, now, &c));
-    bind(CLASS_FULL, 1002, 300, 1);
+    bind_laptop(CLASS_FULL, 1002, 300, 1);
     assert_true(manager_pop_change(m, now, &c));
     assert_false(manager_store_has_newer(m, 4, 1001, now, &row));
     assert_false(manager_store_has_newer(m, 4, 1002, now, &row));

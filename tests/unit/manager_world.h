@@ -106,7 +106,7 @@ static inline struct mapping_answer send_record(int key, enum mapping_type type,
 }
 
 /* The laptop registers itself. */
-static inline struct mapping_answer bind(uint8_t answer, uint64_t seq, uint32_t lease_s, uint8_t n)
+static inline struct mapping_answer bind_laptop(uint8_t answer, uint64_t seq, uint32_t lease_s, uint8_t n)
 {
     struct rw_blob b;
 
