@@ -135,7 +135,7 @@ struct mapping_answer manager_subscribe(struct manager *m, const struct who *w, 
     /* A snapshot of what is not known yet would end what the other knows. */
     if (manager_is_behind(m))
         return manager_later(LATER_BEHIND_MS);
-    e = subscribers_put(m->subscribers, w->peer, w->key, &r->prefix, &sub);
+    e = subscribers_put(m->subscribers, w->peer, w->key, &r->prefix, now, &sub);
     if (e < 0)
         return manager_later(10000);
     a = manager_page(m, w, &r->prefix, r->epoch, r->from, r->position, now, wall_s);
@@ -143,6 +143,7 @@ struct mapping_answer manager_subscribe(struct manager *m, const struct who *w, 
     reply->subscribed = true;
     sub->until = now + (instant)lease_s * SEC;
     sub->tag = w->tag;
+    sub->last = false;
     /* It is told from the end of this page on, when it has read the rest; a notice that comes earlier does not follow
      * what it has, and it says so. */
     sub->told = a.to;
@@ -159,7 +160,9 @@ static bool fill_notice(struct manager *m, struct subscription *sub, instant now
     /* All before the first that is pending was of other prefixes, or of what it may not know. */
     const uint64_t start = sub->pending > sub->told ? sub->pending - 1 : sub->told;
 
-    if (!has_all_after(m, start) || who.type == WHO_STRANGER) {
+    /* It asks for all, after it has shown its chain if it has one; until then there is nobody to be told. */
+    sub->last = who.type == WHO_STRANGER;
+    if (!has_all_after(m, start) || sub->last) {
         r->flags = MAPPING_LOST;
         r->to = m->head;
         m->stats.notices_lost++;
@@ -188,9 +191,9 @@ bool manager_pop_notice(struct manager *m, instant now, uint64_t wall_s, uint8_t
             continue;
         }
         r.items = (struct mapping_list){ m->page, writer_len(&items.w), items.count };
-        sub->telling = r.to;
         m->stats.notices++;
         mapping_request_write(&w, &r);
+        subscribers_telling(m->subscribers, sub, r.to, (uint32_t)writer_len(&w));
         *ret = (struct manager_notice){ .peer = sub->peer, .id = sub->id, .len = writer_len(&w) };
         return true;
     }
@@ -206,7 +209,7 @@ void manager_on_told(struct manager *m, uint64_t id, const uint8_t *answer, size
     if (!sub || sub->telling == 0)
         return;
     answered = answer && mapping_answer_read(answer, len, &a) == 0;
-    if (answered && a.status == MAPPING_NONE) { /* it knows of no subscription */
+    if (sub->last || (answered && a.status == MAPPING_NONE)) { /* or it knows of no subscription */
         subscribers_remove(m->subscribers, sub);
         return;
     }

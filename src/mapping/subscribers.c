@@ -4,7 +4,10 @@
  * length that some subscription has (29 to 128 bits, in practice a handful). What is due hangs in one of three queues,
  * by how soon it is to be told; since all that enter a queue wait as long, each is in the order of its times.
  *
- * Limits: as given. Memory: 200 bytes a subscription and 72 in the maps. */
+ * A lease that is over is noticed when the subscription is due, or when its place is wanted: of a peer's own when it is
+ * at its bound, of all, once a second at most, when the table is full.
+ *
+ * Limits: as given, and those of the header. Memory: 200 bytes a subscription and 72 in the maps. */
 #include "mapping/subscribers.h"
 
 #include "base/hash.h"
@@ -13,10 +16,15 @@
 #include <errno.h>
 
 #define QUEUE_NONE PACE_COUNT
+#define QUEUE_HELD (PACE_COUNT + 1) /* due, but its peer has enough to answer */
+#define SWEEP_EVERY (1 * SEC)
 
 /* Those of a peer, or of a prefix. */
 struct group {
     struct list subs;
+    struct list held; /* of a peer: by in_queue */
+    unsigned telling; /* of a peer: notices under way */
+    size_t subs_count;
     uint64_t hash;
     uint64_t peer;
     struct tag_prefix prefix;
@@ -27,7 +35,8 @@ struct subscribers {
     struct map64 ids, peers, prefixes;
     struct list queues[PACE_COUNT];
     uint32_t lens[129]; /* prefixes of so many bits */
-    uint64_t next_id;
+    uint64_t next_id, telling_bytes;
+    instant swept;
     uint32_t max;
 };
 
@@ -39,6 +48,7 @@ struct subscribers *subscribers_new(uint32_t max, const struct rng *rng)
         return NULL;
     s->max = max;
     s->next_id = 1;
+    s->swept = INSTANT_NEVER;
     rng_fill(rng, s->hash_key, sizeof(s->hash_key));
     map64_init(&s->ids, max, rng_u64(rng));
     map64_init(&s->peers, max, rng_u64(rng));
@@ -91,6 +101,7 @@ static struct group *group_make(struct map64 *map, uint64_t hash)
     if (!g)
         return NULL;
     list_init(&g->subs);
+    list_init(&g->held);
     g->hash = hash;
     if (map64_put(map, hash, g) < 0) {
         free(g);
@@ -124,18 +135,64 @@ struct subscription *subscribers_by_id(const struct subscribers *s, uint64_t id)
     return map64_get(&s->ids, id);
 }
 
+/* Those of a peer whose lease is over go; how many are left. */
+static size_t sweep_peer(struct subscribers *s, uint64_t peer, instant now)
+{
+    const struct group *g = map64_get(&s->peers, peer);
+    size_t left = 0;
+
+    LIST_FOREACH_SAFE (sub, &g->subs, struct subscription, of_peer) {
+        if (sub->until > now)
+            left++;
+        else
+            subscribers_remove(s, sub); /* the last takes the group with it */
+    }
+    return left;
+}
+
+static void sweep_all(struct subscribers *s, instant now)
+{
+    if (s->swept != INSTANT_NEVER && now - s->swept < SWEEP_EVERY)
+        return;
+    s->swept = now;
+    for (size_t i = 0; i < s->ids.capacity;) {
+        struct subscription *sub = s->ids.slots[i].value;
+
+        if (sub && sub->until <= now)
+            subscribers_remove(s, sub); /* another may move to this place */
+        else
+            i++;
+    }
+}
+
+/* Room for one more of that peer. 0, -EDQUOT or -ENOSPC. */
+static int reserve(struct subscribers *s, uint64_t peer, instant now)
+{
+    const struct group *g = map64_get(&s->peers, peer);
+
+    if (g && g->subs_count >= SUBSCRIPTIONS_PEER_MAX && sweep_peer(s, peer, now) >= SUBSCRIPTIONS_PEER_MAX)
+        return -EDQUOT;
+    if (s->ids.count >= s->max)
+        sweep_all(s, now);
+    return s->ids.count < s->max ? 0 : -ENOSPC;
+}
+
 int subscribers_put(struct subscribers *s, uint64_t peer, const uint8_t key[IDENT_KEY_LEN],
-                    const struct tag_prefix *prefix, struct subscription **ret)
+                    const struct tag_prefix *prefix, instant now, struct subscription **ret)
 {
     struct subscription *sub = subscribers_find(s, peer, prefix);
     struct group *of_peer, *of_prefix;
+    int e;
 
-    if (sub) {
+    if (sub && memcmp(sub->key, key, IDENT_KEY_LEN) == 0) {
         *ret = sub;
         return 0;
     }
-    if (s->ids.count >= s->max)
-        return -ENOSPC;
+    if (sub)
+        subscribers_remove(s, sub);
+    e = reserve(s, peer, now);
+    if (e < 0)
+        return e;
     sub = calloc(1, sizeof(*sub));
     if (!sub)
         return -ENOMEM;
@@ -154,10 +211,30 @@ int subscribers_put(struct subscribers *s, uint64_t peer, const uint8_t key[IDEN
     memcpy(sub->key, key, IDENT_KEY_LEN);
     list_init(&sub->in_queue);
     list_append(&of_peer->subs, &sub->of_peer);
+    of_peer->subs_count++;
     list_append(&of_prefix->subs, &sub->of_prefix);
     s->lens[prefix->len]++;
     *ret = sub;
     return 0;
+}
+
+/* The notice that was under way is not any more: its peer may have another. */
+static void release(struct subscribers *s, struct subscription *sub)
+{
+    struct group *g = map64_get(&s->peers, sub->peer);
+
+    if (sub->telling == 0)
+        return;
+    g->telling--;
+    s->telling_bytes -= sub->telling_bytes;
+    sub->telling = sub->telling_bytes = 0;
+    if (!list_empty(&g->held)) {
+        struct subscription *next = LIST_FIRST(&g->held, struct subscription, in_queue);
+
+        list_remove(&next->in_queue);
+        next->queue = PACE_MOBILE; /* as it was due before: at once */
+        list_append(&s->queues[PACE_MOBILE], &next->in_queue);
+    }
 }
 
 void subscribers_remove(struct subscribers *s, struct subscription *sub)
@@ -166,8 +243,10 @@ void subscribers_remove(struct subscribers *s, struct subscription *sub)
     struct group *of_prefix = map64_get(&s->prefixes, hash_prefix(s, &sub->prefix));
 
     list_remove(&sub->in_queue);
+    release(s, sub);
     list_remove(&sub->of_peer);
     list_remove(&sub->of_prefix);
+    of_peer->subs_count--;
     group_drop_empty(&s->peers, of_peer);
     group_drop_empty(&s->prefixes, of_prefix);
     map64_remove(&s->ids, sub->id);
@@ -199,7 +278,7 @@ void subscribers_forget_all(struct subscribers *s)
 
 static void enqueue(struct subscribers *s, struct subscription *sub, uint8_t queue, instant due)
 {
-    if (sub->queue != QUEUE_NONE && sub->due <= due)
+    if (sub->queue == QUEUE_HELD || (sub->queue != QUEUE_NONE && sub->due <= due))
         return;
     list_remove(&sub->in_queue);
     sub->queue = queue;
@@ -257,8 +336,9 @@ struct subscription *subscribers_pop_due(struct subscribers *s, instant now)
 {
     const struct list *queue;
 
-    while ((queue = first_queue(s))) {
+    while (s->telling_bytes < NOTICES_BYTES_MAX && (queue = first_queue(s))) {
         struct subscription *sub = LIST_FIRST(queue, struct subscription, in_queue);
+        struct group *g = map64_get(&s->peers, sub->peer);
 
         if (sub->due > now)
             return NULL;
@@ -268,9 +348,22 @@ struct subscription *subscribers_pop_due(struct subscribers *s, instant now)
         }
         list_remove(&sub->in_queue);
         sub->queue = QUEUE_NONE;
-        return sub;
+        if (g->telling < NOTICES_PEER_MAX)
+            return sub;
+        sub->queue = QUEUE_HELD;
+        list_append(&g->held, &sub->in_queue);
     }
     return NULL;
+}
+
+void subscribers_telling(struct subscribers *s, struct subscription *sub, uint64_t number, uint32_t bytes)
+{
+    struct group *g = map64_get(&s->peers, sub->peer);
+
+    g->telling++;
+    s->telling_bytes += bytes;
+    sub->telling = number;
+    sub->telling_bytes = bytes;
 }
 
 void subscribers_passed(struct subscribers *s, struct subscription *sub, instant now)
@@ -281,7 +374,7 @@ void subscribers_passed(struct subscribers *s, struct subscription *sub, instant
 
 bool subscribers_told(struct subscribers *s, struct subscription *sub, bool answered, instant now)
 {
-    sub->telling = 0;
+    release(s, sub);
     if (answered) {
         sub->failures = 0;
         subscribers_passed(s, sub, now);
@@ -297,7 +390,7 @@ bool subscribers_told(struct subscribers *s, struct subscription *sub, bool answ
 
 instant subscribers_next_due(const struct subscribers *s)
 {
-    const struct list *queue = first_queue(s);
+    const struct list *queue = s->telling_bytes < NOTICES_BYTES_MAX ? first_queue(s) : NULL;
 
     return queue ? LIST_FIRST(queue, struct subscription, in_queue)->due : INSTANT_NEVER;
 }
