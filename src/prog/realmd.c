@@ -421,7 +421,7 @@ static int open_all(struct realmd *d, instant now)
     }
     /* What is about to be read may change meanwhile, so it is watched before. */
     if ((r = open_control(d)) < 0 || (r = folder_watch(d)) < 0 || (r = folder_read(d, now)) < 0 ||
-        (r = store_start(d, now)) < 0 || (r = open_sockets(d)) < 0 || (r = dns_start(d)) < 0)
+        (r = store_start(d, now)) < 0 || (r = open_sockets(d)) < 0 || (r = dns_start(d)) < 0 || (r = http_start(d)) < 0)
         return r;
     return call_others(d, now);
 }
@@ -452,6 +452,7 @@ static void close_handle(uv_handle_t *h, void *arg)
 static void close_all(struct realmd *d)
 {
     dns_server_close(d->dns);
+    http_server_close(d->http);
     uv_walk(&d->loop, close_handle, NULL);
     uv_run(&d->loop, UV_RUN_DEFAULT);
     uv_loop_close(&d->loop);

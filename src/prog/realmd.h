@@ -5,6 +5,7 @@
 #include "mapping/holder.h"
 #include "mapping/manager.h"
 #include "prog/dns_server.h"
+#include "prog/http_server.h"
 #include "prog/realm.h"
 #include "prog/realmd_config.h"
 #include "sys/bindstore.h"
@@ -101,6 +102,9 @@ struct realmd {
     struct dns_server *dns;          /* NULL: none */
     uint8_t stranger[IDENT_KEY_LEN]; /* who asks by the DNS: a key that nobody has */
 
+    struct http_server *http;      /* NULL: none */
+    uint8_t nobody[IDENT_KEY_LEN]; /* a key that nobody has, either */
+
     instant started;
     int exit_code;
 };
@@ -175,6 +179,12 @@ void realmd_on_chain(struct realmd *d, struct exchange *x, instant now);
 
 /* After the folder was read. 0 or -errno, which was told. */
 int dns_start(struct realmd *d);
+
+/* --- realmd_http.c, realmd_metrics.c: for the administrator --- */
+
+/* 0 or -errno, which was told. */
+int http_start(struct realmd *d);
+void realmd_metrics(struct realmd *d, instant now, struct http_answer *a);
 
 /* --- realmd_status.c --- */
 

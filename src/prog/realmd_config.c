@@ -183,6 +183,7 @@ static const struct ini_row schema[] = {
     { REALM, "Directory", read_directory, AT(directory), NULL, true, "the realm, as hawser realm init makes it" },
     { REALM, "Listen", read_listen, 0, "0.0.0.0:51823, [::]:51823", false, "where it is asked, by UDP" },
     { REALM, "Control", read_control, AT(control), "/run/hawser-realm/realmd.sock", false, "control socket" },
+    { REALM, "Http", read_control, AT(http), NULL, false, "socket for HTTP: status, bindings, metrics" },
     { REALM, "Names", read_many, AT(names), "131072", false, "at most" },
     { REALM, "Bindings", read_many, AT(bindings), "1048576", false, "at most" },
     { REALM, "Guests", read_many, AT(guests), "65536", false, "members of other realms that are remembered" },

@@ -25,6 +25,7 @@ struct realmd_config {
     struct endpoint listen[REALMD_LISTEN_MAX];
     size_t listen_count;
     char control[REALMD_CONTROL_MAX];
+    char http[REALMD_CONTROL_MAX];                               /* empty: none */
     uint32_t names, bindings, guests, subscriptions, log, peers; /* at most */
     uint32_t capacity;                                           /* lookups/s; 0: no bound */
     char store[PATH_MAX + 16];                                   /* as bindstore_open wants it; empty: none */

@@ -29,7 +29,7 @@ static void test_whole(void **state)
     assert_int_equal(parse("[Realm]\n"
                            "Directory = /srv/realm  ; where it is\n"
                            "Listen = 192.0.2.1:53, [2001:db8::1]\r\n"
-                           "Control=/run/x.sock\n"
+                           "Control=/run/x.sock\nHttp = /run/h.sock\n"
                            "Log = 1024\nBindings = 10\nCapacity = 50000\n"
                            "# another\n\n"
                            "[Store]\nEngine = lmdb:/srv/realm.db\n"
@@ -43,6 +43,7 @@ static void test_whole(void **state)
     assert_string_equal(endpoint_format(&c.listen[0], text), "192.0.2.1:53");
     assert_string_equal(endpoint_format(&c.listen[1], text), "[2001:db8::1]:51823");
     assert_string_equal(c.control, "/run/x.sock");
+    assert_string_equal(c.http, "/run/h.sock");
     assert_int_equal(c.log, 1024);
     assert_int_equal(c.bindings, 10);
     assert_int_equal(c.names, 131072);
@@ -61,6 +62,7 @@ static void test_whole(void **state)
     assert_string_equal(c.store, "");
     assert_int_equal(c.parents_count, 0);
     assert_int_equal(c.followed_count, 0);
+    assert_string_equal(c.http, "");
     /* One that follows. */
     assert_int_equal(parse("[Realm]\nDirectory = /r\n[Follow]\nManagers = 192.0.2.1, [2001:db8::1]:99\n"), 0);
     assert_int_equal(c.followed_count, 2);
@@ -122,7 +124,7 @@ static void test_schema(void **state)
         assert_false(k.required && k.fallback);
         n++;
     }
-    assert_int_equal(n, 19);
+    assert_int_equal(n, 20);
 }
 
 int main(void)
