@@ -369,6 +369,18 @@ int bindings_follow(struct bindings *b, const struct record *r, const uint8_t *b
     return e;
 }
 
+void bindings_set_pace(struct bindings *b, const struct tag *subject, uint8_t kind, uint8_t answer,
+                       enum binding_pace pace, instant now)
+{
+    uint32_t n;
+    struct row *r = find(b, subject, kind, answer, &n);
+
+    if (!r || pace_of(b, r, now) <= pace)
+        return;
+    r->pace = (uint8_t)pace;
+    r->changed_s = seconds_of(b, now);
+}
+
 bool bindings_end(struct bindings *b, const struct tag *subject, uint8_t kind, uint8_t answer, uint64_t seq)
 {
     uint32_t n;

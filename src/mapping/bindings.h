@@ -89,6 +89,9 @@ MUST_CHECK int bindings_load(struct bindings *b, const struct tag *subject, uint
  * lease, of the longest, begins anew. */
 MUST_CHECK int bindings_follow(struct bindings *b, const struct record *r, const uint8_t *bytes, size_t len,
                                instant now, uint64_t *ret_seq);
+/* Who knows says that the subject of this row moves as often as that at least: from now on it is held to. */
+void bindings_set_pace(struct bindings *b, const struct tag *subject, uint8_t kind, uint8_t answer,
+                       enum binding_pace pace, instant now);
 /* Ends a lease before its time: what is there of a sequence up to seq has gone. True if something was there. */
 bool bindings_end(struct bindings *b, const struct tag *subject, uint8_t kind, uint8_t answer, uint64_t seq);
 /* Forgets a subject and its sequences: after its registration ended, since who is not registered is not listened to. */

@@ -8,10 +8,15 @@
  * A notice is applied if nothing lies between it and what is known; else it is answered, and changes are asked for. So
  * a number is never passed without what stands before it.
  *
+ * A follower that has just begun has seen nobody move. That a subject does is told with its record, by how long the
+ * manager lets it be used, and counts here as there.
+ *
  * Rows here have the longest lease, so a snapshot is taken at half of it at the latest.
  *
  * Limits: a sweep looks at all rows of the table, a second or so for ten million. */
 #include "mapping/follower.h"
+
+#include "mapping/manager.h" /* for how long answers may be used */
 
 void follower_init(struct follower *f, struct bindings *b, const struct tag_prefix *prefix, enum follower_mode mode,
                    span pull, instant now)
@@ -117,6 +122,14 @@ size_t follower_on_notice(struct follower *f, const struct mapping_request *r, i
     return writer_len(&w);
 }
 
+/* How often it moves, by how long the manager says that its answer may be used. */
+static enum binding_pace pace_of(const struct mapping_change *c)
+{
+    return c->fresh_s <= MANAGER_FRESH_MOBILE_S    ? PACE_MOBILE
+           : c->fresh_s <= MANAGER_FRESH_ROAMING_S ? PACE_ROAMING
+                                                   : PACE_SETTLED;
+}
+
 /* One item: true if the table is another now. */
 static bool take(struct follower *f, const struct mapping_change *c, instant now, struct follower_change *ret)
 {
@@ -135,6 +148,7 @@ static bool take(struct follower *f, const struct mapping_change *c, instant now
         !tag_prefix_contains(&f->prefix, &r.subject))
         return false;
     got = bindings_follow(f->bindings, &r, c->record.data, c->record.len, now, NULL);
+    bindings_set_pace(f->bindings, &r.subject, r.kind, r.answer, pace_of(c), now);
     if (got == BINDING_OLDER)
         f->older++;
     if (got != BINDING_STORED || bindings_get(f->bindings, &r.subject, r.kind, r.answer, now, &now_there) < 0)

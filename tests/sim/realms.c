@@ -520,10 +520,31 @@ static void test_middle(void **state)
     assert_converged();
 }
 
+/* Whoever follows anew has seen nobody move, and says for how long an answer may be used as the top one does: for those
+ * who move often not as for those who are settled. Follows test_middle. */
+static void test_pace(void **state)
+{
+    struct mapping_answer a;
+
+    run(60 * SEC, MOVERS);
+    start(2);
+    start(1);
+    run(30 * SEC, 0);
+    for (uint32_t i = 0; i < MOVERS; i++) {
+        for (uint32_t n = 0; n < MANAGERS; n++) {
+            read_at(n, i, &a);
+            assert_int_equal(a.status, MAPPING_FOUND);
+            assert_int_equal(a.fresh_s, MANAGER_FRESH_MOBILE_S);
+        }
+    }
+    read_at(2, s.count - 1, &a); /* who does not move */
+    assert_true(a.fresh_s > MANAGER_FRESH_MOBILE_S);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(test_levels), cmocka_unit_test(test_bounds),
-                                        cmocka_unit_test(test_middle) };
+                                        cmocka_unit_test(test_middle), cmocka_unit_test(test_pace) };
 
     return cmocka_run_group_tests_name("realms", tests, NULL, NULL);
 }
