@@ -1,5 +1,5 @@
-/* sim/world_nat.c - the NAT of an uplink: see world_nat.h, and world_nat in world.h. */
-#include "sim/world_nat.h"
+/* sim/world_nat.c - the NAT of an uplink: see world_internal.h, and world_nat in world.h. */
+#include "sim/world_internal.h"
 
 static bool is_of(const struct world_uplink *u, const struct world_mapping *m, const struct endpoint *remote)
 {
