@@ -445,6 +445,24 @@ default_route() {
         lab_fail "default route of $1 via $2"
 }
 
+# star PARAMS HOST...: hosts around a router, core: the N-th has 10.0.N.2 at eth0, and core 10.0.N.1 at xN. PARAMS are of
+# both ways of each link; `-`: plain veth pairs.
+star() {
+    local params=$1 host n=0
+    shift
+    router core
+    for host; do
+        n=$((n + 1))
+        host "$host"
+        if [[ $params == - ]]; then
+            wire "$host:eth0" core:x$n 10.0.$n.2/24 10.0.$n.1/24
+        else
+            link "$host:eth0" core:x$n 10.0.$n.2/24 10.0.$n.1/24 both="$params"
+        fi
+        default_route "$host" 10.0.$n.1 eth0 100
+    done
+}
+
 # listening HOST tcp|udp PORT: a condition for wait_for.
 listening() {
     [[ -n $(ip netns exec "$LAB_PREFIX$1" ss -Hln "--$2" "sport = :$3") ]]

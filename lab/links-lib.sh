@@ -50,6 +50,18 @@ links_net() {
     default_route agent 198.51.100.9
     LINKS_RATES=("$(links_rate "$1")" "$(links_rate "$2")")
 }
+# links_bare BYTES PARAMS1 PARAMS2: hosts and links for programs that need no daemon, BYTES to send in $LAB_DIR/sent, and
+# the agent's keys, $LAB_DIR/agent.key and .pub.
+links_bare() {
+    [[ -x $HAWSER ]] || lab_skip "$HAWSER is not built"
+    links_net "$2" "$3"
+    head -c "$1" /dev/urandom >"$LAB_DIR/sent"
+    "$HAWSER" keygen "$LAB_DIR/agent.key" >"$LAB_DIR/agent.pub"
+}
+# links_got: is what came, $LAB_DIR/got, what was sent?
+links_got() {
+    cmp -s "$LAB_DIR/sent" "$LAB_DIR/got"
+}
 # links_rate PARAMS: Mbit/s in them.
 links_rate() {
     [[ $1 =~ rate=([0-9.]+)mbit ]] || lab_fail "$1: expected a rate in mbit"

@@ -76,3 +76,39 @@ apps_video_stop() {
 apps_frames_lost() {
     awk -v from="$2" -v until="$3" '$1 >= from && $1 < until && !$3 { n++ } END { print n + 0 }' "$LAB_DIR/apps/$1.frames"
 }
+
+# apps_wifi_alone: only the WiFi carries: with the other link what follows would be no feat. apps_remote: where the agent
+# has the path.
+apps_wifi_alone() {
+    pair_ask phone link wwan0 down >/dev/null || lab_fail "hawser link wwan0 down"
+    wait_for 5 "the WiFi alone is active" pair_active phone wlan0
+    wait_for 5 "the agent has one path" pair_paths agent 1
+}
+apps_remote() {
+    pair_status agent '.peers[].paths[] | select(.state == "active" and (.leaving | not)) | .remote'
+}
+
+# apps_across COMMAND...: streams both ways and an ssh session, with COMMAND in their middle: the session goes on, and
+# traffic within a second.
+apps_across() {
+    local way
+    apps_ssh shell
+    um3n_stream down "$UM3N_STRIPED" 5 down
+    um3n_stream up "$UM3N_STRIPED" 5 up
+    nap 1.5
+    "$@"
+    bg_wait down
+    bg_wait up
+    nap 0.5
+    bg_stop shell
+    for way in down up; do
+        result "gap_$way" "$(um3n_figure $way gap_ms)" ms
+        result "lost_$way" "$(um3n_figure $way lost)" packets
+    done
+    result ssh_gap "$(um3n_figure shell gap_ms)" ms
+    result ssh_alive "$(um3n_figure shell alive)"
+    assert "the ssh session goes on" test "$(um3n_figure shell alive)" = true
+    for way in down up; do
+        assert "traffic $way within a second" holds "$(um3n_figure $way gap_ms)" '<=' 1000
+    done
+}

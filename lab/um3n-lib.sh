@@ -208,3 +208,19 @@ um3n_iperf_servers() {
     wait_for 5 "iperf3 listens" listening server1 tcp 5201
     wait_for 5 "iperf3 listens" listening server2 tcp 5201
 }
+
+# um3n_udp ROUTER on|off: whether it passes UDP.
+um3n_udp() {
+    if [[ $2 == on ]]; then
+        on "$1" nft delete table inet lab_udp || lab_fail "udp $*"
+    else
+        on "$1" nft -f - <<EOR || lab_fail "udp $*"
+table inet lab_udp {
+    chain out {
+        type filter hook forward priority filter - 1
+        meta l4proto udp drop
+    }
+}
+EOR
+    fi
+}

@@ -21,14 +21,7 @@ need jq ping
 DIR=$LAB_DIR/hawser
 mkdir -p "$DIR"
 
-router core
-n=0
-for h in realm node g1 g2; do
-    n=$((n + 1))
-    host $h
-    link $h:eth0 core:x$n 10.0.$n.2/24 10.0.$n.1/24 both="rate=100mbit delay=5ms"
-    default_route $h 10.0.$n.1 eth0 100
-done
+star "rate=100mbit delay=5ms" realm node g1 g2
 
 quiet() {
     "$HAWSER" "$@" >>"$(bg_log hawser)" 2>&1 || lab_fail "hawser $*: $(<"$(bg_log hawser)")"

@@ -22,14 +22,7 @@ lab_init host-mobility "$@"
 need jq curl nginx ping dig getent
 DIR=$LAB_DIR/hawser
 
-router core
-n=0
-for h in root eng a b; do
-    n=$((n + 1))
-    host $h
-    link $h:eth0 core:x$n 10.0.$n.2/24 10.0.$n.1/24 both="rate=20mbit delay=10ms"
-    default_route $h 10.0.$n.1
-done
+star "rate=20mbit delay=10ms" root eng a b
 
 realm_make root acme.example
 realm_below root eng eng

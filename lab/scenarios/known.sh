@@ -10,13 +10,10 @@
 lab_init known "$@"
 # shellcheck source=../links-lib.sh
 . "$LAB_TOP/lab/links-lib.sh"
-[[ -x $HAWSER ]] || lab_skip "$HAWSER is not built"
 BYTES=${LAB_ARGS[0]:-4000000}
 PORT=20100
 
-links_net "rate=20mbit delay=10ms" "rate=20mbit delay=10ms"
-head -c "$BYTES" /dev/urandom >"$LAB_DIR/sent"
-"$HAWSER" keygen "$LAB_DIR/agent.key" >"$LAB_DIR/agent.pub"
+links_bare "$BYTES" "rate=20mbit delay=10ms" "rate=20mbit delay=10ms"
 "$HAWSER" keygen "$LAB_DIR/nobody.key" >"$LAB_DIR/nobody.pub"
 "$HAWSER" keygen "$LAB_DIR/daemon.key" >/dev/null
 mkdir "$LAB_DIR/run" "$LAB_DIR/state"
@@ -48,10 +45,10 @@ carry() {
     shift
     PORT=$((PORT + 1))
     # shellcheck disable=SC2016
-    bg agent "answer-$name" bash -c '"$0" pipe --listen "$1" --secret "$2" </dev/null >"$3"' "$HAWSER" "$PORT" "$LAB_DIR/agent.key" "$LAB_DIR/got"
+    bg agent "answer-$name" bash -c '"$0" pipe --listen "$1" --key "$2" </dev/null >"$3"' "$HAWSER" "$PORT" "$LAB_DIR/agent.key" "$LAB_DIR/got"
     wait_for 5 "the agent listens" listening agent udp "$PORT"
     on_node timeout 60 "$@" "$HAWSER" pipe "$(<"$LAB_DIR/agent.pub")" "$LINKS_AGENT:$PORT" <"$LAB_DIR/sent" || return 1
-    bg_wait "answer-$name" && cmp -s "$LAB_DIR/sent" "$LAB_DIR/got"
+    bg_wait "answer-$name" && links_got
 }
 known() {
     on_node "$HAWSER" status --paths-known --json "$LAB_DIR/run/daemon.sock"

@@ -24,14 +24,7 @@ need jq dig curl nginx getent
 DIR=$LAB_DIR/names
 mkdir -p "$DIR/state"
 
-router core
-n=0
-for h in root acme a b; do
-    n=$((n + 1))
-    host $h
-    link $h:eth0 core:x$n 10.0.$n.2/24 10.0.$n.1/24 both="rate=100mbit delay=2ms"
-    default_route $h 10.0.$n.1 eth0 100
-done
+star "rate=100mbit delay=2ms" root acme a b
 # Who forwards IPv6 looks for neighbours from an address of the link.
 for at in a:eth0=fd00:a::2 b:eth0=fd00:b::2 core:x3=fd00:a::1 core:x4=fd00:b::1 core:x3=fe80::1 core:x4=fe80::1 \
     a:eth0=fe80::2 b:eth0=fe80::2; do

@@ -19,14 +19,7 @@ need jq
 DIR=$LAB_DIR/realms
 mkdir -p "$DIR"
 
-router core
-n=0
-for h in root acme laptop asker; do
-    n=$((n + 1))
-    host $h
-    wire $h:eth0 core:x$n 10.0.$n.2/24 10.0.$n.1/24
-    default_route $h 10.0.$n.1
-done
+star - root acme laptop asker
 
 # realm ARGUMENT...: hawser realm. key NAME: its public key, made when it is first asked for.
 realm() {

@@ -11,16 +11,8 @@ need jq conntrack nft ss iperf3
 [[ -x $HAWSERD ]] || lab_skip "$HAWSERD is not built"
 um3n_net
 um3n_config
-for router in wifi cell; do
-    on "$router" nft -f - <<EOR || lab_fail "nft at $router"
-table inet lab_udp {
-    chain out {
-        type filter hook forward priority filter - 1
-        meta l4proto udp drop
-    }
-}
-EOR
-done
+um3n_udp wifi off
+um3n_udp cell off
 
 # The port is another's: an error if the file names it, else a warning.
 bg agent web iperf3 -s -p 443

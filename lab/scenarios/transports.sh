@@ -20,14 +20,10 @@ lab_init transports "$@"
 need nft
 # shellcheck source=../links-lib.sh
 . "$LAB_TOP/lab/links-lib.sh"
-[[ -x $HAWSER ]] || lab_skip "$HAWSER is not built"
 BYTES=${LAB_ARGS[0]:-10000000}
 PORT=20000
 
-links_net "rate=20mbit delay=10ms" "rate=10mbit delay=40ms"
-head -c "$BYTES" /dev/urandom >"$LAB_DIR/sent"
-DIGEST=$(sha256sum <"$LAB_DIR/sent")
-"$HAWSER" keygen "$LAB_DIR/agent.key" >"$LAB_DIR/agent.pub"
+links_bare "$BYTES" "rate=20mbit delay=10ms" "rate=10mbit delay=40ms"
 
 # over_begin LIST: the node sends to the agent by these transports; nothing is said of them if LIST is empty.
 over_begin() {
@@ -45,7 +41,7 @@ over_begin() {
         "$LAB_DIR/sent" "$LAB_DIR/paths" "${list[@]}" "$(<"$LAB_DIR/agent.pub")" "$LINKS_AGENT:$PORT"
 }
 over_end() {
-    bg_wait call && bg_wait answer && [[ $(sha256sum <"$LAB_DIR/got") == "$DIGEST" ]]
+    bg_wait call && bg_wait answer && links_got
 }
 # carried LINK [TRANSPORT]: bytes that it sent.
 carried() {

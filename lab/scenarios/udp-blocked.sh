@@ -11,21 +11,6 @@ lab_init udp-blocked "$@"
 need jq conntrack nft curl iperf3
 [[ -x $HAWSERD ]] || lab_skip "$HAWSERD is not built"
 
-# udp HOST on|off: whether its router passes UDP.
-udp() {
-    if [[ $2 == on ]]; then
-        on "$1" nft delete table inet lab_udp || lab_fail "udp $*"
-    else
-        on "$1" nft -f - <<EOR || lab_fail "udp $*"
-table inet lab_udp {
-    chain out {
-        type filter hook forward priority filter - 1
-        meta l4proto udp drop
-    }
-}
-EOR
-    fi
-}
 # transports HOST: of its active paths, a word for each; over HOST WORDS: a condition for wait_for.
 transports() {
     pair_status "$1" '[.peers[].paths[] | select(.state == "active" and .tier != "never") | .link + ":" + .transport] | sort | join(" ")'
@@ -49,8 +34,8 @@ um3n_config
 pair_daemon agent
 wait_for 5 "the agent answers" pair_status agent .pid
 um3n_iperf_servers
-udp wifi off
-udp cell off
+um3n_udp wifi off
+um3n_udp cell off
 begin
 pair_daemon phone
 wait_for 15 "both links over TCP" over phone "wlan0:tcp wwan0:tcp"
@@ -69,8 +54,8 @@ result ping_worst_under_load "$worst" ms
 assert "an inner TCP flow gets most of one link" holds "$RATE" '>=' 9
 assert "delay does not grow" holds "$worst" '<=' 500
 
-udp wifi on
-udp cell on
+um3n_udp wifi on
+um3n_udp cell on
 begin
 wait_for 25 "both links over UDP" over phone "wlan0:udp wwan0:udp"
 result back_over_udp "$(since)" s
@@ -82,11 +67,11 @@ wait_for 5 "no TCP is left at the agent" no_tcp
 
 um3n_iperf down "$UM3N_STRIPED" 13 middle
 nap 2
-udp wifi off
+um3n_udp wifi off
 begin
 wait_for 10 "the WiFi over TCP, the other link over UDP" over phone "wlan0:tcp wwan0:udp"
 result middle_over_tcp "$(since)" s
-udp wifi on
+um3n_udp wifi on
 begin
 wait_for 25 "both links over UDP" over phone "wlan0:udp wwan0:udp"
 result middle_back "$(since)" s
