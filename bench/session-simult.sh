@@ -43,7 +43,7 @@ declare -A TIMES RATIOS
 simult_session() {
     local began name
     # shellcheck disable=SC2016
-    bg agent answer bash -c '"$0" pipe --listen "$1" --secret "$2" <"$3" >"$4"' \
+    bg agent answer bash -c '"$0" pipe --listen "$1" --key "$2" <"$3" >"$4"' \
         "$HAWSER" $PORT "$LAB_DIR/agent.key" "$LAB_DIR/$2" "$LAB_DIR/at-agent"
     wait_for 5 "the agent listens" listening agent udp $PORT
     began=$EPOCHREALTIME

@@ -44,7 +44,7 @@ static const struct verb verbs[] = {
     { "ping", "[--key FILE] [--transport LIST] [--count N] [--interval S] [--json] PEER-KEY HOST:PORT...",
       "the round trip of every way to another host", verb_ping, false },
     { "run",
-      "[--key FILE] [--pin ADDRESS[:PORT]=KEY] [--pins FILE] [--exclude PREFIX] [--redirect] [--verbose] "
+      "[--key FILE] [--pin ADDRESS[:PORT]=KEY]... [--pins FILE] [--exclude PREFIX]... [--redirect] [--verbose] "
       "-- PROGRAM ARGUMENT...",
       "a program, its TCP connections over every uplink where the other host can", verb_run, false },
     { "id",

@@ -263,10 +263,9 @@ int verb_ping(const struct verb *v, int argc, char **argv)
 {
     static struct ping p;
     const char *key_file = NULL, *count = NULL, *interval = NULL, *transports = NULL;
-    const struct verb_option options[] = { { "key", &key_file, NULL }, { "secret", &key_file, NULL },
-                                           { "count", &count, NULL },  { "interval", &interval, NULL },
-                                           { "json", NULL, &p.json },  { "transport", &transports, NULL },
-                                           { NULL, NULL, NULL } };
+    const struct verb_option options[] = { { "key", &key_file, NULL },         { "count", &count, NULL },
+                                           { "interval", &interval, NULL },    { "json", NULL, &p.json },
+                                           { "transport", &transports, NULL }, { NULL, NULL, NULL } };
     struct hws_options o = { .size = sizeof(o), .flags = HWS_NONBLOCK };
     double rounds = 0, seconds = 1;
     int n = verb_options(v, argc, argv, options), code;

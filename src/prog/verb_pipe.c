@@ -148,7 +148,6 @@ int verb_pipe(const struct verb *v, int argc, char **argv)
     bool verbose = false;
     const struct verb_option options[] = { { "listen", &port, NULL },
                                            { "key", &key_file, NULL },
-                                           { "secret", &key_file, NULL }, /* its first name */
                                            { "transport", &transports, NULL },
                                            { "verbose", NULL, &verbose },
                                            { NULL, NULL, NULL } };

@@ -20,7 +20,7 @@
 
 #define PORT_DEFAULT "51821" /* chosen: hawserd's and one */
 #define ALLOWED_MAX 64
-#define OPTIONS_OWN 10 /* beside --allow */
+#define OPTIONS_OWN 9 /* beside --allow */
 #define SENDERS_MAX 16 /* chosen: 8 MiB each, kept until they are read */
 
 struct recv {
@@ -224,10 +224,9 @@ int verb_recv(const struct verb *v, int argc, char **argv)
     const char *transports = NULL;
     const char *keys[ALLOWED_MAX + 2] = { NULL };
     struct verb_option options[OPTIONS_OWN + ALLOWED_MAX + 2] = {
-        { "key", &key_file, NULL },         { "secret", &key_file, NULL }, { "port", &given_port, NULL },
-        { "timeout", &timeout, NULL },      { "anyone", NULL, &r.anyone }, { "force", NULL, &r.replace },
-        { "once", NULL, &r.once },          { "quiet", NULL, &r.quiet },   { "json", NULL, &r.json },
-        { "transport", &transports, NULL },
+        { "key", &key_file, NULL },    { "port", &given_port, NULL }, { "timeout", &timeout, NULL },
+        { "anyone", NULL, &r.anyone }, { "force", NULL, &r.replace }, { "once", NULL, &r.once },
+        { "quiet", NULL, &r.quiet },   { "json", NULL, &r.json },     { "transport", &transports, NULL },
     };
     struct hws_options o = { .size = sizeof(o), .flags = HWS_NONBLOCK };
     double seconds = 0;

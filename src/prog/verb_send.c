@@ -257,10 +257,10 @@ int verb_send(const struct verb *v, int argc, char **argv)
     const char *key_file = NULL, *timeout = NULL, *transports = NULL;
     struct hws_options o = { .size = sizeof(o), .flags = HWS_NONBLOCK, .instance = SEND_INSTANCE };
     bool force = false;
-    const struct verb_option options[] = { { "key", &key_file, NULL },         { "secret", &key_file, NULL },
-                                           { "timeout", &timeout, NULL },      { "force", NULL, &force },
-                                           { "quiet", NULL, &s.quiet },        { "json", NULL, &s.json },
-                                           { "transport", &transports, NULL }, { NULL, NULL, NULL } };
+    const struct verb_option options[] = { { "key", &key_file, NULL }, { "timeout", &timeout, NULL },
+                                           { "force", NULL, &force },  { "quiet", NULL, &s.quiet },
+                                           { "json", NULL, &s.json },  { "transport", &transports, NULL },
+                                           { NULL, NULL, NULL } };
     int n = verb_options(v, argc, argv, options), key, code = EXIT_DONE;
     double seconds = 0;
 

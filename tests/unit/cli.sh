@@ -71,7 +71,7 @@ ok "pipe: not a key" try 2 "$hawser" pipe nonsense 127.0.0.1:1
 ok "pipe: says so" complains "nonsense: expected the peer's public key"
 ok "pipe: no port" try 2 "$hawser" pipe "$(printf 'A%.0s' {1..88})" 127.0.0.1
 ok "pipe: says so" complains "127.0.0.1: expected HOST:PORT"
-ok "pipe: a secret that is not there" try 1 "$hawser" pipe --listen 1 --secret "$dir/none"
+ok "pipe: a secret that is not there" try 1 "$hawser" pipe --listen 1 --key "$dir/none"
 ok "send without a key" try 2 "$hawser" send "$0" 127.0.0.1:1
 ok "send: says so" complains "expected the peer's public key among the arguments"
 many=()
@@ -190,6 +190,20 @@ cp "$dir/out" "$dir/config"
 while read -r key; do
     ok "the manual has the key $key" grep -q "^\.BR* \"*$key" "$source/man/hawser.conf.5"
 done < <(sed -n 's/^  \([A-Z][A-Za-z0-9]*\) .*/\1/p' "$dir/config" | sort -u)
+
+
+# --- the manual tells of each verb what help does, and nothing else ---
+# options_of FILE: those that it names, a line each.
+options_of() { grep -oE -- '--[a-z]+(-[a-z]+)*' "$1" | sort -u; }
+"$hawser" help | sed -n 's/^  \([a-z]*\) .*/\1/p' >"$dir/verbs"
+while read -r verb; do
+    "$hawser" help "$verb" >"$dir/usage"
+    # The headings of the verb and what stands below them.
+    sed 's/\\-/-/g; s/\\f[A-Z]//g' "$source/man/hawser.1" |
+        awk -v verb="$verb" '/^\.SH/ { on = $0 == ".SH VERBS" } /^\.TP/ { getline; mine = $2 == verb } on && mine' >"$dir/manual"
+    ok "the manual has the verb $verb" test -s "$dir/manual"
+    ok "with its options" cmp <(options_of "$dir/usage") <(options_of "$dir/manual")
+done <"$dir/verbs"
 
 # --- send, recv, ping ---
 mkdir "$dir/to" "$dir/from"
