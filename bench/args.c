@@ -88,7 +88,8 @@ bool bench_options(const char *name, const struct bench_option *options, int arg
     return optind == argc;
 }
 
-int bench_fail(const char *name, const char *what, int r)
+/* EXIT_FAILED after `hawser NAME: WHAT: the words of -r`. */
+static int fail(const char *name, const char *what, int r)
 {
     bench_complain(name, "%s: %s", what, strerror(-r));
     return EXIT_FAILED;
@@ -98,7 +99,7 @@ int bench_printed(const char *name, int r)
 {
     if (r == 0 && (fflush(stdout) != 0 || ferror(stdout)))
         r = -(errno ? errno : EIO);
-    return r < 0 ? bench_fail(name, "standard output", r) : EXIT_DONE;
+    return r < 0 ? fail(name, "standard output", r) : EXIT_DONE;
 }
 
 int bench_load(const char *path, char **ret, size_t *ret_len)
@@ -176,7 +177,7 @@ int bench_report(const char *name, const struct bench_report *report, const void
         snprintf(path, sizeof(path), "%s/%s", dir, f->name);
         r = write_file(f, found, path);
         if (r < 0)
-            return bench_fail(name, path, r);
+            return fail(name, path, r);
     }
     if (json)
         r = print_json(report->json(found));

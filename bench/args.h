@@ -24,8 +24,6 @@ struct bench_option {
 };
 /* Takes the command line; false after telling what was found and what was expected. */
 bool bench_options(const char *name, const struct bench_option *options, int argc, char **argv);
-/* Ends of programs: EXIT_FAILED after `hawser NAME: WHAT: the words of -r`. */
-int bench_fail(const char *name, const char *what, int r);
 /* Of what printed to standard output and came back with r: EXIT_DONE, or EXIT_FAILED after telling why. */
 int bench_printed(const char *name, int r);
 

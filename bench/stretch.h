@@ -58,7 +58,6 @@ void stretch_choose(uint16_t *permutation, size_t size, size_t count, struct prn
 #define STRETCH_STEPS 100 /* of a distribution */
 
 extern const size_t stretch_gateways[STRETCH_GATEWAYS], stretch_routers[STRETCH_ROUTERS], stretch_few[STRETCH_FEW];
-extern const char *const stretch_metrics[STRETCH_METRICS];
 
 /* Of values: at each hundredth, from the least to the greatest; NAN: there were none. */
 struct stretch_spread {

@@ -6,7 +6,7 @@
 #include "bench/plot.h"
 #include "bench/stretch.h"
 
-const char *const stretch_metrics[STRETCH_METRICS] = {
+static const char *const stretch_metrics[STRETCH_METRICS] = {
     [STRETCH_DMUX] = "client-gateway-router, of client-router",
     [STRETCH_IPVN] = "router-last router-server, of router-server",
     [STRETCH_DMUX_PLAIN] = "dmux, plain Internet behind the router",

@@ -12,7 +12,7 @@
 #define LAST_MIN (20 * MSEC)
 #define LAST_MAX (8 * SEC)
 
-const char *fault_name(enum fault f)
+static const char *fault_name(enum fault f)
 {
     static const char *const names[FAULT_COUNT] = {
         "carrier", "blackhole", "half",   "loss",  "bursts", "rate", "delay",   "reorder", "duplicate", "corrupt",

@@ -60,6 +60,5 @@ struct fault_options {
     const char *healthy;
 };
 
-const char *fault_name(enum fault f);
 /* Makes the schedule and lets the world carry it out from now on. The object outlives the run. */
 void faults_init(struct faults *f, struct world_end *node, struct world_end *agent, const struct fault_options *o);

@@ -228,7 +228,8 @@ static bool dir_healthy(const struct link_params *p)
            p->rate_bps >= 1000000 && p->delay <= 100 * MSEC && p->jitter <= 20 * MSEC;
 }
 
-bool invariants_link_healthy(const struct world_uplink *u)
+/* The links carry packets well, both ways. */
+static bool link_healthy(const struct world_uplink *u)
 {
     return u->spec.up && !u->spec.leaving && !u->send_error && u->udp_lost_percent == 0 &&
            dir_healthy(&u->up.dir.params) && dir_healthy(&u->down.dir.params);
@@ -241,7 +242,7 @@ static instant healthy_since(struct invariants *v, struct world_end *e)
     for (size_t i = 0; i < e->uplinks_count; i++) {
         instant *since = &v->uplinks[e->index][i].healthy_since;
 
-        if (!invariants_link_healthy(e->uplinks[i]))
+        if (!link_healthy(e->uplinks[i]))
             *since = 0;
         else if (*since == 0)
             *since = v->world->now;

@@ -52,5 +52,3 @@ struct invariants *invariants_new(struct world *w, struct traffic *t);
 void invariants_free(struct invariants *v);
 /* Gives a flow a range of lengths of its own, below len; at most 4 flows. */
 void invariants_flow_prepare(struct invariants *v, struct traffic_flow *f);
-/* The links carry packets well, both ways: what follows from link_params. */
-bool invariants_link_healthy(const struct world_uplink *u);

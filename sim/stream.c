@@ -178,12 +178,6 @@ static void tell_half(struct half *h)
     node_on_transport(e->node, h->peer, h->slot, &h->at, &t, w->now);
 }
 
-void world_stream_tell(struct world_stream *s)
-{
-    tell_half(&s->half[0]);
-    tell_half(&s->half[1]);
-}
-
 static void queue(struct half *h, const uint8_t *data, size_t len)
 {
     struct record *r = record_at(h, h->queued);

@@ -21,5 +21,3 @@ void world_stream_arrive(struct world_stream *s, bool agent, const struct world_
 void world_stream_reset(struct world_stream *s);
 /* The stream of an agent's connection, or NULL: it is another by now. */
 struct world_stream *world_stream_find(struct world *w, uint32_t conn);
-/* The ends are told of the room there is. */
-void world_stream_tell(struct world_stream *s);

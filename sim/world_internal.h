@@ -5,7 +5,6 @@
 
 /* --- world_net.c --- */
 
-struct world_packet *world_packet_take(struct world *w);
 void world_packet_give(struct world *w, struct world_packet *p);
 /* A datagram of that transport from src to to->remote. */
 struct world_packet *world_packet_make(struct world *w, const struct endpoint *src, const struct locator_pair *to,

@@ -12,7 +12,7 @@
 
 /* --- packets --- */
 
-struct world_packet *world_packet_take(struct world *w)
+static struct world_packet *packet_take(struct world *w)
 {
     struct world_packet *p;
 
@@ -44,7 +44,7 @@ void world_packet_give(struct world *w, struct world_packet *p)
 struct world_packet *world_packet_make(struct world *w, const struct endpoint *src, const struct locator_pair *to,
                                        uint8_t tos, const uint8_t *data, size_t len)
 {
-    struct world_packet *p = world_packet_take(w);
+    struct world_packet *p = packet_take(w);
 
     assert(len > 0 && len <= WORLD_PACKET_MAX);
     p->src = *src;
@@ -198,7 +198,7 @@ static void link_fire(struct world *w, struct world_source *s)
         if (out.flip_bit >= 0 && out.flip_bit / 8 < p->len)
             p->data[out.flip_bit / 8] ^= (uint8_t)(1u << (out.flip_bit % 8));
         for (unsigned i = 0; i < out.copies && !w->failed; i++) {
-            struct world_packet *copy = world_packet_take(w);
+            struct world_packet *copy = packet_take(w);
 
             if (i + 1 == out.copies) {
                 world_packet_give(w, copy);
@@ -284,7 +284,7 @@ void world_stream_packet(struct world_uplink *u, struct world_end *agent, const 
                          const struct endpoint *dst, const struct world_segment *segment, const uint8_t *data,
                          uint16_t len)
 {
-    struct world_packet *p = world_packet_take(u->end->world);
+    struct world_packet *p = packet_take(u->end->world);
 
     p->src = *src;
     p->dst = *dst;
@@ -325,7 +325,7 @@ void world_uplink_behind(struct world_uplink *u, struct world_trunk *t)
 void world_cross(struct world *w, struct world_link *l, struct world_crossing *c, const void *data, size_t size,
                  uint16_t len)
 {
-    struct world_packet *p = world_packet_take(w);
+    struct world_packet *p = packet_take(w);
 
     assert(size <= sizeof(p->data) && len > 28);
     p->crossing = c;

@@ -43,7 +43,7 @@ uint64_t mesh_name_hash(const struct mesh *m, uint32_t origin, uint16_t protocol
 
 /* --- peers --- */
 
-struct peer *mesh_peer_of(const struct mesh *m, uint32_t gateway)
+static struct peer *peer_of(const struct mesh *m, uint32_t gateway)
 {
     for (size_t i = 0; i < m->peers_count; i++) {
         if (m->peers[i]->gateway == gateway)
@@ -68,7 +68,7 @@ static void peer_free(struct mesh *m, size_t i)
 /* Of the number, or a seed at that address whose number is not known yet. */
 static struct peer *peer_find(const struct mesh *m, uint32_t gateway, const struct endpoint *at)
 {
-    struct peer *p = mesh_peer_of(m, gateway);
+    struct peer *p = peer_of(m, gateway);
 
     for (size_t i = 0; i < m->peers_count && !p; i++) {
         if (m->peers[i]->gateway == 0 && endpoint_equal(&m->peers[i]->at, at))
@@ -258,7 +258,7 @@ static void on_answer(struct mesh *m, const uint8_t *data, size_t len, const str
             continue;
         if (link_answer_read(m, p, data, len, from, wall_s, &keys, &gateway) < 0)
             return;
-        if (p->gateway == 0 && mesh_peer_of(m, gateway)) { /* a seed that is known by another address already */
+        if (p->gateway == 0 && peer_of(m, gateway)) { /* a seed that is known by another address already */
             link_keys_free(&keys);
             p->shake = SHAKE_IDLE;
             p->shake_next = now + RETRY_MAX;

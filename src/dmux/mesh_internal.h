@@ -143,7 +143,6 @@ size_t routes_output(struct mesh *m, uint8_t *out, struct endpoint *to, instant 
 instant routes_next_expiry(const struct mesh *m);
 void routes_on_expiry(struct mesh *m, uint64_t wall_s, instant now);
 
-struct peer *mesh_peer_of(const struct mesh *m, uint32_t gateway);
 bool mesh_drop(struct mesh *m, enum mesh_drop cause);
 uint64_t mesh_name_hash(const struct mesh *m, uint32_t origin, uint16_t protocol, uint32_t provider, uint32_t addr,
                         uint16_t port);

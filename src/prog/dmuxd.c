@@ -48,7 +48,7 @@ void dmuxd_say(int level, const char *fmt, ...)
 
 /* --- trains --- */
 
-void train_send(struct train *t)
+static void train_send(struct train *t)
 {
     struct udp_tx tx = { .data = t->buf,
                          .len = t->len,

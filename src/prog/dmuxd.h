@@ -88,7 +88,6 @@ void dmuxd_say(int level, const char *fmt, ...) PRINTF_LIKE(2, 3);
 uint8_t *train_room(struct train *t);
 /* What stands in train_room is a datagram of this length. */
 void train_add(struct train *t, size_t len, const struct endpoint *to, const struct addr *local, uint8_t tos);
-void train_send(struct train *t);
 /* A whole packet for this host that came in a datagram with this TOS; the bytes may be changed, and must stay until
  * dmuxd_device_flush. */
 void dmuxd_to_device(struct dmuxd *d, uint8_t *packet, size_t len, uint8_t outer_tos);

@@ -21,7 +21,10 @@
 
 /* --- errors --- */
 
-char *ini_shown(const char *value, char buf[INI_SHOWN_SIZE])
+#define INI_SHOWN_SIZE 72
+
+/* Printable and cut to fit; "(nothing)" for an empty one. Returns buf. */
+static char *shown_of(const char *value, char buf[INI_SHOWN_SIZE])
 {
     size_t len, kept;
 
@@ -81,7 +84,7 @@ void ini_expected(struct ini *f, const char *value, const char *near, const char
     if (f->key.secret)
         snprintf(shown, sizeof(shown), "(%zu characters)", strlen(value));
     else
-        ini_shown(value, shown);
+        shown_of(value, shown);
     if (near)
         ini_error(f, f->line, "found %s = %s, expected %s (did you mean %s?)", f->key.key, shown, expected, near);
     else
@@ -132,7 +135,7 @@ static void begin_section(struct ini *f, const char *line)
     end_section(f);
     f->section_line = f->line;
     memset(f->seen, 0, sizeof(f->seen));
-    ini_shown(line, text);
+    shown_of(line, text);
     if (!end || end[1] != '\0') {
         ini_error(f, f->line, "found %s, expected [Section]", text);
         return;
@@ -203,7 +206,7 @@ static char *feed_line(char *buf, int size, void *ctx)
         begin_section(f, buf);
         buf[0] = '\0';
     } else if (len > 0 && !strchr(buf, '=')) {
-        ini_error(f, f->line, "found %s, expected Key = value", ini_shown(buf, shown));
+        ini_error(f, f->line, "found %s, expected Key = value", shown_of(buf, shown));
         buf[0] = '\0';
     }
     return buf;
@@ -219,7 +222,7 @@ static void unknown_key(struct ini *f, const char *name)
     for (size_t i = 0; f->schema->key(i, &key); i++)
         if (key.section == f->section)
             names[count++] = key.key;
-    ini_shown(name, shown);
+    shown_of(name, shown);
     near = text_nearest(name, names, count);
     if (near) {
         ini_error(f, f->line, "found %s, expected a key of [%s] (did you mean %s?)", shown, here, near);
@@ -242,7 +245,7 @@ static int on_pair(void *ctx, const char *section, const char *name, const char 
 
     if (f->section == 0) {
         if (f->section_line == 0) /* else the section's own error says it */
-            ini_error(f, f->line, "found %s before any section, expected %s", ini_shown(name, shown), f->schema->first);
+            ini_error(f, f->line, "found %s before any section, expected %s", shown_of(name, shown), f->schema->first);
         return 1;
     }
     for (size_t i = 0; f->schema->key(i, &f->key); i++) {

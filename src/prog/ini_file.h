@@ -13,7 +13,6 @@
 #define INI_KEYS_MAX 64            /* rows of a schema */
 #define INI_SECTIONS_MAX 12        /* of a schema, and the place outside of all */
 #define INI_WORD_SIZE 256          /* of one item of a list and its NUL: the longest host name has 253 characters */
-#define INI_SHOWN_SIZE 72
 
 struct ini;
 
@@ -63,8 +62,6 @@ void ini_error(struct ini *f, unsigned line, const char *fmt, ...) PRINTF_LIKE(3
 void ini_warning(struct ini *f, unsigned line, const char *fmt, ...) PRINTF_LIKE(3, 4);
 /* "found KEY = VALUE, expected WHAT (did you mean NEAR?)" of f->key at the current line; near may be NULL. */
 void ini_expected(struct ini *f, const char *value, const char *near, const char *fmt, ...) PRINTF_LIKE(4, 5);
-/* Printable and cut to fit; "(nothing)" for an empty one. Returns buf. */
-char *ini_shown(const char *value, char buf[INI_SHOWN_SIZE]);
 /* The next item of a list with commas or spaces; false at its end. One that is too long is cut: no reader takes it. */
 bool ini_next_word(const char **at, char word[INI_WORD_SIZE]);
 /* Digits alone, from min to max. */

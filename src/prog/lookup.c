@@ -533,8 +533,3 @@ const char *lookup_root(const struct lookup *l)
 {
     return l->root;
 }
-
-void lookup_stats_get(const struct lookup *l, struct resolver_stats *ret)
-{
-    resolver_stats_get(l->resolver, ret);
-}

@@ -65,6 +65,5 @@ void lookup_input(struct lookup *l, const struct locator_pair *at, uint8_t *data
 void lookup_on_network(struct lookup *l);
 /* The name of the root. */
 const char *lookup_root(const struct lookup *l);
-void lookup_stats_get(const struct lookup *l, struct resolver_stats *ret);
 /* No question is told of any more. The loop must run on until all is closed. Accepts NULL. */
 void lookup_close(struct lookup *l);

@@ -44,14 +44,6 @@ int exchange_io_open(struct exchange_io *io, uint32_t link, const struct udp_opt
     return 0;
 }
 
-void exchange_io_close(struct exchange_io *io, uint32_t link)
-{
-    if (link == 0 || link > EXCHANGE_SOCKETS_MAX)
-        return;
-    udp_free(io->sockets[link - 1]);
-    io->sockets[link - 1] = NULL;
-}
-
 static void pop_errors(struct exchange_io *io, instant now)
 {
     struct udp_error e;

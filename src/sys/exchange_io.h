@@ -28,7 +28,6 @@ void exchange_io_deinit(struct exchange_io *io);
 /* A socket for a link, 1..EXCHANGE_SOCKETS_MAX, in the place of the one that it has. o->many is set here. 0 or as
  * udp_open; then the former one stays. */
 MUST_CHECK int exchange_io_open(struct exchange_io *io, uint32_t link, const struct udp_options *o);
-void exchange_io_close(struct exchange_io *io, uint32_t link);
 /* Reads one batch of a link's socket, and does what exchange_io_turn does. How many datagrams came; 0: none waits;
  * negative errno: the socket is dead. */
 int exchange_io_read(struct exchange_io *io, uint32_t link, instant now);

@@ -249,8 +249,6 @@ bool tcp_cwnd_limits(const struct tcp_tx *tx, uint64_t pipe_before);
 /* In SYN_SENT: the peer's SYN was taken, or an error closed the end, or nothing was said. */
 void tcp_recv_synack(struct tcp_end *e, const struct tcp_in *in, instant now);
 enum tcp_end_outcome tcp_recv_segment(struct tcp_end *e, const struct tcp_in *in, instant now);
-/* The window's end that may be said now; it never goes back. */
-uint64_t tcp_recv_edge(const struct tcp_end *e);
 /* What is said with a segment that leaves now; as it stands in the header. */
 uint16_t tcp_recv_window(struct tcp_end *e, bool syn);
 
