@@ -20,7 +20,7 @@
 
 #define PORT_DEFAULT "51821" /* chosen: hawserd's and one */
 #define ALLOWED_MAX 64
-#define OPTIONS_OWN 9 /* beside --allow */
+#define OPTIONS_OWN 9  /* beside --allow */
 #define SENDERS_MAX 16 /* chosen: 8 MiB each, kept until they are read */
 
 struct recv {
