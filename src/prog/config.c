@@ -5,15 +5,14 @@
  *
  * Limits: config.h. Cost: sorting the claimed prefixes and the peers' keys, n log n. */
 #include "prog/config_schema.h"
+#include "prog/secret_file.h"
 #include "wire/message.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <strings.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 void *config_grow(struct config_parse *p, void *items_ptr, size_t *count, size_t item_size, size_t max)
 {
@@ -492,72 +491,25 @@ const struct config_link *config_link_find(const struct config *c, const char *n
 
 /* --- files --- */
 
-static void cleanup_close(int *fd)
-{
-    if (*fd >= 0)
-        close(*fd);
-}
-
-/* Reads at most size bytes. The number of bytes, or -errno. */
-static ssize_t read_all(int fd, char *buf, size_t size)
-{
-    size_t len = 0;
-
-    while (len < size) {
-        ssize_t n = read(fd, buf + len, size - len);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return -errno;
-        if (n == 0)
-            break;
-        len += (size_t)n;
-    }
-    return (ssize_t)len;
-}
-
-/* One line of base64 in a file that only its owner may read. */
 static void load_key_file(struct config_parse *p)
 {
     struct config *c = p->config;
     const char *slash = strrchr(p->ini.file_name, '/');
     bool relative = c->private_key_file[0] != '/' && slash;
-    char path[4096], text[KEY_TEXT_SIZE + 8] = "";
-    CLEANUP(cleanup_close) int fd = -1;
-    struct stat st;
-    ssize_t n;
-    int r = -EINVAL;
+    char path[4096], line[256], err[FILE_ERR];
 
     snprintf(path, sizeof(path), "%.*s%s", relative ? (int)(slash - p->ini.file_name + 1) : 0, p->ini.file_name,
              c->private_key_file);
-    fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0 || fstat(fd, &st) < 0) {
-        ini_error(&p->ini, c->private_key_file_line, "PrivateKeyFile %s: %s", path, strerror(errno));
+    if (secret_file_line(path, line, sizeof(line), err) < 0) {
+        ini_error(&p->ini, c->private_key_file_line, "PrivateKeyFile %s", err);
         return;
     }
-    if (!S_ISREG(st.st_mode)) {
-        ini_error(&p->ini, c->private_key_file_line, "PrivateKeyFile %s: found no regular file, expected one", path);
-        return;
-    }
-    if (st.st_mode & 077) {
+    c->has_identity = identity_secret_decode(line, &c->identity) == 0;
+    if (!c->has_identity)
         ini_error(&p->ini, c->private_key_file_line,
-                  "PrivateKeyFile %s: found mode %04o, expected 0600: others may read the key", path,
-                  (unsigned)st.st_mode & 07777);
-        return;
-    }
-    n = read_all(fd, text, sizeof(text) - 1);
-    if (n >= 0) {
-        while (n > 0 && strchr(" \t\r\n", text[n - 1]))
-            n--;
-        text[n] = '\0';
-        r = identity_secret_decode(text, &c->identity);
-    }
-    explicit_bzero(text, sizeof(text));
-    c->has_identity = r == 0;
-    if (r < 0)
-        ini_error(&p->ini, c->private_key_file_line,
-                  "PrivateKeyFile %s: found no secret key, expected %d characters of one", path, KEY_TEXT_LEN);
+                  "PrivateKeyFile %s: found %zu characters, expected a secret key of %d", path, strlen(line),
+                  KEY_TEXT_LEN);
+    explicit_bzero(line, sizeof(line));
 }
 
 /* A file that is named in another one: beside it, unless its name begins at the root. */

@@ -8,6 +8,7 @@
 
 #include "ident/hash.h"
 #include "prog/ini_file.h"
+#include "prog/secret_file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -279,52 +280,39 @@ static const char *read_control(struct ini *f, const char *value, void *out)
     return NULL;
 }
 
-/* The first line of a file that only its owner reads: 0 or -errno, -EACCES when others may. */
-static int secret_line(const char *path, char *buf, size_t size)
+/* The first line of a file that only its owner may read. False: it was told what is wrong. */
+static bool secret_line(struct ini *f, const char *path, char *line, size_t size)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-    struct stat st;
-    ssize_t n;
+    char err[FILE_ERR];
 
-    if (fd < 0)
-        return -errno;
-    if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || (st.st_mode & 077) != 0) {
-        close(fd);
-        return -EACCES;
-    }
-    n = read(fd, buf, size - 1);
-    close(fd);
-    if (n < 0)
-        return -EIO;
-    buf[n] = '\0';
-    buf[strcspn(buf, "\r\n")] = '\0';
-    return 0;
+    if (secret_file_line(path, line, size, err) == 0)
+        return true;
+    ini_error(f, f->line, "%s %s", f->key.key, err);
+    return false;
 }
 
 static const char *read_key_file(struct ini *f, const char *value, void *out)
 {
     struct dmux_config *c = config_of(f);
     char line[256];
-    int r = secret_line(value, line, sizeof(line));
 
-    if (r == 0)
-        r = identity_secret_decode(line, &c->identity);
+    if (!secret_line(f, value, line, sizeof(line)))
+        return NULL;
+    c->has_identity = identity_secret_decode(line, &c->identity) == 0;
     explicit_bzero(line, sizeof(line));
-    if (r < 0)
-        return "a file that only its owner may read, with a secret key as `hawser keygen FILE` writes it";
-    c->has_identity = true;
-    return NULL;
+    return c->has_identity ? NULL : "a file with a secret key as `hawser keygen FILE` writes it";
 }
 
 static const char *read_secret_file(struct ini *f, const char *value, void *out)
 {
     char line[256];
-    int r = secret_line(value, line, sizeof(line));
+    int r;
 
-    if (r == 0)
-        r = base64_decode(line, out, JAR_SECRET_LEN);
+    if (!secret_line(f, value, line, sizeof(line)))
+        return NULL;
+    r = base64_decode(line, out, JAR_SECRET_LEN);
     explicit_bzero(line, sizeof(line));
-    return r == JAR_SECRET_LEN ? NULL : "a file that only its owner may read, with 32 bytes in base64";
+    return r == JAR_SECRET_LEN ? NULL : "a file with 32 bytes in base64";
 }
 
 /* The length of a file of records, at most CREDENTIAL_CHAIN_MAX; 0: it cannot be read, is empty or longer. */

@@ -47,30 +47,13 @@ int key_file_write(const char *path, const struct identity *id, char err[FILE_ER
 int key_file_read(const char *path, struct identity *ret, char err[FILE_ERR])
 {
     char line[256];
-    struct stat st;
-    ssize_t n;
-    int fd = open(path, O_RDONLY | O_CLOEXEC), r;
+    int r = secret_file_line(path, line, sizeof(line), err);
 
-    n = fd < 0 ? -1 : read(fd, line, sizeof(line) - 1);
-    if (n < 0 || fstat(fd, &st) < 0) {
-        r = -errno;
-        snprintf(err, FILE_ERR, "%s: %s", path, strerror(-r));
-        if (fd >= 0)
-            close(fd);
-        return r;
-    }
-    close(fd);
-    while (n > 0 && strchr(" \t\r\n", line[n - 1]))
-        n--;
-    line[n] = '\0';
-    if (st.st_mode & 077) {
-        snprintf(err, FILE_ERR, "%s: found mode %04o, expected a secret that nobody else may read (0600)", path,
-                 st.st_mode & 07777);
-        r = -EPERM;
-    } else {
+    if (r == 0) {
         r = identity_secret_decode(line, ret);
         if (r < 0)
-            snprintf(err, FILE_ERR, "%s: found %zd characters, expected a secret key of %d", path, n, KEY_TEXT_LEN);
+            snprintf(err, FILE_ERR, "%s: found %zu characters, expected a secret key of %d", path, strlen(line),
+                     KEY_TEXT_LEN);
     }
     explicit_bzero(line, sizeof(line));
     return r;

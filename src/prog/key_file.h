@@ -2,8 +2,7 @@
 #pragma once
 
 #include "ident/keys.h"
-
-#define FILE_ERR 512 /* bytes of a message that names a file */
+#include "prog/secret_file.h"
 
 /* Makes the file, durable when 0 comes back; never writes over one. 0, -EEXIST or another -errno, said in err. Nothing
  * is left behind on failure.

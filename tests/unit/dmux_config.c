@@ -161,7 +161,9 @@ static void test_gateway(void **state)
     dmux_config_free(c);
     assert_int_equal(chmod(secret_path, 0644), 0); /* what others may read is no secret */
     assert_true(parse(data, &c) < 0);
-    assert_non_null(strstr(lines, "f:6: found SecretFile = "));
+    snprintf(data, sizeof(data), "f:6: SecretFile %s: found mode 0644, expected 0600: others may read it\n",
+             secret_path);
+    assert_string_equal(lines, data);
     assert_int_equal(chmod(secret_path, 0600), 0);
     refuses("[Gateway]\nId = 0\n", "f:2: found Id = 0, expected a number of 1 to 4294967295\n"
                                    "f:1: found no Service in this section, expected one\n"
