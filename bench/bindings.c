@@ -7,22 +7,14 @@
  *
  * Limits: one table in one process; no network, no store, no signatures. */
 #include "mapping/bindings.h"
+#include "bench/measure.h"
 
 #include <stdio.h>
-#include <time.h>
 #include <unistd.h>
 
 #define BINDINGS 1000000u
 #define RECORD_LEN 180
 #define ASKED 4000000u
-
-static double now_s(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 static double resident_mb(void)
 {
@@ -61,24 +53,24 @@ int main(void)
     b = bindings_new(BINDINGS, &rng, 0);
     if (!b)
         return 1;
-    start = now_s();
+    start = measure_now_s(CLOCK_PROCESS_CPUTIME_ID);
     for (uint32_t i = 0; i < BINDINGS; i++) {
         r.subject = subject_of(i);
         put_be32(bytes, i);
         if (bindings_put(b, &r, bytes, sizeof(bytes), i, NULL) != BINDING_STORED)
             goto failed;
     }
-    put = now_s() - start;
+    put = measure_now_s(CLOCK_PROCESS_CPUTIME_ID) - start;
     before = resident_mb() - before;
-    start = now_s();
+    start = measure_now_s(CLOCK_PROCESS_CPUTIME_ID);
     for (uint32_t i = 0; i < ASKED; i++) {
         struct tag t = subject_of((uint32_t)prng_below(&p, BINDINGS));
 
         if (bindings_refresh(b, &t, KIND_HOST_LOCATOR, CLASS_FULL, 1, 300, BINDINGS + i) < 0)
             goto failed;
     }
-    refresh = now_s() - start;
-    start = now_s();
+    refresh = measure_now_s(CLOCK_PROCESS_CPUTIME_ID) - start;
+    start = measure_now_s(CLOCK_PROCESS_CPUTIME_ID);
     for (uint32_t i = 0; i < ASKED; i++) {
         uint32_t n = (uint32_t)prng_below(&p, BINDINGS);
         struct tag t = subject_of(n);
@@ -86,7 +78,7 @@ int main(void)
         if (bindings_find(b, &t, KIND_HOST_LOCATOR, CLASS_FULL, BINDINGS + ASKED, &got) < 0 || get_be32(got.bytes) != n)
             goto failed;
     }
-    find = now_s() - start;
+    find = measure_now_s(CLOCK_PROCESS_CPUTIME_ID) - start;
     bindings_free(b);
     printf("{\"mb\":%.0f,\"put\":%.0f,\"refresh\":%.0f,\"find\":%.0f}\n", before, BINDINGS / put, ASKED / refresh,
            ASKED / find);

@@ -10,12 +10,12 @@
  * Limits: records are not verified here, nothing comes over a network but to the store. */
 #include "sys/bindstore.h"
 #include "base/rng.h"
+#include "bench/measure.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
-#include <time.h>
 #include <unistd.h>
 
 #define RECORD_LEN 180 /* a host with two locators, bench/bindings.c */
@@ -27,14 +27,6 @@
 static uint32_t rows;
 static uint32_t *seqs; /* of each subject */
 static uint32_t left;  /* rows that a reader has not seen */
-
-static double now_s(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 static int failed(const char *what, int e)
 {
@@ -133,11 +125,11 @@ static double sync_ms(const char *where)
     fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     if (fd < 0)
         return 0;
-    start = now_s();
+    start = measure_now_s(CLOCK_MONOTONIC);
     for (int i = 0; i < SYNCS; i++)
         if (pwrite(fd, page, sizeof(page), (off_t)i * 4096) < 0 || fdatasync(fd) < 0)
             break;
-    start = now_s() - start;
+    start = measure_now_s(CLOCK_MONOTONIC) - start;
     close(fd);
     unlink(path);
     return start * 1e3 / SYNCS;
@@ -175,26 +167,26 @@ int main(int argc, char **argv)
         fprintf(stderr, "bench-bindstore: %s\n", err);
         return 1;
     }
-    start = now_s();
+    start = measure_now_s(CLOCK_MONOTONIC);
     e = work(s, NULL, rows, BATCH, 4 * UNDER_WAY);
     if (e < 0)
         return failed("fill", e);
-    fill = now_s() - start;
-    start = now_s();
+    fill = measure_now_s(CLOCK_MONOTONIC) - start;
+    start = measure_now_s(CLOCK_MONOTONIC);
     e = work(s, &p, count, 1, UNDER_WAY);
     if (e < 0)
         return failed("changes", e);
-    changes = now_s() - start;
+    changes = measure_now_s(CLOCK_MONOTONIC) - start;
     for (uint32_t i = 0; i < ALONE; i++) {
-        start = now_s();
+        start = measure_now_s(CLOCK_MONOTONIC);
         e = work(s, &p, 1, 1, 1);
         if (e < 0)
             return failed("a change alone", e);
-        alone[i] = (now_s() - start) * 1e3;
+        alone[i] = (measure_now_s(CLOCK_MONOTONIC) - start) * 1e3;
     }
     qsort(alone, ALONE, sizeof(*alone), by_size);
     bindstore_close(s);
-    start = now_s();
+    start = measure_now_s(CLOCK_MONOTONIC);
     e = bindstore_open(argv[1], NULL, &s, err, sizeof(err));
     if (e == 0)
         e = bindstore_reader_new(s, &r);
@@ -206,7 +198,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "bench-bindstore: %u rows are missing: %s\n", left, bindstore_reader_error(r));
         return 1;
     }
-    restart = now_s() - start;
+    restart = measure_now_s(CLOCK_MONOTONIC) - start;
     bindstore_reader_free(r);
     bindstore_close(s);
     free(seqs);

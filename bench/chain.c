@@ -7,9 +7,9 @@
  * Limits: one chain, which stays in the cache of the processor. */
 #include "ident/chain.h"
 #include "base/rng.h"
+#include "bench/measure.h"
 
 #include <stdio.h>
-#include <time.h>
 
 #define ROUNDS 5
 #define SPAN_S 0.5 /* chosen: far above the clock's grain */
@@ -20,21 +20,6 @@ static uint8_t links[CHAIN_LINKS_MAX][RECORD_BYTES_MAX];
 static struct slice chain[CHAIN_LINKS_MAX];
 static uint8_t keys[CHAIN_LINKS_MAX][IDENT_KEY_LEN];
 static struct prng prng;
-
-static double now_s(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
-
-static int compare(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-
-    return (x > y) - (x < y);
-}
 
 static bool make_chain(void)
 {
@@ -151,7 +136,7 @@ int main(void)
     /* Round after round, so that a slow moment of the machine meets all alike. */
     for (int round = 0; round < ROUNDS; round++) {
         for (size_t f = 0; f < sizeof(figures) / sizeof(figures[0]); f++) {
-            double start = now_s(), took;
+            double start = measure_now_s(CLOCK_PROCESS_CPUTIME_ID), took;
             uint64_t n = 0;
 
             do {
@@ -162,7 +147,7 @@ int main(void)
                         return 1;
                     }
                 }
-                took = now_s() - start;
+                took = measure_now_s(CLOCK_PROCESS_CPUTIME_ID) - start;
             } while (took < SPAN_S);
             rates[f][round] = (double)n / took;
         }
@@ -170,9 +155,9 @@ int main(void)
     trust_free(warm);
     printf("{");
     for (size_t f = 0; f < sizeof(figures) / sizeof(figures[0]); f++) {
-        qsort(rates[f], ROUNDS, sizeof(double), compare);
-        printf("%s\"%s\":%.0f,\"%s_worst\":%.0f", f ? "," : "", figures[f].name, rates[f][ROUNDS / 2], figures[f].name,
-               rates[f][0]);
+        double median = measure_median(rates[f], ROUNDS);
+
+        printf("%s\"%s\":%.0f,\"%s_worst\":%.0f", f ? "," : "", figures[f].name, median, figures[f].name, rates[f][0]);
     }
     printf("}\n");
     return 0;

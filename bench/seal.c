@@ -6,11 +6,11 @@
  *
  * Limits: 1400 bytes of text, 16 of associated data; one record stays in the cache, so real traffic is slower. */
 #include "base/base.h"
+#include "bench/measure.h"
 #include "ident/aead.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define RECORD 1400
 #define AAD 16
@@ -18,26 +18,11 @@
 #define BATCH 256
 #define SPAN_S 0.5 /* chosen: far above the clock's grain */
 
-static double now_s(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
-
-static int compare(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-
-    return (x > y) - (x < y);
-}
-
 /* Records a second, or a negative number if one did not come out as it went in. */
 static double round_trip(struct aead *a, uint64_t *counter)
 {
     uint8_t aad[AAD] = { 0 }, text[RECORD], sealed[RECORD + AEAD_TAG_LEN], opened[RECORD];
-    double start = now_s(), took;
+    double start = measure_now_s(CLOCK_PROCESS_CPUTIME_ID), took;
     uint64_t records = 0;
 
     memset(text, 0x5a, sizeof(text));
@@ -46,7 +31,7 @@ static double round_trip(struct aead *a, uint64_t *counter)
             if (aead_seal(a, *counter, aad, sizeof(aad), text, sizeof(text), sealed) ||
                 aead_open(a, *counter, aad, sizeof(aad), sealed, sizeof(sealed), opened))
                 return -1;
-        took = now_s() - start;
+        took = measure_now_s(CLOCK_PROCESS_CPUTIME_ID) - start;
     } while (took < SPAN_S);
     return memcmp(text, opened, sizeof(text)) ? -1 : (double)records / took;
 }
@@ -62,7 +47,7 @@ int main(void)
     printf("{");
     for (size_t s = 0; s < sizeof(suites) / sizeof(suites[0]); s++) {
         struct aead *a = aead_new(suites[s].suite, key);
-        double rates[ROUNDS];
+        double rates[ROUNDS], median;
         uint64_t counter = 0;
 
         for (int i = 0; i < ROUNDS; i++) {
@@ -74,9 +59,9 @@ int main(void)
             }
         }
         aead_free(a);
-        qsort(rates, ROUNDS, sizeof(rates[0]), compare);
-        printf("%s\"%s\":{\"gbps\":%.3f,\"worst_gbps\":%.3f}", s ? "," : "", suites[s].name,
-               rates[ROUNDS / 2] * RECORD * 8e-9, rates[0] * RECORD * 8e-9);
+        median = measure_median(rates, ROUNDS);
+        printf("%s\"%s\":{\"gbps\":%.3f,\"worst_gbps\":%.3f}", s ? "," : "", suites[s].name, median * RECORD * 8e-9,
+               rates[0] * RECORD * 8e-9);
     }
     printf("}\n");
     return 0;
