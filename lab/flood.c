@@ -8,8 +8,6 @@
 #include "session/handshake.h"
 #include "sys/clock.h"
 
-#include <getopt.h>
-#include <inttypes.h>
 #include <stdio.h>
 
 #define INITS_COUNT 64
@@ -61,41 +59,23 @@ static size_t payload(void *ctx, struct raw *r, uint8_t *out, uint32_t *source, 
 
 int main(int argc, char **argv)
 {
-    static const struct option options[] = { { "key", required_argument, NULL, 'k' },
-                                             { "rate", required_argument, NULL, 'r' },
-                                             { "seconds", required_argument, NULL, 's' },
-                                             { NULL, 0, NULL, 0 } };
     static struct flood f;
-    double rate = 50000, seconds = 10;
     struct peer_key peer = { 0 };
-    bool has_key = false;
+    const char *key;
     struct raw raw;
-    int o;
+    int r = raw_open(&raw, "hawser-flood", argc, argv, "key", 50000, &key);
 
-    while ((o = getopt_long(argc, argv, "", options, NULL)) >= 0) {
-        if (o == 'r')
-            rate = strtod(optarg, NULL);
-        else if (o == 's')
-            seconds = strtod(optarg, NULL);
-        else
-            has_key = o == 'k' && peer_key_decode(optarg, &peer) == 0;
-    }
-    if (argc - optind != 1 || !has_key) {
-        fputs("usage: hawser-flood --key PUBLIC [--rate N] [--seconds S] ADDR:PORT\n", stderr);
-        return 2;
-    }
-    o = raw_open(&raw, "hawser-flood", argv[optind], rate, seconds);
-    if (o != 0)
-        return o;
+    if (r != 0)
+        return r;
     f.rng = prng_rng(&raw.prng);
-    if (make_inits(&f, &peer) < 0) {
-        fputs("hawser-flood: cannot make a handshake\n", stderr);
-        raw_close(&raw);
-        return 1;
+    r = peer_key_decode(key, &peer) < 0 ? 2 : make_inits(&f, &peer) < 0 ? 1 : 0;
+    if (r == 0) {
+        raw_run(&raw, payload, &f);
+        putchar('{');
+        raw_report(&raw);
+    } else {
+        fprintf(stderr, "hawser-flood: %s\n", r == 2 ? "--key: expected a public key" : "cannot make a handshake");
     }
-    raw_run(&raw, payload, &f);
-    printf("{\"sent\":%" PRIu64 ",\"refused\":%" PRIu64 ",\"seconds\":%.2f,\"per_second\":%.0f}\n", raw.sent,
-           raw.refused, raw.took, (double)raw.sent / raw.took);
     raw_close(&raw);
-    return 0;
+    return r;
 }

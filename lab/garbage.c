@@ -11,8 +11,6 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <getopt.h>
-#include <inttypes.h>
 #include <net/if.h>
 #include <netpacket/packet.h>
 #include <poll.h>
@@ -119,29 +117,11 @@ static size_t payload(void *ctx, struct raw *r, uint8_t *out, uint32_t *source, 
 
 int main(int argc, char **argv)
 {
-    static const struct option options[] = { { "listen", required_argument, NULL, 'l' },
-                                             { "rate", required_argument, NULL, 'r' },
-                                             { "seconds", required_argument, NULL, 's' },
-                                             { NULL, 0, NULL, 0 } };
     static struct garbage g;
-    const char *interface = NULL;
-    double rate = 20000, seconds = 10;
+    const char *interface;
     struct raw raw;
-    int o;
+    int o = raw_open(&raw, "hawser-garbage", argc, argv, "listen", 20000, &interface);
 
-    while ((o = getopt_long(argc, argv, "", options, NULL)) >= 0) {
-        if (o == 'r')
-            rate = strtod(optarg, NULL);
-        else if (o == 's')
-            seconds = strtod(optarg, NULL);
-        else
-            interface = o == 'l' ? optarg : NULL;
-    }
-    if (argc - optind != 1 || !interface) {
-        fputs("usage: hawser-garbage --listen IF [--rate N] [--seconds S] ADDR:PORT\n", stderr);
-        return 2;
-    }
-    o = raw_open(&raw, "hawser-garbage", argv[optind], rate, seconds);
     if (o != 0)
         return o;
     g.to = raw.to;
@@ -152,8 +132,8 @@ int main(int argc, char **argv)
         return 1;
     }
     raw_run(&raw, payload, &g);
-    printf("{\"captured\":%zu,\"sent\":%" PRIu64 ",\"refused\":%" PRIu64 ",\"seconds\":%.2f,\"per_second\":%.0f}\n",
-           g.count, raw.sent, raw.refused, raw.took, (double)raw.sent / raw.took);
+    printf("{\"captured\":%zu,", g.count);
+    raw_report(&raw);
     raw_close(&raw);
     return 0;
 }

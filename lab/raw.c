@@ -6,6 +6,9 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <math.h>
 #include <netinet/ip.h>
 #include <netinet/udp.h>
 #include <stdio.h>
@@ -16,14 +19,44 @@
 #define SOURCES_NET 0x64400000u /* 100.64.0.0/10, RFC 6598 */
 #define SOURCES_MASK 0x003fffffu
 
-int raw_open(struct raw *r, const char *program, const char *target, double rate, double seconds)
+/* A whole decimal number; NAN: it is none. */
+static double number(const char *text)
 {
+    char *end;
+    double v = strtod(text, &end);
+
+    return *text >= '0' && *text <= '9' && *end == '\0' ? v : NAN;
+}
+
+int raw_open(struct raw *r, const char *program, int argc, char **argv, const char *option, double rate,
+             const char **ret_value)
+{
+    const struct option options[] = { { option, required_argument, NULL, 'o' },
+                                      { "rate", required_argument, NULL, 'r' },
+                                      { "seconds", required_argument, NULL, 's' },
+                                      { NULL, 0, NULL, 0 } };
     struct endpoint to;
     struct prefix lab;
+    int o;
 
-    *r = (struct raw){ .rate = rate, .seconds = seconds, .fd = -1 };
-    if (rate < RAW_BATCH || rate > RAW_RATE_MAX || seconds <= 0 || seconds > RAW_SECONDS_MAX ||
-        endpoint_parse(target, 0, &to) < 0 || prefix_parse("198.51.100.0/24", false, &lab) < 0) {
+    *r = (struct raw){ .rate = rate, .seconds = 10, .fd = -1 };
+    *ret_value = NULL;
+    while ((o = getopt_long(argc, argv, "", options, NULL)) >= 0) {
+        if (o == 'o')
+            *ret_value = optarg;
+        else if (o == 'r')
+            r->rate = number(optarg);
+        else if (o == 's')
+            r->seconds = number(optarg);
+        else
+            return 2; /* getopt has said why */
+    }
+    if (argc - optind != 1 || !*ret_value) {
+        fprintf(stderr, "usage: %s --%s VALUE [--rate N] [--seconds S] ADDR:PORT\n", program, option);
+        return 2;
+    }
+    if (!(r->rate >= RAW_BATCH && r->rate <= RAW_RATE_MAX && r->seconds > 0 && r->seconds <= RAW_SECONDS_MAX) ||
+        endpoint_parse(argv[optind], 0, &to) < 0 || prefix_parse("198.51.100.0/24", false, &lab) < 0) {
         fprintf(stderr, "%s: expected ADDR:PORT, a rate of %d to %d and at most %d seconds\n", program, RAW_BATCH,
                 RAW_RATE_MAX, RAW_SECONDS_MAX);
         return 2;
@@ -102,4 +135,10 @@ void raw_run(struct raw *r, raw_payload *payload, void *ctx)
         send_batch(r, payload, ctx);
     }
     r->took = (double)(clock_now() - start) / SEC;
+}
+
+void raw_report(const struct raw *r)
+{
+    printf("\"sent\":%" PRIu64 ",\"refused\":%" PRIu64 ",\"seconds\":%.2f,\"per_second\":%.0f}\n", r->sent, r->refused,
+           r->took, (double)r->sent / r->took);
 }

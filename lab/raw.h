@@ -28,8 +28,12 @@ struct raw {
  * to a stranger's: 100.64.0.0/10 (RFC 6598) and above 1024. */
 typedef size_t raw_payload(void *ctx, struct raw *r, uint8_t *out, uint32_t *source, uint16_t *port);
 
-/* target: ADDR:PORT. 0; or the exit code of program, which has said why. */
-int raw_open(struct raw *r, const char *program, const char *target, double rate, double seconds);
+/* From the command line of program: --OPTION VALUE, which is its own and must be there, and [--rate N] [--seconds S]
+ * ADDR:PORT; rate: where none is said. 0 and *ret_value; or its exit code, after saying why. */
+int raw_open(struct raw *r, const char *program, int argc, char **argv, const char *option, double rate,
+             const char **ret_value);
 void raw_close(struct raw *r);
 /* Blocks for r->seconds. */
 void raw_run(struct raw *r, raw_payload *payload, void *ctx);
+/* `"sent":...}` and a new line: what became of them, the end of an object of JSON. */
+void raw_report(const struct raw *r);
