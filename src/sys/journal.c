@@ -1,7 +1,8 @@
 /* sys/journal.c - see journal.h.
  *
- * Theory of operation. A journal is read once, at the start, into memory; its frames are checked one after the other
- * before any is given out, so that damage is known before anything is done. Appending is one pwrite behind the last
+ * Theory of operation. A journal is read into memory, at the start and where it grows: into room that is kept free in
+ * the address space, so that what was given out stays where it is. Frames are checked one after the other before any is
+ * given out, so that damage is known before anything is done. Appending is one pwrite behind the last
  * whole frame, fsync, and nothing else: a file that is only written at its end has only its end to lose.
  *
  * What a power cut leaves of the frame that was being written is any choice of its sectors, and zeros in the place of
@@ -26,23 +27,25 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 static const uint8_t magic[4] = { 'h', 'w', 'j', '1' };
 
-#define HEAD 8              /* length and its check */
-#define OVERHEAD (HEAD + 8) /* and the check of all */
-#define SECTOR 512u         /* what a disk writes as a whole, or not */
+#define HEAD 8               /* length and its check */
+#define OVERHEAD (HEAD + 8)  /* and the check of all */
+#define ROOM_STEP (1u << 20) /* bytes of memory that are taken at a time */
+#define SECTOR 512u          /* what a disk writes as a whole, or not */
 
 struct journal {
     int fd;
     char *path;
-    uint8_t *bytes;
-    uint64_t size, end;  /* of the file; of the last whole frame */
-    uint64_t read_end;   /* of what is in bytes */
+    uint8_t *bytes; /* JOURNAL_BYTES_MAX of address space, of which `room` has memory */
+    uint64_t room;
+    uint64_t size, end;  /* of the file; of the last whole frame, which is in bytes up to here */
     uint64_t next, last; /* what journal_next gives next, gave last */
-    bool failed;
+    bool writing, failed;
 };
 
 static int failed(int r, const char *path, const char *verb, char *err, size_t err_size)
@@ -123,10 +126,10 @@ static bool is_torn(const struct journal *j, uint64_t at)
     return true;
 }
 
-/* Finds j->end. 0 or -EBADMSG. */
+/* Moves j->end over what is whole. 0 or -EBADMSG. */
 static int check_frames(struct journal *j, char *err, size_t err_size)
 {
-    uint64_t at = sizeof(magic), len;
+    uint64_t at = MAX(j->end, sizeof(magic)), len;
 
     if (j->size < sizeof(magic) ? memcmp(j->bytes, magic, j->size) != 0 && !zeros(j->bytes, j->size)
                                 : memcmp(j->bytes, magic, sizeof(magic)) != 0)
@@ -137,23 +140,41 @@ static int check_frames(struct journal *j, char *err, size_t err_size)
         at += OVERHEAD + len;
     if (j->size - at >= HEAD && !is_torn(j, at))
         return damaged(j->path, at, "a frame is damaged", err, err_size);
-    j->end = j->read_end = at;
+    j->end = at;
     return 0;
 }
 
-static int read_all(struct journal *j)
+/* Memory for the first `size` bytes. 0, -EFBIG or -ENOMEM. */
+static int make_room(struct journal *j, uint64_t size)
+{
+    const uint64_t room = MIN((size / ROOM_STEP + 1) * ROOM_STEP, JOURNAL_BYTES_MAX);
+
+    if (size > JOURNAL_BYTES_MAX)
+        return -EFBIG;
+    if (j->room > 0 && size <= j->room)
+        return 0;
+    if (mprotect(j->bytes, room, PROT_READ | PROT_WRITE) < 0)
+        return -ENOMEM;
+    j->room = room;
+    return 0;
+}
+
+/* What is behind the last whole frame. */
+static int read_rest(struct journal *j)
 {
     struct stat st;
+    int r;
 
     if (fstat(j->fd, &st) < 0)
         return -errno;
     if (!S_ISREG(st.st_mode))
         return -EINVAL;
-    if ((uint64_t)st.st_size > JOURNAL_BYTES_MAX)
-        return -EFBIG;
-    j->bytes = malloc((size_t)st.st_size + 1);
-    if (!j->bytes)
-        return -ENOMEM;
+    if ((uint64_t)st.st_size < j->end)
+        return -ESTALE;
+    r = make_room(j, (uint64_t)st.st_size);
+    if (r < 0)
+        return r;
+    j->size = j->end;
     while (j->size < (uint64_t)st.st_size) {
         ssize_t n = pread(j->fd, j->bytes + j->size, (size_t)st.st_size - j->size, (off_t)j->size);
 
@@ -184,9 +205,9 @@ static int write_all(int fd, const uint8_t *p, size_t len, uint64_t at)
     return 0;
 }
 
-static int lock(int fd)
+static int lock(int fd, short type)
 {
-    struct flock l = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+    struct flock l = { .l_type = type, .l_whence = SEEK_SET };
 
     if (fcntl(fd, F_OFD_SETLK, &l) == 0)
         return 0;
@@ -200,6 +221,7 @@ static int begin(struct journal *j)
 
     if (j->size < sizeof(magic)) {
         r = write_all(j->fd, magic, sizeof(magic), 0);
+        memcpy(j->bytes, magic, sizeof(magic));
         j->size = j->end = sizeof(magic);
     }
     if (r == 0 && fsync(j->fd) < 0)
@@ -217,14 +239,20 @@ int journal_open(const char *path, bool create, bool writing, struct journal **r
         return failed(-ENOMEM, path, "open", err, err_size);
     }
     j->next = sizeof(magic);
+    j->writing = writing;
+    j->bytes = mmap(NULL, JOURNAL_BYTES_MAX, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (j->bytes == MAP_FAILED) {
+        j->bytes = NULL;
+        r = -ENOMEM;
+    }
     j->fd = open(path, (writing ? O_RDWR : O_RDONLY) | (create ? O_CREAT : 0) | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (j->fd < 0)
+    if (r == 0 && j->fd < 0)
         r = -errno;
     if (r == 0 && writing)
-        r = lock(j->fd);
+        r = lock(j->fd, F_WRLCK);
     if (r == 0)
-        r = read_all(j);
-    if (r < 0 || !j->bytes) {
+        r = read_rest(j);
+    if (r < 0) {
         failed(r, path, "open", err, err_size);
     } else {
         r = check_frames(j, err, err_size);
@@ -248,14 +276,59 @@ void journal_close(struct journal *j)
         return;
     if (j->fd >= 0)
         close(j->fd);
+    if (j->bytes)
+        munmap(j->bytes, JOURNAL_BYTES_MAX);
     free(j->path);
-    free(j->bytes);
     free(j);
+}
+
+int journal_read_on(struct journal *j, char *err, size_t err_size)
+{
+    struct stat now, then;
+    int r = 0;
+
+    if (stat(j->path, &now) < 0 || fstat(j->fd, &then) < 0)
+        r = -errno;
+    else if (now.st_dev != then.st_dev || now.st_ino != then.st_ino)
+        r = -ESTALE;
+    if (r == 0)
+        r = read_rest(j);
+    return r < 0 ? failed(r, j->path, "read on", err, err_size) : check_frames(j, err, err_size);
+}
+
+int journal_begin_writing(struct journal *j, char *err, size_t err_size)
+{
+    int fd = open(j->path, O_RDWR | O_CLOEXEC | O_NOFOLLOW), r = fd < 0 ? -errno : lock(fd, F_WRLCK);
+
+    if (r < 0) {
+        if (fd >= 0)
+            close(fd);
+        return failed(r, j->path, "open", err, err_size);
+    }
+    r = journal_read_on(j, err, err_size); /* through the old one, which so is known to be this file */
+    if (r < 0) {
+        close(fd);
+        return r;
+    }
+    close(j->fd);
+    j->fd = fd;
+    j->writing = true;
+    r = begin(j);
+    if (r < 0)
+        journal_end_writing(j);
+    return r < 0 ? failed(r, j->path, "write", err, err_size) : 0;
+}
+
+void journal_end_writing(struct journal *j)
+{
+    if (j->writing)
+        (void)lock(j->fd, F_UNLCK); /* which cannot fail for what is locked */
+    j->writing = false;
 }
 
 bool journal_next(struct journal *j, const uint8_t **ret, size_t *ret_len)
 {
-    if (j->next >= j->read_end)
+    if (j->next >= j->end)
         return false;
     *ret = j->bytes + j->next + HEAD;
     *ret_len = get_be32(j->bytes + j->next);
@@ -269,6 +342,11 @@ uint64_t journal_offset(const struct journal *j)
     return j->last;
 }
 
+uint64_t journal_size(const struct journal *j)
+{
+    return j->end;
+}
+
 uint64_t journal_torn(const struct journal *j)
 {
     return j->size - j->end;
@@ -277,15 +355,16 @@ uint64_t journal_torn(const struct journal *j)
 int journal_append(struct journal *j, const void *frame, size_t len, char *err, size_t err_size)
 {
     uint8_t *buf;
-    int r = 0;
+    int r;
 
-    if (j->failed)
-        return failed(-EIO, j->path, "append after a failure", err, err_size);
-    if (len == 0 || len > JOURNAL_FRAME_MAX || j->end + OVERHEAD + len > JOURNAL_BYTES_MAX)
+    if (j->failed || !j->writing)
+        return failed(j->failed ? -EIO : -EBADF, j->path, "append after a failure", err, err_size);
+    if (len == 0 || len > JOURNAL_FRAME_MAX)
         return failed(-EFBIG, j->path, "append", err, err_size);
-    buf = malloc(OVERHEAD + len);
-    if (!buf)
-        return failed(-ENOMEM, j->path, "append", err, err_size);
+    r = make_room(j, j->end + OVERHEAD + len);
+    if (r < 0)
+        return failed(r, j->path, "append", err, err_size);
+    buf = j->bytes + j->end; /* where nobody looks yet */
     put_be32(buf, (uint32_t)len);
     put_be32(buf + 4, (uint32_t)check_of(j->end, buf, 4));
     memcpy(buf + HEAD, frame, len);
@@ -296,7 +375,6 @@ int journal_append(struct journal *j, const void *frame, size_t len, char *err, 
         r = write_all(j->fd, buf, OVERHEAD + len, j->end);
     if (r == 0 && fsync(j->fd) < 0)
         r = -errno;
-    free(buf);
     if (r < 0) {
         /* After a failed fsync nobody can tell what is on disk. */
         j->failed = true;

@@ -22,10 +22,19 @@ struct journal;
 int journal_open(const char *path, bool create, bool writing, struct journal **ret, char *err, size_t err_size);
 /* Accepts NULL. */
 void journal_close(struct journal *j);
-/* The next frame, from the first on: true, and bytes that stay until journal_close. */
+/* Reads what others have appended since. 0, also when there is nothing; -ESTALE: it is another file now, open it anew;
+ * otherwise as journal_open. After a failure what was read before is there. */
+int journal_read_on(struct journal *j, char *err, size_t err_size);
+/* One that is open becomes the one that writes, and reads on; or ceases to be. As journal_open. */
+int journal_begin_writing(struct journal *j, char *err, size_t err_size);
+void journal_end_writing(struct journal *j);
+/* The next frame, from the first on, those that were appended here too: true, and bytes that stay until journal_close.
+ */
 bool journal_next(struct journal *j, const uint8_t **ret, size_t *ret_len);
 /* Where the frame that journal_next gave last begins: for messages. */
 uint64_t journal_offset(const struct journal *j);
+/* Bytes up to the end of the last whole frame. */
+uint64_t journal_size(const struct journal *j);
 /* Bytes of a torn tail. */
 uint64_t journal_torn(const struct journal *j);
 /* Writes a frame of 1..JOURNAL_FRAME_MAX bytes behind the last and waits until it is durable. 0; -EFBIG; -errno, said

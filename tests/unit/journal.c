@@ -96,6 +96,50 @@ static void test_round_trip(void **state)
     journal_close(NULL);
 }
 
+/* One reads while another writes, and they change places. */
+static void test_read_on(void **state)
+{
+    struct journal *j, *k;
+    const uint8_t *first, *frame;
+    size_t len;
+
+    unlink(path);
+    assert_int_equal(journal_open(path, true, true, &j, err, sizeof(err)), 0);
+    assert_int_equal(journal_open(path, false, false, &k, err, sizeof(err)), 0);
+    assert_false(journal_next(k, &first, &len));
+    assert_int_equal(journal_append(j, frames[0], strlen(frames[0]), err, sizeof(err)), 0);
+    assert_int_equal(journal_append(k, frames[0], strlen(frames[0]), err, sizeof(err)), -EBADF);
+    assert_true(journal_next(j, &frame, &len)); /* its own, too */
+    assert_memory_equal(frame, frames[0], len);
+    assert_false(journal_next(k, &first, &len));
+    assert_int_equal(journal_read_on(k, err, sizeof(err)), 0);
+    assert_true(journal_next(k, &first, &len));
+    assert_memory_equal(first, frames[0], len);
+    assert_int_equal(journal_begin_writing(k, err, sizeof(err)), -EBUSY);
+    assert_int_equal(journal_append(j, frames[1], strlen(frames[1]), err, sizeof(err)), 0);
+    journal_end_writing(j);
+    assert_int_equal(journal_begin_writing(k, err, sizeof(err)), 0);
+    assert_int_equal(journal_append(k, frames[2], strlen(frames[2]), err, sizeof(err)), 0);
+    journal_end_writing(k);
+    assert_int_equal(journal_begin_writing(j, err, sizeof(err)), 0);
+    assert_int_equal(journal_size(j), ends[3]);
+    journal_close(j);
+    for (int i = 1; i < 3; i++) {
+        assert_true(journal_next(k, &frame, &len));
+        assert_int_equal(journal_offset(k), ends[i]);
+        assert_memory_equal(frame, frames[i], len);
+    }
+    assert_memory_equal(first, frames[0], strlen(frames[0])); /* stays where it was */
+    /* Another file of that name, and one that was cut. */
+    make();
+    assert_int_equal(journal_read_on(k, err, sizeof(err)), -ESTALE);
+    journal_close(k);
+    assert_int_equal(journal_open(path, false, false, &k, err, sizeof(err)), 0);
+    assert_int_equal(truncate(path, (off_t)ends[1]), 0);
+    assert_int_equal(journal_read_on(k, err, sizeof(err)), -ESTALE);
+    journal_close(k);
+}
+
 /* Cut at every byte: the frames before it are there, the rest is torn, and the next append takes its place. */
 static void test_cut(void **state)
 {
@@ -254,9 +298,9 @@ static void test_not_there(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sectors),   cmocka_unit_test(test_round_trip), cmocka_unit_test(test_cut),
-        cmocka_unit_test(test_zeros),     cmocka_unit_test(test_damage),     cmocka_unit_test(test_full),
-        cmocka_unit_test(test_not_there),
+        cmocka_unit_test(test_sectors), cmocka_unit_test(test_round_trip), cmocka_unit_test(test_read_on),
+        cmocka_unit_test(test_cut),     cmocka_unit_test(test_zeros),      cmocka_unit_test(test_damage),
+        cmocka_unit_test(test_full),    cmocka_unit_test(test_not_there),
     };
     return cmocka_run_group_tests_name("journal", tests, set_up, tear_down);
 }
