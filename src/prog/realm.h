@@ -17,7 +17,7 @@ struct realm_said {
     struct tag subject;
     char *name; /* "" where the record has none */
     struct realm_range range;
-    uint64_t not_after_s;
+    uint64_t seq, not_after_s;
     struct slice record; /* its bytes */
     bool in_force;       /* not revoked, replaced or succeeded */
 };
@@ -34,6 +34,12 @@ MUST_CHECK int realm_create_sub(const char *dir, const struct identity *id, cons
 MUST_CHECK int realm_open(const char *dir, bool writing, struct realm **ret, char err[FILE_ERR]);
 /* Accepts NULL. */
 void realm_close(struct realm *r);
+/* Takes in up to max entries that were said since. 0: that was all; 1: there are more. After a failure close it. */
+MUST_CHECK int realm_read_on(struct realm *r, size_t max, char err[FILE_ERR]);
+/* One that is open becomes the one that writes, with the key of now, after it has read on as realm_read_on does; or
+ * ceases to be. 0; 1: there is more to be read, and it is not the one that writes. */
+MUST_CHECK int realm_begin(struct realm *r, size_t max, char err[FILE_ERR]);
+void realm_end(struct realm *r);
 
 /* The realm itself, as its chain says. */
 const struct chain_end *realm_self(const struct realm *r);
@@ -52,6 +58,16 @@ MUST_CHECK int realm_delegate(struct realm *r, const char *label, const uint8_t 
 /* leaf.tier, as in "laptop.h"; not_after_s 0: as long as the realm itself. -EEXIST: the name is another's. */
 MUST_CHECK int realm_enrol(struct realm *r, const char *leaf, const struct peer_key *key, uint8_t flags, uint64_t now_s,
                            uint64_t not_after_s, char err[FILE_ERR]);
+struct realm_enrolment {
+    const char *leaf;
+    struct peer_key key;
+    size_t line; /* for messages */
+};
+
+/* realm_enrol of many, in the order of the list, in few entries: none is said before all were found to be right. file:
+ * where they stand, for messages. */
+MUST_CHECK int realm_enrol_many(struct realm *r, const struct realm_enrolment *list, size_t count, const char *file,
+                                uint8_t flags, uint64_t now_s, uint64_t not_after_s, char err[FILE_ERR]);
 /* A name or tag that is in force. -ENOENT. */
 MUST_CHECK int realm_revoke(struct realm *r, const char *who, enum record_reason reason, uint64_t now_s,
                             char err[FILE_ERR]);
@@ -60,7 +76,8 @@ MUST_CHECK int realm_revoke(struct realm *r, const char *who, enum record_reason
 MUST_CHECK int realm_policy(struct realm *r, const char *who, const struct record_rule *rules, size_t count,
                             uint64_t now_s, uint64_t not_after_s, char err[FILE_ERR]);
 /* A policy or a revocation that one who is in force signed himself, and that was verified: as it is. -EINVAL: not of
- * one who is in force here. */
+ * one who is in force here; -ESTALE: not newer than the policy that is; -EDQUOT: a policy, and the log has only the
+ * room left that is kept for revocations and for the realm itself. */
 MUST_CHECK int realm_publish(struct realm *r, const uint8_t *bytes, size_t len, char err[FILE_ERR]);
 /* A root takes a new key, at once, and signs again all that is in force. The old one counts until until_s. */
 MUST_CHECK int realm_rotate_root(struct realm *r, uint64_t now_s, uint64_t until_s, char err[FILE_ERR]);

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <time.h>
 
@@ -29,6 +30,19 @@ struct sub {
     bool signs;
     int (*run)(const struct verb *v, const struct options *o, int argc, char **argv);
 };
+
+/* A file of enrolments. */
+struct lines {
+    char *text;
+    struct realm_enrolment *list; /* into it */
+    size_t count;
+};
+
+static void cleanup_lines(struct lines *l)
+{
+    free(l->list);
+    free(l->text);
+}
 
 static void cleanup_realm(struct realm **r)
 {
@@ -196,6 +210,87 @@ static int run_enrol(const struct verb *v, const struct options *o, int argc, ch
         return verb_fail(v, "%s", err);
     tell(r, o->json);
     return write_chain(v, r, realm_said_at(r, realm_said_count(r) - 1)->name, argv[3]);
+}
+
+/* Lines of LEAF.TIER and KEY; empty ones and those that begin with # are passed over. An exit code. */
+static int read_lines(const struct verb *v, const char *path, struct lines *ret)
+{
+    char *at, *line, *rest;
+    size_t len, size = 0, number = 0;
+    uint8_t *bytes = NULL;
+    int got = read_file(v, path, &bytes, &len);
+
+    if (got != EXIT_DONE)
+        return got;
+    ret->text = realloc(bytes, len + 1);
+    if (!ret->text) {
+        free(bytes);
+        return verb_fail(v, "out of memory");
+    }
+    ret->text[len] = '\0';
+    for (at = ret->text; (line = strsep(&at, "\n"));) {
+        char *leaf = strtok_r(line, " \t\r", &rest), *key = leaf ? strtok_r(NULL, " \t\r", &rest) : NULL;
+        struct realm_enrolment *e;
+
+        number++;
+        if (!leaf || leaf[0] == '#')
+            continue;
+        if (ret->count == size) {
+            size = size ? 2 * size : 64;
+            e = realloc(ret->list, size * sizeof(*e));
+            if (!e)
+                return verb_fail(v, "out of memory");
+            ret->list = e;
+        }
+        e = &ret->list[ret->count++];
+        *e = (struct realm_enrolment){ .leaf = leaf, .line = number };
+        if (!key || strtok_r(NULL, " \t\r", &rest) || peer_key_decode(key, &e->key) < 0)
+            return verb_fail(v, "%s:%zu: expected LEAF.TIER and a public key", path, number);
+    }
+    return EXIT_DONE;
+}
+
+/* A chain that can be written again at any time (realm export), so without waiting for the disk. */
+static int write_chain_of(const struct verb *v, const struct realm *r, const char *folder, const char *leaf)
+{
+    char path[PATH_MAX], name[2 * NAME_SIZE], err[FILE_ERR];
+    uint8_t *bytes CLEANUP(cleanup_free) = NULL;
+    size_t len;
+    FILE *f;
+    bool ok;
+
+    snprintf(name, sizeof(name), "%s.%s", leaf, realm_self(r)->name);
+    if ((size_t)snprintf(path, sizeof(path), "%s/%s.chain", folder, leaf) >= sizeof(path))
+        return verb_fail(v, "%s: too long", folder);
+    if (realm_chain_of(r, name, &bytes, &len, err) < 0)
+        return verb_fail(v, "%s", err);
+    f = fopen(path, "we");
+    if (!f)
+        return verb_fail(v, "%s: %s", path, strerror(errno));
+    ok = fwrite(bytes, 1, len, f) == len;
+    return fclose(f) == 0 && ok ? EXIT_DONE : verb_fail(v, "%s: %s", path, strerror(errno));
+}
+
+static int run_enrol_many(const struct verb *v, const struct options *o, int argc, char **argv)
+{
+    struct realm *r CLEANUP(cleanup_realm) = NULL;
+    struct lines l CLEANUP(cleanup_lines) = { 0 };
+    unsigned long days = 0;
+    char err[FILE_ERR];
+    int got;
+
+    if (!number(v, "days", o->days, 1, 36500, &days))
+        return EXIT_USAGE;
+    if ((got = read_lines(v, argv[1], &l)) != EXIT_DONE || (got = open_realm(v, argv[0], true, &r)) != EXIT_DONE)
+        return got;
+    if (realm_enrol_many(r, l.list, l.count, argv[1], o->realm_binds ? RECORD_FLAG_REALM_BINDS : 0, o->now_s,
+                         days ? o->now_s + days * DAY_S : 0, err) < 0)
+        return verb_fail(v, "%s", err);
+    for (size_t i = 0; i < l.count && argc == 3 && got == EXIT_DONE; i++)
+        got = write_chain_of(v, r, argv[2], l.list[i].leaf);
+    if (got == EXIT_DONE)
+        printf("%zu names\n", l.count);
+    return got;
 }
 
 static int run_revoke(const struct verb *v, const struct options *o, int argc, char **argv)
@@ -403,6 +498,7 @@ static const struct sub subs[] = {
     { "init", "DIR NAME | DIR --key FILE --chain FILE", "deployment key chain json ", 1, 2, true, run_init },
     { "delegate", "DIR LABEL KEY CHAIN", "bits days json ", 4, 4, true, run_delegate },
     { "enrol", "DIR LEAF.TIER KEY CHAIN", "days realm-binds json ", 4, 4, true, run_enrol },
+    { "enrol-many", "DIR FILE [FOLDER]", "days realm-binds ", 2, 3, true, run_enrol_many },
     { "policy", "DIR [NAME|TAG] [PREFIX=CLASS...]", "days ", 2, 2 + RECORD_RULES_MAX, true, run_policy },
     { "revoke", "DIR NAME|TAG", "reason out json ", 2, 2, true, run_revoke },
     { "rotate", "DIR [STATEMENT [KEY] CHAIN]", "chain days out json ", 1, 4, true, run_rotate },
@@ -468,8 +564,10 @@ int verb_realm(const struct verb *v, int argc, char **argv)
             return verb_fail(v, "the clock of this machine is not set, and what is signed says when");
         return subs[i].run(v, &o, n - 1, argv + 2);
     }
-    return n > 0 ? verb_misused(
-                       v, "found %s, expected init, delegate, enrol, policy, revoke, rotate, export, show or status",
-                       argv[1])
-                 : verb_misused(v, "expected init, delegate, enrol, policy, revoke, rotate, export, show or status");
+    return n > 0 ? verb_misused(v,
+                                "found %s, expected init, delegate, enrol, enrol-many, policy, revoke, rotate, export, "
+                                "show or status",
+                                argv[1])
+                 : verb_misused(
+                       v, "expected init, delegate, enrol, enrol-many, policy, revoke, rotate, export, show or status");
 }

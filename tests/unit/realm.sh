@@ -195,6 +195,31 @@ ok "so with id" try 2 id show pc.key --at 5
 ok "each tells as JSON" try 0 realm enrol root door.s "$(public lab.key)" door.chain --json
 ok "name and tag" grep -qE '^\{"name":"door\.s\.acme\.example","tag":"2001:3f:1f0:5:' out
 
+# --- many at once ---
+for i in 1 2 3; do "$hawser" id new many$i.key >/dev/null; done
+"$hawser" realm init many many.example >/dev/null
+mkdir chains
+{ echo "# who"; echo; for i in 1 2; do echo "host$i.h  $(public many$i.key)"; done; } >names
+ok "names of a file" try 0 realm enrol-many many names chains
+ok "are counted" says "2 names"
+ok "each has its chain" try 0 id check chains/host2.h.chain --root many/root
+ok "of its name" says "ok host2.h.many.example"
+ok "in one entry" eval 'try 0 realm show many && says "entries  2"'
+ok "the same again" try 0 realm enrol-many many names
+ok "which makes no file" eval '[ "$(find chains -type f | wc -l)" = 2 ]'
+echo "host3.h $(public many3.key)" >names
+echo "host1.h $(public stranger.key)" >>names
+ok "a name that is taken" try 1 realm enrol-many many names
+ok "says where" complains "names:2: host1.h.many.example has another key"
+ok "and nobody of the file is enrolled" eval 'try 0 realm show many && ! says host3.h'
+echo "host4.h $(public many3.key)" >names
+echo "host5.h $(public many3.key)" >>names
+ok "a key twice" try 1 realm enrol-many many names
+ok "says where" complains "names:2: the name or the key of an earlier line"
+echo "host6.h" >names
+ok "no key" try 1 realm enrol-many many names
+ok "says where" complains "names:1: expected LEAF.TIER and a public key"
+
 # --- the log ---
 ok "show" try 0 realm show eng
 ok "tells what has ended" grep -qE '^registration +ended +- +2001:3f:1c1:5:.* laptop\.h\.eng\.acme\.example$' out
