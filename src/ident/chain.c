@@ -398,12 +398,15 @@ int trust_note_revoked(struct trust *t, const struct tag *tag, uint64_t seq)
     return e;
 }
 
+static bool may_revoke(const struct chain_end *issuer, const struct record *r)
+{
+    return tag_equal(&r->subject, &issuer->tag) || speaks_for(issuer, &r->subject);
+}
+
 static int apply_revocation(struct trust *t, const struct chain_end *issuer, const struct record *r,
                             struct record_error *err)
 {
-    if (!tag_equal(&r->subject, &issuer->tag) && !speaks_for(issuer, &r->subject))
-        return refuse(err, RECORD_NOT_AUTHORISED, 0);
-    return trust_note_revoked(t, &r->subject, r->seq);
+    return may_revoke(issuer, r) ? trust_note_revoked(t, &r->subject, r->seq) : refuse(err, RECORD_NOT_AUTHORISED, 0);
 }
 
 static int apply_successor(struct trust *t, const struct chain_end *issuer, const struct record *r,
@@ -472,6 +475,17 @@ int trust_apply(struct trust *t, const struct chain_end *issuer, const uint8_t *
     else if (e == 0 && r.type == RECORD_SUCCESSOR)
         e = apply_successor(t, issuer, &r, ret_error);
     else if (e == 0)
+        e = refuse(ret_error, RECORD_NOT_AUTHORISED, 0);
+    return counted(t, e, ret_error);
+}
+
+int trust_check_revocation(struct trust *t, const struct chain_end *issuer, const uint8_t *bytes, size_t len,
+                           struct record_error *ret_error)
+{
+    struct record r;
+    int e = from_issuer(t, issuer, bytes, len, &r, ret_error);
+
+    if (e == 0 && (r.type != RECORD_REVOCATION || !may_revoke(issuer, &r)))
         e = refuse(ret_error, RECORD_NOT_AUTHORISED, 0);
     return counted(t, e, ret_error);
 }

@@ -67,6 +67,10 @@ MUST_CHECK int trust_verify(struct trust *t, const struct slice *links, size_t c
  * it is known already; errors as above. A revocation is for ever. */
 MUST_CHECK int trust_apply(struct trust *t, const struct chain_end *issuer, const uint8_t *bytes, size_t len,
                            struct record_error *ret_error);
+/* Whether trust_apply would take in a revocation by that issuer: who writes it down first asks this first. Errors as
+ * there. */
+MUST_CHECK int trust_check_revocation(struct trust *t, const struct chain_end *issuer, const uint8_t *bytes, size_t len,
+                                      struct record_error *ret_error);
 /* Takes in that a tag was revoked, of which the caller has proof of its own: a log that is signed by who may say so. 0,
  * also when it is known already; -ENOSPC; -ENOMEM. */
 MUST_CHECK int trust_note_revoked(struct trust *t, const struct tag *tag, uint64_t seq);

@@ -176,7 +176,7 @@ struct mapping_answer manager_publish(struct manager *m, const struct who *w, co
             return manager_refuse(m, RECORD_NOT_AUTHORISED);
         entity_end(m->authority, e, &subject);
         issuer = tag_equal(&rec.issuer, &self->tag) ? *self : subject;
-        got = trust_apply(m->trust, &issuer, r->record.data, r->record.len, &why);
+        got = trust_check_revocation(m->trust, &issuer, r->record.data, r->record.len, &why);
         if (got == -EBADMSG)
             return manager_refuse(m, why.fault);
     }

@@ -186,6 +186,7 @@ void realmd_turn(struct realmd *d, instant now)
     instant next;
 
     d->now = now;
+    d->published = 0;
     if (exchange_next_expiry(d->exchange) <= now)
         exchange_on_expiry(d->exchange, now);
     exchange_io_turn(&d->io, now);
@@ -459,6 +460,7 @@ static void close_all(struct realmd *d)
     store_end(d);
     exchange_free(d->exchange);
     manager_free(d->manager);
+    folder_end(d);
     exchange_io_deinit(&d->io);
     control_free(d->control);
     if (d->inotify >= 0)

@@ -74,7 +74,10 @@ struct realmd {
     uint8_t *answer; /* MAPPING_BYTES_MAX */
     uint8_t *chain;  /* the realm's own, as it was read; owned */
     size_t chain_len;
-    size_t fed; /* records of the log that the manager has */
+    struct realm *realm; /* open for reading; NULL: it could not be read */
+    size_t fed;          /* records of the log that the manager has */
+    size_t fed_whole;    /* those that were there when it was given the chain: of them, what was in force */
+    int published;       /* records in this turn */
     uint64_t entries;
     char folder_error[FILE_ERR]; /* the last; empty: none */
 
@@ -114,12 +117,14 @@ void realmd_say(int level, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
 /* --- realmd_folder.c: the realm's folder, followed --- */
 
-/* Reads it; the first time all of it. 0 or -errno, which was told. */
+/* Reads on, a bounded part of it, and what is left in the turns that follow; the first time all of it. 0 or -errno,
+ * which was told. */
 int folder_read(struct realmd *d, instant now);
 /* Watches it. 0 or -errno, which was told. */
 int folder_watch(struct realmd *d);
-/* A record that somebody signed: into the log, and to the manager. 0 or -errno. */
+/* A record that somebody signed: into the log, and to the manager. 0; -EAGAIN: not now; or -errno, which was told. */
 int folder_publish(struct realmd *d, const uint8_t *bytes, size_t len, instant now);
+void folder_end(struct realmd *d);
 
 /* --- realmd_store.c: the store behind --- */
 

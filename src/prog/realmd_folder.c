@@ -1,11 +1,15 @@
 /* prog/realmd_folder.c - the realm's folder: what hawser realm changes in it is followed while the daemon runs.
  *
- * Theory of operation. inotify tells that the folder has changed. The log is read anew, from its beginning, and what
- * stands behind what the manager has already is given to it; a log whose own chain is another one (a change of key, a
- * newer chain from above) is given from the beginning. What cannot be read is told, tried again every 10 s, and what
- * was known stays.
+ * Theory of operation. inotify tells that the folder has changed. The log stays open and is read on, ENTRIES_A_TURN
+ * entries at a time, and what the manager does not have yet is given to it, RECORDS_A_TURN at a time; the rest is left
+ * to the turns that follow at once. A log whose own chain is another one (a change of key, a newer chain from above) is
+ * given from the beginning, in one turn, so that nobody finds half of a realm. What cannot be read is told, tried again
+ * every 10 s from the beginning, and what was known stays.
  *
- * Limits: reading verifies the signature of each entry, some 100 us; so 10,000 entries hold the loop for a second. */
+ * A record that is published is appended and durable before it is answered, which waits for the disk: so
+ * PUBLISHED_A_TURN of a wake-up are, and who comes after them is told to come later.
+ *
+ * Limits: as these; a chain from the beginning takes some 5 us a record. */
 #include "prog/realmd.h"
 
 #include "sys/clock.h"
@@ -17,12 +21,10 @@
 #include <unistd.h>
 
 #define LOOK_AGAIN (10 * SEC) /* chosen */
+#define ENTRIES_A_TURN 1024u  /* chosen: some 5 ms, and one signature */
+#define RECORDS_A_TURN 512u   /* chosen: some 5 ms; a revocation takes 100 us */
+#define PUBLISHED_A_TURN 4    /* chosen: of 1 to 5 ms each */
 #define CHAIN_BYTES_MAX (CHAIN_LINKS_MAX * RECORD_BYTES_MAX)
-
-static void cleanup_realm(struct realm **r)
-{
-    realm_close(*r);
-}
 
 static int failed(struct realmd *d, int r, const char *err, instant now)
 {
@@ -105,6 +107,7 @@ static int take_chain(struct realmd *d, const struct realm *r, instant now)
         d->chain = copy;
         d->chain_len = len;
         d->fed = 0;
+        d->fed_whole = realm_said_count(r);
         realmd_say(LOG_NOTICE, "realm name=%s", realm_self(r)->name);
         realmd_on_chain(d, x, now);
     }
@@ -113,70 +116,122 @@ static int take_chain(struct realmd *d, const struct realm *r, instant now)
     return got;
 }
 
-/* What the manager does not have yet. */
-static void feed(struct realmd *d, const struct realm *r, instant now)
+/* What the manager does not have yet, up to max records. 0: that was all; 1: there is more; -ENOMEM, and it goes on
+ * from there the next time. ret_refused: the fault of the last record that was not taken, for who has just published
+ * it. */
+static int feed(struct realmd *d, const struct realm *r, size_t max, instant now, int *ret_refused)
 {
-    bool from_start = d->fed == 0;
+    char why[RECORD_ERROR_STRLEN];
 
-    for (; d->fed < realm_said_count(r); d->fed++) {
+    *ret_refused = 0;
+    for (size_t n = 0; d->fed < realm_said_count(r); d->fed++, n++) {
         const struct realm_said *s = realm_said_at(r, d->fed);
-        char why[RECORD_ERROR_STRLEN];
         struct record_error e = { 0 };
         int got;
 
-        if (from_start && !s->in_force)
+        if (n >= max && d->fed >= d->fed_whole)
+            return 1;
+        if (d->fed < d->fed_whole && !s->in_force)
             continue;
         got = manager_take(d->manager, s->record.data, s->record.len, now, &e);
-        if (got < 0)
-            realmd_say(LOG_ERR, "realm record=%zu type=%s name=%s error=\"%s\"", d->fed, record_type_name(s->type),
-                       s->name, got == -EBADMSG ? record_error_format(&e, why) : strerror(-got));
+        *ret_refused = got;
+        if (got == 0)
+            continue;
+        realmd_say(LOG_ERR, "realm record=%zu type=%s name=%s error=\"%s\"", d->fed, record_type_name(s->type), s->name,
+                   got == -EBADMSG ? record_error_format(&e, why) : strerror(-got));
+        if (got == -ENOMEM)
+            return got;
     }
+    return 0;
 }
 
-static int take_in(struct realmd *d, const struct realm *r, instant now)
+/* As feed. */
+static int take_in(struct realmd *d, size_t max, instant now, int *ret_refused)
 {
+    const struct realm *r = d->realm;
     int got = take_chain(d, r, now);
 
-    if (got < 0)
+    if (got == 0)
+        got = feed(d, r, max, now, ret_refused);
+    if (got < 0) {
+        d->look_again = now + LOOK_AGAIN;
         return got;
-    feed(d, r, now);
+    }
     if (d->entries && d->entries != realm_entries(r))
         realmd_say(LOG_INFO, "realm entries=%llu", (unsigned long long)realm_entries(r));
     d->entries = realm_entries(r);
     d->folder_error[0] = '\0';
-    d->look_again = INSTANT_NEVER;
-    return 0;
+    d->look_again = got == 0 ? INSTANT_NEVER : now;
+    return got;
+}
+
+/* What was said so far may be of a log that is not there any more: the next one is given from the beginning. */
+static int give_up(struct realmd *d, int r, const char *err, instant now)
+{
+    realm_close(d->realm);
+    d->realm = NULL;
+    free(d->chain);
+    d->chain = NULL;
+    return failed(d, r, err, now);
 }
 
 int folder_read(struct realmd *d, instant now)
 {
-    struct realm *r CLEANUP(cleanup_realm) = NULL;
     char err[FILE_ERR];
-    int got = realm_open(d->config.directory, false, &r, err);
+    const bool first = !d->realm;
+    int got =
+        first ? realm_open(d->config.directory, false, &d->realm, err) : realm_read_on(d->realm, ENTRIES_A_TURN, err);
+    int more = got, refused;
 
     d->folder_changed = false;
-    return got < 0 ? failed(d, got, err, now) : take_in(d, r, now);
+    if (got < 0)
+        return give_up(d, got, err, now);
+    got = take_in(d, first ? SIZE_MAX : RECORDS_A_TURN, now, &refused);
+    if (got >= 0 && more > 0)
+        d->look_again = now;
+    return MIN(got, 0);
 }
 
 int folder_publish(struct realmd *d, const uint8_t *bytes, size_t len, instant now)
 {
-    struct realm *r CLEANUP(cleanup_realm) = NULL;
     uint8_t chain[CHAIN_BYTES_MAX];
     char err[FILE_ERR];
-    int got = realm_open(d->config.directory, true, &r, err);
+    int got, refused = 0;
 
+    if (d->published == PUBLISHED_A_TURN)
+        return -EAGAIN;
+    d->published++;
+    if (!d->realm)
+        return -EAGAIN; /* it cannot be read: folder_read tells why */
+    got = realm_begin(d->realm, ENTRIES_A_TURN, err);
+    if (got == -EBUSY)
+        return got; /* somebody enrols */
+    if (got < 0) {
+        give_up(d, got, err, now);
+        return got;
+    }
     /* Another chain ends the exchange that brought this request: not from here. */
-    if (got == 0 && !has_chain(d, chain, chain_bytes(r, chain))) {
+    if (got > 0 || !has_chain(d, chain, chain_bytes(d->realm, chain))) {
+        realm_end(d->realm);
         d->look_again = now;
         return -EAGAIN;
     }
-    if (got == 0)
-        got = realm_publish(r, bytes, len, err);
+    got = realm_publish(d->realm, bytes, len, err);
+    realm_end(d->realm);
     if (got < 0) {
         realmd_say(LOG_WARNING, "publish error=\"%s\"", err);
+        d->look_again = now; /* what was read on may be why */
+        if (got == -EIO || got == -ENOSPC) /* the journal takes nothing more until it is opened anew */
+            give_up(d, got, err, now);
         return got;
     }
-    return take_in(d, r, now);
+    got = take_in(d, RECORDS_A_TURN, now, &refused);
+    return got > 0 ? -EAGAIN : got < 0 ? got : refused;
+}
+
+void folder_end(struct realmd *d)
+{
+    realm_close(d->realm);
 }
 
 static void on_inotify(uv_poll_t *h, int status, int events)
