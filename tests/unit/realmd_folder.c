@@ -1,0 +1,286 @@
+/* Unit tests of prog/realmd_folder.c: a realm's folder that changes below its daemon, by hawser realm and by members.
+ */
+#include "ident/suite.h"
+#include "prog/realmd.h"
+#include "sys/clock.h"
+#include "tests/unit/test.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#define NOW_S 1750000000u
+#define T0 (1000 * SEC)
+#define NAMES 2000u
+
+static struct realmd d;
+static char folder[] = "/tmp/hawser-realmd-XXXXXX", err[FILE_ERR], said[1024];
+static unsigned chains, turned;
+static struct identity ann;
+
+void realmd_say(int level, const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(said, sizeof(said), fmt, ap);
+    va_end(ap);
+}
+
+struct exchange *realmd_make_exchange(struct realmd *r, instant now)
+{
+    const struct exchange_options o = {
+        .self = &r->id, .rng = sys_rng(), .suites = suite_supported(), .peers_max = 4, .requests_max = 4, .joins_max = 1
+    };
+
+    return exchange_new(&o, now);
+}
+
+void realmd_on_chain(struct realmd *r, struct exchange *x, instant now)
+{
+    chains++;
+    if (!x)
+        return;
+    turned++;
+    exchange_free(r->exchange);
+    r->exchange = x;
+}
+
+void realmd_turn(struct realmd *r, instant now)
+{
+}
+
+static void path_of(const char *file, char out[PATH_MAX])
+{
+    snprintf(out, PATH_MAX, "%s/%s", folder, file);
+}
+
+static struct realm *writer(void)
+{
+    struct realm *r;
+
+    assert_int_equal(realm_open(folder, true, &r, err), 0);
+    return r;
+}
+
+static int set_up(void **state)
+{
+    const struct rng rng = sys_rng();
+    struct manager_options o = { .rng = rng,
+                                 .bindings_max = 100,
+                                 .names_max = NAMES + 10,
+                                 .guests_max = 4,
+                                 .subscriptions_max = 4,
+                                 .log_max = 8,
+                                 .epoch = 7 };
+    struct peer_key key;
+    struct realm *r;
+
+    snprintf(folder, sizeof(folder), "/tmp/hawser-realmd-XXXXXX");
+    if (!mkdtemp(folder) || realm_create_root(folder, "rid.example", 9, NOW_S, err) < 0 ||
+        identity_generate(&ann, &rng) < 0)
+        return -1;
+    identity_peer_key(&ann, suite_supported(), &key);
+    r = writer();
+    assert_int_equal(realm_enrol(r, "ann.u", &key, 0, NOW_S, 0, err), 0);
+    realm_close(r);
+    chains = turned = 0;
+    d = (struct realmd){ .manager = manager_new(&o, T0), .inotify = -1, .look_again = INSTANT_NEVER };
+    snprintf(d.config.directory, sizeof(d.config.directory), "%s", folder);
+    assert_int_equal(folder_read(&d, T0), 0);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    static const char *const files[] = { "log", "key", "root", "key.hidden", "key.next" };
+    char path[PATH_MAX];
+
+    folder_end(&d);
+    exchange_free(d.exchange);
+    manager_free(d.manager);
+    free(d.chain);
+    for (size_t i = 0; i < ARRAY_LEN(files); i++) {
+        path_of(files[i], path);
+        unlink(path);
+    }
+    return rmdir(folder);
+}
+
+/* The change of key is in the log and its key is not there: the daemon is who it was, and takes all of it later. */
+static void test_key_comes_late(void **state)
+{
+    char key[PATH_MAX], hidden[PATH_MAX];
+    uint8_t before[IDENT_KEY_LEN];
+    struct realm *r = writer();
+
+    assert_int_equal(chains, 1);
+    memcpy(before, d.id.ed25519, IDENT_KEY_LEN);
+    assert_int_equal(realm_rotate_root(r, NOW_S, NOW_S + 1000, err), 0);
+    realm_close(r);
+    path_of("key", key);
+    path_of("key.hidden", hidden);
+    assert_int_equal(rename(key, hidden), 0);
+    for (int i = 0; i < 2; i++) {
+        assert_true(folder_read(&d, T0) < 0);
+        assert_memory_equal(d.id.ed25519, before, IDENT_KEY_LEN);
+        assert_memory_equal(authority_self(manager_authority(d.manager))->key, before, IDENT_KEY_LEN);
+        assert_true(d.look_again > T0 && d.look_again < INSTANT_NEVER);
+    }
+    assert_int_equal(chains, 1);
+    assert_int_equal(rename(hidden, key), 0);
+    assert_int_equal(folder_read(&d, T0), 0);
+    assert_int_equal(turned, 2);
+    assert_memory_not_equal(d.id.ed25519, before, IDENT_KEY_LEN);
+    assert_memory_equal(authority_self(manager_authority(d.manager))->key, d.id.ed25519, IDENT_KEY_LEN);
+    assert_non_null(authority_by_name(manager_authority(d.manager), "ann.u.rid.example", 17));
+    assert_int_equal(folder_read(&d, T0), 0);
+    assert_int_equal(turned, 2);
+}
+
+/* It stands in key.next as long as it was not renamed. */
+static void test_key_not_renamed(void **state)
+{
+    char key[PATH_MAX], next[PATH_MAX], hidden[PATH_MAX];
+    struct realm *r = writer();
+
+    path_of("key", key);
+    path_of("key.next", next);
+    path_of("key.hidden", hidden);
+    assert_int_equal(link(key, hidden), 0);
+    assert_int_equal(realm_rotate_root(r, NOW_S, NOW_S + 1000, err), 0);
+    realm_close(r);
+    assert_int_equal(rename(key, next), 0);
+    assert_int_equal(rename(hidden, key), 0);
+    assert_int_equal(folder_read(&d, T0), 0);
+    assert_int_equal(turned, 2);
+}
+
+/* Many names at once: some of them in each turn, and the next turn at once. */
+static void test_bounded(void **state)
+{
+    static struct realm_enrolment list[NAMES];
+    static char leafs[NAMES][16];
+    const struct rng rng = sys_rng();
+    uint32_t known = authority_count(manager_authority(d.manager));
+    struct realm *r = writer();
+    unsigned turns = 0;
+
+    for (uint32_t i = 0; i < NAMES; i++) {
+        snprintf(leafs[i], sizeof(leafs[i]), "host%u.h", i);
+        list[i] = (struct realm_enrolment){ .leaf = leafs[i], .line = i + 1, .key = { .suites = 1 } };
+        rng_fill(&rng, list[i].key.ed25519, IDENT_KEY_LEN);
+    }
+    assert_int_equal(realm_enrol_many(r, list, NAMES, "names", 0, NOW_S, 0, err), 0);
+    realm_close(r);
+    do {
+        assert_int_equal(folder_read(&d, T0), 0);
+        assert_in_range(authority_count(manager_authority(d.manager)) - known, 1, 512);
+        known = authority_count(manager_authority(d.manager));
+        turns++;
+    } while (d.look_again == T0);
+    assert_int_equal(known, NAMES + 1);
+    assert_int_equal(turns, 4);
+    assert_int_equal(d.look_again, INSTANT_NEVER);
+}
+
+static size_t policy_of(uint64_t seq, uint8_t out[RECORD_BYTES_MAX])
+{
+    struct record p = { .type = RECORD_POLICY, .seq = seq, .issued_s = NOW_S };
+    size_t len;
+
+    p.issuer = p.subject = authority_by_name(manager_authority(d.manager), "ann.u.rid.example", 17)->tag;
+    assert_int_equal(record_encode(&p, ann.ed25519_seed, out, RECORD_BYTES_MAX, &len), 0);
+    return len;
+}
+
+static void test_publish(void **state)
+{
+    uint8_t bytes[RECORD_BYTES_MAX];
+    struct realm *r;
+    size_t len;
+
+    for (uint64_t seq = 11; seq < 15; seq++) {
+        len = policy_of(seq, bytes);
+        assert_int_equal(folder_publish(&d, bytes, len, T0), 0);
+    }
+    /* No more in this turn. */
+    len = policy_of(20, bytes);
+    assert_int_equal(folder_publish(&d, bytes, len, T0), -EAGAIN);
+    assert_int_equal(realm_entries(d.realm), 6);
+    d.published = 0;
+    /* Not one that is older than what the log has; not while somebody else writes. */
+    len = policy_of(13, bytes);
+    assert_int_equal(folder_publish(&d, bytes, len, T0), -ESTALE);
+    assert_non_null(strstr(said, "a policy of sequence 13, expected one above 14"));
+    len = policy_of(20, bytes);
+    r = writer();
+    assert_int_equal(folder_publish(&d, bytes, len, T0), -EBUSY);
+    realm_close(r);
+    assert_int_equal(folder_publish(&d, bytes, len, T0), 0);
+    /* Others read what it wrote. */
+    assert_int_equal(realm_open(folder, false, &r, err), 0);
+    assert_int_equal(realm_entries(r), 7);
+    realm_close(r);
+}
+
+/* The realm has another key by now: not in the middle of a request. */
+static void test_publish_during_rotation(void **state)
+{
+    uint8_t bytes[RECORD_BYTES_MAX];
+    size_t len = policy_of(11, bytes);
+    struct realm *r = writer();
+
+    assert_int_equal(realm_rotate_root(r, NOW_S, NOW_S + 1000, err), 0);
+    realm_close(r);
+    assert_int_equal(folder_publish(&d, bytes, len, T0), -EAGAIN);
+    assert_int_equal(turned, 1);
+    assert_int_equal(d.look_again, T0);
+    assert_int_equal(folder_read(&d, T0), 0);
+    assert_int_equal(turned, 2);
+}
+
+/* A log in the place of the one that was there, as from a backup: given from the beginning. */
+static void test_another_log(void **state)
+{
+    char log[PATH_MAX], kept[PATH_MAX];
+    char command[2 * PATH_MAX + 16];
+    struct peer_key key;
+    struct identity bob;
+    const struct rng rng = sys_rng();
+    struct realm *r;
+
+    path_of("log", log);
+    path_of("key.hidden", kept);
+    snprintf(command, sizeof(command), "cp %s %s", log, kept);
+    assert_int_equal(system(command), 0);
+    assert_int_equal(identity_generate(&bob, &rng), 0);
+    identity_peer_key(&bob, suite_supported(), &key);
+    r = writer();
+    assert_int_equal(realm_enrol(r, "bob.u", &key, 0, NOW_S, 0, err), 0);
+    realm_close(r);
+    assert_int_equal(folder_read(&d, T0), 0);
+    assert_int_equal(authority_count(manager_authority(d.manager)), 2);
+    assert_int_equal(rename(kept, log), 0);
+    assert_true(folder_read(&d, T0) < 0);
+    assert_non_null(strstr(said, "Stale"));
+    assert_int_equal(authority_count(manager_authority(d.manager)), 2);
+    assert_int_equal(folder_read(&d, d.look_again), 0);
+    assert_int_equal(authority_count(manager_authority(d.manager)), 1);
+    assert_int_equal(turned, 1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_key_comes_late, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_key_not_renamed, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_bounded, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_publish, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_publish_during_rotation, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_another_log, set_up, tear_down),
+    };
+
+    return cmocka_run_group_tests_name("realmd and folder", tests, NULL, NULL);
+}
