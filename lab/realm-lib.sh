@@ -30,11 +30,12 @@ realm_file() {
     printf '[Realm]\nDirectory = %s\nListen = %s\nControl = %s\n' "$LAB_DIR/hawser/${3:-$1}.realm" "$2:51823" "$LAB_DIR/hawser/$1.realmd.sock"
 }
 
-# realm_daemon HOST ADDRESS [PARENT_ADDRESS]: its manager.
+# realm_daemon HOST ADDRESS [PARENT_ADDRESS] [RELAY_KEY RELAY_ADDRESS]: its manager.
 realm_daemon() {
     local file=$LAB_DIR/hawser/$1.realmd
     realm_file "$1" "$2" >"$file"
     [[ -z ${3:-} ]] || printf '[Parent]\nManagers = %s:51823\nAnnounce = %s:51823\n' "$3" "$2" >>"$file"
+    [[ -z ${4:-} ]] || printf '[Relay]\nAgent = %s\nPublicKey = %s\n' "$5" "$4" >>"$file"
     bg "$1" "realmd-$1" "$REALMD" "$file"
     wait_for 5 "the manager of $1 listens" listening "$1" udp 51823
 }

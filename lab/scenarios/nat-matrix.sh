@@ -4,13 +4,14 @@
 #   a 192.168.1.2 --+
 #                   +-- na 10.0.2.2 --+
 #   c 192.168.1.4 --+                 +-- core --+-- m: manager of acme.example
-#   b 192.168.1.3 ----- nb 10.0.3.2 --+
+#   b 192.168.1.3 ----- nb 10.0.3.2 --+          +-- r: an agent that relays for its hosts
 #
 # Both networks have the same inside addresses, as homes have. A NAT of the kernel is address- and port-dependent in whom
 # it lets in (RFC 4787 section 5); in its mappings it is endpoint-independent in effect as long as it may keep the inside's
 # port (plain), address- and port-dependent where it draws one (random, section 4.1); a static map lets everybody in
 # (cone). No file says where anybody is: each host asks the manager how it is seen, registers that too, and is told who is
-# about to call. Promised: what the table says, and c is reached inside, not by way of the NAT.
+# about to call. Promised: what the table says; what does not go directly goes by the agent, and directly from when it can;
+# c is reached inside, not by way of the NAT.
 # shellcheck source-path=SCRIPTDIR source=../lib.sh
 . "$(dirname "$0")/../lib.sh"
 lab_init nat-matrix "$@"
@@ -23,13 +24,15 @@ need jq nft conntrack ping
 router core
 router na
 router nb
-for h in m a b c; do
+for h in m r a b c; do
     host $h
 done
 link m:eth0 core:x1 10.0.1.2/24 10.0.1.1/24 both="delay=5ms"
+link r:eth0 core:x4 10.0.4.2/24 10.0.4.1/24 both="delay=5ms"
 link na:out core:x2 10.0.2.2/24 10.0.2.1/24 both="delay=10ms"
 link nb:out core:x3 10.0.3.2/24 10.0.3.1/24 both="delay=10ms"
 default_route m 10.0.1.1
+default_route r 10.0.4.1
 default_route na 10.0.2.1
 default_route nb 10.0.3.1
 ip -n "${LAB_PREFIX}na" link add lan type bridge
@@ -46,7 +49,17 @@ for h in a b c; do
 done
 
 realm_make m acme.example
-realm_daemon m 10.0.1.2
+mkdir -p "$LAB_DIR/hawser/r"
+R=$(pair_key r)
+M=$("$HAWSER" pubkey <"$LAB_DIR/hawser/m.realm/key")
+{
+    pair__interface r 'Role = agent' 'Address = 10.8.0.1/24' "RelayFor = $M"
+    printf '[Peer nobody]\nPublicKey = %s\n' "$(pair_key nobody)"
+} >"$LAB_DIR/hawser/r.conf"
+"$HAWSER" check "$LAB_DIR/hawser/r.conf" >"$(bg_log check)" 2>&1 || lab_fail "$(<"$(bg_log check)")"
+pair_daemon r
+wait_for 5 "the relay listens" listening r udp 51820
+realm_daemon m 10.0.1.2 '' "$R" 10.0.4.2
 for h in a b c; do
     realm_host $h m m 10.0.1.2
 done
@@ -82,27 +95,38 @@ reaches() {
     on "$1" ping -6 -c 1 -W 8 "$(pair_status "$2" '.tun.addresses[0]')" </dev/null >"$(bg_log ping)" 2>&1
 }
 
+# how FROM: directly, relayed or both, by the paths that work; a condition for wait_for with what is expected.
+how() {
+    pair_status "$1" '[.peers[].paths[] | select(.state == "active") | if (.remote | startswith("[100::")) then "relayed" else "directly" end]
+        | unique | join(" ")'
+}
+goes() { # FROM HOW
+    local now
+    now=$(how "$1")
+    echo "$now"
+    [[ $now == "$2" ]]
+}
+
 while read -r at_a at_b expected; do
     nat_kind na "$at_a" 192.168.1.2
     nat_kind nb "$at_b" 192.168.1.3
     start a b
-    found=no
-    ! reaches a b || found=yes
-    result "${at_a}_$at_b" $found
-    [[ $found == yes ]] && result "${at_a}_${at_b}_first" "$(awk -F'time=' '/seq=1 /{ print $2 + 0 }' "$(bg_log ping)")" ms
-    assert "$at_a calls $at_b: directly: $expected" test $found = "$expected"
+    assert "$at_a calls $at_b" reaches a b
+    wait_for 5 "$at_a calls $at_b: $expected" goes a "$expected"
+    result "${at_a}_$at_b" "$expected"
+    result "${at_a}_${at_b}_first" "$(awk -F'time=' '/seq=1 /{ print $2 + 0 }' "$(bg_log ping)")" ms
     bg_stop hawserd-a
     bg_stop hawserd-b
 done <<EOF
-plain  plain  yes
-cone   plain  yes
-random cone   yes
-plain  cone   yes
-cone   cone   yes
-cone   random yes
-plain  random no
-random plain  no
-random random no
+plain  plain  directly
+cone   plain  directly
+random cone   directly
+plain  cone   directly
+cone   cone   directly
+cone   random directly
+plain  random relayed
+random plain  relayed
+random random relayed
 EOF
 
 # --- behind one NAT ---

@@ -24,7 +24,6 @@ struct change {
 
 struct manager {
     struct manager_options o;
-    struct rng rng;
     struct trust *trust; /* NULL: no realm yet */
     struct authority *authority;
     struct tag former[FORMER_MAX]; /* the realm's own tags of before, the newest first */
@@ -46,6 +45,11 @@ struct manager {
     uint64_t wall_s;    /* the last that was told; 0: never */
     struct manager_call calls[MANAGER_CALLS_MAX]; /* manager_lookup.c */
     unsigned calls_head, calls_count;
+    struct { /* at.addr.family ADDR_NONE: there is none */
+        struct endpoint at;
+        uint8_t key[IDENT_KEY_LEN];
+        struct rng rng;
+    } relay;
     struct manager_stats stats;
 };
 

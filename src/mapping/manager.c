@@ -60,6 +60,7 @@ void manager_free(struct manager *m)
     subscribers_free(m->subscribers);
     free(m->log);
     free(m->page);
+    explicit_bzero(m->relay.key, sizeof(m->relay.key));
     free(m);
 }
 

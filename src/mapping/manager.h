@@ -73,6 +73,7 @@ struct manager_call {
     struct tag caller;
     struct endpoint places[MAPPING_PLACES_MAX];
     size_t places_count;
+    struct mapping_relay relay;
 };
 
 /* Which row of the table. */
@@ -157,6 +158,10 @@ void manager_on_all_gone(struct manager *m);
 
 /* --- calls --- */
 
+/* Who calls and who is called are given the two sides of a channel at that relay, with which the key is shared
+ * (grant_key), for what does not go directly. rng: for the channels' numbers; kept. */
+void manager_set_relay(struct manager *m, const struct endpoint *at, const uint8_t key[IDENT_KEY_LEN],
+                       const struct rng *rng);
 /* The next host that is to be told who calls it, as a request without an answer that counts, into out of
  * MANAGER_CALL_BYTES_MAX bytes. Its length; 0: none. A peer that has gone has not heard it, and its caller tries
  * without. */

@@ -163,7 +163,8 @@ static struct mapping_answer refer(const struct manager *m, const struct who *w,
 }
 
 /* The host that was asked for is told who calls it: who may know where it is may have it look out for him. */
-static void push_call(struct manager *m, const struct who *w, const struct mapping_request *r, uint64_t peer)
+static void push_call(struct manager *m, const struct who *w, const struct mapping_request *r, uint64_t peer,
+                      uint64_t wall_s, struct mapping_relay *ret_relay)
 {
     struct manager_call *c;
 
@@ -174,6 +175,23 @@ static void push_call(struct manager *m, const struct who *w, const struct mappi
     c = &m->calls[(m->calls_head + m->calls_count++) % MANAGER_CALLS_MAX];
     *c = (struct manager_call){ .peer = peer, .caller = w->tag, .places_count = r->places_count };
     memcpy(c->places, r->places, sizeof(c->places));
+    if (m->relay.at.addr.family != ADDR_NONE) {
+        /* A manager without a clock gives no relay that would be believed. */
+        struct grant g = { .channel = rng_nonzero(&m->relay.rng), .until_s = (uint32_t)wall_s + GRANT_LIFE_S };
+
+        ret_relay->at = c->relay.at = m->relay.at;
+        grant_seal(m->relay.key, &g, ret_relay->grant);
+        g.side = 1;
+        grant_seal(m->relay.key, &g, c->relay.grant);
+    }
+}
+
+void manager_set_relay(struct manager *m, const struct endpoint *at, const uint8_t key[IDENT_KEY_LEN],
+                       const struct rng *rng)
+{
+    m->relay.at = *at;
+    memcpy(m->relay.key, key, sizeof(m->relay.key));
+    m->relay.rng = *rng;
 }
 
 size_t manager_pop_call(struct manager *m, uint8_t *out, uint64_t *ret_peer)
@@ -190,6 +208,7 @@ size_t manager_pop_call(struct manager *m, uint8_t *out, uint64_t *ret_peer)
     r.tag = c->caller;
     r.places_count = c->places_count;
     memcpy(r.places, c->places, sizeof(r.places));
+    r.relay = c->relay;
     mapping_request_write(&w, &r);
     *ret_peer = c->peer;
     return writer_len(&w);
@@ -233,7 +252,7 @@ struct mapping_answer manager_resolve(struct manager *m, const struct who *w, co
     a.left_s = manager_left_s(m, &b, now);
     a.fresh_s = manager_fresh_s(b.pace, a.left_s);
     if (r->places_count > 0 && r->kind == KIND_HOST_LOCATOR && granted == CLASS_FULL && b.peer)
-        push_call(m, w, r, b.peer);
+        push_call(m, w, r, b.peer, wall_s, &a.relay);
     if (r->flags & MAPPING_WITH_CHAIN)
         add_chain(m, asked.found, &a);
     if (asked.proofs_count > 0) {

@@ -39,6 +39,7 @@ enum key {
     K_PROOFS,
     K_INDEX,
     K_PLACES,
+    K_RELAY,
     K_END,
 };
 
@@ -66,13 +67,13 @@ static const struct shape requests[MAPPING_TYPE_END] = {
                          LIST_CHANGES },
     [MAPPING_LOG] = { "log", 0, BIT(K_INDEX), LIST_NONE },
     [MAPPING_STALE] = { "stale", BIT(K_TAG) | BIT(K_KIND) | BIT(K_SEQ), 0, LIST_NONE },
-    [MAPPING_CALL] = { "call", BIT(K_TAG) | BIT(K_PLACES), 0, LIST_NONE },
+    [MAPPING_CALL] = { "call", BIT(K_TAG) | BIT(K_PLACES), BIT(K_RELAY), LIST_NONE },
     [MAPPING_WHERE] = { "where", 0, 0, LIST_NONE },
 };
 
 static const struct shape answers[MAPPING_STATUS_COUNT] = {
     [MAPPING_FOUND] = { "found", BIT(K_RECORD) | BIT(K_CLASS) | BIT(K_LEFT) | BIT(K_FRESH),
-                        BIT(K_FLAGS) | BIT(K_CHAIN) | BIT(K_PROOFS), LIST_NONE },
+                        BIT(K_FLAGS) | BIT(K_CHAIN) | BIT(K_PROOFS) | BIT(K_RELAY), LIST_NONE },
     [MAPPING_NONE] = { "none", BIT(K_FRESH), BIT(K_FLAGS), LIST_NONE },
     [MAPPING_REFERRAL] = { "referral", BIT(K_CHAIN),
                            BIT(K_RECORD) | BIT(K_LEFT) | BIT(K_FRESH) | BIT(K_FLAGS) | BIT(K_PROOFS), LIST_NONE },
@@ -117,6 +118,7 @@ struct fields {
     size_t chain_count;
     struct endpoint places[MAPPING_PLACES_MAX];
     size_t places_count;
+    struct mapping_relay relay;
     struct mapping_list items, proofs;
 };
 
@@ -209,23 +211,29 @@ static void read_chain(struct cbor_reader *r, struct fields *f)
         f->chain[i] = read_record(r);
 }
 
+static struct endpoint read_place(struct cbor_reader *r)
+{
+    struct endpoint e = { .port = 0 };
+    const uint8_t *addr;
+    size_t at, len;
+
+    cbor_read_array(r, 2, 2);
+    at = cbor_offset(r);
+    addr = cbor_read_bytes(r, 4, 16, &len);
+    if (addr && (len == 4 || len == 16))
+        e.addr = addr_from_bytes(len == 4 ? ADDR_V4 : ADDR_V6, addr);
+    if (addr && !addr_is_unicast(&e.addr))
+        cbor_fail(r, CBOR_RANGE, at);
+    e.port = (uint16_t)cbor_read_uint(r, 1, UINT16_MAX);
+    return e;
+}
+
 static void read_places(struct cbor_reader *r, size_t max, struct fields *f)
 {
     size_t count = cbor_read_array(r, 1, max);
 
-    for (size_t i = 0; i < count && r->fault == CBOR_SOUND; i++) {
-        const uint8_t *addr;
-        size_t at, len;
-
-        cbor_read_array(r, 2, 2);
-        at = cbor_offset(r);
-        addr = cbor_read_bytes(r, 4, 16, &len);
-        if (addr && (len == 4 || len == 16))
-            f->places[i].addr = addr_from_bytes(len == 4 ? ADDR_V4 : ADDR_V6, addr);
-        if (addr && !addr_is_unicast(&f->places[i].addr))
-            cbor_fail(r, CBOR_RANGE, at);
-        f->places[i].port = (uint16_t)cbor_read_uint(r, 1, UINT16_MAX);
-    }
+    for (size_t i = 0; i < count && r->fault == CBOR_SOUND; i++)
+        f->places[i] = read_place(r);
     f->places_count = count;
 }
 
@@ -308,6 +316,11 @@ static void read_value(struct cbor_reader *r, unsigned key, const struct shape *
     case K_PROOFS:
         f->proofs = read_list(r, LIST_ENTRIES, MAPPING_PROOFS_MAX);
         break;
+    case K_RELAY:
+        cbor_read_array(r, 2, 2);
+        f->relay.at = read_place(r);
+        cbor_read_copy(r, f->relay.grant, sizeof(f->relay.grant));
+        break;
     case K_PLACES:
         read_places(r, is_request ? MAPPING_PLACES_MAX : 1, f);
         break;
@@ -375,7 +388,8 @@ int mapping_request_read(const uint8_t *bytes, size_t len, struct mapping_reques
                                      .position = f.position,
                                      .index = f.index,
                                      .items = f.items,
-                                     .places_count = f.places_count };
+                                     .places_count = f.places_count,
+                                     .relay = f.relay };
     memcpy(ret->chain, f.chain, sizeof(f.chain));
     memcpy(ret->places, f.places, sizeof(f.places));
     return 0;
@@ -404,6 +418,7 @@ int mapping_answer_read(const uint8_t *bytes, size_t len, struct mapping_answer 
                                     .to = f.to,
                                     .position = f.position,
                                     .index = f.index,
+                                    .relay = f.relay,
                                     .place = f.places[0],
                                     .proofs = f.proofs,
                                     .items = f.items };
@@ -536,12 +551,20 @@ static uint32_t present(const struct fields *f)
         { K_PROOFS, f->proofs.count > 0 },
         { K_INDEX, f->index != 0 },
         { K_PLACES, f->places_count > 0 },
+        { K_RELAY, f->relay.at.addr.family != ADDR_NONE },
     };
     uint32_t keys = 0;
 
     for (size_t i = 0; i < ARRAY_LEN(has); i++)
         keys |= has[i].is ? BIT(has[i].key) : 0;
     return keys;
+}
+
+static void write_place(struct writer *w, const struct endpoint *e)
+{
+    cbor_write_head(w, CBOR_ARRAY, 2);
+    cbor_write_bytes(w, e->addr.bytes, addr_bytes_len(&e->addr));
+    cbor_write_head(w, CBOR_UINT, e->port);
 }
 
 static void write_list(struct writer *w, const struct mapping_list *l)
@@ -612,11 +635,13 @@ static void write_value(struct writer *w, unsigned key, const struct fields *f)
         break;
     case K_PLACES:
         cbor_write_head(w, CBOR_ARRAY, f->places_count);
-        for (size_t i = 0; i < f->places_count; i++) {
-            cbor_write_head(w, CBOR_ARRAY, 2);
-            cbor_write_bytes(w, f->places[i].addr.bytes, addr_bytes_len(&f->places[i].addr));
-            cbor_write_head(w, CBOR_UINT, f->places[i].port);
-        }
+        for (size_t i = 0; i < f->places_count; i++)
+            write_place(w, &f->places[i]);
+        break;
+    case K_RELAY:
+        cbor_write_head(w, CBOR_ARRAY, 2);
+        write_place(w, &f->relay.at);
+        cbor_write_bytes(w, f->relay.grant, sizeof(f->relay.grant));
         break;
     default:
         cbor_write_head(w, CBOR_UINT, number_of(f, key));
@@ -663,7 +688,8 @@ void mapping_request_write(struct writer *w, const struct mapping_request *r)
                         .position = r->position,
                         .index = r->index,
                         .items = r->items,
-                        .places_count = r->places_count };
+                        .places_count = r->places_count,
+                        .relay = r->relay };
 
     memcpy(f.places, r->places, r->places_count * sizeof(f.places[0]));
     memcpy(f.chain, r->chain, r->chain_count * sizeof(f.chain[0]));
@@ -689,6 +715,7 @@ void mapping_answer_write(struct writer *w, const struct mapping_answer *a)
                         .index = a->index,
                         .proofs = a->proofs,
                         .items = a->items,
+                        .relay = a->relay,
                         .places = { a->place },
                         .places_count = a->place.addr.family != ADDR_NONE };
 

@@ -10,6 +10,7 @@
 
 #include "base/slice.h"
 #include "ident/chain.h"
+#include "ident/grant.h"
 
 #define MAPPING_VERSION 1
 #define MAPPING_BYTES_MAX 65536    /* of a message: what an exchange carries */
@@ -68,6 +69,12 @@ struct mapping_list {
     size_t len, count;
 };
 
+/* Who may pass on what two hosts cannot say directly, and the word by which it does. */
+struct mapping_relay {
+    struct endpoint at; /* ADDR_NONE: nobody may */
+    uint8_t grant[GRANT_LEN];
+};
+
 struct mapping_request {
     enum mapping_type type;
     uint8_t flags;
@@ -89,6 +96,7 @@ struct mapping_request {
     /* RESOLVE: who asks is about to call the subject, from there. If it may know all, the subject is told by CALL. */
     struct endpoint places[MAPPING_PLACES_MAX];
     size_t places_count;
+    struct mapping_relay relay; /* CALL */
 };
 
 struct mapping_answer {
@@ -110,6 +118,7 @@ struct mapping_answer {
     uint32_t position; /* PAGE: of the next page of the snapshot; 0: that was the last */
     uint64_t index;    /* ENTRIES: of the first */
     struct mapping_list proofs; /* FOUND, REFERRAL: records, from the tag that was asked for to the one of now */
+    struct mapping_relay relay; /* FOUND: of a call */
     struct endpoint place;      /* DONE of WHERE; ADDR_NONE: it is not known */
     struct mapping_list items;  /* DONE of REFRESH: mapping_failure; PAGE: mapping_change; ENTRIES: bytes */
 };

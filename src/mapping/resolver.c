@@ -287,7 +287,7 @@ static void fail(struct resolver *r, struct question *q, instant now)
 }
 
 /* What was kept in the row just now is the answer. */
-static void succeed(struct resolver *r, struct question *q, instant now)
+static void succeed(struct resolver *r, struct question *q, const struct mapping_answer *a, instant now)
 {
     struct row *row = row_find(r, &q->of);
     int e = row ? row_result(r, row, now, &q->result, &q->bytes) : -ENOMEM;
@@ -297,6 +297,7 @@ static void succeed(struct resolver *r, struct question *q, instant now)
         q->result = (struct resolver_result){ .outcome = RESOLVER_FAILED, .why = RESOLVER_WHY_FULL };
     }
     q->result.stale = false; /* even if it may be used but once */
+    q->result.relay = a->relay;
     finish(r, q);
 }
 
@@ -519,7 +520,8 @@ static void prefetch(struct resolver *r, const struct resolver_question *o, cons
     if (row->fresh - now > (row->fresh - row->received) / PREFETCH_PART || !row->found ||
         map64_get(&r->questions_by_key, row->key) || r->open == r->options.questions_max)
         return;
-    q = question_new(r, &(struct resolver_question){ .name = o->name, .tag = o->tag, .kind = o->kind, .anew = true }, now);
+    q = question_new(r, &(struct resolver_question){ .name = o->name, .tag = o->tag, .kind = o->kind, .anew = true },
+                     now);
     if (!q)
         return;
     r->stats.prefetched++;
@@ -658,7 +660,7 @@ static enum resolver_why on_answer(struct resolver *r, struct question *q, const
         return RESOLVER_WHY_ANSWER;
     }
     if (why == 0)
-        succeed(r, q, now);
+        succeed(r, q, a, now);
     return (enum resolver_why)why;
 }
 

@@ -82,11 +82,12 @@ struct resolver_result {
     struct chain_end subject;
     struct slice chain[CHAIN_LINKS_MAX]; /* root .. subject */
     size_t chain_count;
-    struct slice record; /* the binding */
-    uint8_t granted;     /* enum record_class */
-    uint32_t left_s;     /* of the lease */
-    uint32_t fresh_s;    /* FOUND, NONE: may be used so long; stale: 0 */
-    uint32_t age_s;      /* since a manager said so */
+    struct slice record;        /* the binding */
+    uint8_t granted;            /* enum record_class */
+    uint32_t left_s;            /* of the lease */
+    uint32_t fresh_s;           /* FOUND, NONE: may be used so long; stale: 0 */
+    uint32_t age_s;             /* since a manager said so */
+    struct mapping_relay relay; /* of a call */
 };
 
 enum resolver_step_type {

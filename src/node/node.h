@@ -259,6 +259,14 @@ struct node_mark {
 #define NODE_MARKS_MAX 16
 void node_set_marks(struct node *n, const struct node_mark *marks, size_t count);
 
+/* A channel of a relay (node/relay.h) as an endpoint, in a prefix that leads nowhere (RFC 6666). Hosts go there when
+ * nothing else has worked for NODE_RELAY_AFTER, over one uplink, in the tier `backup`; whoever sends finds out by
+ * node_is_relayed. */
+#define NODE_RELAY_AFTER (2 * SEC) /* chosen: the third INIT, and a round trip of a bad path */
+struct endpoint node_relay_place(uint64_t channel);
+bool node_is_relayed(const struct endpoint *e);
+uint64_t node_relay_channel(const struct endpoint *e);
+
 bool node_uplink_equal(const struct node_uplink *a, const struct node_uplink *b);
 void node_uplink_set(struct node *n, const struct node_uplink *u, instant now);
 void node_uplink_remove(struct node *n, uint32_t link, instant now);

@@ -382,10 +382,44 @@ static bool drop_double(struct peer *p, instant now)
     return false;
 }
 
-/* Of this uplink's paths, those over such a transport. */
-static uint8_t tier_of(const struct node_uplink *u, enum transport t)
+static const uint8_t relay_prefix[8] = { 0x01 };
+
+struct endpoint node_relay_place(uint64_t channel)
 {
-    return u->spares & 1u << t && u->tier < TIER_BACKUP ? (uint8_t)TIER_BACKUP : u->tier;
+    struct endpoint e = { .addr.family = ADDR_V6, .port = 1 };
+
+    memcpy(e.addr.bytes, relay_prefix, sizeof(relay_prefix));
+    put_be64(e.addr.bytes + 8, channel);
+    return e;
+}
+
+bool node_is_relayed(const struct endpoint *e)
+{
+    return e->addr.family == ADDR_V6 && memcmp(e->addr.bytes, relay_prefix, sizeof(relay_prefix)) == 0;
+}
+
+uint64_t node_relay_channel(const struct endpoint *e)
+{
+    return get_be64(e->addr.bytes + 8);
+}
+
+/* Of this uplink's paths, those over such a transport to there. */
+static uint8_t tier_of(const struct node_uplink *u, enum transport t, const struct endpoint *to)
+{
+    return (u->spares & 1u << t || node_is_relayed(to)) && u->tier < TIER_BACKUP ? (uint8_t)TIER_BACKUP : u->tier;
+}
+
+/* There is a path to there over a link that is up. */
+static bool has_way(const struct peer *p, const struct endpoint *to)
+{
+    struct session_path_info info;
+
+    for (unsigned i = 0; i < SESSION_SLOTS; i++) {
+        session_path_info(p->session, i, 0, &info);
+        if (info.used && !info.link_down && endpoint_equal(&info.at.remote, to))
+            return true;
+    }
+    return false;
 }
 
 bool roles_open_path(struct peer *p, const struct node_uplink *u, const struct endpoint *to, enum transport transport,
@@ -393,7 +427,7 @@ bool roles_open_path(struct peer *p, const struct node_uplink *u, const struct e
 {
     struct session_path_spec spec = {
         .at = { .link = u->link, .remote = *to, .transport = (uint8_t)transport, .lane = lane },
-        .tier = tier_of(u, transport),
+        .tier = tier_of(u, transport, to),
         .weight = u->weight,
         .rate_cap_bps = u->rate_cap_bps,
         .trains = u->trains,
@@ -401,8 +435,10 @@ bool roles_open_path(struct peer *p, const struct node_uplink *u, const struct e
     };
     int slot;
 
-    if ((to->addr.family == ADDR_V4 && !u->has_v4) || (to->addr.family == ADDR_V6 && !u->has_v6) ||
-        session_slot_at(p->session, &spec.at) >= 0)
+    if (node_is_relayed(to) ? !u->up || has_way(p, to)
+                            : (to->addr.family == ADDR_V4 && !u->has_v4) || (to->addr.family == ADDR_V6 && !u->has_v6))
+        return false;
+    if (session_slot_at(p->session, &spec.at) >= 0)
         return false;
     memcpy(spec.link, u->name, sizeof(spec.link));
     slot = session_path_add(p->session, &spec, now);
@@ -420,6 +456,11 @@ static void open_path(struct peer *p, const struct node_uplink *u, const struct 
 {
     unsigned transports = u->transports | u->spares ? u->transports | u->spares : 1u << TRANSPORT_UDP;
 
+    if (node_is_relayed(to)) {
+        if (now - p->trouble_since >= NODE_RELAY_AFTER)
+            roles_open_path(p, u, to, TRANSPORT_UDP, 0, now);
+        return;
+    }
     for (uint8_t lane = 0; lane < MAX(u->lanes, 1) && u->tcp != NODE_TCP_ONLY && (transports & 1u); lane++)
         roles_open_path(p, u, to, TRANSPORT_UDP, lane, now);
     for (unsigned t = TRANSPORT_UDP + 1; t < TRANSPORT_COUNT; t++)
@@ -503,7 +544,7 @@ static void uplink_paths(struct peer *p, const struct node_uplink *u, bool moved
             session_path_remove(p->session, i, now);
             continue;
         }
-        session_path_set(p->session, i, tier_of(u, info.at.transport), u->weight, u->leaving, now);
+        session_path_set(p->session, i, tier_of(u, info.at.transport, &info.at.remote), u->weight, u->leaving, now);
         session_path_link(p->session, i, u->up, now);
         session_path_network(p->session, i, u->address_hash, now);
         if (moved && u->up)

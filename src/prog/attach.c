@@ -129,9 +129,10 @@ static void send_beside(void *ctx, const struct locator_pair *at, const uint8_t 
     outside_send_beside(ctx, at, data, len);
 }
 
-static void on_called(void *ctx, const struct tag *caller, const struct endpoint *places, size_t count)
+static void on_called(void *ctx, const struct tag *caller, const struct endpoint *places, size_t count,
+                      const struct mapping_relay *relay)
 {
-    host_on_called(ctx, caller, places, count);
+    host_on_called(ctx, caller, places, count, relay);
 }
 
 int attach_start(struct daemon *d, const struct slice *links, size_t count, const struct tag *self)

@@ -15,6 +15,7 @@
 
 #define CONFIG_LINKS_MAX 32
 #define CONFIG_PEERS_MAX 4096
+#define CONFIG_RELAY_MAX 8   /* managers */
 #define CONFIG_LIST_MAX 1024 /* items of one list */
 #define CONFIG_PEER_NAME_MAX 31
 #define CONFIG_SOCKET_PATH_MAX 107 /* unix(7): sun_path and its NUL */
@@ -100,6 +101,11 @@ struct config_peer {
 };
 
 /* Everything is owned by the struct; config_free wipes the keys. */
+struct config_keys {
+    struct peer_key keys[CONFIG_RELAY_MAX];
+    size_t count;
+};
+
 struct config {
     char name[CONFIG_IFNAME_SIZE]; /* of the TUN device */
     int role;                      /* enum config_role */
@@ -107,9 +113,10 @@ struct config {
     bool has_identity;      /* false after config_parse of a file that names a PrivateKeyFile */
     char *private_key_file; /* or NULL */
     unsigned private_key_file_line;
-    int64_t listen_port; /* 0 for a node: any */
-    int64_t listen_tcp;  /* agent: 0: CONFIG_TCP_PORT if it is free, -1: none */
-    int64_t workers;     /* agent: 0: as many as there are processors and peers */
+    int64_t listen_port;          /* 0 for a node: any */
+    struct config_keys relay_for; /* agent: managers of realms whose hosts it relays for */
+    int64_t listen_tcp;           /* agent: 0: CONFIG_TCP_PORT if it is free, -1: none */
+    int64_t workers;              /* agent: 0: as many as there are processors and peers */
     struct config_addresses addresses;
     int64_t mtu;
     struct config_route_set {

@@ -179,6 +179,18 @@ static void read_public(struct config_parse *p, const struct config_field *f, co
         ini_expected(&p->ini, value, NULL, "a public key: %d characters, told by `hawser pubkey`", KEY_TEXT_LEN);
 }
 
+static void read_publics(struct config_parse *p, const struct config_field *f, const char *value, void *out)
+{
+    struct config_keys *list = out;
+
+    if (list->count == ARRAY_LEN(list->keys))
+        ini_error(&p->ini, p->ini.line, "found more than %zu, expected at most so many", ARRAY_LEN(list->keys));
+    else if (peer_key_decode(value, &list->keys[list->count]) < 0)
+        ini_expected(&p->ini, value, NULL, "a public key (`hawser pubkey`)");
+    else
+        list->count++;
+}
+
 static void read_psk(struct config_parse *p, const struct config_field *f, const char *value, void *out)
 {
     uint8_t psk[CONFIG_PSK_BYTES];
@@ -527,6 +539,7 @@ static const struct config_type type_duration = { "time", read_duration, false }
 static const struct config_type type_rate = { "rate", read_rate, false };
 static const struct config_type type_secret = { "secret key", read_secret, true };
 static const struct config_type type_public = { "public key", read_public, false };
+static const struct config_type type_publics = { "public key", read_publics, false };
 static const struct config_type type_psk = { "base64", read_psk, true };
 static const struct config_type type_addresses = { "addresses", read_addresses, false };
 static const struct config_type type_prefixes = { "prefixes", read_prefixes, false };
@@ -568,6 +581,8 @@ const struct config_field config_schema[] = {
       .roles = CONFIG_OF_AGENT | CONFIG_OF_HOST, .help = "UDP port (51820)" },
     { IN(listen_tcp), .key = "ListenTcp", .type = &type_port, .roles = CONFIG_OF_AGENT,
       .help = "TCP port for nodes whose UDP does not pass (443 if it is free), or no" },
+    { IN(relay_for), .key = "RelayFor", .type = &type_publics, .multiple = true, .roles = CONFIG_OF_AGENT,
+      .help = "public key of a realm's manager: its hosts are relayed for" },
     { IN(workers), .key = "Workers", .type = &type_number, .min = 1, .max = 8, .roles = CONFIG_OF_AGENT,
       .help = "threads: 1, 2, 4 or 8 (as many as there are processors and peers, at most 4)" },
     { IN(addresses), .key = "Address", .type = &type_addresses, .multiple = true, .roles = CONFIG_OF_AGENT,

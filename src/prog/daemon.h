@@ -12,6 +12,7 @@
  *   memory.c     what survives a restart: nodes' addresses and endpoints
  *   answers.c    the control socket: status, why, link, reload, stop
  *   known.c      what is known of paths, for programs of this machine
+ *   relayed.c    what does not go directly between hosts: an agent relays, a host is relayed
  *   attach.c     where a host is, said at the managers of its realm
  *   names.c      names of hosts: a resolver, and a DNS server for programs of this machine */
 #pragma once
@@ -118,6 +119,8 @@ struct daemon {
     struct anycast *anycast; /* anycast.c; NULL: it was not asked yet */
     struct names *names;     /* names.c; NULL: no root is configured */
     struct host *host;       /* host.c; NULL: this is none */
+    struct relay *relay;     /* relayed.c; an agent's, or NULL: it relays nothing */
+    struct relayed *relayed; /* relayed.c; a host's */
     struct attach *attach;   /* attach.c; NULL: a host without a chain or managers, or none */
 
     struct uplink uplinks[UPLINKS_MAX + 1]; /* by link; there is no 0: an agent's sockets are its workers' */
@@ -216,7 +219,20 @@ void host_options(const struct daemon *d, struct node_options *o);
 struct addr host_identifier(const struct daemon *d);
 void host_refresh(struct daemon *d, instant now); /* the uplinks' addresses -> what peers are told */
 void host_on_event(struct worker *w, const struct node_event *ev, instant now);
-void host_on_called(struct daemon *d, const struct tag *caller, const struct endpoint *places, size_t count);
+void host_on_called(struct daemon *d, const struct tag *caller, const struct endpoint *places, size_t count,
+                    const struct mapping_relay *relay);
+
+/* relayed.c: after host_start, before all that sends. Says what fails. */
+int relayed_start(struct daemon *d);
+void relayed_stop(struct daemon *d);
+void relayed_slow(struct daemon *d, instant now); /* each half second */
+/* A host's channel, as an endpoint. */
+struct endpoint relayed_add(struct daemon *d, const struct mapping_relay *relay, instant now);
+/* To such an endpoint; false: it does not go. */
+bool relayed_send(struct daemon *d, const struct session_tx *tx, const uint8_t *data, instant now);
+/* True if it was for these. Changed in place, and kept as with node_on_datagram. */
+bool relayed_on_datagram(struct worker *w, const struct locator_pair *at, uint8_t *data, size_t len, size_t segment,
+                         uint8_t tos, instant now);
 
 /* attach.c: after names_start. A chain that was verified, and the tag at its end. */
 int attach_start(struct daemon *d, const struct slice *links, size_t count, const struct tag *self);

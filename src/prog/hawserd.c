@@ -221,6 +221,7 @@ static void slow_work(struct daemon *d, instant now)
 {
     outside_slow(d, now);
     attach_slow(d, now);
+    relayed_slow(d, now);
     if (d->config->role == CONFIG_NODE && d->config->on_agent_loss == CONFIG_LOSS_DIRECT)
         check_agent_loss(d, now);
     if (d->config->role == CONFIG_NODE)
@@ -444,8 +445,9 @@ static int start(struct daemon *d)
     d->started = d->no_path_since = now;
     d->next_slow = d->next_store = now;
     if ((r = workers_make(d)) < 0 || (r = start_timers(d)) < 0 || (r = start_signals(d)) < 0 ||
-        (r = answers_start(d)) < 0 || (r = host_start(d)) < 0 || (r = inside_start(d)) < 0 || (r = make_nodes(d)) < 0 ||
-        (r = memory_load(d, now)) < 0 || (r = outside_start(d, now)) < 0)
+        (r = answers_start(d)) < 0 || (r = host_start(d)) < 0 || (r = relayed_start(d)) < 0 ||
+        (r = inside_start(d)) < 0 || (r = make_nodes(d)) < 0 || (r = memory_load(d, now)) < 0 ||
+        (r = outside_start(d, now)) < 0)
         return r;
     known_start(d);
     names_start(d);
@@ -517,6 +519,7 @@ static void stop(struct daemon *d)
     if (d->workers_count > 0)
         stop_signals(d);
     workers_free(d);
+    relayed_stop(d);
     host_stop(d);
     config_free(d->config);
     say(LOG_NOTICE, "stopped");

@@ -332,6 +332,10 @@ static void on_found(void *context, const struct resolver_result *res)
 
     if (res->outcome == RESOLVER_FOUND && record_decode(res->record.data, res->record.len, &record, &b, &e) == 0)
         spec.endpoints_count = record_locators(&record, spec.endpoints, NODE_ENDPOINTS_MAX);
+    if (spec.endpoints_count > 0 && res->relay.at.addr.family != ADDR_NONE) {
+        spec.endpoints_count = MIN(spec.endpoints_count, (size_t)NODE_ENDPOINTS_MAX - 1);
+        spec.endpoints[spec.endpoints_count++] = relayed_add(d, &res->relay, now);
+    }
     peer = node_peer_at(w->node, &s->identifier);
     if (spec.endpoints_count == 0) {
         say(LOG_INFO, "wanted identifier=%s: %s", addr_format(&s->identifier, text),
@@ -451,13 +455,16 @@ static void introduced(struct worker *w, const struct node_event *ev, instant no
     node_admit(w->node, ev->peer, name, &identifier, until, now);
 }
 
-void host_on_called(struct daemon *d, const struct tag *caller, const struct endpoint *places, size_t count)
+void host_on_called(struct daemon *d, const struct tag *caller, const struct endpoint *places, size_t count,
+                    const struct mapping_relay *relay)
 {
     const struct addr who = addr_of(caller);
     instant now = clock_now();
     char text[TAG_STRLEN];
 
     say(LOG_INFO, "called identifier=%s places=%zu", tag_format(caller, text), count);
+    if (relay->at.addr.family != ADDR_NONE)
+        (void)relayed_add(d, relay, now);
     node_expect(daemon_node(d), &who, places, count, now);
     daemon_turn(&d->workers[0], now);
 }

@@ -143,7 +143,7 @@ static void on_request(struct lookup *l, const struct exchange_event *e, instant
 
     if (e->owner && l->host.called && mapping_request_read(e->data, e->len, &r) == 0 && r.type == MAPPING_CALL) {
         a = (struct mapping_answer){ .status = MAPPING_DONE };
-        l->host.called(l->host.ctx, &r.tag, r.places, r.places_count);
+        l->host.called(l->host.ctx, &r.tag, r.places, r.places_count, &r.relay);
     }
     mapping_answer_write(&w, &a);
     (void)!exchange_io_answer(&l->io, &e->asked, bytes, writer_len(&w), now);

@@ -37,8 +37,10 @@ struct lookup_host {
     void (*send)(void *ctx, const struct locator_pair *at, const uint8_t *data, size_t len);
     /* A manager sees that link at another place than before; ADDR_NONE: at none. */
     void (*seen)(void *ctx, uint32_t link, const struct endpoint *place);
-    /* A manager at which something is held says that who has that tag is about to call us, from these places. */
-    void (*called)(void *ctx, const struct tag *caller, const struct endpoint *places, size_t count);
+    /* A manager at which something is held says that who has that tag is about to call us, from these places, or else
+     * by that relay. */
+    void (*called)(void *ctx, const struct tag *caller, const struct endpoint *places, size_t count,
+                   const struct mapping_relay *relay);
 };
 
 /* 0, or -errno and err, which names the file. */

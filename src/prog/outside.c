@@ -62,6 +62,8 @@ static void on_socket(struct worker *w, void *arg, instant now)
                 lookup_input(names_lookup(w->d), &at, batch[i].data, batch[i].len, batch[i].segment_bytes);
                 continue;
             }
+            if (relayed_on_datagram(w, &at, batch[i].data, batch[i].len, batch[i].segment_bytes, batch[i].tos, now))
+                continue;
             node_on_datagram(w->node, &at, batch[i].data, batch[i].len, batch[i].segment_bytes, batch[i].tos, now);
             worker_hand_over(w);
         }
@@ -177,6 +179,11 @@ void outside_send(struct worker *w, const struct session_tx *tx, const uint8_t *
             outside_tcp_send(w->d, tx, data, now);
         else
             worker_tcp_send(w, tx, data);
+        return;
+    }
+    if (w->d->relayed && node_is_relayed(&tx->at.remote)) {
+        if (!relayed_send(w->d, tx, data, now))
+            node_on_unreachable(w->node, &tx->at, now);
         return;
     }
     if (!u) {

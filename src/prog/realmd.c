@@ -399,6 +399,24 @@ static int open_control(struct realmd *d)
     return r;
 }
 
+/* After the realm's key was read. */
+static int offer_relay(struct realmd *d)
+{
+    const struct rng rng = sys_rng();
+    uint8_t key[IDENT_KEY_LEN];
+    int r;
+
+    if (d->config.relay.addr.family == ADDR_NONE)
+        return 0;
+    r = grant_key(&d->id, d->config.relay_key.x25519, key);
+    if (r == 0)
+        manager_set_relay(d->manager, &d->config.relay, key, &rng);
+    else
+        realmd_say(LOG_ERR, "relay error=\"the public key of the agent is of no use\"");
+    explicit_bzero(key, sizeof(key));
+    return r;
+}
+
 static int open_all(struct realmd *d, instant now)
 {
     const struct rng rng = sys_rng();
@@ -422,7 +440,8 @@ static int open_all(struct realmd *d, instant now)
     }
     /* What is about to be read may change meanwhile, so it is watched before. */
     if ((r = open_control(d)) < 0 || (r = folder_watch(d)) < 0 || (r = folder_read(d, now)) < 0 ||
-        (r = store_start(d, now)) < 0 || (r = open_sockets(d)) < 0 || (r = dns_start(d)) < 0 || (r = http_start(d)) < 0)
+        (r = offer_relay(d)) < 0 || (r = store_start(d, now)) < 0 || (r = open_sockets(d)) < 0 ||
+        (r = dns_start(d)) < 0 || (r = http_start(d)) < 0)
         return r;
     return call_others(d, now);
 }

@@ -10,7 +10,7 @@
 
 #include <errno.h>
 
-enum section { REALM = 1, STORE, PARENT, FOLLOW, DNS };
+enum section { REALM = 1, STORE, PARENT, FOLLOW, DNS, RELAY };
 
 struct parse {
     struct ini ini;
@@ -103,6 +103,20 @@ static const char *read_parents(struct ini *f, const char *value, void *out)
 
     c->parents_count = endpoints(value, REALMD_PORT, c->parents, REALMD_ADDRESSES_MAX);
     return c->parents_count ? NULL : "1 to 8 of ADDRESS:PORT, with commas";
+}
+
+static const char *read_relay(struct ini *f, const char *value, void *out)
+{
+    struct realmd_config *c = out;
+
+    return endpoints(value, REALMD_RELAY_PORT, &c->relay, 1) == 1 && addr_is_unicast(&c->relay.addr)
+               ? NULL
+               : "ADDRESS or ADDRESS:PORT that hosts can reach";
+}
+
+static const char *read_relay_key(struct ini *f, const char *value, void *out)
+{
+    return peer_key_decode(value, out) == 0 ? NULL : "the public key of an agent (`hawser pubkey`)";
 }
 
 static const char *read_announce(struct ini *f, const char *value, void *out)
@@ -199,6 +213,8 @@ static const struct ini_row schema[] = {
     { FOLLOW, "Interval", read_interval, AT(follow_interval_s), "10", false, "of pull: seconds" },
     { DNS, "Listen", read_dns_listen, 0, NULL, true, "where the realm's zone is served, by UDP and TCP" },
     { DNS, "Server", read_dns_server, AT(dns_server), NULL, true, "the name of this server, for NS and SOA" },
+    { RELAY, "Agent", read_relay, 0, NULL, true, "where hosts reach the agent that relays for them" },
+    { RELAY, "PublicKey", read_relay_key, AT(relay_key), NULL, true, "of that agent" },
     { DNS, "Address", read_dns_addresses, 0, NULL, false, "of this server, if its name is in the zone" },
 };
 
@@ -223,8 +239,8 @@ static void read_key(struct ini *f, size_t key, const char *value)
 }
 
 static const struct ini_schema file_schema = {
-    .sections = { "", "Realm", "Store", "Parent", "Follow", "Dns" },
-    .expected = "[Realm], [Store], [Parent], [Follow] or [Dns]",
+    .sections = { "", "Realm", "Store", "Parent", "Follow", "Dns", "Relay" },
+    .expected = "[Realm], [Store], [Parent], [Follow], [Dns] or [Relay]",
     .first = "[Realm]",
     .key = realmd_config_key,
     .begin = begin,

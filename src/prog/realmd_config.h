@@ -1,11 +1,12 @@
 /* prog/realmd_config.h - the configuration file of hawser-realmd.
  *
- * INI as in hawser.conf: [Realm], and [Store], [Parent], [Follow] and [Dns] where they are wanted. Unknown keys and
- * sections are errors; an error is a line `FILE:LINE: found ..., expected ...`. */
+ * INI as in hawser.conf: [Realm], and [Store], [Parent], [Follow], [Dns] and [Relay] where they are wanted. Unknown
+ * keys and sections are errors; an error is a line `FILE:LINE: found ..., expected ...`. */
 #pragma once
 
 #include "base/addr.h"
 #include "base/text.h"
+#include "ident/keys.h"
 #include "ident/name.h"
 
 #include <limits.h>
@@ -16,7 +17,8 @@
 #define REALMD_INTERVAL_MAX_S 120 /* chosen: two of them, and what is known is not yet too old (MANAGER_BEHIND_MAX) */
 #define REALMD_DNS_ADDRESSES_MAX 4
 #define REALMD_DNS_PORT 53
-#define REALMD_CONTROL_MAX 108 /* of a socket's name, with its NUL */
+#define REALMD_RELAY_PORT 51820 /* of agents */
+#define REALMD_CONTROL_MAX 108  /* of a socket's name, with its NUL */
 
 struct ini_key;
 
@@ -42,6 +44,8 @@ struct realmd_config {
     char dns_server[NAME_SIZE]; /* its name, as a name of a realm is written */
     struct addr dns_addresses[REALMD_DNS_ADDRESSES_MAX];
     size_t dns_addresses_count;
+    struct endpoint relay;     /* an agent that relays between hosts; ADDR_NONE: none */
+    struct peer_key relay_key; /* its */
 };
 
 /* 0 with *ret, or -EINVAL with lines in errors; -ENOMEM; -errno when the file cannot be read, which is a line too. */

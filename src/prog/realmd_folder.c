@@ -220,7 +220,7 @@ int folder_publish(struct realmd *d, const uint8_t *bytes, size_t len, instant n
     realm_end(d->realm);
     if (got < 0) {
         realmd_say(LOG_WARNING, "publish error=\"%s\"", err);
-        d->look_again = now; /* what was read on may be why */
+        d->look_again = now;               /* what was read on may be why */
         if (got == -EIO || got == -ENOSPC) /* the journal takes nothing more until it is opened anew */
             give_up(d, got, err, now);
         return got;

@@ -34,6 +34,9 @@ enum packet_type {
     PACKET_HELLO_ANSWER = 7,
     PACKET_CLEAR = 8,
     PACKET_KNOCK = 9, /* node/knock.c */
+    PACKET_RELAYED = 10, /* node/relay.h */
+    PACKET_RELAY_BIND = 11,
+    PACKET_RELAY_BOUND = 12,
 };
 
 #define SEALED_HEADER_LEN 16

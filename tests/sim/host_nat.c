@@ -105,6 +105,74 @@ static void test_held(void **state)
     realm_done(r);
 }
 
+/* Stands in the core, for the relay: what goes to the channel comes to the other end from there. */
+struct passing {
+    struct world_watch watch;
+    struct world_end *ends[2];
+    uint64_t bytes;
+};
+
+static bool on_core(void *ctx, struct world_packet *p)
+{
+    struct passing *r = ctx;
+    bool of_first = endpoint_equal(&p->src, &world_uplink(r->ends[0], 0)->public_at[1]);
+
+    if (!node_is_relayed(&p->dst))
+        return true;
+    p->src = p->dst;
+    p->dst = world_uplink(r->ends[of_first], 0)->public_at[1];
+    r->bytes += p->len;
+    return true;
+}
+
+static bool is_relayed(void *ctx)
+{
+    return ((struct passing *)ctx)->bytes > 0;
+}
+
+/* What cannot go directly is relayed, after a while; and goes directly when that works, without a packet lost. */
+static void test_relayed(void **state)
+{
+    struct realm *r = realm_make(5);
+    struct program *a, *b;
+    struct passing relay = { .watch = { .ctx = &relay, .core = on_core } };
+    struct traffic_flow *f;
+    uint64_t before;
+
+    (void)state;
+    r->v6 = r->relays = r->tells = true;
+    a = host_make(r, "a", one);
+    b = host_make(r, "b", one);
+    relay.ends[0] = a->end;
+    relay.ends[1] = b->end;
+    world_watch_add(r->w, &relay.watch);
+    r->v->patience = 3600 * SEC;
+    world_nat(world_uplink(a->end, 0), WORLD_NAT_SYMMETRIC, NAT_LIFE);
+    world_nat(world_uplink(b->end, 0), WORLD_NAT_SYMMETRIC, NAT_LIFE);
+    f = traffic_steady(r->t, a->end, b->end, 40000, 500, true); /* ten a second: all of them can wait */
+    assert_true(world_run_until(r->w, is_relayed, &relay, 5 * SEC));
+    assert_true(r->w->now - WORLD_START >= NODE_RELAY_AFTER);
+    world_run_for(r->w, 1 * SEC);
+    assert_true(f->received > 0);
+    assert_true(f->first_rx - WORLD_START <= NODE_RELAY_AFTER + 500 * MSEC); /* a tick, a handshake, a probe */
+    traffic_stop(f);
+    f = traffic_steady(r->t, a->end, b->end, 4000000, 1000, true);
+    world_run_for(r->w, 2 * SEC);
+    before = relay.bytes;
+    world_run_for(r->w, 2 * SEC);
+    assert_true(relay.bytes - before > 2 * 4000000 / 8); /* all of it */
+    world_nat(world_uplink(a->end, 0), WORLD_NAT_CONE, NAT_LIFE);
+    world_nat(world_uplink(b->end, 0), WORLD_NAT_CONE, NAT_LIFE);
+    world_run_for(r->w, 12 * SEC); /* paths that are down are asked for each 5 s, and held back for a while */
+    before = relay.bytes;
+    world_run_for(r->w, 10 * SEC);
+    assert_true(relay.bytes - before < 10 * 4000000 / 8 / 50); /* probes */
+    traffic_stop(f);
+    world_run_for(r->w, 200 * MSEC);
+    assert_int_equal(traffic_missing(f), 0);
+    realm_done(r);
+}
+
 struct count {
     struct world_watch watch;
     struct world_end *of;
@@ -151,10 +219,8 @@ static void test_bounded(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_matrix),
-        cmocka_unit_test(test_lossy),
-        cmocka_unit_test(test_held),
-        cmocka_unit_test(test_bounded),
+        cmocka_unit_test(test_matrix),  cmocka_unit_test(test_lossy),   cmocka_unit_test(test_held),
+        cmocka_unit_test(test_relayed), cmocka_unit_test(test_bounded),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

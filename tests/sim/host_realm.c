@@ -33,6 +33,8 @@ static void on_answer(struct world *w, struct world_source *s)
     for (size_t i = 0; to && i < to->uplinks_count; i++)
         if (to->uplinks[i]->spec.up)
             spec.endpoints[spec.endpoints_count++] = world_seen_at(to->uplinks[i], &manager_at);
+    if (to && p->realm->relays)
+        spec.endpoints[spec.endpoints_count++] = node_relay_place(1);
     if (to && p->realm->tells && !p->back)
         expect(to, p->end);
     if (!to) {
@@ -119,7 +121,7 @@ struct realm *realm_make(uint64_t seed)
 
 struct program *host_make(struct realm *r, const char *name, const char *const params[])
 {
-    struct world_node_spec spec = { 0 };
+    struct world_node_spec spec = { .v6 = r->v6 };
     struct program *p = &r->programs[r->count++];
 
     while (params[spec.uplinks]) {

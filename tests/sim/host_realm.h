@@ -37,7 +37,9 @@ struct realm {
     size_t count;
     struct program *forger; /* its record has the victim's X25519 key */
     struct program *victim;
-    bool tells; /* who is about to be called */
+    bool tells;  /* who is about to be called */
+    bool relays; /* by channel 1, of whichever two */
+    bool v6;     /* of hosts that are made from now on */
 };
 
 struct realm *realm_make(uint64_t seed);

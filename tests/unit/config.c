@@ -153,22 +153,24 @@ static void test_agent(void **state)
 {
     struct config *c = NULL;
     char errors[4096], text[ADDR_STRLEN];
-    static const char file[] = "\xef\xbb\xbf[Interface]\n" /* a byte order mark */
-                               "Name = hwsrv\n"
-                               "PrivateKeyFile = key\n"
-                               "ListenPort = 443\n"
-                               "ListenTcp = no\n"
-                               "Workers = 2\n"
-                               "Address = 10.77.0.1/24, fd00:77::1/64\n"
-                               "NAT = eth1\n"
-                               "Announce = 198.51.100.1:443\n"
-                               "[Peer van]\n"
-                               "PublicKey = @A\n"
-                               "Address = 10.77.0.9\n"
-                               "AllowedPrefixes = 10.99.0.0/16\n"
-                               "AllowedDestinations = 10.0.0.0/8\n"
-                               "[Peer boat]\n"
-                               "PublicKey = @B";
+    static const char file[] =
+        "\xef\xbb\xbf[Interface]\n" /* a byte order mark */
+        "Name = hwsrv\n"
+        "PrivateKeyFile = key\n"
+        "ListenPort = 443\n"
+        "ListenTcp = no\n"
+        "Workers = 2\n"
+        "RelayFor = E45dX+HwYNj0FSSveMGaE1RKQ+ojyoBBZi+ZtVO2oC0dhlxRLA/DMWeebFT0MrSiMp42ZbLrI4uxhGfATq0q9VgF\n"
+        "Address = 10.77.0.1/24, fd00:77::1/64\n"
+        "NAT = eth1\n"
+        "Announce = 198.51.100.1:443\n"
+        "[Peer van]\n"
+        "PublicKey = @A\n"
+        "Address = 10.77.0.9\n"
+        "AllowedPrefixes = 10.99.0.0/16\n"
+        "AllowedDestinations = 10.0.0.0/8\n"
+        "[Peer boat]\n"
+        "PublicKey = @B";
 
     assert_int_equal(parse(file, errors, sizeof(errors), &c), 0);
     assert_string_equal(errors, "");
@@ -320,6 +322,7 @@ static const struct {
     { IF PEER "[Link a]\nSignalLow = -60\n",
       "f:6: found SignalLow -60 and SignalHigh -68, expected SignalLow below SignalHigh\n" },
     { IF PEER "[Link a]\nPorts = 5\n", "f:7: found Ports = 5, expected a number from 1 to 4\n" },
+    { AGENT "RelayFor = x\n", "f:5: found RelayFor = x, expected a public key (`hawser pubkey`)\n" },
     { AGENT "Workers = 9\n", "f:5: found Workers = 9, expected a number from 1 to 8\n" },
     { AGENT "ListenTcp = 0\n", "f:5: found ListenTcp = 0, expected a port of 1 to 65535, or no\n" },
     { IF PEER "[Names]\nRoot = r\nManager = ::1\nClass = none\n",
@@ -545,7 +548,7 @@ static void test_schema(void **state)
         assert_true(strlen(k.key) > 0 && strlen(k.help) > 0 && strlen(k.type) > 0);
         n++;
     }
-    assert_int_equal(n, 44); /* every key that the file may have, counted by hand */
+    assert_int_equal(n, 45); /* every key that the file may have, counted by hand */
 }
 
 int main(void)

@@ -350,7 +350,10 @@ static void test_succession(void **state)
 /* Who may know where a host is, and says that he calls it, is made known to it, where it registered last. */
 static void test_calls(void **state)
 {
+    static const uint8_t key[IDENT_KEY_LEN] = { 1 };
     struct mapping_request r = by_name(LAPTOP), told;
+    struct mapping_answer a;
+    struct grant mine, its;
     uint64_t peer = 0;
     size_t len;
 
@@ -375,6 +378,19 @@ static void test_calls(void **state)
     assert_int_equal(told.places_count, 2);
     assert_true(endpoint_equal(&told.places[1], &r.places[1]));
     assert_int_equal(manager_pop_call(m, out, &peer), 0);
+    assert_int_equal(told.relay.at.addr.family, ADDR_NONE);
+    manager_set_relay(m, &home, key, &w.rng);
+    a = ask(RW_PHONE, &r);
+    len = manager_pop_call(m, sent, &peer);
+    assert_int_equal(mapping_request_read(sent, len, &told), 0);
+    assert_true(endpoint_equal(&a.relay.at, &home) && endpoint_equal(&told.relay.at, &home));
+    assert_int_equal(grant_open(key, a.relay.grant, &mine), 0);
+    assert_int_equal(grant_open(key, told.relay.grant, &its), 0);
+    assert_true(mine.channel == its.channel && mine.side == 0 && its.side == 1);
+    assert_int_equal(mine.until_s, RW_NOW_S + GRANT_LIFE_S);
+    r.places_count = 0; /* it asks, and does not call */
+    assert_int_equal(ask(RW_PHONE, &r).relay.at.addr.family, ADDR_NONE);
+    r.places_count = 2;
     r.flags = MAPPING_RECURSE; /* for others: they would have to call */
     ask(RW_PHONE, &r);
     assert_int_equal(manager_pop_call(m, out, &peer), 0);

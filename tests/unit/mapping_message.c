@@ -30,6 +30,8 @@ static const struct vector sound_requests[] = {
     { "resolve-call", "a50101020205502001003f01c10005fd50f24cab30546a07031818828244cb00710919ca6c825020010db80000000000"
                       "0000000000000901" },
     { "call", "a40101020b05502001003f01c10005fd50f24cab30546a1818818244cb007109199c40" },
+    { "call-relay", "a50101020b05502001003f01c10005fd50f24cab30546a1818818244cb007109199c401819828244cb00710919ca6c581d"
+                    "0102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d" },
     { "where", "a20101020c" },
 };
 
@@ -51,6 +53,8 @@ static const struct vector sound_answers[] = {
     { "page-empty", "a60101030704021107120c130c" },
     { "entries", "a401010308158242010241031705" },
     { "unknown", "a201010309" },
+    { "found-relay", "a70101030008030a4284010c18fa0d183c1819828244cb00710919ca6c581d0102030405060708090a0b0c0d0e0f10111"
+                     "2131415161718191a1b1c1d" },
     { "done-where", "a3010103051818818244cb007109199c40" },
 };
 
@@ -58,6 +62,10 @@ static const struct vector bad_requests[] = {
     { "version-2", "a3010202010b814101" },
     { "call-nowhere", "a40101020b05502001003f01c10005fd50f24cab30546a181880" },
     { "call-of-nobody", "a30101020b1818818244cb00710901" },
+    { "grant-short", "a50101020b05502001003f01c10005fd50f24cab30546a1818818244cb007109011819828244cb00710901581c0102030"
+                     "405060708090a0b0c0d0e0f101112131415161718191a1b1c" },
+    { "relay-nowhere", "a50101020b05502001003f01c10005fd50f24cab30546a1818818244cb0071090118198282440000000001581d01020"
+                       "30405060708090a0b0c0d0e0f101112131415161718191a1b1c1d" },
     { "place-multicast", "a40101020b05502001003f01c10005fd50f24cab30546a1818818244e000000101" },
     { "place-port-0", "a40101020b05502001003f01c10005fd50f24cab30546a1818818244cb00710900" },
     { "place-of-5-bytes", "a40101020b05502001003f01c10005fd50f24cab30546a1818818245cb0071090101" },
@@ -226,6 +234,10 @@ static void test_requests(void **state)
     r = request("call");
     assert_int_equal(r.type, MAPPING_CALL);
     assert_int_equal(r.places[0].port, 40000);
+    r = request("call-relay");
+    assert_int_equal(r.relay.at.port, 51820);
+    assert_int_equal(r.relay.grant[GRANT_LEN - 1], 29);
+    assert_int_equal(request("call").relay.at.addr.family, ADDR_NONE);
     assert_int_equal(request("where").type, MAPPING_WHERE);
     assert_string_equal(mapping_type_name(MAPPING_STALE), "stale");
     assert_null(mapping_type_name(MAPPING_TYPE_END));
@@ -265,6 +277,8 @@ static void test_answers(void **state)
     assert_int_equal(a.seq, 9);
     assert_int_equal(a.place.addr.family, ADDR_NONE);
     assert_int_equal(answer("done-where").place.port, 40000);
+    assert_int_equal(answer("found-relay").relay.grant[0], 1);
+    assert_int_equal(answer("found").relay.at.addr.family, ADDR_NONE);
     a = answer("page");
     assert_int_equal(a.flags, MAPPING_CAUGHT_UP | MAPPING_SNAPSHOT);
     assert_int_equal(a.position, 4);

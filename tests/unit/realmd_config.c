@@ -22,6 +22,8 @@ static void assert_says(const char *text, const char *line)
     assert_string_equal(lines, line);
 }
 
+#define AGENT_KEY "E45dX+HwYNj0FSSveMGaE1RKQ+ojyoBBZi+ZtVO2oC0dhlxRLA/DMWeebFT0MrSiMp42ZbLrI4uxhGfATq0q9VgF"
+
 static void test_whole(void **state)
 {
     char text[ENDPOINT_STRLEN];
@@ -35,7 +37,8 @@ static void test_whole(void **state)
                            "[Store]\nEngine = lmdb:/srv/realm.db\n"
                            "[Parent]\nManagers = 192.0.2.7\nAnnounce = 192.0.2.1:53, [2001:db8::1]:51823\n"
                            "[Dns]\nListen = 192.0.2.1, 127.0.0.1:5300\nServer = NS.acme.example.\n"
-                           "Address = 192.0.2.1, 2001:db8::1\n"),
+                           "Address = 192.0.2.1, 2001:db8::1\n"
+                           "[Relay]\nAgent = 192.0.2.9\nPublicKey = " AGENT_KEY "\n"),
                      0);
     assert_string_equal(lines, "");
     assert_string_equal(c.directory, "/srv/realm");
@@ -56,11 +59,14 @@ static void test_whole(void **state)
     assert_int_equal(c.dns_listen[1].port, 5300);
     assert_string_equal(c.dns_server, "ns.acme.example");
     assert_int_equal(c.dns_addresses_count, 2);
+    assert_string_equal(endpoint_format(&c.relay, text), "192.0.2.9:51820");
+    assert_true(c.relay_key.suites != 0);
     /* The least. */
     assert_int_equal(parse("[Realm]\nDirectory = /r\n"), 0);
     assert_int_equal(c.listen_count, 2);
     assert_string_equal(c.store, "");
     assert_int_equal(c.parents_count, 0);
+    assert_int_equal(c.relay.addr.family, ADDR_NONE);
     assert_int_equal(c.followed_count, 0);
     assert_string_equal(c.http, "");
     /* One that follows. */
@@ -82,8 +88,8 @@ static void test_wrong(void **state)
     assert_says("[Realm]\nDirectroy = /r\n",
                 "f:2: found Directroy, expected a key of [Realm] (did you mean Directory?)\n"
                 "f:1: found no Directory in this section, expected one\n");
-    assert_says("[Relam]\n",
-                "f:1: found [Relam], expected [Realm], [Store], [Parent], [Follow] or [Dns] (did you mean [Realm]?)\n");
+    assert_says("[Relam]\n", "f:1: found [Relam], expected [Realm], [Store], [Parent], [Follow], [Dns] or [Relay] (did "
+                             "you mean [Realm]?)\n");
     assert_says("[Realm]\nDirectory = /r\nDirectory = /s\n",
                 "f:3: found Directory again, expected it once (first in line 2)\n");
     assert_says("[Realm]\nDirectory = /r\nLog = 1000\n",
@@ -112,6 +118,12 @@ static void test_wrong(void **state)
                 "f:7: found [Parent] beside [Follow], expected it where the followed manager is\n");
     assert_says("[Realm]\nDirectory = /r\n[Follow]\nMode = pull\n",
                 "f:3: found no Managers in this section, expected one\n");
+    assert_says("[Realm]\nDirectory = /r\n[Relay]\nAgent = 192.0.2.9\n",
+                "f:3: found no PublicKey in this section, expected one\n");
+    assert_says("[Realm]\nDirectory = /r\n[Relay]\nPublicKey = " AGENT_KEY "\nAgent = 0.0.0.0\n",
+                "f:5: found Agent = 0.0.0.0, expected ADDRESS or ADDRESS:PORT that hosts can reach\n");
+    assert_says("[Realm]\nDirectory = /r\n[Relay]\nAgent = 192.0.2.9\nPublicKey = x\n",
+                "f:5: found PublicKey = x, expected the public key of an agent (`hawser pubkey`)\n");
 }
 
 static void test_schema(void **state)
@@ -124,7 +136,7 @@ static void test_schema(void **state)
         assert_false(k.required && k.fallback);
         n++;
     }
-    assert_int_equal(n, 20);
+    assert_int_equal(n, 22);
 }
 
 int main(void)
