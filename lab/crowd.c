@@ -1,11 +1,12 @@
 /* hawser-crowd: many hosts of a realm, who say to its manager where they are and move, and who are asked after.
  *
- *   hawser-crowd enrol DIR HOSTS                          enrols them in the realm's folder, as n0.h, n1.h, ...
- *   hawser-crowd load DIR HOSTS STATE TOP MIDDLE BOTTOM   says, refreshes, moves and asks
- *   hawser-crowd check DIR HOSTS STATE TOP MIDDLE BOTTOM  asks until all three managers tell the newest of all in STATE
+ *   hawser-crowd enrol DIR HOSTS                               enrols them in the realm's folder, as n0.h, n1.h, ...
+ *   hawser-crowd load DIR HOSTS STATE TOP MIDDLE BOTTOM EDGE   says, refreshes, moves and asks
+ *   hawser-crowd check DIR HOSTS STATE TOP MIDDLE BOTTOM EDGE  asks until all managers tell the newest of all in STATE
  *
- * TOP, MIDDLE and BOTTOM are addresses of managers: of the one that hosts register at, of one that is pushed to, and of
- * one that pulls. What is checked of each answer says crowd_ask.c; the first that is wrong ends the program, code 1.
+ * TOP, MIDDLE, BOTTOM and EDGE are addresses of managers: of the one that hosts register at, of one that is pushed to,
+ * of one that pulls, and of one that caches. What is checked of each answer says crowd_ask.c; the first that is wrong
+ * ends the program, code 1.
  *
  * load prints `registered` when all hosts are; on SIGUSR1 nobody moves any more, and it prints `settled` when all is
  * acknowledged; on SIGTERM it writes STATE, prints its figures as JSON and ends. check prints its figures and ends when
@@ -398,6 +399,7 @@ static int load(struct crowd *c, struct asker *a, const char *state)
             stir(c, now);
         if (!registered && all_acked(c)) {
             registered = true;
+            asker_ask_cache(a);
             say("registered");
         }
         if (settling && !settled && all_acked(c)) {
@@ -419,7 +421,9 @@ static int check(struct crowd *c, struct asker *a)
 
         turn_all(c, a, now);
         read_all(c, a, now + TICK);
-        all = asker_knows_all(a, 0) && asker_knows_all(a, 1) && asker_knows_all(a, 2);
+        all = true;
+        for (unsigned n = 0; n < CROWD_LEVELS; n++)
+            all = all && asker_knows_all(a, n);
     }
     asker_print(a);
     return all ? 0 : fail("check", "not all are known");
@@ -466,11 +470,11 @@ static int run(struct crowd *c, char **argv, bool loading)
 int main(int argc, char **argv)
 {
     static struct crowd c;
-    bool loading = argc == 8 && strcmp(argv[1], "load") == 0;
+    bool loading = argc == 9 && strcmp(argv[1], "load") == 0;
     int code = 1;
 
-    if (!(argc == 4 && strcmp(argv[1], "enrol") == 0) && !loading && !(argc == 8 && strcmp(argv[1], "check") == 0)) {
-        fputs("usage: hawser-crowd enrol DIR HOSTS | load|check DIR HOSTS STATE TOP MIDDLE BOTTOM\n", stderr);
+    if (!(argc == 4 && strcmp(argv[1], "enrol") == 0) && !loading && !(argc == 9 && strcmp(argv[1], "check") == 0)) {
+        fputs("usage: hawser-crowd enrol DIR HOSTS | load|check DIR HOSTS STATE TOP MIDDLE BOTTOM EDGE\n", stderr);
         return 2;
     }
     signal(SIGUSR1, on_signal);

@@ -7,7 +7,7 @@
 #include "session/exchange.h"
 
 #define CROWD_MAX 50000u /* hosts: each has a port of its own */
-#define CROWD_LEVELS 3   /* managers that are asked: the top one, one that is pushed to, one that pulls */
+#define CROWD_LEVELS 4   /* managers that are asked: the top one, and those that are pushed to, pull and cache */
 #define CROWD_PORT 51823
 #define CROWD_NET 0x0a090000u /* 10.9.0.0/16: host i is at 10.9.i, whoever asks at 10.9.255.254 */
 #define CROWD_ASKER 0xfffe
@@ -57,6 +57,8 @@ struct asker;
 struct asker *asker_new(struct crowd *c, bool checking, instant now);
 void asker_free(struct asker *a);
 struct exchange *asker_exchange(struct asker *a);
+/* From now on the manager that caches is asked, too: not while most hosts are nowhere yet, which it would remember. */
+void asker_ask_cache(struct asker *a);
 /* Questions that may be asked now. */
 void asker_turn(struct asker *a, instant now);
 void asker_on_event(struct asker *a, const struct exchange_event *ev, instant now);

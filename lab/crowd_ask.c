@@ -9,7 +9,7 @@
  *   - the top manager tells all that it had acknowledged when it was asked.
  *
  * How stale an answer was is from when the first newer sequence was acknowledged to when it was asked; the worst is
- * kept, of hosts that move often and of others.
+ * kept, of hosts that move often and of others, and by how much one was staler than it said that it may be used for.
  *
  * Limits: one program, which is the hosts as well: so it knows the truth. */
 #include "lab/crowd.h"
@@ -40,12 +40,13 @@ struct level {
     instant rest;
     uint64_t found, none, later, failed;
     span stale[2]; /* the worst: of movers, of others */
+    span beyond;   /* the worst, and what the answer said is taken off */
 };
 
 struct asker {
     struct crowd *c;
     struct exchange *x;
-    bool checking;
+    bool checking, caches; /* caches: the one that caches is asked, too */
     struct level levels[CROWD_LEVELS];
 };
 
@@ -62,7 +63,7 @@ struct asker *asker_new(struct crowd *c, bool checking, instant now)
     if (!a)
         return NULL;
     a->c = c;
-    a->checking = checking;
+    a->checking = a->caches = checking;
     a->x = exchange_new(&o, now);
     for (unsigned n = 0; n < CROWD_LEVELS; n++) {
         struct level *l = &a->levels[n];
@@ -137,9 +138,14 @@ static void ask(struct asker *a, struct question *q, instant now)
     q->open = exchange_request(a->x, a->levels[q->level].peer, bytes, writer_len(&w), q, now, &request) == 0;
 }
 
+void asker_ask_cache(struct asker *a)
+{
+    a->caches = true;
+}
+
 void asker_turn(struct asker *a, instant now)
 {
-    for (unsigned n = 0; n < CROWD_LEVELS; n++) {
+    for (unsigned n = 0; n < (a->caches ? CROWD_LEVELS : CROWD_LEVELS - 1); n++) {
         struct level *l = &a->levels[n];
 
         for (unsigned k = 0; k < UNDER_WAY && now >= l->rest; k++) {
@@ -180,7 +186,7 @@ static void judge_record(struct asker *a, const struct question *q, struct slice
     *ret_seq = r.seq;
 }
 
-static void note_age(struct asker *a, const struct question *q, uint64_t seq)
+static void note_age(struct asker *a, const struct question *q, uint64_t seq, uint32_t fresh_s)
 {
     const struct host *h = &a->c->hosts[q->host];
     span *worst = &a->levels[q->level].stale[h->mover ? 0 : 1];
@@ -190,8 +196,10 @@ static void note_age(struct asker *a, const struct question *q, uint64_t seq)
 
         if (s->seq <= seq || s->acked == 0)
             continue;
-        if (s->acked < q->asked)
+        if (s->acked < q->asked) {
             *worst = MAX(*worst, q->asked - s->acked);
+            a->levels[q->level].beyond = MAX(a->levels[q->level].beyond, q->asked - s->acked - (span)fresh_s * SEC);
+        }
         return;
     }
 }
@@ -223,7 +231,7 @@ static void on_answer(struct asker *a, const struct question *q, const uint8_t *
     }
     if (q->level == 0 && seq < q->acked)
         crowd_wrong(a->c, "less than what was acknowledged", q->host, q->level, seq, q->acked);
-    note_age(a, q, seq);
+    note_age(a, q, seq, answer.fresh_s);
     l->seen[q->host] = MAX(l->seen[q->host], seq);
     if (a->checking && seq == 0)
         l->rest = now + REST;
@@ -259,8 +267,9 @@ void asker_print(const struct asker *a)
         const struct level *l = &a->levels[n];
 
         printf("%s{\"found\":%" PRIu64 ",\"none\":%" PRIu64 ",\"later\":%" PRIu64 ",\"failed\":%" PRIu64
-               ",\"stale_movers_ms\":%" PRId64 ",\"stale_others_ms\":%" PRId64 "}",
-               n ? "," : "", l->found, l->none, l->later, l->failed, l->stale[0] / MSEC, l->stale[1] / MSEC);
+               ",\"stale_movers_ms\":%" PRId64 ",\"stale_others_ms\":%" PRId64 ",\"beyond_ms\":%" PRId64 "}",
+               n ? "," : "", l->found, l->none, l->later, l->failed, l->stale[0] / MSEC, l->stale[1] / MSEC,
+               l->beyond / MSEC);
     }
     printf("]}\n");
 }

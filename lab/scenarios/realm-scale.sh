@@ -1,13 +1,13 @@
 #!/bin/bash
-# A realm of many hosts with managers on three levels and a Redis Cluster behind the top one. Under a load of moves,
+# A realm of many hosts with managers on several levels and a Redis Cluster behind the top one. Under a load of moves,
 # refreshes and lookups a master of the cluster is killed, the manager in the middle, and a master that takes the last
-# changes with it; then all three managers are started anew, in any order.
-# Usage: realm-scale.sh [HOSTS [all]]      1000 hosts; three of the six orders, or all
+# changes with it; then all managers are started anew, in any order.
+# Usage: realm-scale.sh [HOSTS [all]]      1000 hosts; three orders of restarts, or six
 #
 #   crowd                    10.0.1.2 --+          +-- 10.0.2.2 top      registers, and has the store
 #   (hosts 10.9.0.0/16)                 |  core    +-- 10.0.3.2 middle   is pushed to by top
 #                                       |          +-- 10.0.4.2 bottom   pulls from middle
-#   redis: six nodes         10.0.5.2 --+
+#   redis: six nodes         10.0.5.2 --+          +-- 10.0.6.2 edge     asks middle for what it is asked for, and keeps it
 #          10.0.5.11 .. .16, port 7000: three masters and their replicas
 #
 # What is wrong ends hawser-crowd, which is the hosts and asks after them (lab/crowd_ask.c says what that is). How stale
@@ -28,7 +28,7 @@ INTERVAL=1 # s, of bottom
 
 router core
 n=0
-for h in crowd top middle bottom redis; do
+for h in crowd top middle bottom redis edge; do
     n=$((n + 1))
     host $h
     wire $h:eth0 core:x$n 10.0.$n.2/24 10.0.$n.1/24
@@ -77,20 +77,17 @@ done
 # --- managers ---
 realm_make top rid.example
 "$CROWD" enrol "$DIR" "$HOSTS" >"$(bg_log enrol)" 2>&1 || lab_fail "$(<"$(bg_log enrol)")"
-declare -A ADDRESS=([top]=10.0.2.2 [middle]=10.0.3.2 [bottom]=10.0.4.2)
+declare -A ADDRESS=([top]=10.0.2.2 [middle]=10.0.3.2 [bottom]=10.0.4.2 [edge]=10.0.6.2)
+declare -A FOLLOWS=([middle]="10.0.2.2 push" [bottom]="10.0.3.2 pull" [edge]="10.0.3.2 cache")
 {
     realm_file top 10.0.2.2
     printf '[Store]\nEngine = redis:%s,%s,%s\n' "${nodes[@]:0:3}"
 } >"$LAB_DIR/hawser/top.realmd"
-for level in middle bottom; do
+for level in middle bottom edge; do
     {
         realm_file $level "${ADDRESS[$level]}" top
-        printf '[Follow]\n'
-        if [[ $level == middle ]]; then
-            printf 'Managers = 10.0.2.2\nMode = push\n'
-        else
-            printf 'Managers = 10.0.3.2\nMode = pull\nInterval = %s\n' $INTERVAL
-        fi
+        printf '[Follow]\nManagers = %s\nMode = %s\n' "${FOLLOWS[$level]% *}" "${FOLLOWS[$level]#* }"
+        [[ $level != bottom ]] || printf 'Interval = %s\n' $INTERVAL
     } >"$LAB_DIR/hawser/$level.realmd"
 done
 start() { # LEVEL
@@ -101,7 +98,7 @@ start() { # LEVEL
 caught_up() { # LEVEL
     grep -q 'follow state=caught_up' "$(bg_log "realmd-$1")"
 }
-for level in top middle bottom; do
+for level in top middle bottom edge; do
     start $level
 done
 for level in middle bottom; do
@@ -110,7 +107,8 @@ done
 
 # --- load ---
 crowd() { # VERB
-    bg crowd "crowd-$1" "$CROWD" "$1" "$DIR" "$HOSTS" "$LAB_DIR/state" 10.0.2.2 10.0.3.2 10.0.4.2
+    bg crowd "crowd-$1" "$CROWD" "$1" "$DIR" "$HOSTS" "$LAB_DIR/state" \
+        10.0.2.2 10.0.3.2 10.0.4.2 10.0.6.2
 }
 crowd_says() { # VERB WORD: it, and that nothing was wrong until then
     kill -0 "$(bg_pid "crowd-$1")" 2>/dev/null || lab_fail "the crowd has ended: $(<"$(bg_log "crowd-$1")")"
@@ -167,7 +165,7 @@ say() { # FILTER
     jq -r ".levels$1" <<<"$figures"
 }
 n=0
-for level in top middle bottom; do
+for level in top middle bottom edge; do
     result "lookups_$level" "$(say "[$n].found")"
     result "stale_movers_$level" "$(say "[$n].stale_movers_ms")" ms
     result "stale_others_$level" "$(say "[$n].stale_others_ms")" ms
@@ -186,13 +184,16 @@ assert "of who moves, the middle is not behind its class" within "$(say '[1].sta
 assert "nor is the bottom" within "$(say '[2].stale_movers_ms')" $((5000 + 1000 * INTERVAL))
 assert "nor of the others the middle" within "$(say '[1].stale_others_ms')" 10000
 assert "and the bottom" within "$(say '[2].stale_others_ms')" $((10000 + 1000 * INTERVAL))
+# What is cached is used for as long as it says, and was no older than at the middle when it was asked for.
+result beyond_edge "$(say '[3].beyond_ms')" ms
+assert "nothing is used for longer than it said" within "$(say '[3].beyond_ms')" 10000
 
 # --- all anew ---
 # Nobody is there any more who could say again where he is: all that is found was kept.
-orders=('bottom top middle' 'middle bottom top' 'top middle bottom')
-[[ ${LAB_ARGS[1]:-} != all ]] || orders+=('top bottom middle' 'middle top bottom' 'bottom middle top')
+orders=('bottom top edge middle' 'edge middle bottom top' 'top middle bottom edge')
+[[ ${LAB_ARGS[1]:-} != all ]] || orders+=('top bottom middle edge' 'middle edge top bottom' 'bottom edge middle top')
 for order in "${orders[@]}"; do
-    for level in top middle bottom; do
+    for level in top middle bottom edge; do
         bg_stop "realmd-$level" KILL
     done
     for level in $order; do

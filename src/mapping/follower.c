@@ -122,14 +122,6 @@ size_t follower_on_notice(struct follower *f, const struct mapping_request *r, i
     return writer_len(&w);
 }
 
-/* How often it moves, by how long the manager says that its answer may be used. */
-static enum binding_pace pace_of(const struct mapping_change *c)
-{
-    return c->fresh_s <= MANAGER_FRESH_MOBILE_S    ? PACE_MOBILE
-           : c->fresh_s <= MANAGER_FRESH_ROAMING_S ? PACE_ROAMING
-                                                   : PACE_SETTLED;
-}
-
 /* One item: true if the table is another now. */
 static bool take(struct follower *f, const struct mapping_change *c, instant now, struct follower_change *ret)
 {
@@ -148,7 +140,7 @@ static bool take(struct follower *f, const struct mapping_change *c, instant now
         !tag_prefix_contains(&f->prefix, &r.subject))
         return false;
     got = bindings_follow(f->bindings, &r, c->record.data, c->record.len, now, NULL);
-    bindings_set_pace(f->bindings, &r.subject, r.kind, r.answer, pace_of(c), now);
+    bindings_set_pace(f->bindings, &r.subject, r.kind, r.answer, manager_pace_of(c->fresh_s), now);
     if (got == BINDING_OLDER)
         f->older++;
     if (got != BINDING_STORED || bindings_get(f->bindings, &r.subject, r.kind, r.answer, now, &now_there) < 0)

@@ -73,7 +73,7 @@ struct who {
 
 /* --- manager.c --- */
 
-/* It follows another, and does not know what that one knows, or has not for too long. */
+/* It follows another, and does not know all that that one knows, or has not for too long. */
 bool manager_is_behind(const struct manager *m);
 
 /* The entity of that tag if the key is his, or the realm's own. NULL: it is nobody's business of who asks. */

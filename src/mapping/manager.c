@@ -88,7 +88,7 @@ void manager_set_behind(struct manager *m, span behind)
 
 bool manager_is_behind(const struct manager *m)
 {
-    return m->o.follows && m->behind > MANAGER_BEHIND_MAX;
+    return m->o.caches || (m->o.follows && m->behind > MANAGER_BEHIND_MAX);
 }
 
 int manager_load(struct manager *m, const struct tag *subject, uint8_t kind, uint8_t answer, uint64_t seq,

@@ -53,10 +53,11 @@ struct manager_options {
     uint32_t names_max;    /* in the authority, and policies */
     uint32_t guests_max;   /* keys that have introduced themselves */
     uint32_t subscriptions_max;
-    uint32_t log_max;  /* changes that are kept: a power of two, 2 at least; 32 bytes each */
-    uint64_t epoch;    /* 1.., another one in each run */
-    bool stores;       /* manager_pop_change is emptied, and manager_stored called */
-    bool follows;      /* bindings are those of another manager of the realm (manager_followed), not of members */
+    uint32_t log_max; /* changes that are kept: a power of two, 2 at least; 32 bytes each */
+    uint64_t epoch;   /* 1.., another one in each run */
+    bool stores;      /* manager_pop_change is emptied, and manager_stored called */
+    bool caches;  /* follows: of each subject only what a fetcher has (mapping/fetcher.h); nobody follows this one */
+    bool follows; /* bindings are those of another manager of the realm (manager_followed), not of members */
     uint32_t capacity; /* plain lookups a second that this machine is trusted with; 0: no bound */
 };
 
@@ -144,6 +145,18 @@ void manager_on_request(struct manager *m, const struct manager_who *who, const 
 size_t manager_say_later(uint32_t wait_ms, uint8_t *out, size_t size);
 /* An answer that says: older than what there is, which has that sequence. Its length. */
 size_t manager_say_older(uint64_t newest, uint8_t *out, size_t size);
+
+/* caches: the subject, if the answer to this request says anything of one, that a fetcher should know before it is
+ * answered. False: no request, or one that nothing is known of to who asks, as of one who is not there. */
+bool manager_wants(struct manager *m, const struct manager_who *who, const uint8_t *bytes, size_t len, uint64_t wall_s,
+                   struct tag *ret);
+/* How often one moves of whom an answer may be used for so long. */
+static inline enum binding_pace manager_pace_of(uint32_t fresh_s)
+{
+    return fresh_s <= MANAGER_FRESH_MOBILE_S    ? PACE_MOBILE
+           : fresh_s <= MANAGER_FRESH_ROAMING_S ? PACE_ROAMING
+                                                : PACE_SETTLED;
+}
 
 /* --- subscribers --- */
 

@@ -214,6 +214,50 @@ size_t manager_pop_call(struct manager *m, uint8_t *out, uint64_t *ret_peer)
     return writer_len(&w);
 }
 
+static void find_asked(const struct manager *m, const struct mapping_request *r, uint64_t wall_s, struct asked *ret)
+{
+    if (r->name)
+        by_name(m, r, wall_s, ret);
+    else
+        by_tag(m, &r->tag, wall_s, ret);
+}
+
+static bool is_nobody(const struct manager *m, const struct asked *a)
+{
+    return !a->found && !tag_equal(&a->subject, &authority_self(m->authority)->tag);
+}
+
+/* Where realms are is told whoever follows a referral, so it is told who asks. */
+static bool is_open(const struct asked *a, uint8_t kind)
+{
+    return kind == KIND_REALM_REALM && !a->decoy && (!a->found || a->found->type == ENTITY_REALM);
+}
+
+bool manager_wants(struct manager *m, const struct manager_who *who, const uint8_t *bytes, size_t len, uint64_t wall_s,
+                   struct tag *ret)
+{
+    struct asked asked = { 0 };
+    struct mapping_request r;
+    enum record_class granted;
+    struct who w;
+
+    if (!m->trust || mapping_request_read(bytes, len, &r) < 0 || r.type != MAPPING_RESOLVE)
+        return false;
+    w = manager_identify(m, who, wall_s);
+    find_asked(m, &r, wall_s, &asked);
+    if (asked.below) {
+        *ret = asked.below->tag;
+        return true;
+    }
+    if (asked.foreign)
+        return false;
+    if (is_nobody(m, &asked)) /* by the same steps */
+        take_decoy(m, &r, &asked);
+    *ret = asked.subject;
+    granted = manager_class(m, &w, &asked.subject, wall_s);
+    return !asked.decoy && (is_open(&asked, r.kind) || granted != CLASS_DENY);
+}
+
 struct mapping_answer manager_resolve(struct manager *m, const struct who *w, const struct mapping_request *r,
                                       instant now, uint64_t wall_s)
 {
@@ -223,20 +267,16 @@ struct mapping_answer manager_resolve(struct manager *m, const struct who *w, co
     struct binding b;
     bool open, there;
 
-    if (manager_is_behind(m))
+    if (!m->o.caches && manager_is_behind(m))
         return manager_later(LATER_BEHIND_MS);
-    if (r->name)
-        by_name(m, r, wall_s, &asked);
-    else
-        by_tag(m, &r->tag, wall_s, &asked);
+    find_asked(m, r, wall_s, &asked);
     if (asked.foreign)
         return manager_refuse(m, asked.why);
     if (asked.below)
         return refer(m, w, asked.below, now);
-    if (!asked.found && !tag_equal(&asked.subject, &authority_self(m->authority)->tag))
+    if (is_nobody(m, &asked))
         take_decoy(m, r, &asked);
-    /* Where realms are is told whoever follows a referral, so it is told who asks. */
-    open = r->kind == KIND_REALM_REALM && !asked.decoy && (!asked.found || asked.found->type == ENTITY_REALM);
+    open = is_open(&asked, r->kind);
     granted = manager_class(m, w, &asked.subject, wall_s);
     if (r->flags & MAPPING_RECURSE) /* for others than who asks */
         granted = MIN(granted, CLASS_AGENT);

@@ -68,6 +68,8 @@ static void on_request(struct realmd *d, const struct exchange_event *e, instant
         return;
     who.ed25519 = info.key.ed25519;
     who.at = &info.at.remote;
+    if (cache_on_request(d, e, &who, now))
+        return;
     manager_on_request(d->manager, &who, e->data, e->len, now, clock_wall_s(), d->answer, &reply);
     if (reply.subscribed)
         exchange_peer_set_owner(d->exchange, e->peer, d);
@@ -95,6 +97,10 @@ static void on_result(struct realmd *d, const struct exchange_event *e, instant 
 
     if (e->context == &d->follower) {
         follow_on_result(d, e, now);
+        return;
+    }
+    if (d->cache && e->peer == d->followed) {
+        cache_on_result(d, e, now);
         return;
     }
     if (e->context != &d->announced) {
@@ -135,8 +141,11 @@ static void on_event(void *ctx, const struct exchange_event *e)
     case EXCHANGE_DOWN:
         if (e->peer == d->parent)
             realmd_say(LOG_WARNING, "parent fault=%s", exchange_fault_name(e->fault));
-        else if (e->peer == d->followed)
+        else if (e->peer == d->followed) {
             realmd_say(LOG_WARNING, "follow state=down fault=%s", exchange_fault_name(e->fault));
+            if (d->cache)
+                cache_on_up(d, false);
+        }
         break;
     case EXCHANGE_GONE:
         manager_on_gone(d->manager, e->peer);
@@ -429,6 +438,7 @@ static int open_all(struct realmd *d, instant now)
                                  .epoch = rng_nonzero(&rng),
                                  .stores = d->config.store[0] != '\0',
                                  .follows = d->config.followed_count > 0,
+                                 .caches = d->config.followed_count > 0 && d->config.follow_mode == REALMD_CACHE,
                                  .capacity = d->config.capacity };
     int r;
 
@@ -439,9 +449,9 @@ static int open_all(struct realmd *d, instant now)
         return -ENOMEM;
     }
     /* What is about to be read may change meanwhile, so it is watched before. */
-    if ((r = open_control(d)) < 0 || (r = folder_watch(d)) < 0 || (r = folder_read(d, now)) < 0 ||
-        (r = offer_relay(d)) < 0 || (r = store_start(d, now)) < 0 || (r = open_sockets(d)) < 0 ||
-        (r = dns_start(d)) < 0 || (r = http_start(d)) < 0)
+    if ((r = open_control(d)) < 0 || (r = cache_start(d)) < 0 || (r = folder_watch(d)) < 0 ||
+        (r = folder_read(d, now)) < 0 || (r = offer_relay(d)) < 0 || (r = store_start(d, now)) < 0 ||
+        (r = open_sockets(d)) < 0 || (r = dns_start(d)) < 0 || (r = http_start(d)) < 0)
         return r;
     return call_others(d, now);
 }
@@ -477,6 +487,7 @@ static void close_all(struct realmd *d)
     uv_run(&d->loop, UV_RUN_DEFAULT);
     uv_loop_close(&d->loop);
     store_end(d);
+    cache_end(d);
     exchange_free(d->exchange);
     manager_free(d->manager);
     folder_end(d);

@@ -1,6 +1,7 @@
 /* prog/realmd.h - what the files of hawser-realmd share: one loop, some UDP sockets, one realm. */
 #pragma once
 
+#include "mapping/fetcher.h"
 #include "mapping/follower.h"
 #include "mapping/holder.h"
 #include "mapping/manager.h"
@@ -100,7 +101,8 @@ struct realmd {
     uint64_t followed; /* peer */
     bool following;    /* another manager of this realm */
     struct follower follower;
-    bool follow_told; /* that it is caught up */
+    bool follow_told;           /* that it is caught up */
+    struct realmd_cache *cache; /* NULL: this one does not cache */
 
     struct dns_server *dns;          /* NULL: none */
     uint8_t stranger[IDENT_KEY_LEN]; /* who asks by the DNS: a key that nobody has */
@@ -164,6 +166,23 @@ void follow_on_up(struct realmd *d, instant now);
 instant follow_next_expiry(const struct realmd *d);
 /* For the status; null where nobody is followed. NULL when out of memory. */
 json_t *follow_json(const struct realmd *d, instant now);
+
+/* --- realmd_cache.c: a manager that caches --- */
+
+/* 0 or -ENOMEM. */
+int cache_start(struct realmd *d);
+void cache_end(struct realmd *d);
+/* The other one is there, or not. */
+void cache_on_up(struct realmd *d, bool up);
+/* What is under way will not be answered: the exchange is another. */
+void cache_lost(struct realmd *d, instant now);
+/* True: it is answered later, or was put off. */
+bool cache_on_request(struct realmd *d, const struct exchange_event *e, const struct manager_who *who, instant now);
+/* To what was asked with one of its contexts. */
+void cache_on_result(struct realmd *d, const struct exchange_event *e, instant now);
+void cache_get_stats(const struct realmd *d, struct fetcher_stats *ret);
+/* For the status. NULL when out of memory. */
+json_t *cache_json(const struct realmd *d);
 
 /* --- realmd.c --- */
 

@@ -140,12 +140,14 @@ static const char *read_followed(struct ini *f, const char *value, void *out)
 
 static const char *read_mode(struct ini *f, const char *value, void *out)
 {
-    bool pull = strcmp(value, "pull") == 0;
+    static const char *const modes[] = { [REALMD_PUSH] = "push", [REALMD_PULL] = "pull", [REALMD_CACHE] = "cache" };
 
-    if (!pull && strcmp(value, "push") != 0)
-        return "push or pull";
-    *(bool *)out = pull;
-    return NULL;
+    for (uint8_t i = 0; i < ARRAY_LEN(modes); i++)
+        if (strcmp(value, modes[i]) == 0) {
+            *(uint8_t *)out = i;
+            return NULL;
+        }
+    return "push, pull or cache";
 }
 
 static const char *read_interval(struct ini *f, const char *value, void *out)
@@ -209,7 +211,8 @@ static const struct ini_row schema[] = {
     { PARENT, "Managers", read_parents, 0, NULL, true, "of the realm above" },
     { PARENT, "Announce", read_announce, 0, NULL, true, "where this realm's managers are found" },
     { FOLLOW, "Managers", read_followed, 0, NULL, true, "of this realm, of which the first that answers is followed" },
-    { FOLLOW, "Mode", read_mode, AT(follow_pulls), "push", false, "push: it tells what changes; pull: it is asked" },
+    { FOLLOW, "Mode", read_mode, AT(follow_mode), "push", false,
+      "push: it tells what changes; pull: it is asked for that; cache: for what is asked for here" },
     { FOLLOW, "Interval", read_interval, AT(follow_interval_s), "10", false, "of pull: seconds" },
     { DNS, "Listen", read_dns_listen, 0, NULL, true, "where the realm's zone is served, by UDP and TCP" },
     { DNS, "Server", read_dns_server, AT(dns_server), NULL, true, "the name of this server, for NS and SOA" },
@@ -260,6 +263,8 @@ int realmd_config_parse(const char *file_name, const char *data, size_t len, str
         ini_error(&p.ini, 0, "found no [Realm] section, expected one");
     if (once[FOLLOW] && once[STORE])
         ini_error(&p.ini, once[STORE], "found [Store] beside [Follow], expected it where the followed manager is");
+    if (once[FOLLOW] && once[DNS] && ret->follow_mode == REALMD_CACHE)
+        ini_error(&p.ini, once[DNS], "found [Dns] beside Mode = cache, expected push or pull");
     if (once[FOLLOW] && once[PARENT])
         ini_error(&p.ini, once[PARENT], "found [Parent] beside [Follow], expected it where the followed manager is");
     return r == 0 && p.ini.errors_count > 0 ? -EINVAL : r;

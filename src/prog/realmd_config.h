@@ -22,6 +22,8 @@
 
 struct ini_key;
 
+enum realmd_follow { REALMD_PUSH, REALMD_PULL, REALMD_CACHE };
+
 struct realmd_config {
     char directory[PATH_MAX]; /* the realm's folder */
     struct endpoint listen[REALMD_LISTEN_MAX];
@@ -37,8 +39,8 @@ struct realmd_config {
     size_t announce_count;
     struct endpoint followed[REALMD_ADDRESSES_MAX]; /* managers of this realm, of which one is followed; 0: none */
     size_t followed_count;
-    bool follow_pulls;          /* asks at intervals, rather than being told */
-    uint32_t follow_interval_s; /* of follow_pulls */
+    uint8_t follow_mode;        /* enum realmd_follow: is told, asks at intervals, asks for what it is asked for */
+    uint32_t follow_interval_s; /* of REALMD_PULL */
     struct endpoint dns_listen[REALMD_LISTEN_MAX];
     size_t dns_listen_count;
     char dns_server[NAME_SIZE]; /* its name, as a name of a realm is written */

@@ -8,6 +8,8 @@
  * Until all was read once, and when it was too long ago, lookups are put off and followers of this one too (mapping/
  * manager.h): a manager that knows nothing yet says to nobody that there is nothing.
  *
+ * A manager that caches (realmd_cache.c) has the same association, and no follower.
+ *
  * Hard state comes by the realm's folder, as everywhere. */
 #include "prog/realmd.h"
 
@@ -34,9 +36,14 @@ int follow_call(struct realmd *d, instant now)
         realmd_say(LOG_ERR, "follow error=\"no socket of that family\"");
         return r;
     }
+    if (d->cache) {
+        cache_lost(d, now);
+        return 0;
+    }
     if (!d->following) /* else: the realm's key is another, and what is known is known */
         follower_init(&d->follower, manager_bindings(d->manager), &all,
-                      d->config.follow_pulls ? FOLLOWER_PULL : FOLLOWER_PUSH, d->config.follow_interval_s * SEC, now);
+                      d->config.follow_mode == REALMD_PULL ? FOLLOWER_PULL : FOLLOWER_PUSH,
+                      d->config.follow_interval_s * SEC, now);
     else
         follower_on_failed(&d->follower, now); /* what was under way went with the former key's exchange */
     d->following = true;
@@ -104,7 +111,10 @@ bool follow_on_request(struct realmd *d, const struct exchange_event *e, instant
 void follow_on_up(struct realmd *d, instant now)
 {
     realmd_say(LOG_NOTICE, "follow state=up");
-    follower_on_up(&d->follower, now);
+    if (d->cache)
+        cache_on_up(d, true);
+    else
+        follower_on_up(&d->follower, now);
 }
 
 instant follow_next_expiry(const struct realmd *d)
@@ -122,6 +132,8 @@ json_t *follow_json(const struct realmd *d, instant now)
     struct exchange_peer_info info;
     span behind;
 
+    if (d->cache)
+        return cache_json(d);
     if (!d->following)
         return json_null();
     behind = follower_behind(f, now);

@@ -58,11 +58,14 @@ void realmd_metrics(struct realmd *d, instant now, struct http_answer *a)
 {
     struct manager_stats s;
     struct exchange_stats x;
+    struct fetcher_stats f = { 0 };
     span behind = d->following ? follower_behind(&d->follower, now) : 0;
     struct text t;
 
     manager_get_stats(d->manager, &s);
     exchange_stats_get(d->exchange, &x);
+    if (d->cache)
+        cache_get_stats(d, &f);
     const struct {
         const char *name, *type, *help;
         bool there;
@@ -91,6 +94,10 @@ void realmd_metrics(struct realmd *d, instant now, struct http_answer *a)
           (double)behind / SEC },
         { "follow_taken_total", "counter", "Records that were taken from it.", d->following,
           (double)d->follower.taken },
+        { "cache_subjects", "gauge", "Subjects that were asked for.", d->cache, f.subjects },
+        { "cache_asked_total", "counter", "Questions about them to the manager that is followed.", d->cache,
+          (double)f.asked },
+        { "cache_failed_total", "counter", "Questions that were not answered.", d->cache, (double)f.failed },
         { "folder_failed", "gauge", "1 while the realm's folder cannot be read.", true, d->folder_error[0] != '\0' },
         { "peers", "gauge", "Associations.", true, x.peers },
         { "handshakes_total", "counter", "Handshakes begun or answered.", true, (double)x.handshakes },

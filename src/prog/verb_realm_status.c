@@ -11,6 +11,12 @@ static void tell_follow(const json_t *f)
 
     if (!json_is_object(f))
         return;
+    if (strcmp(json_text(f, "mode"), "cache") == 0) {
+        printf("follows   cache, %s, %.0f subjects, %.0f questions\n",
+               up ? "up" : "nobody answers: what is known serves on", json_number(f, "subjects"),
+               json_number(f, "asked"));
+        return;
+    }
     printf("follows   %s, %s, %s", json_text(f, "mode"), up ? "up" : "nobody answers",
            json_is_true(json_object_get(f, "caught_up")) ? "caught up" : "lookups are put off");
     if (json_is_number(json_object_get(f, "behind_s")))

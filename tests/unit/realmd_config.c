@@ -73,9 +73,9 @@ static void test_whole(void **state)
     assert_int_equal(parse("[Realm]\nDirectory = /r\n[Follow]\nManagers = 192.0.2.1, [2001:db8::1]:99\n"), 0);
     assert_int_equal(c.followed_count, 2);
     assert_string_equal(endpoint_format(&c.followed[0], text), "192.0.2.1:51823");
-    assert_false(c.follow_pulls);
+    assert_int_equal(c.follow_mode, REALMD_PUSH);
     assert_int_equal(parse("[Realm]\nDirectory = /r\n[Follow]\nManagers = 192.0.2.1\nMode = pull\nInterval = 2\n"), 0);
-    assert_true(c.follow_pulls);
+    assert_int_equal(c.follow_mode, REALMD_PULL);
     assert_int_equal(c.follow_interval_s, 2);
 }
 
@@ -109,13 +109,16 @@ static void test_wrong(void **state)
                 "f:4: found Server = ns..example, expected the name of a server, such as ns.acme.example\n"
                 "f:3: found no Listen in this section, expected one\n");
     assert_says("[Realm]\nDirectory = /r\n[Realm]\n", "f:3: found [Realm] again, expected it once (first in line 1)\n");
-    assert_says("[Realm]\nDirectory = /r\n[Follow]\nManagers = 192.0.2.1\nMode = cache\nInterval = 0\n",
-                "f:5: found Mode = cache, expected push or pull\n"
+    assert_says("[Realm]\nDirectory = /r\n[Follow]\nManagers = 192.0.2.1\nMode = poll\nInterval = 0\n",
+                "f:5: found Mode = poll, expected push, pull or cache\n"
                 "f:6: found Interval = 0, expected a number of seconds, 1 to 120\n");
     assert_says("[Realm]\nDirectory = /r\n[Follow]\nManagers = 192.0.2.1\n[Store]\nEngine = lmdb:/s\n"
                 "[Parent]\nManagers = 192.0.2.7\nAnnounce = 192.0.2.1\n",
                 "f:5: found [Store] beside [Follow], expected it where the followed manager is\n"
                 "f:7: found [Parent] beside [Follow], expected it where the followed manager is\n");
+    assert_says("[Realm]\nDirectory = /r\n[Follow]\nManagers = 192.0.2.1\nMode = cache\n"
+                "[Dns]\nListen = 192.0.2.1\nServer = ns.example\n",
+                "f:6: found [Dns] beside Mode = cache, expected push or pull\n");
     assert_says("[Realm]\nDirectory = /r\n[Follow]\nMode = pull\n",
                 "f:3: found no Managers in this section, expected one\n");
     assert_says("[Realm]\nDirectory = /r\n[Relay]\nAgent = 192.0.2.9\n",
