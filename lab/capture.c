@@ -89,7 +89,7 @@ int main(int argc, char **argv)
     puts("capturing");
     fflush(stdout);
     for (;;) {
-        struct sockaddr_ll of;
+        struct sockaddr_ll of = { 0 };
         socklen_t of_len = sizeof(of);
         ssize_t n = recvfrom(fd, packet, sizeof(packet), 0, (struct sockaddr *)&of, &of_len);
 

@@ -142,9 +142,9 @@ static const char *read_mode(struct ini *f, const char *value, void *out)
 {
     static const char *const modes[] = { [REALMD_PUSH] = "push", [REALMD_PULL] = "pull", [REALMD_CACHE] = "cache" };
 
-    for (uint8_t i = 0; i < ARRAY_LEN(modes); i++)
+    for (size_t i = 0; i < ARRAY_LEN(modes); i++)
         if (strcmp(value, modes[i]) == 0) {
-            *(uint8_t *)out = i;
+            *(uint8_t *)out = (uint8_t)i;
             return NULL;
         }
     return "push, pull or cache";
