@@ -105,6 +105,17 @@ for level in middle bottom; do
     wait_for 20 "$level knows what there is" caught_up $level
 done
 
+realm_knows() { # LEVEL NAMES
+    local now
+    now=$(realm_status "$1" .names) || return 1
+    echo "$1 has $now names"
+    ((now >= $2))
+}
+late_is() { # LEVEL LOCATOR
+    on crowd timeout 10 "$HAWSER" resolve late.h.rid.example --root "$DIR/root" --manager "${ADDRESS[$1]}" \
+        --as "$LAB_DIR/hawser/late.key" --chain "$LAB_DIR/hawser/late.chain" --json | grep -qF "\"$2\""
+}
+
 # --- load ---
 crowd() { # VERB
     bg crowd "crowd-$1" "$CROWD" "$1" "$DIR" "$HOSTS" "$LAB_DIR/state" \
@@ -187,6 +198,20 @@ assert "and the bottom" within "$(say '[2].stale_others_ms')" $((10000 + 1000 * 
 # What is cached is used for as long as it says, and was no older than at the middle when it was asked for.
 result beyond_edge "$(say '[3].beyond_ms')" ms
 assert "nothing is used for longer than it said" within "$(say '[3].beyond_ms')" 10000
+
+# --- members may speak to any manager: what they say goes on to the top, and comes back ---
+realm_do enrol "$DIR" late.h "$(pair_key late)" "$LAB_DIR/hawser/late.chain"
+for level in bottom edge; do
+    wait_for 20 "$level knows who is enrolled" realm_knows $level $((HOSTS + 1))
+    on crowd timeout 30 "$HAWSER" id attach "$LAB_DIR/hawser/late.key" "$LAB_DIR/hawser/late.chain" \
+        --manager "${ADDRESS[$level]}:51823" --at "${ADDRESS[$level]}:4500" --once >"$(bg_log attach)" 2>&1 ||
+        lab_fail "attach at $level: $(<"$(bg_log attach)")"
+    # The edge remembers what it has once been asked for, so it is asked at last.
+    for at in top middle bottom edge; do
+        [[ $at != edge || $level == edge ]] || continue
+        wait_for 20 "what was said at $level is known at $at" late_is $at "${ADDRESS[$level]}:4500"
+    done
+done
 
 # --- all anew ---
 # Nobody is there any more who could say again where he is: all that is found was kept.

@@ -146,6 +146,11 @@ size_t manager_say_later(uint32_t wait_ms, uint8_t *out, size_t size);
 /* An answer that says: older than what there is, which has that sequence. Its length. */
 size_t manager_say_older(uint64_t newest, uint8_t *out, size_t size);
 
+/* follows: what members say of themselves (REGISTER, REFRESH, PUBLISH) is for the manager that is followed, who takes
+ * it from this one, as it has the realm's key. True: who asks may say all of it, so it may be passed on as it is; and
+ * so may the answer. */
+bool manager_passes_on(const struct manager *m, const struct manager_who *who, const uint8_t *bytes, size_t len,
+                       uint64_t wall_s);
 /* caches: the subject, if the answer to this request says anything of one, that a fetcher should know before it is
  * answered. False: no request, or one that nothing is known of to who asks, as of one who is not there. */
 bool manager_wants(struct manager *m, const struct manager_who *who, const uint8_t *bytes, size_t len, uint64_t wall_s,

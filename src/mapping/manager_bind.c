@@ -193,3 +193,40 @@ struct mapping_answer manager_publish(struct manager *m, const struct who *w, co
     reply->publish = r->record;
     return (struct mapping_answer){ .status = MAPPING_DONE, .seq = rec.seq };
 }
+
+/* Each is his. */
+static bool speaks_for_all(const struct manager *m, const struct who *w, struct mapping_list items, uint64_t wall_s)
+{
+    const struct entity *e;
+    struct mapping_refresh i;
+
+    while (mapping_next_refresh(&items, &i))
+        if (!speaks_for(m, w, &i.subject, wall_s, &e))
+            return false;
+    return true;
+}
+
+bool manager_passes_on(const struct manager *m, const struct manager_who *who, const uint8_t *bytes, size_t len,
+                       uint64_t wall_s)
+{
+    const struct entity *e;
+    struct mapping_request r;
+    struct record_error why;
+    struct record_bytes rb;
+    struct record rec;
+    struct who w;
+
+    if (!m->o.follows || !m->trust || mapping_request_read(bytes, len, &r) < 0)
+        return false;
+    w = manager_identify(m, who, wall_s);
+    switch (r.type) {
+    case MAPPING_REFRESH:
+        return speaks_for_all(m, &w, r.items, wall_s);
+    case MAPPING_REGISTER:
+    case MAPPING_PUBLISH:
+        return record_decode(r.record.data, r.record.len, &rec, &rb, &why) == 0 &&
+               speaks_for(m, &w, &rec.subject, wall_s, &e);
+    default:
+        return false;
+    }
+}

@@ -68,7 +68,7 @@ static void on_request(struct realmd *d, const struct exchange_event *e, instant
         return;
     who.ed25519 = info.key.ed25519;
     who.at = &info.at.remote;
-    if (cache_on_request(d, e, &who, now))
+    if (pass_on_request(d, e, &who, now) || cache_on_request(d, e, &who, now))
         return;
     manager_on_request(d->manager, &who, e->data, e->len, now, clock_wall_s(), d->answer, &reply);
     if (reply.subscribed)
@@ -99,8 +99,11 @@ static void on_result(struct realmd *d, const struct exchange_event *e, instant 
         follow_on_result(d, e, now);
         return;
     }
-    if (d->cache && e->peer == d->followed) {
-        cache_on_result(d, e, now);
+    if (d->followed && e->peer == d->followed) {
+        if (((const struct upstream *)e->context)->passed)
+            pass_on_result(d, e, now);
+        else
+            cache_on_result(d, e, now);
         return;
     }
     if (e->context != &d->announced) {
@@ -487,6 +490,7 @@ static void close_all(struct realmd *d)
     uv_run(&d->loop, UV_RUN_DEFAULT);
     uv_loop_close(&d->loop);
     store_end(d);
+    pass_lost(d);
     cache_end(d);
     exchange_free(d->exchange);
     manager_free(d->manager);
@@ -510,6 +514,7 @@ static int run(const struct realmd_config *c)
     d.started = clock_now();
     d.inotify = -1;
     d.look_again = d.store_next = d.alive_next = d.forward.next = INSTANT_NEVER;
+    pass_init(&d);
     exchange_io_init(&d.io, NULL, on_event, &d);
     if (uv_loop_init(&d.loop) < 0)
         return 1;

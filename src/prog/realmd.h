@@ -1,6 +1,7 @@
 /* prog/realmd.h - what the files of hawser-realmd share: one loop, some UDP sockets, one realm. */
 #pragma once
 
+#include "base/list.h"
 #include "mapping/fetcher.h"
 #include "mapping/follower.h"
 #include "mapping/holder.h"
@@ -34,6 +35,12 @@ struct waiting {
     struct manager_row row; /* what it speaks of */
     uint8_t *bytes;         /* owned */
     size_t len;
+};
+
+/* The head of what a question to the manager that is followed is told by, of all but the follower's own. */
+struct upstream {
+    struct list link;
+    bool passed; /* realmd_pass.c; else realmd_cache.c */
 };
 
 /* What is given again to a store that may have lost it. */
@@ -101,7 +108,9 @@ struct realmd {
     uint64_t followed; /* peer */
     bool following;    /* another manager of this realm */
     struct follower follower;
-    bool follow_told;           /* that it is caught up */
+    bool follow_told;   /* that it is caught up */
+    struct list passed; /* what is on its way to the one that is followed */
+    size_t passed_count;
     struct realmd_cache *cache; /* NULL: this one does not cache */
 
     struct dns_server *dns;          /* NULL: none */
@@ -166,6 +175,16 @@ void follow_on_up(struct realmd *d, instant now);
 instant follow_next_expiry(const struct realmd *d);
 /* For the status; null where nobody is followed. NULL when out of memory. */
 json_t *follow_json(const struct realmd *d, instant now);
+
+/* --- realmd_pass.c: what members say, passed on to the one that is followed --- */
+
+void pass_init(struct realmd *d);
+/* What is under way will not be answered. */
+void pass_lost(struct realmd *d);
+/* True: it was passed on, and is answered when that is. */
+bool pass_on_request(struct realmd *d, const struct exchange_event *e, const struct manager_who *who, instant now);
+/* To what was asked with one of its contexts. */
+void pass_on_result(struct realmd *d, const struct exchange_event *e, instant now);
 
 /* --- realmd_cache.c: a manager that caches --- */
 

@@ -29,7 +29,7 @@ struct held {
 
 /* A question under way: what its answer is told by. */
 struct fetch {
-    struct list link;
+    struct upstream up;
     struct tag subject;
 };
 
@@ -58,7 +58,7 @@ int cache_start(struct realmd *d)
 
 static void end_fetch(struct realmd_cache *c, struct fetch *f)
 {
-    list_remove(&f->link);
+    list_remove(&f->up.link);
     c->fetches_count--;
     free(f);
 }
@@ -67,7 +67,7 @@ void cache_lost(struct realmd *d, instant now)
 {
     struct realmd_cache *c = d->cache;
 
-    LIST_FOREACH_SAFE (f, &c->fetches, struct fetch, link) {
+    LIST_FOREACH_SAFE (f, &c->fetches, struct fetch, up.link) {
         fetcher_on_answer(c->fetcher, &f->subject, NULL, 0, now);
         end_fetch(c, f);
     }
@@ -143,10 +143,10 @@ static bool fetch(struct realmd *d, const struct tag *subject, instant now)
     if (c->fetches_count == FETCHES_MAX || !(f = calloc(1, sizeof(*f))))
         return false;
     f->subject = *subject;
-    list_append(&c->fetches, &f->link);
+    list_append(&c->fetches, &f->up.link);
     c->fetches_count++;
     len = fetcher_ask(c->fetcher, subject, now, bytes);
-    if (len > 0 && exchange_request(d->exchange, d->followed, bytes, len, f, now, &request) == 0)
+    if (len > 0 && exchange_request(d->exchange, d->followed, bytes, len, &f->up, now, &request) == 0)
         return true;
     if (len > 0)
         fetcher_on_answer(c->fetcher, subject, NULL, 0, now);
@@ -176,7 +176,7 @@ bool cache_on_request(struct realmd *d, const struct exchange_event *e, const st
 void cache_on_result(struct realmd *d, const struct exchange_event *e, instant now)
 {
     struct realmd_cache *c = d->cache;
-    struct fetch *f = e->context;
+    struct fetch *f = CONTAINER_OF(e->context, struct fetch, up);
     struct held *ready = NULL;
 
     fetcher_on_answer(c->fetcher, &f->subject, e->type == EXCHANGE_ANSWER ? e->data : NULL, e->len, now);

@@ -29,6 +29,7 @@ int follow_call(struct realmd *d, instant now)
 
     if (d->config.followed_count == 0)
         return 0;
+    pass_lost(d);
     identity_peer_key(&d->id, suite_supported(), &c.key);
     realmd_ways(d, d->config.followed, d->config.followed_count, &c);
     r = exchange_peer_call(d->exchange, &c, now, &d->followed);

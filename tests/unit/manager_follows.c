@@ -116,11 +116,67 @@ static void test_takes_nothing(void **state)
     assert_int_equal(ask(RW_STRANGER, &r, &reply).status, MAPPING_NONE);
 }
 
+static bool passes_on(int key, const struct mapping_request *r)
+{
+    static uint8_t sent[MAPPING_BYTES_MAX];
+    const struct manager_who who = { .peer = 1, .ed25519 = w.keys[key] };
+    struct writer at = writer_init(sent, sizeof(sent));
+
+    mapping_request_write(&at, r);
+    return manager_passes_on(m, &who, sent, writer_len(&at), RW_NOW_S);
+}
+
+/* What a member says of himself goes on to the one that is followed, which believes this one: nothing that he may not
+ * say, neither alone nor among what he may. */
+static void test_passes_on(void **state)
+{
+    struct tag phone = rw_tag(&w, RW_PHONE, TAG_TIER_HOST, 0);
+    const struct mapping_refresh mine = { laptop, KIND_HOST_LOCATOR, CLASS_FULL, 5, 300 };
+    const struct mapping_refresh others = { phone, KIND_HOST_LOCATOR, CLASS_FULL, 5, 300 };
+    struct mapping_request r = { .type = MAPPING_REGISTER };
+    struct record_error why;
+    struct rw_blob b;
+    uint8_t items[256];
+    struct writer at;
+
+    rw_register(&w, RW_ROOT, 0, RW_PHONE, TAG_TIER_HOST, "phone.h.rid.example", &b);
+    assert_int_equal(manager_take(m, b.bytes, b.len, now, &why), 0);
+    rw_bind(&w, &laptop, RW_LAPTOP, &laptop, KIND_HOST_LOCATOR, CLASS_FULL, 9, 300, 1, &b);
+    r.record = rw_slice(&b);
+    assert_true(passes_on(RW_LAPTOP, &r));
+    assert_false(passes_on(RW_PHONE, &r));
+    assert_false(passes_on(RW_STRANGER, &r));
+    rw_policy(&w, &laptop, RW_LAPTOP, &laptop, 5, "2001:3f::/32", CLASS_FULL, &b);
+    r = (struct mapping_request){ .type = MAPPING_PUBLISH, .record = rw_slice(&b) };
+    assert_true(passes_on(RW_LAPTOP, &r));
+    assert_false(passes_on(RW_PHONE, &r));
+    for (int with = 0; with < 2; with++) {
+        at = writer_init(items, sizeof(items));
+        mapping_write_refresh(&at, &mine);
+        if (with)
+            mapping_write_refresh(&at, &others);
+        r = (struct mapping_request){ .type = MAPPING_REFRESH, .items = { items, writer_len(&at), 1 + (size_t)with } };
+        assert_int_equal(passes_on(RW_LAPTOP, &r), !with);
+        assert_false(passes_on(RW_STRANGER, &r));
+    }
+    /* Questions are answered here. */
+    r = (struct mapping_request){ .type = MAPPING_RESOLVE, .tag = laptop };
+    assert_false(passes_on(RW_LAPTOP, &r));
+    r = (struct mapping_request){ .type = MAPPING_CHANGES, .prefix = tag_prefix_of(&laptop, 128) };
+    assert_false(passes_on(RW_LAPTOP, &r));
+    /* No sound request, and no sound record. */
+    assert_false(manager_passes_on(m, &(struct manager_who){ .ed25519 = w.keys[RW_LAPTOP] }, items, 1, RW_NOW_S));
+    b.len--;
+    r = (struct mapping_request){ .type = MAPPING_REGISTER, .record = rw_slice(&b) };
+    assert_false(passes_on(RW_LAPTOP, &r));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_serves_what_it_knows, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_takes_nothing, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_passes_on, set_up, tear_down),
     };
 
     return cmocka_run_group_tests_name("manager_follows", tests, NULL, NULL);
