@@ -54,6 +54,7 @@
 #define FAREWELL (500 * MSEC)   /* CLOSE and its copies leave */
 #define LOST_AGAIN (100 * MSEC) /* between two questions where a peer is; each time twice as long */
 #define LOST_DOUBLES 5
+#define RELAYED_AGAIN (60 * SEC) /* chosen: a lookup and a few knocks, for a way that may be there by now */
 
 struct wait {
     struct addr to; /* family ADDR_NONE: free */
@@ -321,15 +322,38 @@ void node_admit(struct node *n, unsigned peer, const char *name, const struct ad
     settle(p, now);
 }
 
+/* The channel by which it is reached, if it is: a new one would have to be proven first. */
+static bool relay_in_use(const struct peer *p, instant now, struct endpoint *ret)
+{
+    struct session_path_info info;
+
+    for (unsigned i = 0; p->session && i < SESSION_SLOTS; i++) {
+        session_path_info(p->session, i, now, &info);
+        if (info.used && !info.link_down && info.metrics.state == PATH_ACTIVE && node_is_relayed(&info.at.remote)) {
+            *ret = info.at.remote;
+            return true;
+        }
+    }
+    return false;
+}
+
 void node_relocate(struct node *n, unsigned peer, const struct endpoint *at, size_t count, instant now)
 {
     struct peer *p = n->peers[peer];
+    struct endpoint relay;
 
     if (p->forgotten || !p->opener || n->o.role != ROLE_HOST || count == 0)
         return;
     p->spec.endpoints_count = MIN(count, (size_t)NODE_ENDPOINTS_MAX);
     memcpy(p->spec.endpoints, at, p->spec.endpoints_count * sizeof(*at));
     p->config.endpoints_count = 0;
+    if (relay_in_use(p, now, &relay)) {
+        size_t last = p->spec.endpoints_count;
+
+        if (!node_is_relayed(&p->spec.endpoints[last - 1]) && last < NODE_ENDPOINTS_MAX)
+            p->spec.endpoints_count = ++last;
+        p->spec.endpoints[last - 1] = relay;
+    }
     roles_elsewhere(p, now);
 }
 
@@ -443,6 +467,16 @@ int host_on_introduction(struct peer *p, const uint8_t *said, size_t len, instan
     if (p->told_at == 0 || now - p->told_at >= INTRODUCE_AGAIN)
         tell_introduction(p, now);
     return 0;
+}
+
+void host_on_relayed(struct peer *p, instant now)
+{
+    if (p->relayed_at == 0 || now - p->relayed_at > 2 * RELAYED_AGAIN) /* it has just begun */
+        p->relayed_at = now;
+    if (!is_ready(p) || now - p->relayed_at < RELAYED_AGAIN)
+        return;
+    p->relayed_at = now;
+    node_event(p->node, NODE_PEER_LOST, p, 0, true, 0);
 }
 
 void host_on_lost(struct peer *p, instant now)

@@ -70,6 +70,7 @@ struct peer {
     instant told_at;     /* and was told last */
     instant used;        /* a packet went or came */
     instant ending;      /* when it is to be closed and forgotten; 0: it is not */
+    instant relayed_at;  /* when it was asked last for a direct way, while only a relay's works */
     instant lost_at;     /* when the program was asked last where it is, */
     unsigned lost_times; /* and how often since a path worked */
 };
@@ -268,8 +269,9 @@ void host_on_down(struct peer *p, instant now);
 void host_on_closed(struct peer *p, instant now);                                       /* by the peer */
 void host_on_refused(struct peer *p, instant now);                                      /* by the program */
 int host_on_introduction(struct peer *p, const uint8_t *said, size_t len, instant now); /* 0, -EPROTO or -ENOMEM */
-void host_on_path(struct peer *p, instant now); /* a path of it is in another state */
-void host_on_lost(struct peer *p, instant now); /* it has had no path for a while */
+void host_on_path(struct peer *p, instant now);    /* a path of it is in another state */
+void host_on_relayed(struct peer *p, instant now); /* only paths by a relay work */
+void host_on_lost(struct peer *p, instant now);    /* it has had no path for a while */
 void host_tick(struct node *n, instant now);
 void host_forget(struct peer *p);
 /* What a peer that is not admitted yet has sent is copied: its bytes stand where the next datagrams come. */

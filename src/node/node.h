@@ -131,7 +131,8 @@ enum node_event_type {
     /* A peer that called us has said who it is, in `said`, or says something else by now, or the time for which it was
      * admitted is over: node_admit, or node_peer_close. */
     NODE_INTRODUCED,
-    NODE_PEER_LOST, /* no path to a peer that we called works; again after 100 ms and then at double spans, up to 3.2 s:
+    NODE_PEER_LOST, /* no path to a peer that we called works; again after 100 ms and then at double spans, up to 3.2 s;
+                     * `fresh`: but that by a relay, each minute:
                      * node_relocate if it is elsewhere by now */
     NODE_PEER_GONE, /* it was forgotten, and nothing more comes of it; the index will be another's */
 };
@@ -234,7 +235,8 @@ void node_unwanted(struct node *n, const struct addr *address, instant now);
  * is not admitted anew within two seconds is turned away. name: for whoever looks at it, cut to NODE_NAME_SIZE. */
 void node_admit(struct node *n, unsigned peer, const char *name, const struct addr *address, instant until,
                 instant now);
-/* Where a peer that we called is now, in place of all that was known. */
+/* Where a peer that we called is now, in place of all that was known but the relay's channel that is in use; such a
+ * channel stands last. */
 void node_relocate(struct node *n, unsigned peer, const struct endpoint *at, size_t count, instant now);
 /* Who has that address, and may be at these endpoints, is about to call: what stands before our uplinks is made to let
  * him in. When he is not there after a while NODE_WANTED says so: it may be that only he lets us in. */

@@ -648,19 +648,24 @@ void node_on_too_big(struct node *n, const struct locator_pair *at, size_t mtu_b
 void roles_tick(struct peer *p, instant now)
 {
     struct session_path_info info;
-    bool active = false, up = false;
+    bool active = false, up = false, direct = false;
 
     if (!p->opener || !p->session)
         return;
     fallback_tick(p, now);
     for (unsigned i = 0; i < SESSION_SLOTS; i++) {
         session_path_info(p->session, i, now, &info);
-        active |= session_is_up(p->session) && info.used && !info.link_down && info.metrics.state == PATH_ACTIVE;
+        if (session_is_up(p->session) && info.used && !info.link_down && info.metrics.state == PATH_ACTIVE) {
+            active = true;
+            direct |= !node_is_relayed(&info.at.remote);
+        }
         up |= info.used && !info.link_down;
     }
     if (active && drop_dead_spare(p, SPARE_LIFE, now))
         peer_touch(p);
     open_missing(p, now);
+    if (active && !direct && p->node->o.role == ROLE_HOST)
+        host_on_relayed(p, now);
     if (active || !up) {
         p->trouble_since = now;
         return;

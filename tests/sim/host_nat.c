@@ -173,6 +173,40 @@ static void test_relayed(void **state)
     realm_done(r);
 }
 
+/* Who has been relayed for long finds the way when there is one: NATs that must be opened again, at other ports. */
+static void test_direct_later(void **state)
+{
+    struct realm *r = realm_make(6);
+    struct program *a, *b;
+    struct passing relay = { .watch = { .ctx = &relay, .core = on_core } };
+    struct traffic_flow *f;
+    uint64_t before;
+
+    (void)state;
+    r->v6 = r->relays = r->tells = true;
+    a = host_make(r, "a", one);
+    b = host_make(r, "b", one);
+    relay.ends[0] = a->end;
+    relay.ends[1] = b->end;
+    world_watch_add(r->w, &relay.watch);
+    r->v->patience = 3600 * SEC;
+    world_nat(world_uplink(a->end, 0), WORLD_NAT_SYMMETRIC, NAT_LIFE);
+    world_nat(world_uplink(b->end, 0), WORLD_NAT_SYMMETRIC, NAT_LIFE);
+    f = traffic_steady(r->t, a->end, b->end, 400000, 500, true);
+    world_run_for(r->w, 80 * SEC);
+    before = f->received;
+    world_nat(world_uplink(a->end, 0), WORLD_NAT_RESTRICTED, NAT_LIFE);
+    world_nat(world_uplink(b->end, 0), WORLD_NAT_RESTRICTED, NAT_LIFE);
+    world_nat_rebind(world_uplink(a->end, 0));
+    world_nat_rebind(world_uplink(b->end, 0));
+    world_run_for(r->w, 90 * SEC);
+    assert_true(f->received - before > 90 * 100 - 50); /* without a gap */
+    before = relay.bytes;
+    world_run_for(r->w, 10 * SEC);
+    assert_true(relay.bytes - before < 10 * 400000 / 8 / 20); /* probes */
+    realm_done(r);
+}
+
 struct count {
     struct world_watch watch;
     struct world_end *of;
@@ -219,8 +253,8 @@ static void test_bounded(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_matrix),  cmocka_unit_test(test_lossy),   cmocka_unit_test(test_held),
-        cmocka_unit_test(test_relayed), cmocka_unit_test(test_bounded),
+        cmocka_unit_test(test_matrix),  cmocka_unit_test(test_lossy),        cmocka_unit_test(test_held),
+        cmocka_unit_test(test_relayed), cmocka_unit_test(test_direct_later), cmocka_unit_test(test_bounded),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

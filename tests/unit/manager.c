@@ -360,11 +360,8 @@ static void test_calls(void **state)
     r.places[0] = r.places[1] = home;
     r.places[1].port++;
     r.places_count = 2;
-    allow("2001:3f:240:5::1", CLASS_FULL); /* somebody else */
-    bind_laptop(CLASS_FULL, 8, 300, 1);
-    assert_int_equal(ask(RW_PHONE, &r).status, MAPPING_NONE);
-    assert_int_equal(manager_pop_call(m, out, &peer), 0);
-    allow(EVERYBODY, CLASS_AGENT); /* where its agent is, if it had one */
+    bind_laptop(CLASS_FULL, 8, 300, 1); /* whom it denies: test_denied_is_none */
+    allow(EVERYBODY, CLASS_AGENT);      /* where its agent is, if it had one */
     bind_laptop(CLASS_AGENT, 9, 300, 1);
     assert_int_equal(ask(RW_PHONE, &r).granted, CLASS_AGENT);
     assert_int_equal(manager_pop_call(m, out, &peer), 0);
@@ -405,17 +402,14 @@ static void test_calls(void **state)
 /* Everybody is told where he is seen. */
 static void test_where(void **state)
 {
-    struct mapping_request r = { .type = MAPPING_WHERE };
-    struct writer at = writer_init(sent, sizeof(sent));
-    struct manager_who who = { .peer = 1, .ed25519 = w.keys[RW_STRANGER], .at = &home };
-    struct mapping_answer a;
+    const struct manager_who who = { .peer = 1, .ed25519 = w.keys[RW_STRANGER], .at = &home };
+    const struct mapping_request r = { .type = MAPPING_WHERE };
+    struct mapping_answer a = ask(RW_PHONE, &r);
 
-    mapping_request_write(&at, &r);
-    manager_on_request(m, &who, sent, writer_len(&at), now, RW_NOW_S, out, &reply);
+    assert_int_equal(a.place.addr.family, ADDR_NONE); /* not known */
+    manager_on_request(m, &who, sent, 5, now, RW_NOW_S, out, &reply);
     assert_int_equal(mapping_answer_read(out, reply.len, &a), 0);
-    assert_int_equal(a.status, MAPPING_DONE);
-    assert_true(endpoint_equal(&a.place, &home));
-    assert_int_equal(ask(RW_PHONE, &r).place.addr.family, ADDR_NONE);
+    assert_true(a.status == MAPPING_DONE && endpoint_equal(&a.place, &home));
 }
 
 /* Every kind of request, about what is there and about what is not, by those who may know of neither: the same bytes.
