@@ -33,7 +33,7 @@ enum packet_type {
     PACKET_HELLO = 6, /* wire/hello.h */
     PACKET_HELLO_ANSWER = 7,
     PACKET_CLEAR = 8,
-    PACKET_KNOCK = 9, /* node/knock.c */
+    PACKET_KNOCK = 9,    /* node/knock.c */
     PACKET_RELAYED = 10, /* node/relay.h */
     PACKET_RELAY_BIND = 11,
     PACKET_RELAY_BOUND = 12,
