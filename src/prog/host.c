@@ -360,8 +360,6 @@ static void on_found(void *context, const struct resolver_result *res)
     daemon_turn(w, now);
 }
 
-_Static_assert((int)MAPPING_PLACES_MAX == (int)NODE_ENDPOINTS_MAX, "all places are said");
-
 /* True if the managers are asked, now or already. anew: not what is known. calls: who has it is told that we call. */
 static bool search(struct daemon *d, const struct addr *identifier, bool anew, bool calls)
 {
@@ -377,8 +375,8 @@ static bool search(struct daemon *d, const struct addr *identifier, bool anew, b
     *s = (struct search){ .d = d, .identifier = *identifier, .next = d->host->searches };
     d->host->searches = s; /* before: the answer may be known */
     memcpy(q.tag.bytes, identifier->bytes, sizeof(q.tag.bytes));
-    memcpy(q.places, h->at, h->at_count * sizeof(h->at[0]));
-    q.places_count = calls ? h->at_count : 0;
+    q.places_count = calls ? MIN(h->at_count, (size_t)MAPPING_PLACES_MAX) : 0;
+    memcpy(q.places, h->at, q.places_count * sizeof(h->at[0]));
     if (lookup_ask(names_lookup(d), &q, on_found, NULL, s) == 0)
         return true;
     d->host->searches = s->next;
