@@ -129,6 +129,9 @@ random plain  relayed
 random random relayed
 EOF
 
+assert "the agent says what it has passed on" holds "$(pair_status r '.relay.passed')" '>' 0
+assert "and has refused nobody" holds "$(pair_status r '.relay.refused')" '==' 0
+
 # --- behind one NAT ---
 nat_kind na plain 192.168.1.2
 start a c

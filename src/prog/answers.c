@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "ident/suite.h"
+#include "node/relay.h"
 #include "prog/daemon.h"
 
 #define RELOAD_ERRORS 8192
@@ -192,6 +193,17 @@ static json_t *tun_json(struct daemon *d)
                      (json_int_t)all.tun_write_failed, "offloads", offloads);
 }
 
+static json_t *relay_json(const struct daemon *d)
+{
+    struct relay_stats s;
+
+    relay_stats_get(d->relay, &s);
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "channels", (json_int_t)s.channels, "bound",
+                     (json_int_t)s.bound, "refused", (json_int_t)s.refused, "full", (json_int_t)s.full, "passed",
+                     (json_int_t)s.passed, "passed_bytes", (json_int_t)s.passed_bytes, "dropped",
+                     (json_int_t)s.dropped);
+}
+
 static json_t *status_json(struct daemon *d, instant now)
 {
     uint64_t drops[NODE_DROP_COUNT] = { 0 };
@@ -227,6 +239,8 @@ static json_t *status_json(struct daemon *d, instant now)
                         json_pack("{s:I, s:I, s:I, s:I}", "connections", (json_int_t)split.count, "begun",
                                   (json_int_t)split.begun, "refused", (json_int_t)split.refused, "bytes",
                                   (json_int_t)split.bytes));
+    if (d->relay)
+        json_object_set_new(o, "relay", relay_json(d));
     return o;
 }
 
