@@ -24,7 +24,7 @@ struct relayed {
         struct mapping_relay relay; /* at.addr.family ADDR_NONE: free */
         uint64_t id;
         uint8_t side;
-        uint32_t link; /* 0: none is up */
+        uint32_t link; /* 0: none was up yet */
         instant bind_at, used;
     } channels[CHANNELS_MAX];
 };
@@ -102,6 +102,16 @@ static void bind_channel(struct daemon *d, struct channel *c, instant now)
     c->bind_at = now + BIND_RETRY;
 }
 
+/* By the uplink of the last time, or another that is up. */
+static void bind_again(struct daemon *d, struct channel *c, instant now)
+{
+    for (uint32_t link = 1; link <= UPLINKS_MAX && !serves(d, c->link, &c->relay.at); link++)
+        if (serves(d, link, &c->relay.at))
+            c->link = link;
+    if (serves(d, c->link, &c->relay.at))
+        bind_channel(d, c, now);
+}
+
 /* Its place, or that of one that is free, or of the one that was not used for the longest. */
 static struct channel *place_for(struct daemon *d, uint64_t id)
 {
@@ -124,11 +134,7 @@ struct endpoint relayed_add(struct daemon *d, const struct mapping_relay *relay,
     struct channel *c = place_for(d, g.channel);
 
     *c = (struct channel){ .relay = *relay, .id = g.channel, .side = g.side, .used = now };
-    for (uint32_t link = 1; link <= UPLINKS_MAX && c->link == 0; link++)
-        if (serves(d, link, &relay->at))
-            c->link = link;
-    if (c->link)
-        bind_channel(d, c, now);
+    bind_again(d, c, now);
     return node_relay_place(g.channel);
 }
 
@@ -200,7 +206,7 @@ void relayed_slow(struct daemon *d, instant now)
             continue;
         if (now - c->used > CHANNEL_IDLE)
             *c = (struct channel){ .id = 0 };
-        else if (now >= c->bind_at && c->link && serves(d, c->link, &c->relay.at))
-            bind_channel(d, c, now);
+        else if (now >= c->bind_at || !serves(d, c->link, &c->relay.at))
+            bind_again(d, c, now);
     }
 }
