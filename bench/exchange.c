@@ -108,7 +108,7 @@ static int answer(const struct identity *id, const uint8_t *member, int tell)
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     a.now = clock_now();
     a.member = member;
-    if (member && !population_make(&a.all, NAMES, 0, member, &o.rng, a.now))
+    if (member && !population_make(&a.all, NAMES, 0, member, false, &o.rng, a.now))
         return 1;
     exchange_io_init(&a.io, exchange_new(&o, a.now), on_event, &a);
     if (!a.io.x || exchange_io_open(&a.io, 1, &u) < 0)

@@ -88,19 +88,8 @@ static double changes(double *ret_verified)
     bool ok = records && lens;
 
     for (uint32_t i = 0; ok && i < SIGNED; i++) {
-        uint8_t seed[32];
-        struct record r = { .type = RECORD_BINDING,
-                            .issuer = all.tags[i % SIGNERS],
-                            .subject = all.tags[i % SIGNERS],
-                            .kind = KIND_HOST_LOCATOR,
-                            .answer = CLASS_FULL,
-                            .lease_s = 3600,
-                            .seq = 2 + i,
-                            .targets_count = 1 };
-
-        r.targets[0] = (struct record_target){ .is_locator = true, .locator = { addr_v4(0xc0000201u), 4500 } };
-        population_seed(i % SIGNERS, seed);
-        ok = record_encode(&r, seed, records[i], sizeof(records[i]), &lens[i]) == 0;
+        lens[i] = population_bind(&all, i % SIGNERS, 2 + i, records[i], sizeof(records[i]));
+        ok = lens[i] > 0;
     }
     start = cpu_s();
     for (uint32_t i = 0; ok && i < SIGNED; i++) {
@@ -133,7 +122,7 @@ int main(void)
 
     prng_init(&p, 1);
     rng = prng_rng(&p);
-    if (!population_make(&all, NAMES, SIGNERS, NULL, &rng, now))
+    if (!population_make(&all, NAMES, SIGNERS, NULL, false, &rng, now))
         return 1;
     found = lookups(&p, 0, "", MAPPING_FOUND);
     denied = lookups(&p, 1, "", MAPPING_NONE);

@@ -133,9 +133,37 @@ bench_mapping_manager() {
     scenario_end
 }
 
-for part in ${BENCH_PARTS:-chain bindings manager exchange lmdb redis}; do
+# The same before a store on the disk that has the build: a change counts when it is durable. The store's thread has the
+# other processor.
+bench_mapping_durable() {
+    local out=$BENCH_RUNS/durable.out folder verdict=ok
+    folder=$(mktemp -d "$BENCH_RUNS/durable-XXXXXX") || return
+    "$HAWSER_BUILD/bench/bench-durable" "lmdb:$folder/bindings" >"$out" || verdict=failed
+    rm -r "$folder"
+    # shellcheck disable=SC2046
+    set -- $(jq -r '[.durable, .verified, (.durable / .verified * 100 | round), .wait_ms, .wait_p99_ms] | map(tostring)
+        | join(" ")' "$out")
+    figure_file durable "$verdict" durable "${1-}" /s verified "${2-}" /s share "${3-}" % wait "${4-}" ms wait_p99 "${5-}" ms
+    row "durable signed changes, of the signatures that one core verifies" share % '>=' 70 1 durable verified
+    row "durable signed changes, 64 under way: how long one waits" wait ms '<=' 5 1 - wait_p99
+    scenario_end
+}
+
+# From the request of a host that moves to the notice that was read, without a network: its round trips come on top.
+bench_mapping_push() {
+    local out=$BENCH_RUNS/push.out verdict=ok
+    "$HAWSER_BUILD/bench/bench-push" >"$out" || verdict=failed
+    # shellcheck disable=SC2046
+    set -- $(jq -r '[.one_p99_ms, .levels_p99_ms, .one_ms, .levels_ms] | map(tostring) | join(" ")' "$out")
+    figure_file push "$verdict" one_p99 "${1-}" ms levels_p99 "${2-}" ms one "${3-}" ms levels "${4-}" ms
+    row "push after a re-homing, one manager, p99" one_p99 ms '<=' 5 1 - one
+    row "push after a re-homing, three levels, p99, beside the round trips" levels_p99 ms '<=' 20 1 - levels
+    scenario_end
+}
+
+for part in ${BENCH_PARTS:-chain bindings manager durable push exchange lmdb redis}; do
     case $part in
-    chain | bindings | manager | exchange | lmdb | redis) "bench_mapping_$part" ;;
+    chain | bindings | manager | durable | push | exchange | lmdb | redis) "bench_mapping_$part" ;;
     *) echo "bench: mapping: unknown part $part" >&2 && exit 2 ;;
     esac
 done

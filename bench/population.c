@@ -20,15 +20,6 @@ void population_seed(uint32_t i, uint8_t seed[32])
     put_be32(seed, i + 1);
 }
 
-static bool take(struct manager *m, const struct record *r, instant now)
-{
-    uint8_t bytes[RECORD_BYTES_MAX];
-    struct record_error why;
-    size_t len;
-
-    return record_encode(r, root_seed, bytes, sizeof(bytes), &len) == 0 && manager_take(m, bytes, len, now, &why) == 0;
-}
-
 static bool make_root(struct manager *m, struct tag *ret)
 {
     struct record r = { .type = RECORD_ROOT, .issued_s = POPULATION_WALL_S, .suites = 1, .seq = 1 };
@@ -57,7 +48,8 @@ static bool make_key(struct population *p, uint32_t i, uint32_t signers, const u
     return tag_make(p->keys[i], RAA, TAG_HDA(TAG_TIER_HOST, 0), &p->tags[i]) == 0;
 }
 
-static bool fill(struct population *p, const struct tag *root, uint32_t signers, const uint8_t *first_key, instant now)
+/* Enrols all of them, and binds them if `bound`. */
+static bool fill(const struct population *p, struct manager *m, const struct tag *root, bool bound, instant now)
 {
     struct record r = {
         .type = RECORD_REGISTRATION, .issuer = *root, .issued_s = POPULATION_WALL_S, .suites = 1, .seq = 2
@@ -78,23 +70,21 @@ static bool fill(struct population *p, const struct tag *root, uint32_t signers,
     at_tag = memmem(bytes, len, r.subject.bytes, sizeof(r.subject.bytes));
     at_name = memmem(bytes, len, r.name, strlen(r.name));
     for (uint32_t i = 0; i < p->names; i++) {
-        if (!make_key(p, i, signers, first_key))
-            return false;
         population_name(i, name);
         memcpy(at_key, p->keys[i], 32);
         memcpy(at_tag, p->tags[i].bytes, sizeof(p->tags[i].bytes));
         memcpy(at_name, name, strlen(name));
-        if (manager_take(p->manager, bytes, len, now, &why) < 0)
+        if (manager_take(m, bytes, len, now, &why) < 0)
             return false;
-        for (uint8_t answer = CLASS_AGENT; answer <= CLASS_FULL; answer++)
-            if (manager_load(p->manager, &p->tags[i], KIND_HOST_LOCATOR, answer, 1, binding, sizeof(binding),
-                             now + LEASE, now) < 0)
+        for (uint8_t answer = CLASS_AGENT; bound && answer <= CLASS_FULL; answer++)
+            if (manager_load(m, &p->tags[i], KIND_HOST_LOCATOR, answer, 1, binding, sizeof(binding), now + LEASE, now) <
+                0)
                 return false;
     }
     return true;
 }
 
-static bool make_policy(struct population *p, const struct tag *root, instant now)
+static bool make_policy(const struct population *p, struct manager *m, const struct tag *root, instant now)
 {
     struct record r = { .type = RECORD_POLICY,
                         .issuer = *root,
@@ -102,30 +92,72 @@ static bool make_policy(struct population *p, const struct tag *root, instant no
                         .issued_s = POPULATION_WALL_S,
                         .seq = p->names + 10,
                         .rules_count = 2 };
+    uint8_t bytes[RECORD_BYTES_MAX];
+    struct record_error why;
+    size_t len;
 
     r.rules[0] = (struct record_rule){ tag_prefix_of(&p->tags[1], 128), CLASS_DENY };
     r.rules[1] = (struct record_rule){ tag_prefix_of(root, 28), CLASS_FULL };
-    return take(p->manager, &r, now);
+    return record_encode(&r, root_seed, bytes, sizeof(bytes), &len) == 0 && manager_take(m, bytes, len, now, &why) == 0;
 }
 
-bool population_make(struct population *p, uint32_t names, uint32_t signers, const uint8_t *first_key,
-                     const struct rng *rng, instant now)
+static struct manager *make_manager(const struct population *p, bool bound, bool stores, const struct rng *rng,
+                                    instant now)
 {
     const struct manager_options o = { .rng = *rng,
-                                       .bindings_max = 4 * names,
-                                       .names_max = 2 * names,
+                                       .bindings_max = 4 * p->names,
+                                       .names_max = 2 * p->names,
                                        .guests_max = 16,
                                        .subscriptions_max = 16,
                                        .log_max = 65536,
-                                       .epoch = 1 };
+                                       .epoch = 1,
+                                       .stores = stores,
+                                       .follows = !bound };
+    struct manager *m = manager_new(&o, now);
     struct tag root;
 
-    *p = (struct population){ .names = names };
-    p->manager = manager_new(&o, now);
+    if (m && make_root(m, &root) && fill(p, m, &root, bound, now) && make_policy(p, m, &root, now))
+        return m;
+    manager_free(m);
+    return NULL;
+}
+
+bool population_make(struct population *p, uint32_t names, uint32_t signers, const uint8_t *first_key, bool stores,
+                     const struct rng *rng, instant now)
+{
+    *p = (struct population){ .names = names, .signers = signers };
     p->tags = calloc(names, sizeof(*p->tags));
     p->keys = calloc(names, sizeof(*p->keys));
-    return p->manager && p->tags && p->keys && make_root(p->manager, &root) &&
-           fill(p, &root, signers, first_key, now) && make_policy(p, &root, now);
+    if (!p->tags || !p->keys)
+        return false;
+    for (uint32_t i = 0; i < names; i++)
+        if (!make_key(p, i, signers, first_key))
+            return false;
+    p->manager = make_manager(p, true, stores, rng, now);
+    return p->manager != NULL;
+}
+
+struct manager *population_follower(const struct population *p, const struct rng *rng, instant now)
+{
+    return make_manager(p, false, false, rng, now);
+}
+
+size_t population_bind(const struct population *p, uint32_t i, uint64_t seq, uint8_t *out, size_t size)
+{
+    struct record r = { .type = RECORD_BINDING,
+                        .issuer = p->tags[i],
+                        .subject = p->tags[i],
+                        .kind = KIND_HOST_LOCATOR,
+                        .answer = CLASS_FULL,
+                        .lease_s = 3600,
+                        .seq = seq,
+                        .targets_count = 1 };
+    uint8_t seed[32];
+    size_t len;
+
+    r.targets[0] = (struct record_target){ .is_locator = true, .locator = { addr_v4(0xc0000201u), 4500 } };
+    population_seed(i, seed);
+    return record_encode(&r, seed, out, size, &len) == 0 ? len : 0;
 }
 
 void population_free(struct population *p)

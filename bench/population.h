@@ -15,13 +15,19 @@ struct population {
     struct manager *manager;
     struct tag *tags;
     uint8_t (*keys)[32]; /* Ed25519 */
-    uint32_t names;
+    uint32_t names, signers;
 };
 
-/* first_key: the Ed25519 key of host 0, or NULL: it is as those of the others. False when out of memory. */
-bool population_make(struct population *p, uint32_t names, uint32_t signers, const uint8_t *first_key,
+/* first_key: the Ed25519 key of host 0, or NULL: it is as those of the others. stores: what the manager has a store
+ * behind it. False when out of memory. */
+bool population_make(struct population *p, uint32_t names, uint32_t signers, const uint8_t *first_key, bool stores,
                      const struct rng *rng, instant now);
 void population_free(struct population *p);
+/* Makes another manager that knows the same realm and its names, but no bindings, and follows: NULL when out of memory.
+ */
+struct manager *population_follower(const struct population *p, const struct rng *rng, instant now);
+/* Where host i (with a key) is, under that sequence: signed, into out. Its length, or 0. */
+size_t population_bind(const struct population *p, uint32_t i, uint64_t seq, uint8_t *out, size_t size);
 /* The name of host i; all have one length. */
 void population_name(uint32_t i, char name[POPULATION_NAME_SIZE]);
 /* The seed of host i, if it is one of those with a key. */
