@@ -53,7 +53,7 @@ static bool has_chain(const struct realmd *d, const uint8_t *bytes, size_t len)
 static int read_key(const struct realmd *d, const struct realm *r, struct identity *ret, char err[FILE_ERR])
 {
     static const char *const files[] = { "key", "key.next" };
-    char path[PATH_MAX + 16], why[FILE_ERR];
+    char path[PATH_MAX + 16], why[FILE_ERR] = "";
     int got = 0;
 
     for (size_t i = 0; i < ARRAY_LEN(files); i++) {

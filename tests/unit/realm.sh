@@ -206,7 +206,7 @@ ok "each has its chain" try 0 id check chains/host2.h.chain --root many/root
 ok "of its name" says "ok host2.h.many.example"
 ok "in one entry" eval 'try 0 realm show many && says "entries  2"'
 ok "the same again" try 0 realm enrol-many many names
-ok "which makes no file" eval '[ "$(find chains -type f | wc -l)" = 2 ]'
+ok "which makes no file" test ! -e host1.h.chain
 echo "host3.h $(public many3.key)" >names
 echo "host1.h $(public stranger.key)" >>names
 ok "a name that is taken" try 1 realm enrol-many many names
