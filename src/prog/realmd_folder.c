@@ -83,6 +83,8 @@ static int take_chain(struct realmd *d, const struct realm *r, instant now)
     bool turned;
     int got;
 
+    if (len == 0) /* never */
+        return -EINVAL;
     if (has_chain(d, bytes, len))
         return 0;
     got = read_key(d, r, &id, err);
