@@ -289,10 +289,9 @@ static void on_readable(uv_poll_t *h, int status, int events)
 
 /* --- life --- */
 
-static void on_closed(uv_handle_t *h)
+/* A handle is closed; with the last of them all ends. */
+static void release(struct lookup *l)
 {
-    struct lookup *l = h->data;
-
     if (--l->handles > 0)
         return;
     LIST_FOREACH_SAFE (w, &l->waiting, struct waiting, link) {
@@ -306,15 +305,27 @@ static void on_closed(uv_handle_t *h)
     free(l);
 }
 
+static void on_timer_closed(uv_handle_t *h)
+{
+    release(h->data);
+}
+
+static void on_poll_closed(uv_handle_t *h)
+{
+    struct polled *p = h->data;
+
+    release(p->l);
+}
+
 void lookup_close(struct lookup *l)
 {
     if (!l || l->closing)
         return;
     l->closing = true;
-    uv_close((uv_handle_t *)&l->timer, on_closed);
+    uv_close((uv_handle_t *)&l->timer, on_timer_closed);
     for (size_t i = 0; i < FAMILIES; i++)
         if (l->polled[i].link)
-            uv_close((uv_handle_t *)&l->polled[i].poll, on_closed);
+            uv_close((uv_handle_t *)&l->polled[i].poll, on_poll_closed);
 }
 
 /* One socket a family; a machine may lack one. 0 or -errno. */

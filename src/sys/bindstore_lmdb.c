@@ -705,8 +705,8 @@ static int scan_rows(struct lmdb_reader *r, MDB_cursor *c, const struct tag_pref
     return e == MDB_NOTFOUND ? 0 : read_failed(r, e, "rows");
 }
 
-/* Begins a look at one of the tables: the transaction, the log's ends in it, and a cursor. 0, for look_end; -errno,
- * told, and nothing to end. */
+/* Begins a look at one of the tables: the transaction, the log's ends in it, and a cursor. 0 and *ret, for
+ * look_end; -errno, told, and nothing to end. */
 static int look_begin(struct lmdb_reader *r, unsigned shard, int db, uint64_t *ret_first, uint64_t *ret_last,
                       MDB_cursor **ret)
 {
@@ -743,10 +743,10 @@ static int lmdb_scan(struct bindstore_reader *base, unsigned shard, const struct
 {
     struct lmdb_reader *r = reader_of(base);
     uint64_t first = 0, last = 0;
-    MDB_cursor *c;
+    MDB_cursor *c = NULL;
     int e = look_begin(r, shard, DB_ROWS, &first, &last, &c);
 
-    if (e < 0)
+    if (!c)
         return e;
     e = scan_rows(r, c, prefix, fn, ctx);
     look_end(r, c);
@@ -803,11 +803,11 @@ static int lmdb_changes(struct bindstore_reader *base, unsigned shard, uint64_t 
 {
     struct lmdb_reader *r = reader_of(base);
     uint64_t first = 0, last = 0;
-    MDB_cursor *c;
+    MDB_cursor *c = NULL;
     int e = look_begin(r, shard, DB_LOG, &first, &last, &c);
 
     *ret_cursor = since;
-    if (e < 0)
+    if (!c)
         return e;
     if (since > last || (first > 0 && since < first - 1))
         e = bindstore_say(-ESTALE, r->base.err, sizeof(r->base.err),
