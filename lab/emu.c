@@ -52,13 +52,6 @@
 #define SPIN_CREDIT 1000 /* us: the most that may be saved up */
 #define RT_PRIORITY 10   /* chosen: above all ordinary work, below what an administrator raised by hand */
 
-static volatile sig_atomic_t signalled;
-
-static void on_signal(int sig)
-{
-    signalled = sig;
-}
-
 instant clock_now(void)
 {
     struct timespec t;
@@ -270,7 +263,7 @@ static void run(struct emu *e, const sigset_t *open_mask)
     span credit = 0;
     unsigned busy = 0;
 
-    while (!e->stop && !signalled) {
+    while (!e->stop && !ends_signalled()) {
         bool more = false;
         instant next, before;
         span wait;
@@ -481,13 +474,9 @@ static int links_open(struct emu *e, const struct arguments *args)
         if (r < 0)
             return r;
     }
-    for (size_t i = 0; i < 2; i++) {
-        r = end_open(&e->ends[i], e->tun, e->mtu);
-        if (r < 0) {
-            fprintf(stderr, "hawser-emu: %s:%s: %s\n", e->ends[i].netns, e->ends[i].ifname, strerror(-r));
-            return r;
-        }
-    }
+    r = ends_open("hawser-emu", e->ends, e->tun, e->mtu);
+    if (r < 0)
+        return r;
     e->carrier = true;
     for (size_t i = 0; i < 3; i++) {
         const char *text = args->params[order[i]];
@@ -506,12 +495,9 @@ static int links_open(struct emu *e, const struct arguments *args)
 
 static void emu_close(struct emu *e)
 {
-    for (size_t i = 0; i < 2; i++) {
-        /* Frames belong to their chunks, which go with the process. */
-        link_deinit(&e->dirs[i].link);
-        if (e->ends[i].fd >= 0)
-            close(e->ends[i].fd);
-    }
+    for (size_t i = 0; i < 2; i++)
+        link_deinit(&e->dirs[i].link); /* frames belong to their chunks, which go with the process */
+    ends_close(e->ends);
     if (e->control_fd >= 0)
         close(e->control_fd);
     if (e->names_fd >= 0)
@@ -540,8 +526,7 @@ int main(int argc, char **argv)
         .want_realtime = true,
     };
     struct arguments args = { { NULL } };
-    struct sigaction sa = { .sa_handler = on_signal };
-    sigset_t blocked, open_mask;
+    sigset_t open_mask;
     pid_t parent = getppid();
     int option;
 
@@ -556,14 +541,7 @@ int main(int argc, char **argv)
     }
     for (size_t i = 0; i < CLIENTS_MAX; i++)
         e.clients[i] = -1;
-    sigemptyset(&blocked);
-    sigaddset(&blocked, SIGTERM);
-    sigaddset(&blocked, SIGINT);
-    sigaddset(&blocked, SIGHUP);
-    sigprocmask(SIG_BLOCK, &blocked, &open_mask);
-    sigaction(SIGTERM, &sa, NULL);
-    sigaction(SIGINT, &sa, NULL);
-    sigaction(SIGHUP, &sa, NULL);
+    ends_catch(&open_mask);
     /* A parent that went before we asked leaves us with another one. */
     prctl(PR_SET_PDEATHSIG, SIGTERM);
     if (getppid() != parent)

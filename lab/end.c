@@ -123,3 +123,49 @@ bool end_is_gone(const struct end *end)
 
     return end->netns[0] && access(netns_path(end->netns, path), F_OK) < 0;
 }
+
+int ends_open(const char *program, struct end ends[2], bool tun, unsigned mtu)
+{
+    for (size_t i = 0; i < 2; i++) {
+        int r = end_open(&ends[i], tun, mtu);
+
+        if (r < 0) {
+            fprintf(stderr, "%s: %s:%s: %s\n", program, ends[i].netns, ends[i].ifname, strerror(-r));
+            return r;
+        }
+    }
+    return 0;
+}
+
+void ends_close(struct end ends[2])
+{
+    for (size_t i = 0; i < 2; i++)
+        if (ends[i].fd >= 0)
+            close(ends[i].fd);
+}
+
+static volatile sig_atomic_t signalled;
+
+static void on_signal(int sig)
+{
+    signalled = sig;
+}
+
+void ends_catch(sigset_t *ret_open)
+{
+    static const int signums[] = { SIGTERM, SIGINT, SIGHUP };
+    struct sigaction sa = { .sa_handler = on_signal };
+    sigset_t blocked;
+
+    sigemptyset(&blocked);
+    for (size_t i = 0; i < ARRAY_LEN(signums); i++)
+        sigaddset(&blocked, signums[i]);
+    sigprocmask(SIG_BLOCK, &blocked, ret_open);
+    for (size_t i = 0; i < ARRAY_LEN(signums); i++)
+        sigaction(signums[i], &sa, NULL);
+}
+
+bool ends_signalled(void)
+{
+    return signalled != 0;
+}

@@ -7,6 +7,7 @@
 #include "base/base.h"
 
 #include <net/if.h>
+#include <signal.h>
 
 #define END_NETNS_DIR "/run/netns" /* of ip-netns(8) */
 #define END_EXPECTED "NETNS:INTERFACE, at most 63 and 15 bytes"
@@ -25,3 +26,10 @@ int end_parse(const char *s, struct end *ret);
 MUST_CHECK int end_open(struct end *end, bool tun, unsigned mtu);
 /* Our descriptors keep a namespace alive after `ip netns del`, so the interface never goes: has its name? */
 bool end_is_gone(const struct end *end);
+
+/* Both ends of a program by this name, which says what is wrong; each fd is -1 before. 0 or -errno. */
+MUST_CHECK int ends_open(const char *program, struct end ends[2], bool tun, unsigned mtu);
+void ends_close(struct end ends[2]);
+/* SIGTERM, SIGINT and SIGHUP come in ppoll alone, with the mask *ret_open; from then on ends_signalled is true. */
+void ends_catch(sigset_t *ret_open);
+bool ends_signalled(void);

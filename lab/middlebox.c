@@ -29,13 +29,6 @@
 #define READ_BATCH 64
 #define MTU_MAX 9000 /* chosen: the largest that Ethernet has in use */
 
-static volatile sig_atomic_t signalled;
-
-static void on_signal(int sig)
-{
-    signalled = sig;
-}
-
 struct wire {
     struct end ends[2];
     struct middlebox box;
@@ -73,7 +66,7 @@ static void carry(struct wire *w, size_t from)
 
 static void run(struct wire *w, const sigset_t *open_mask)
 {
-    while (!w->stop && !signalled) {
+    while (!w->stop && !ends_signalled()) {
         struct pollfd fds[2] = { { .fd = w->ends[0].fd, .events = POLLIN }, { .fd = w->ends[1].fd, .events = POLLIN } };
 
         if (ppoll(fds, ARRAY_LEN(fds), NULL, open_mask) <= 0)
@@ -207,26 +200,12 @@ static int option_read(struct wire *w, struct middlebox_options *o, int option)
     }
 }
 
-static int ends_open(struct wire *w, unsigned mtu)
-{
-    for (size_t i = 0; i < 2; i++) {
-        int r = end_open(&w->ends[i], true, mtu);
-
-        if (r < 0) {
-            fprintf(stderr, "hawser-middlebox: %s:%s: %s\n", w->ends[i].netns, w->ends[i].ifname, strerror(-r));
-            return r;
-        }
-    }
-    return 0;
-}
-
 int main(int argc, char **argv)
 {
     static struct wire w = { .ends = { { .fd = -1 }, { .fd = -1 } } };
     struct middlebox_options o = { .mtu = 1500 };
-    struct sigaction sa = { .sa_handler = on_signal };
     struct rng rng = sys_rng();
-    sigset_t blocked, open_mask;
+    sigset_t open_mask;
     int option, r;
 
     while ((option = getopt_long(argc, argv, "", options, NULL)) >= 0)
@@ -236,23 +215,14 @@ int main(int argc, char **argv)
         fputs(usage, stderr);
         return 2;
     }
-    sigemptyset(&blocked);
-    sigaddset(&blocked, SIGTERM);
-    sigaddset(&blocked, SIGINT);
-    sigaddset(&blocked, SIGHUP);
-    sigprocmask(SIG_BLOCK, &blocked, &open_mask);
-    sigaction(SIGTERM, &sa, NULL);
-    sigaction(SIGINT, &sa, NULL);
-    sigaction(SIGHUP, &sa, NULL);
+    ends_catch(&open_mask);
     middlebox_init(&w.box, &o, &rng);
-    r = ends_open(&w, o.mtu);
+    r = ends_open("hawser-middlebox", w.ends, true, o.mtu);
     if (r == 0) {
         run(&w, &open_mask);
         report(&w);
     }
-    for (size_t i = 0; i < 2; i++)
-        if (w.ends[i].fd >= 0)
-            close(w.ends[i].fd);
+    ends_close(w.ends);
     middlebox_deinit(&w.box);
     return r < 0;
 }
