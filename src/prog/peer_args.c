@@ -225,6 +225,16 @@ bool peer_seconds(const char *text, double least, double most, double *ret)
     return true;
 }
 
+int peer_timeout(const struct verb *v, const char *text, struct hws_options *o)
+{
+    double seconds = 0;
+
+    if (text && !peer_seconds(text, 15, 86400, &seconds))
+        return verb_misused(v, "found --timeout %s, expected 15 to 86400 seconds", text);
+    o->timeout_ms = (uint32_t)(seconds * 1000);
+    return EXIT_DONE;
+}
+
 int peer_find_key(char *const *argv, int count)
 {
     struct peer_key k;

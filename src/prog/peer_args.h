@@ -35,5 +35,8 @@ int peer_signals(const struct verb *v);
 MUST_CHECK int peer_wait(struct hws_session *s, int signals, instant until);
 /* Seconds as a decimal number: false if it is none, or not within both. */
 bool peer_seconds(const char *text, double least, double most, double *ret);
+/* --timeout: how long a session without a path is kept, 15 to 86400 seconds; text NULL: nothing is said. An exit code.
+ */
+MUST_CHECK int peer_timeout(const struct verb *v, const char *text, struct hws_options *o);
 /* Index in argv[1..count] of the first that is a public key, or 0. */
 int peer_find_key(char *const *argv, int count);

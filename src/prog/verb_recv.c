@@ -229,7 +229,6 @@ int verb_recv(const struct verb *v, int argc, char **argv)
         { "quiet", NULL, &r.quiet },   { "json", NULL, &r.json },     { "transport", &transports, NULL },
     };
     struct hws_options o = { .size = sizeof(o), .flags = HWS_NONBLOCK };
-    double seconds = 0;
     int n, code;
 
     for (size_t i = 0; i <= ALLOWED_MAX; i++)
@@ -246,11 +245,7 @@ int verb_recv(const struct verb *v, int argc, char **argv)
     port = given_port ? given_port : port;
     if (peer_port(port) < 0)
         return verb_misused(v, "found --port %s, expected a port", port);
-    if (timeout && !peer_seconds(timeout, 15, 86400, &seconds))
-        return verb_misused(v, "found --timeout %s, expected 15 to 86400 seconds", timeout);
-    o.timeout_ms = (uint32_t)(seconds * 1000);
-    code = peer_transports(v, transports, &o);
-    if (code != EXIT_DONE)
+    if ((code = peer_timeout(v, timeout, &o)) != EXIT_DONE || (code = peer_transports(v, transports, &o)) != EXIT_DONE)
         return code;
     r.dir = peer_descriptors() ? open(argv[1], O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
     if (r.dir < 0)

@@ -262,7 +262,6 @@ int verb_send(const struct verb *v, int argc, char **argv)
                                            { "json", NULL, &s.json },  { "transport", &transports, NULL },
                                            { NULL, NULL, NULL } };
     int n = verb_options(v, argc, argv, options), key, code = EXIT_DONE;
-    double seconds = 0;
 
     if (n < 0)
         return EXIT_USAGE;
@@ -271,11 +270,7 @@ int verb_send(const struct verb *v, int argc, char **argv)
         return verb_misused(v, "expected the peer's public key among the arguments");
     if (key == 1 || key == n)
         return verb_misused(v, "expected %s", key == 1 ? "files before the key" : "addresses behind the key");
-    if (timeout && !peer_seconds(timeout, 15, 86400, &seconds))
-        return verb_misused(v, "found --timeout %s, expected 15 to 86400 seconds", timeout);
-    o.timeout_ms = (uint32_t)(seconds * 1000);
-    code = peer_transports(v, transports, &o);
-    if (code != EXIT_DONE)
+    if ((code = peer_timeout(v, timeout, &o)) != EXIT_DONE || (code = peer_transports(v, transports, &o)) != EXIT_DONE)
         return code;
     s.v = v;
     s.count = (size_t)key - 1;
