@@ -376,7 +376,7 @@ static const struct ini_row schema[] = {
     { GATEWAY, "DataPath", read_data_path, AT(xdp), "user", false, "user, or xdp: packets pass in the kernel" },
     { GATEWAY, "Interface", read_name, AT(interface), NULL, false, "with xdp: where packets come from and go to" },
     { GATEWAY, "NetworkRate", read_number, AT(network_pps), "0", false, "packets/s of a client's /24; 0: no limit" },
-    { GATEWAY, "Registrations", read_registrations, AT(registrations_max), "131072", false, "at most" },
+    { GATEWAY, "Registrations", read_registrations, AT(registrations_max), "131072", false, "routers, at most" },
     { PROVIDER, "Id", read_provider_id, offsetof(struct provider, id), NULL, true, "number of the provider" },
     { PROVIDER, "PublicKey", read_public_key, offsetof(struct provider, key), NULL, true, "what signs for it" },
     { PROVIDER, "Protocols", read_protocols, 0, NULL, true, "which it may provide" },
@@ -504,7 +504,7 @@ static bool begin(struct ini *f, unsigned s, const char *name)
     return true;
 }
 
-bool dmux_config_key(size_t i, struct ini_key *ret)
+static bool key_at(size_t i, struct ini_key *ret)
 {
     if (i >= ARRAY_LEN(schema))
         return false;
@@ -512,14 +512,14 @@ bool dmux_config_key(size_t i, struct ini_key *ret)
     return true;
 }
 
-static const struct ini_schema file_schema = {
+const struct ini_schema dmux_config_schema = {
     .sections = { "", "Gateway", "Provider", "Authority", "Mesh", "Seed", "Bgp", "Neighbor", "Ospf", "Router",
                   "Client" },
     .named = NAMED,
     .expected = "[Gateway], [Provider NAME], [Authority NAME], [Mesh], [Seed NAME], [Bgp], [Neighbor NAME], [Ospf], "
                 "[Router] or [Client]",
     .first = "[Gateway], [Router] or [Client]",
-    .key = dmux_config_key,
+    .key = key_at,
     .begin = begin,
     .read = read_key,
 };
@@ -561,7 +561,7 @@ static void check_whole(struct ini *f)
 int dmux_config_parse(const char *file_name, const char *data, size_t len, struct text *errors,
                       struct dmux_config **ret)
 {
-    struct parse p = { .ini = { .schema = &file_schema, .file_name = file_name, .errors = errors },
+    struct parse p = { .ini = { .schema = &dmux_config_schema, .file_name = file_name, .errors = errors },
                        .c = calloc(1, sizeof(struct dmux_config)) };
     int r = p.c ? ini_read(&p.ini, data, len) : -ENOMEM;
 

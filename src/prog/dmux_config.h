@@ -21,7 +21,7 @@
 #define DMUX_NAME_MAX 15  /* of sections, bytes */
 #define DMUX_PATH_MAX 108 /* of a socket's name, with its NUL */
 
-struct ini_key;
+struct ini_schema;
 
 enum dmux_role { DMUX_ROLE_NONE, DMUX_ROLE_GATEWAY, DMUX_ROLE_ROUTER, DMUX_ROLE_CLIENT };
 
@@ -99,5 +99,5 @@ int dmux_config_parse(const char *file_name, const char *data, size_t len, struc
                       struct dmux_config **ret);
 void dmux_config_free(struct dmux_config *c);
 
-/* The i-th key that there is; false after the last. */
-bool dmux_config_key(size_t i, struct ini_key *ret);
+/* What may stand in a file. */
+extern const struct ini_schema dmux_config_schema;

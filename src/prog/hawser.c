@@ -6,6 +6,9 @@
  * Exit codes: 0 done, 1 failed, 2 wrong usage, 3 degraded (status). */
 #include "base/text.h"
 #include "prog/config.h"
+#include "prog/dmux_config.h"
+#include "prog/ini_file.h"
+#include "prog/realmd_config.h"
 #include "prog/verb.h"
 
 #include <errno.h>
@@ -18,7 +21,8 @@ static int verb_help(const struct verb *v, int argc, char **argv);
 static int verb_version(const struct verb *v, int argc, char **argv);
 
 static const struct verb verbs[] = {
-    { "help", "[VERB|config]", "what the verbs do; config: what a configuration file may hold", verb_help, false },
+    { "help", "[VERB|config|dmux-config|realmd-config]",
+      "what the verbs do; or what a file of hawserd, hawser-dmuxd or hawser-realmd may hold", verb_help, false },
     { "version", "", "the version of this program", verb_version, false },
     { "keygen", "[FILE]", "make a secret key: into FILE, or print it and its public key", verb_keygen, false },
     { "pubkey", "< SECRET", "tell the public key of the secret key on standard input", verb_pubkey, false },
@@ -218,6 +222,22 @@ static void print_config_help(void)
     }
 }
 
+static void print_schema_help(const struct ini_schema *s)
+{
+    unsigned section = 0;
+    struct ini_key k;
+
+    for (size_t i = 0; s->key(i, &k); i++) {
+        if (k.section != section)
+            printf("%s[%s%s]\n", i ? "\n" : "", s->sections[k.section], s->named >> k.section & 1 ? " NAME" : "");
+        section = k.section;
+        printf("  %-19s %s%s", k.key, k.help, k.required ? "; required" : "");
+        if (k.fallback)
+            printf(", default %s", k.fallback);
+        putchar('\n');
+    }
+}
+
 /* The exit code for a word that is no verb. */
 static int unknown_verb(const char *name)
 {
@@ -247,6 +267,10 @@ static int verb_help(const struct verb *v, int argc, char **argv)
     }
     if (strcmp(argv[1], "config") == 0) {
         print_config_help();
+        return EXIT_DONE;
+    }
+    if (strcmp(argv[1], "dmux-config") == 0 || strcmp(argv[1], "realmd-config") == 0) {
+        print_schema_help(argv[1][0] == 'd' ? &dmux_config_schema : &realmd_config_schema);
         return EXIT_DONE;
     }
     about = find_verb(argv[1]);

@@ -200,10 +200,10 @@ static const struct ini_row schema[] = {
     { REALM, "Listen", read_listen, 0, "0.0.0.0:51823, [::]:51823", false, "where it is asked, by UDP" },
     { REALM, "Control", read_control, AT(control), "/run/hawser-realm/realmd.sock", false, "control socket" },
     { REALM, "Http", read_control, AT(http), NULL, false, "socket for HTTP: status, bindings, metrics" },
-    { REALM, "Names", read_many, AT(names), "131072", false, "at most" },
-    { REALM, "Bindings", read_many, AT(bindings), "1048576", false, "at most" },
+    { REALM, "Names", read_many, AT(names), "131072", false, "of the realm, at most" },
+    { REALM, "Bindings", read_many, AT(bindings), "1048576", false, "of the realm, at most" },
     { REALM, "Guests", read_many, AT(guests), "65536", false, "members of other realms that are remembered" },
-    { REALM, "Subscriptions", read_many, AT(subscriptions), "65536", false, "at most" },
+    { REALM, "Subscriptions", read_many, AT(subscriptions), "65536", false, "to changes, at most" },
     { REALM, "Peers", read_peers, AT(peers), "65536", false, "associations at a time" },
     { REALM, "Log", read_power, AT(log), "262144", false, "changes that subscribers may be behind" },
     { REALM, "Capacity", read_number, AT(capacity), "0", false, "lookups/s of this machine; 0: no bound" },
@@ -223,7 +223,7 @@ static const struct ini_row schema[] = {
 
 _Static_assert(ARRAY_LEN(schema) <= INI_KEYS_MAX, "seen[] is too small");
 
-bool realmd_config_key(size_t i, struct ini_key *ret)
+static bool key_at(size_t i, struct ini_key *ret)
 {
     if (i >= ARRAY_LEN(schema))
         return false;
@@ -241,11 +241,11 @@ static void read_key(struct ini *f, size_t key, const char *value)
     ini_row_read(f, &schema[key], CONTAINER_OF(f, struct parse, ini)->c, value);
 }
 
-static const struct ini_schema file_schema = {
+const struct ini_schema realmd_config_schema = {
     .sections = { "", "Realm", "Store", "Parent", "Follow", "Dns", "Relay" },
     .expected = "[Realm], [Store], [Parent], [Follow], [Dns] or [Relay]",
     .first = "[Realm]",
-    .key = realmd_config_key,
+    .key = key_at,
     .begin = begin,
     .read = read_key,
 };
@@ -253,7 +253,7 @@ static const struct ini_schema file_schema = {
 int realmd_config_parse(const char *file_name, const char *data, size_t len, struct text *errors,
                         struct realmd_config *ret)
 {
-    struct parse p = { .ini = { .schema = &file_schema, .file_name = file_name, .errors = errors }, .c = ret };
+    struct parse p = { .ini = { .schema = &realmd_config_schema, .file_name = file_name, .errors = errors }, .c = ret };
     const unsigned *once = p.ini.once;
     int r;
 

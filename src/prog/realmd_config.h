@@ -20,7 +20,7 @@
 #define REALMD_RELAY_PORT 51820 /* of agents */
 #define REALMD_CONTROL_MAX 108  /* of a socket's name, with its NUL */
 
-struct ini_key;
+struct ini_schema;
 
 enum realmd_follow { REALMD_PUSH, REALMD_PULL, REALMD_CACHE };
 
@@ -56,5 +56,5 @@ int realmd_config_load(const char *path, struct text *errors, struct realmd_conf
 int realmd_config_parse(const char *file_name, const char *data, size_t len, struct text *errors,
                         struct realmd_config *ret);
 
-/* The i-th key that there is; false after the last. */
-bool realmd_config_key(size_t i, struct ini_key *ret);
+/* What may stand in a file. */
+extern const struct ini_schema realmd_config_schema;

@@ -185,12 +185,18 @@ chmod 0644 "$dir/key"
 ok "check of a key that others may read" try 1 "$hawser" check "$dir/good"
 ok "check names the mode" complains "found mode 0644, expected 0600"
 chmod 0600 "$dir/key"
-try 0 "$hawser" help config
-cp "$dir/out" "$dir/config"
-while read -r key; do
-    ok "the manual has the key $key" grep -q "^\.BR* \"*$key" "$source/man/hawser.conf.5"
-done < <(sed -n 's/^  \([A-Z][A-Za-z0-9]*\) .*/\1/p' "$dir/config" | sort -u)
-
+while read -r what manual; do
+    try 0 "$hawser" help "$what"
+    sed -n 's/^  \([A-Z][A-Za-z0-9]*\) .*/\1/p' "$dir/out" | sort -u >"$dir/keys"
+    ok "$what: there are keys" test -s "$dir/keys"
+    while read -r key; do
+        ok "$manual has the key $key" grep -qE "^\\.BR? \"?(.*fB)?$key\\>" "$source/man/$manual"
+    done <"$dir/keys"
+done <<END
+config hawser.conf.5
+dmux-config hawser-dmuxd.8
+realmd-config hawser-realmd.8
+END
 
 # --- the manual tells of each verb what help does, and nothing else ---
 # options_of FILE: those that it names, a line each.

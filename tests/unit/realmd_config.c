@@ -134,7 +134,7 @@ static void test_schema(void **state)
     struct ini_key k;
     size_t n = 0;
 
-    while (realmd_config_key(n, &k)) {
+    while (realmd_config_schema.key(n, &k)) {
         assert_true(k.section && k.key[0] && k.help[0]);
         assert_false(k.required && k.fallback);
         n++;
