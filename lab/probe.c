@@ -6,7 +6,7 @@
  *   sample       interface counters over time, and the live table of the demo
  *
  * Each prints one line of JSON at its end. Everything runs on one machine, so both ends read one clock. */
-#include "probe.h"
+#include "lab/probe.h"
 #include "sys/sockaddr.h"
 
 #include <errno.h>

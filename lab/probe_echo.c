@@ -8,7 +8,7 @@
  * --log writes a line for each echo: when it was typed (seconds of CLOCK_REALTIME) and its round trip (ms).
  *
  * Limits: LINES_MAX lines. */
-#include "probe.h"
+#include "lab/probe.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -6,7 +6,7 @@
  * the scenario writes as it goes. The panel is wiped at the end.
  *
  * Limits: INTERFACES_MAX interfaces; a bar is full at the highest rate that was seen on any interface. */
-#include "probe.h"
+#include "lab/probe.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -13,7 +13,7 @@
  * The sender reports its own greatest lateness: a gap below that means nothing.
  *
  * Limits: STREAM_MAX datagrams (33 minutes of 500 a second), 16 to 1400 bytes each. */
-#include "probe.h"
+#include "lab/probe.h"
 
 #include <errno.h>
 #include <getopt.h>

@@ -14,7 +14,7 @@
  * Limits: PACKETS_MAX packets, one source, constant frame rate.
  *
  * Sources: RFC 3550 5.1 (header), RFC 6184 5.4-5.8 (NAL units, FU-A, STAP-A), H.264 7.3.3 (first_mb_in_slice). */
-#include "probe.h"
+#include "lab/probe.h"
 
 #include <errno.h>
 #include <getopt.h>

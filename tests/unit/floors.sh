@@ -3,7 +3,8 @@
 # Usage: floors.sh SOURCE BUILD
 #
 # A file includes its own folder or lower floors, by a name that begins at src/; folders on one floor do not include each
-# other; nothing in src/ includes sim/, lab/ or tests/. Objects of floors 0 to 7 refer to no clock, socket, poll,
+# other; nothing in src/ includes sim/, lab/ or tests/. Beside src/, sim/ includes itself and floors 0 to 7; lab/ and
+# bench/ themselves, sim/ and all of src/; and none of the three tests/. Objects of floors 0 to 7 refer to no clock, socket, poll,
 # randomness, file, stream, environment, process or exit: nm says so.
 set -u
 source=$1 build=$2
@@ -62,6 +63,26 @@ includes() {
     grep -rnE --include='*.[ch]' '^[[:space:]]*#[[:space:]]*include[[:space:]]*<(sim|lab|tests)/' "$tree/src"
 }
 
+# beside TREE: what is wrong in TREE/sim, TREE/lab and TREE/bench, a line each.
+declare -A beside_may=([sim]=' sim ' [lab]=' sim lab ' [bench]=' sim bench hawser ')
+beside() {
+    local tree=$1 folder line file what to
+    for folder in sim lab bench; do
+        [[ -d $tree/$folder ]] || continue
+        while IFS= read -r line; do
+            file=${line%%:*} what=${line#*\"} what=${what%%\"*}
+            to=${what%%/*}
+            if [[ $what == */* && ${beside_may[$folder]} == *" $to "* ]]; then
+                continue
+            elif [[ $what != */* || -z ${floor[$to]-} ]]; then
+                echo "$file: includes $what: expected a name from src/ or of${beside_may[$folder]}"
+            elif [[ $folder == sim ]] && ((floor[$to] > sans_io_floor)); then
+                echo "$file: includes $what, of floor ${floor[$to]}: what does IO is not for virtual time"
+            fi
+        done < <(grep -rE --include='*.[ch]' '^[[:space:]]*#[[:space:]]*include[[:space:]]*"' "$tree/$folder")
+    done
+}
+
 # symbols ARCHIVE: what it takes from outside itself that a sans-IO object may not.
 symbols() {
     local archive=$1 name
@@ -85,10 +106,12 @@ for archive in "${archives[@]}"; do
     nm -P --defined-only "$archive" 2>/dev/null | awk 'NF >= 2 && $2 ~ /[A-Z]/ { print $1 }'
 done | sort -u >"$work/others"
 
-echo "1..$((${#archives[@]} + 10))"
+echo "1..$((${#archives[@]} + 15))"
 
 includes "$source" >"$work/found"
 ok "every include is of the same folder or a lower floor"
+beside "$source" >"$work/found"
+ok "sim/, lab/ and bench/ keep to theirs"
 for archive in "${archives[@]}"; do
     if [[ -e $archive ]]; then symbols "$archive" >"$work/found"; else echo "$archive: not built" >"$work/found"; fi
     ok "${archive##*/} does no IO"
@@ -117,6 +140,22 @@ printf '#include "session/session.h"\n#include <time.h>\n' >"$work/tree/src/node
 rm "$work/tree/src/path/path.c"
 includes "$work/tree" >"$work/found"
 ok "self-check: a lower floor is allowed"
+# strays NAME FOLDER LINE: an include in FOLDER/file.c is wrong.
+strays() {
+    rm -rf "$work/tree"
+    mkdir -p "$work/tree/$2"
+    echo "$3" >"$work/tree/$2/file.c"
+    if [[ -n $(beside "$work/tree") ]]; then : >"$work/found"; else echo "not found: $2: $3" >"$work/found"; fi
+    ok "self-check: $1"
+}
+strays "a clock in virtual time is found" sim '#include "sys/clock.h"'
+strays "a benchmark that includes a test is found" bench '#include "tests/unit/test.h"'
+strays "a tool of the lab that includes a benchmark is found" lab '#include "bench/args.h"'
+rm -rf "$work/tree"
+mkdir -p "$work/tree"/{sim,bench,lab}
+printf '#include "sim/link.h"\n#include "node/node.h"\n' | tee "$work/tree"/{sim,bench,lab}/file.c >/dev/null
+beside "$work/tree" >"$work/found"
+ok "self-check: the simulator is for all three"
 
 # object NAME CODE: an archive of it.
 object() {
