@@ -133,6 +133,11 @@ static void test_errors(void **state)
             "f:2: found Port = 65536, expected a port of 0 to 65535\n");
     refuses("[Client]\nProtocol = hawser\nGateway = 192.0.2.1\n",
             "f:2: found Protocol = hawser, expected ipv4, ipv6 or mirror\n");
+    refuses("[Provider]\n", "f:1: found [Provider], expected a name of 1 to 15 letters, digits and _\n");
+    refuses("[Client]\nProtocol = ipv6\nGateway = 192.0.2.1\n[Client]\n",
+            "f:4: found [Client] again, expected it once (first in line 1)\n");
+    refuses("[Client]\nProtocol = ipv6\nGateway = 192.0.2.1\n[Bgp]\nAs = 1\n",
+            "f: found a section of gateways, expected [Gateway] as well\n");
     refuses("[Provider a b]\n", "f:1: found [Provider a b], expected a name of 1 to 15 letters, digits and _\n");
 }
 

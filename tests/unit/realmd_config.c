@@ -61,6 +61,10 @@ static void test_whole(void **state)
     assert_int_equal(c.dns_addresses_count, 2);
     assert_string_equal(endpoint_format(&c.relay, text), "192.0.2.9:51820");
     assert_true(c.relay_key.suites != 0);
+    /* As editors and people write it. */
+    assert_int_equal(parse("\xef\xbb\xbf[realm] # ours\r\n\tdirectory=/srv/a#b\r\n  LOG = 4 # few\n"), 0);
+    assert_string_equal(c.directory, "/srv/a#b");
+    assert_int_equal(c.log, 4);
     /* The least. */
     assert_int_equal(parse("[Realm]\nDirectory = /r\n"), 0);
     assert_int_equal(c.listen_count, 2);
@@ -108,6 +112,11 @@ static void test_wrong(void **state)
     assert_says("[Realm]\nDirectory = /r\n[Dns]\nServer = ns..example\n",
                 "f:4: found Server = ns..example, expected the name of a server, such as ns.acme.example\n"
                 "f:3: found no Listen in this section, expected one\n");
+    assert_says("[Realm]\nEngine = lmdb:/x\nDirectory = /r\n",
+                "f:2: found Engine in [Realm], expected it in [Store]\n");
+    assert_says("[Realm\nDirectory = /r\n", "f:1: found [Realm, expected [Section]\n");
+    assert_says("[Realm x]\nDirectory = /r\n", "f:1: found [Realm x], expected [Realm]\n");
+    assert_says("[Realm]\nDirectory = /r\nLog\n", "f:3: found Log, expected Key = value\n");
     assert_says("[Realm]\nDirectory = /r\n[Realm]\n", "f:3: found [Realm] again, expected it once (first in line 1)\n");
     assert_says("[Realm]\nDirectory = /r\n[Follow]\nManagers = 192.0.2.1\nMode = poll\nInterval = 0\n",
                 "f:5: found Mode = poll, expected push, pull or cache\n"
