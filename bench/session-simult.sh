@@ -20,19 +20,10 @@ lab_init session-simult "$@"
 . "$LAB_TOP/lab/links-lib.sh"
 TALK=${TALK:-$HAWSER_BUILD/lab/hawser-talk}
 ROUNDS=${LAB_ARGS[1]:-3} LARGE=16777216 SMALL=81920 PORT=21000
-case ${LAB_ARGS[0]-} in
-1) CASE=("rate=10mbit" "rate=10mbit") ;;
-2) CASE=("rate=10mbit delay=1ms" "rate=10mbit delay=25ms") ;;
-3) CASE=("rate=10mbit" "rate=3mbit") ;;
-4) CASE=("rate=10mbit delay=1ms" "rate=3mbit delay=25ms") ;;
-5) CASE=("rate=10mbit delay=25ms" "rate=3mbit delay=1ms") ;;
-6) CASE=("rate=30mbit delay=1ms" "rate=10mbit delay=50ms") ;;
-7) CASE=("rate=30mbit delay=50ms" "rate=10mbit delay=1ms") ;;
-*) lab_fail "case ${LAB_ARGS[0]-}: expected 1 to 7" ;;
-esac
+links_simult "${LAB_ARGS[0]-}" || lab_fail "case ${LAB_ARGS[0]-}: expected 1 to 7"
 [[ -x $HAWSER ]] || lab_skip "$HAWSER is not built"
 
-links_net "${CASE[0]} queue=75000" "${CASE[1]} queue=75000"
+links_net "${LINKS_CASE[0]} queue=75000" "${LINKS_CASE[1]} queue=75000"
 head -c $LARGE /dev/urandom >"$LAB_DIR/large"
 head -c $SMALL /dev/urandom >"$LAB_DIR/small"
 "$HAWSER" keygen "$LAB_DIR/agent.key" >"$LAB_DIR/agent.pub"

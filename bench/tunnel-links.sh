@@ -41,14 +41,10 @@ G) CASE=("rate=100mbit delay=20ms" "rate=10mbit delay=20ms") ;;
 H) CASE=("rate=300mbit delay=8ms" "rate=30mbit delay=40ms") ;;
 W) CASE=("rate=40mbit delay=8ms jitter=3ms" "rate=30mbit delay=30ms jitter=5ms loss=0.5%") ;;
 S) CASE=("rate=40mbit delay=35ms jitter=8ms" "rate=100mbit delay=50ms jitter=25ms loss=1%") ;;
-1) CASE=("rate=10mbit" "rate=10mbit") ;;
-2) CASE=("rate=10mbit delay=1ms" "rate=10mbit delay=25ms") ;;
-3) CASE=("rate=10mbit" "rate=3mbit") ;;
-4) CASE=("rate=10mbit delay=1ms" "rate=3mbit delay=25ms") ;;
-5) CASE=("rate=10mbit delay=25ms" "rate=3mbit delay=1ms") ;;
-6) CASE=("rate=30mbit delay=1ms" "rate=10mbit delay=50ms") ;;
-7) CASE=("rate=30mbit delay=50ms" "rate=10mbit delay=1ms") ;;
-*) lab_fail "case ${LAB_ARGS[0]-}: expected one of A to H, W, S, 1 to 7" ;;
+*)
+    links_simult "${LAB_ARGS[0]-}" || lab_fail "case ${LAB_ARGS[0]-}: expected one of A to H, W, S, 1 to 7"
+    CASE=("${LINKS_CASE[@]}")
+    ;;
 esac
 case ${LAB_ARGS[0]} in
 B | C) LINKS_WARM=2 DEFAULT_RUN=5 ;;

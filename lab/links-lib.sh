@@ -62,6 +62,21 @@ links_bare() {
 links_got() {
     cmp -s "$LAB_DIR/sent" "$LAB_DIR/got"
 }
+# links_simult N: both links of a case, 1 to 7, of Linux' own test of two MPTCP subflows (tools/testing/selftests/net/mptcp/
+# simult_flows.sh; 6 and 7 are beyond it), in LINKS_CASE. 1: there is no such case.
+links_simult() {
+    # shellcheck disable=SC2034 # for those that source this
+    case $1 in
+    1) LINKS_CASE=("rate=10mbit" "rate=10mbit") ;;
+    2) LINKS_CASE=("rate=10mbit delay=1ms" "rate=10mbit delay=25ms") ;;
+    3) LINKS_CASE=("rate=10mbit" "rate=3mbit") ;;
+    4) LINKS_CASE=("rate=10mbit delay=1ms" "rate=3mbit delay=25ms") ;;
+    5) LINKS_CASE=("rate=10mbit delay=25ms" "rate=3mbit delay=1ms") ;;
+    6) LINKS_CASE=("rate=30mbit delay=1ms" "rate=10mbit delay=50ms") ;;
+    7) LINKS_CASE=("rate=30mbit delay=50ms" "rate=10mbit delay=1ms") ;;
+    *) return 1 ;;
+    esac
+}
 # links_rate PARAMS: Mbit/s in them.
 links_rate() {
     [[ $1 =~ rate=([0-9.]+)mbit ]] || lab_fail "$1: expected a rate in mbit"
