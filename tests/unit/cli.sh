@@ -211,6 +211,13 @@ while read -r verb; do
     ok "with its options" cmp <(options_of "$dir/usage") <(options_of "$dir/manual")
 done <"$dir/verbs"
 
+# --- so does that of libhawser of its header ---
+header=$source/include/hawser/session.h library=$source/man/hws_session.3
+ok "hws_session.3 has each call" test -z "$(comm -23 <(grep -oE '\bhws_[a-z_]+\(' "$header" | tr -d '(' | sort -u) \
+    <(grep -oE '\bhws_[a-z_]+' "$library" | sort -u))"
+ok "and nothing that is not there" test -z "$(comm -13 <(grep -oE '\bhws_[a-z_]+' "$header" | sort -u) \
+    <(sed 's/^\.TH .*//' "$library" | grep -oE '\bhws_[a-z_]+' | sort -u))"
+
 # --- send, recv, ping ---
 mkdir "$dir/to" "$dir/from"
 from=$dir/from to=$dir/to at=127.0.0.1:$((port += 1)) here=$(cat "$dir/public")
