@@ -88,7 +88,8 @@ int holder_set_targets(struct holder *h, const struct record_target *targets, si
     if (same)
         return 0;
     before = *h;
-    memcpy(h->targets, targets, count * sizeof(*targets));
+    if (count > 0) /* targets may be NULL */
+        memcpy(h->targets, targets, count * sizeof(*targets));
     h->targets_count = count;
     e = sign(h);
     if (e < 0) {
