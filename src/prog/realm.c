@@ -262,7 +262,7 @@ int realm_say(struct realm *r, const struct slice *records, size_t count, char e
 
 static int say_one(struct realm *r, struct record *rec, uint64_t now_s, char err[FILE_ERR])
 {
-    struct slice made;
+    struct slice made = { 0 };
     int got = realm_make(r, rec, 0, &r->id, now_s, &made, err);
 
     if (got == 0) {

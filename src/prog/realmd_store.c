@@ -98,7 +98,7 @@ static int load_all(struct realmd *d, instant now)
         realmd_say(
             LOG_WARNING,
             "store left_out=%llu error=\"the table is full: set Bindings under [Realm], which is %u, to %llu or more\"",
-            (unsigned long long)l.left_out, d->config.bindings, (unsigned long long)(l.live + l.left_out));
+            (unsigned long long)l.left_out, d->config.bindings, (unsigned long long)l.live + l.left_out);
     bindstore_reader_free(r);
     return e;
 }
