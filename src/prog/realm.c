@@ -226,9 +226,10 @@ int realm_make(struct realm *r, struct record *rec, size_t place, const struct i
     got = out ? record_encode(rec, by->ed25519_seed, out, RECORD_BYTES_MAX, &len) : -ENOMEM;
     if (got < 0) {
         free(out);
-        return realm_said_err(err, got, "%s: cannot make a %s of %s: %s", r->dir, record_type_name(rec->type),
-                              rec->name[0] ? rec->name : "it",
-                              got == -EINVAL ? "its values do not go together" : strerror(-got));
+        realm_said_err(err, got, "%s: cannot make a %s of %s: %s", r->dir, record_type_name(rec->type),
+                       rec->name[0] ? rec->name : "it",
+                       got == -EINVAL ? "its values do not go together" : strerror(-got));
+        return got;
     }
     *ret = (struct slice){ out, len };
     return 0;
