@@ -274,9 +274,11 @@ void world_stop(struct world_end *e)
         e->states[i].up = false;
 }
 
-void world_restart(struct world_end *e)
+/* state: of the object before, or NULL. Returns what node_restore says of it. */
+static int begin_again(struct world_end *e, const uint8_t *state, size_t len)
 {
     struct world *w = e->world;
+    int r = 0;
 
     if (e->node)
         world_stop(e);
@@ -285,6 +287,10 @@ void world_restart(struct world_end *e)
     for (size_t i = 0; i < e->peers_count; i++)
         if (node_peer_add(e->node, &e->peers[i], w->now) != (int)i)
             world_fail(w, "%s: node_peer_add at a restart", e->name);
+    if (e->steer)
+        node_set_steer(e->node, e->steer, w->now);
+    if (state)
+        r = node_restore(e->node, state, len, w->now);
     if (e->options.role == ROLE_AGENT) {
         for (unsigned i = 0; i < e->peers_count; i++)
             if (e->states[i].stored_count > 0)
@@ -295,6 +301,32 @@ void world_restart(struct world_end *e)
             node_connect(e->node, 0, NULL, 0, w->now);
     }
     world_end_drive(e);
+    return r;
+}
+
+void world_restart(struct world_end *e)
+{
+    (void)begin_again(e, NULL, 0);
+}
+
+int world_restart_planned(struct world_end *e, void (*change)(uint8_t *state, size_t *len))
+{
+    const struct node *node = e->node;
+    size_t size = node_save_bound(node), len, connections;
+    uint8_t *state = malloc(size);
+    int r;
+
+    assert(state);
+    node_before_restart(e->node);
+    world_end_drive(e);
+    len = node_save(&node, 1, state, size, &connections);
+    if (len == 0)
+        world_fail(e->world, "%s: the state does not fit", e->name);
+    if (change)
+        change(state, &len);
+    r = begin_again(e, state, len);
+    free(state);
+    return r;
 }
 
 void world_steer(struct world_end *e, const char *text)

@@ -241,6 +241,9 @@ void world_connect(struct world_end *e);
 bool world_is_up(const struct world_end *e, unsigned peer);
 /* Frees the node object and makes a new one of the same identity; an agent calls the endpoints that it stored. */
 void world_restart(struct world_end *e);
+/* The same, but what the old object saves is given to the new one (node_save); change, if not NULL, may spoil it.
+ * Returns what node_restore said. */
+int world_restart_planned(struct world_end *e, void (*change)(uint8_t *state, size_t *len));
 /* The whole machine is gone until world_restart. */
 void world_stop(struct world_end *e);
 void world_steer(struct world_end *e, const char *text);

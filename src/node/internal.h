@@ -4,6 +4,7 @@
  *   defence.c   datagrams in: dispatch, handshakes, reset tokens
  *   inner.c     packets of the inside: steering in, routing and merging out
  *   split.c     TCP connections that are ended here and carried as bytes
+ *   restart.c   these, handed to the process that comes after
  *   lane.c      mode auto: which of these are
  *   handover.c  what belongs to another share of the agent
  *   fallback.c  when a link's paths go over TCP, and when they come back

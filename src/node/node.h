@@ -375,7 +375,18 @@ struct node_split_info {
     size_t count;            /* now */
     uint64_t begun, refused; /* refused: by whomever, the server too */
     uint64_t bytes;          /* of applications, both ways */
+    uint64_t resumed;        /* that a process before this one began */
+    uint64_t broken;         /* reset because the other end broke them off, or began anew without them */
 };
+/* A planned restart. First what cannot go on is broken off: give the inside what node_pop_inner gives then, and nothing
+ * in or out after that; then the state of all shares, into size bytes, of which the sum of their bounds is enough.
+ * Returns its length, 0: it does not fit; and how many connections go on. */
+void node_before_restart(struct node *n);
+size_t node_save_bound(const struct node *n);
+size_t node_save(const struct node *const *nodes, size_t count, uint8_t *buf, size_t size, size_t *ret_connections);
+/* Into a node that has its peers, and has sent nothing yet: what of it is this share's. 0; -EPROTONOSUPPORT: of another
+ * version; -EPROTO, -ENOMEM, -EIO: then nothing of it is kept. */
+MUST_CHECK int node_restore(struct node *n, const uint8_t *data, size_t len, instant now);
 void node_split_info(const struct node *n, struct node_split_info *ret);
 void node_drops(const struct node *n, uint64_t ret[NODE_DROP_COUNT]);
 size_t node_pool_used(const struct node *n);

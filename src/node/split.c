@@ -30,9 +30,7 @@
  */
 #include <errno.h>
 
-#include "node/internal.h"
-#include "session/channel.h"
-#include "tunnel/tcp.h"
+#include "node/split.h"
 
 #define SPLITS_MAX 4096
 #define SLACK (5 * MSEC)            /* chosen: small beside TCP's shortest timer, 40 ms */
@@ -42,34 +40,9 @@
 #define SERVER_BUFFER (4u << 20)    /* 330 Mbit/s to a server that is 100 ms away */
 #define SERVERS_SHARED (128u << 20) /* chosen: 32 connections at full size; the thousandth begins with 128 KiB */
 
-struct split {
-    struct list all, ready;
-    struct peer *peer;
-    uint64_t key;
-    struct tcp_end *end;
-    struct channel *channel; /* NULL: over; the end says its last words */
-    uint8_t dscp;            /* of the packet that began it: a mark may stand in it */
-    bool active;             /* we opened the connection: the other side of the channel has the application */
-    bool automatic;          /* its rule would have it as packets, too */
-    struct {
-        uint8_t *pkt; /* its own; NULL: there is none, or there was an answer */
-        size_t len;
-        struct offload offload;
-    } syn;                      /* that began it: as long as it may go as a packet */
-    instant asked, asked_again; /* when its SYN came first, and last */
-};
-
-struct splits {
-    struct map64 by_flow;
-    struct list all, ready;
-    instant due, walked; /* none of them is due before; the last time that all were looked at */
-    uint8_t tcp_key[16];
-    struct node_split_info info;
-};
-
 /* --- life --- */
 
-static struct splits *make(struct node *n)
+struct splits *splits_make(struct node *n)
 {
     struct splits *t = n->splits;
 
@@ -104,7 +77,7 @@ static struct split *find(const struct node *n, const struct endpoint *local, co
     return map64_get(&n->splits->by_flow, key_of(n, local, peer));
 }
 
-static struct tcp_end_options options(const struct node *n, bool active)
+struct tcp_end_options split_options(const struct node *n, bool active)
 {
     size_t share = MIN((size_t)SERVER_BUFFER, SERVERS_SHARED / (n->splits->info.count + 1));
     struct tcp_end_options o = { .send_bytes = active ? MAX(share, (size_t)TCP_END_BUFFER_MIN) : 0,
@@ -116,8 +89,7 @@ static struct tcp_end_options options(const struct node *n, bool active)
     return o;
 }
 
-/* Takes the end; NULL, with both whose they were: no memory, or there is such a connection. */
-static struct split *add(struct peer *p, struct tcp_end *end, struct channel *c, bool active)
+struct split *split_add(struct peer *p, struct tcp_end *end, struct channel *c, bool active)
 {
     struct splits *t = p->node->splits;
     struct split *x = calloc(1, sizeof(*x));
@@ -135,7 +107,8 @@ static struct split *add(struct peer *p, struct tcp_end *end, struct channel *c,
     x->end = end;
     x->channel = c;
     x->active = active;
-    channel_set_owner(c, x);
+    if (c)
+        channel_set_owner(c, x);
     list_append(&t->all, &x->all);
     list_init(&x->ready);
     t->info.count++;
@@ -190,16 +163,20 @@ void splits_forget(struct peer *p)
     }
 }
 
+void split_break(struct split *x)
+{
+    drop_channel(x);
+    tcp_end_abort(x->end);
+    make_ready(x);
+}
+
 void splits_close(struct node *n)
 {
     n->closing = true;
     if (!n->splits)
         return;
-    LIST_FOREACH_SAFE (x, &n->splits->all, struct split, all) {
-        drop_channel(x);
-        tcp_end_abort(x->end);
-        make_ready(x);
-    }
+    LIST_FOREACH (x, &n->splits->all, struct split, all)
+        split_break(x);
 }
 
 void splits_free(struct node *n)
@@ -349,8 +326,8 @@ static void settle(struct split *x, instant now)
     } else if (state == CHANNEL_ENDED && held) {
         on_refused(x, channel_refused(x->channel), now);
     } else if (state == CHANNEL_ENDED) {
-        tcp_end_abort(x->end);
-        drop_channel(x);
+        x->peer->node->splits->info.broken++;
+        split_break(x);
     } else if (held) {
         forget_syn(x);
         tcp_end_accept(x->end, now);
@@ -416,10 +393,10 @@ bool split_begin(struct peer *p, const struct steer_action *action, const uint8_
 
     if (info->proto != PROTO_TCP || (info->tcp_flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) != TCP_SYN ||
         info->sport == 0 || info->dport == 0 ||
-        split_lane(p, action, info, (uint16_t)target, now, &why) != NODE_LANE_SPLIT || !make(n) ||
+        split_lane(p, action, info, (uint16_t)target, now, &why) != NODE_LANE_SPLIT || !splits_make(n) ||
         !tcp_checksum_right(pkt, info, offload))
         return false;
-    o = options(n, false);
+    o = split_options(n, false);
     if (tcp_end_new(&o, pkt, info, now, &end) < 0)
         return false;
     if (session_channel_open(p->session, &from, &to, now, &c) < 0) {
@@ -428,7 +405,7 @@ bool split_begin(struct peer *p, const struct steer_action *action, const uint8_
     }
     channel_steer(c, (uint16_t)target,
                   steer_classify(action, info) == STEER_INTERACTIVE ? FLOW_INTERACTIVE : FLOW_BULK);
-    x = add(p, end, c, false);
+    x = split_add(p, end, c, false);
     if (!x) {
         channel_free(c);
         tcp_end_free(end);
@@ -472,6 +449,19 @@ void splits_retarget(struct peer *p)
     }
 }
 
+void split_admit(struct split *x)
+{
+    struct tcp_end_info info;
+
+    tcp_end_info(x->end, &info);
+    if (x->active &&
+        (!inner_source_allowed(x->peer, &info.local.addr) || !inner_destination_allowed(x->peer, &info.peer.addr)))
+        split_break(x);
+    else if (x->channel)
+        retarget(x);
+    make_ready(x);
+}
+
 static bool is_over(const struct split *x)
 {
     enum tcp_end_state s = tcp_end_state(x->end);
@@ -494,7 +484,7 @@ static enum channel_refusal may_open(struct peer *p, const struct channel_open *
         n->drops[NODE_DROP_INNER_DEST]++;
         return CHANNEL_REFUSED_PROHIBITED;
     }
-    if (n->closing || !make(n))
+    if (n->closing || !splits_make(n))
         return CHANNEL_REFUSED_BUSY;
     old = find(n, local, server);
     if (old && is_over(old))
@@ -507,14 +497,14 @@ static enum channel_refusal may_open(struct peer *p, const struct channel_open *
 static enum channel_refusal open_end(struct peer *p, struct channel *c, instant now)
 {
     const struct channel_open *q = channel_request(c);
-    struct tcp_end_options o = options(p->node, true);
+    struct tcp_end_options o = split_options(p->node, true);
     struct tcp_end *end;
     struct split *x;
     int r = tcp_end_connect(&o, &q->from, &q->to, now, &end);
 
     if (r < 0)
         return r == -ENOMEM ? CHANNEL_REFUSED_BUSY : CHANNEL_REFUSED_PROHIBITED;
-    x = add(p, end, c, true);
+    x = split_add(p, end, c, true);
     if (!x) {
         tcp_end_free(end);
         return CHANNEL_REFUSED_BUSY;

@@ -494,10 +494,14 @@ static void stop(struct session *s, int error)
         adus_break(s->adus, error);
 }
 
-void carry_restart(struct session *s)
+void carry_restart(struct session *s, bool kept)
 {
     s->unsaid = (struct unsaid){ .gone = s->unsaid.gone };
-    channels_end(s, -ECONNRESET);
+    if (kept)
+        channels_resume(s);
+    else
+        channels_end(s, -ECONNRESET);
+    s->kept.is = false;
     if (carry_has_begun(s))
         stop(s, -ECONNRESET); /* the peer has lost what it had of it */
 }

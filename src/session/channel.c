@@ -27,7 +27,7 @@
 #include <assert.h>
 #include <errno.h>
 
-#include "session/internal.h"
+#include "session/channel_internal.h"
 
 #define QUANTUM RECORD_MAX
 #define IDS 65536u
@@ -41,51 +41,6 @@
 #define LIMITS_A_MESSAGE 32  /* chosen: a frame of the control stream */
 #define BIRTH_MASK 0xffffffu /* below a note's TOS */
 
-enum due { DUE_OPEN = 1, DUE_ANSWER = 2, DUE_RESET = 4, DUE_LIMIT = 8 };
-
-struct channel {
-    struct channels *of;
-    struct channel_open request;
-    enum channel_state state;
-    enum channel_refusal refusal; /* that was said, or is to be */
-    struct delivery *d;
-    void *owner;
-    uint32_t birth; /* in the notes of its chunks: one of the same number, gone before it, had another */
-    bool freed;     /* by its owner: goes when nothing is due */
-    uint8_t class;  /* enum flow_class */
-    uint8_t tos;
-    uint16_t target;
-    bool wants_room; /* the writer met a full channel, or (also in `starved`) a full session */
-    uint8_t due;     /* enum due, a bit each */
-    uint64_t limit;
-    struct list active, touched, saying, starved;
-    int32_t deficit;
-    uint64_t waiting, unacked; /* as counted in `of` */
-    uint64_t widened_at;       /* bytes read when the window was doubled last */
-};
-
-struct turns {
-    struct list new_ones, old_ones;
-    size_t count;
-    int64_t owed; /* bytes; above 0: packets had more than their share */
-};
-
-struct channels {
-    struct session *s;
-    struct map64 by_id;
-    uint16_t next_id;
-    uint32_t next_birth;
-    uint16_t *used;      /* the opener's: when each number was in use last (stamp_of); 0: never */
-    instant now;         /* as we were told last */
-    instant none_before; /* every number was in use, and none will be free before */
-    struct turns turns[FLOW_CLASS_COUNT];
-    struct list touched, saying;
-    struct list starved;                /* who had no room because of CHANNELS_TX_MAX, the first to ask first */
-    uint64_t waiting, unacked, windows; /* bytes, of all */
-    uint16_t busy[CHANNELS_MAX];        /* the acceptor's: what is to be refused, and has no channel to say so */
-    unsigned busy_head, busy_count;
-};
-
 /* --- life --- */
 
 bool session_has_channels(const struct session *s)
@@ -93,7 +48,7 @@ bool session_has_channels(const struct session *s)
     return s->packets && s->up && s->cur && (s->cur->peer_features & s->o.features & FEATURE_CHANNELS);
 }
 
-static struct channels *make(struct session *s, instant now)
+struct channels *channels_make(struct session *s, instant now)
 {
     struct channels *cs = s->channels;
 
@@ -140,13 +95,14 @@ static struct channel *find_born(const struct session *s, uint16_t id, uint32_t 
     return c && c->birth == (note & BIRTH_MASK) ? c : NULL;
 }
 
-static void touch(struct channel *c)
+void channel_touch(struct channel *c)
 {
     if (list_empty(&c->touched) && !c->freed)
         list_append(&c->of->touched, &c->touched);
 }
 
-static int add(struct channels *cs, const struct channel_open *request, enum channel_state state, struct channel **ret)
+int channels_add(struct channels *cs, const struct channel_open *request, enum channel_state state,
+                 struct channel **ret)
 {
     const struct delivery_options o = { .send_bytes = CHANNEL_BUFFER, .receive_bytes = CHANNEL_BUFFER, .narrow = true };
     struct channel *c = calloc(1, sizeof(*c));
@@ -184,7 +140,7 @@ static void leave_turn(struct channel *c)
     c->of->turns[c->class].count--;
 }
 
-static void destroy(struct channel *c)
+void channel_destroy(struct channel *c)
 {
     struct channels *cs = c->of;
     struct delivery_info info;
@@ -205,7 +161,7 @@ static void destroy(struct channel *c)
 }
 
 /* Does to each what the table of numbers has: fn may remove the one that it is given. */
-static void each(struct channels *cs, void (*fn)(struct channel *, int), int arg)
+void channels_each(struct channels *cs, void (*fn)(struct channel *, int), int arg)
 {
     struct channel *all[CHANNELS_MAX];
     size_t n = 0;
@@ -230,7 +186,7 @@ static void recount(struct channel *c)
 }
 
 /* After whatever may give it something to send, or take that away. */
-static void update(struct channel *c)
+void channel_update(struct channel *c)
 {
     struct turns *t = &c->of->turns[c->class];
 
@@ -243,7 +199,7 @@ static void update(struct channel *c)
     }
 }
 
-static void say(struct channel *c, enum due what)
+void channel_say(struct channel *c, enum due what)
 {
     c->due |= (uint8_t)what;
     if (list_empty(&c->saying))
@@ -251,8 +207,9 @@ static void say(struct channel *c, enum due what)
 }
 
 /* What is due of it has no meaning any more. */
-static void say_nothing(struct channel *c)
+void channel_say_nothing(struct channel *c)
 {
+    c->to_name = false;
     c->due = 0;
     list_remove(&c->saying);
 }
@@ -263,36 +220,36 @@ static void end(struct channel *c, int error)
         return;
     c->state = CHANNEL_ENDED;
     delivery_break(c->d, error);
-    update(c);
-    touch(c);
+    channel_update(c);
+    channel_touch(c);
 }
 
-static void end_and_forget(struct channel *c, int error)
+void channel_end_and_forget(struct channel *c, int error)
 {
-    say_nothing(c);
+    channel_say_nothing(c);
     end(c, error);
     if (c->freed)
-        destroy(c);
+        channel_destroy(c);
 }
 
 void channels_end(struct session *s, int error)
 {
     if (!s->channels)
         return;
-    each(s->channels, end_and_forget, error);
+    channels_each(s->channels, channel_end_and_forget, error);
     s->channels->busy_count = 0;
 }
 
 static void destroy_one(struct channel *c, int unused)
 {
-    destroy(c);
+    channel_destroy(c);
 }
 
 void channels_free(struct session *s)
 {
     if (!s->channels)
         return;
-    each(s->channels, destroy_one, 0);
+    channels_each(s->channels, destroy_one, 0);
     map64_deinit(&s->channels->by_id);
     free(s->channels->used);
     free(s->channels);
@@ -329,7 +286,7 @@ int session_channel_open(struct session *s, const struct endpoint *from, const s
     assert(from->port != 0 && to->port != 0 && from->addr.family == to->addr.family);
     if (!session_has_channels(s))
         return -ENOTCONN;
-    if (!make(s, now))
+    if (!channels_make(s, now))
         return -ENOMEM;
     s->channels->now = now;
     if (s->channels->by_id.count == CHANNELS_MAX)
@@ -337,9 +294,9 @@ int session_channel_open(struct session *s, const struct endpoint *from, const s
     request.channel = free_id(s->channels, now);
     if (request.channel == 0)
         return -ENOSPC;
-    r = add(s->channels, &request, CHANNEL_ASKED, ret);
+    r = channels_add(s->channels, &request, CHANNEL_ASKED, ret);
     if (r == 0)
-        say(*ret, DUE_OPEN);
+        channel_say(*ret, DUE_OPEN);
     return r;
 }
 
@@ -376,7 +333,7 @@ void channel_steer(struct channel *c, uint16_t target, enum flow_class class)
         return;
     leave_turn(c);
     c->class = (uint8_t) class;
-    update(c);
+    channel_update(c);
 }
 
 void channel_set_tos(struct channel *c, uint8_t tos)
@@ -404,10 +361,10 @@ void channel_accept(struct channel *c)
     if (c->state != CHANNEL_OFFERED)
         return;
     c->state = CHANNEL_OPEN;
-    say(c, DUE_ANSWER);
-    update(c);
+    channel_say(c, DUE_ANSWER);
+    channel_update(c);
     if (c->wants_room)
-        touch(c);
+        channel_touch(c);
 }
 
 void channel_refuse(struct channel *c, enum channel_refusal why)
@@ -416,7 +373,7 @@ void channel_refuse(struct channel *c, enum channel_refusal why)
     if (c->state != CHANNEL_OFFERED)
         return;
     c->refusal = why;
-    say(c, DUE_ANSWER);
+    channel_say(c, DUE_ANSWER);
     end(c, -ECONNREFUSED);
 }
 
@@ -460,7 +417,7 @@ int64_t channel_write(struct channel *c, const uint8_t *data, size_t len)
     int64_t r = delivery_write(c->d, data, MIN(len, room(c)));
 
     c->wants_room = r >= 0 && (size_t)r < len;
-    update(c);
+    channel_update(c);
     list_remove(&c->starved);
     if (c->wants_room && c->of->unacked >= CHANNELS_TX_MAX)
         list_append(&c->of->starved, &c->starved);
@@ -470,7 +427,7 @@ int64_t channel_write(struct channel *c, const uint8_t *data, size_t len)
 void channel_finish(struct channel *c)
 {
     delivery_finish(c->d);
-    update(c);
+    channel_update(c);
 }
 
 bool channel_flushed(const struct channel *c)
@@ -500,7 +457,7 @@ static void widen(struct channel *c)
 static void say_limit(struct channel *c)
 {
     if (c->state == CHANNEL_OPEN && delivery_pop_limit(c->d, &c->limit))
-        say(c, DUE_LIMIT);
+        channel_say(c, DUE_LIMIT);
 }
 
 void channel_consume(struct channel *c, size_t len)
@@ -525,9 +482,9 @@ void channel_reset(struct channel *c)
     if (c->state == CHANNEL_ENDED)
         return;
     if (c->due & DUE_OPEN)
-        say_nothing(c); /* the peer has not heard of it */
+        channel_say_nothing(c); /* the peer has not heard of it */
     else
-        say(c, DUE_RESET);
+        channel_say(c, DUE_RESET);
     end(c, -ECONNRESET);
 }
 
@@ -544,7 +501,7 @@ void channel_free(struct channel *c)
     list_remove(&c->starved);
     c->due &= (uint8_t)~DUE_LIMIT;
     if (c->due == 0)
-        destroy(c);
+        channel_destroy(c);
 }
 
 /* --- out --- */
@@ -633,9 +590,9 @@ bool channels_cut(struct session *s, enum flow_class class, unsigned slot, struc
     flows = flowq_flows(s->packets->flowq, class);
     t->owed = flows > 0 ? MAX(t->owed - (int64_t)(b->len * flows), -(int64_t)(QUANTUM * flows)) : 0;
     s->info.tx_bytes += k.len;
-    update(c);
+    channel_update(c);
     if (c->wants_room && room(c) >= UNSENT_MIN / 2)
-        touch(c);
+        channel_touch(c);
     return true;
 }
 
@@ -655,14 +612,14 @@ void channels_met_fate(struct session *s, const struct chunk_header *h, const st
     if (!c)
         return;
     (acked ? delivery_on_acked : delivery_on_lost)(c->d, k);
-    update(c);
+    channel_update(c);
     if (c->state != CHANNEL_ENDED && delivery_error(c->d)) { /* what was lost could not be remembered */
-        say(c, DUE_RESET);
+        channel_say(c, DUE_RESET);
         end(c, delivery_error(c->d));
         return;
     }
     if (acked && (c->wants_room || channel_flushed(c)))
-        touch(c);
+        channel_touch(c);
 }
 
 /* --- in --- */
@@ -676,11 +633,11 @@ void channels_on_chunk(struct session *s, const struct chunk_header *h, const st
         return; /* broken off meanwhile */
     r = c->state == CHANNEL_OFFERED ? -EPROTO : delivery_on_chunk(c->d, k, bytes);
     if (r < 0) { /* the path has acknowledged it: the peer will not send it again */
-        say(c, DUE_RESET);
+        channel_say(c, DUE_RESET);
         end(c, r);
         return;
     }
-    touch(c);
+    channel_touch(c);
 }
 
 /* A peer that keeps to CHANNELS_MAX waits for no more answers: of others the oldest are not answered. */
@@ -701,15 +658,15 @@ static int on_open(struct session *s, struct reader *r, instant now)
     channel_open_read(r, &request);
     if (r->failed || s->o.opener || !(s->o.features & FEATURE_CHANNELS) || !s->packets)
         return -EPROTO;
-    if (!make(s, now))
+    if (!channels_make(s, now))
         return -ENOMEM;
     if (find(s, request.channel)) { /* the peer has done with the old one, and so must we be */
-        end_and_forget(find(s, request.channel), -ECONNRESET);
+        channel_end_and_forget(find(s, request.channel), -ECONNRESET);
         refuse_busy(s->channels, request.channel);
-    } else if (add(s->channels, &request, CHANNEL_OFFERED, &c) < 0) {
+    } else if (channels_add(s->channels, &request, CHANNEL_OFFERED, &c) < 0) {
         refuse_busy(s->channels, request.channel);
     } else {
-        touch(c);
+        channel_touch(c);
     }
     return 0;
 }
@@ -726,12 +683,12 @@ static int on_answer(struct session *s, struct reader *r)
     if (why == CHANNEL_ACCEPTED) {
         c->state = CHANNEL_OPEN;
         say_limit(c); /* bytes may have come before, and were read */
-        update(c);
-        touch(c);
+        channel_update(c);
+        channel_touch(c);
         return 0;
     }
     c->refusal = why < CHANNEL_REFUSAL_COUNT ? why : CHANNEL_REFUSED;
-    end_and_forget(c, -ECONNREFUSED);
+    channel_end_and_forget(c, -ECONNREFUSED);
     return 0;
 }
 
@@ -742,7 +699,7 @@ static int on_reset(struct session *s, struct reader *r)
     if (!reader_done(r))
         return -EPROTO;
     if (c)
-        end_and_forget(c, -ECONNRESET);
+        channel_end_and_forget(c, -ECONNRESET);
     return 0;
 }
 
@@ -756,10 +713,11 @@ static int on_limits(struct session *s, struct reader *r)
             return -EPROTO;
         if (!c)
             continue;
+        c->awaited = false;
         delivery_on_limit(c->d, limit);
-        update(c);
+        channel_update(c);
         if (c->wants_room && room(c) > 0)
-            touch(c);
+            channel_touch(c);
     } while (reader_left(r) > 0);
     return 0;
 }
@@ -773,6 +731,8 @@ int channels_on_message(struct session *s, uint8_t type, struct reader *r, insta
         return on_answer(s, r);
     case MESSAGE_CHANNEL_RESET:
         return on_reset(s, r);
+    case MESSAGE_CHANNELS_NAMED:
+        return channels_on_named(s, r);
     default:
         return on_limits(s, r);
     }
@@ -856,11 +816,16 @@ void channels_say(struct session *s, instant now)
     if (!s->channels || !s->up || !say_busy(s, now))
         return;
     LIST_FOREACH_SAFE (c, &s->channels->saying, struct channel, saying) {
+        /* Those that are to be named stand first. */
+        if (!c->to_name && channels_say_named(s, now) < 0)
+            return;
         while (c->due)
             if (say_one(s, c, now) < 0)
                 return; /* the queue is full: later */
+        c->to_name = false;
         list_remove(&c->saying);
         if (c->freed)
-            destroy(c);
+            channel_destroy(c);
     }
+    (void)!channels_say_named(s, now);
 }

@@ -10,7 +10,8 @@
  *   both:      channel_write, channel_finish, channel_peek, channel_consume; channel_reset; channel_free at last
  *
  * Nothing calls back: what came, and room to write that was waited for, makes session_channel_pop give the channel
- * again. A session that breaks or begins anew ends its channels with -ECONNRESET. Ask session_output after any call.
+ * again. A session that breaks or begins anew ends its channels with -ECONNRESET, but for those that a successor has
+ * (channel_resume.c). Ask session_output after any call.
  *
  * Memory of a session: CHANNELS_TX_MAX bytes that are not acknowledged and CHANNELS_RX_MAX that are not read, and
  * windows of 64 KiB for each channel. */
@@ -18,6 +19,7 @@
 
 #include "base/slice.h"
 #include "session/flowq.h"
+#include "wire/cursor.h"
 #include "wire/message.h"
 
 #define CHANNELS_MAX 1024           /* of a session; chosen: a busy household has a hundred */
@@ -77,3 +79,23 @@ int channel_error(const struct channel *c);
 void channel_reset(struct channel *c);
 /* One that is not over (finished, channel_flushed and channel_at_end, or ended) is reset. */
 void channel_free(struct channel *c);
+
+/* --- to a successor --- */
+
+/* The other end can go on with the channels of a session of which one end is another process now. Else none is to be
+ * saved. */
+bool session_may_resume(const struct session *s);
+/* One that is open. Nothing may go in or out of the session after the first of these. */
+bool channel_may_save(const struct channel *c);
+#define SESSION_SAVED 10 /* bytes of session_save */
+void session_save(const struct session *s, struct writer *w);
+void channel_save(const struct channel *c, struct writer *w);
+/* Bytes that it takes at most. */
+size_t channel_save_bound(const struct channel *c);
+/* Into a session that was not up yet, and each of its channels, which are open. The next handshake says so; if the
+ * other end does not go on, or is not there within a minute, they end as others do. 0; -EPROTO: it cannot be so;
+ * -ENOMEM, -EIO. */
+MUST_CHECK int session_restore(struct session *s, struct reader *r, instant now);
+MUST_CHECK int session_channel_restore(struct session *s, struct reader *r, struct channel **ret);
+/* Nothing of that is there any more; who owned the channels has forgotten them. */
+void session_restore_undo(struct session *s);

@@ -404,3 +404,128 @@ void delivery_info(const struct delivery *d, struct delivery_info *ret)
         .buffered_rx = d->in.capacity,
     };
 }
+
+/* --- to a successor --- */
+
+enum saved_flag { SAVED_FINISHED = 1, SAVED_LAST_ACKED = 2, SAVED_HAS_END = 4 };
+
+static void save_bytes(const struct bytes *b, uint64_t from, uint64_t to, struct writer *w)
+{
+    uint8_t *room = write_room(w, (size_t)(to - from));
+
+    if (room)
+        bytes_get(b, from, room, (size_t)(to - from));
+}
+
+void delivery_save(const struct delivery *d, struct writer *w)
+{
+    write_u8(w, (uint8_t)((d->finished ? SAVED_FINISHED : 0) | (d->last_acked ? SAVED_LAST_ACKED : 0) |
+                          (d->has_end ? SAVED_HAS_END : 0)));
+    write_u64(w, d->acked);
+    write_u64(w, d->written);
+    write_u64(w, d->limit);
+    write_u64(w, d->read);
+    write_u64(w, d->limit_said);
+    write_u64(w, d->end);
+    write_u64(w, d->window);
+    write_u32(w, (uint32_t)d->unread.count);
+    save_bytes(&d->out, d->acked, d->written, w);
+    for (size_t i = 0; i < d->unread.count; i++) {
+        write_u64(w, d->unread.items[i].from);
+        write_u64(w, d->unread.items[i].to);
+        save_bytes(&d->in, d->unread.items[i].from, d->unread.items[i].to, w);
+    }
+}
+
+/* The places from..to, of a ring that holds what lies from `base` to `used`. */
+static int restore_bytes(struct bytes *b, uint64_t base, uint64_t used, uint64_t from, uint64_t to, struct reader *r)
+{
+    const uint8_t *p = read_bytes(r, (size_t)(to - from));
+    int rc;
+
+    if (!p)
+        return -EPROTO;
+    rc = from < to ? bytes_hold(b, base, used, to) : 0;
+    if (rc == 0 && from < to)
+        bytes_put(b, from, p, (size_t)(to - from));
+    return rc;
+}
+
+static bool saved_is_possible(const struct delivery *d, uint8_t flags, uint64_t window)
+{
+    return flags <= (SAVED_FINISHED | SAVED_LAST_ACKED | SAVED_HAS_END) && (d->finished || !d->last_acked) &&
+           d->acked <= d->written && d->written <= DELIVERY_END_MAX && d->written - d->acked <= d->out.capacity_max &&
+           d->limit <= DELIVERY_END_MAX && d->limit >= DELIVERY_WINDOW_INITIAL && d->read <= d->limit_said &&
+           d->limit_said <= DELIVERY_END_MAX && d->limit_said - d->read <= d->in.capacity_max &&
+           window >= DELIVERY_WINDOW_INITIAL && window <= d->in.capacity_max && (window & (window - 1)) == 0 &&
+           (d->has_end ? d->end >= d->read && d->end <= d->limit_said : d->end == 0);
+}
+
+static int restore_unread(struct delivery *d, size_t count, struct reader *r)
+{
+    uint64_t used = d->read;
+    int rc = count <= RANGES_MAX ? 0 : -EPROTO;
+
+    for (size_t i = 0; i < count && rc == 0; i++) {
+        uint64_t from = read_u64(r), to = read_u64(r);
+
+        /* In order, and none touches the one before. */
+        if (r->failed || from >= to || (i == 0 ? from < used : from <= used) ||
+            to > (d->has_end ? d->end : d->limit_said))
+            return -EPROTO;
+        rc = restore_bytes(&d->in, d->read, used, from, to, r);
+        if (rc == 0)
+            rc = ranges_add(&d->unread, from, to);
+        used = to;
+    }
+    return rc;
+}
+
+int delivery_restore(struct delivery *d, struct reader *r)
+{
+    uint8_t flags = read_u8(r);
+    uint64_t window;
+    size_t count;
+    int rc;
+
+    d->finished = flags & SAVED_FINISHED;
+    d->last_acked = flags & SAVED_LAST_ACKED;
+    d->has_end = flags & SAVED_HAS_END;
+    d->acked = d->cut = read_u64(r);
+    d->written = read_u64(r);
+    d->limit = read_u64(r);
+    d->read = read_u64(r);
+    d->limit_said = read_u64(r);
+    d->end = read_u64(r);
+    window = read_u64(r);
+    count = read_u32(r);
+    if (r->failed || !saved_is_possible(d, flags, window))
+        return -EPROTO;
+    d->window = (size_t)window;
+    d->last_due = d->finished && !d->last_acked;
+    rc = restore_bytes(&d->out, d->acked, d->acked, d->acked, d->written, r);
+    return rc < 0 ? rc : restore_unread(d, count, r);
+}
+
+uint64_t delivery_resume(struct delivery *d)
+{
+    const struct chunk all = { .at = d->acked, .len = (uint32_t)(d->cut - d->acked), .last = d->finished };
+
+    delivery_on_lost(d, &all);
+    return d->limit_said;
+}
+
+bool delivery_conclude(struct delivery *d)
+{
+    bool complete = d->has_end && (d->read == d->end || (d->unread.count == 1 && d->unread.items[0].from == d->read &&
+                                                         d->unread.items[0].to == d->end));
+
+    if (!d->finished || !complete)
+        return false;
+    d->acked = d->cut = d->written;
+    d->last_acked = true;
+    d->last_due = false;
+    ranges_remove_below(&d->lost, UINT64_MAX);
+    ranges_remove_below(&d->acked_above, UINT64_MAX);
+    return true;
+}

@@ -13,6 +13,7 @@
 #pragma once
 
 #include "base/slice.h"
+#include "wire/cursor.h"
 
 #define DELIVERY_WINDOW_INITIAL 65536
 #define DELIVERY_BUFFER_DEFAULT (8u << 20) /* chosen: 100 Mbit/s for 600 ms */
@@ -109,5 +110,17 @@ struct delivery_info {
     size_t buffered_tx, buffered_rx; /* bytes of memory */
 };
 void delivery_info(const struct delivery *d, struct delivery_info *ret);
+
+/* --- to a successor --- */
+
+/* What whoever goes on with it needs; it is ordered. Nothing may be written, read, cut or taken in after it. */
+void delivery_save(const struct delivery *d, struct writer *w);
+/* Into one that delivery_new has just given. 0; -EPROTO: no delivery can be so; -ENOMEM. Then it is to be freed. */
+MUST_CHECK int delivery_restore(struct delivery *d, struct reader *r);
+/* Whatever was cut and has not met its fate never will: it is to be cut again. Returns the limit that was said last. */
+uint64_t delivery_resume(struct delivery *d);
+/* Both directions are over, as the peer has shown, whatever news of it was lost. False: that cannot be. */
+bool delivery_conclude(struct delivery *d);
+
 /* It is idle: gives back the memory of buffers in which there is nothing. */
 void delivery_rest(struct delivery *d);

@@ -10,7 +10,8 @@
  * and of the current epoch: a recorded INIT carries an old cookie or none, and cannot be given another (the cookie is
  * in the Noise prologue). INITs whose epochs were confirmed are known by digest and never answered again.
  *
- * Both at once: a node that has just begun a handshake ignores its agent's for a second; the agent answers the node's.
+ * Both at once: a node that has just begun a handshake ignores its agent's for a second; the agent answers the node's,
+ * and a node whose own is done forgets one of its agent's that it had answered before it began.
  */
 #include <errno.h>
 
@@ -59,6 +60,10 @@ static int init_make(struct session *s, const uint8_t *cookie, instant now)
     /* What is not up may be up at the other end still, which would go on where it was. */
     if (!s->up || s->want_fresh)
         c->hello.session_id = rng_u64(s->o.rng);
+    if (s->kept.is) {
+        c->hello.session_id = s->kept.id;
+        c->hello.flags |= HELLO_FLAG_KEPT;
+    }
     memcpy(c->hello.ed25519, s->o.self->ed25519, 32);
     c->started = now;
     c->sends = 0;
@@ -107,6 +112,11 @@ void session_connect(struct session *s, const struct locator_pair *at, size_t co
     c->begun = now;
     if (init_make(s, NULL, now) < 0)
         establish_stop(s);
+}
+
+int establish_renew(struct session *s, instant now)
+{
+    return s->conn ? init_make(s, NULL, now) : 0;
 }
 
 bool session_is_connecting(const struct session *s)
@@ -216,7 +226,7 @@ int session_on_response(struct session *s, const uint8_t *pkt, size_t len, const
     uint8_t master[32];
     struct hello hello;
     struct epoch *e;
-    bool fresh;
+    bool fresh, kept;
     int r;
 
     if (!c)
@@ -240,9 +250,12 @@ int session_on_response(struct session *s, const uint8_t *pkt, size_t len, const
     e->peer_shard = s->o.features & FEATURE_SHARDS ? hello.shard : (struct shard){ 0 };
     /* An acceptor that begins has just started: it has no session to go on with. */
     fresh = (hello.flags & HELLO_FLAG_FRESH) || !s->up || !s->o.opener;
+    kept = (hello.flags & HELLO_FLAG_KEPT) && channels_outlive(s, c->hello.session_id, hello.features);
     if (fresh)
-        session_restart(s, c->hello.session_id, now);
+        session_restart(s, c->hello.session_id, kept, now);
     epoch_install(s, e);
+    if (s->o.opener) /* of two at once ours counts, at both ends, or each would end with the other's keys */
+        establish_drop_response(s);
     s->rekey_at = s->o.opener ? now + SESSION_REKEY_AFTER + (span)(rng_u64(s->o.rng) % (5 * SEC)) : INSTANT_NEVER;
     s->up = true;
     s->no_path_since = now;
@@ -334,7 +347,7 @@ int session_on_init(struct session *s, struct handshake_seen *seen, int64_t cook
     struct responding *r;
     struct hello hello;
     struct epoch *e;
-    bool fresh;
+    bool fresh, kept;
     int n;
 
     if (session_on_known_init(s, seen->digest, at, now))
@@ -349,10 +362,13 @@ int session_on_init(struct session *s, struct handshake_seen *seen, int64_t cook
         return 1;
     if (cookie_time >= 0 && s->cur && cookie_time <= s->cur->cookie_time)
         return -EALREADY;
-    fresh = !s->up || seen->hello.session_id != s->id;
+    /* Either end may be the one whose keys are gone; if that is the peer, it says that its channels are not. */
+    kept = channels_outlive(s, seen->hello.session_id, seen->hello.features) &&
+           (s->kept.is || (seen->hello.flags & HELLO_FLAG_KEPT));
+    fresh = !s->up || seen->hello.session_id != s->id || kept;
     hello = (struct hello){
         .session_id = seen->hello.session_id,
-        .flags = (uint8_t)((fresh ? HELLO_FLAG_FRESH : 0) | flags_of(s)),
+        .flags = (uint8_t)((fresh ? HELLO_FLAG_FRESH : 0) | (kept ? HELLO_FLAG_KEPT : 0) | flags_of(s)),
         .suites = s->o.suites,
         .features = s->o.features,
         .shard = s->o.shard,
@@ -370,6 +386,7 @@ int session_on_init(struct session *s, struct handshake_seen *seen, int64_t cook
         return -ENOMEM;
     }
     e->fresh = fresh;
+    e->kept = kept;
     e->session_id = seen->hello.session_id;
     e->peer_features = seen->hello.features;
     e->peer_terms = seen->hello.terms;
@@ -399,7 +416,7 @@ void establish_confirmed(struct session *s, instant now)
     establish_drop_response(s);
     s->confirm_left = 0; /* of our own handshake: its keys are the previous ones now */
     if (fresh)
-        session_restart(s, e->session_id, now);
+        session_restart(s, e->session_id, e->kept && channels_outlive(s, e->session_id, e->peer_features), now);
     e->fresh = false;
     epoch_install(s, e);
     if (s->o.opener)

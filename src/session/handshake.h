@@ -34,6 +34,7 @@
 #define HELLO_FLAG_OPENER 2    /* I open paths (a node); the other side accepts them (an agent) */
 #define HELLO_FLAG_STREAM 4    /* the session carries a stream of bytes (session/delivery.h), no packets */
 #define HELLO_FLAG_CLEAR 8     /* my configuration avoids encryption of payload */
+#define HELLO_FLAG_KEPT 32     /* that session's keys are gone, its channels are not (session/channel_resume.c) */
 #define HELLO_FLAG_MESSAGES 16 /* no session: requests and answers (session/exchange.h) */
 
 /* Features: bits that both must have set to be used. */
@@ -44,9 +45,10 @@
 #define FEATURE_CHANNELS 16u      /* knows streams of bytes beside packets */
 #define FEATURE_LARGE_RECORDS 32u /* takes records of up to RECORD_LARGE_MAX over what is not UDP */
 #define FEATURE_TERMS 64u         /* understands that it is refused */
+#define FEATURE_RESUME 128u       /* goes on with the channels of a peer that was restarted */
 #define FEATURES_KNOWN                                                                                                 \
     (FEATURE_STEER_MIRROR | FEATURE_RESET_TOKEN | FEATURE_PIECES | FEATURE_SHARDS | FEATURE_CHANNELS |                 \
-     FEATURE_LARGE_RECORDS | FEATURE_TERMS)
+     FEATURE_LARGE_RECORDS | FEATURE_TERMS | FEATURE_RESUME)
 
 /* An end of several workers wants the records of a session at one of them, and its kernel sees no more of a record than
  * the connection id: so many of its last bits, and their value, are what the receiver says in its hello. */

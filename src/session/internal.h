@@ -57,6 +57,7 @@ struct epoch {
     bool initiator; /* we are */
     bool proven;    /* a record was opened under it */
     bool fresh;     /* responder: the session begins anew when it is confirmed */
+    bool kept;      /* responder: but for its channels */
     bool clear;     /* both ends avoid encryption */
     enum suite suite;
     uint8_t master[32];
@@ -214,6 +215,11 @@ struct session {
 
     struct packets *packets;   /* or NULL: it has a delivery */
     struct channels *channels; /* beside packets; or NULL: there never was one */
+    struct kept {
+        bool is; /* the channels are those of a session that another process had */
+        uint64_t id;
+        instant until;
+    } kept;
     struct delivery *delivery; /* or NULL */
     struct adus *adus;         /* or NULL: no unit was sent or came yet */
     struct adu_options adu_options;
@@ -269,7 +275,8 @@ static inline unsigned session_group(const struct session *s, unsigned slot)
 {
     return s->groups ? s->groups->group[slot] : 0;
 }
-void session_restart(struct session *s, uint64_t id, instant now);
+/* kept: its channels go on. */
+void session_restart(struct session *s, uint64_t id, bool kept, instant now);
 void session_paths_start(struct session *s, instant now);
 int session_path_start(struct session *s, unsigned slot, uint32_t id, instant now);
 void session_path_clear(struct session *s, unsigned slot);
@@ -360,6 +367,14 @@ void channels_say(struct session *s, instant now);
 void channels_end(struct session *s, int error);
 void channels_free(struct session *s);
 
+/* channel_resume.c */
+/* They are, or will be, those of the session that the peer names so, and it has these features. */
+bool channels_outlive(const struct session *s, uint64_t id, uint32_t features);
+void channels_resume(struct session *s);                /* after a handshake in which both ends said so */
+int channels_say_named(struct session *s, instant now); /* 0, or -ENOBUFS: later */
+int channels_on_named(struct session *s, struct reader *r);
+void channels_on_expiry(struct session *s, instant now);
+
 /* carry.c: of no effect without a delivery or a channel. Buffers are tracked ones. */
 bool carry_wants_send(const struct session *s);
 bool carry_has_begun(const struct session *s);                          /* the peer knows something of it */
@@ -375,7 +390,7 @@ int carry_on_message(struct session *s, uint8_t type, struct reader *r);
 void carry_say(struct session *s, instant now); /* limits, and what will not come */
 instant carry_next_expiry(const struct session *s);
 void carry_on_expiry(struct session *s, instant now);
-void carry_restart(struct session *s);
+void carry_restart(struct session *s, bool kept);
 void carry_end(struct session *s, int error); /* the stream breaks, and nobody is called for its sake any more */
 
 /* tx.c */
@@ -416,7 +431,9 @@ bool establish_output(struct session *s, uint8_t *buf, struct session_tx *ret, i
 void establish_confirmed(struct session *s, instant now); /* a record came under session.next */
 instant establish_next_expiry(const struct session *s);
 void establish_on_expiry(struct session *s, instant now);
-void establish_stop(struct session *s);          /* our handshake */
+void establish_stop(struct session *s); /* our handshake */
+/* Our handshake, if one is under way and nothing of it was sent, says what is so by now. 0 or negative. */
+MUST_CHECK int establish_renew(struct session *s, instant now);
 void establish_drop_response(struct session *s); /* the tentative slot */
 
 /* sched.c */

@@ -253,6 +253,7 @@ static int on_message(struct session *s, const uint8_t *msg, size_t len, instant
     case MESSAGE_CHANNEL_ANSWER:
     case MESSAGE_CHANNEL_RESET:
     case MESSAGE_CHANNEL_LIMIT:
+    case MESSAGE_CHANNELS_NAMED:
         return channels_on_message(s, msg[0], &r, now);
     default:
         return session_event(s, SESSION_MESSAGE, 0, false, 0) ? 1 : -ENOMEM;

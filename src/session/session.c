@@ -242,7 +242,7 @@ bool session_pop_event(struct session *s, struct session_event *ret)
 
 /* --- inside --- */
 
-void session_restart(struct session *s, uint64_t id, instant now)
+void session_restart(struct session *s, uint64_t id, bool kept, instant now)
 {
     session_tell_known(s, now);
     s->id = id;
@@ -260,7 +260,7 @@ void session_restart(struct session *s, uint64_t id, instant now)
     }
     session_reinject_clear(s);
     size_clear(s);
-    carry_restart(s);
+    carry_restart(s, kept);
     stream_reset(s->stream);
     s->tx_seq = 0;
     s->rx_seq_high = 0;
@@ -477,6 +477,7 @@ static void slow_work(struct session *s, instant now)
         carry_told(s, i);
     }
     tune(s, m, now);
+    channels_on_expiry(s, now);
     if (s->delivery) {
         delivery_trim(s->delivery);
         if (s->groups)

@@ -32,7 +32,6 @@
 #include <assert.h>
 #include <errno.h>
 
-#define TIME_WAIT (4 * SEC)
 #define HANDSHAKE (60 * SEC)       /* five repetitions of a SYN or SYN-ACK, as Linux */
 #define SYN_FIRST (1 * SEC)        /* RFC 6298 2.1 */
 #define KEEPALIVE_EVERY (75 * SEC) /* as Linux and BSD */
@@ -108,9 +107,8 @@ static int reserve(struct ranges *r)
     return rc;
 }
 
-/* An end that has said and heard nothing. NULL: no memory. */
-static struct tcp_end *make(const struct tcp_end_options *o, struct endpoint local, struct endpoint peer,
-                            const struct tcp_cc *cc)
+struct tcp_end *tcp_end_make(const struct tcp_end_options *o, struct endpoint local, struct endpoint peer,
+                             const struct tcp_cc *cc)
 {
     struct tcp_end *e = calloc(1, sizeof(*e));
 
@@ -144,7 +142,8 @@ int tcp_end_new(const struct tcp_end_options *o, const uint8_t *pkt, const struc
 
     if (tcp_in_parse(pkt, info, &syn) < 0 || !begins_connection(&syn))
         return -EPROTO;
-    e = make(o, (struct endpoint){ info->dst, info->dport }, (struct endpoint){ info->src, info->sport }, &tcp_reno);
+    e = tcp_end_make(o, (struct endpoint){ info->dst, info->dport }, (struct endpoint){ info->src, info->sport },
+                     &tcp_reno);
     if (!e)
         return -ENOMEM;
     begin(e, &syn, now);
@@ -171,7 +170,7 @@ int tcp_end_connect(const struct tcp_end_options *o, const struct endpoint *loca
     if (local->addr.family != peer->addr.family || !addr_is_unicast(&local->addr) || !addr_is_unicast(&peer->addr) ||
         local->port == 0 || peer->port == 0)
         return -EINVAL;
-    e = make(o, *local, *peer, &tcp_cubic);
+    e = tcp_end_make(o, *local, *peer, &tcp_cubic);
     if (!e)
         return -ENOMEM;
     e->active = e->sack = e->stamps = true;
@@ -263,7 +262,7 @@ void tcp_on_fin_sent(struct tcp_end *e)
 static void enter_time_wait(struct tcp_end *e, instant now)
 {
     e->state = TCP_END_TIME_WAIT;
-    e->close_at = now + TIME_WAIT;
+    e->close_at = now + TCP_TIME_WAIT;
 }
 
 void tcp_on_fin_acked(struct tcp_end *e, instant now)

@@ -38,6 +38,8 @@
 #define TCP_END_KEEPALIVE_DEFAULT (7200 * SEC) /* RFC 9293 3.8.4 */
 
 struct tcp_end;
+struct reader;
+struct writer;
 
 enum tcp_end_state {
     TCP_END_HELD,         /* a SYN came, and nothing was answered */
@@ -162,6 +164,16 @@ struct tcp_end_info {
     size_t buffered_tx, buffered_rx; /* bytes of memory of the rings */
 };
 void tcp_end_info(const struct tcp_end *e, struct tcp_end_info *ret);
+
+/* --- to a successor --- */
+
+/* It is there, or over without an error: tcp_end_save may be called. */
+bool tcp_end_may_save(const struct tcp_end *e);
+/* All that whoever goes on with it needs. Nothing may go in or out after it. */
+void tcp_end_save(const struct tcp_end *e, struct writer *w);
+/* The end that was saved, on the same clock; `key` counts for nothing, the sizes are those of then. 0; -EPROTO: no end
+ * can be so; -ENOMEM. */
+MUST_CHECK int tcp_end_restore(const struct tcp_end_options *o, struct reader *r, instant now, struct tcp_end **ret);
 
 /* --- what ICMP says of our packets --- */
 

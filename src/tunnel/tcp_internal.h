@@ -1,6 +1,6 @@
 /* tunnel/tcp_internal.h - what the files of tcp.h share: tcp.c (life, states, timers), tcp_wire.c (headers),
  * tcp_recv.c, and tcp_send.c with tcp_loss.c (the two directions), tcp_reno.c and tcp_cubic.c (how much is sent).
- * tcp_icmp.c needs nothing of it.
+ * tcp_save.c hands it all to a successor; tcp_icmp.c needs nothing of it.
  *
  * Places. Both directions count in places of 64 bits: the SYN is 0, byte k of the stream is k + 1, the FIN stands
  * behind the last byte. A number of the wire is the low half of a place, moved by the initial number. */
@@ -15,6 +15,7 @@
 #define TCP_BLOCKS_MAX 4  /* SACK blocks: what 40 bytes of options hold (RFC 2018 section 3) */
 #define TCP_HEADERS_MAX 128 /* bytes: IPv6 and TCP with options are 100; an ICMP error with its quote is 108 */
 
+#define TCP_TIME_WAIT (4 * SEC)    /* tcp.c says why */
 #define TCP_GRANULARITY (1 * MSEC) /* chosen: of timers */
 #define TCP_DUP_THRESHOLD 3        /* RFC 5681 */
 #define TCP_REORDER_MULT_MAX 8u    /* chosen: two shortest round trips; RFC 8985 bounds it by srtt */
@@ -219,6 +220,8 @@ void tcp_send_on_expiry(struct tcp_end *e, instant now);
 void tcp_send_rtt(struct tcp_end *e, span rtt);
 /* All that is in flight is to be sent again. */
 void tcp_send_all_again(struct tcp_end *e);
+/* Of an end whose places and round trip another one had: the rest begins anew, and so does what was in flight. */
+void tcp_send_resume(struct tcp_end *e, instant now);
 
 /* --- tcp_loss.c --- */
 
@@ -249,11 +252,16 @@ bool tcp_cwnd_limits(const struct tcp_tx *tx, uint64_t pipe_before);
 /* In SYN_SENT: the peer's SYN was taken, or an error closed the end, or nothing was said. */
 void tcp_recv_synack(struct tcp_end *e, const struct tcp_in *in, instant now);
 enum tcp_end_outcome tcp_recv_segment(struct tcp_end *e, const struct tcp_in *in, instant now);
+/* The window's end that may be said now; it never goes back. */
+uint64_t tcp_recv_edge(const struct tcp_end *e);
 /* What is said with a segment that leaves now; as it stands in the header. */
 uint16_t tcp_recv_window(struct tcp_end *e, bool syn);
 
 /* --- tcp.c --- */
 
+/* An end that has said and heard nothing. NULL: no memory. */
+struct tcp_end *tcp_end_make(const struct tcp_end_options *o, struct endpoint local, struct endpoint peer,
+                             const struct tcp_cc *cc);
 /* What the peer's SYN says. */
 void tcp_take_syn(struct tcp_end *e, const struct tcp_in *syn, instant now);
 void tcp_close(struct tcp_end *e, int error);

@@ -29,8 +29,7 @@
 #define INVALID_EVERY (500 * MSEC)       /* as Linux's tcp_invalid_ratelimit; RFC 5961 section 7 */
 #define STAMP_AGE (24 * 24 * 3600 * SEC) /* RFC 7323 5.5: 24 days */
 
-/* The window's end that may be said now; it never goes back. */
-static uint64_t tcp_recv_edge(const struct tcp_end *e)
+uint64_t tcp_recv_edge(const struct tcp_end *e)
 {
     return e->rx.read + e->rx.ring.capacity_max;
 }

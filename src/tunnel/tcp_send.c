@@ -75,6 +75,26 @@ void tcp_send_start(struct tcp_end *e, const struct tcp_in *syn, instant now)
     e->cc->start(e, now);
 }
 
+void tcp_send_resume(struct tcp_end *e, instant now)
+{
+    struct tcp_tx *tx = &e->tx;
+
+    tcp_send_fit_mtu(e);
+    tx->cwnd = initial_window(e);
+    tx->ssthresh = UINT64_MAX;
+    tx->rto = tx->srtt > 0 ? CLAMP(tx->srtt + MAX(TCP_GRANULARITY, 4 * tx->rttvar), RTO_MIN, RTO_MAX) : RTO_INITIAL;
+    tx->min_rtt = INT64_MAX;
+    tx->reorder_mult = 1;
+    tx->timer_at = INSTANT_NEVER;
+    tx->last_sent = now;
+    e->cc->start(e, now);
+    tcp_send_all_again(e);
+    if (tx->next == tx->una)
+        return;
+    tx->phase = TCP_LOSS;
+    tx->recover = tx->next;
+}
+
 void tcp_send_rtt(struct tcp_end *e, span rtt)
 {
     struct tcp_tx *tx = &e->tx;

@@ -17,6 +17,7 @@ enum message_type {
     MESSAGE_CHANNEL_ANSWER = 10, /* acceptor -> opener: u16 channel | u8 0: it is open; else enum channel_refusal */
     MESSAGE_CHANNEL_RESET = 11,  /* either: u16 channel: broken off, nothing more of it counts */
     MESSAGE_CHANNEL_LIMIT = 12,  /* either: once or more: u16 channel, u64 what the peer may send (MESSAGE_LIMIT) */
+    MESSAGE_CHANNELS_NAMED = 13, /* either, after a restart: all channels that it has kept were named by their limit */
     MESSAGE_SKIPPABLE = 0x40,
     MESSAGE_ADDRESSES = 0x40, /* acceptor -> opener, of applications: struct addresses_message */
     MESSAGE_INTRODUCE = 0x42, /* opener -> acceptor, of hosts: its tag | records in a row (doc/records.md) */

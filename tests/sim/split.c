@@ -342,6 +342,169 @@ static void test_agent_begins_anew(void **state)
     connection_free(c);
 }
 
+/* --- a planned restart --- */
+
+static uint64_t resumed(const struct world_end *e)
+{
+    struct node_split_info info;
+
+    node_split_info(e->node, &info);
+    return info.resumed;
+}
+
+/* Either end, again and again, at any moment of a transfer both ways: every byte comes once, on one connection. */
+static void test_restart(void **state)
+{
+    static const char *const links[][3] = {
+        { "rate=20mbit delay=10ms", "rate=20mbit delay=10ms" },
+        { "rate=20mbit delay=10ms loss=2%", "rate=10mbit delay=40ms jitter=10ms reorder=1 dup=5%" },
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(links); i++)
+        for (unsigned which = 1; which < 4; which++) {
+            struct bench b = make(10 * i + which, links[i]);
+            struct connection *c = connection_new(b.node, b.agent, PORT, 3000000, 4000000);
+            span between = 700 * MSEC;
+
+            world_run_for(b.w, 200 * MSEC);
+            for (unsigned k = 0; k < 6 && !connection_done(c); k++) {
+                struct world_end *e = which == 3 ? (k % 2 ? b.node : b.agent) : which == 2 ? b.node : b.agent;
+
+                assert_int_equal(world_restart_planned(e, NULL), 0);
+                assert_int_equal(resumed(e), 1);
+                world_run_for(b.w, between += 13 * MSEC);
+                assert_int_equal(c->side[0].error, 0);
+                assert_int_equal(c->side[1].error, 0);
+            }
+            assert_int_equal(c->syns, 1);
+            finish(&b, c, 60 * SEC);
+        }
+}
+
+/* While the handshake of the last restart is still under way, and while both ends are. */
+static void test_restart_at_once(void **state)
+{
+    for (span after = 0; after <= 100 * MSEC; after += 7 * MSEC)
+        for (unsigned both = 0; both < 2; both++) {
+            struct bench b = make((uint64_t)after + 1, PARAMS("rate=20mbit delay=10ms", "rate=10mbit delay=25ms"));
+            struct connection *c = connection_new(b.node, b.agent, PORT, 1000000, 1000000);
+
+            world_run_for(b.w, 300 * MSEC);
+            assert_int_equal(world_restart_planned(b.agent, NULL), 0);
+            world_run_for(b.w, after);
+            assert_int_equal(world_restart_planned(both ? b.node : b.agent, NULL), 0);
+            world_run_for(b.w, 10 * SEC);
+            /* One that had no keys yet could hand nothing over: then it is broken off, never wrong. */
+            if (c->side[0].error == 0 && c->side[1].error == 0)
+                finish(&b, c, 60 * SEC);
+            else
+                end(&b, c);
+        }
+}
+
+/* A direction that has ended stays so, and the other goes on: whichever it is, and whoever reads slowly. */
+static void test_restart_half_closed(void **state)
+{
+    for (unsigned up = 0; up < 2; up++)
+        for (unsigned slow = 0; slow < 2; slow++) {
+            struct bench b = make(up + 1, PARAMS("rate=20mbit delay=10ms", "rate=10mbit delay=40ms"));
+            struct connection *c = connection_new(b.node, b.agent, PORT, up ? 4000000 : 3000, up ? 3000 : 4000000);
+
+            if (slow)
+                c->side[up].read_most = 500000;
+            world_run_for(b.w, 1 * SEC);
+            assert_true(c->side[!up].at_end);
+            assert_int_equal(world_restart_planned(b.agent, NULL), 0);
+            assert_int_equal(resumed(b.agent), 1);
+            world_run_for(b.w, 2 * SEC);
+            c->side[up].read_most = UINT64_MAX;
+            assert_int_equal(c->side[up].error, 0);
+            finish(&b, c, 60 * SEC);
+        }
+}
+
+/* At any moment of the end of a short connection: both sides see it end well. */
+static void test_restart_at_the_end(void **state)
+{
+    for (span at = 0; at < 300 * MSEC; at += 3 * MSEC)
+        for (unsigned which = 0; which < 2; which++) {
+            struct bench b = make((uint64_t)at + 1, PARAMS("rate=20mbit delay=10ms", "rate=20mbit delay=15ms"));
+            struct connection *c = connection_new(b.node, b.agent, PORT, 20000, 200000);
+            bool was_there;
+
+            world_run_for(b.w, at);
+            was_there = c->connected_at > 0;
+            assert_int_equal(world_restart_planned(which ? b.node : b.agent, NULL), 0);
+            /* One that was not there yet is asked for again, of a server that may have been told already. */
+            if (!world_run_until(b.w, connection_done, c, 30 * SEC) && was_there)
+                fail_msg("restart of %u after %lld ms: %llu of 20000 up, %llu of 200000 down", which,
+                         (long long)(at / MSEC), (unsigned long long)c->side[1].read,
+                         (unsigned long long)c->side[0].read);
+            if (was_there && c->side[0].error)
+                fail_msg("restarted after %lld ms: %d, %d", (long long)(at / MSEC), c->side[0].error, c->side[1].error);
+            world_run_for(b.w, 10 * SEC);
+            if (was_there) {
+                assert_int_equal(splits(b.node), 0);
+                assert_int_equal(splits(b.agent), 0);
+            }
+            end(&b, c);
+        }
+}
+
+static void other_version(uint8_t *state, size_t *len)
+{
+    put_be16(state + 4, get_be16(state + 4) + 1);
+}
+
+static void cut_short(uint8_t *state, size_t *len)
+{
+    --*len;
+}
+
+/* What another version wrote, and what is broken, is refused whole; then it is as after a crash. */
+static void test_restart_refused(void **state)
+{
+    static const struct {
+        void (*change)(uint8_t *, size_t *);
+        int error;
+    } rows[] = { { other_version, -EPROTONOSUPPORT }, { cut_short, -EPROTO } };
+
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct bench b = make(1, PARAMS("rate=20mbit delay=10ms", "rate=20mbit delay=10ms"));
+        struct connection *c = connection_new(b.node, b.agent, PORT, UINT64_MAX, 0), *again;
+        struct node_split_info info;
+
+        world_run_for(b.w, 1 * SEC);
+        assert_int_equal(world_restart_planned(b.agent, rows[i].change), rows[i].error);
+        assert_int_equal(splits(b.agent), 0);
+        world_run_for(b.w, 5 * SEC);
+        assert_int_equal(c->side[0].error, -ECONNRESET);
+        node_split_info(b.node->node, &info);
+        assert_int_equal(info.broken, 1);
+        again = connection_new(b.node, b.agent, PORT + 1, 100000, 100000);
+        finish(&b, again, 30 * SEC);
+        connection_free(c);
+    }
+}
+
+/* Who was restarted is not called back: after a minute nothing is kept any more, and the server hears of it. */
+static void test_restart_of_the_lonely(void **state)
+{
+    struct bench b = make(1, PARAMS("rate=20mbit delay=10ms", "rate=20mbit delay=10ms"));
+    struct connection *c = connection_new(b.node, b.agent, PORT, UINT64_MAX, 0);
+
+    world_run_for(b.w, 1 * SEC);
+    world_stop(b.node);
+    assert_int_equal(world_restart_planned(b.agent, NULL), 0);
+    assert_int_equal(splits(b.agent), 1);
+    world_run_for(b.w, 59 * SEC);
+    assert_int_equal(splits(b.agent), 1);
+    world_run_for(b.w, 2 * SEC);
+    assert_int_equal(splits(b.agent), 0);
+    assert_int_equal(c->side[1].error, -ECONNRESET);
+    end(&b, c);
+}
+
 /* A channel that is asked for and reset in one breath, before the agent looks. */
 static void test_taken_back_at_once(void **state)
 {
@@ -509,6 +672,12 @@ int main(void)
         cmocka_unit_test(test_backpressure),
         cmocka_unit_test(test_breaks_off),
         cmocka_unit_test(test_agent_begins_anew),
+        cmocka_unit_test(test_restart),
+        cmocka_unit_test(test_restart_at_once),
+        cmocka_unit_test(test_restart_half_closed),
+        cmocka_unit_test(test_restart_at_the_end),
+        cmocka_unit_test(test_restart_refused),
+        cmocka_unit_test(test_restart_of_the_lonely),
         cmocka_unit_test(test_taken_back_at_once),
         cmocka_unit_test(test_peer_without_channels),
         cmocka_unit_test(test_rule_names_a_link),

@@ -265,6 +265,150 @@ static void test_memory_of_bytes(void **state)
     }
 }
 
+/* --- to a successor --- */
+
+#define STATE_MAX 300000
+
+static size_t save(const struct delivery *d, uint8_t *buf)
+{
+    struct writer w = writer_init(buf, STATE_MAX);
+
+    delivery_save(d, &w);
+    assert_false(w.failed);
+    return writer_len(&w);
+}
+
+static int restore(struct delivery **d, const uint8_t *buf, size_t len)
+{
+    const struct delivery_options o = { 0 };
+    struct reader r = reader_init(buf, len);
+    int rc;
+
+    delivery_free(*d);
+    *d = delivery_new(&o);
+    rc = delivery_restore(*d, &r);
+    return rc == 0 && !reader_done(&r) ? -EPROTO : rc;
+}
+
+/* Both ends are others now and then, and what is in flight is gone then; with nothing told of it. */
+static void test_successors(void **state)
+{
+    uint8_t *buf = malloc(STATE_MAX);
+
+    assert_non_null(buf);
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        struct prng prng = { 0 };
+        struct rng rng = prng_rng(&prng);
+        const struct delivery_options o = { 0 };
+        struct net n = { .from = delivery_new(&o), .to = delivery_new(&o), .rng = &rng, .lost_percent = 10 };
+        uint64_t written = 0, read = 0, total = 200000, limit;
+        uint8_t some[1000];
+        int64_t r;
+
+        prng_init(&prng, seed);
+        while (!delivery_at_end(n.to)) {
+            for (size_t i = 0; i < sizeof(some); i++)
+                some[i] = text_at(written + i);
+            r = delivery_write(n.from, some, (size_t)MIN(sizeof(some), total - written));
+            written += (uint64_t)MAX(r, 0);
+            if (written == total)
+                delivery_finish(n.from);
+            send_some(&n);
+            arrive(&n);
+            if (chance(&rng, 50) && (r = delivery_read(n.to, some, sizeof(some), NULL)) > 0) {
+                for (int64_t i = 0; i < r; i++)
+                    assert_int_equal(some[i], text_at(read + (uint64_t)i));
+                read += (uint64_t)r;
+            }
+            if (delivery_pop_limit(n.to, &limit))
+                delivery_on_limit(n.from, limit);
+            if (!chance(&rng, 2))
+                continue;
+            assert_int_equal(restore(&n.from, buf, save(n.from, buf)), 0);
+            if (chance(&rng, 50))
+                assert_int_equal(restore(&n.to, buf, save(n.to, buf)), 0);
+            n.count = 0;
+            delivery_on_limit(n.from, delivery_resume(n.to));
+        }
+        assert_int_equal(read, total);
+        delivery_free(n.from);
+        delivery_free(n.to);
+    }
+    free(buf);
+}
+
+/* The end that stays takes for lost what it had in flight. */
+static void test_who_stays_resumes(void **state)
+{
+    const struct delivery_options o = { 0 };
+    struct delivery *d = delivery_new(&o);
+    uint8_t some[3000] = { 0 };
+    struct chunk a, b, again;
+
+    assert_int_equal(delivery_write(d, some, sizeof(some)), sizeof(some));
+    delivery_finish(d);
+    assert_true(delivery_cut(d, 1000, &a) && delivery_cut(d, 2000, &b));
+    assert_true(b.last);
+    assert_false(delivery_wants_send(d));
+    delivery_on_acked(d, &a);
+    delivery_resume(d);
+    assert_true(delivery_cut(d, 5000, &again));
+    assert_int_equal(again.at, 1000);
+    assert_int_equal(again.len, 2000);
+    assert_true(again.last);
+    assert_false(delivery_conclude(d)); /* of the other direction nothing has come */
+    assert_int_equal(delivery_on_chunk(d, &(struct chunk){ .at = 0, .len = 0, .last = true }, some), 0);
+    assert_true(delivery_conclude(d));
+    assert_true(delivery_flushed(d));
+    delivery_free(d);
+}
+
+/* No part of a state is one, and no field may say what cannot be. */
+static void test_states_that_cannot_be(void **state)
+{
+    static const struct {
+        size_t at;
+        uint64_t value; /* of 8 bytes */
+    } lies[] = {
+        { 1, 5000 },                    /* acknowledged beyond what was written */
+        { 9, DELIVERY_END_MAX + 1 },    /* written beyond all places */
+        { 9, UINT64_C(1) << 40 },       /* more than is kept */
+        { 17, DELIVERY_END_MAX + 1 },   /* the peer's limit */
+        { 17, 1 },                      /* below what every peer begins with */
+        { 25, 1 << 20 },                /* read beyond our limit */
+        { 33, UINT64_C(1) << 40 },      /* a limit beyond what is kept */
+        { 41, 1 },                      /* an end that nobody said */
+        { 49, 65537 },                  /* a window that is no power of two */
+        { 49, 1 << 30 },                /* or larger than the ring */
+        { 57 + 4 + 3000, 100 },         /* a range below what was read */
+        { 57 + 4 + 3000, 100000 },      /* one that ends before it begins */
+        { 57 + 4 + 3000 + 8, 1 << 20 }, /* one beyond our limit */
+    };
+    const struct delivery_options o = { 0 };
+    struct delivery *d = delivery_new(&o), *next = NULL;
+    uint8_t some[3000] = { 0 }, *buf = malloc(STATE_MAX), *lie = malloc(STATE_MAX);
+    size_t len;
+
+    assert_true(d && buf && lie);
+    assert_int_equal(delivery_write(d, some, sizeof(some)), sizeof(some));
+    assert_int_equal(delivery_on_chunk(d, &(struct chunk){ .at = 0, .len = 500 }, some), 0);
+    delivery_consume(d, 200);
+    assert_int_equal(delivery_on_chunk(d, &(struct chunk){ .at = 900, .len = 100 }, some), 0);
+    len = save(d, buf);
+    assert_int_equal(restore(&next, buf, len), 0);
+    for (size_t n = 0; n < len; n++)
+        assert_int_equal(restore(&next, buf, n), -EPROTO);
+    for (size_t i = 0; i < ARRAY_LEN(lies); i++) {
+        memcpy(lie, buf, len);
+        put_be64(lie + lies[i].at, lies[i].value);
+        assert_int_equal(restore(&next, lie, len), -EPROTO);
+    }
+    delivery_free(next);
+    delivery_free(d);
+    free(buf);
+    free(lie);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -275,6 +419,9 @@ int main(void)
         cmocka_unit_test(test_lies),
         cmocka_unit_test(test_broken),
         cmocka_unit_test(test_memory_of_bytes),
+        cmocka_unit_test(test_successors),
+        cmocka_unit_test(test_who_stays_resumes),
+        cmocka_unit_test(test_states_that_cannot_be),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
