@@ -227,6 +227,8 @@ static json_t *status_json(struct daemon *d, instant now)
         split.begun += split_of_one.begun;
         split.refused += split_of_one.refused;
         split.bytes += split_of_one.bytes;
+        split.resumed += split_of_one.resumed;
+        split.broken += split_of_one.broken;
         pool_used += node_pool_used(d->workers[w].node);
     }
     o = json_pack("{s:b, s:s, s:s, s:s, s:i, s:f, s:o, s:o, s:o, s:o, s:{s:I, s:I, s:I}}", "ok", true, "name",
@@ -235,9 +237,11 @@ static json_t *status_json(struct daemon *d, instant now)
                   tun_json(d), "workers", workers_json(d), "peers", peers, "drops",
                   drops_json(drops, NODE_DROP_COUNT, node_name), "outside", "tx_failed", (json_int_t)all.tx_failed,
                   "tx_would_block", (json_int_t)all.tx_would_block, "pool_used", (json_int_t)pool_used);
+    json_object_set_new(o, "started_us", json_integer((json_int_t)d->started));
     json_object_set_new(o, "split",
-                        json_pack("{s:I, s:I, s:I, s:I}", "connections", (json_int_t)split.count, "begun",
-                                  (json_int_t)split.begun, "refused", (json_int_t)split.refused, "bytes",
+                        json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "connections", (json_int_t)split.count, "begun",
+                                  (json_int_t)split.begun, "refused", (json_int_t)split.refused, "resumed",
+                                  (json_int_t)split.resumed, "reset", (json_int_t)split.broken, "bytes",
                                   (json_int_t)split.bytes));
     if (d->relay)
         json_object_set_new(o, "relay", relay_json(d));
@@ -286,7 +290,9 @@ static json_t *why_json(struct daemon *d, const json_t *q, instant now)
     char rule[STEER_TEXT_MAX], chosen[240], reason[512];
     static const char *const lanes[NODE_LANE_COUNT] = {
         [NODE_LANE_PACKETS] = "",
-        [NODE_LANE_SPLIT] = "split: ended here and opened again at the agent; reset if either starts anew; ",
+        [NODE_LANE_SPLIT] = "split: ended here and opened again at the agent; goes on when either is restarted by "
+                            "hawser restart, reset "
+                            "when either dies; ",
         [NODE_LANE_NOT_TCP] = "packets, since it is not TCP; ",
         [NODE_LANE_NO_CHANNELS] = "packets, since the agent takes no connections now; ",
         [NODE_LANE_NO_ROOM] = "packets, since there is no room for another connection; ",
@@ -401,6 +407,20 @@ static json_t *reload_json(struct daemon *d)
     return o;
 }
 
+static json_t *restart_json(struct daemon *d)
+{
+    char *buf = malloc(RELOAD_ERRORS);
+    struct text errors;
+    json_t *o;
+
+    if (!buf)
+        return failure("out of memory");
+    text_init(&errors, buf, RELOAD_ERRORS);
+    o = restart_begin(d, &errors) < 0 ? failure(buf) : json_pack("{s:b}", "ok", true);
+    free(buf);
+    return o;
+}
+
 static json_t *answer(struct daemon *d, const char *line, instant now)
 {
     json_error_t e;
@@ -419,6 +439,8 @@ static json_t *answer(struct daemon *d, const char *line, instant now)
         o = link_json(d, q, now);
     else if (strcmp(verb, "reload") == 0)
         o = reload_json(d);
+    else if (strcmp(verb, "restart") == 0)
+        o = restart_json(d);
     else if (strcmp(verb, "stop") == 0) {
         o = json_pack("{s:b}", "ok", true);
         daemon_stop(d, 0);

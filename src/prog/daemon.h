@@ -10,7 +10,8 @@
  *   anycast.c    the nearest agent, asked for at an anycast address
  *   host.c       a host: who it is, whom it calls, whom it lets in
  *   memory.c     what survives a restart: nodes' addresses and endpoints
- *   answers.c    the control socket: status, why, link, reload, stop
+ *   answers.c    the control socket: status, why, link, reload, restart, stop
+ *   restart.c    a planned restart: what the successor is given
  *   known.c      what is known of paths, for programs of this machine
  *   relayed.c    what does not go directly between hosts: an agent relays, a host is relayed
  *   attach.c     where a host is, said at the managers of its realm
@@ -101,6 +102,8 @@ struct daemon {
     unsigned pauses;        /* of the workers, nested */
     uv_signal_t sigint, sigterm, sighup;
     const char *config_path;
+    char program[4096];         /* as it was started, for a restart */
+    bool restarting, restarted; /* it is to be; it was */
     struct config *config;
     instant started;
     atomic_bool stopping;
@@ -267,6 +270,15 @@ void anycast_stop(struct daemon *d); /* before outside_stop */
 /* answers.c */
 int answers_start(struct daemon *d);
 void answers_stop(struct daemon *d);
+
+/* restart.c */
+/* 0: the daemon stops, and is executed again. Negative, and errors: nothing happens. */
+int restart_begin(struct daemon *d, struct text *errors);
+/* When no thread runs any more and the insides have what they are to have: a descriptor, or -1 (told). */
+int restart_save(struct daemon *d);
+void restart_exec(const char *program, char **argv, int state_fd); /* returns if it fails, and has said so */
+int restart_find(void);                                            /* what a predecessor left, or -1 */
+void restart_restore(struct daemon *d, int fd, instant now);       /* when nodes and peers are there; closes it */
 
 /* known.c: after the nodes were made. Without it the daemon goes on all the same. */
 void known_start(struct daemon *d);

@@ -437,7 +437,7 @@ static int start_timers(struct daemon *d)
     return r;
 }
 
-static int start(struct daemon *d)
+static int start(struct daemon *d, int state_fd)
 {
     instant now = clock_now();
     int r;
@@ -446,8 +446,10 @@ static int start(struct daemon *d)
     d->next_slow = d->next_store = now;
     if ((r = workers_make(d)) < 0 || (r = start_timers(d)) < 0 || (r = start_signals(d)) < 0 ||
         (r = answers_start(d)) < 0 || (r = host_start(d)) < 0 || (r = relayed_start(d)) < 0 ||
-        (r = inside_start(d)) < 0 || (r = make_nodes(d)) < 0 || (r = memory_load(d, now)) < 0 ||
-        (r = outside_start(d, now)) < 0)
+        (r = inside_start(d)) < 0 || (r = make_nodes(d)) < 0 || (r = memory_load(d, now)) < 0)
+        return r;
+    restart_restore(d, state_fd, now);
+    if ((r = outside_start(d, now)) < 0)
         return r;
     known_start(d);
     names_start(d);
@@ -501,13 +503,30 @@ static void say_goodbye(struct daemon *d)
     }
 }
 
-static void stop(struct daemon *d)
+/* A planned restart says nothing to anybody but those whose connections cannot go on. What the successor is given, or
+ * -1. */
+static int hand_over(struct daemon *d)
 {
+    for (unsigned i = 0; i < d->workers_count; i++)
+        node_before_restart(d->workers[i].node);
+    for (unsigned i = 0; i < d->workers_count; i++)
+        empty_inside(d, &d->workers[i]);
+    return restart_save(d);
+}
+
+/* What a successor is given, or -1. */
+static int stop(struct daemon *d)
+{
+    int state_fd = -1;
+
     d->stopping = true;
     workers_stop(d);
     if (d->config->role == CONFIG_AGENT && d->workers_count > 0 && d->workers[d->workers_count - 1].node)
         memory_save(d);
-    say_goodbye(d);
+    if (d->restarting)
+        state_fd = hand_over(d);
+    if (state_fd < 0)
+        say_goodbye(d);
     attach_stop(d);
     names_stop(d);
     anycast_stop(d);
@@ -523,14 +542,16 @@ static void stop(struct daemon *d)
     host_stop(d);
     config_free(d->config);
     say(LOG_NOTICE, "stopped");
+    return state_fd;
 }
 
 int main(int argc, char **argv)
 {
     static char errors_buf[ERRORS_SIZE];
     struct daemon *d = calloc(1, sizeof(*d));
+    int r, state_fd = restart_find();
     struct text errors;
-    int r;
+    ssize_t n;
 
     text_init(&errors, errors_buf, sizeof(errors_buf));
     if (argc != 2 || argv[1][0] == '-' || !d) {
@@ -540,6 +561,8 @@ int main(int argc, char **argv)
     }
     d->config_path = argv[1];
     d->route_lock = -1;
+    n = readlink("/proc/self/exe", d->program, sizeof(d->program) - 1);
+    d->program[MAX(n, (ssize_t)0)] = '\0';
     r = config_load(argv[1], &errors, &d->config);
     fputs(errors_buf, stderr);
     if (r < 0) {
@@ -547,13 +570,17 @@ int main(int argc, char **argv)
         return 1;
     }
     setpriority(PRIO_PROCESS, 0, PRIORITY); /* where permitted: a delayed daemon is a delayed network */
-    r = start(d);
+    r = start(d, state_fd);
     if (r == 0)
         uv_run(&d->workers[0].loop, UV_RUN_DEFAULT);
     else
         d->exit_code = 1; /* whoever failed has said why */
     r = d->exit_code;
-    stop(d);
+    state_fd = stop(d);
+    if (d->restarting) {
+        restart_exec(d->program, argv, state_fd);
+        r = 1;
+    }
     free(d);
     return r;
 }

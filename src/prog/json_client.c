@@ -29,9 +29,7 @@ static unsigned list_sockets(struct text *names, char *only, size_t size)
     return count;
 }
 
-/* The socket of a tunnel: of the one named, a path when the name has a slash, else $HAWSER_CONTROL, else the only
- * one in DAEMON_DIR. 0 and a path, or an exit code after telling what is wrong. */
-static int daemon_find(const struct verb *v, const char *name, char *path, size_t size)
+int daemon_find(const struct verb *v, const char *name, char *path, size_t size)
 {
     const char *env = getenv("HAWSER_CONTROL");
     char names_buf[256];

@@ -9,6 +9,9 @@
 #define DAEMON_DIR "/run/hawser"
 #define DAEMON_TIMEOUT (5 * SEC) /* chosen: a daemon answers in milliseconds or not at all */
 
+/* The socket of a tunnel: of the one named, a path when the name has a slash, else $HAWSER_CONTROL, else the only
+ * one in DAEMON_DIR. 0 and a path, or an exit code after telling what is wrong. */
+int daemon_find(const struct verb *v, const char *name, char *path, size_t size);
 /* 0 and *ret (owned by the caller), -errno when nobody answers, -EBADMSG when the answer is not JSON. */
 int daemon_ask(const char *path, json_t *question, json_t **ret);
 /* daemon_find and daemon_ask; the question's reference is taken. An answer with "ok": false is told. EXIT_DONE and

@@ -25,6 +25,7 @@ int verb_keygen(const struct verb *v, int argc, char **argv);
 int verb_pubkey(const struct verb *v, int argc, char **argv);
 int verb_check(const struct verb *v, int argc, char **argv);
 int verb_up(const struct verb *v, int argc, char **argv);
+int verb_restart(const struct verb *v, int argc, char **argv);
 int verb_down(const struct verb *v, int argc, char **argv);
 int verb_status(const struct verb *v, int argc, char **argv);
 int verb_why(const struct verb *v, int argc, char **argv);

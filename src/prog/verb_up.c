@@ -199,3 +199,36 @@ int verb_down(const struct verb *v, int argc, char **argv)
     close(fd);
     return r;
 }
+
+int verb_restart(const struct verb *v, int argc, char **argv)
+{
+    static const struct verb_option options[] = { { NULL, NULL, NULL } };
+    CLEANUP(cleanup_json) json_t *before = NULL, *said = NULL;
+    int n = verb_options(v, argc, argv, options), r;
+    const char *name = n == 1 ? argv[1] : NULL;
+    char control[256];
+
+    if (n < 0)
+        return EXIT_USAGE;
+    if (n > 1)
+        return verb_misused(v, "found %d arguments, expected one at most", n);
+    r = daemon_find(v, name, control, sizeof(control));
+    if (r == EXIT_DONE)
+        r = daemon_call(v, name, json_pack("{s:s}", "verb", "status"), &before);
+    if (r == EXIT_DONE)
+        r = daemon_call(v, name, json_pack("{s:s}", "verb", "restart"), &said);
+    if (r != EXIT_DONE)
+        return r;
+    for (int ms = 0; ms < (START_WAIT_S + STOP_WAIT_S) * 1000; ms += STEP_MS) {
+        CLEANUP(cleanup_json) json_t *question = json_pack("{s:s}", "verb", "status"), *now = NULL;
+
+        nanosleep(&(struct timespec){ .tv_nsec = STEP_MS * 1000000 }, NULL);
+        if (daemon_ask(control, question, &now) < 0 ||
+            json_number(now, "started_us") <= json_number(before, "started_us"))
+            continue;
+        printf("%s is restarted: %.0f connections go on\n", json_text(now, "name"),
+               json_number(json_object_get(now, "split"), "resumed"));
+        return EXIT_DONE;
+    }
+    return verb_fail(v, "it did not answer within %d s: see its log", START_WAIT_S + STOP_WAIT_S);
+}
