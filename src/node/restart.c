@@ -171,11 +171,12 @@ static int restore_connections(struct peer *p, struct reader *r, instant now)
         uint8_t flags = read_u8(r), dscp = read_u8(r);
         uint32_t len = read_u32(r);
         const uint8_t *body = read_bytes(r, len);
-        struct reader one = reader_init(body, len);
+        struct reader one;
         int rc;
 
         if (!body || flags > CONNECTION_FLAGS)
             return -EPROTO;
+        one = reader_init(body, len);
         rc = p ? restore_one(p, flags, dscp, &one, now) : 0;
         if (rc < 0)
             return rc;
