@@ -1,15 +1,16 @@
 /* bench/session-flow.c - one flow of bytes between two hosts: by a session of libhawser, or by the least that seals and
  * writes.
  *
- *   session-flow listen session|loop PORT                    prints its key (session) and then what came
- *   session-flow call session|loop ADDRESS PORT SECONDS [KEY [TRANSPORT]]
+ *   session-flow listen session|clear|loop|plain PORT        prints its key (session) and then what came
+ *   session-flow call session|clear|loop|plain ADDRESS PORT SECONDS [KEY [TRANSPORT]]
  *
  * Theory of operation. The caller writes blocks of BLOCK bytes for SECONDS, and ends. The listener reads until the end,
  * and counts from WARM after its first byte to the last: one object of JSON with bytes, seconds, Gbit/s, and the
  * processor time that the process took for them. A session has the transport that is named (udp, tcp, mptcp, sctp), on
  * each uplink. The loop seals each block as one record under a fixed key, and writes it behind its length to one TCP
  * connection; the other end reads, and opens each record in place. It has no second path, acknowledgement, window,
- * order or error of its own: never use this.
+ * order or error of its own: never use this. `clear` is a session of which both ends avoid encryption, `plain` one TCP
+ * connection with the same blocks and nothing else.
  *
  * Limits: IPv4; a listener takes one caller. */
 #include "hawser/session.h"
@@ -86,9 +87,9 @@ static struct sockaddr_in at(const char *address, const char *port)
 
 /* --- by a session --- */
 
-static int session_listen(const char *port)
+static int session_listen(const char *port, bool clear)
 {
-    struct hws_options o = { .size = sizeof(o) };
+    struct hws_options o = { .size = sizeof(o), .encryption = clear ? HWS_AVOID : 0 };
     struct hws_session *listener, *s;
     struct count c = { 0 };
     char key[HWS_KEY_SIZE];
@@ -113,14 +114,15 @@ static int session_listen(const char *port)
     return n < 0 ? fail("read", hws_strerror((int)n)) : tell(&c);
 }
 
-static int session_call(const char *address, const char *port, double seconds, const char *key, const char *transport)
+static int session_call(const char *address, const char *port, double seconds, const char *key, const char *transport,
+                        bool clear)
 {
     static const char *const names[] = {
         [HWS_UDP] = "udp", [HWS_TCP] = "tcp", [HWS_MPTCP] = "mptcp", [HWS_SCTP] = "sctp"
     };
     struct sockaddr_in sa = at(address, port);
     const struct sockaddr *addresses[] = { (struct sockaddr *)&sa };
-    struct hws_options o = { .size = sizeof(o) };
+    struct hws_options o = { .size = sizeof(o), .encryption = clear ? HWS_AVOID : 0 };
     struct hws_session *s;
     double end;
     ssize_t n = 1;
@@ -166,7 +168,7 @@ static size_t loop_open(struct aead *a, uint64_t *counter, uint8_t *buf, size_t 
     return done;
 }
 
-static int loop_listen(const char *port)
+static int loop_listen(const char *port, bool plain)
 {
     static uint8_t buf[4 * BLOCK];
     struct sockaddr_in sa = at(NULL, port);
@@ -182,6 +184,10 @@ static int loop_listen(const char *port)
         return fail("listen", strerror(errno));
     fd = accept(listener, NULL, NULL);
     while ((n = read(fd, buf + have, sizeof(buf) - have)) > 0) {
+        if (plain) { /* where it was read is where the application wants it */
+            count(&c, (size_t)n);
+            continue;
+        }
         have += (size_t)n;
         done = loop_open(a, &counter, buf, have, &c);
         if (done == SIZE_MAX)
@@ -195,7 +201,7 @@ static int loop_listen(const char *port)
     return tell(&c);
 }
 
-static int loop_call(const char *address, const char *port, double seconds)
+static int loop_call(const char *address, const char *port, double seconds, bool plain)
 {
     static uint8_t out[PREFIX + RECORD_DATA + AEAD_TAG_LEN];
     struct sockaddr_in sa = at(address, port);
@@ -207,6 +213,11 @@ static int loop_call(const char *address, const char *port, double seconds)
     if (!a || connect(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0)
         return fail("connect", strerror(errno));
     for (end = now_s(CLOCK_MONOTONIC) + seconds; now_s(CLOCK_MONOTONIC) < end;) {
+        if (plain) {
+            if (write(fd, block, sizeof(block)) != (ssize_t)sizeof(block))
+                return fail("write", strerror(errno));
+            continue;
+        }
         put_be16(out, RECORD_DATA + AEAD_TAG_LEN);
         if (aead_seal(a, counter++, NULL, 0, block, RECORD_DATA, out + PREFIX) < 0)
             return fail("seal", "no cipher");
@@ -220,13 +231,16 @@ static int loop_call(const char *address, const char *port, double seconds)
 
 int main(int argc, char **argv)
 {
-    bool listens = argc > 1 && strcmp(argv[1], "listen") == 0, loop = argc > 2 && strcmp(argv[2], "loop") == 0;
+    const char *kind = argc > 2 ? argv[2] : "";
+    bool listens = argc > 1 && strcmp(argv[1], "listen") == 0, plain = strcmp(kind, "plain") == 0,
+         loop = plain || strcmp(kind, "loop") == 0, clear = strcmp(kind, "clear") == 0;
 
     if (listens && argc == 4)
-        return loop ? loop_listen(argv[3]) : session_listen(argv[3]);
+        return loop ? loop_listen(argv[3], plain) : session_listen(argv[3], clear);
     if (!listens && argc >= 6 && loop)
-        return loop_call(argv[3], argv[4], strtod(argv[5], NULL));
+        return loop_call(argv[3], argv[4], strtod(argv[5], NULL), plain);
     if (!listens && argc >= 7)
-        return session_call(argv[3], argv[4], strtod(argv[5], NULL), argv[6], argc > 7 ? argv[7] : NULL);
-    return fail("usage", "listen session|loop PORT, or call session|loop ADDRESS PORT SECONDS [KEY [TRANSPORT]]");
+        return session_call(argv[3], argv[4], strtod(argv[5], NULL), argv[6], argc > 7 ? argv[7] : NULL, clear);
+    return fail("usage", "listen session|clear|loop|plain PORT, or call session|clear|loop|plain ADDRESS PORT SECONDS "
+                         "[KEY [TRANSPORT]]");
 }

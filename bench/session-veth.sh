@@ -1,5 +1,6 @@
 #!/bin/bash
-# bench/session-veth.sh - a session over two links that are not shaped, beside the least that seals and writes.
+# bench/session-veth.sh - a session over two links that are not shaped, beside the least that seals and writes, and one
+# without encryption beside the least that writes.
 # Usage: session-veth.sh [ROUNDS [SECONDS]]
 #
 #          .-- l1 10.1.0.2 ---- veth ---- 10.1.0.1 l1 --.
@@ -7,9 +8,10 @@
 #          '-- l2 10.2.0.2 ---- veth ---- 10.2.0.1 l2 --'
 #
 # ROUNDS (5) rounds; in each the ways take turns, so all meet the same machine: `loop` (bench/session-flow.c: one TCP
-# connection, records as large as its writes), and sessions over tcp, mptcp and udp, a path by each link. Each flow lasts
+# connection, records as large as its writes), `plain` (one TCP connection with the same writes), and sessions over tcp,
+# mptcp and udp, a path by each link; `clear` is one over tcp of which both ends avoid encryption. Each flow lasts
 # SECONDS (2) and is counted from half a second after its first byte. Told are medians, worst and best, and of each
-# session the median, worst and best of the rounds' quotients by the loop. Both ends share one machine; the session seals
+# session the median, worst and best of the rounds' quotients by the loop, of `clear` by plain. Both ends share one machine; the session seals
 # by the suite that is the fastest here, the loop by AES-256-GCM.
 # shellcheck source-path=SCRIPTDIR source=../lab/lib.sh
 . "$(dirname "$(readlink -f "$0")")/../lab/lib.sh"
@@ -18,9 +20,10 @@ need jq
 ROUNDS=${LAB_ARGS[0]:-5} SECONDS_EACH=${LAB_ARGS[1]:-2}
 FLOW=$HAWSER_BUILD/bench/bench-session-flow
 [[ -x $FLOW ]] || lab_skip "$FLOW is not built"
-WAYS=(loop tcp udp)
+WAYS=(loop tcp udp plain clear)
 [[ ! -e /proc/sys/net/mptcp/enabled ]] || WAYS+=(mptcp)
 declare -A RATES RATIOS
+LOOP=0 PLAIN=0
 
 host client
 host server
@@ -36,14 +39,14 @@ done
 PORT=20000
 flow() {
     local kind=session proto=udp args=()
-    [[ $1 != loop ]] || kind=loop
+    case $1 in loop | plain | clear) kind=$1 ;; esac
     [[ $1 == udp ]] || proto=tcp
     PORT=$((PORT + 1))
     bg server listen "$FLOW" listen $kind $PORT
     wait_for 10 "the server listens" listening server $proto $PORT
-    if [[ $kind == session ]]; then
+    if [[ $kind == session || $kind == clear ]]; then
         wait_for 5 "the server tells its key" test -s "$(bg_log listen)"
-        args=("$(head -n 1 "$(bg_log listen)")" "$1")
+        args=("$(head -n 1 "$(bg_log listen)")" "${1/clear/tcp}")
     fi
     bg client call timeout 30 "$FLOW" call $kind 10.9.0.1 $PORT "$SECONDS_EACH" "${args[@]}"
     bg_wait call || lab_fail "call by $1: $(<"$(bg_log call)")"
@@ -63,14 +66,23 @@ for ((round = 0; round < ROUNDS; round++)); do
     for way in "${WAYS[@]}"; do
         flow "$way"
         RATES[$way]+=" $RATE"
-        [[ $way != loop ]] || LOOP=$RATE
-        RATIOS[$way]+=" $(figure "$RATE / $LOOP" 3)"
+        LEAST=$LOOP
+        case $way in
+        loop) LOOP=$RATE ;;
+        plain) PLAIN=$RATE ;;
+        clear) LEAST=$PLAIN ;;
+        esac
+        [[ $way == loop || $way == plain ]] || RATIOS[$way]+=" $(figure "$RATE / $LEAST" 3)"
     done
 done
 for way in "${WAYS[@]}"; do
     # shellcheck disable=SC2086 # a list of figures
     told "$way" Gbit/s ${RATES[$way]}
     # shellcheck disable=SC2086 # the same
-    [[ $way == loop ]] || told "${way}_of_loop" x ${RATIOS[$way]}
+    case $way in
+    loop | plain) ;;
+    clear) told clear_of_plain x ${RATIOS[$way]} ;;
+    *) told "${way}_of_loop" x ${RATIOS[$way]} ;;
+    esac
 done
 lab_done
