@@ -52,6 +52,7 @@ bench_session_veth() {
     local way
     scenario_of session-veth "$BENCH_RUNS/session-veth.json" "$BENCH_TOP/bench/session-veth.sh"
     row "veth, 2 TCP paths: of a bare seal-and-write loop" tcp_of_loop x '>=' .75 5 tcp_of_loop_worst tcp loop
+    row "veth, 2 TCP paths, encryption avoided: of one plain TCP connection" clear_of_plain x '>=' .85 5 clear_of_plain_worst clear plain
     for way in mptcp udp; do
         if jq -e --arg key $way '.results | has($key)' "$BENCH_JSON" >/dev/null; then
             row "veth, 2 paths over $way: of the same" ${way}_of_loop x - - 5 ${way}_of_loop_worst $way loop
