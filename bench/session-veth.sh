@@ -42,13 +42,13 @@ flow() {
     case $1 in loop | plain | clear) kind=$1 ;; esac
     [[ $1 == udp ]] || proto=tcp
     PORT=$((PORT + 1))
-    bg server listen "$FLOW" listen $kind $PORT
+    bg server listen "$FLOW" listen "$kind" $PORT
     wait_for 10 "the server listens" listening server $proto $PORT
     if [[ $kind == session || $kind == clear ]]; then
         wait_for 5 "the server tells its key" test -s "$(bg_log listen)"
         args=("$(head -n 1 "$(bg_log listen)")" "${1/clear/tcp}")
     fi
-    bg client call timeout 30 "$FLOW" call $kind 10.9.0.1 $PORT "$SECONDS_EACH" "${args[@]}"
+    bg client call timeout 30 "$FLOW" call "$kind" 10.9.0.1 $PORT "$SECONDS_EACH" "${args[@]}"
     bg_wait call || lab_fail "call by $1: $(<"$(bg_log call)")"
     bg_wait listen || lab_fail "listen by $1: $(<"$(bg_log listen)")"
     RATE=$(tail -n 1 "$(bg_log listen)" | jq -r .gbps)
