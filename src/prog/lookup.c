@@ -402,7 +402,7 @@ static int make_exchange(struct lookup *l, const struct lookup_options *o, char 
     struct exchange_options x = { .self = &l->self,
                                   .rng = sys_rng(),
                                   .suites = suite_supported(),
-                                  .peers_max = PEERS,
+                                  .peers_max = PEERS + LOOKUP_HOLDERS_MAX + SIGHTS_MAX,
                                   .requests_max = o->questions_max * RESOLVER_ASKS_MAX + LOOKUP_HOLDERS_MAX,
                                   .joins_max = JOINS };
 
@@ -493,10 +493,13 @@ int lookup_hold(struct lookup *l, struct holder *h, const uint8_t ed25519[IDENT_
 
 void lookup_unhold(struct lookup *l, const struct holder *h)
 {
+    instant now = clock_now();
+
     for (size_t i = 0; i < LOOKUP_HOLDERS_MAX; i++)
         if (l->held[i].holder == h) {
             (void)!exchange_peer_set_owner(l->exchange, l->held[i].peer, NULL);
-            exchange_peer_hang_up(l->exchange, l->held[i].peer, clock_now());
+            exchange_peer_hang_up(l->exchange, l->held[i].peer, now);
+            holder_on_failed(l->held[i].holder, now); /* what was under way is answered to nobody any more */
             l->held[i] = (struct held){ 0 };
         }
 }
