@@ -4,7 +4,7 @@
 #
 # A file includes its own folder or lower floors, by a name that begins at src/; folders on one floor do not include each
 # other; nothing in src/ includes sim/, lab/ or tests/. Beside src/, sim/ includes itself and floors 0 to 7; lab/ and
-# bench/ themselves, sim/ and all of src/; and none of the three tests/. Objects of floors 0 to 7 refer to no clock, socket, poll,
+# bench/ themselves, sim/ and all of src/, bench/ also bpf/; and none of the three tests/. Objects of floors 0 to 7 refer to no clock, socket, poll,
 # randomness, file, stream, environment, process or exit: nm says so.
 set -u
 source=$1 build=$2
@@ -64,7 +64,7 @@ includes() {
 }
 
 # beside TREE: what is wrong in TREE/sim, TREE/lab and TREE/bench, a line each.
-declare -A beside_may=([sim]=' sim ' [lab]=' sim lab ' [bench]=' sim bench hawser ')
+declare -A beside_may=([sim]=' sim ' [lab]=' sim lab ' [bench]=' sim bench bpf hawser ')
 beside() {
     local tree=$1 folder line file what to
     for folder in sim lab bench; do

@@ -233,7 +233,8 @@ ok "what was never said is not in force" eval '! grep -qE "^registration +in for
 ok "the next change writes over it" try 0 realm enrol torn laptop.h "$(public pc.key)" x.chain
 ok "and it is gone" eval 'try 0 realm show torn && ! says "never finished"'
 cp -r eng bent
-printf '\x00' | dd of=bent/log bs=1 seek=300 conv=notrunc status=none
+was=$(od -An -tu1 -j300 -N1 eng/log)
+printf %b "\\0$(printf %o $((was ^ 255)))" | dd of=bent/log bs=1 seek=300 conv=notrunc status=none
 ok "damage is an error" try 1 realm show bent
 ok "that names file and place" grep -qE 'bent/log: byte 4: a frame is damaged' err
 cp -r eng other-key
