@@ -70,6 +70,24 @@ static bool speaks_for(const struct manager *m, const struct who *w, const struc
     return w->type == WHO_SELF && tag_equal(subject, &authority_self(m->authority)->tag);
 }
 
+/* Each is his. */
+static bool speaks_for_all(const struct manager *m, const struct who *w, struct mapping_list items, uint64_t wall_s)
+{
+    const struct entity *e;
+    struct mapping_refresh i;
+
+    while (mapping_next_refresh(&items, &i))
+        if (!speaks_for(m, w, &i.subject, wall_s, &e))
+            return false;
+    return true;
+}
+
+/* By whom the subject may be called: not by a manager that passes on what it says. */
+static uint64_t callable(const struct who *w)
+{
+    return w->type == WHO_SELF ? 0 : w->peer;
+}
+
 struct mapping_answer manager_register(struct manager *m, const struct who *w, const struct mapping_request *r,
                                        instant now, uint64_t wall_s, struct manager_reply *reply)
 {
@@ -104,7 +122,7 @@ struct mapping_answer manager_register(struct manager *m, const struct who *w, c
         return (struct mapping_answer){ .status = MAPPING_OLDER, .seq = newest };
     if (bindings_get(m->bindings, &rec.subject, rec.kind, rec.answer, now, &b) < 0)
         return manager_later(LATER_FULL_MS); /* never: it was put */
-    bindings_set_peer(m->bindings, &rec.subject, rec.kind, rec.answer, w->peer);
+    bindings_set_peer(m->bindings, &rec.subject, rec.kind, rec.answer, callable(w));
     if (got == BINDING_STORED)
         manager_changed(m, &rec.subject, rec.kind, rec.answer, rec.seq, b.pace, now);
     /* Also of what was stored before: the answer of then may have waited in vain. */
@@ -122,17 +140,19 @@ struct mapping_answer manager_refresh(struct manager *m, const struct who *w, co
     struct mapping_refresh i;
     uint32_t lease_s = BINDINGS_LEASE_MAX_S, n = 0;
 
+    if (m->o.follows && speaks_for_all(m, w, items, wall_s)) /* the one that is followed could not be asked */
+        return manager_later(LATER_FULL_MS / 30);
     for (; mapping_next_refresh(&items, &i); n++) {
         struct mapping_failure f = { .index = n };
         const struct entity *e;
         struct binding b;
         int got = -ENOENT;
 
-        if (speaks_for(m, w, &i.subject, wall_s, &e))
+        if (!m->o.follows && speaks_for(m, w, &i.subject, wall_s, &e))
             got = bindings_refresh(m->bindings, &i.subject, i.kind, i.answer, i.seq, i.lease_s, now);
         lease_s = MIN(lease_s, i.lease_s);
         if (got == 0) {
-            bindings_set_peer(m->bindings, &i.subject, i.kind, i.answer, w->peer);
+            bindings_set_peer(m->bindings, &i.subject, i.kind, i.answer, callable(w));
             continue;
         }
         if (got == -ESTALE && bindings_get(m->bindings, &i.subject, i.kind, i.answer, now, &b) == 0)
@@ -192,18 +212,6 @@ struct mapping_answer manager_publish(struct manager *m, const struct who *w, co
     }
     reply->publish = r->record;
     return (struct mapping_answer){ .status = MAPPING_DONE, .seq = rec.seq };
-}
-
-/* Each is his. */
-static bool speaks_for_all(const struct manager *m, const struct who *w, struct mapping_list items, uint64_t wall_s)
-{
-    const struct entity *e;
-    struct mapping_refresh i;
-
-    while (mapping_next_refresh(&items, &i))
-        if (!speaks_for(m, w, &i.subject, wall_s, &e))
-            return false;
-    return true;
 }
 
 bool manager_passes_on(const struct manager *m, const struct manager_who *who, const uint8_t *bytes, size_t len,

@@ -46,7 +46,7 @@ bool pass_on_request(struct realmd *d, const struct exchange_event *e, const str
         return false;
     p = d->passed_count < PASSED_MAX ? calloc(1, sizeof(*p)) : NULL;
     if (!p)
-        return false; /* the manager says later */
+        return false; /* the manager says later, or which items are not his */
     p->asked = e->asked;
     p->up.passed = true;
     list_append(&d->passed, &p->up.link);

@@ -134,6 +134,7 @@ static void test_passes_on(void **state)
     const struct mapping_refresh mine = { laptop, KIND_HOST_LOCATOR, CLASS_FULL, 5, 300 };
     const struct mapping_refresh others = { phone, KIND_HOST_LOCATOR, CLASS_FULL, 5, 300 };
     struct mapping_request r = { .type = MAPPING_REGISTER };
+    struct manager_reply reply;
     struct record_error why;
     struct rw_blob b;
     uint8_t items[256];
@@ -159,6 +160,14 @@ static void test_passes_on(void **state)
         assert_int_equal(passes_on(RW_LAPTOP, &r), !with);
         assert_false(passes_on(RW_STRANGER, &r));
     }
+    /* What could not be passed on is not done here: the one that is followed would not know of it. */
+    follow(5);
+    r.items = (struct mapping_list){ items, writer_len(&at), 2 };
+    assert_int_equal(ask(RW_LAPTOP, &r, &reply).items.count, 2); /* one is not his: neither is done */
+    at = writer_init(items, sizeof(items));
+    mapping_write_refresh(&at, &mine);
+    r.items = (struct mapping_list){ items, writer_len(&at), 1 };
+    assert_int_equal(ask(RW_LAPTOP, &r, &reply).status, MAPPING_LATER);
     /* Questions are answered here. */
     r = (struct mapping_request){ .type = MAPPING_RESOLVE, .tag = laptop };
     assert_false(passes_on(RW_LAPTOP, &r));
