@@ -102,6 +102,22 @@ static void test_chain_again(void **state)
     assert_refused(introduce(RW_STRANGER, &w.acme, &below), RECORD_REVOKED);
 }
 
+/* Who is revoked when the chain is given anew, so that nobody was enrolled in between: his bindings go all the same. */
+static void test_revoked_with_chain_anew(void **state)
+{
+    const struct slice link = rw_slice(&w.root);
+    struct record_error why;
+    struct rw_blob revocation;
+    struct binding b;
+
+    bind_laptop(CLASS_FULL, 8, 300, 1);
+    assert_int_equal(bindings_get(manager_bindings(m), &laptop, KIND_HOST_LOCATOR, CLASS_FULL, now, &b), 0);
+    assert_int_equal(manager_set_self(m, &link, 1, RW_NOW_S, &why), 0);
+    revoke(&root, RW_ROOT, &laptop, &revocation);
+    take(&revocation);
+    assert_true(bindings_get(manager_bindings(m), &laptop, KIND_HOST_LOCATOR, CLASS_FULL, now, &b) < 0);
+}
+
 /* A registration that was replaced by one that ends sooner: the old one does not keep its key in. */
 static void test_longer_registration_again(void **state)
 {
@@ -204,6 +220,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_log_again, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_chain_again, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_revoked_with_chain_anew, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_longer_registration_again, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_old_key_of_realm, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_facts_are_full, set_up, tear_down),
