@@ -32,6 +32,7 @@
 
 #define ENROL_GROUP 4096u /* chosen: records of an entry: 1.5 MB, and a hundred for each fsync */
 #define PUBLISHED_BYTES_MAX (JOURNAL_BYTES_MAX / 2)
+#define POLICIES_EACH_MAX 1024u /* chosen: a change a day for three years; nobody fills the log for the others */
 
 int realm_said_err(char err[FILE_ERR], int r, const char *fmt, ...)
 {
@@ -217,11 +218,14 @@ int realm_read_on(struct realm *r, size_t max, char err[FILE_ERR])
 int realm_make(struct realm *r, struct record *rec, size_t place, const struct identity *by, uint64_t now_s,
                struct slice *ret, char err[FILE_ERR])
 {
+    const struct realm_said *policy = rec->type == RECORD_POLICY ? said_policy(&r->said, &rec->subject) : NULL;
     uint8_t *out = malloc(RECORD_BYTES_MAX);
     size_t len = 0;
     int got;
 
     rec->seq = (r->next_index + 1) << 32 | place;
+    if (policy && policy->seq >= rec->seq) /* a member's own, whose numbers are his: the realm's takes its place */
+        rec->seq = policy->seq + (policy->seq < UINT64_MAX);
     rec->issued_s = now_s;
     got = out ? record_encode(rec, by->ed25519_seed, out, RECORD_BYTES_MAX, &len) : -ENOMEM;
     if (got < 0) {
@@ -690,6 +694,11 @@ int realm_publish(struct realm *r, const uint8_t *bytes, size_t len, char err[FI
     if (policy && policy->seq >= rec.seq)
         return realm_said_err(err, -ESTALE, "%s: a policy of sequence %" PRIu64 ", expected one above %" PRIu64, r->dir,
                               rec.seq, policy->seq);
+    if (policy && policy->again >= POLICIES_EACH_MAX)
+        return realm_said_err(err, -EDQUOT, "%s: a policy of who has had %u, expected at most so many", r->log_path,
+                              POLICIES_EACH_MAX);
+    if (rec.type == RECORD_POLICY && rec.seq == UINT64_MAX)
+        return realm_said_err(err, -EINVAL, "%s: a policy of a sequence that nothing could follow", r->dir);
     if (rec.type == RECORD_POLICY && journal_size(r->log) > PUBLISHED_BYTES_MAX)
         return realm_said_err(err, -EDQUOT,
                               "%s: found %" PRIu64 " bytes, expected %" PRIu64 " at most for members to add to",

@@ -1,8 +1,9 @@
 /* prog/realm.h - an authority's folder: the key of a realm and the log of what it has said.
  *
- *   DIR/log       sys/journal.h of ident/entry.h: all that the realm has said. The truth; everything else follows from
- * it. DIR/key       secret, mode 0600 DIR/key.next  secret of a change of key that is under way DIR/root      the
- * record of the root: public, what others are to trust
+ *   DIR/log       sys/journal.h of ident/entry.h: all that the realm has said; everything else follows from it
+ *   DIR/key       secret, mode 0600
+ *   DIR/key.next  secret of a change of key that is under way
+ *   DIR/root      the record of the root: public, what others are to trust
  *
  * What a call returns 0 for is on disk. One process may change a realm at a time. */
 #pragma once
@@ -19,6 +20,7 @@ struct realm_said {
     struct realm_range range;
     uint64_t seq, not_after_s;
     struct slice record; /* its bytes */
+    uint32_t again;      /* policy: how many of the same subject were said before it */
     bool in_force;       /* not revoked, replaced or succeeded */
 };
 

@@ -184,6 +184,7 @@ int said_add(struct said_list *l, const struct record *rec, struct slice bytes)
     if (!s.name)
         return -ENOMEM;
     policy = s.type == RECORD_POLICY ? said_policy(l, &s.subject) : NULL;
+    s.again = policy ? policy->again + 1 : 0;
     if (policy && policy->seq > s.seq)
         s.in_force = false;
     else

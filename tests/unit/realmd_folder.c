@@ -225,6 +225,31 @@ static void test_publish(void **state)
     realm_close(r);
 }
 
+/* Whatever numbers a member uses, the realm's word takes the place of his; and he fills the log for nobody. */
+static void test_publish_of_high_sequences(void **state)
+{
+    uint8_t bytes[RECORD_BYTES_MAX];
+    const struct realm_said *last;
+    struct realm *r;
+    size_t len = policy_of(UINT64_MAX, bytes);
+    int got = 0;
+
+    assert_int_equal(folder_publish(&d, bytes, len, T0), -EINVAL);
+    len = policy_of(1ull << 60, bytes);
+    assert_int_equal(folder_publish(&d, bytes, len, T0), 0);
+    r = writer();
+    assert_int_equal(realm_policy(r, "ann.u.rid.example", NULL, 0, NOW_S, 0, err), 0);
+    last = realm_said_at(r, realm_said_count(r) - 1);
+    assert_true(last->in_force && last->type == RECORD_POLICY && last->seq == (1ull << 60) + 1);
+    for (uint64_t i = 2; i < 2000 && got == 0; i++) {
+        len = policy_of((1ull << 60) + i, bytes);
+        got = realm_publish(r, bytes, len, err);
+    }
+    assert_int_equal(got, -EDQUOT);
+    assert_int_equal(realm_policy(r, "ann.u.rid.example", NULL, 0, NOW_S, 0, err), 0);
+    realm_close(r);
+}
+
 /* The realm has another key by now: not in the middle of a request. */
 static void test_publish_during_rotation(void **state)
 {
@@ -278,6 +303,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_key_not_renamed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_bounded, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_publish, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_publish_of_high_sequences, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_publish_during_rotation, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_another_log, set_up, tear_down),
     };
