@@ -1,4 +1,4 @@
-/* prog/ini_file.c - see ini.h.
+/* prog/ini_file.c - see ini_file.h.
  *
  * libinih splits lines into keys and values. It says neither the line nor that a section began, it joins indented lines
  * to the key before, and it cuts long names silently; so the reader that feeds it (feed_line) hands over one line at a

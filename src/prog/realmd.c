@@ -95,6 +95,8 @@ static void on_result(struct realmd *d, const struct exchange_event *e, instant 
 {
     bool answered = e->type == EXCHANGE_ANSWER;
 
+    if (!e->context) /* a call: nobody waits for what came of it */
+        return;
     if (e->context == &d->follower) {
         follow_on_result(d, e, now);
         return;
@@ -357,7 +359,7 @@ struct exchange *realmd_make_exchange(struct realmd *d, instant now)
 void realmd_on_chain(struct realmd *d, struct exchange *x, instant now)
 {
     if (x) {
-        /* Its peers have numbers of their own, from 1 again: nothing of the old ones may be sent to them. */
+        /* Its peers are others, with numbers of their own: nothing of the old ones may be sent to them. */
         manager_on_all_gone(d->manager);
         store_forget_waiting(d);
         exchange_free(d->exchange);

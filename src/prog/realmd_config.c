@@ -216,9 +216,9 @@ static const struct ini_row schema[] = {
     { FOLLOW, "Interval", read_interval, AT(follow_interval_s), "10", false, "of pull: seconds" },
     { DNS, "Listen", read_dns_listen, 0, NULL, true, "where the realm's zone is served, by UDP and TCP" },
     { DNS, "Server", read_dns_server, AT(dns_server), NULL, true, "the name of this server, for NS and SOA" },
+    { DNS, "Address", read_dns_addresses, 0, NULL, false, "of this server, if its name is in the zone" },
     { RELAY, "Agent", read_relay, 0, NULL, true, "where hosts reach the agent that relays for them" },
     { RELAY, "PublicKey", read_relay_key, AT(relay_key), NULL, true, "of that agent" },
-    { DNS, "Address", read_dns_addresses, 0, NULL, false, "of this server, if its name is in the zone" },
 };
 
 _Static_assert(ARRAY_LEN(schema) <= INI_KEYS_MAX, "seen[] is too small");
