@@ -73,6 +73,14 @@ static void hear(struct relay *r, struct channel *c, instant now)
     c->heard = now;
 }
 
+static void forget(struct relay *r, struct channel *c)
+{
+    map64_remove(&r->by_id, c->id);
+    list_remove(&c->link);
+    list_append(&r->free, &c->link);
+    r->stats.channels--;
+}
+
 static void forget_idle(struct relay *r, instant now)
 {
     struct channel *c;
@@ -80,12 +88,19 @@ static void forget_idle(struct relay *r, instant now)
     if (list_empty(&r->used))
         return;
     c = LIST_FIRST(&r->used, struct channel, link);
-    if (now - c->heard <= RELAY_IDLE)
-        return;
-    map64_remove(&r->by_id, c->id);
-    list_remove(&c->link);
-    list_append(&r->free, &c->link);
-    r->stats.channels--;
+    if (now - c->heard > RELAY_IDLE)
+        forget(r, c);
+}
+
+/* The oldest that one side alone has bound gives way: whoever fills the relay with such keeps nobody from it. */
+static void forget_one_sided(struct relay *r)
+{
+    LIST_FOREACH_SAFE (c, &r->used, struct channel, link) {
+        if (!c->side[0].bound || !c->side[1].bound) {
+            forget(r, c);
+            return;
+        }
+    }
 }
 
 /* NULL: there is no room. */
@@ -94,6 +109,8 @@ static struct channel *make(struct relay *r, uint64_t id, instant now)
     struct channel *c;
 
     forget_idle(r, now);
+    if (list_empty(&r->free))
+        forget_one_sided(r);
     if (list_empty(&r->free))
         return NULL;
     c = LIST_FIRST(&r->free, struct channel, link);

@@ -2,8 +2,11 @@
  *
  * The hosts' sessions are their own: the relay sees sealed datagrams and a channel's number. Each host binds its side
  * of a channel to the endpoint that it sends from, by a grant of a realm's manager (ident/grant.h), and again from time
- * to time; what comes for the channel from the one side's endpoint goes to the other's. Nothing goes to an endpoint
- * that has not shown a grant, nor more than came in. A machine without IO, of one thread.
+ * to time; what comes for the channel from the one side's endpoint goes to the other's. Never more goes out than came
+ * in. A machine without IO, of one thread.
+ *
+ * A grant is shown in clear: who saw one, or who has one and forges the source of what he sends, may have a side's
+ * datagrams, sealed as they are, go elsewhere, until that host binds again.
  *
  *     BIND     11, 0, 0, 0 | grant 29
  *     BOUND    12, side, 0, 0 | channel 8      its answer

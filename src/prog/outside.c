@@ -204,7 +204,7 @@ void outside_send(struct worker *w, const struct session_tx *tx, const uint8_t *
 
 void outside_send_beside(struct daemon *d, const struct locator_pair *at, const uint8_t *data, size_t len)
 {
-    const struct udp_tx t = { .data = data, .len = len, .to = at->remote };
+    const struct udp_tx t = { .data = data, .len = len, .to = at->remote, .local = at->local };
     struct udp *u = socket_of(&d->workers[0], at);
 
     if (!u || udp_reply(u, &t) < 0) /* whoever asks does so again */

@@ -117,7 +117,7 @@ static void test_refused(void **state)
     assert_int_equal(s.channels, 0);
 }
 
-/* A full relay keeps those that are used, and takes the place of one that is not. */
+/* A full relay keeps those that are used, and takes the place of one that is not, or that has one side. */
 static void test_full(void **state)
 {
     struct relay_stats s;
@@ -129,6 +129,9 @@ static void test_full(void **state)
     assert_true(pass(1, 0, 1, T0 + RELAY_IDLE));
     assert_true(bind(keys[0], 5, 0, 1, WALL, T0 + RELAY_IDLE + 1)); /* of 2, which is the idle one of the longest */
     assert_false(pass(2, 0, 1, T0 + RELAY_IDLE + 1));
+    assert_true(pass(1, 0, 1, T0 + RELAY_IDLE + 1));
+    assert_true(pass(3, 0, 1, T0 + RELAY_IDLE + 1));
+    assert_true(bind(keys[0], 6, 0, 1, WALL, T0 + RELAY_IDLE + 1)); /* of 5 */
     assert_true(pass(1, 0, 1, T0 + RELAY_IDLE + 1));
     assert_true(pass(3, 0, 1, T0 + RELAY_IDLE + 1));
     relay_stats_get(r, &s);
