@@ -122,6 +122,7 @@ static void asker_open(struct daemon *d, struct asker *a, const struct uplink *u
     if (r < 0) {
         say(LOG_WARNING, "anycast link=%s error=%s", u->node.name, strerror(-r));
         asker_close(a);
+        d->anycast->not_before = now + REFUSED;
     }
 }
 
