@@ -387,6 +387,8 @@ size_t node_save(const struct node *const *nodes, size_t count, uint8_t *buf, si
 /* Into a node that has its peers, and has sent nothing yet: what of it is this share's. 0; -EPROTONOSUPPORT: of another
  * version; -EPROTO, -ENOMEM, -EIO: then nothing of it is kept. */
 MUST_CHECK int node_restore(struct node *n, const uint8_t *data, size_t len, instant now);
+/* As if nothing had been restored, when another share of the agent refused: its connections are reset. */
+void node_restore_undo(struct node *n, instant now);
 void node_split_info(const struct node *n, struct node_split_info *ret);
 void node_drops(const struct node *n, uint64_t ret[NODE_DROP_COUNT]);
 size_t node_pool_used(const struct node *n);

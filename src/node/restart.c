@@ -229,14 +229,18 @@ int node_restore(struct node *n, const uint8_t *data, size_t len, instant now)
     struct reader r = reader_init(data, len);
     int rc = restore_all(n, &r, now);
 
-    if (rc == 0)
-        return 0;
+    if (rc < 0)
+        node_restore_undo(n, now);
+    return rc;
+}
+
+void node_restore_undo(struct node *n, instant now)
+{
     for (size_t i = 0; i < n->peers_count; i++) {
         splits_forget(n->peers[i]);
         if (n->peers[i]->session)
-            session_restore_undo(n->peers[i]->session);
+            session_restore_undo(n->peers[i]->session, now);
     }
     if (n->splits)
         n->splits->info.resumed = 0;
-    return rc;
 }

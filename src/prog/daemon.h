@@ -102,8 +102,8 @@ struct daemon {
     unsigned pauses;        /* of the workers, nested */
     uv_signal_t sigint, sigterm, sighup;
     const char *config_path;
-    char program[4096];         /* as it was started, for a restart */
-    bool restarting, restarted; /* it is to be; it was */
+    char program[4096];     /* as it was started, for a restart */
+    atomic_bool restarting; /* after the end */
     struct config *config;
     instant started;
     atomic_bool stopping;

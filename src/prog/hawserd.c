@@ -252,6 +252,7 @@ static void on_timer(struct worker *w, void *arg, instant now)
 
 void daemon_stop(struct daemon *d, int code)
 {
+    atomic_store(&d->restarting, false); /* restart_begin says otherwise afterwards */
     atomic_store(&d->exit_code, code);
     atomic_store(&d->stopping, true);
     worker_wake_main(d);
@@ -384,6 +385,16 @@ static int make_nodes(struct daemon *d)
     return 0;
 }
 
+static void mask_stop_signals(int how)
+{
+    sigset_t set;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    pthread_sigmask(how, &set, NULL);
+}
+
 static int start_signals(struct daemon *d)
 {
     static const struct {
@@ -406,6 +417,7 @@ static int start_signals(struct daemon *d)
         if (r == 0)
             r = uv_signal_start(h, rows[i].fn, rows[i].signum);
     }
+    mask_stop_signals(SIG_UNBLOCK); /* as a process that is restarted begins */
     return r;
 }
 
@@ -523,7 +535,7 @@ static int stop(struct daemon *d)
     workers_stop(d);
     if (d->config->role == CONFIG_AGENT && d->workers_count > 0 && d->workers[d->workers_count - 1].node)
         memory_save(d);
-    if (d->restarting)
+    if (d->restarting && d->config->role != CONFIG_HOST) /* a host has no split connections */
         state_fd = hand_over(d);
     if (state_fd < 0)
         say_goodbye(d);
@@ -576,6 +588,8 @@ int main(int argc, char **argv)
     else
         d->exit_code = 1; /* whoever failed has said why */
     r = d->exit_code;
+    if (d->restarting) /* who wants it stopped from now on is heard by the successor */
+        mask_stop_signals(SIG_BLOCK);
     state_fd = stop(d);
     if (d->restarting) {
         restart_exec(d->program, argv, state_fd);

@@ -36,8 +36,8 @@ int restart_begin(struct daemon *d, struct text *errors)
         text_add(errors, "%s: %s\n", d->program, strerror(errno));
         return r;
     }
-    d->restarting = true;
     daemon_stop(d, 0);
+    atomic_store(&d->restarting, true);
     return 0;
 }
 
@@ -150,7 +150,8 @@ void restart_restore(struct daemon *d, int fd, instant now)
     }
     munmap((void *)(uintptr_t)state, (size_t)st.st_size);
     close(fd);
-    d->restarted = true;
+    for (unsigned i = 0; r < 0 && i < d->workers_count; i++)
+        node_restore_undo(d->workers[i].node, now);
     if (r < 0)
         say(LOG_WARNING, "restart-state refused: %s; connections are reset", refusal(r));
     else

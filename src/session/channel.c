@@ -160,7 +160,6 @@ void channel_destroy(struct channel *c)
     free(c);
 }
 
-/* Does to each what the table of numbers has: fn may remove the one that it is given. */
 void channels_each(struct channels *cs, void (*fn)(struct channel *, int), int arg)
 {
     struct channel *all[CHANNELS_MAX];
@@ -185,7 +184,6 @@ static void recount(struct channel *c)
     c->unacked = info.written - info.acked;
 }
 
-/* After whatever may give it something to send, or take that away. */
 void channel_update(struct channel *c)
 {
     struct turns *t = &c->of->turns[c->class];
@@ -206,7 +204,6 @@ void channel_say(struct channel *c, enum due what)
         list_append(&c->of->saying, &c->saying);
 }
 
-/* What is due of it has no meaning any more. */
 void channel_say_nothing(struct channel *c)
 {
     c->to_name = false;

@@ -98,4 +98,4 @@ size_t channel_save_bound(const struct channel *c);
 MUST_CHECK int session_restore(struct session *s, struct reader *r, instant now);
 MUST_CHECK int session_channel_restore(struct session *s, struct reader *r, struct channel **ret);
 /* Nothing of that is there any more; who owned the channels has forgotten them. */
-void session_restore_undo(struct session *s);
+void session_restore_undo(struct session *s, instant now);

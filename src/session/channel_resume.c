@@ -9,10 +9,10 @@
  *
  * What was under way when the keys went is settled by places: what is not known to have arrived is cut again, and what
  * came twice is dropped by its place. Words of the control stream may be lost, so each end says them again: first, for
- * each channel that it has, its limit (an acceptor before that that it is open), then MESSAGE_CHANNELS_NAMED: those
- * were all. What the other has and did not hear named is gone on this side: either both directions had ended, and the
- * last acknowledgements were lost, or it was broken off. A channel that was asked for and is not named is asked for
- * again.
+ * each channel that it has or has asked for, its limit (an acceptor before that that it is open), then
+ * MESSAGE_CHANNELS_NAMED: those were all. What the other has and did not hear named is gone on this side: either both
+ * directions had ended, and the last acknowledgements were lost, or it was broken off. A channel that was asked for and
+ * is not named is asked for again.
  *
  * Limits: KEPT_LIFE. Sources: channel.h; RFC 5077 has nothing of this: no secret is kept. */
 #include <errno.h>
@@ -108,11 +108,20 @@ int session_channel_restore(struct session *s, struct reader *r, struct channel 
     return 0;
 }
 
-void session_restore_undo(struct session *s)
+/* No handshake of ours may go on that says that there are channels. */
+static void kept_no_longer(struct session *s, instant now)
+{
+    s->kept.is = false;
+    establish_drop_response(s);
+    if (establish_renew(s, now) < 0)
+        establish_stop(s);
+}
+
+void session_restore_undo(struct session *s, instant now)
 {
     if (!s->kept.is)
         return;
-    s->kept.is = false;
+    kept_no_longer(s, now);
     channels_free(s);
 }
 
@@ -120,7 +129,7 @@ void channels_on_expiry(struct session *s, instant now)
 {
     if (!s->kept.is || now < s->kept.until)
         return;
-    s->kept.is = false; /* a handshake of ours that says otherwise meets nobody */
+    kept_no_longer(s, now);
     channels_end(s, -ETIMEDOUT);
 }
 
@@ -140,7 +149,7 @@ static void resume_one(struct channel *c, int is_acceptor)
         return;
     }
     c->awaited = c->state != CHANNEL_ENDED;
-    if (c->state != CHANNEL_OPEN)
+    if (c->state == CHANNEL_ENDED)
         return;
     c->limit = delivery_resume(c->d);
     if (delivery_error(c->d)) {

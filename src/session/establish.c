@@ -347,7 +347,7 @@ int session_on_init(struct session *s, struct handshake_seen *seen, int64_t cook
     struct responding *r;
     struct hello hello;
     struct epoch *e;
-    bool fresh, kept;
+    bool fresh, kept, unproven;
     int n;
 
     if (session_on_known_init(s, seen->digest, at, now))
@@ -363,9 +363,12 @@ int session_on_init(struct session *s, struct handshake_seen *seen, int64_t cook
     if (cookie_time >= 0 && s->cur && cookie_time <= s->cur->cookie_time)
         return -EALREADY;
     /* Either end may be the one whose keys are gone; if that is the peer, it says that its channels are not. */
+    /* What our own handshake has begun, and no key of which the opener has used: it may have forgotten that one for its
+     * own, and knows nothing of a beginning. */
+    unproven = !s->o.opener && s->cur && s->cur->initiator && !s->cur->proven;
     kept = channels_outlive(s, seen->hello.session_id, seen->hello.features) &&
-           (s->kept.is || (seen->hello.flags & HELLO_FLAG_KEPT));
-    fresh = !s->up || seen->hello.session_id != s->id || kept;
+           (s->kept.is || unproven || (seen->hello.flags & HELLO_FLAG_KEPT));
+    fresh = !s->up || seen->hello.session_id != s->id || kept || unproven;
     hello = (struct hello){
         .session_id = seen->hello.session_id,
         .flags = (uint8_t)((fresh ? HELLO_FLAG_FRESH : 0) | (kept ? HELLO_FLAG_KEPT : 0) | flags_of(s)),

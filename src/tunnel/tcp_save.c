@@ -131,12 +131,11 @@ static int restore_tx(struct tcp_end *e, struct reader *r)
     base = MIN(tx->una, tx->end);
     if (r->failed || !ring_size_possible(ring) || tx->una < 1 || tx->una > tx->next || tx->end >= UINT64_MAX / 2 ||
         tx->next > tx->end + (tx->finished ? 1 : 0) || tx->end < 1 || tx->end - base > ring || tx->scale > SCALE_MAX ||
-        tx->window > tx->window_max || tx->window_max > (uint64_t)UINT16_MAX << SCALE_MAX || srtt > (uint64_t)RTT_MAX ||
-        rttvar > (uint64_t)RTT_MAX)
+        tx->window > tx->window_max || tx->window_max > (uint64_t)UINT16_MAX << SCALE_MAX)
         return -EPROTO;
     tx->ring.capacity_max = (size_t)ring;
-    tx->srtt = (span)srtt;
-    tx->rttvar = (span)rttvar;
+    tx->srtt = (span)MIN(srtt, (uint64_t)RTT_MAX); /* a process that stood still may have measured more */
+    tx->rttvar = (span)MIN(rttvar, (uint64_t)RTT_MAX);
     return restore_bytes(&tx->ring, base, base, base, tx->end, r);
 }
 
