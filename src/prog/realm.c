@@ -671,7 +671,8 @@ int realm_policy(struct realm *r, const char *who, const struct record_rule *rul
         return realm_said_err(err, -E2BIG, "found %zu rules, expected %d at most", count, RECORD_RULES_MAX);
     if (s)
         rec.subject = s->subject;
-    memcpy(rec.rules, rules, count * sizeof(*rules));
+    if (count > 0)
+        memcpy(rec.rules, rules, count * sizeof(*rules));
     return say_one(r, &rec, now_s, err);
 }
 
