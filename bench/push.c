@@ -52,6 +52,7 @@ static void take_in(uint32_t level)
 
     while (follower_pop(&followers[level], now, &c))
         manager_followed(managers[level], &c, now);
+    manager_set_behind(managers[level], follower_behind(&followers[level], now));
 }
 
 /* Asks until it has all. */
