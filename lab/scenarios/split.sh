@@ -19,8 +19,8 @@ LAB_LATE_LIMIT_US=${LAB_LATE_LIMIT_US:-20000}
 . "$(dirname "$0")/../lib.sh"
 lab_init split "$@"
 need jq curl nginx ss nft ethtool sha256sum
-# shellcheck source-path=SCRIPTDIR source=../links-lib.sh
-. "$LAB_TOP/lab/links-lib.sh"
+# shellcheck source-path=SCRIPTDIR source=../split-lib.sh
+. "$LAB_TOP/lab/split-lib.sh"
 TALK=${TALK:-$HAWSER_BUILD/lab/hawser-talk}
 [[ -x $HAWSERD && -x $HAWSER && -x $TALK ]] || lab_skip "$HAWSERD, $HAWSER or $TALK is not built"
 
@@ -32,32 +32,16 @@ HELD_MAX=50e6      # bytes on their way while nobody reads: a channel's buffer a
 FAR=(192.0.2.10 2001:db8:2::10)
 HOME_OF=(203.0.113.2 2001:db8:1::2)
 AGENT_AT=(192.0.2.1 2001:db8:2::1)
-SLOW=("rate=20mbit delay=10ms" "rate=10mbit delay=40ms")
 FAST="rate=100mbit delay=10ms" # so that filling what there is to fill takes a second
 WEB=$LAB_DIR/web PORT=7000
 
 net() {
-    local i
-    host node
-    router core
-    router agent
-    host server
-    for i in 1 2; do
-        link node:l$i core:n$i 10.$i.0.2/24 10.$i.0.1/24 both="${SLOW[i - 1]}"
-        default_route node 10.$i.0.1 l$i $((i * 100))
-        ip -n "$(lab__ns node)" route add default via 10.$i.0.1 dev l$i table 10$i || lab_fail "table 10$i"
-        ip -n "$(lab__ns node)" rule add from 10.$i.0.2 table 10$i || lab_fail "rule of 10.$i.0.2"
-    done
-    wire core:agent agent:eth0 198.51.100.9/29 $LINKS_AGENT/29
-    wire agent:eth1 server:eth0 192.0.2.1/24 192.0.2.10/24
+    split_net
     lab__addr agent eth1 2001:db8:2::1/64
     lab__addr server eth0 2001:db8:2::10/64
     lab__addr agent eth1 fe80::1/64 # who forwards asks for neighbours from such a one (RFC 4861 7.2.2)
-    offload_off core:agent agent:eth0
-    # No default route: there must be destinations to which the agent has none.
-    ip -n "$(lab__ns agent)" route add 10.0.0.0/8 via 198.51.100.9 || lab_fail "the agent's way to the node"
-    ip -n "$(lab__ns core)" route add 192.0.2.0/24 via $LINKS_AGENT || lab_fail "a way past the tunnel"
-    default_route server 192.0.2.1
+    # The agent has no default route: there must be destinations to which it has none.
+    ip -n "$(lab__ns core)" route add 192.0.2.0/24 via "$LINKS_AGENT" || lab_fail "a way past the tunnel"
     default_route server 2001:db8:2::1
     on server nft -f - <<EOR || lab_fail "nft at server"
 table inet lab_silent {
@@ -73,50 +57,13 @@ EOR
 config() {
     # shellcheck disable=SC2034 # pair_config's
     NODE_LINES=('Routes = 192.0.2.0/24, 198.18.0.0/23, 2001:db8:2::/64, 2001:db8:18::/47' "Mode = $1")
-    pair_config node agent $LINKS_AGENT:51820 203.0.113.1/24,2001:db8:1::1/64 "${HOME_OF[0]}/32, ${HOME_OF[1]}/128" l1 l2
+    pair_config node agent "$LINKS_AGENT:51820" 203.0.113.1/24,2001:db8:1::1/64 "${HOME_OF[0]}/32, ${HOME_OF[1]}/128" l1 l2
     echo 'AllowedDestinations = 192.0.2.0/24, 198.18.1.0/24, 2001:db8:2::/64, 2001:db8:19::/48' >>"$LAB_DIR/hawser/agent.conf"
-}
-
-web() {
-    mkdir -p "$WEB/www" "$WEB/tmp"
-    head -c $BYTES /dev/urandom >"$WEB/www/file"
-    read -r SUM _ < <(sha256sum "$WEB/www/file")
-    cat >"$WEB/nginx.conf" <<EOC
-daemon off;
-worker_processes 1;
-user root;
-pid $WEB/nginx.pid;
-error_log $WEB/nginx.log;
-events { }
-http {
-    log_format peers '\$remote_addr \$connection';
-    access_log $WEB/peers peers;
-    client_body_temp_path $WEB/tmp;
-    client_max_body_size 0;
-    proxy_temp_path $WEB/tmp;
-    fastcgi_temp_path $WEB/tmp;
-    uwsgi_temp_path $WEB/tmp;
-    scgi_temp_path $WEB/tmp;
-    server {
-        listen 80;
-        listen [::]:80;
-        root $WEB/www;
-        location /up/ { dav_methods PUT; create_full_put_path on; }
-    }
-}
-EOC
-    bg server nginx nginx -c "$WEB/nginx.conf" -e "$WEB/nginx.log"
-    wait_for 5 "nginx listens" listening server tcp 80
 }
 
 # host_of ADDRESS: as it stands in a URL.
 host_of() {
     if [[ $1 == *:* ]]; then echo "[$1]"; else echo "$1"; fi
-}
-# accepted: connections that the server's kernel has taken since it is there.
-accepted() {
-    # shellcheck disable=SC2016 # awk's
-    on server awk '$1 == "Tcp:" && $2 ~ /^[0-9]/ { print $7 }' /proc/net/snmp
 }
 # begun: connections that the node has split.
 begun() {
@@ -125,23 +72,18 @@ begun() {
 # seen ADDRESS COUNT WHAT: since ACCEPTED there was that many connections, and nginx logged this address and no other.
 seen() {
     local peers
-    peers=$(cut -d ' ' -f 1 "$WEB/peers" | sort -u | tr '\n' ' ')
+    peers=$(cut -d ' ' -f 1 "$WEB_PEERS" | sort -u | tr '\n' ' ')
     [[ $peers == "$1 " ]] || lab_fail "$3: the server saw ${peers:-nobody}, expected $1"
     [[ $(($(accepted) - ACCEPTED)) == "$2" ]] || lab_fail "$3: $(($(accepted) - ACCEPTED)) connections at the server, expected $2"
 }
 forget() {
-    : >"$WEB/peers"
+    : >"$WEB_PEERS"
     ACCEPTED=$(accepted)
 }
 
-# fetch ADDRESS FILE: by curl. same FILE: is it what the server has?
+# fetch ADDRESS FILE: by curl.
 fetch() {
     on node curl -sS --max-time 20 -o "$2" "http://$(host_of "$1")/file"
-}
-same() {
-    local sum
-    read -r sum _ < <(sha256sum "$1")
-    [[ $sum == "$SUM" ]]
 }
 # shared up|down NAME BEFORE1 BEFORE2: what the links have carried since then of a file.
 shared() {
@@ -218,7 +160,7 @@ files() {
 
         forget
         read -ra before < <(links_bytes up)
-        on node curl -sS --max-time 20 -T "$WEB/www/file" "http://$(host_of "${FAR[i]}")/up/file$i" || lab_fail "curl -T: code $?"
+        on node curl -sS --max-time 20 -T "$LAB_DIR/file" "http://$(host_of "${FAR[i]}")/up/file$i" || lab_fail "curl -T: code $?"
         same "$WEB/www/up/file$i" || lab_fail "not the file that was put at ${FAR[i]}"
         shared up "v$((i * 2 + 4))" "${before[@]}"
         seen "${HOME_OF[i]}" 1 "an upload to ${FAR[i]}"
@@ -350,7 +292,7 @@ pressure() {
     kill -CONT "$(bg_pid slow)"
     xfer_end slow
     holds "$(jq .bytes "$(bg_log slow)") == 64000000" || lab_fail "not all arrived: $(jq .bytes "$(bg_log slow)")"
-    for i in 1 2; do link_set "node:l$i" "core:n$i" both="${SLOW[i - 1]}"; done
+    for i in 1 2; do link_set "node:l$i" "core:n$i" both="${SPLIT_LINKS[i - 1]}"; done
 }
 
 # --- a link goes ----------------------------------------------------------------------------------------------------
@@ -411,7 +353,7 @@ node_dies() {
     bg_stop hawserd-node KILL
     forget
     on node curl -s --max-time 2 -o /dev/null "http://${FAR[0]}/file" || code=$?
-    [[ ! -s $WEB/peers && $(accepted) == "$ACCEPTED" ]] || past=yes
+    [[ ! -s $WEB_PEERS && $(accepted) == "$ACCEPTED" ]] || past=yes
     assert "no connection goes past the tunnel when the daemon is dead" test "$past" = no
     result node_killed_curl "$code" "curl's code"
     pair_daemon node
@@ -471,7 +413,7 @@ step() {
     "$1"
 }
 net
-web
+split_web $BYTES 'listen [::]:80;'
 config stripe
 pair_start node agent l1 l2
 links_carry
