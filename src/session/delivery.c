@@ -16,6 +16,7 @@
 
 #include "base/bytes.h"
 #include "base/ranges.h"
+#include "wire/places.h"
 
 #include <errno.h>
 
@@ -409,14 +410,6 @@ void delivery_info(const struct delivery *d, struct delivery_info *ret)
 
 enum saved_flag { SAVED_FINISHED = 1, SAVED_LAST_ACKED = 2, SAVED_HAS_END = 4 };
 
-static void save_bytes(const struct bytes *b, uint64_t from, uint64_t to, struct writer *w)
-{
-    uint8_t *room = write_room(w, (size_t)(to - from));
-
-    if (room)
-        bytes_get(b, from, room, (size_t)(to - from));
-}
-
 void delivery_save(const struct delivery *d, struct writer *w)
 {
     write_u8(w, (uint8_t)((d->finished ? SAVED_FINISHED : 0) | (d->last_acked ? SAVED_LAST_ACKED : 0) |
@@ -429,26 +422,12 @@ void delivery_save(const struct delivery *d, struct writer *w)
     write_u64(w, d->end);
     write_u64(w, d->window);
     write_u32(w, (uint32_t)d->unread.count);
-    save_bytes(&d->out, d->acked, d->written, w);
+    places_write(w, &d->out, d->acked, d->written);
     for (size_t i = 0; i < d->unread.count; i++) {
         write_u64(w, d->unread.items[i].from);
         write_u64(w, d->unread.items[i].to);
-        save_bytes(&d->in, d->unread.items[i].from, d->unread.items[i].to, w);
+        places_write(w, &d->in, d->unread.items[i].from, d->unread.items[i].to);
     }
-}
-
-/* The places from..to, of a ring that holds what lies from `base` to `used`. */
-static int restore_bytes(struct bytes *b, uint64_t base, uint64_t used, uint64_t from, uint64_t to, struct reader *r)
-{
-    const uint8_t *p = read_bytes(r, (size_t)(to - from));
-    int rc;
-
-    if (!p)
-        return -EPROTO;
-    rc = from < to ? bytes_hold(b, base, used, to) : 0;
-    if (rc == 0 && from < to)
-        bytes_put(b, from, p, (size_t)(to - from));
-    return rc;
 }
 
 static bool saved_is_possible(const struct delivery *d, uint8_t flags, uint64_t window)
@@ -473,7 +452,7 @@ static int restore_unread(struct delivery *d, size_t count, struct reader *r)
         if (r->failed || from >= to || (i == 0 ? from < used : from <= used) ||
             to > (d->has_end ? d->end : d->limit_said))
             return -EPROTO;
-        rc = restore_bytes(&d->in, d->read, used, from, to, r);
+        rc = places_read(r, &d->in, d->read, used, from, to);
         if (rc == 0)
             rc = ranges_add(&d->unread, from, to);
         used = to;
@@ -503,7 +482,7 @@ int delivery_restore(struct delivery *d, struct reader *r)
         return -EPROTO;
     d->window = (size_t)window;
     d->last_due = d->finished && !d->last_acked;
-    rc = restore_bytes(&d->out, d->acked, d->acked, d->acked, d->written, r);
+    rc = places_read(r, &d->out, d->acked, d->acked, d->acked, d->written);
     return rc < 0 ? rc : restore_unread(d, count, r);
 }
 

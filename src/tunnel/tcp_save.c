@@ -11,6 +11,7 @@
 #include "tunnel/tcp_internal.h"
 
 #include "wire/frame.h"
+#include "wire/places.h"
 
 #include <errno.h>
 
@@ -33,14 +34,6 @@ bool tcp_end_may_save(const struct tcp_end *e)
     return e->state >= TCP_END_ESTABLISHED;
 }
 
-static void save_bytes(const struct bytes *b, uint64_t from, uint64_t to, struct writer *w)
-{
-    uint8_t *room = write_room(w, (size_t)(to - from));
-
-    if (room)
-        bytes_get(b, from, room, (size_t)(to - from));
-}
-
 static void save_tx(const struct tcp_tx *tx, struct writer *w)
 {
     write_u32(w, tx->iss);
@@ -56,7 +49,7 @@ static void save_tx(const struct tcp_tx *tx, struct writer *w)
     write_u32(w, tx->window_ack);
     write_u64(w, (uint64_t)tx->srtt);
     write_u64(w, (uint64_t)tx->rttvar);
-    save_bytes(&tx->ring, MIN(tx->una, tx->end), tx->end, w);
+    places_write(w, &tx->ring, MIN(tx->una, tx->end), tx->end);
 }
 
 static void save_rx(const struct tcp_rx *rx, struct writer *w)
@@ -69,12 +62,12 @@ static void save_rx(const struct tcp_rx *rx, struct writer *w)
     write_u64(w, rx->ring.capacity_max);
     write_u8(w, rx->scale);
     write_u32(w, rx->acked);
-    save_bytes(&rx->ring, rx->read, MIN(rx->next, rx->fin), w);
+    places_write(w, &rx->ring, rx->read, MIN(rx->next, rx->fin));
     write_u16(w, (uint16_t)rx->early.count);
     for (size_t i = 0; i < rx->early.count; i++) {
         write_u64(w, rx->early.items[i].from);
         write_u64(w, rx->early.items[i].to);
-        save_bytes(&rx->ring, rx->early.items[i].from, rx->early.items[i].to, w);
+        places_write(w, &rx->ring, rx->early.items[i].from, rx->early.items[i].to);
     }
 }
 
@@ -95,19 +88,6 @@ void tcp_end_save(const struct tcp_end *e, struct writer *w)
 static bool ring_size_possible(uint64_t n)
 {
     return n >= TCP_END_BUFFER_MIN && n <= TCP_END_BUFFER_MAX && (n & (n - 1)) == 0;
-}
-
-static int restore_bytes(struct bytes *b, uint64_t base, uint64_t used, uint64_t from, uint64_t to, struct reader *r)
-{
-    const uint8_t *p = read_bytes(r, (size_t)(to - from));
-    int rc;
-
-    if (!p)
-        return -EPROTO;
-    rc = from < to ? bytes_hold(b, base, used, to) : 0;
-    if (rc == 0 && from < to)
-        bytes_put(b, from, p, (size_t)(to - from));
-    return rc;
 }
 
 static int restore_tx(struct tcp_end *e, struct reader *r)
@@ -136,7 +116,7 @@ static int restore_tx(struct tcp_end *e, struct reader *r)
     tx->ring.capacity_max = (size_t)ring;
     tx->srtt = (span)MIN(srtt, (uint64_t)RTT_MAX); /* a process that stood still may have measured more */
     tx->rttvar = (span)MIN(rttvar, (uint64_t)RTT_MAX);
-    return restore_bytes(&tx->ring, base, base, base, tx->end, r);
+    return places_read(r, &tx->ring, base, base, base, tx->end);
 }
 
 static int restore_early(struct tcp_end *e, uint64_t used, struct reader *r)
@@ -150,7 +130,7 @@ static int restore_early(struct tcp_end *e, uint64_t used, struct reader *r)
 
         if (r->failed || from >= to || from <= used || to > MIN(tcp_recv_edge(e), rx->fin))
             return -EPROTO;
-        rc = restore_bytes(&rx->ring, rx->read, used, from, to, r);
+        rc = places_read(r, &rx->ring, rx->read, used, from, to);
         if (rc == 0)
             rc = ranges_add(&rx->early, from, to);
         used = to;
@@ -178,7 +158,7 @@ static int restore_rx(struct tcp_end *e, struct reader *r)
         (rx->scale > SCALE_MAX && rx->scale != UINT8_MAX))
         return -EPROTO;
     rx->ring.capacity_max = (size_t)ring;
-    rc = restore_bytes(&rx->ring, rx->read, rx->read, rx->read, end, r);
+    rc = places_read(r, &rx->ring, rx->read, rx->read, rx->read, end);
     return rc < 0 ? rc : restore_early(e, rx->next, r);
 }
 
