@@ -393,7 +393,8 @@ static json_t *link_json(struct daemon *d, const json_t *q, instant now)
     return r < 0 ? failure("link: expected state up|down, tier TIER or signal DBM") : json_pack("{s:b}", "ok", true);
 }
 
-static json_t *reload_json(struct daemon *d)
+/* What may fail by lines for people. */
+static json_t *done_json(struct daemon *d, int (*fn)(struct daemon *d, struct text *errors))
 {
     char *buf = malloc(RELOAD_ERRORS);
     struct text errors;
@@ -402,21 +403,7 @@ static json_t *reload_json(struct daemon *d)
     if (!buf)
         return failure("out of memory");
     text_init(&errors, buf, RELOAD_ERRORS);
-    o = daemon_reload(d, &errors) < 0 ? failure(buf) : json_pack("{s:b}", "ok", true);
-    free(buf);
-    return o;
-}
-
-static json_t *restart_json(struct daemon *d)
-{
-    char *buf = malloc(RELOAD_ERRORS);
-    struct text errors;
-    json_t *o;
-
-    if (!buf)
-        return failure("out of memory");
-    text_init(&errors, buf, RELOAD_ERRORS);
-    o = restart_begin(d, &errors) < 0 ? failure(buf) : json_pack("{s:b}", "ok", true);
+    o = fn(d, &errors) < 0 ? failure(buf) : json_pack("{s:b}", "ok", true);
     free(buf);
     return o;
 }
@@ -438,9 +425,9 @@ static json_t *answer(struct daemon *d, const char *line, instant now)
     } else if (strcmp(verb, "link") == 0)
         o = link_json(d, q, now);
     else if (strcmp(verb, "reload") == 0)
-        o = reload_json(d);
+        o = done_json(d, daemon_reload);
     else if (strcmp(verb, "restart") == 0)
-        o = restart_json(d);
+        o = done_json(d, restart_begin);
     else if (strcmp(verb, "stop") == 0) {
         o = json_pack("{s:b}", "ok", true);
         daemon_stop(d, 0);
