@@ -130,39 +130,46 @@ static bool is_relayed(void *ctx)
     return ((struct passing *)ctx)->bytes > 0;
 }
 
+/* Two hosts whose NATs let nothing through directly, and an agent that relays. */
+static struct realm *relayed_make(uint64_t seed, struct passing *ret)
+{
+    struct realm *r = realm_make(seed);
+
+    r->v6 = r->relays = r->tells = true;
+    r->v->patience = 3600 * SEC;
+    *ret = (struct passing){ .watch = { .ctx = ret, .core = on_core } };
+    for (unsigned i = 0; i < 2; i++) {
+        ret->ends[i] = host_make(r, i ? "b" : "a", one)->end;
+        world_nat(world_uplink(ret->ends[i], 0), WORLD_NAT_SYMMETRIC, NAT_LIFE);
+    }
+    world_watch_add(r->w, &ret->watch);
+    return r;
+}
+
 /* What cannot go directly is relayed, after a while; and goes directly when that works, without a packet lost. */
 static void test_relayed(void **state)
 {
-    struct realm *r = realm_make(5);
-    struct program *a, *b;
-    struct passing relay = { .watch = { .ctx = &relay, .core = on_core } };
+    struct passing relay;
+    struct realm *r = relayed_make(5, &relay);
+    struct world_end *a = relay.ends[0], *b = relay.ends[1];
     struct traffic_flow *f;
     uint64_t before;
 
     (void)state;
-    r->v6 = r->relays = r->tells = true;
-    a = host_make(r, "a", one);
-    b = host_make(r, "b", one);
-    relay.ends[0] = a->end;
-    relay.ends[1] = b->end;
-    world_watch_add(r->w, &relay.watch);
-    r->v->patience = 3600 * SEC;
-    world_nat(world_uplink(a->end, 0), WORLD_NAT_SYMMETRIC, NAT_LIFE);
-    world_nat(world_uplink(b->end, 0), WORLD_NAT_SYMMETRIC, NAT_LIFE);
-    f = traffic_steady(r->t, a->end, b->end, 40000, 500, true); /* ten a second: all of them can wait */
+    f = traffic_steady(r->t, a, b, 40000, 500, true); /* ten a second: all of them can wait */
     assert_true(world_run_until(r->w, is_relayed, &relay, 5 * SEC));
     assert_true(r->w->now - WORLD_START >= NODE_RELAY_AFTER);
     world_run_for(r->w, 1 * SEC);
     assert_true(f->received > 0);
     assert_true(f->first_rx - WORLD_START <= NODE_RELAY_AFTER + 500 * MSEC); /* a tick, a handshake, a probe */
     traffic_stop(f);
-    f = traffic_steady(r->t, a->end, b->end, 4000000, 1000, true);
+    f = traffic_steady(r->t, a, b, 4000000, 1000, true);
     world_run_for(r->w, 2 * SEC);
     before = relay.bytes;
     world_run_for(r->w, 2 * SEC);
     assert_true(relay.bytes - before > 2 * 4000000 / 8); /* all of it */
-    world_nat(world_uplink(a->end, 0), WORLD_NAT_CONE, NAT_LIFE);
-    world_nat(world_uplink(b->end, 0), WORLD_NAT_CONE, NAT_LIFE);
+    world_nat(world_uplink(a, 0), WORLD_NAT_CONE, NAT_LIFE);
+    world_nat(world_uplink(b, 0), WORLD_NAT_CONE, NAT_LIFE);
     world_run_for(r->w, 12 * SEC); /* paths that are down are asked for each 5 s, and held back for a while */
     before = relay.bytes;
     world_run_for(r->w, 10 * SEC);
@@ -176,29 +183,20 @@ static void test_relayed(void **state)
 /* Who has been relayed for long finds the way when there is one: NATs that must be opened again, at other ports. */
 static void test_direct_later(void **state)
 {
-    struct realm *r = realm_make(6);
-    struct program *a, *b;
-    struct passing relay = { .watch = { .ctx = &relay, .core = on_core } };
+    struct passing relay;
+    struct realm *r = relayed_make(6, &relay);
+    struct world_end *a = relay.ends[0], *b = relay.ends[1];
     struct traffic_flow *f;
     uint64_t before;
 
     (void)state;
-    r->v6 = r->relays = r->tells = true;
-    a = host_make(r, "a", one);
-    b = host_make(r, "b", one);
-    relay.ends[0] = a->end;
-    relay.ends[1] = b->end;
-    world_watch_add(r->w, &relay.watch);
-    r->v->patience = 3600 * SEC;
-    world_nat(world_uplink(a->end, 0), WORLD_NAT_SYMMETRIC, NAT_LIFE);
-    world_nat(world_uplink(b->end, 0), WORLD_NAT_SYMMETRIC, NAT_LIFE);
-    f = traffic_steady(r->t, a->end, b->end, 400000, 500, true);
+    f = traffic_steady(r->t, a, b, 400000, 500, true);
     world_run_for(r->w, 80 * SEC);
     before = f->received;
-    world_nat(world_uplink(a->end, 0), WORLD_NAT_RESTRICTED, NAT_LIFE);
-    world_nat(world_uplink(b->end, 0), WORLD_NAT_RESTRICTED, NAT_LIFE);
-    world_nat_rebind(world_uplink(a->end, 0));
-    world_nat_rebind(world_uplink(b->end, 0));
+    world_nat(world_uplink(a, 0), WORLD_NAT_RESTRICTED, NAT_LIFE);
+    world_nat(world_uplink(b, 0), WORLD_NAT_RESTRICTED, NAT_LIFE);
+    world_nat_rebind(world_uplink(a, 0));
+    world_nat_rebind(world_uplink(b, 0));
     world_run_for(r->w, 90 * SEC);
     assert_true(f->received - before > 90 * 100 - 50); /* without a gap */
     before = relay.bytes;
