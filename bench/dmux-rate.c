@@ -30,6 +30,7 @@
 #include <unistd.h>
 
 #include "base/base.h"
+#include "bench/measure.h"
 #include "bpf/rate.h"
 #include "wire/shim.h"
 
@@ -46,14 +47,6 @@ static int quiet(enum libbpf_print_level level, const char *fmt, va_list ap)
     return 0;
 }
 
-static double now_s(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
-
 /* The next datagram of a client with a cookie that leaves by the interface. 0, or -errno; -ETIMEDOUT. */
 static int take_frame(unsigned interface, uint8_t frame[RATE_FRAME])
 {
@@ -62,7 +55,7 @@ static int take_frame(unsigned interface, uint8_t frame[RATE_FRAME])
                                     .sll_ifindex = (int)interface };
     const struct timeval a_second = { .tv_sec = 1 };
     int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, htons(ETH_P_ALL));
-    double until = now_s() + LOOK_S;
+    double until = measure_now_s(CLOCK_MONOTONIC) + LOOK_S;
     int r = -ETIMEDOUT;
 
     if (fd < 0)
@@ -70,7 +63,7 @@ static int take_frame(unsigned interface, uint8_t frame[RATE_FRAME])
     if (bind(fd, (const struct sockaddr *)&at, sizeof(at)) < 0 ||
         setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &a_second, sizeof(a_second)) < 0)
         r = -errno;
-    while (r == -ETIMEDOUT && now_s() < until) {
+    while (r == -ETIMEDOUT && measure_now_s(CLOCK_MONOTONIC) < until) {
         uint8_t buf[2048];
         struct sockaddr_ll from;
         socklen_t from_len = sizeof(from);
@@ -140,7 +133,7 @@ static int measure(const struct bpf_object *o, double seconds, int threads)
     int map = bpf_object__find_map_fd_by_name(o, "arrived"), begun = 0, r = 0;
     uint64_t sent = 0, before;
     atomic_bool stop = false;
-    double start = now_s();
+    double start = measure_now_s(CLOCK_MONOTONIC);
 
     before = count(map);
     for (; begun < threads && r == 0; begun += r == 0) {
@@ -149,7 +142,7 @@ static int measure(const struct bpf_object *o, double seconds, int threads)
         senders[begun].stop = &stop;
         r = -pthread_create(&senders[begun].thread, NULL, send_on, &senders[begun]);
     }
-    while (r == 0 && now_s() < start + seconds)
+    while (r == 0 && measure_now_s(CLOCK_MONOTONIC) < start + seconds)
         nanosleep(&(struct timespec){ .tv_nsec = 10000000 }, NULL);
     atomic_store(&stop, true);
     for (int i = 0; i < begun; i++) {
@@ -160,7 +153,7 @@ static int measure(const struct bpf_object *o, double seconds, int threads)
     }
     if (r == 0)
         printf("{\"sent\":%llu,\"arrived\":%llu,\"seconds\":%.3f}\n", (unsigned long long)sent,
-               (unsigned long long)(count(map) - before), now_s() - start);
+               (unsigned long long)(count(map) - before), measure_now_s(CLOCK_MONOTONIC) - start);
     return r;
 }
 

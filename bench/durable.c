@@ -7,8 +7,8 @@
  * a manager has that is not at its limit (EASY). Prints one object of JSON.
  *
  * Limits: one manager, one store on the disk of WHERE; the store's thread has a core of its own if there is one. */
+#include "bench/measure.h"
 #include "bench/population.h"
-#include "bench/quantile.h"
 #include "sys/bindstore.h"
 
 #include <poll.h>
@@ -31,14 +31,6 @@ static double asked_at[CHANGES + EASY_CHANGES], waited_ms[CHANGES + EASY_CHANGES
 static uint64_t numbers[CHANGES + EASY_CHANGES];
 static const instant now = 1000 * SEC;
 
-static double now_s(clockid_t clock)
-{
-    struct timespec t;
-
-    clock_gettime(clock, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
-
 static bool ask(uint32_t i)
 {
     const struct mapping_request r = { .type = MAPPING_REGISTER, .record = { records[i], lens[i] } };
@@ -49,7 +41,7 @@ static bool ask(uint32_t i)
     struct mapping_answer a;
 
     mapping_request_write(&w, &r);
-    asked_at[i] = now_s(CLOCK_MONOTONIC);
+    asked_at[i] = measure_now_s(CLOCK_MONOTONIC);
     manager_on_request(all.manager, &who, request, writer_len(&w), now, POPULATION_WALL_S, out, &reply);
     numbers[i] = reply.stored;
     return mapping_answer_read(out, reply.len, &a) == 0 && a.status == MAPPING_DONE && reply.stored > 0;
@@ -94,7 +86,7 @@ static bool take_done(struct bindstore *s, bool wait)
 static double run(struct bindstore *s, uint32_t from, uint32_t to, uint32_t under_way)
 {
     uint32_t asked = from, durable = from;
-    const double start = now_s(CLOCK_MONOTONIC);
+    const double start = measure_now_s(CLOCK_MONOTONIC);
 
     while (durable < to) {
         for (uint32_t n = 0; n < BATCH && asked < to && asked - durable < under_way; n++)
@@ -103,14 +95,14 @@ static double run(struct bindstore *s, uint32_t from, uint32_t to, uint32_t unde
         if (!submit(s) || !take_done(s, asked == to || asked - durable == under_way))
             return 0;
         for (; durable < asked && numbers[durable] <= manager_durable(all.manager); durable++)
-            waited_ms[durable] = (now_s(CLOCK_MONOTONIC) - asked_at[durable]) * 1e3;
+            waited_ms[durable] = (measure_now_s(CLOCK_MONOTONIC) - asked_at[durable]) * 1e3;
     }
-    return now_s(CLOCK_MONOTONIC) - start;
+    return measure_now_s(CLOCK_MONOTONIC) - start;
 }
 
 static double verified_per_s(void)
 {
-    const double start = now_s(CLOCK_PROCESS_CPUTIME_ID);
+    const double start = measure_now_s(CLOCK_PROCESS_CPUTIME_ID);
 
     for (uint32_t i = 0; i < SIGNERS * 10; i++) {
         struct record_error why;
@@ -120,7 +112,7 @@ static double verified_per_s(void)
         if (record_decode(records[i], lens[i], &r, &b, &why) < 0 || record_verify(&b, all.keys[i % SIGNERS]) < 0)
             return 0;
     }
-    return SIGNERS * 10 / (now_s(CLOCK_PROCESS_CPUTIME_ID) - start);
+    return SIGNERS * 10 / (measure_now_s(CLOCK_PROCESS_CPUTIME_ID) - start);
 }
 
 int main(int argc, char **argv)
@@ -156,6 +148,7 @@ int main(int argc, char **argv)
     if (full == 0 || easy == 0 || verified == 0)
         return 1;
     printf("{\"durable\":%.0f,\"verified\":%.0f,\"wait_ms\":%.2f,\"wait_p99_ms\":%.2f}\n", CHANGES / full, verified,
-           quantile_of(waited_ms + CHANGES, EASY_CHANGES, 50), quantile_of(waited_ms + CHANGES, EASY_CHANGES, 99));
+           measure_quantile(waited_ms + CHANGES, EASY_CHANGES, 50),
+           measure_quantile(waited_ms + CHANGES, EASY_CHANGES, 99));
     return 0;
 }

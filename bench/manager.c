@@ -9,6 +9,7 @@
  * NAMES hosts are enrolled, with a binding in each of three classes. Prints one object of JSON.
  *
  * Limits: one manager in one process; no network, no store. */
+#include "bench/measure.h"
 #include "bench/population.h"
 
 #include <stdio.h>
@@ -22,14 +23,6 @@
 static struct population all;
 static uint8_t out[MAPPING_BYTES_MAX], request[4096];
 static instant now = 1000 * SEC;
-
-static double cpu_s(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 static enum mapping_status ask(const uint8_t key[32], const struct mapping_request *r)
 {
@@ -46,7 +39,7 @@ static enum mapping_status ask(const uint8_t key[32], const struct mapping_reque
 /* Lookups a second; prefix: before each name. */
 static double lookups(struct prng *p, uint32_t asker, const char *prefix, enum mapping_status expected)
 {
-    double start = cpu_s();
+    double start = measure_now_s(CLOCK_PROCESS_CPUTIME_ID);
 
     for (uint32_t i = 0; i < ASKED; i++) {
         char name[POPULATION_NAME_SIZE + 8];
@@ -58,12 +51,12 @@ static double lookups(struct prng *p, uint32_t asker, const char *prefix, enum m
         if (ask(all.keys[asker], &r) != expected)
             return 0;
     }
-    return ASKED / (cpu_s() - start);
+    return ASKED / (measure_now_s(CLOCK_PROCESS_CPUTIME_ID) - start);
 }
 
 static double refreshes(struct prng *p)
 {
-    double start = cpu_s();
+    double start = measure_now_s(CLOCK_PROCESS_CPUTIME_ID);
 
     for (uint32_t i = 0; i < ASKED; i++) {
         uint32_t n = (uint32_t)prng_below(p, NAMES);
@@ -77,7 +70,7 @@ static double refreshes(struct prng *p)
         if (ask(all.keys[n], &r) != MAPPING_DONE)
             return 0;
     }
-    return ASKED / (cpu_s() - start);
+    return ASKED / (measure_now_s(CLOCK_PROCESS_CPUTIME_ID) - start);
 }
 
 static double changes(double *ret_verified)
@@ -91,14 +84,14 @@ static double changes(double *ret_verified)
         lens[i] = population_bind(&all, i % SIGNERS, 2 + i, records[i], sizeof(records[i]));
         ok = lens[i] > 0;
     }
-    start = cpu_s();
+    start = measure_now_s(CLOCK_PROCESS_CPUTIME_ID);
     for (uint32_t i = 0; ok && i < SIGNED; i++) {
         struct mapping_request r = { .type = MAPPING_REGISTER, .record = { records[i], lens[i] } };
 
         ok = ask(all.keys[i % SIGNERS], &r) == MAPPING_DONE;
     }
-    spent = cpu_s() - start;
-    start = cpu_s();
+    spent = measure_now_s(CLOCK_PROCESS_CPUTIME_ID) - start;
+    start = measure_now_s(CLOCK_PROCESS_CPUTIME_ID);
     for (uint32_t i = 0; ok && i < SIGNED; i++) {
         struct record_error why;
         struct record_bytes b;
@@ -107,7 +100,7 @@ static double changes(double *ret_verified)
         ok = record_decode(records[i], lens[i], &r, &b, &why) == 0;
         ok = ok && record_verify(&b, all.keys[i % SIGNERS]) == 0;
     }
-    *ret_verified = ok ? SIGNED / (cpu_s() - start) : 0;
+    *ret_verified = ok ? SIGNED / (measure_now_s(CLOCK_PROCESS_CPUTIME_ID) - start) : 0;
     free(records);
     free(lens);
     return ok ? SIGNED / spent : 0;

@@ -1,4 +1,4 @@
-/* bench/measure.h - what small measurements share: a clock in seconds, and the median of some rounds. */
+/* bench/measure.h - what small measurements share: a clock in seconds, and quantiles of what was measured. */
 #pragma once
 
 #include <stdlib.h>
@@ -18,6 +18,13 @@ static inline int measure_compare(const void *a, const void *b)
     double x = *(const double *)a, y = *(const double *)b;
 
     return (x > y) - (x < y);
+}
+
+/* The value that so many percent are not above; sorts them. count > 0. */
+static inline double measure_quantile(double *values, size_t count, unsigned percent)
+{
+    qsort(values, count, sizeof(*values), measure_compare);
+    return values[(count * percent + 99) / 100 - 1];
 }
 
 /* Sorts them. count: at least 1; of an even number the upper one. */

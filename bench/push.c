@@ -8,8 +8,8 @@
  * it takes beside the network, to which the round trips come. Prints one object of JSON.
  *
  * Limits: one process, so one level works at a time; no sockets, no seals (bench/exchange.c), no other load. */
+#include "bench/measure.h"
 #include "bench/population.h"
-#include "bench/quantile.h"
 
 #include <stdio.h>
 #include <time.h>
@@ -24,14 +24,6 @@ static struct manager *managers[LEVELS];  /* [0] is that of the population */
 static struct follower followers[LEVELS]; /* of the level below */
 static uint8_t out[MAPPING_BYTES_MAX];
 static instant now = 1000 * SEC;
-
-static double now_s(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 enum { PEER_FOLLOWS = 1, PEER_SUBSCRIBES, PEER_MOVES };
 
@@ -156,14 +148,14 @@ static bool move(uint32_t host, uint64_t seq, double *ret_one_ms, double *ret_al
     now += MSEC;
     r.record.len = population_bind(&all, host, seq, record, sizeof(record));
     mapping_request_write(&w, &r);
-    start = now_s();
+    start = measure_now_s(CLOCK_MONOTONIC);
     if (!ask(managers[0], PEER_MOVES, all.keys[host], request, writer_len(&w), &a, &len) || a.status != MAPPING_DONE)
         return false;
     told = tell(0);
-    *ret_one_ms = (now_s() - start) * 1e3;
+    *ret_one_ms = (measure_now_s(CLOCK_MONOTONIC) - start) * 1e3;
     for (uint32_t level = 1; level < LEVELS; level++)
         told = (level < LEVELS - 1 || told) && (tell(level) || level < LEVELS - 1);
-    *ret_all_ms = (now_s() - start) * 1e3;
+    *ret_all_ms = (measure_now_s(CLOCK_MONOTONIC) - start) * 1e3;
     return told;
 }
 
@@ -185,9 +177,10 @@ int main(void)
     for (uint32_t i = 0; i < MOVES; i++)
         if (!move(i % SIGNERS, seq++, &one_ms[i], &all_ms[i]))
             return 1;
-    printf("{\"one_ms\":%.3f,\"one_p99_ms\":%.3f,", quantile_of(one_ms, MOVES, 50), quantile_of(one_ms, MOVES, 99));
-    printf("\"levels_ms\":%.3f,\"levels_p99_ms\":%.3f}\n", quantile_of(all_ms, MOVES, 50),
-           quantile_of(all_ms, MOVES, 99));
+    printf("{\"one_ms\":%.3f,\"one_p99_ms\":%.3f,", measure_quantile(one_ms, MOVES, 50),
+           measure_quantile(one_ms, MOVES, 99));
+    printf("\"levels_ms\":%.3f,\"levels_p99_ms\":%.3f}\n", measure_quantile(all_ms, MOVES, 50),
+           measure_quantile(all_ms, MOVES, 99));
     for (uint32_t level = 1; level < LEVELS; level++)
         manager_free(managers[level]);
     population_free(&all);

@@ -13,6 +13,7 @@
  * connection with the same blocks and nothing else.
  *
  * Limits: IPv4; a listener takes one caller. */
+#include "bench/measure.h"
 #include "hawser/session.h"
 #include "ident/aead.h"
 
@@ -36,14 +37,6 @@ struct count {
     uint64_t bytes;
 };
 
-static double now_s(clockid_t clock)
-{
-    struct timespec t;
-
-    clock_gettime(clock, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
-
 static int fail(const char *what, const char *why)
 {
     fprintf(stderr, "session-flow: %s: %s\n", what, why);
@@ -52,14 +45,14 @@ static int fail(const char *what, const char *why)
 
 static void count(struct count *c, size_t n)
 {
-    c->to = now_s(CLOCK_MONOTONIC);
+    c->to = measure_now_s(CLOCK_MONOTONIC);
     if (c->first == 0)
         c->first = c->to;
     if (c->to - c->first < WARM)
         return;
     if (c->from == 0) {
         c->from = c->to;
-        c->spent_from = now_s(CLOCK_PROCESS_CPUTIME_ID);
+        c->spent_from = measure_now_s(CLOCK_PROCESS_CPUTIME_ID);
         return;
     }
     c->bytes += n;
@@ -72,7 +65,8 @@ static int tell(const struct count *c)
     if (c->from == 0 || seconds <= 0)
         return fail("listen", "too little came");
     printf("{\"bytes\":%llu,\"seconds\":%.3f,\"gbps\":%.3f,\"spent_share\":%.3f}\n", (unsigned long long)c->bytes,
-           seconds, (double)c->bytes * 8e-9 / seconds, (now_s(CLOCK_PROCESS_CPUTIME_ID) - c->spent_from) / seconds);
+           seconds, (double)c->bytes * 8e-9 / seconds,
+           (measure_now_s(CLOCK_PROCESS_CPUTIME_ID) - c->spent_from) / seconds);
     return 0;
 }
 
@@ -133,7 +127,7 @@ static int session_call(const char *address, const char *port, double seconds, c
             o.transports[i] = HWS_REQUIRE;
     if ((r = hws_session_socket(&o, &s)) < 0 || (r = hws_session_connect(s, key, addresses, 1)) < 0)
         return fail("connect", hws_strerror(r));
-    for (end = now_s(CLOCK_MONOTONIC) + seconds; n > 0 && now_s(CLOCK_MONOTONIC) < end;)
+    for (end = measure_now_s(CLOCK_MONOTONIC) + seconds; n > 0 && measure_now_s(CLOCK_MONOTONIC) < end;)
         n = hws_session_write(s, block, sizeof(block));
     r = hws_session_close(s);
     return n < 0 || r < 0 ? fail("write", hws_strerror(n < 0 ? (int)n : r)) : 0;
@@ -212,7 +206,7 @@ static int loop_call(const char *address, const char *port, double seconds, bool
 
     if (!a || connect(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0)
         return fail("connect", strerror(errno));
-    for (end = now_s(CLOCK_MONOTONIC) + seconds; now_s(CLOCK_MONOTONIC) < end;) {
+    for (end = measure_now_s(CLOCK_MONOTONIC) + seconds; measure_now_s(CLOCK_MONOTONIC) < end;) {
         if (plain) {
             if (write(fd, block, sizeof(block)) != (ssize_t)sizeof(block))
                 return fail("write", strerror(errno));
