@@ -141,23 +141,11 @@ static void test_ends_later(void **state)
 /* A row that gives way to another is not forgotten by the store: its sequence must not come back after a start. */
 static void test_gave_way(void **state)
 {
-    struct manager_options o = { .rng = w.rng,
-                                 .bindings_max = 1,
-                                 .names_max = 100,
-                                 .guests_max = 4,
-                                 .subscriptions_max = 4,
-                                 .log_max = 8,
-                                 .epoch = 7,
-                                 .stores = true };
-    struct slice links[1] = { rw_slice(&w.root) };
-    struct record_error why;
     struct mapping_answer a;
     struct rw_blob b;
     bool live;
 
-    manager_free(m);
-    m = manager_new(&o, now);
-    assert_int_equal(manager_set_self(m, links, 1, RW_NOW_S, &why), 0);
+    begin_with_room_for(1);
     rw_register(&w, RW_ROOT, 0, RW_LAPTOP, TAG_TIER_HOST, LAPTOP, &b);
     take(&b);
     rw_register(&w, RW_ROOT, 0, RW_PHONE, TAG_TIER_HOST, "phone.h.rid.example", &b);

@@ -54,6 +54,26 @@ static inline int set_up_with(uint32_t log_max, bool stores, uint32_t capacity)
     return 0;
 }
 
+/* Another in its place, with a store and room for so many bindings, that knows the root alone. */
+static inline void begin_with_room_for(uint32_t bindings)
+{
+    const struct manager_options o = { .rng = w.rng,
+                                       .bindings_max = bindings,
+                                       .names_max = 100,
+                                       .guests_max = 4,
+                                       .subscriptions_max = 4,
+                                       .log_max = 8,
+                                       .epoch = 7,
+                                       .stores = true };
+    const struct slice root_link = rw_slice(&w.root);
+    struct record_error why;
+
+    manager_free(m);
+    m = manager_new(&o, now);
+    assert_non_null(m);
+    assert_int_equal(manager_set_self(m, &root_link, 1, RW_NOW_S, &why), 0);
+}
+
 static inline int set_up(void **state)
 {
     return set_up_with(64, false, 0);

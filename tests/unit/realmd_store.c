@@ -274,22 +274,11 @@ static void test_failure(void **state)
 /* More rows than the table has: what fits is served, and the setting is named. */
 static void test_too_many_rows(void **state)
 {
-    struct manager_options o = { .rng = w.rng,
-                                 .bindings_max = 1,
-                                 .names_max = 100,
-                                 .guests_max = 4,
-                                 .subscriptions_max = 4,
-                                 .log_max = 8,
-                                 .epoch = 7,
-                                 .stores = true };
-    struct slice links[1] = { rw_slice(&w.root) };
-    struct record_error why;
     struct rw_blob b[3];
 
-    manager_free(m);
-    d.manager = m = manager_new(&o, now);
+    begin_with_room_for(1);
+    d.manager = m;
     d.config.bindings = 1;
-    assert_int_equal(manager_set_self(m, links, 1, RW_NOW_S, &why), 0);
     rw_register(&w, RW_ROOT, 0, RW_LAPTOP, TAG_TIER_HOST, LAPTOP, &b[0]);
     take(&b[0]);
     for (uint8_t i = 0; i < 3; i++) {
