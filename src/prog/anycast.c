@@ -22,7 +22,6 @@ struct asker {
     struct watch *watch;
     struct client *client;
     int ifindex;
-    unsigned link;
 };
 
 struct anycast {
@@ -113,7 +112,6 @@ static void asker_open(struct daemon *d, struct asker *a, const struct uplink *u
                                     .refuse_gro = true };
     int r;
 
-    a->link = u->node.link;
     a->ifindex = u->ifindex;
     a->client = client_new(&co, now);
     r = a->client ? udp_open(&uo, &a->udp) : -ENOMEM;
