@@ -1,13 +1,8 @@
-/* ident/grant.c - see grant.h. The MAC is keyed BLAKE2s; its key BLAKE2s of a label and the shared secret, so that no
- * other use of the two keys gives the same. */
+/* ident/grant.c - see grant.h. MACs are keyed BLAKE2s. The key of a grant's is BLAKE2s of a label and the shared
+ * secret, that of a proof BLAKE2s of another and the grant, so that no other use of these gives the same. */
 #include "ident/grant.h"
 
 #include "base/base.h"
-#include "ident/hash.h"
-
-#include <errno.h>
-
-#define BODY_LEN (GRANT_LEN - MAC16_LEN)
 
 int grant_key(const struct identity *self, const uint8_t peer_x25519[IDENT_KEY_LEN], uint8_t ret_key[IDENT_KEY_LEN])
 {
@@ -25,22 +20,19 @@ void grant_seal(const uint8_t key[IDENT_KEY_LEN], const struct grant *g, uint8_t
     put_be64(out, g->channel);
     out[8] = g->side;
     put_be32(out + 9, g->until_s);
-    blake2s_mac16(out + BODY_LEN, key, out, BODY_LEN);
+    blake2s_mac16(out + GRANT_BODY_LEN, key, out, GRANT_BODY_LEN);
 }
 
-struct grant grant_read(const uint8_t in[GRANT_LEN])
+struct grant grant_read(const uint8_t in[GRANT_BODY_LEN])
 {
     return (struct grant){ .channel = get_be64(in), .side = in[8], .until_s = get_be32(in + 9) };
 }
 
-int grant_open(const uint8_t key[IDENT_KEY_LEN], const uint8_t in[GRANT_LEN], struct grant *ret)
+void grant_prove(const uint8_t grant[GRANT_LEN], const void *data, size_t len, uint8_t out[MAC16_LEN])
 {
-    uint8_t mac[MAC16_LEN];
-    struct grant g = grant_read(in);
+    uint8_t key[BLAKE2S_LEN];
 
-    blake2s_mac16(mac, key, in, BODY_LEN);
-    if (!ident_equal(mac, in + BODY_LEN, sizeof(mac)) || g.channel == 0 || g.side > 1)
-        return -EBADMSG;
-    *ret = g;
-    return 0;
+    blake2s(key, HASH_PARTS({ "hawser relay proof v1", 21 }, { grant, GRANT_LEN }));
+    blake2s_mac16(out, key, data, len);
+    ident_wipe(key, sizeof(key));
 }

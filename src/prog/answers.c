@@ -198,10 +198,10 @@ static json_t *relay_json(const struct daemon *d)
     struct relay_stats s;
 
     relay_stats_get(d->relay, &s);
-    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "channels", (json_int_t)s.channels, "bound",
-                     (json_int_t)s.bound, "refused", (json_int_t)s.refused, "full", (json_int_t)s.full, "passed",
-                     (json_int_t)s.passed, "passed_bytes", (json_int_t)s.passed_bytes, "dropped",
-                     (json_int_t)s.dropped);
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "channels", (json_int_t)s.channels, "bound",
+                     (json_int_t)s.bound, "told", (json_int_t)s.told, "refused", (json_int_t)s.refused, "full",
+                     (json_int_t)s.full, "passed", (json_int_t)s.passed, "passed_bytes", (json_int_t)s.passed_bytes,
+                     "dropped", (json_int_t)s.dropped);
 }
 
 static json_t *status_json(struct daemon *d, instant now)

@@ -4,9 +4,11 @@
  * the machine there instead of to the node. Host: a channel that a manager gave is an endpoint like others for the core
  * (node_relay_place); what goes there is sent to the relay behind a header, what comes from there is given to the core
  * without. A channel goes by one uplink, the one that was used last; it is bound again when that is another, each
- * BIND_AGAIN, and each BIND_RETRY until the relay has answered.
+ * BIND_AGAIN, each BIND_RETRY until the relay has answered, and at once when the relay has told a cookie to show, that
+ * is, where a NAT or a move has made another endpoint of this one.
  *
  * Limits: CHANNELS_MAX of a host; who was not used for the longest gives its place. */
+#include <errno.h>
 #include <syslog.h>
 
 #include "node/relay.h"
@@ -24,7 +26,10 @@ struct relayed {
         struct mapping_relay relay; /* at.addr.family ADDR_NONE: free */
         uint64_t id;
         uint8_t side;
-        uint32_t link; /* 0: none was up yet */
+        uint32_t link;                    /* 0: none was up yet */
+        uint64_t nonce;                   /* of the BIND that is not answered yet, or 0 */
+        bool shown;                       /* it shows what an answer has just told */
+        uint8_t cookie[RELAY_COOKIE_LEN]; /* to show */
         instant bind_at, used;
     } channels[CHANNELS_MAX];
 };
@@ -40,7 +45,7 @@ int relayed_start(struct daemon *d)
     for (size_t i = 0; i < d->config->relay_for.count && r == 0; i++)
         r = grant_key(&d->config->identity, d->config->relay_for.keys[i].x25519, keys[i]);
     if (r == 0 && d->config->relay_for.count > 0) {
-        d->relay = relay_new(keys, d->config->relay_for.count, RELAY_CHANNELS, rng_u64(&rng));
+        d->relay = relay_new(keys, d->config->relay_for.count, RELAY_CHANNELS, &rng);
         r = d->relay ? 0 : -ENOMEM;
     }
     explicit_bzero(keys, sizeof(keys));
@@ -95,21 +100,35 @@ static bool serves(const struct daemon *d, uint32_t link, const struct endpoint 
 static void bind_channel(struct daemon *d, struct channel *c, instant now)
 {
     const struct locator_pair to = { .link = c->link, .remote = c->relay.at };
-    uint8_t bytes[RELAY_BIND_LEN] = { PACKET_RELAY_BIND };
+    const struct rng rng = sys_rng();
+    uint8_t bytes[RELAY_BIND_LEN];
 
-    memcpy(bytes + 4, c->relay.grant, GRANT_LEN);
+    if (c->nonce == 0) /* the answer may take longer than until it is said again */
+        c->nonce = rng_nonzero(&rng);
+    relay_bind_write(c->relay.grant, c->nonce, c->cookie, bytes);
     outside_send_beside(d, &to, bytes, sizeof(bytes));
     c->bind_at = now + BIND_RETRY;
+}
+
+static void bind_by(struct daemon *d, struct channel *c, uint32_t link, instant now)
+{
+    if (c->link != link) /* what was answered there says nothing of here */
+        c->nonce = 0;
+    c->link = link;
+    c->shown = false;
+    bind_channel(d, c, now);
 }
 
 /* By the uplink of the last time, or another that is up. */
 static void bind_again(struct daemon *d, struct channel *c, instant now)
 {
-    for (uint32_t link = 1; link <= UPLINKS_MAX && !serves(d, c->link, &c->relay.at); link++)
-        if (serves(d, link, &c->relay.at))
-            c->link = link;
-    if (serves(d, c->link, &c->relay.at))
-        bind_channel(d, c, now);
+    uint32_t link = c->link;
+
+    for (uint32_t i = 1; i <= UPLINKS_MAX && !serves(d, link, &c->relay.at); i++)
+        if (serves(d, i, &c->relay.at))
+            link = i;
+    if (serves(d, link, &c->relay.at))
+        bind_by(d, c, link, now);
 }
 
 /* Its place, or that of one that is free, or of the one that was not used for the longest. */
@@ -146,10 +165,8 @@ bool relayed_send(struct daemon *d, const struct session_tx *tx, const uint8_t *
 
     if (!c || !serves(d, tx->at.link, &c->relay.at))
         return false;
-    if (c->link != tx->at.link) {
-        c->link = tx->at.link;
-        bind_channel(d, c, now);
-    }
+    if (c->link != tx->at.link)
+        bind_by(d, c, tx->at.link, now);
     c->used = now;
     to.remote = c->relay.at;
     bytes[1] = c->side;
@@ -164,6 +181,21 @@ bool relayed_send(struct daemon *d, const struct session_tx *tx, const uint8_t *
     return true;
 }
 
+static void take_answer(struct daemon *d, struct channel *c, const uint8_t *data, size_t len, instant now)
+{
+    int state = c->nonce ? relay_bound_read(data, len, c->relay.grant, c->nonce, c->cookie) : -EBADMSG;
+
+    if (state < 0)
+        return;
+    c->nonce = 0;
+    if (state == RELAY_BOUND) {
+        c->bind_at = now + BIND_AGAIN;
+    } else if (!c->shown) {
+        c->shown = true;
+        bind_channel(d, c, now);
+    }
+}
+
 static void take(struct worker *w, const struct locator_pair *from, uint8_t *data, size_t len, uint8_t tos, instant now)
 {
     struct channel *c = len >= RELAY_HEADER_LEN ? channel_of(w->d, get_be64(data + 4)) : NULL;
@@ -171,8 +203,8 @@ static void take(struct worker *w, const struct locator_pair *from, uint8_t *dat
 
     if (!c || !endpoint_equal(&c->relay.at, &from->remote))
         return;
-    if (data[0] == PACKET_RELAY_BOUND && data[1] == c->side) {
-        c->bind_at = now + BIND_AGAIN;
+    if (data[0] == PACKET_RELAY_BOUND) {
+        take_answer(w->d, c, data, len, now);
     } else if (data[0] == PACKET_RELAYED && data[1] != c->side) {
         c->used = now;
         at.remote = node_relay_place(c->id);

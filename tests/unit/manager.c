@@ -354,6 +354,7 @@ static void test_calls(void **state)
     struct mapping_request r = by_name(LAPTOP), told;
     struct mapping_answer a;
     struct grant mine, its;
+    uint8_t sealed[GRANT_LEN];
     uint64_t peer = 0;
     size_t len;
 
@@ -381,8 +382,12 @@ static void test_calls(void **state)
     len = manager_pop_call(m, sent, &peer);
     assert_int_equal(mapping_request_read(sent, len, &told), 0);
     assert_true(endpoint_equal(&a.relay.at, &home) && endpoint_equal(&told.relay.at, &home));
-    assert_int_equal(grant_open(key, a.relay.grant, &mine), 0);
-    assert_int_equal(grant_open(key, told.relay.grant, &its), 0);
+    mine = grant_read(a.relay.grant);
+    its = grant_read(told.relay.grant);
+    grant_seal(key, &mine, sealed);
+    assert_memory_equal(sealed, a.relay.grant, GRANT_LEN);
+    grant_seal(key, &its, sealed);
+    assert_memory_equal(sealed, told.relay.grant, GRANT_LEN);
     assert_true(mine.channel == its.channel && mine.side == 0 && its.side == 1);
     assert_int_equal(mine.until_s, RW_NOW_S + GRANT_LIFE_S);
     r.places_count = 0; /* it asks, and does not call */
