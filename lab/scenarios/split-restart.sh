@@ -1,6 +1,7 @@
 #!/bin/bash
 # Split connections and daemons that begin anew: a planned restart of the agent or of the node, in the middle of
-# transfers, is a pause and no more; after kill -9 they are reset, and that is told.
+# transfers, is a pause and no more, in the same process or by a service manager that keeps what it leaves; after kill -9
+# they are reset, and that is told.
 #
 # Topology: lab/split-lib.sh; 203.0.113.1 is the agent inside the tunnel, 203.0.113.2 the node. What is judged is bytes and
 # ends.
@@ -12,7 +13,8 @@ need jq curl nginx sha256sum
 # shellcheck source-path=SCRIPTDIR source=../split-lib.sh
 . "$LAB_TOP/lab/split-lib.sh"
 TALK=${TALK:-$HAWSER_BUILD/lab/hawser-talk}
-[[ -x $HAWSERD && -x $HAWSER && -x $TALK ]] || lab_skip "$HAWSERD, $HAWSER or $TALK is not built"
+KEEPER=${KEEPER:-$HAWSER_BUILD/lab/hawser-keeper}
+[[ -x $HAWSERD && -x $HAWSER && -x $TALK && -x $KEEPER ]] || lab_skip "$HAWSERD, $HAWSER, $TALK or $KEEPER is not built"
 
 BYTES=8000000 # of a file: more than two seconds of both links
 SERVER=192.0.2.10 HOME_OF=203.0.113.2
@@ -91,6 +93,53 @@ refused() {
     bg_stop strange
 }
 
+# keeper HOST: its daemon under a manager that keeps what it leaves.
+keeper() {
+    bg "$1" "keeper-$1" "$KEEPER" "$LAB_DIR/$1.notify" "$HAWSERD" "$LAB_DIR/hawser/$1.conf"
+}
+# Is the node's daemon another process than OLD, and how many connections go on there?
+resumed() {
+    local pid
+    pid=$(pair_status node .pid) && [[ $pid != "$1" ]] || return 1
+    pair_status node .split.resumed
+}
+# The node's manager ends its daemon and starts the next.
+managed() {
+    local old code=0
+    pair_ask node down >/dev/null || lab_fail "hawser down at node: code $?"
+    keeper node
+    wait_for 10 "the links of node are active" pair_active node l1 l2
+    wait_for 5 "the manager heard that it runs" grep -q "heard READY=1" "$(bg_log keeper-node)"
+    old=$(pair_status node .pid)
+    begin
+    bg node curl curl -sS --max-time 60 -o "$WEB/got" "http://$SERVER/file"
+    wait_for 10 "the file is on its way" carried 1000000
+    pair_ask node restart --manager >/dev/null || lab_fail "hawser restart --manager: code $?, $(tail -n 5 "$(bg_log keeper-node)")"
+    wait_for 10 "the next daemon answers" resumed "$old"
+    assert "the manager's next daemon goes on with the connection" test "$(resumed "$old")" = 1
+    bg_wait curl || lab_fail "managed: $(<"$(bg_log curl)")"
+    assert "a file comes down whole while a manager restarts the node" same "$WEB/got"
+    one managed
+    # The state was for one process.
+    assert "the manager was told to keep it no longer" grep -q "heard FDSTOREREMOVE=1" "$(bg_log keeper-node)"
+    # Who is only stopped leaves nothing.
+    begin
+    bg node curl curl -sS --max-time 30 -o "$WEB/got" "http://$SERVER/file"
+    wait_for 10 "the file is on its way" carried 1000000
+    bg_stop keeper-node
+    bg_wait curl || code=$?
+    assert "one that a manager stops for good resets its connections" test $code = 56
+    assert "and left it nothing" test "$(grep -c "heard FDSTORE=1" "$(bg_log keeper-node)")" = 1
+    # Without a manager nothing is left to one.
+    bg node hawserd-node "$HAWSERD" "$LAB_DIR/hawser/node.conf"
+    wait_for 10 "the links of node are active" pair_active node l1 l2
+    code=0
+    pair_ask node restart --manager 2>"$LAB_DIR/refused" || code=$?
+    assert "without a manager that is refused" test $code = 1
+    assert "and said why" grep -q "NOTIFY_SOCKET is not set" "$LAB_DIR/refused"
+    pair_active node l1 l2 >/dev/null || lab_fail "and yet something happened to it"
+}
+
 # The agent dies: reset, and told.
 killed() {
     local code=0 why
@@ -118,5 +167,6 @@ for end in agent node; do
     half $end
 done
 assert "the agent is the same process" test "$(pair_status agent .pid)" = "$PID"
+managed
 killed
 lab_done

@@ -290,9 +290,8 @@ static json_t *why_json(struct daemon *d, const json_t *q, instant now)
     char rule[STEER_TEXT_MAX], chosen[240], reason[512];
     static const char *const lanes[NODE_LANE_COUNT] = {
         [NODE_LANE_PACKETS] = "",
-        [NODE_LANE_SPLIT] = "split: ended here and opened again at the agent; goes on when either is restarted by "
-                            "hawser restart, reset "
-                            "when either dies; ",
+        [NODE_LANE_SPLIT] =
+            "split: ended here, opened again at the agent; goes on when either is restarted, reset when either dies; ",
         [NODE_LANE_NOT_TCP] = "packets, since it is not TCP; ",
         [NODE_LANE_NO_CHANNELS] = "packets, since the agent takes no connections now; ",
         [NODE_LANE_NO_ROOM] = "packets, since there is no room for another connection; ",
@@ -408,6 +407,17 @@ static json_t *done_json(struct daemon *d, int (*fn)(struct daemon *d, struct te
     return o;
 }
 
+static json_t *restart_json(struct daemon *d, json_t *q)
+{
+    json_t *by = json_object_get(q, "by");
+
+    if (!by)
+        return done_json(d, restart_begin);
+    if (json_is_string(by) && strcmp(json_string_value(by), "manager") == 0)
+        return done_json(d, restart_leave);
+    return failure("by: expected \"manager\"");
+}
+
 static json_t *answer(struct daemon *d, const char *line, instant now)
 {
     json_error_t e;
@@ -427,7 +437,7 @@ static json_t *answer(struct daemon *d, const char *line, instant now)
     else if (strcmp(verb, "reload") == 0)
         o = done_json(d, daemon_reload);
     else if (strcmp(verb, "restart") == 0)
-        o = done_json(d, restart_begin);
+        o = restart_json(d, q);
     else if (strcmp(verb, "stop") == 0) {
         o = json_pack("{s:b}", "ok", true);
         daemon_stop(d, 0);

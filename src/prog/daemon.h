@@ -96,14 +96,21 @@ struct worker {
     struct mail *mail; /* NULL: the only worker */
 };
 
+/* What comes after the end. */
+enum restart {
+    RESTART_NOT,
+    RESTART_IN_PLACE,   /* the process executes the program again */
+    RESTART_BY_MANAGER, /* another process, which the service manager starts: it keeps the state meanwhile */
+};
+
 struct daemon {
     struct worker workers[WORKERS_MAX];
     unsigned workers_count; /* a power of two */
     unsigned pauses;        /* of the workers, nested */
     uv_signal_t sigint, sigterm, sighup;
     const char *config_path;
-    char program[4096];     /* as it was started, for a restart */
-    atomic_bool restarting; /* after the end */
+    char program[4096];    /* as it was started, for a restart */
+    atomic_int restarting; /* after the end: enum restart */
     struct config *config;
     instant started;
     atomic_bool stopping;
@@ -274,11 +281,15 @@ void answers_stop(struct daemon *d);
 /* restart.c */
 /* 0: the daemon stops, and is executed again. Negative, and errors: nothing happens. */
 int restart_begin(struct daemon *d, struct text *errors);
-/* When no thread runs any more and the insides have what they are to have: a descriptor, or -1 (told). */
+/* 0: the daemon stops, and the service manager has what split connections need. Otherwise likewise. */
+int restart_leave(struct daemon *d, struct text *errors);
+/* When no thread runs any more and the insides have what they are to have: a descriptor, or -1 (told). Of
+ * RESTART_BY_MANAGER the manager has it, too. */
 int restart_save(struct daemon *d);
 void restart_exec(const char *program, char **argv, int state_fd); /* returns if it fails, and has said so */
-int restart_find(void);                                            /* what a predecessor left, or -1 */
-void restart_restore(struct daemon *d, int fd, instant now);       /* when nodes and peers are there; closes it */
+int restart_find(void);   /* what a predecessor left, or -1; at the start of the process */
+void restart_ready(void); /* tells the service manager, if there is one, that the daemon runs */
+void restart_restore(struct daemon *d, int fd, instant now); /* when nodes and peers are there; closes it */
 
 /* known.c: after the nodes were made. Without it the daemon goes on all the same. */
 void known_start(struct daemon *d);

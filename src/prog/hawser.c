@@ -28,7 +28,7 @@ static const struct verb verbs[] = {
     { "pubkey", "< SECRET", "tell the public key of the secret key on standard input", verb_pubkey, false },
     { "check", "FILE [--json]", "validate a configuration file", verb_check, false },
     { "up", "FILE", "start a tunnel in the background", verb_up, true },
-    { "restart", "[NAME]", "start it anew, in place: its split connections go on", verb_restart, false },
+    { "restart", "[NAME] [--manager]", "start it anew, in place: its split connections go on", verb_restart, false },
     { "down", "[NAME]", "stop it", verb_down, false },
     { "status", "[NAME] [--json] [--watch] [--paths-known]", "sessions, paths and what they carry", verb_status,
       false },

@@ -252,7 +252,10 @@ static void on_timer(struct worker *w, void *arg, instant now)
 
 void daemon_stop(struct daemon *d, int code)
 {
-    atomic_store(&d->restarting, false); /* restart_begin says otherwise afterwards */
+    int left = RESTART_IN_PLACE;
+
+    /* restart_begin says otherwise afterwards; the SIGTERM of a manager that is to start the next changes nothing */
+    atomic_compare_exchange_strong(&d->restarting, &left, RESTART_NOT);
     atomic_store(&d->exit_code, code);
     atomic_store(&d->stopping, true);
     worker_wake_main(d);
@@ -471,7 +474,10 @@ static int start(struct daemon *d, int state_fd)
         config_role_name((enum config_role)d->config->role), node_peers_count(daemon_node(d)), d->workers_count);
     for (unsigned i = 0; i < d->workers_count; i++)
         daemon_turn(&d->workers[i], now);
-    return workers_start(d);
+    r = workers_start(d);
+    if (r == 0)
+        restart_ready();
+    return r;
 }
 
 /* What the cores have to say at the end, and no more. */
@@ -588,10 +594,10 @@ int main(int argc, char **argv)
     else
         d->exit_code = 1; /* whoever failed has said why */
     r = d->exit_code;
-    if (d->restarting) /* who wants it stopped from now on is heard by the successor */
+    if (d->restarting) /* who wants it stopped from now on is heard by the successor, or gets his wish */
         mask_stop_signals(SIG_BLOCK);
     state_fd = stop(d);
-    if (d->restarting) {
+    if (d->restarting == RESTART_IN_PLACE) {
         restart_exec(d->program, argv, state_fd);
         r = 1;
     }

@@ -1,4 +1,4 @@
-/* prog/restart.c - a planned restart: the daemon becomes its successor, in the same process.
+/* prog/restart.c - a planned restart: the daemon becomes its successor, in the same process or by its service manager.
  *
  * Theory of operation. The configuration is read first: with one that is refused nothing happens. Then every thread
  * ends, what cannot go on is broken off (node/restart.c), and what the cores have to hand over is written into a memfd,
@@ -6,8 +6,13 @@
  * at any end, and the process executes the program again by the path that it was started from, so that of a package
  * that was upgraded the new program runs. The pid stays, and with it whatever supervises it.
  *
- * The successor finds the descriptor's number in its environment. A state of another version, or one that is broken, is
- * refused and told; then connections are reset, as after a crash.
+ * Where a service manager ends the process and starts another (systemctl restart), it is told that it restarts, before
+ * it sends SIGTERM: by `hawser restart --manager`, from the unit. Then the memfd goes into the manager's store, and the
+ * process ends when the manager has it. Who is only stopped leaves nothing: its connections are reset at once.
+ *
+ * The successor finds the descriptor's number in its environment, or gets it from the manager, which is told to keep it
+ * no longer: a state is for one process, and one that died must not find it again. A state of another version, or one
+ * that is broken, is refused and told; then connections are reset, as after a crash.
  *
  * Limits: none of its own; the state is as large as what split connections have buffered (node/split.c). */
 #include <errno.h>
@@ -19,11 +24,15 @@
 #include <unistd.h>
 
 #include "prog/daemon.h"
+#include "sys/notify.h"
 
 #define VARIABLE "HAWSERD_STATE_FD"
+#define KEPT_NAME "split"    /* of the state in the service manager's store */
+#define MANAGER_WAIT_MS 5000 /* chosen: it reads within milliseconds, and waits for a minute or so when it stops us */
 #define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL)
 
-int restart_begin(struct daemon *d, struct text *errors)
+/* Would the configuration be taken? */
+static int try_config(struct daemon *d, struct text *errors)
 {
     struct config *fresh;
     int r = config_load(d->config_path, errors, &fresh);
@@ -31,13 +40,36 @@ int restart_begin(struct daemon *d, struct text *errors)
     if (r < 0)
         return r;
     config_free(fresh);
+    return 0;
+}
+
+int restart_begin(struct daemon *d, struct text *errors)
+{
+    int r = try_config(d, errors);
+
+    if (r < 0)
+        return r;
     if (access(d->program, X_OK) < 0) {
         r = -errno;
         text_add(errors, "%s: %s\n", d->program, strerror(errno));
         return r;
     }
     daemon_stop(d, 0);
-    atomic_store(&d->restarting, true);
+    atomic_store(&d->restarting, RESTART_IN_PLACE);
+    return 0;
+}
+
+int restart_leave(struct daemon *d, struct text *errors)
+{
+    int r = notify_wanted() ? try_config(d, errors) : -ENOTCONN;
+
+    if (r == -ENOTCONN)
+        text_add(errors,
+                 "no service manager would keep the state: NOTIFY_SOCKET is not set where hawserd was started\n");
+    if (r < 0)
+        return r;
+    daemon_stop(d, 0);
+    atomic_store(&d->restarting, RESTART_BY_MANAGER);
     return 0;
 }
 
@@ -57,6 +89,22 @@ static int make_memfd(size_t size, uint8_t **ret)
     if (fd >= 0)
         close(fd);
     return -1;
+}
+
+/* False, and told: it has nothing. */
+static bool leave(int fd)
+{
+    int r = notify_send("FDSTORE=1\nFDNAME=" KEPT_NAME, fd);
+
+    if (r == 0)
+        r = notify_wait(MANAGER_WAIT_MS);
+    if (r == -ETIMEDOUT) { /* it was sent, and may be read yet: whoever is reset now cannot go on then */
+        say(LOG_WARNING, "restart-state: the service manager did not take it within %d ms", MANAGER_WAIT_MS);
+        r = 0;
+    }
+    if (r < 0)
+        say(LOG_ERR, "restart-state error=%s: the service manager has it not; connections are reset", strerror(-r));
+    return r == 0;
 }
 
 int restart_save(struct daemon *d)
@@ -80,6 +128,10 @@ int restart_save(struct daemon *d)
         close(fd);
         return -1;
     }
+    if (d->restarting == RESTART_BY_MANAGER && !leave(fd)) {
+        close(fd);
+        return -1;
+    }
     say(LOG_NOTICE, "restarting program=%s connections=%zu bytes=%zu", d->program, connections, len);
     return fd;
 }
@@ -96,6 +148,25 @@ void restart_exec(const char *program, char **argv, int state_fd)
     say(LOG_ERR, "restart program=%s error=%s", program, strerror(errno));
 }
 
+/* What the service manager kept. It forgets it before anything can fail. */
+static int find_kept(void)
+{
+    int fd = notify_take(KEPT_NAME);
+    int r = fd >= 0 ? notify_send("FDSTOREREMOVE=1\nFDNAME=" KEPT_NAME, -1) : 0;
+
+    if (r < 0)
+        say(LOG_WARNING, "restart-state error=%s: the service manager was not told to forget it", strerror(-r));
+    return fd;
+}
+
+void restart_ready(void)
+{
+    int r = notify_wanted() ? notify_send("READY=1", -1) : 0;
+
+    if (r < 0)
+        say(LOG_WARNING, "ready error=%s: the service manager was not told", strerror(-r));
+}
+
 int restart_find(void)
 {
     const char *text = getenv(VARIABLE);
@@ -103,7 +174,7 @@ int restart_find(void)
     long fd = text ? strtol(text, &end, 10) : -1;
 
     if (!text)
-        return -1;
+        return find_kept();
     if (fd < 3 || *end || fcntl((int)fd, F_GETFD) < 0) {
         say(LOG_WARNING, "restart-state refused: %s=%s is no descriptor", VARIABLE, text);
         fd = -1;

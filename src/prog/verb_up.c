@@ -1,4 +1,4 @@
-/* prog/verb_up.c - up and down: the daemon in the background.
+/* prog/verb_up.c - up, down and restart: the daemon in the background.
  *
  * up checks the file first, so that an error is told here and not in a log; starts hawserd in a session of its own; and
  * returns when its control socket answers. The daemon's output goes to a file beside the socket (NAME.log), whose end
@@ -165,13 +165,36 @@ int verb_up(const struct verb *v, int argc, char **argv)
     return r;
 }
 
+/* The process that a status tells of: a descriptor, or -1 and told. */
+static int hold(const struct verb *v, const json_t *status)
+{
+    pid_t pid = (pid_t)json_number(status, "pid");
+    int fd;
+
+    if (pid <= 1) {
+        (void)verb_fail(v, "the daemon told no pid");
+        return -1;
+    }
+    fd = pidfd_open(pid, 0);
+    if (fd < 0)
+        (void)verb_fail(v, "process %d: %s", (int)pid, strerror(errno));
+    return fd;
+}
+
+static int wait_for_end(const struct verb *v, const json_t *status, int fd)
+{
+    struct pollfd ended = { .fd = fd, .events = POLLIN };
+
+    if (poll(&ended, 1, STOP_WAIT_S * 1000) == 1)
+        return EXIT_DONE;
+    return verb_fail(v, "process %.0f did not end within %d s", json_number(status, "pid"), STOP_WAIT_S);
+}
+
 int verb_down(const struct verb *v, int argc, char **argv)
 {
     static const struct verb_option options[] = { { NULL, NULL, NULL } };
     CLEANUP(cleanup_json) json_t *doc = NULL;
     int n = verb_options(v, argc, argv, options), r, fd;
-    struct pollfd ended = { .events = POLLIN };
-    pid_t pid;
 
     if (n < 0)
         return EXIT_USAGE;
@@ -180,29 +203,40 @@ int verb_down(const struct verb *v, int argc, char **argv)
     r = daemon_call(v, n == 1 ? argv[1] : NULL, json_pack("{s:s}", "verb", "status"), &doc);
     if (r != EXIT_DONE)
         return r;
-    pid = (pid_t)json_number(doc, "pid");
-    if (pid <= 1)
-        return verb_fail(v, "the daemon told no pid");
-    fd = pidfd_open(pid, 0);
+    fd = hold(v, doc);
     if (fd < 0)
-        return verb_fail(v, "process %d: %s", (int)pid, strerror(errno));
-    r = EXIT_DONE;
-    if (pidfd_send_signal(fd, SIGTERM, NULL, 0) < 0) {
-        r = verb_fail(v, "process %d: %s", (int)pid, strerror(errno));
-    } else {
-        ended.fd = fd;
-        if (poll(&ended, 1, STOP_WAIT_S * 1000) != 1)
-            r = verb_fail(v, "process %d did not end within %d s", (int)pid, STOP_WAIT_S);
-        else
-            printf("%s is down\n", json_text(doc, "name"));
-    }
+        return EXIT_FAILED;
+    if (pidfd_send_signal(fd, SIGTERM, NULL, 0) < 0)
+        r = verb_fail(v, "process %.0f: %s", json_number(doc, "pid"), strerror(errno));
+    else
+        r = wait_for_end(v, doc, fd);
+    if (r == EXIT_DONE)
+        printf("%s is down\n", json_text(doc, "name"));
+    close(fd);
+    return r;
+}
+
+/* It ends, and its service manager starts the next. */
+static int leave(const struct verb *v, const char *name, const json_t *status)
+{
+    CLEANUP(cleanup_json) json_t *said = NULL;
+    int fd = hold(v, status), r;
+
+    if (fd < 0)
+        return EXIT_FAILED;
+    r = daemon_call(v, name, json_pack("{s:s, s:s}", "verb", "restart", "by", "manager"), &said);
+    if (r == EXIT_DONE)
+        r = wait_for_end(v, status, fd);
+    if (r == EXIT_DONE)
+        printf("%s has ended: its service manager keeps its split connections\n", json_text(status, "name"));
     close(fd);
     return r;
 }
 
 int verb_restart(const struct verb *v, int argc, char **argv)
 {
-    static const struct verb_option options[] = { { NULL, NULL, NULL } };
+    bool by_manager = false;
+    const struct verb_option options[] = { { "manager", NULL, &by_manager }, { NULL, NULL, NULL } };
     CLEANUP(cleanup_json) json_t *before = NULL, *said = NULL;
     int n = verb_options(v, argc, argv, options), r;
     const char *name = n == 1 ? argv[1] : NULL;
@@ -215,6 +249,8 @@ int verb_restart(const struct verb *v, int argc, char **argv)
     r = daemon_find(v, name, control, sizeof(control));
     if (r == EXIT_DONE)
         r = daemon_call(v, name, json_pack("{s:s}", "verb", "status"), &before);
+    if (r == EXIT_DONE && by_manager)
+        return leave(v, name, before);
     if (r == EXIT_DONE)
         r = daemon_call(v, name, json_pack("{s:s}", "verb", "restart"), &said);
     if (r != EXIT_DONE)

@@ -494,6 +494,29 @@ rm "$csv.gz"
 ok "discordance: one node's round trips are missing" discordance 1 --data "$dir/data" --hosts 1
 ok "discordance: says so" complains_of "$dir/data: no series has round trips of both nodes"
 
+# --- the unit's ExecStop: the daemon leaves its connections to systemd where a restart is under way, and only there ---
+mkdir "$dir/unit"
+sed -n "s,^ExecStop=-/bin/sh -c '\(.*\)'\$,\1,p" "$source/dist/hawserd@.service" |
+    sed "s,@bindir@,$dir/unit,; s,%n,hawserd@home.service,; s,%i,home,; s,[$][$],$,g" >"$dir/unit/stop"
+printf '#!/bin/sh\necho "$*" >"%s/asked"\ncat "%s/jobs"\n' "$dir/unit" "$dir/unit" >"$dir/unit/systemctl"
+printf '#!/bin/sh\necho "$*"\n' >"$dir/unit/hawser"
+chmod 0755 "$dir/unit/systemctl" "$dir/unit/hawser"
+# of_job LINE: what it does beside that line of systemctl's.
+of_job() {
+    printf '%s' "$1" >"$dir/unit/jobs"
+    try 0 env PATH="$dir/unit:$PATH" sh "$dir/unit/stop"
+}
+ok "the unit has an ExecStop" test -s "$dir/unit/stop"
+ok "on a restart" of_job "1186 hawserd@home.service restart running
+"
+ok "it is left to the manager" says "restart --manager home"
+ok "by the jobs of this unit" grep -q "list-jobs .* hawserd@home.service$" "$dir/unit/asked"
+ok "on a stop" of_job "1187 hawserd@home.service stop running
+"
+ok "nothing is left" silent
+ok "without a job" of_job ""
+ok "neither" silent
+
 # --- up and down: a copy of the command beside a daemon that is the stub ---
 mkdir "$dir/bin"
 cp "$hawser" "$dir/bin/hawser"
