@@ -6,6 +6,7 @@
  * back as new after each packet. A pop is one walk over the new round and then the old one. A flow that `may` refuses
  * is stepped over where it stands: it keeps its place and its credit for the next path that asks. A flow that goes to
  * the tail of the old round lies ahead of the walk again, so one walk suffices and no flow is refused twice.
+ * An old flow that is alone needs no walk.
  *
  * CoDel (RFC 8289 section 5) runs on the flow whose turn it is, with the time of arrival in pbuf.stamp. It does not
  * drop when what would be left behind is no more than a quantum, so the last packet of a flow is never dropped and a
@@ -312,6 +313,27 @@ static struct flow *walk_round(struct flowq *q, struct list *flows, bool (*may)(
     return NULL;
 }
 
+static struct flow *next_in_turn(struct flowq *q, struct round *r, bool (*may)(void *ctx, const struct flow *f),
+                                 void *ctx)
+{
+    struct flow *f;
+
+    if (++q->walk == 0) { /* the numbers have come round: none may look like this walk's */
+        memset(q->allowed, 0, sizeof(q->allowed));
+        q->walk = 1;
+    }
+    f = walk_round(q, &r->new_flows, may, ctx);
+    return f ? f : walk_round(q, &r->old_flows, may, ctx);
+}
+
+/* The flow of a round that has packets, if it is the only one in it, and an old one. */
+static struct flow *alone_in(const struct round *r)
+{
+    if (!list_empty(&r->new_flows) || r->old_flows.next != r->old_flows.prev)
+        return NULL;
+    return CONTAINER_OF(r->old_flows.next, struct flow, active);
+}
+
 struct pbuf *flowq_pop(struct flowq *q, enum flow_class c, bool (*may)(void *ctx, const struct flow *f), void *ctx,
                        instant now, struct flow **ret_flow)
 {
@@ -322,15 +344,15 @@ struct pbuf *flowq_pop(struct flowq *q, enum flow_class c, bool (*may)(void *ctx
 
     if (r->pkts == 0)
         return NULL;
-    if (++q->walk == 0) { /* the numbers have come round: none may look like this walk's */
-        memset(q->allowed, 0, sizeof(q->allowed));
-        q->walk = 1;
-    }
-    f = walk_round(q, &r->new_flows, may, ctx);
+    f = alone_in(r);
     if (!f)
-        f = walk_round(q, &r->old_flows, may, ctx);
+        f = next_in_turn(q, r, may, ctx);
+    else if (!may(ctx, f))
+        f = NULL;
     if (!f)
         return NULL;
+    while (f->deficit <= 0) /* alone: its turn comes again at once */
+        f->deficit += (int32_t)q->options.quantum;
     b = codel_pop(q, f, now);
     if (q->stats.dropped_codel > dropped && c == FLOW_BULK && f->run_bytes > SHED_AFTER &&
         q->fallen_at != INSTANT_NEVER && now - q->fallen_at < FALL_SPAN)

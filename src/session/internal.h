@@ -441,8 +441,9 @@ void sched_refresh(struct session *s, instant now);
 uint8_t sched_best(const struct session *s); /* usable slots of the best rank and tier */
 uint8_t sched_usable(const struct session *s, const struct session_target *t); /* of its rule's, parked ones too */
 uint8_t sched_candidates(const struct session *s, const struct session_target *t);
+/* May the flow use the slot? `lasts`: the answer is the same until sched_refresh. */
 bool sched_may(const struct session *s, const struct session_target *t, const struct flow *f, unsigned slot,
-               instant now);
+               bool *ret_lasts);
 /* What leaves now by this path arrives before all that waits would have left by the fastest (ECF). */
 bool sched_is_earlier(const struct session *s, unsigned slot, unsigned fastest, uint64_t waiting_bytes);
 int sched_fastest(const struct session *s, uint8_t slots);

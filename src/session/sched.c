@@ -192,7 +192,8 @@ bool sched_is_earlier(const struct session *s, unsigned slot, unsigned fastest, 
     return delay(s, slot) <= delay(s, fastest) + (span)(waiting_bytes * 8 * 1000000 / rate_of(s, fastest));
 }
 
-static bool stripe_may(const struct session *s, const struct flow *f, unsigned slot, uint8_t candidates)
+static bool stripe_may(const struct session *s, const struct flow *f, unsigned slot, uint8_t candidates,
+                       bool *ret_lasts)
 {
     int fastest = sched_fastest(s, candidates);
 
@@ -200,8 +201,10 @@ static bool stripe_may(const struct session *s, const struct flow *f, unsigned s
         return true;
     if (f->class == FLOW_INTERACTIVE)
         return false;
-    return f->run_bytes > ELEPHANT_BYTES ||
-           sched_is_earlier(s, slot, (unsigned)fastest, flowq_bytes(s->packets->flowq));
+    if (f->run_bytes > ELEPHANT_BYTES)
+        return true;
+    *ret_lasts = false; /* less waits with each packet that leaves */
+    return sched_is_earlier(s, slot, (unsigned)fastest, flowq_bytes(s->packets->flowq));
 }
 
 static int pin(const struct session *s, const struct flow *f, uint8_t candidates)
@@ -257,12 +260,15 @@ static bool priority_may(const struct session *s, const struct session_target *t
 }
 
 bool sched_may(const struct session *s, const struct session_target *t, const struct flow *f, unsigned slot,
-               instant now)
+               bool *ret_lasts)
 {
     uint8_t candidates = sched_candidates(s, t);
 
-    if (s->narrow)
+    *ret_lasts = true;
+    if (s->narrow) {
         candidates = size_candidates(s, f, candidates);
+        *ret_lasts = false; /* the next packet has another size */
+    }
     if (!(candidates & 1u << slot))
         return false;
     switch (t->mode) {
@@ -275,11 +281,12 @@ bool sched_may(const struct session *s, const struct session_target *t, const st
             return f->pinned - 1u == slot;
         return pin(s, f, candidates) == (int)slot;
     case MODE_PRIORITY:
+        *ret_lasts = false;
         return priority_may(s, t, slot, candidates);
     case MODE_REDUNDANT:
         return true;
     default:
-        return stripe_may(s, f, slot, candidates);
+        return stripe_may(s, f, slot, candidates, ret_lasts);
     }
 }
 

@@ -460,16 +460,24 @@ static void number(struct session *s, struct flow *f, struct pbuf *b, unsigned s
     }
 }
 
-struct may_ctx {
-    const struct session *s;
+/* What one train takes from what waits. */
+struct turn {
+    struct session *s;
     unsigned slot;
     instant now;
+    const struct flow *allowed; /* it may use the slot, and may so for the next packet */
 };
 
 static bool may(void *ctx, const struct flow *f)
 {
-    const struct may_ctx *c = ctx;
-    return sched_may(c->s, session_target(c->s, f->steer), f, c->slot, c->now);
+    struct turn *t = ctx;
+    bool lasts, yes;
+
+    if (f == t->allowed)
+        return true;
+    yes = sched_may(t->s, session_target(t->s, f->steer), f, t->slot, &lasts);
+    t->allowed = yes && lasts ? f : NULL;
+    return yes;
 }
 
 static struct pbuf *drop_too_big(struct session *s, struct pbuf *b)
@@ -523,24 +531,27 @@ static struct pbuf *sized(struct session *s, struct flow *f, struct pbuf *b, uns
 }
 
 /* The next packet that waits, numbered. */
-static struct pbuf *pull_packet(struct session *s, enum flow_class c, unsigned slot, instant now)
+static struct pbuf *pull_packet(struct turn *t, enum flow_class c)
 {
-    struct may_ctx ctx = { .s = s, .slot = slot, .now = now };
+    struct session *s = t->s;
     struct flow *f;
-    struct pbuf *b = flowq_pop(s->packets->flowq, c, may, &ctx, now, &f);
+    struct pbuf *b = flowq_pop(s->packets->flowq, c, may, t, t->now, &f);
 
     if (b && s->narrow)
-        b = sized(s, f, b, slot);
+        b = sized(s, f, b, t->slot);
     if (b) {
-        number(s, f, b, slot, now);
+        number(s, f, b, t->slot, t->now);
         channels_on_packet(s, c, b->len);
     }
     return b;
 }
 
 /* The next record for this path, with a reference; NULL when there is none. */
-static struct pbuf *pull(struct session *s, unsigned slot, instant now)
+static struct pbuf *pull(struct turn *t)
 {
+    struct session *s = t->s;
+    unsigned slot = t->slot;
+    instant now = t->now;
     struct spath *p = &s->paths[slot];
     struct pbuf *b = p->stash;
 
@@ -558,7 +569,7 @@ static struct pbuf *pull(struct session *s, unsigned slot, instant now)
         if (!b && channels)
             b = carry_pull_channel(s, (enum flow_class)c, slot, now);
         if (!b)
-            b = pull_packet(s, (enum flow_class)c, slot, now);
+            b = pull_packet(t, (enum flow_class)c);
         if (!b && !channels)
             b = carry_pull_channel(s, (enum flow_class)c, slot, now);
     }
@@ -576,6 +587,7 @@ static bool data_output(struct session *s, unsigned slot, uint8_t *buf, struct s
     bool framed = p->reliable && transport_is_stream(p->spec.at.transport);
     size_t used = 0, segment = 0, prefix = framed ? CARRIER_PREFIX : 0;
     size_t most = framed ? SESSION_OUTPUT_MAX : SESSION_TRAIN_MAX;
+    struct turn t = { .s = s, .slot = slot, .now = now };
     unsigned count = 0;
     uint8_t tos = 0;
 
@@ -588,7 +600,7 @@ static bool data_output(struct session *s, unsigned slot, uint8_t *buf, struct s
 
         if (!path_may_send(p->path, segment ? segment : RECORD_MAX, now) || amplification_room(p) < RECORD_MAX)
             break;
-        b = pull(s, slot, now);
+        b = pull(&t);
         if (!b) {
             if (carry_wants_send(s)) /* and what waits is better off on another */
                 path_on_app_limited(p->path);
