@@ -384,17 +384,34 @@ static bool hear_ecn(const struct session_packet *pkt, struct packet_info *info)
     return true;
 }
 
+/* Packets of one peer and flow, one behind the other. */
+struct arrivals {
+    struct packet_run run;
+    const struct peer *accepted; /* the newest was this peer's, and is for our own inside */
+};
+
 /* True when it is for our own inside. */
-static bool accept_inner(struct peer *p, const struct session_packet *pkt, struct packet_info *ret, instant now)
+static bool accept_inner(struct peer *p, const struct session_packet *pkt, struct arrivals *a, struct packet_info *ret,
+                         instant now)
 {
     struct node *n = p->node;
     struct offload offload = { 0 };
     struct packet_info info;
     struct peer *other;
+    bool same, accepted;
 
-    if (packet_parse(pkt->data, pkt->len, &info) < 0) {
+    if (packet_parse_next(&a->run, pkt->data, pkt->len, &same) < 0) {
         n->drops[NODE_DROP_INNER_BAD]++;
         return false;
+    }
+    accepted = same && a->accepted == p && ecn_combine(a->run.info.ecn, pkt->tos & TOS_ECN_MASK) == a->run.info.ecn &&
+               !(a->run.info.tcp_flags & TCP_SYN);
+    a->accepted = NULL;
+    info = a->run.info;
+    if (accepted) {
+        *ret = info;
+        a->accepted = p;
+        return true;
     }
     if (!inner_source_allowed(p, &info.src)) {
         n->drops[NODE_DROP_INNER_SOURCE]++;
@@ -413,8 +430,10 @@ static bool accept_inner(struct peer *p, const struct session_packet *pkt, struc
     *ret = info;
     p->used = now;
     other = n->o.role == ROLE_AGENT ? inner_route(n, &info.dst) : NULL;
-    if (!other)
+    if (!other) {
+        a->accepted = p;
         return true;
+    }
     if (other == p) {
         n->drops[NODE_DROP_NO_ROUTE]++; /* its own address: it would come back for ever */
         return false;
@@ -439,6 +458,8 @@ static void forget_pending(struct node *n)
 /* Feeds merge until it is full or nothing is left. */
 static void feed_merge(struct node *n, instant now)
 {
+    struct arrivals arrivals = { 0 };
+
     LIST_FOREACH (p, &n->ready, struct peer, ready) {
         if (n->o.role == ROLE_HOST && !p->admitted) {
             host_keep_early(p, now);
@@ -453,7 +474,7 @@ static void feed_merge(struct node *n, instant now)
             if (!n->pending.data) {
                 if (!host_pop_early(p, &n->pending) && !session_pop_delivered(p->session, &n->pending, now))
                     break;
-                if (!accept_inner(p, &n->pending, &n->pending_info, now)) {
+                if (!accept_inner(p, &n->pending, &arrivals, &n->pending_info, now)) {
                     forget_pending(n);
                     continue;
                 }

@@ -20,6 +20,22 @@
 #define V4_MF 0x2000
 #define V4_OFFSET 0x1fff
 
+static uint32_t load32(const uint8_t *p)
+{
+    uint32_t v;
+
+    memcpy(&v, p, sizeof(v));
+    return v;
+}
+
+static uint64_t load64(const uint8_t *p)
+{
+    uint64_t v;
+
+    memcpy(&v, p, sizeof(v));
+    return v;
+}
+
 static int parse_transport(const uint8_t *pkt, struct packet_info *info)
 {
     const uint8_t *l4 = pkt + info->l4_off;
@@ -189,6 +205,66 @@ int packet_parse(const uint8_t *pkt, size_t len, struct packet_info *ret)
     return 0;
 }
 
+#define RUN_FLAGS (TCP_FIN | TCP_SYN | TCP_RST) /* these are the same in a run */
+
+/* pkt holds as many bytes as the headers of the run. */
+static bool same_ip(const struct packet_run *run, const uint8_t *pkt)
+{
+    const uint8_t *h = run->headers;
+
+    if (run->info.family == ADDR_V4) /* version, TOS; fragment, TTL, protocol; addresses */
+        return pkt[0] == h[0] && pkt[1] == h[1] && load32(pkt + 6) == load32(h + 6) &&
+               load64(pkt + 12) == load64(h + 12);
+    return load32(pkt) == load32(h) && pkt[6] == h[6] &&
+           ((load64(pkt + 8) ^ load64(h + 8)) | (load64(pkt + 16) ^ load64(h + 16)) |
+            (load64(pkt + 24) ^ load64(h + 24)) | (load64(pkt + 32) ^ load64(h + 32))) == 0;
+}
+
+static bool same_transport(const struct packet_run *run, const uint8_t *l4, size_t left)
+{
+    const uint8_t *h = run->headers + run->info.l4_off;
+
+    if (load32(l4) != load32(h))
+        return false;
+    if (run->info.proto == PROTO_TCP)
+        return l4[12] == h[12] && !((l4[13] ^ h[13]) & RUN_FLAGS);
+    return get_be16(l4 + 4) >= 8 && get_be16(l4 + 4) <= left;
+}
+
+/* Of a packet that is like those before: its length, or 0. */
+static size_t length_in_run(const struct packet_run *run, const uint8_t *pkt, size_t len)
+{
+    size_t total;
+
+    if (!run->known || len < run->info.payload_off || !same_ip(run, pkt))
+        return 0;
+    total = run->info.family == ADDR_V4 ? get_be16(pkt + 2) : (size_t)get_be16(pkt + 4) + PACKET_V6_HDR;
+    if (total > len || total < run->info.payload_off || total > PACKET_MAX)
+        return 0;
+    return same_transport(run, pkt + run->info.l4_off, total - run->info.l4_off) ? total : 0;
+}
+
+int packet_parse_next(struct packet_run *run, const uint8_t *pkt, size_t len, bool *ret_same)
+{
+    struct packet_info *i = &run->info;
+    size_t total = length_in_run(run, pkt, len);
+    int r;
+
+    *ret_same = total > 0;
+    if (*ret_same) {
+        i->total_len = (uint16_t)total;
+        if (i->proto == PROTO_TCP)
+            i->tcp_flags = pkt[i->l4_off + 13];
+        return 0;
+    }
+    r = packet_parse(pkt, len, i);
+    run->known = r == 0 && !i->fragment && (i->proto == PROTO_TCP || i->proto == PROTO_UDP) &&
+                 i->l4_off == (i->family == ADDR_V4 ? PACKET_V4_HDR : PACKET_V6_HDR);
+    if (run->known)
+        memcpy(run->headers, pkt, i->proto == PROTO_TCP ? i->l4_off + 20u : i->payload_off);
+    return r;
+}
+
 unsigned packet_csum_offset(const struct packet_info *info)
 {
     if (info->fragment || info->routed || info->payload_off > PACKET_HDR_MAX)
@@ -228,6 +304,8 @@ uint64_t csum_add(uint64_t sum, const void *data, size_t len)
         other += b >> 32;
     }
     sum += other;
+    for (; len >= 4; p += 4, len -= 4)
+        sum += load32(p);
     for (; len >= 2; p += 2, len -= 2) {
         uint16_t v;
 

@@ -60,6 +60,17 @@ struct packet_info {
  * 0, -EPROTONOSUPPORT (neither IPv4 nor IPv6), -EBADMSG (cut short or inconsistent), -EMSGSIZE (jumbogram). */
 int packet_parse(const uint8_t *pkt, size_t len, struct packet_info *ret);
 
+/* A run of packets of one flow, of which the first alone is taken apart. Begins as zeros. */
+struct packet_run {
+    struct packet_info info; /* of the newest packet */
+    bool known;              /* headers stand for the next one too */
+    uint8_t headers[PACKET_V6_HDR + 20];
+};
+
+/* As packet_parse, into run->info; no pkt need outlive the call. ret_same: as the packet before but for total_len and
+ * tcp_flags, of which those that begin or end a connection are as they were. On an error there is no run any more. */
+int packet_parse_next(struct packet_run *run, const uint8_t *pkt, size_t len, bool *ret_same);
+
 /* Where the transport checksum stands, in bytes from l4_off, if it may be left out on the way and computed again at its
  * end: a whole TCP or UDP packet whose headers take at most PACKET_HDR_MAX bytes. 0: it may not. */
 unsigned packet_csum_offset(const struct packet_info *info);

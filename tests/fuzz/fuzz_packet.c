@@ -81,6 +81,26 @@ static void cut(const uint8_t *pkt, size_t size, const struct packet_info *info,
     assert(len == 0 && count == s.count && payload == (size_t)(info->total_len - info->payload_off));
 }
 
+/* The packet behind it in a run, of which one byte is another. */
+static void next(const uint8_t *pkt, size_t size, uint16_t at)
+{
+    struct packet_run run = { 0 };
+    struct packet_info whole;
+    bool same;
+    int r;
+
+    assert(packet_parse_next(&run, pkt, size, &same) == 0 && !same);
+    memcpy(copy, pkt, MIN(size, sizeof(copy)));
+    copy[at % MIN(size, sizeof(copy))] ^= (uint8_t)(1 + at / 256 % 255);
+    r = packet_parse(copy, size, &whole);
+    assert(packet_parse_next(&run, copy, size, &same) == r);
+    if (r == 0)
+        assert(run.info.total_len == whole.total_len && run.info.payload_off == whole.payload_off &&
+               run.info.tcp_flags == whole.tcp_flags && run.info.proto == whole.proto &&
+               packet_flow_hash(&run.info, (const uint8_t[16]){ 1 }) ==
+                   packet_flow_hash(&whole, (const uint8_t[16]){ 1 }));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const uint8_t key[16] = { 1 };
@@ -101,6 +121,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     packet_flow_hash(&info, key);
     clamp(data, &info, mtu, false);
     clamp(data, &info, mtu, true);
+    next(data, MIN(size, (size_t)PACKET_MAX), mtu);
     answer(data, &info, mtu);
     fragment(data, &info, mtu);
     cut(data, size, &info, &o);

@@ -253,6 +253,83 @@ static void test_pseudo_header(void **state)
     assert_int_equal(csum_fold(csum_pseudo(v6, 17, 70000)), judge_sum(0, pseudo6, sizeof(pseudo6)));
 }
 
+static void assert_same_info(const struct packet_info *a, const struct packet_info *b)
+{
+    assert_true(addr_equal(&a->src, &b->src) && addr_equal(&a->dst, &b->dst));
+    assert_int_equal(a->family, b->family);
+    assert_int_equal(a->proto, b->proto);
+    assert_int_equal(a->dscp << 2 | a->ecn, b->dscp << 2 | b->ecn);
+    assert_int_equal(a->tcp_flags, b->tcp_flags);
+    assert_int_equal(a->fragment, b->fragment);
+    assert_int_equal(a->dont_fragment, b->dont_fragment);
+    assert_int_equal(a->routed, b->routed);
+    assert_int_equal(a->sport, b->sport);
+    assert_int_equal(a->dport, b->dport);
+    assert_int_equal(a->frag_id, b->frag_id);
+    assert_int_equal(a->frag_off, b->frag_off);
+    assert_int_equal(a->l3_len, b->l3_len);
+    assert_int_equal(a->l4_off, b->l4_off);
+    assert_int_equal(a->payload_off, b->payload_off);
+    assert_int_equal(a->total_len, b->total_len);
+}
+
+/* Whatever one byte of the next packet is, a run says of it what packet_parse does. Returns how many were the same. */
+static unsigned next_of(const uint8_t *pkt, size_t len)
+{
+    uint8_t next[128];
+    unsigned count = 0;
+
+    assert_true(len + 4 <= sizeof(next));
+    for (size_t at = 0; at < len; at++)
+        for (unsigned value = 0; value < 256; value++) {
+            struct packet_run run = { 0 };
+            struct packet_info whole;
+            bool same;
+            int r;
+
+            assert_int_equal(packet_parse_next(&run, pkt, len, &same), 0);
+            assert_false(same);
+            memcpy(next, pkt, len);
+            memset(next + len, 0, 4);
+            next[at] = (uint8_t)value;
+            r = packet_parse(next, len + 4, &whole);
+            assert_int_equal(packet_parse_next(&run, next, len + 4, &same), r);
+            count += same;
+            if (r == 0)
+                assert_same_info(&run.info, &whole);
+            else
+                assert_false(same);
+            assert_int_equal(packet_parse_next(&run, pkt, len, &same), 0); /* back in it, or a new one */
+            assert_true(same || r < 0 || next[at] != pkt[at]);
+        }
+    return count;
+}
+
+static void test_runs(void **state)
+{
+    static const uint8_t datagram[] = { 0x04, 0xd2, 0x00, 0x35, 0x00, 0x0c, 0, 0, 1, 2, 3, 4 };
+    uint8_t tcp[sizeof(v4_tcp)], v6[40 + sizeof(datagram)];
+    struct packet_run run = { 0 };
+    bool same;
+
+    memcpy(tcp, v4_tcp, sizeof(tcp));
+    tcp[33] = TCP_ACK;
+    make_v6(v6, 17, datagram, sizeof(datagram));
+    /* Identification, checksums, sequence, acknowledgement, window, options; the length; flags that end nothing. */
+    assert_in_range(next_of(tcp, sizeof(tcp)), 20 * 256, 25 * 256);
+    assert_in_range(next_of(v6, sizeof(v6)), 6 * 256, 8 * 256);
+
+    assert_int_equal(packet_parse_next(&run, tcp, sizeof(tcp), &same), 0);
+    assert_int_equal(packet_parse_next(&run, tcp, sizeof(tcp), &same), 0);
+    assert_true(same);
+    tcp[33] |= TCP_FIN;
+    assert_int_equal(packet_parse_next(&run, tcp, sizeof(tcp), &same), 0);
+    assert_false(same);
+    assert_int_equal(packet_parse_next(&run, tcp, 19, &same), -EBADMSG);
+    assert_int_equal(packet_parse_next(&run, tcp, sizeof(tcp), &same), 0);
+    assert_false(same); /* what is not a packet ends a run */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -260,7 +337,7 @@ int main(void)
         cmocka_unit_test(test_v4_fragments),  cmocka_unit_test(test_v6_chain),
         cmocka_unit_test(test_v6_limits),     cmocka_unit_test(test_v6_fragments_hash_alike),
         cmocka_unit_test(test_icmp_echo),     cmocka_unit_test(test_checksums),
-        cmocka_unit_test(test_pseudo_header),
+        cmocka_unit_test(test_pseudo_header), cmocka_unit_test(test_runs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
