@@ -83,9 +83,12 @@ declare -A FOLLOWS=([middle]="10.0.2.2 push" [bottom]="10.0.3.2 pull" [edge]="10
     realm_file top 10.0.2.2
     printf '[Store]\nEngine = redis:%s,%s,%s\n' "${nodes[@]:0:3}"
 } >"$LAB_DIR/hawser/top.realmd"
+# A folder with the realm's key, and nothing else: the log comes from the manager that is followed.
 for level in middle bottom edge; do
+    mkdir -m 700 "$LAB_DIR/hawser/$level.realm" || lab_fail "folder of $level"
+    cp "$DIR/key" "$LAB_DIR/hawser/$level.realm/key" || lab_fail "key of $level"
     {
-        realm_file $level "${ADDRESS[$level]}" top
+        realm_file $level "${ADDRESS[$level]}" $level
         printf '[Follow]\nManagers = %s\nMode = %s\n' "${FOLLOWS[$level]% *}" "${FOLLOWS[$level]#* }"
         [[ $level != bottom ]] || printf 'Interval = %s\n' $INTERVAL
     } >"$LAB_DIR/hawser/$level.realmd"
@@ -100,6 +103,13 @@ caught_up() { # LEVEL
 }
 for level in top middle bottom edge; do
     start $level
+done
+has_log() { # LEVEL
+    grep -q 'log state=caught_up' "$(bg_log "realmd-$1")"
+}
+for level in middle bottom edge; do
+    wait_for 20 "$level has the log" has_log $level
+    assert "the log of $level is that of top" cmp -s "$DIR/log" "$LAB_DIR/hawser/$level.realm/log"
 done
 for level in middle bottom; do
     wait_for 20 "$level knows what there is" caught_up $level

@@ -41,6 +41,7 @@ struct manager {
     bool expiring;      /* leases that ended wait for room */
     instant busy_until; /* when what was taken on would be done at the capacity that was told */
     span behind;        /* who follows: another manager */
+    bool log_gap;       /* who follows: manager_set_gap */
     uint8_t *page;      /* PAGE_BYTES */
     uint64_t wall_s;    /* the last that was told; 0: never */
     struct manager_call calls[MANAGER_CALLS_MAX]; /* manager_lookup.c */

@@ -86,6 +86,11 @@ void manager_set_behind(struct manager *m, span behind)
     m->behind = behind;
 }
 
+void manager_set_gap(struct manager *m, bool gap)
+{
+    m->log_gap = gap;
+}
+
 bool manager_is_behind(const struct manager *m)
 {
     return m->o.caches || (m->o.follows && m->behind > MANAGER_BEHIND_MAX);
@@ -435,6 +440,8 @@ static struct mapping_answer answer(struct manager *m, const struct who *w, cons
 {
     struct mapping_answer a = { .status = MAPPING_DONE };
 
+    if (m->log_gap && r->type != MAPPING_WHERE)
+        return manager_later(LATER_BEHIND_MS);
     switch (r->type) {
     case MAPPING_INTRODUCE:
         return introduce(m, w, r, wall_s);
@@ -457,7 +464,7 @@ static struct mapping_answer answer(struct manager *m, const struct who *w, cons
     case MAPPING_WHERE:
         a.place = at ? *at : a.place;
         return a;
-    default: /* LOG, which is not served by this version; NOTIFY, STALE and CALL, which tell a manager nothing */
+    default: /* LOG, which the log's owner answers; NOTIFY, STALE, CALL and GROWN, which tell a manager nothing */
         return manager_none(w);
     }
 }

@@ -196,6 +196,11 @@ void manager_followed(struct manager *m, const struct follower_change *c, instan
  * most. */
 void manager_set_behind(struct manager *m, span behind);
 
+/* follows: whether entries of the realm's log are not here, or it is not known whether they are. Of a key that such a
+ * one may have revoked nobody can say that it was not: all that depends on it is answered LATER, and nothing is passed
+ * on. */
+void manager_set_gap(struct manager *m, bool gap);
+
 /* --- a store --- */
 
 /* A row that was stored before, at the start. 0, -EEXIST, -ENOSPC, -ENOMEM. */

@@ -224,7 +224,7 @@ bool manager_passes_on(const struct manager *m, const struct manager_who *who, c
     struct record rec;
     struct who w;
 
-    if (!m->o.follows || !m->trust || mapping_request_read(bytes, len, &r) < 0)
+    if (!m->o.follows || !m->trust || m->log_gap || mapping_request_read(bytes, len, &r) < 0)
         return false;
     w = manager_identify(m, who, wall_s);
     switch (r.type) {

@@ -241,7 +241,7 @@ bool manager_wants(struct manager *m, const struct manager_who *who, const uint8
     enum record_class granted;
     struct who w;
 
-    if (!m->trust || mapping_request_read(bytes, len, &r) < 0 || r.type != MAPPING_RESOLVE)
+    if (!m->trust || m->log_gap || mapping_request_read(bytes, len, &r) < 0 || r.type != MAPPING_RESOLVE)
         return false;
     w = manager_identify(m, who, wall_s);
     find_asked(m, &r, wall_s, &asked);

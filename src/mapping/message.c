@@ -40,6 +40,7 @@ enum key {
     K_INDEX,
     K_PLACES,
     K_RELAY,
+    K_DIGEST,
     K_END,
 };
 
@@ -65,10 +66,11 @@ static const struct shape requests[MAPPING_TYPE_END] = {
     [MAPPING_CHANGES] = { "changes", BIT(K_PREFIX), BIT(K_EPOCH) | BIT(K_FROM) | BIT(K_POSITION), LIST_NONE },
     [MAPPING_NOTIFY] = { "notify", BIT(K_PREFIX) | BIT(K_EPOCH) | BIT(K_TO), BIT(K_FLAGS) | BIT(K_FROM) | BIT(K_ITEMS),
                          LIST_CHANGES },
-    [MAPPING_LOG] = { "log", 0, BIT(K_INDEX), LIST_NONE },
+    [MAPPING_LOG] = { "log", 0, BIT(K_INDEX) | BIT(K_POSITION), LIST_NONE },
     [MAPPING_STALE] = { "stale", BIT(K_TAG) | BIT(K_KIND) | BIT(K_SEQ), 0, LIST_NONE },
     [MAPPING_CALL] = { "call", BIT(K_TAG) | BIT(K_PLACES), BIT(K_RELAY), LIST_NONE },
     [MAPPING_WHERE] = { "where", 0, 0, LIST_NONE },
+    [MAPPING_GROWN] = { "grown", BIT(K_TO), BIT(K_INDEX) | BIT(K_ITEMS), LIST_ENTRIES },
 };
 
 static const struct shape answers[MAPPING_STATUS_COUNT] = {
@@ -87,7 +89,8 @@ static const struct shape answers[MAPPING_STATUS_COUNT] = {
     [MAPPING_PAGE] = { "page", BIT(K_EPOCH),
                        BIT(K_FROM) | BIT(K_TO) | BIT(K_POSITION) | BIT(K_ITEMS) | BIT(K_LEFT) | BIT(K_FLAGS),
                        LIST_CHANGES },
-    [MAPPING_ENTRIES] = { "entries", 0, BIT(K_INDEX) | BIT(K_ITEMS), LIST_ENTRIES },
+    [MAPPING_ENTRIES] = { "entries", BIT(K_TO), BIT(K_POSITION) | BIT(K_ITEMS) | BIT(K_INDEX) | BIT(K_DIGEST),
+                          LIST_ENTRIES },
     [MAPPING_UNKNOWN] = { "unknown", 0, 0, LIST_NONE },
 };
 
@@ -116,6 +119,7 @@ struct fields {
     struct tag_prefix prefix;
     struct slice record, chain[CHAIN_LINKS_MAX];
     size_t chain_count;
+    const uint8_t *digest;
     struct endpoint places[MAPPING_PLACES_MAX];
     size_t places_count;
     struct mapping_relay relay;
@@ -321,6 +325,9 @@ static void read_value(struct cbor_reader *r, unsigned key, const struct shape *
         f->relay.at = read_place(r);
         cbor_read_copy(r, f->relay.grant, sizeof(f->relay.grant));
         break;
+    case K_DIGEST:
+        f->digest = cbor_read_bytes(r, ENTRY_DIGEST_LEN, ENTRY_DIGEST_LEN, &len);
+        break;
     case K_PLACES:
         read_places(r, is_request ? MAPPING_PLACES_MAX : 1, f);
         break;
@@ -418,6 +425,7 @@ int mapping_answer_read(const uint8_t *bytes, size_t len, struct mapping_answer 
                                     .to = f.to,
                                     .position = f.position,
                                     .index = f.index,
+                                    .digest = f.digest,
                                     .relay = f.relay,
                                     .place = f.places[0],
                                     .proofs = f.proofs,
@@ -552,6 +560,7 @@ static uint32_t present(const struct fields *f)
         { K_INDEX, f->index != 0 },
         { K_PLACES, f->places_count > 0 },
         { K_RELAY, f->relay.at.addr.family != ADDR_NONE },
+        { K_DIGEST, f->digest != NULL },
     };
     uint32_t keys = 0;
 
@@ -632,6 +641,9 @@ static void write_value(struct writer *w, unsigned key, const struct fields *f)
         break;
     case K_PROOFS:
         write_list(w, &f->proofs);
+        break;
+    case K_DIGEST:
+        cbor_write_bytes(w, f->digest, ENTRY_DIGEST_LEN);
         break;
     case K_PLACES:
         cbor_write_head(w, CBOR_ARRAY, f->places_count);
@@ -715,6 +727,7 @@ void mapping_answer_write(struct writer *w, const struct mapping_answer *a)
                         .index = a->index,
                         .proofs = a->proofs,
                         .items = a->items,
+                        .digest = a->digest,
                         .relay = a->relay,
                         .places = { a->place },
                         .places_count = a->place.addr.family != ADDR_NONE };

@@ -10,6 +10,7 @@
 
 #include "base/slice.h"
 #include "ident/chain.h"
+#include "ident/entry.h"
 #include "ident/grant.h"
 
 #define MAPPING_VERSION 1
@@ -33,6 +34,7 @@ enum mapping_type {
     MAPPING_STALE,         /* of anybody: what you know of that subject is old */
     MAPPING_CALL,          /* of a manager to a host: who has that tag calls you, from these endpoints */
     MAPPING_WHERE,         /* from which endpoint I ask */
+    MAPPING_GROWN,         /* of a manager to one that follows its log: what was said since */
     MAPPING_TYPE_END,
 };
 
@@ -85,14 +87,15 @@ struct mapping_request {
     uint64_t seq;        /* RESOLVE: what is known already, 0: nothing; STALE: the newest */
     struct slice record; /* REGISTER, PUBLISH */
     struct slice chain[CHAIN_LINKS_MAX];
-    size_t chain_count;        /* INTRODUCE: 1..; others 0 */
-    struct tag_prefix prefix;  /* SUBSCRIBE, CHANGES, NOTIFY */
-    uint32_t lease_s;          /* SUBSCRIBE: how long to be notified; 0: no longer */
-    uint64_t epoch, from;      /* SUBSCRIBE, CHANGES: where I am; 0 0: nowhere. NOTIFY: what follows is after `from` */
-    uint64_t to;               /* NOTIFY: and goes to here */
-    uint32_t position;         /* SUBSCRIBE, CHANGES: inside a snapshot, as the last page said; 0: in none */
-    uint64_t index;            /* LOG: the first that is wanted */
-    struct mapping_list items; /* REFRESH: mapping_refresh; NOTIFY: mapping_change */
+    size_t chain_count;       /* INTRODUCE: 1..; others 0 */
+    struct tag_prefix prefix; /* SUBSCRIBE, CHANGES, NOTIFY */
+    uint32_t lease_s;         /* SUBSCRIBE: how long to be notified; 0: no longer */
+    uint64_t epoch, from;     /* SUBSCRIBE, CHANGES: where I am; 0 0: nowhere. NOTIFY: what follows is after `from` */
+    uint64_t to;              /* NOTIFY: and goes to here; GROWN: entries that there are */
+    uint32_t position;        /* SUBSCRIBE, CHANGES: inside a snapshot, as the last page said; 0: in none. LOG: bytes of
+                               * the first that are there already */
+    uint64_t index;           /* LOG: the first that is wanted; GROWN: the first of the items */
+    struct mapping_list items; /* REFRESH: mapping_refresh; NOTIFY: mapping_change; GROWN: bytes */
     /* RESOLVE: who asks is about to call the subject, from there. If it may know all, the subject is told by CALL. */
     struct endpoint places[MAPPING_PLACES_MAX];
     size_t places_count;
@@ -114,9 +117,11 @@ struct mapping_answer {
     uint32_t wait_ms;  /* LATER */
     uint64_t epoch;    /* PAGE, DONE of NOTIFY */
     uint64_t from;     /* PAGE: the items are what changed after it */
-    uint64_t to;       /* PAGE, DONE of NOTIFY: where who asks is now */
-    uint32_t position; /* PAGE: of the next page of the snapshot; 0: that was the last */
-    uint64_t index;    /* ENTRIES: of the first */
+    uint64_t to;       /* PAGE, DONE of NOTIFY: where who asks is now; ENTRIES: how many there are */
+    uint32_t position; /* PAGE: of the next page of the snapshot; 0: that was the last. ENTRIES: the one item is a piece
+                        * of its entry that ends at that byte; 0: whole entries, or the rest of the first */
+    uint64_t index;    /* ENTRIES: of the first; who asked from beyond the end: of the end */
+    const uint8_t *digest;      /* ENTRIES: of the entry before that, ENTRY_DIGEST_LEN bytes; NULL: there is none */
     struct mapping_list proofs; /* FOUND, REFERRAL: records, from the tag that was asked for to the one of now */
     struct mapping_relay relay; /* FOUND: of a call */
     struct endpoint place;      /* DONE of WHERE; ADDR_NONE: it is not known */

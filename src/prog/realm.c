@@ -137,8 +137,7 @@ static int take_records(struct realm *r, struct entry *e, const char *where, cha
     return count > 0 ? realm_take_links(r, chain, count, where, err) : 0;
 }
 
-/* The key that signs the first entry is that of the chain in it. */
-static int first_key(struct entry e, uint8_t ret[IDENT_KEY_LEN])
+int realm_first_key(struct entry e, uint8_t ret[IDENT_KEY_LEN])
 {
     struct record_error fault;
     struct record_bytes b;
@@ -166,6 +165,18 @@ static int verify_last(struct realm *r, const uint8_t key[IDENT_KEY_LEN], char e
     return 0;
 }
 
+static int grow_entries(struct realm *r)
+{
+    const size_t room = r->entries_room ? 2 * r->entries_room : 64;
+    struct slice *entries = realloc(r->entries, room * sizeof(*entries));
+
+    if (!entries)
+        return -ENOMEM;
+    r->entries = entries;
+    r->entries_room = room;
+    return 0;
+}
+
 static int take_entry(struct realm *r, const uint8_t *bytes, size_t len, char err[FILE_ERR])
 {
     char where[PATH_MAX + 64];
@@ -180,11 +191,13 @@ static int take_entry(struct realm *r, const uint8_t *bytes, size_t len, char er
         return realm_said_err(err, -EBADMSG,
                               "%s: found entry %" PRIu64 ", expected %" PRIu64 " that follows the one before", where,
                               e.index, r->next_index);
+    if (r->next_index == r->entries_room && grow_entries(r) < 0)
+        return realm_said_err(err, -ENOMEM, "out of memory");
     memcpy(key, r->self.key, sizeof(key));
-    if (e.index == 0 && first_key(e, key) < 0)
+    if (e.index == 0 && realm_first_key(e, key) < 0)
         return realm_said_err(err, -EBADMSG, "%s: the first entry does not name the realm", where);
     entry_digest(bytes, len, r->before);
-    r->next_index++;
+    r->entries[r->next_index++] = (struct slice){ bytes, len };
     r->unverified = (struct slice){ bytes, len };
     r->unverified_at = journal_offset(r->log);
     got = take_records(r, &e, where, err);
@@ -192,8 +205,7 @@ static int take_entry(struct realm *r, const uint8_t *bytes, size_t len, char er
     return got == 0 && memcmp(key, r->self.key, sizeof(key)) != 0 ? verify_last(r, key, err) : got;
 }
 
-/* What the journal has, up to max entries: 0 or 1, as realm_read_on. */
-static int take_entries(struct realm *r, size_t max, char err[FILE_ERR])
+int realm_take_entries(struct realm *r, size_t max, char err[FILE_ERR])
 {
     const uint8_t *bytes;
     int got = 0;
@@ -210,7 +222,7 @@ int realm_read_on(struct realm *r, size_t max, char err[FILE_ERR])
 {
     int got = journal_read_on(r->log, err, FILE_ERR);
 
-    return got == 0 ? take_entries(r, max, err) : got;
+    return got == 0 ? realm_take_entries(r, max, err) : got;
 }
 
 /* --- changes --- */
@@ -262,7 +274,7 @@ int realm_say(struct realm *r, const struct slice *records, size_t count, char e
     else
         got = journal_append(r->log, bytes, len, err, FILE_ERR);
     free(bytes);
-    return got == 0 ? take_entries(r, SIZE_MAX, err) : got;
+    return got == 0 ? realm_take_entries(r, SIZE_MAX, err) : got;
 }
 
 static int say_one(struct realm *r, struct record *rec, uint64_t now_s, char err[FILE_ERR])
@@ -410,7 +422,7 @@ static int find_key(struct realm *r, char err[FILE_ERR])
     return 0;
 }
 
-int realm_open(const char *dir, bool writing, struct realm **ret, char err[FILE_ERR])
+static int open_folder(const char *dir, bool create, bool writing, struct realm **ret, char err[FILE_ERR])
 {
     struct realm *r = calloc(1, sizeof(*r));
     int got;
@@ -420,12 +432,14 @@ int realm_open(const char *dir, bool writing, struct realm **ret, char err[FILE_
     said_init(&r->said);
     snprintf(r->dir, sizeof(r->dir), "%s", dir);
     realm_path(r->dir, "log", r->log_path);
-    got = journal_open(r->log_path, false, writing, &r->log, err, FILE_ERR);
+    got = journal_open(r->log_path, create, create || writing, &r->log, err, FILE_ERR);
     if (got == -EBUSY)
         realm_said_err(err, got, "%s: another process is changing this realm", dir);
+    if (got == 0 && create)
+        journal_end_writing(r->log);
     if (got == 0)
-        got = take_entries(r, SIZE_MAX, err);
-    if (got == 0 && r->next_index == 0)
+        got = realm_take_entries(r, SIZE_MAX, err);
+    if (got == 0 && r->next_index == 0 && !create)
         got = realm_said_err(err, -EBADMSG,
                              "%s: empty: the making of this realm was interrupted; remove %s and make it again",
                              r->log_path, dir);
@@ -439,6 +453,16 @@ int realm_open(const char *dir, bool writing, struct realm **ret, char err[FILE_
     return 0;
 }
 
+int realm_open(const char *dir, bool writing, struct realm **ret, char err[FILE_ERR])
+{
+    return open_folder(dir, false, writing, ret, err);
+}
+
+int realm_open_follower(const char *dir, struct realm **ret, char err[FILE_ERR])
+{
+    return open_folder(dir, true, false, ret, err);
+}
+
 int realm_begin(struct realm *r, size_t max, char err[FILE_ERR])
 {
     int got = journal_begin_writing(r->log, err, FILE_ERR);
@@ -446,7 +470,7 @@ int realm_begin(struct realm *r, size_t max, char err[FILE_ERR])
     if (got == -EBUSY)
         return realm_said_err(err, got, "%s: another process is changing this realm", r->dir);
     if (got == 0)
-        got = take_entries(r, max, err);
+        got = realm_take_entries(r, max, err);
     if (got == 0)
         got = find_key(r, err);
     if (got != 0)
@@ -467,6 +491,7 @@ void realm_close(struct realm *r)
     said_deinit(&r->said);
     journal_close(r->log);
     identity_wipe(&r->id);
+    free(r->entries);
     free(r);
 }
 
@@ -494,6 +519,16 @@ const struct realm_said *realm_said_at(const struct realm *r, size_t i)
 uint64_t realm_entries(const struct realm *r)
 {
     return r->next_index;
+}
+
+struct slice realm_entry(const struct realm *r, uint64_t index)
+{
+    return r->entries[index];
+}
+
+const uint8_t *realm_digest(const struct realm *r)
+{
+    return r->before;
 }
 
 uint64_t realm_torn(const struct realm *r)

@@ -34,6 +34,9 @@ MUST_CHECK int realm_create_sub(const char *dir, const struct identity *id, cons
                                 uint64_t now_s, char err[FILE_ERR]);
 /* writing: for a change; keeps others from changing it. A change of key that was interrupted is finished. */
 MUST_CHECK int realm_open(const char *dir, bool writing, struct realm **ret, char err[FILE_ERR]);
+/* As realm_open, not for a change, of a realm whose log is followed (realm_follow): there may be none yet. Then it is
+ * made, and what realm_self says is empty until entries have come. */
+MUST_CHECK int realm_open_follower(const char *dir, struct realm **ret, char err[FILE_ERR]);
 /* Accepts NULL. */
 void realm_close(struct realm *r);
 /* Takes in up to max entries that were said since. 0: that was all; 1: there are more. After a failure close it. */
@@ -50,6 +53,14 @@ size_t realm_chain(const struct realm *r, struct slice ret[CHAIN_LINKS_MAX]);
 size_t realm_said_count(const struct realm *r);
 const struct realm_said *realm_said_at(const struct realm *r, size_t i);
 uint64_t realm_entries(const struct realm *r);
+/* The entry with that index, below realm_entries: bytes that stay until realm_close. */
+struct slice realm_entry(const struct realm *r, uint64_t index);
+/* Of the last entry; zeros: there is none. ENTRY_DIGEST_LEN bytes. */
+const uint8_t *realm_digest(const struct realm *r);
+/* Entries that another manager of the realm has, each of which joins the one before: those that are not here yet are
+ * looked at, and appended as they are, durable when this returns. 0; -EBADMSG: not of the realm, or another entry is
+ * here; -EBUSY: somebody else changes it. Some may have been taken after any failure. */
+MUST_CHECK int realm_follow(struct realm *r, const struct slice *entries, size_t count, char err[FILE_ERR]);
 /* Bytes of an entry that was never finished; the next change removes them. */
 uint64_t realm_torn(const struct realm *r);
 

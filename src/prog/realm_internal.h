@@ -21,6 +21,8 @@ struct realm {
     struct slice roots[ROOTS_MAX]; /* records of earlier keys of a root, the oldest first */
     size_t roots_count;
     uint64_t next_index;
+    struct slice *entries; /* next_index of them, into bytes of the journal; owned */
+    size_t entries_room;
     uint8_t before[ENTRY_DIGEST_LEN];
     struct said_list said;
     /* The last entry whose signature was not looked at yet, and the key that it is to be of; len 0: none. */
@@ -32,6 +34,10 @@ struct realm {
 PRINTF_LIKE(3, 4)
 int realm_said_err(char err[FILE_ERR], int r, const char *fmt, ...);
 void realm_path(const char *dir, const char *file, char out[PATH_MAX + 16]);
+/* What the journal has and was not taken yet, up to max entries: 0; 1: there are more; -errno. */
+MUST_CHECK int realm_take_entries(struct realm *r, size_t max, char err[FILE_ERR]);
+/* The key that signs the first entry, which is that of the chain in it. 0 or -EBADMSG. */
+MUST_CHECK int realm_first_key(struct entry e, uint8_t ret[IDENT_KEY_LEN]);
 /* The realm's own chain, of which `where` speaks. */
 MUST_CHECK int realm_take_links(struct realm *r, const struct slice *links, size_t count, const char *where,
                                 char err[FILE_ERR]);

@@ -68,7 +68,7 @@ static void on_request(struct realmd *d, const struct exchange_event *e, instant
         return;
     who.ed25519 = info.key.ed25519;
     who.at = &info.at.remote;
-    if (pass_on_request(d, e, &who, now) || cache_on_request(d, e, &who, now))
+    if (log_on_request(d, e, &who, now) || pass_on_request(d, e, &who, now) || cache_on_request(d, e, &who, now))
         return;
     manager_on_request(d->manager, &who, e->data, e->len, now, clock_wall_s(), d->answer, &reply);
     if (reply.subscribed)
@@ -96,6 +96,8 @@ static void on_result(struct realmd *d, const struct exchange_event *e, instant 
     bool answered = e->type == EXCHANGE_ANSWER;
 
     if (!e->context) /* a call: nobody waits for what came of it */
+        return;
+    if (log_on_result(d, e, now))
         return;
     if (e->context == &d->follower) {
         follow_on_result(d, e, now);
@@ -154,6 +156,7 @@ static void on_event(void *ctx, const struct exchange_event *e)
         break;
     case EXCHANGE_GONE:
         manager_on_gone(d->manager, e->peer);
+        log_on_gone(d, e->peer);
         break;
     }
 }
@@ -209,13 +212,14 @@ void realmd_turn(struct realmd *d, instant now)
         folder_read(d, now);
     announce(d, now);
     follow_turn(d, now);
+    log_turn(d, now);
     tell_subscribers(d, now);
     tell_called(d, now);
     store_turn(d, now);
     exchange_io_turn(&d->io, now);
     next = instant_min(exchange_next_expiry(d->exchange), manager_next_expiry(d->manager));
     next = instant_min(next, instant_min(d->look_again, store_next_expiry(d)));
-    next = instant_min(next, follow_next_expiry(d));
+    next = instant_min(next, instant_min(follow_next_expiry(d), log_next_expiry(d)));
     if (d->parent)
         next = instant_min(next, holder_next_expiry(&d->announced));
     /* rounded up, or it would wake too early; at most a minute */
@@ -310,7 +314,7 @@ static int call_parent(struct realmd *d, instant now)
     struct record above;
     int r;
 
-    if (d->config.parents_count == 0)
+    if (d->config.parents_count == 0 || count == 0)
         return 0;
     if (count < 2) {
         realmd_say(LOG_ERR, "parent error=\"%s is a root, and has none above it\"", self->name);
@@ -361,6 +365,7 @@ void realmd_on_chain(struct realmd *d, struct exchange *x, instant now)
     if (x) {
         /* Its peers are others, with numbers of their own: nothing of the old ones may be sent to them. */
         manager_on_all_gone(d->manager);
+        log_on_all_gone(d, now);
         store_forget_waiting(d);
         exchange_free(d->exchange);
         d->exchange = d->io.x = x;
@@ -369,8 +374,11 @@ void realmd_on_chain(struct realmd *d, struct exchange *x, instant now)
         exchange_peer_hang_up(d->exchange, d->followed, now);
     }
     d->parent = d->followed = 0;
-    if (d->listeners_count > 0)
-        (void)call_others(d, now); /* which tells what is wrong */
+    if (d->listeners_count == 0)
+        return;
+    (void)call_others(d, now); /* which tells what is wrong */
+    if (!d->dns && d->chain && dns_start(d) < 0)
+        finish(d, 1);
 }
 
 static int open_sockets(struct realmd *d)
@@ -454,9 +462,10 @@ static int open_all(struct realmd *d, instant now)
         return -ENOMEM;
     }
     /* What is about to be read may change meanwhile, so it is watched before. */
-    if ((r = open_control(d)) < 0 || (r = cache_start(d)) < 0 || (r = folder_watch(d)) < 0 ||
-        (r = folder_read(d, now)) < 0 || (r = offer_relay(d)) < 0 || (r = store_start(d, now)) < 0 ||
-        (r = open_sockets(d)) < 0 || (r = dns_start(d)) < 0 || (r = http_start(d)) < 0)
+    if ((r = open_control(d)) < 0 || (r = cache_start(d)) < 0 || (r = log_start(d, now)) < 0 ||
+        (r = folder_watch(d)) < 0 || (r = folder_read(d, now)) < 0 || (r = offer_relay(d)) < 0 ||
+        (r = store_start(d, now)) < 0 || (r = open_sockets(d)) < 0 || (d->chain && (r = dns_start(d)) < 0) ||
+        (r = http_start(d)) < 0)
         return r;
     return call_others(d, now);
 }
@@ -494,6 +503,7 @@ static void close_all(struct realmd *d)
     store_end(d);
     pass_lost(d);
     cache_end(d);
+    log_end(d);
     exchange_free(d->exchange);
     manager_free(d->manager);
     folder_end(d);

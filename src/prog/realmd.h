@@ -5,6 +5,7 @@
 #include "mapping/fetcher.h"
 #include "mapping/follower.h"
 #include "mapping/holder.h"
+#include "mapping/log_follower.h"
 #include "mapping/manager.h"
 #include "prog/dns_server.h"
 #include "prog/http_server.h"
@@ -17,8 +18,9 @@
 #include <jansson.h>
 #include <uv.h>
 
-#define WAITING_MAX 65536 /* chosen: answers that wait for the store; who waits longer asks again */
-#define GIVEN_MAX 1024    /* chosen: a power of two; batches that the store has: it takes 65,536 changes at most */
+#define WAITING_MAX 65536  /* chosen: answers that wait for the store; who waits longer asks again */
+#define LOG_TELLERS_MAX 32 /* chosen: managers that follow one; others ask each minute */
+#define GIVEN_MAX 1024     /* chosen: a power of two; batches that the store has: it takes 65,536 changes at most */
 
 struct realmd;
 
@@ -59,6 +61,13 @@ struct given {
     uint64_t *numbers; /* owned: of its changes */
     size_t count;
     bool done;
+};
+
+/* Who follows the realm's log here. */
+struct log_teller {
+    uint64_t peer; /* 0: nobody */
+    uint64_t upto; /* entries that it has; UINT64_MAX: it asks for what it lacks */
+    bool telling;
 };
 
 struct realmd {
@@ -108,7 +117,12 @@ struct realmd {
     uint64_t followed; /* peer */
     bool following;    /* another manager of this realm */
     struct follower follower;
-    bool follow_told;   /* that it is caught up */
+    bool follow_told; /* that it is caught up */
+    struct log_follower log;
+    bool log_told;            /* that all of it is here */
+    enum log_fault log_fault; /* that was told */
+    struct log_teller tellers[LOG_TELLERS_MAX];
+    uint8_t *log_items; /* MAPPING_BYTES_MAX */
     struct list passed; /* what is on its way to the one that is followed */
     size_t passed_count;
     struct realmd_cache *cache; /* NULL: this one does not cache */
@@ -135,6 +149,8 @@ int folder_read(struct realmd *d, instant now);
 int folder_watch(struct realmd *d);
 /* A record that somebody signed: into the log, and to the manager. 0; -EAGAIN: not now; or -errno, which was told. */
 int folder_publish(struct realmd *d, const uint8_t *bytes, size_t len, instant now);
+/* Entries of the log that is followed, into ours: realm_follow. The folder is then to be read. */
+int folder_follow(struct realmd *d, const struct slice *entries, size_t count, instant now);
 void folder_end(struct realmd *d);
 
 /* --- realmd_store.c: the store behind --- */
@@ -175,6 +191,23 @@ void follow_on_up(struct realmd *d, instant now);
 instant follow_next_expiry(const struct realmd *d);
 /* For the status; null where nobody is followed. NULL when out of memory. */
 json_t *follow_json(const struct realmd *d, instant now);
+
+/* --- realmd_log.c: the realm's log, from the manager that is followed and to those that follow --- */
+
+/* 0 or -ENOMEM. */
+int log_start(struct realmd *d, instant now);
+void log_end(struct realmd *d);
+void log_turn(struct realmd *d, instant now);
+/* True: it was of the log, and is answered. */
+bool log_on_request(struct realmd *d, const struct exchange_event *e, const struct manager_who *who, instant now);
+/* To what was asked or told by one of its contexts; false: it was none of them. */
+bool log_on_result(struct realmd *d, const struct exchange_event *e, instant now);
+void log_on_gone(struct realmd *d, uint64_t peer);
+/* All peers have. */
+void log_on_all_gone(struct realmd *d, instant now);
+instant log_next_expiry(const struct realmd *d);
+/* For the status; null where none is followed. NULL when out of memory. */
+json_t *log_json(const struct realmd *d, instant now);
 
 /* --- realmd_pass.c: what members say, passed on to the one that is followed --- */
 

@@ -6,6 +6,9 @@
  * given from the beginning, in one turn, so that nobody finds half of a realm. What cannot be read is told, tried again
  * every 10 s from the beginning, and what was known stays.
  *
+ * A manager that follows another has its log from there (realmd_log.c), into the same folder. It may have no log at
+ * first, but the realm's key: until the log has come to where it names that key, nobody is answered.
+ *
  * A record that is published is appended and durable before it is answered, which waits for the disk: so
  * PUBLISHED_A_TURN of a wake-up are, and who comes after them is told to come later.
  *
@@ -147,12 +150,65 @@ static int feed(struct realmd *d, const struct realm *r, size_t max, instant now
     return 0;
 }
 
+/* With that key from now on. 0, or as failed. */
+static int be(struct realmd *d, const struct identity *id, instant now)
+{
+    struct identity before = d->id;
+    struct exchange *x;
+
+    if (memcmp(id->ed25519, d->id.ed25519, IDENT_KEY_LEN) == 0)
+        return 0;
+    d->id = *id; /* which an exchange points to */
+    x = realmd_make_exchange(d, now);
+    if (x)
+        realmd_on_chain(d, x, now);
+    else
+        d->id = before;
+    identity_wipe(&before);
+    return x ? 0 : failed(d, -ENOMEM, "out of memory", now);
+}
+
+/* Who follows another manager calls it with the key that he was given, and hears by the log whose it is. 0: go on; 1:
+ * the log has not come to where it names that key; or as failed. */
+static int take_key(struct realmd *d, const struct realm *r, instant now)
+{
+    uint8_t chain[CHAIN_BYTES_MAX];
+    char path[PATH_MAX + 16], err[FILE_ERR];
+    const bool same = d->chain && has_chain(d, chain, chain_bytes(r, chain));
+    struct identity id;
+    int got;
+
+    if (realm_entries(r) > 0) {
+        got = read_key(d, r, &id, err);
+        identity_wipe(&id);
+        if (got == 0)
+            return 0;
+    }
+    snprintf(path, sizeof(path), "%s/key", d->config.directory);
+    got = key_file_read(path, &id, err);
+    if (got < 0)
+        return failed(d, got, err, now);
+    got = be(d, &id, now);
+    identity_wipe(&id);
+    if (got < 0 || same)
+        return got;
+    return log_follower_has_gap(&d->log, now); /* else take_chain tells that the key is not the log's */
+}
+
 /* As feed. */
 static int take_in(struct realmd *d, size_t max, instant now, int *ret_refused)
 {
     const struct realm *r = d->realm;
-    int got = take_chain(d, r, now);
+    int got;
 
+    if (d->config.followed_count > 0) {
+        got = take_key(d, r, now);
+        if (got > 0)
+            d->look_again = INSTANT_NEVER;
+        if (got != 0)
+            return MIN(got, 0);
+    }
+    got = take_chain(d, r, now);
     if (got == 0)
         got = feed(d, r, max, now, ret_refused);
     if (got < 0) {
@@ -181,10 +237,15 @@ int folder_read(struct realmd *d, instant now)
 {
     char err[FILE_ERR];
     const bool first = !d->realm;
-    int got =
-        first ? realm_open(d->config.directory, false, &d->realm, err) : realm_read_on(d->realm, ENTRIES_A_TURN, err);
-    int more = got, refused;
+    int got, more, refused;
 
+    if (!first)
+        got = realm_read_on(d->realm, ENTRIES_A_TURN, err);
+    else if (d->config.followed_count > 0)
+        got = realm_open_follower(d->config.directory, &d->realm, err);
+    else
+        got = realm_open(d->config.directory, false, &d->realm, err);
+    more = got;
     d->folder_changed = false;
     if (got < 0)
         return give_up(d, got, err, now);
@@ -229,6 +290,21 @@ int folder_publish(struct realmd *d, const uint8_t *bytes, size_t len, instant n
     }
     got = take_in(d, RECORDS_A_TURN, now, &refused);
     return got > 0 ? -EAGAIN : got < 0 ? got : refused;
+}
+
+int folder_follow(struct realmd *d, const struct slice *entries, size_t count, instant now)
+{
+    char err[FILE_ERR];
+    int got;
+
+    if (!d->realm)
+        return -EAGAIN; /* it cannot be read: folder_read tells why */
+    got = realm_follow(d->realm, entries, count, err);
+    if (got == 0)
+        d->look_again = now;
+    else if (got != -EBUSY) /* what is in memory may not be what is on disk */
+        give_up(d, got, err, now);
+    return got;
 }
 
 void folder_end(struct realmd *d)

@@ -10,7 +10,7 @@
  *
  * A manager that caches (realmd_cache.c) has the same association, and no follower.
  *
- * Hard state comes by the realm's folder, as everywhere. */
+ * Hard state comes by the realm's folder, as everywhere; there it comes by its log (realmd_log.c). */
 #include "prog/realmd.h"
 
 #include "ident/suite.h"
@@ -37,10 +37,13 @@ int follow_call(struct realmd *d, instant now)
         realmd_say(LOG_ERR, "follow error=\"no socket of that family\"");
         return r;
     }
+    log_follower_on_failed(&d->log, now); /* what was under way went with the former association */
     if (d->cache) {
         cache_lost(d, now);
         return 0;
     }
+    if (!self->is_realm) /* the log comes first */
+        return 0;
     if (!d->following) /* else: the realm's key is another, and what is known is known */
         follower_init(&d->follower, manager_bindings(d->manager), &all,
                       d->config.follow_mode == REALMD_PULL ? FOLLOWER_PULL : FOLLOWER_PUSH,
@@ -112,9 +115,10 @@ bool follow_on_request(struct realmd *d, const struct exchange_event *e, instant
 void follow_on_up(struct realmd *d, instant now)
 {
     realmd_say(LOG_NOTICE, "follow state=up");
+    log_follower_on_up(&d->log, now);
     if (d->cache)
         cache_on_up(d, true);
-    else
+    else if (d->following)
         follower_on_up(&d->follower, now);
 }
 

@@ -51,7 +51,7 @@ json_t *realmd_status(struct realmd *d, instant now)
     manager_get_stats(d->manager, &s);
     return json_pack(
         "{s:b, s:i, s:s, s:f, s:s, s:s, s:I, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, "
-        "s:o, s:o, s:o, s:o, s:o}",
+        "s:o, s:o, s:o, s:o, s:o, s:o}",
         "ok", true, "pid", (int)getpid(), "version", HAWSER_VERSION, "uptime_s", (double)(now - d->started) / 1e6,
         "realm", self->name, "tag", tag_format(&self->tag, tag), "entries", (json_int_t)d->entries, "folder_error",
         d->folder_error, "names", (json_int_t)s.names, "bindings", (json_int_t)s.bindings, "live",
@@ -62,7 +62,7 @@ json_t *realmd_status(struct realmd *d, instant now)
         json_string(!d->store         ? "none"
                     : d->store_failed ? "failed"
                                       : "ok"),
-        "parent", parent_json(d, now), "follow", follow_json(d, now), "requests",
+        "parent", parent_json(d, now), "follow", follow_json(d, now), "log", log_json(d, now), "requests",
         counters(s.requests, MAPPING_TYPE_END, 1, mapping_type_name), "answers",
         counters(s.answers, MAPPING_STATUS_COUNT, 0, mapping_status_name), "refused",
         counters(s.refused, RECORD_FAULT_COUNT, 1, fault_name), "exchange", exchange_json(d->exchange));

@@ -24,10 +24,22 @@ static void tell_follow(const json_t *f)
     printf(", %.0f records taken\n", json_number(f, "taken"));
 }
 
+static void tell_log(const json_t *l)
+{
+    const char *fault = json_text(l, "fault");
+
+    if (!json_is_object(l))
+        return;
+    printf("log       %.0f entries of %.0f, %s\n", json_number(l, "entries"), json_number(l, "there"),
+           strcmp(fault, "sound") != 0                     ? fault
+           : json_is_true(json_object_get(l, "caught_up")) ? "caught up"
+                                                           : "nobody is answered");
+}
+
 int verb_realm_status(const struct verb *v, const char *socket, bool json)
 {
     CLEANUP(cleanup_json) json_t *reply = NULL;
-    const json_t *parent, *follow;
+    const json_t *parent, *follow, *log;
     bool degraded;
     int r = daemon_call(v, socket ? socket : REALMD_SOCKET, json_pack("{s:s}", "verb", "status"), &reply);
 
@@ -35,9 +47,11 @@ int verb_realm_status(const struct verb *v, const char *socket, bool json)
         return r;
     parent = json_object_get(reply, "parent");
     follow = json_object_get(reply, "follow");
+    log = json_object_get(reply, "log");
     degraded = strcmp(json_text(reply, "store"), "failed") == 0 || *json_text(reply, "folder_error") ||
                (json_is_object(parent) && strcmp(json_text(parent, "state"), "registered") != 0) ||
-               (json_is_object(follow) && !json_is_true(json_object_get(follow, "caught_up")));
+               (json_is_object(follow) && !json_is_true(json_object_get(follow, "caught_up"))) ||
+               (json_is_object(log) && !json_is_true(json_object_get(log, "caught_up")));
     if (json) {
         json_print(reply);
         return degraded ? EXIT_DEGRADED : EXIT_DONE;
@@ -50,6 +64,7 @@ int verb_realm_status(const struct verb *v, const char *socket, bool json)
     if (json_is_object(parent))
         printf("parent    %s\n", json_text(parent, "state"));
     tell_follow(follow);
+    tell_log(log);
     printf("told      %.0f subscriptions, %.0f notices\n", json_number(reply, "subscriptions"),
            json_number(reply, "notices"));
     return degraded ? EXIT_DEGRADED : EXIT_DONE;

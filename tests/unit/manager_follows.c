@@ -96,6 +96,36 @@ static void test_serves_what_it_knows(void **state)
     assert_serves(true);
 }
 
+/* Entries of the log are missing: nobody can say of a key that it was not revoked. Who is nobody hears the same. */
+static void test_gap(void **state)
+{
+    const struct mapping_request resolve = { .type = MAPPING_RESOLVE, .tag = laptop, .kind = KIND_HOST_LOCATOR };
+    struct mapping_request r = { .type = MAPPING_INTRODUCE, .chain = { rw_slice(&w.root) }, .chain_count = 1 };
+    struct manager_reply reply;
+    uint8_t sent[MAPPING_BYTES_MAX];
+    struct writer at;
+    struct rw_blob b;
+
+    follow(5);
+    manager_set_behind(m, 0);
+    assert_serves(true);
+    rw_bind(&w, &laptop, RW_LAPTOP, &laptop, KIND_HOST_LOCATOR, CLASS_FULL, 9, 300, 2, &b);
+    for (int gap = 1; gap >= 0; gap--) {
+        const struct manager_who who = { .peer = 1, .ed25519 = w.keys[RW_LAPTOP] };
+        const struct mapping_request reg = { .type = MAPPING_REGISTER, .record = rw_slice(&b) };
+
+        manager_set_gap(m, gap);
+        assert_int_equal(ask(RW_ROOT, &resolve, &reply).status, gap ? MAPPING_LATER : MAPPING_FOUND);
+        assert_int_equal(ask(RW_STRANGER, &resolve, &reply).status, gap ? MAPPING_LATER : MAPPING_NONE);
+        assert_int_equal(ask(RW_LAPTOP, &r, &reply).status, gap ? MAPPING_LATER : MAPPING_DONE);
+        assert_int_equal(ask(RW_STRANGER, &(struct mapping_request){ .type = MAPPING_WHERE }, &reply).status,
+                         MAPPING_DONE);
+        at = writer_init(sent, sizeof(sent));
+        mapping_request_write(&at, &reg);
+        assert_int_equal(manager_passes_on(m, &who, sent, writer_len(&at), RW_NOW_S), !gap);
+    }
+}
+
 /* What members say is for the one that is followed: nothing is taken here, and nothing goes into a log. */
 static void test_takes_nothing(void **state)
 {
@@ -184,6 +214,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_serves_what_it_knows, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_gap, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_takes_nothing, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_passes_on, set_up, tear_down),
     };

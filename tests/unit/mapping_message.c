@@ -26,6 +26,9 @@ static const struct vector sound_requests[] = {
     { "notify-lost", "a60101020804041082502001003f01c100000000000000000000183811071300" },
     { "log", "a3010102091711" },
     { "log-all", "a201010209" },
+    { "log-piece", "a4010102091419012c1711" },
+    { "grown", "a50101020d1306158141011705" },
+    { "grown-bare", "a30101020d1306" },
     { "stale", "a50101020a05502001003f01c10005fd50f24cab30546a070009184d" },
     { "resolve-call", "a50101020205502001003f01c10005fd50f24cab30546a07031818828244cb00710919ca6c825020010db80000000000"
                       "0000000000000901" },
@@ -51,7 +54,11 @@ static const struct vector sound_answers[] = {
     { "older", "a301010306091b0000010000000000" },
     { "page", "a80101030704060c1902581107130c1404158183418419012c183c" },
     { "page-empty", "a60101030704021107120c130c" },
-    { "entries", "a401010308158242010241031705" },
+    { "entries", "a5010103081307158242010241031705" },
+    { "entries-none", "a3010103081300" },
+    { "entries-piece",
+      "a70101030813071419012c158141011705181a5820000102030405060708090a0b0c0d0e0f101112131415161718191a"
+      "1b1c1d1e1f" },
     { "unknown", "a201010309" },
     { "found-relay", "a70101030008030a4284010c18fa0d183c1819828244cb00710919ca6c581d0102030405060708090a0b0c0d0e0f10111"
                      "2131415161718191a1b1c1d" },
@@ -71,7 +78,7 @@ static const struct vector bad_requests[] = {
     { "place-of-5-bytes", "a40101020b05502001003f01c10005fd50f24cab30546a1818818245cb0071090101" },
     { "places-9", "a40101020b05502001003f01c10005fd50f24cab30546a1818898244cb007109018244cb007109028244cb007109038244cb"
                   "007109048244cb007109058244cb007109068244cb007109078244cb007109088244cb00710909" },
-    { "type-unknown", "a20101020d" },
+    { "type-unknown", "a20101020e" },
     { "type-0", "a201010200" },
     { "version-missing", "a202010b814101" },
     { "key-foreign", "a4010102010a41010b814101" },
@@ -102,6 +109,9 @@ static const struct vector bad_answers[] = {
     { "class-0", "a60101030008000a4284010c18fa0d183c" },
     { "record-in-none", "a4010103010a41840d183c" },
     { "status-unknown", "a20101030a" },
+    { "entries-short-digest",
+      "a6010103081307158141011705181a581f000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e" },
+    { "entries-uncounted", "a401010308158242010241031705" },
     { "failure-beyond", "a30101030515818219040000" },
 };
 
@@ -224,6 +234,12 @@ static void test_requests(void **state)
     assert_false(mapping_next_change(&r.items, &c));
     assert_int_equal(request("notify-lost").flags, MAPPING_LOST);
     assert_int_equal(request("log").index, 17);
+    assert_int_equal(request("log-piece").position, 300);
+    r = request("grown");
+    assert_int_equal(r.to, 6);
+    assert_int_equal(r.index, 5);
+    assert_int_equal(r.items.count, 1);
+    assert_int_equal(request("grown-bare").items.count, 0);
     assert_int_equal(request("stale").seq, 77);
     r = request("resolve-call");
     assert_int_equal(r.places_count, 2);

@@ -296,6 +296,180 @@ static void test_another_log(void **state)
     assert_int_equal(turned, 1);
 }
 
+/* --- a manager that follows another: its folder has the realm's key, and the log comes from there --- */
+
+static struct realmd e;
+static char copy[] = "/tmp/hawser-realmd-XXXXXX";
+
+static void give_key(void)
+{
+    char command[2 * PATH_MAX + 32];
+
+    snprintf(command, sizeof(command), "cp %s/key %s/key.hidden && mv %s/key.hidden %s/key", folder, copy, copy, copy);
+    assert_int_equal(system(command), 0);
+}
+
+static int set_up_follower(void **state)
+{
+    const struct rng rng = sys_rng();
+    const struct manager_options o = { .rng = rng,
+                                       .bindings_max = 100,
+                                       .names_max = 100,
+                                       .guests_max = 4,
+                                       .subscriptions_max = 4,
+                                       .log_max = 8,
+                                       .epoch = 8,
+                                       .follows = true };
+
+    if (set_up(state) < 0)
+        return -1;
+    snprintf(copy, sizeof(copy), "/tmp/hawser-realmd-XXXXXX");
+    if (!mkdtemp(copy))
+        return -1;
+    give_key();
+    e = (struct realmd){ .manager = manager_new(&o, T0), .inotify = -1, .look_again = INSTANT_NEVER };
+    e.config.followed_count = 1;
+    snprintf(e.config.directory, sizeof(e.config.directory), "%s", copy);
+    log_follower_init(&e.log, 0, NULL, T0);
+    chains = turned = 0;
+    return folder_read(&e, T0);
+}
+
+static int tear_down_follower(void **state)
+{
+    static const char *const files[] = { "log", "key" };
+    char path[PATH_MAX + 16];
+
+    folder_end(&e);
+    log_follower_deinit(&e.log);
+    exchange_free(e.exchange);
+    manager_free(e.manager);
+    free(e.chain);
+    for (size_t i = 0; i < ARRAY_LEN(files); i++) {
+        snprintf(path, sizeof(path), "%s/%s", copy, files[i]);
+        unlink(path);
+    }
+    return rmdir(copy) < 0 ? -1 : tear_down(state);
+}
+
+/* All that the realm's own manager has from `from` on. */
+static int follow(uint64_t from)
+{
+    struct slice entries[16];
+    size_t n = 0;
+
+    for (uint64_t i = from; i < realm_entries(d.realm); i++)
+        entries[n++] = realm_entry(d.realm, i);
+    return folder_follow(&e, entries, n, T0);
+}
+
+static void assert_same_logs(bool same)
+{
+    char command[2 * PATH_MAX + 32];
+
+    snprintf(command, sizeof(command), "cmp -s %s/log %s/log", folder, copy);
+    assert_int_equal(system(command) == 0, same);
+}
+
+static void test_follower_begins_with_a_key(void **state)
+{
+    struct mapping_request r = { .type = MAPPING_WHERE };
+    const struct manager_who who = { .peer = 1, .ed25519 = ann.ed25519 };
+    uint8_t sent[64], out[MAPPING_BYTES_MAX];
+    struct writer w = writer_init(sent, sizeof(sent));
+    struct manager_reply reply;
+    struct mapping_answer a;
+
+    /* It has an exchange to call with, and answers nobody. */
+    assert_int_equal(turned, 1);
+    assert_memory_equal(e.id.ed25519, d.id.ed25519, IDENT_KEY_LEN);
+    assert_null(e.chain);
+    mapping_request_write(&w, &r);
+    manager_on_request(e.manager, &who, sent, writer_len(&w), T0, NOW_S, out, &reply);
+    assert_int_equal(mapping_answer_read(out, reply.len, &a), 0);
+    assert_int_equal(a.status, MAPPING_LATER);
+    assert_int_equal(follow(0), 0);
+    assert_int_equal(e.look_again, T0);
+    assert_int_equal(folder_read(&e, T0), 0);
+    assert_same_logs(true);
+    assert_non_null(authority_by_name(manager_authority(e.manager), "ann.u.rid.example", 17));
+    assert_int_equal(chains, 2);
+    assert_int_equal(turned, 1); /* it was that key all the while */
+    /* Again, and from the middle: what is there is there. */
+    assert_int_equal(follow(0), 0);
+    assert_int_equal(follow(1), 0);
+    assert_same_logs(true);
+}
+
+static void test_follower_refuses(void **state)
+{
+    uint8_t bad[4096];
+    struct realm *r;
+    struct slice s[2];
+
+    s[0] = realm_entry(d.realm, 0);
+    s[1] = realm_entry(d.realm, 1);
+    assert_true(s[1].len <= sizeof(bad));
+    /* A gap; a signature that is wrong, in an entry that names the realm and in one that does not; and nothing is kept.
+     */
+    assert_int_equal(folder_follow(&e, &s[1], 1, T0), -EBADMSG);
+    assert_non_null(strstr(said, "expected entry 0"));
+    for (size_t i = 0; i < 2; i++) {
+        const struct slice good = s[i];
+
+        assert_int_equal(folder_read(&e, T0), 0);
+        assert_int_equal(realm_entries(e.realm), i);
+        memcpy(bad, good.data, good.len);
+        bad[good.len - 1] ^= 1;
+        s[i].data = bad;
+        assert_int_equal(folder_follow(&e, &s[i], 1, T0), -EBADMSG);
+        assert_non_null(strstr(said, "not signed by the realm"));
+        assert_int_equal(folder_read(&e, T0), 0);
+        assert_int_equal(realm_entries(e.realm), i);
+        s[i] = good;
+        assert_int_equal(folder_follow(&e, &s[i], 1, T0), 0);
+    }
+    /* Somebody has said something here: another entry than there. */
+    assert_int_equal(realm_open(copy, true, &r, err), 0);
+    assert_int_equal(realm_policy(r, NULL, NULL, 0, NOW_S, 0, err), 0);
+    realm_close(r);
+    assert_int_equal(realm_open(folder, true, &r, err), 0);
+    assert_int_equal(realm_policy(r, "ann.u.rid.example", NULL, 0, NOW_S, 0, err), 0);
+    realm_close(r);
+    assert_int_equal(folder_read(&d, T0), 0);
+    assert_int_equal(follow(2), -EBADMSG);
+    assert_non_null(strstr(said, "entry 2 is another"));
+    assert_same_logs(false);
+}
+
+/* The realm has another key: the follower calls with it when it is given it, and then hears of it by the log. */
+static void test_follower_of_another_key(void **state)
+{
+    struct realm *r;
+
+    assert_int_equal(follow(0), 0);
+    assert_int_equal(folder_read(&e, T0), 0);
+    r = writer();
+    assert_int_equal(realm_rotate_root(r, NOW_S, NOW_S + 1000, err), 0);
+    realm_close(r);
+    assert_int_equal(folder_read(&d, T0), 0);
+    turned = 0;
+    assert_int_equal(folder_read(&e, T0), 0);
+    assert_int_equal(turned, 0);
+    give_key();
+    assert_int_equal(folder_read(&e, T0), 0);
+    assert_int_equal(turned, 1);
+    assert_memory_equal(e.id.ed25519, d.id.ed25519, IDENT_KEY_LEN);
+    /* It serves on what it knows meanwhile. */
+    assert_non_null(authority_by_name(manager_authority(e.manager), "ann.u.rid.example", 17));
+    assert_int_equal(follow(2), 0);
+    assert_int_equal(folder_read(&e, T0), 0);
+    assert_int_equal(turned, 1);
+    assert_same_logs(true);
+    assert_memory_equal(authority_self(manager_authority(e.manager))->key, d.id.ed25519, IDENT_KEY_LEN);
+    assert_non_null(authority_by_name(manager_authority(e.manager), "ann.u.rid.example", 17));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -306,6 +480,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_publish_of_high_sequences, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_publish_during_rotation, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_another_log, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_follower_begins_with_a_key, set_up_follower, tear_down_follower),
+        cmocka_unit_test_setup_teardown(test_follower_refuses, set_up_follower, tear_down_follower),
+        cmocka_unit_test_setup_teardown(test_follower_of_another_key, set_up_follower, tear_down_follower),
     };
 
     return cmocka_run_group_tests_name("realmd and folder", tests, NULL, NULL);
