@@ -245,6 +245,8 @@ static json_t *status_json(struct daemon *d, instant now)
                                   (json_int_t)split.bytes));
     if (d->relay)
         json_object_set_new(o, "relay", relay_json(d));
+    if (d->portmaps)
+        json_object_set_new(o, "port_mappings", portmaps_json(d, now));
     return o;
 }
 

@@ -32,6 +32,7 @@ enum config_routes { CONFIG_ROUTES_AUTO, CONFIG_ROUTES_NONE, CONFIG_ROUTES_LIST 
 enum config_ipv6 { CONFIG_IPV6_TUNNEL, CONFIG_IPV6_BLOCK, CONFIG_IPV6_DIRECT };
 enum config_tcp { CONFIG_TCP_AUTO, CONFIG_TCP_NO, CONFIG_TCP_ONLY };
 enum config_loss { CONFIG_LOSS_BLOCK, CONFIG_LOSS_DIRECT };
+enum config_port_mapping { CONFIG_PORT_MAPPING_NO, CONFIG_PORT_MAPPING_YES, CONFIG_PORT_MAPPING_NATPMP };
 enum config_answer { CONFIG_ANSWER_AGENT, CONFIG_ANSWER_COARSE, CONFIG_ANSWER_FULL }; /* CLASS_AGENT and above */
 enum config_wifi { CONFIG_WIFI_AUTO, CONFIG_WIFI_FILE, CONFIG_WIFI_OFF };
 
@@ -136,6 +137,7 @@ struct config {
     int on_agent_loss; /* enum config_loss */
     unsigned offload;  /* bits of enum config_offload */
     int copy_dscp;     /* 1 or 0 */
+    int port_mapping;  /* enum config_port_mapping: host */
 
     struct config_link *links; /* none: every usable interface */
     size_t links_count;

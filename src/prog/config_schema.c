@@ -558,6 +558,7 @@ static const char *const role_names[] = { "node", "agent", "host", NULL };
 static const char *const tier_names[] = { "primary", "secondary", "backup", "never", NULL };
 static const char *const tcp_names[] = { "auto", "no", "only", NULL };
 static const char *const ipv6_names[] = { "tunnel", "block", "direct", NULL };
+static const char *const port_mapping_names[] = { "no", "yes", "nat-pmp", NULL };
 static const char *const yes_names[] = { "no", "yes", NULL };
 static const char *const answer_names[] = { "agent", "coarse", "full", NULL };
 static const char *const loss_names[] = { "block", "direct", NULL };
@@ -613,6 +614,9 @@ const struct config_field config_schema[] = {
       .help = "offloads that may be used: yes, no, or some of csum, tso, uso, gso, gro" },
     { IN(copy_dscp), .key = "CopyDSCP", .type = &type_choice, .choices = yes_names, .fallback = "yes",
       .roles = CONFIG_OF_ALL, .help = "datagrams have the DSCP of the packets in them" },
+    { IN(port_mapping), .key = "PortMapping", .type = &type_choice, .choices = port_mapping_names, .fallback = "yes",
+      .roles = CONFIG_OF_HOST,
+      .help = "ask the links' gateways for ports that lead here: yes (PCP, or NAT-PMP), nat-pmp, or no" },
 
     { LK(tier), .key = "Tier", .type = &type_choice, .choices = tier_names, .fallback = "primary",
       .help = "rank of the link" },

@@ -15,6 +15,7 @@
  *   known.c      what is known of paths, for programs of this machine
  *   relayed.c    what does not go directly between hosts: an agent relays, a host is relayed
  *   attach.c     where a host is, said at the managers of its realm
+ *   portmaps.c   ports of the links' gateways that lead to a host
  *   names.c      names of hosts: a resolver, and a DNS server for programs of this machine */
 #pragma once
 
@@ -124,14 +125,15 @@ struct daemon {
     struct tun_addr given[CONFIG_ADDRESSES_MAX]; /* a node's addresses, as the agent said last */
     size_t given_count;
     struct control *control;
-    struct known *known;     /* known.c; NULL: another daemon has it */
-    struct agents *agents;   /* agents.c; NULL: the agent is known by its key */
-    struct anycast *anycast; /* anycast.c; NULL: it was not asked yet */
-    struct names *names;     /* names.c; NULL: no root is configured */
-    struct host *host;       /* host.c; NULL: this is none */
-    struct relay *relay;     /* relayed.c; an agent's, or NULL: it relays nothing */
-    struct relayed *relayed; /* relayed.c; a host's */
-    struct attach *attach;   /* attach.c; NULL: a host without a chain or managers, or none */
+    struct known *known;       /* known.c; NULL: another daemon has it */
+    struct agents *agents;     /* agents.c; NULL: the agent is known by its key */
+    struct anycast *anycast;   /* anycast.c; NULL: it was not asked yet */
+    struct names *names;       /* names.c; NULL: no root is configured */
+    struct host *host;         /* host.c; NULL: this is none */
+    struct relay *relay;       /* relayed.c; an agent's, or NULL: it relays nothing */
+    struct relayed *relayed;   /* relayed.c; a host's */
+    struct portmaps *portmaps; /* portmaps.c; NULL: no gateway is asked */
+    struct attach *attach;     /* attach.c; NULL: a host without a chain or managers, or none */
 
     struct uplink uplinks[UPLINKS_MAX + 1]; /* by link; there is no 0: an agent's sockets are its workers' */
     struct tcp_ends *tcp;
@@ -254,6 +256,15 @@ struct endpoint attach_seen(const struct daemon *d, unsigned link);
 bool attach_is_manager(const struct daemon *d, const struct endpoint *from); /* of those that see us */
 void attach_slow(struct daemon *d, instant now);                             /* each half second */
 void attach_stop(struct daemon *d);
+
+/* portmaps.c: a host's; after host_start. 0 or -ENOMEM. */
+int portmaps_start(struct daemon *d);
+void portmaps_slow(struct daemon *d, instant now); /* each half second */
+void portmaps_stop(struct daemon *d);              /* before outside_stop */
+/* What leads to us by that uplink's gateway, family ADDR_NONE: nothing, or it is not to be believed. */
+struct endpoint portmaps_place(const struct daemon *d, unsigned link);
+/* An array, the caller's. */
+struct json_t *portmaps_json(const struct daemon *d, instant now);
 
 /* names.c: after the workers were made. Without it the daemon goes on all the same. */
 void names_start(struct daemon *d);

@@ -222,6 +222,7 @@ static void slow_work(struct daemon *d, instant now)
     outside_slow(d, now);
     attach_slow(d, now);
     relayed_slow(d, now);
+    portmaps_slow(d, now);
     if (d->config->role == CONFIG_NODE && d->config->on_agent_loss == CONFIG_LOSS_DIRECT)
         check_agent_loss(d, now);
     if (d->config->role == CONFIG_NODE)
@@ -461,7 +462,8 @@ static int start(struct daemon *d, int state_fd)
     d->next_slow = d->next_store = now;
     if ((r = workers_make(d)) < 0 || (r = start_timers(d)) < 0 || (r = start_signals(d)) < 0 ||
         (r = answers_start(d)) < 0 || (r = host_start(d)) < 0 || (r = relayed_start(d)) < 0 ||
-        (r = inside_start(d)) < 0 || (r = make_nodes(d)) < 0 || (r = memory_load(d, now)) < 0)
+        (r = portmaps_start(d)) < 0 || (r = inside_start(d)) < 0 || (r = make_nodes(d)) < 0 ||
+        (r = memory_load(d, now)) < 0)
         return r;
     restart_restore(d, state_fd, now);
     if ((r = outside_start(d, now)) < 0)
@@ -546,6 +548,7 @@ static int stop(struct daemon *d)
     if (state_fd < 0)
         say_goodbye(d);
     attach_stop(d);
+    portmaps_stop(d);
     names_stop(d);
     anycast_stop(d);
     agents_stop(d);

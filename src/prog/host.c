@@ -227,26 +227,30 @@ static bool listed(const struct endpoint *list, size_t count, const struct endpo
     return false;
 }
 
-/* Uplinks that are seen elsewhere than they are; not all of them, if they are many. */
-static size_t seen_count(const struct daemon *d, const struct endpoint *at, size_t count)
+/* Where uplinks are outside of their NATs and not among these: as their gateways say, or as managers see them. At most
+ * half of what can be said; returns how many. */
+static size_t outside_of(const struct daemon *d, const struct endpoint *at, size_t count,
+                         struct endpoint ret[NODE_ENDPOINTS_MAX / 2])
 {
-    size_t seen = 0;
+    size_t n = 0;
 
     for (unsigned i = 1; i <= UPLINKS_MAX; i++) {
-        struct endpoint e = attach_seen(d, i);
+        const struct endpoint both[] = { portmaps_place(d, i), attach_seen(d, i) };
 
-        seen += e.addr.family != ADDR_NONE && !listed(at, count, &e);
+        for (size_t j = 0; j < ARRAY_LEN(both) && n < NODE_ENDPOINTS_MAX / 2; j++)
+            if (both[j].addr.family != ADDR_NONE && !listed(at, count, &both[j]) && !listed(ret, n, &both[j]))
+                ret[n++] = both[j];
     }
-    return MIN(seen, (size_t)NODE_ENDPOINTS_MAX / 2);
+    return n;
 }
 
 void host_refresh(struct daemon *d, instant now)
 {
-    struct endpoint at[NODE_ENDPOINTS_MAX] = { 0 };
+    struct endpoint at[NODE_ENDPOINTS_MAX] = { 0 }, outside[NODE_ENDPOINTS_MAX / 2];
     struct host *h = d->host;
     bool same, routed;
     uint64_t routes = 0;
-    size_t count = 0, near;
+    size_t count = 0, near, far;
 
     attach_uplinks(d);
     for (unsigned i = 1; i <= UPLINKS_MAX; i++) {
@@ -259,15 +263,11 @@ void host_refresh(struct daemon *d, instant now)
             if (!l->addrs[j].tentative && !addr_is_link_local(&l->addrs[j].addr))
                 at[count++] = (struct endpoint){ l->addrs[j].addr, (uint16_t)d->config->listen_port };
     }
-    near = MIN(count, (size_t)NODE_ENDPOINTS_MAX - seen_count(d, at, count));
-    for (unsigned i = 1, n = (unsigned)near; i <= UPLINKS_MAX; i++) {
-        struct endpoint e = attach_seen(d, i);
-
-        if (e.addr.family == ADDR_NONE || listed(at, count, &e) || n == NODE_ENDPOINTS_MAX)
-            continue;
-        at[n++] = e;
-        count = MAX(count, n);
-    }
+    far = outside_of(d, at, count, outside);
+    near = MIN(count, NODE_ENDPOINTS_MAX - far);
+    memset(&at[near], 0, sizeof(at) - near * sizeof(at[0]));
+    memcpy(&at[near], outside, far * sizeof(outside[0]));
+    count = near + far;
     /* What is new first: a peer that has lost the old place has the new one to go to. */
     for (size_t i = 0; i < count; i++)
         if (!listed(h->at, h->at_count, &at[i]))

@@ -111,6 +111,20 @@ static void print_list(const char *label, const json_t *array)
     }
 }
 
+static void print_port_mapping(const json_t *o)
+{
+    const char *refused = json_text(o, "refused");
+    char left[UNIT_STRLEN];
+
+    printf("gateway %s on %s  %s %s", json_text(o, "gateway"), json_text(o, "link"), json_text(o, "protocol"),
+           json_text(o, "state"));
+    if (json_object_get(o, "at"))
+        printf("  %s%s  %s left", json_text(o, "at"),
+               json_is_true(json_object_get(o, "used")) ? "" : " (not used: no manager sees us there)",
+               duration_format((span)(json_number(o, "left_s") * 1e6), left));
+    printf(*refused ? "  refused: %s\n" : "%s\n", refused);
+}
+
 static void print_counters(const json_t *o)
 {
     char rx[UNIT_STRLEN], tx[UNIT_STRLEN];
@@ -157,6 +171,8 @@ static void print_status(const json_t *doc)
         printf("split %" PRId64 " connections now, %" PRId64 " since the start, %" PRId64 " refused  %s\n",
                (int64_t)json_number(split, "connections"), (int64_t)json_number(split, "begun"),
                (int64_t)json_number(split, "refused"), bytes_format((uint64_t)json_number(split, "bytes"), bytes));
+    for (size_t i = 0; i < json_array_size(json_object_get(doc, "port_mappings")); i++)
+        print_port_mapping(json_array_get(json_object_get(doc, "port_mappings"), i));
     for (size_t i = 0; i < json_array_size(peers); i++)
         print_peer(json_array_get(peers, i));
     json_object_foreach(json_object_get(doc, "drops"), cause, count)

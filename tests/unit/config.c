@@ -303,6 +303,7 @@ static const struct {
     { AGENT "Routes = none\n", "f:5: found Routes on an agent, expected it on a node only\n" },
     { AGENT PEER, "f:7: found Endpoint on an agent, expected it on a node or a host only\n" },
     { IF "Role = host\nRoutes = none\n", "f:4: found Routes on a host, expected it on a node only\n" },
+    { IF "PortMapping = no\n" PEER, "f:3: found PortMapping on a node, expected it on a host only\n" },
     { IF "Role = host\n[Peer p]\nPublicKey = @A\nIdentifier = 2001:db8::1\n",
       "f:6: found Identifier = 2001:db8::1, expected a tag, such as 2001:3f:..., as `hawser id` shows it\n" },
     { "[Interface]\nPrivateKey = @S\nRole = agent\n",
@@ -548,7 +549,7 @@ static void test_schema(void **state)
         assert_true(strlen(k.key) > 0 && strlen(k.help) > 0 && strlen(k.type) > 0);
         n++;
     }
-    assert_int_equal(n, 45); /* every key that the file may have, counted by hand */
+    assert_int_equal(n, 46); /* every key that the file may have, counted by hand */
 }
 
 int main(void)
