@@ -2,16 +2,21 @@
 # Hosts behind NATs that call each other by identifier: which kinds of NAT let them go directly.
 #
 #   a 192.168.1.2 --+
-#                   +-- na 10.0.2.2 --+
+#                   +-- na 20.0.2.2 --+
 #   c 192.168.1.4 --+                 +-- core --+-- m: manager of acme.example
-#   b 192.168.1.3 ----- nb 10.0.3.2 --+          +-- r: an agent that relays for its hosts
+#   b 192.168.1.3 ----- nb 20.0.3.2 --+          +-- r: an agent that relays for its hosts
+#                                     |
+#   f 192.168.1.2 ----- nf 10.0.9.2 --+-- ni 20.0.5.2: the NAT of a provider, before those of two homes
+#   g 192.168.1.3 ----- ng 10.0.9.3 --'
 #
-# Both networks have the same inside addresses, as homes have. A NAT of the kernel is address- and port-dependent in whom
+# All homes have the same inside addresses, as homes have. A NAT of the kernel is address- and port-dependent in whom
 # it lets in (RFC 4787 section 5); in its mappings it is endpoint-independent in effect as long as it may keep the inside's
 # port (plain), address- and port-dependent where it draws one (random, section 4.1); a static map lets everybody in
 # (cone). No file says where anybody is: each host asks the manager how it is seen, registers that too, and is told who is
-# about to call. Promised: what the table says; what does not go directly goes by the agent, and directly from when it can;
-# c is reached inside, not by way of the NAT.
+# about to call. Two more kinds draw ports as random does, and give one for good to who asks: miniupnpd, by PCP (RFC 6887)
+# or by NAT-PMP (RFC 6886). It has public addresses outside, as it gives no private ones. Promised: what the table says; what does not go directly goes by the agent, and directly from when it can;
+# c is reached inside, not by way of the NAT; f and g go by the provider's NAT if it turns back what comes from inside for a
+# mapping of its own (hairpin, RFC 4787 section 6), and are relayed if it does not.
 # shellcheck source-path=SCRIPTDIR source=../lib.sh
 . "$(dirname "$0")/../lib.sh"
 lab_init nat-matrix "$@"
@@ -19,22 +24,36 @@ lab_init nat-matrix "$@"
 . "$LAB_TOP/lab/pair-lib.sh"
 # shellcheck source=../realm-lib.sh
 . "$LAB_TOP/lab/realm-lib.sh"
-need jq nft conntrack ping
+need jq nft conntrack ping miniupnpd
 
 router core
-router na
-router nb
-for h in m r a b c; do
+for h in na nb nf ng ni; do
+    router $h
+done
+for h in m r a b c f g; do
     host $h
 done
 link m:eth0 core:x1 10.0.1.2/24 10.0.1.1/24 both="delay=5ms"
 link r:eth0 core:x4 10.0.4.2/24 10.0.4.1/24 both="delay=5ms"
-link na:out core:x2 10.0.2.2/24 10.0.2.1/24 both="delay=10ms"
-link nb:out core:x3 10.0.3.2/24 10.0.3.1/24 both="delay=10ms"
+link na:out core:x2 20.0.2.2/24 20.0.2.1/24 both="delay=10ms"
+link nb:out core:x3 20.0.3.2/24 20.0.3.1/24 both="delay=10ms"
 default_route m 10.0.1.1
 default_route r 10.0.4.1
-default_route na 10.0.2.1
-default_route nb 10.0.3.1
+default_route na 20.0.2.1
+default_route nb 20.0.3.1
+link ni:out core:x5 20.0.5.2/24 20.0.5.1/24 both="delay=10ms"
+default_route ni 20.0.5.1
+ip -n "${LAB_PREFIX}ni" link add lan type bridge
+ip -n "${LAB_PREFIX}ni" link set lan up
+ip -n "${LAB_PREFIX}ni" addr add 10.0.9.1/24 dev lan
+wire nf:out ni:p1 10.0.9.2/24 -
+wire ng:out ni:p2 10.0.9.3/24 -
+ip -n "${LAB_PREFIX}ni" link set p1 master lan
+ip -n "${LAB_PREFIX}ni" link set p2 master lan
+wire f:eth0 nf:p1 192.168.1.2/24 192.168.1.1/24
+wire g:eth0 ng:p1 192.168.1.3/24 192.168.1.1/24
+default_route nf 10.0.9.1
+default_route ng 10.0.9.1
 ip -n "${LAB_PREFIX}na" link add lan type bridge
 ip -n "${LAB_PREFIX}na" link set lan up
 ip -n "${LAB_PREFIX}na" addr add 192.168.1.1/24 dev lan
@@ -44,7 +63,7 @@ wire b:eth0 nb:p1 192.168.1.3/24 192.168.1.1/24
 for p in p1 p2; do
     ip -n "${LAB_PREFIX}na" link set $p master lan
 done
-for h in a b c; do
+for h in a b c f g; do
     default_route $h 192.168.1.1
 done
 
@@ -60,7 +79,7 @@ M=$("$HAWSER" pubkey <"$LAB_DIR/hawser/m.realm/key")
 pair_daemon r
 wait_for 5 "the relay listens" listening r udp 51820
 realm_daemon m 10.0.1.2 '' "$R" 10.0.4.2
-for h in a b c; do
+for h in a b c f g; do
     realm_host $h m m 10.0.1.2
 done
 
@@ -68,10 +87,58 @@ done
 nat_kind() {
     case $2 in
     plain) nat "$1" out ;;
-    random) nat "$1" out symmetric ;;
+    random | pcp | nat-pmp) nat "$1" out symmetric ;;
     cone) nat "$1" out cone="$3:51820" ;;
     esac
+    [[ $2 != pcp && $2 != nat-pmp ]] || gateway "$1"
     ip netns exec "$LAB_PREFIX$1" conntrack -F >/dev/null 2>&1
+}
+
+# gateway ROUTER: gives ports to who asks, at its address inside, 192.168.1.1.
+declare -A INSIDE_IF=([na]=lan [nb]=p1)
+gateway() {
+    local file=$LAB_DIR/gateway-$1
+    ip netns exec "$LAB_PREFIX$1" nft -f - <<EOR || lab_fail "gateway $1: nft"
+table inet gateway
+delete table inet gateway
+table inet gateway {
+    chain forward {
+    }
+    chain into {
+        type nat hook prerouting priority dstnat
+    }
+    chain out {
+        type nat hook postrouting priority srcnat
+    }
+}
+EOR
+    cat >"$file" <<EOR
+ext_ifname=out
+listening_ip=${INSIDE_IF[$1]}
+enable_upnp=no
+enable_natpmp=yes
+secure_mode=yes
+upnp_table_name=gateway
+upnp_nat_table_name=gateway
+upnp_forward_chain=forward
+upnp_nat_chain=into
+upnp_nat_postrouting_chain=out
+uuid=7e9b2f8c-0d0a-4d6e-9d0d-6d2a53a2c3d1
+allow 1024-65535 192.168.1.0/24 1024-65535
+deny 0-65535 0.0.0.0/0 0-65535
+EOR
+    bg "$1" "gateway-$1" miniupnpd -d -f "$file" -P "$file.pid"
+    wait_for 5 "the gateway $1 listens" listening "$1" udp 5351
+}
+
+# asks HOST KIND: what its gateway is asked for; and what it is given, as everybody is told.
+asks() {
+    sed -i "/^PortMapping/d; s/^Role = host/&\nPortMapping = $([[ $2 == nat-pmp ]] && echo nat-pmp || echo yes)/" "$LAB_DIR/hawser/$1.conf"
+}
+given() {
+    local at
+    at=$(pair_status "$1" ".port_mappings[] | select(.used and .protocol == \"$2\") | .at")
+    [[ -n $at ]] && on m "$HAWSER" resolve --config "$LAB_DIR/hawser/$1.conf" "$1.h.acme.example" 2>/dev/null | grep -qF "$at"
 }
 
 # known HOST: the manager knows it, and it knows how it is seen.
@@ -110,13 +177,19 @@ goes() { # FROM HOW
 while read -r at_a at_b expected; do
     nat_kind na "$at_a" 192.168.1.2
     nat_kind nb "$at_b" 192.168.1.3
+    asks a "$at_a"
+    asks b "$at_b"
     start a b
+    [[ $at_a != *p*p ]] || wait_for 10 "a has a port of its gateway" given a "$at_a"
+    [[ $at_b != *p*p ]] || wait_for 10 "b has a port of its gateway" given b "$at_b"
     assert "$at_a calls $at_b" reaches a b
     wait_for 5 "$at_a calls $at_b: $expected" goes a "$expected"
     result "${at_a}_$at_b" "$expected"
     result "${at_a}_${at_b}_first" "$(awk -F'time=' '/seq=1 /{ print $2 + 0 }' "$(bg_log ping)")" ms
     bg_stop hawserd-a
     bg_stop hawserd-b
+    [[ ! -e $LAB_DIR/log/gateway-na.pid ]] || bg_stop gateway-na
+    [[ ! -e $LAB_DIR/log/gateway-nb.pid ]] || bg_stop gateway-nb
 done <<EOF
 plain  plain  directly
 cone   plain  directly
@@ -127,7 +200,33 @@ cone   random directly
 plain  random relayed
 random plain  relayed
 random random relayed
+pcp    random directly
+random pcp    directly
+pcp    pcp    directly
+nat-pmp nat-pmp directly
+plain  nat-pmp directly
 EOF
+
+# --- a gateway that forgets, and a host that leaves ---
+leads() {
+    ip netns exec "${LAB_PREFIX}na" nft list chain inet gateway into | grep -q 192.168.1.2
+}
+for_seconds() {
+    holds "$(pair_status a '.port_mappings[0].left_s')" '<' 7195
+}
+nat_kind na pcp 192.168.1.2
+asks a pcp
+start a
+wait_for 10 "a has a port of its gateway" given a pcp
+assert "which leads to it" leads
+wait_for 10 "and has for some seconds, as less is no sign that it forgot" for_seconds
+bg_stop gateway-na KILL
+gateway na
+assert "it has forgotten" eval '! leads'
+wait_for 15 "the gateway began anew, and is asked again" leads
+bg_stop hawserd-a
+wait_for 5 "the port is given back" eval '! leads'
+bg_stop gateway-na
 
 assert "the agent says what it has passed on" holds "$(pair_status r '.relay.passed')" '>' 0
 assert "and has refused nobody" holds "$(pair_status r '.relay.refused')" '==' 0
@@ -142,4 +241,43 @@ remote() {
 wait_for 5 "by its inside address" remote
 bg_stop hawserd-a
 bg_stop hawserd-c
+
+# --- behind one NAT of a provider, in two homes ---
+
+# provider IN: a port of its own for each home, and whatever comes in by these interfaces for that goes there.
+provider() {
+    ip netns exec "${LAB_PREFIX}ni" nft -f - <<EOR || lab_fail "provider: nft"
+table ip provider
+delete table ip provider
+table ip provider {
+    chain into {
+        type nat hook prerouting priority dstnat
+        iifname { $1 } ip daddr 20.0.5.2 udp dport 6001 dnat to 10.0.9.2:51820
+        iifname { $1 } ip daddr 20.0.5.2 udp dport 6002 dnat to 10.0.9.3:51820
+    }
+    chain out {
+        type nat hook postrouting priority srcnat
+        ip saddr 10.0.9.2 udp sport 51820 snat to 20.0.5.2:6001
+        ip saddr 10.0.9.3 udp sport 51820 snat to 20.0.5.2:6002
+        oifname "out" masquerade
+    }
+}
+EOR
+    ip netns exec "${LAB_PREFIX}ni" conntrack -F >/dev/null 2>&1
+}
+
+while read -r name into expected; do
+    provider "$into"
+    nat_kind nf plain 192.168.1.2
+    nat_kind ng plain 192.168.1.3
+    start f g
+    assert "f reaches g, $name" reaches f g
+    wait_for 5 "f and g, $name: $expected" goes f "$expected"
+    result "$name" "$expected"
+    bg_stop hawserd-f
+    bg_stop hawserd-g
+done <<EOF
+hairpin    out,lan directly
+no_hairpin out     relayed
+EOF
 lab_done
