@@ -6,6 +6,7 @@
 #   c 192.168.1.4 --+                 +-- core --+-- m: manager of acme.example
 #   b 192.168.1.3 ----- nb 20.0.3.2 --+          +-- r: an agent that relays for its hosts
 #                                     |
+#                                     +-- n 10.0.6.2: a manager that follows m
 #   f 192.168.1.2 ----- nf 10.0.9.2 --+-- ni 20.0.5.2: the NAT of a provider, before those of two homes
 #   g 192.168.1.3 ----- ng 10.0.9.3 --'
 #
@@ -14,9 +15,12 @@
 # port (plain), address- and port-dependent where it draws one (random, section 4.1); a static map lets everybody in
 # (cone). No file says where anybody is: each host asks the manager how it is seen, registers that too, and is told who is
 # about to call. Two more kinds draw ports as random does, and give one for good to who asks: miniupnpd, by PCP (RFC 6887)
-# or by NAT-PMP (RFC 6886). It has public addresses outside, as it gives no private ones. Promised: what the table says; what does not go directly goes by the agent, and directly from when it can;
-# c is reached inside, not by way of the NAT; f and g go by the provider's NAT if it turns back what comes from inside for a
-# mapping of its own (hairpin, RFC 4787 section 6), and are relayed if it does not.
+# or by NAT-PMP (RFC 6886). It has public addresses outside, as it gives no private ones.
+#
+# Promised: what the table says; what does not go directly goes by the agent, and directly from when it can; who speaks to a
+# manager that follows calls and is called as others; c is reached inside, not by way of the NAT; f and g go by the
+# provider's NAT if it turns back what comes from inside for a mapping of its own (hairpin, RFC 4787 section 6), and are
+# relayed if it does not.
 # shellcheck source-path=SCRIPTDIR source=../lib.sh
 . "$(dirname "$0")/../lib.sh"
 lab_init nat-matrix "$@"
@@ -30,14 +34,16 @@ router core
 for h in na nb nf ng ni; do
     router $h
 done
-for h in m r a b c f g; do
+for h in m n r a b c f g; do
     host $h
 done
 link m:eth0 core:x1 10.0.1.2/24 10.0.1.1/24 both="delay=5ms"
 link r:eth0 core:x4 10.0.4.2/24 10.0.4.1/24 both="delay=5ms"
 link na:out core:x2 20.0.2.2/24 20.0.2.1/24 both="delay=10ms"
 link nb:out core:x3 20.0.3.2/24 20.0.3.1/24 both="delay=10ms"
+link n:eth0 core:x6 10.0.6.2/24 10.0.6.1/24 both="delay=5ms"
 default_route m 10.0.1.1
+default_route n 10.0.6.1
 default_route r 10.0.4.1
 default_route na 20.0.2.1
 default_route nb 20.0.3.1
@@ -230,6 +236,40 @@ bg_stop gateway-na
 
 assert "the agent says what it has passed on" holds "$(pair_status r '.relay.passed')" '>' 0
 assert "and has refused nobody" holds "$(pair_status r '.relay.refused')" '==' 0
+
+# --- managers that follow ---
+
+# manager HOST ADDRESS: which it speaks to.
+manager() {
+    sed -i "s/^Manager = .*/Manager = $2:51823/" "$LAB_DIR/hawser/$1.conf"
+}
+mkdir -m 700 "$LAB_DIR/hawser/n.realm"
+cp "$LAB_DIR/hawser/m.realm/key" "$LAB_DIR/hawser/n.realm/key"
+{
+    realm_file n 10.0.6.2
+    printf '[Follow]\nManagers = 10.0.1.2\nMode = push\n'
+} >"$LAB_DIR/hawser/n.realmd"
+bg n realmd-n "$REALMD" "$LAB_DIR/hawser/n.realmd"
+wait_for 10 "n follows m" grep -q 'state=caught_up' "$(bg_log realmd-n)"
+nat_kind na plain 192.168.1.2
+nat_kind nb plain 192.168.1.3
+while read -r name of_a of_b; do
+    manager a "$of_a"
+    manager b "$of_b"
+    asks a plain
+    asks b plain
+    start a b
+    assert "a calls b, $name" reaches a b
+    wait_for 5 "a calls b, $name: directly" goes a directly
+    result "$name" directly
+    bg_stop hawserd-a
+    bg_stop hawserd-b
+done <<EOF
+callee_at_follower 10.0.1.2 10.0.6.2
+both_at_follower   10.0.6.2 10.0.6.2
+caller_at_follower 10.0.6.2 10.0.1.2
+EOF
+manager a 10.0.1.2
 
 # --- behind one NAT ---
 nat_kind na plain 192.168.1.2

@@ -456,13 +456,14 @@ int bindings_refresh(struct bindings *b, const struct tag *subject, uint8_t kind
     return 0;
 }
 
-void bindings_set_peer(struct bindings *b, const struct tag *subject, uint8_t kind, uint8_t answer, uint64_t peer)
+bool bindings_set_peer(struct bindings *b, const struct tag *subject, uint8_t kind, uint8_t answer, uint64_t peer)
 {
     uint32_t n;
     struct row *r = find(b, subject, kind, answer, &n);
 
     if (r)
         r->peer = peer;
+    return r != NULL;
 }
 
 int bindings_find(const struct bindings *b, const struct tag *subject, uint8_t kind, uint8_t answer, instant now,

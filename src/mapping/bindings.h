@@ -66,8 +66,8 @@ MUST_CHECK int bindings_put(struct bindings *b, const struct record *r, const ui
  * inside a session with us. 0; -ENOENT: it is not there any more, send the record; -ESTALE: another sequence is. */
 MUST_CHECK int bindings_refresh(struct bindings *b, const struct tag *subject, uint8_t kind, uint8_t answer,
                                 uint64_t seq, uint32_t lease_s, instant now);
-/* Who spoke for the row last, a number of the owner's. */
-void bindings_set_peer(struct bindings *b, const struct tag *subject, uint8_t kind, uint8_t answer, uint64_t peer);
+/* Who spoke for the row last, a number of the owner's. False: there is no such row. */
+bool bindings_set_peer(struct bindings *b, const struct tag *subject, uint8_t kind, uint8_t answer, uint64_t peer);
 /* The row of the highest class that is at most `answer` and whose lease is not over. 0; -ENOENT. */
 MUST_CHECK int bindings_find(const struct bindings *b, const struct tag *subject, uint8_t kind, uint8_t answer,
                              instant now, struct binding *ret);

@@ -22,6 +22,8 @@ struct change {
 
 #define FORMER_MAX CHAIN_ANCHORS_MAX /* keys of the realm's own that are known by name still */
 
+#define HEARD_MAX 64u /* chosen: first registrations on their way by this manager at once */
+
 struct manager {
     struct manager_options o;
     struct trust *trust; /* NULL: no realm yet */
@@ -46,6 +48,11 @@ struct manager {
     uint64_t wall_s;    /* the last that was told; 0: never */
     struct manager_call calls[MANAGER_CALLS_MAX]; /* manager_lookup.c */
     unsigned calls_head, calls_count;
+    struct heard { /* manager_calls.c: who spoke for a row that has not come yet; peer 0: free */
+        struct manager_row row;
+        uint64_t peer;
+    } heard[HEARD_MAX];
+    unsigned heard_next;
     struct { /* at.addr.family ADDR_NONE: there is none */
         struct endpoint at;
         uint8_t key[IDENT_KEY_LEN];
@@ -123,3 +130,11 @@ struct mapping_answer manager_subscribe(struct manager *m, const struct who *w, 
 
 /* Who has that key: of a peer that is known by its key alone. */
 struct who manager_identify(const struct manager *m, const struct manager_who *who, uint64_t wall_s);
+
+/* manager_calls.c */
+/* Who calls the subject of that binding, as its lookup says; and the relay that he is given. */
+void manager_call(struct manager *m, const struct who *w, const struct mapping_request *r, const struct binding *b,
+                  uint64_t wall_s, struct mapping_relay *ret_relay);
+/* Of a manager that follows: that peer speaks for the row, which may not have come yet; and it has. */
+void manager_heard(struct manager *m, const struct tag *subject, uint8_t kind, uint8_t answer, uint64_t peer);
+void manager_heard_follows(struct manager *m, const struct tag *subject, uint8_t kind, uint8_t answer);

@@ -78,6 +78,7 @@ struct bindings *manager_bindings(struct manager *m)
 
 void manager_followed(struct manager *m, const struct follower_change *c, instant now)
 {
+    manager_heard_follows(m, &c->subject, c->kind, c->answer);
     manager_changed(m, &c->subject, c->kind, c->answer, c->seq, c->pace, now);
 }
 
@@ -461,6 +462,11 @@ static struct mapping_answer answer(struct manager *m, const struct who *w, cons
         if (manager_is_behind(m))
             return manager_later(LATER_BEHIND_MS);
         return manager_page(m, w, &r->prefix, r->epoch, r->from, r->position, now, wall_s);
+    case MAPPING_CALL: /* of one that follows this one */
+        if (w->type != WHO_SELF)
+            return manager_none(w);
+        manager_called(m, r, false, now);
+        return a;
     case MAPPING_WHERE:
         a.place = at ? *at : a.place;
         return a;

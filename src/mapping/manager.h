@@ -43,7 +43,8 @@
 #define MANAGER_BEHIND_MAX (300 * SEC)  /* chosen: the common lease; what is older may be of one who is gone */
 #define MANAGER_RANKS 4
 #define MANAGER_CALLS_MAX 256 /* chosen: between two turns of the owner */
-#define MANAGER_CALL_BYTES_MAX 256
+#define MANAGER_CALL_BYTES_MAX 288
+#define MANAGER_FOLLOWED UINT64_MAX /* for a peer: the manager that is followed */
 
 struct manager;
 
@@ -70,8 +71,8 @@ struct manager_who {
 
 /* Who is to be told of a call. */
 struct manager_call {
-    uint64_t peer;
-    struct tag caller;
+    uint64_t peer; /* or MANAGER_FOLLOWED */
+    struct tag caller, callee;
     struct endpoint places[MAPPING_PLACES_MAX];
     size_t places_count;
     struct mapping_relay relay;
@@ -149,7 +150,7 @@ size_t manager_say_older(uint64_t newest, uint8_t *out, size_t size);
 /* follows: what members say of themselves (REGISTER, REFRESH, PUBLISH) is for the manager that is followed, who takes
  * it from this one, as it has the realm's key. True: who asks may say all of it, so it may be passed on as it is; and
  * so may the answer. */
-bool manager_passes_on(const struct manager *m, const struct manager_who *who, const uint8_t *bytes, size_t len,
+bool manager_passes_on(struct manager *m, const struct manager_who *who, const uint8_t *bytes, size_t len,
                        uint64_t wall_s);
 /* caches: the subject, if the answer to this request says anything of one, that a fetcher should know before it is
  * answered. False: no request, or one that nothing is known of to who asks, as of one who is not there. */
@@ -180,9 +181,11 @@ void manager_on_all_gone(struct manager *m);
  * (grant_key), for what does not go directly. rng: for the channels' numbers; kept. */
 void manager_set_relay(struct manager *m, const struct endpoint *at, const uint8_t key[IDENT_KEY_LEN],
                        const struct rng *rng);
-/* The next host that is to be told who calls it, as a request without an answer that counts, into out of
- * MANAGER_CALL_BYTES_MAX bytes. Its length; 0: none. A peer that has gone has not heard it, and its caller tries
- * without. */
+/* A CALL that came from the manager that is followed, or from one that follows (manager_on_request does that). */
+void manager_called(struct manager *m, const struct mapping_request *r, bool from_followed, instant now);
+/* The next that is to be told who calls a host: that host, or a manager on the way to it. As a request without an
+ * answer that counts, into out of MANAGER_CALL_BYTES_MAX bytes. Its length; 0: none. A peer that has gone has not heard
+ * it, and its caller tries without. */
 size_t manager_pop_call(struct manager *m, uint8_t *out, uint64_t *ret_peer);
 
 /* --- another manager of the realm that is followed --- */

@@ -82,12 +82,6 @@ static bool speaks_for_all(const struct manager *m, const struct who *w, struct 
     return true;
 }
 
-/* By whom the subject may be called: not by a manager that passes on what it says. */
-static uint64_t callable(const struct who *w)
-{
-    return w->type == WHO_SELF ? 0 : w->peer;
-}
-
 struct mapping_answer manager_register(struct manager *m, const struct who *w, const struct mapping_request *r,
                                        instant now, uint64_t wall_s, struct manager_reply *reply)
 {
@@ -122,7 +116,7 @@ struct mapping_answer manager_register(struct manager *m, const struct who *w, c
         return (struct mapping_answer){ .status = MAPPING_OLDER, .seq = newest };
     if (bindings_get(m->bindings, &rec.subject, rec.kind, rec.answer, now, &b) < 0)
         return manager_later(LATER_FULL_MS); /* never: it was put */
-    bindings_set_peer(m->bindings, &rec.subject, rec.kind, rec.answer, callable(w));
+    (void)bindings_set_peer(m->bindings, &rec.subject, rec.kind, rec.answer, w->peer);
     if (got == BINDING_STORED)
         manager_changed(m, &rec.subject, rec.kind, rec.answer, rec.seq, b.pace, now);
     /* Also of what was stored before: the answer of then may have waited in vain. */
@@ -152,7 +146,7 @@ struct mapping_answer manager_refresh(struct manager *m, const struct who *w, co
             got = bindings_refresh(m->bindings, &i.subject, i.kind, i.answer, i.seq, i.lease_s, now);
         lease_s = MIN(lease_s, i.lease_s);
         if (got == 0) {
-            bindings_set_peer(m->bindings, &i.subject, i.kind, i.answer, callable(w));
+            (void)bindings_set_peer(m->bindings, &i.subject, i.kind, i.answer, w->peer);
             continue;
         }
         if (got == -ESTALE && bindings_get(m->bindings, &i.subject, i.kind, i.answer, now, &b) == 0)
@@ -214,10 +208,11 @@ struct mapping_answer manager_publish(struct manager *m, const struct who *w, co
     return (struct mapping_answer){ .status = MAPPING_DONE, .seq = rec.seq };
 }
 
-bool manager_passes_on(const struct manager *m, const struct manager_who *who, const uint8_t *bytes, size_t len,
+bool manager_passes_on(struct manager *m, const struct manager_who *who, const uint8_t *bytes, size_t len,
                        uint64_t wall_s)
 {
     const struct entity *e;
+    struct mapping_refresh i;
     struct mapping_request r;
     struct record_error why;
     struct record_bytes rb;
@@ -229,11 +224,19 @@ bool manager_passes_on(const struct manager *m, const struct manager_who *who, c
     w = manager_identify(m, who, wall_s);
     switch (r.type) {
     case MAPPING_REFRESH:
-        return speaks_for_all(m, &w, r.items, wall_s);
+        if (!speaks_for_all(m, &w, r.items, wall_s))
+            return false;
+        while (mapping_next_refresh(&r.items, &i))
+            manager_heard(m, &i.subject, i.kind, i.answer, w.peer);
+        return true;
     case MAPPING_REGISTER:
     case MAPPING_PUBLISH:
-        return record_decode(r.record.data, r.record.len, &rec, &rb, &why) == 0 &&
-               speaks_for(m, &w, &rec.subject, wall_s, &e);
+        if (record_decode(r.record.data, r.record.len, &rec, &rb, &why) < 0 ||
+            !speaks_for(m, &w, &rec.subject, wall_s, &e))
+            return false;
+        if (r.type == MAPPING_REGISTER && rec.type == RECORD_BINDING)
+            manager_heard(m, &rec.subject, rec.kind, rec.answer, w.peer);
+        return true;
     default:
         return false;
     }

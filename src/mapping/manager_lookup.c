@@ -6,8 +6,7 @@
  * is not there, go through the same steps: a look into the policies and one into the table, of the subject or, where
  * there is none, of somebody else (authority_decoy); so neither bytes nor time tell them apart.
  *
- * A lookup may say that a call follows, and from where. Of an answer that tells all, the subject is told of it: nobody
- * else can have it told anything.
+ * A lookup may say that a call follows, and from where: manager_calls.c.
  *
  * Sources: doc/records.md (names, tags, chains). */
 #include "mapping/internal.h"
@@ -162,58 +161,6 @@ static struct mapping_answer refer(const struct manager *m, const struct who *w,
     return a;
 }
 
-/* The host that was asked for is told who calls it: who may know where it is may have it look out for him. */
-static void push_call(struct manager *m, const struct who *w, const struct mapping_request *r, uint64_t peer,
-                      uint64_t wall_s, struct mapping_relay *ret_relay)
-{
-    struct manager_call *c;
-
-    if (m->calls_count == MANAGER_CALLS_MAX) {
-        m->stats.calls_lost++;
-        return;
-    }
-    c = &m->calls[(m->calls_head + m->calls_count++) % MANAGER_CALLS_MAX];
-    *c = (struct manager_call){ .peer = peer, .caller = w->tag, .places_count = r->places_count };
-    memcpy(c->places, r->places, sizeof(c->places));
-    if (m->relay.at.addr.family != ADDR_NONE) {
-        /* A manager without a clock gives no relay that would be believed. */
-        struct grant g = { .channel = rng_nonzero(&m->relay.rng), .until_s = (uint32_t)wall_s + GRANT_LIFE_S };
-
-        ret_relay->at = c->relay.at = m->relay.at;
-        grant_seal(m->relay.key, &g, ret_relay->grant);
-        g.side = 1;
-        grant_seal(m->relay.key, &g, c->relay.grant);
-    }
-}
-
-void manager_set_relay(struct manager *m, const struct endpoint *at, const uint8_t key[IDENT_KEY_LEN],
-                       const struct rng *rng)
-{
-    m->relay.at = *at;
-    memcpy(m->relay.key, key, sizeof(m->relay.key));
-    m->relay.rng = *rng;
-}
-
-size_t manager_pop_call(struct manager *m, uint8_t *out, uint64_t *ret_peer)
-{
-    struct writer w = writer_init(out, MANAGER_CALL_BYTES_MAX);
-    struct mapping_request r = { .type = MAPPING_CALL };
-    const struct manager_call *c = &m->calls[m->calls_head];
-
-    if (m->calls_count == 0)
-        return 0;
-    m->calls_head = (m->calls_head + 1) % MANAGER_CALLS_MAX;
-    m->calls_count--;
-    m->stats.calls++;
-    r.tag = c->caller;
-    r.places_count = c->places_count;
-    memcpy(r.places, c->places, sizeof(r.places));
-    r.relay = c->relay;
-    mapping_request_write(&w, &r);
-    *ret_peer = c->peer;
-    return writer_len(&w);
-}
-
 static void find_asked(const struct manager *m, const struct mapping_request *r, uint64_t wall_s, struct asked *ret)
 {
     if (r->name)
@@ -291,8 +238,8 @@ struct mapping_answer manager_resolve(struct manager *m, const struct who *w, co
     a.granted = (uint8_t)granted;
     a.left_s = manager_left_s(m, &b, now);
     a.fresh_s = manager_fresh_s(b.pace, a.left_s);
-    if (r->places_count > 0 && r->kind == KIND_HOST_LOCATOR && granted == CLASS_FULL && b.peer)
-        push_call(m, w, r, b.peer, wall_s, &a.relay);
+    if (r->places_count > 0 && r->kind == KIND_HOST_LOCATOR && granted == CLASS_FULL)
+        manager_call(m, w, r, &b, wall_s, &a.relay);
     if (r->flags & MAPPING_WITH_CHAIN)
         add_chain(m, asked.found, &a);
     if (asked.proofs_count > 0) {

@@ -68,7 +68,7 @@ static const struct shape requests[MAPPING_TYPE_END] = {
                          LIST_CHANGES },
     [MAPPING_LOG] = { "log", 0, BIT(K_INDEX) | BIT(K_POSITION), LIST_NONE },
     [MAPPING_STALE] = { "stale", BIT(K_TAG) | BIT(K_KIND) | BIT(K_SEQ), 0, LIST_NONE },
-    [MAPPING_CALL] = { "call", BIT(K_TAG) | BIT(K_PLACES), BIT(K_RELAY), LIST_NONE },
+    [MAPPING_CALL] = { "call", BIT(K_TAG) | BIT(K_PREFIX) | BIT(K_PLACES), BIT(K_RELAY), LIST_NONE },
     [MAPPING_WHERE] = { "where", 0, 0, LIST_NONE },
     [MAPPING_GROWN] = { "grown", BIT(K_TO), BIT(K_INDEX) | BIT(K_ITEMS), LIST_ENTRIES },
 };
@@ -377,6 +377,8 @@ int mapping_request_read(const uint8_t *bytes, size_t len, struct mapping_reques
         return e;
     /* Just one of the two is asked for. */
     if (f.type == MAPPING_RESOLVE && !(f.seen & BIT(K_NAME)) == !(f.seen & BIT(K_TAG)))
+        return -EBADMSG;
+    if (f.type == MAPPING_CALL && f.prefix.len != 8 * sizeof(f.prefix.tag.bytes)) /* somebody, and not many */
         return -EBADMSG;
     *ret = (struct mapping_request){ .type = (enum mapping_type)f.type,
                                      .flags = f.flags,

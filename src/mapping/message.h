@@ -32,7 +32,7 @@ enum mapping_type {
     MAPPING_NOTIFY,        /* of a manager to a subscriber: what has changed */
     MAPPING_LOG,           /* entries of the realm's log, for another manager of the same realm */
     MAPPING_STALE,         /* of anybody: what you know of that subject is old */
-    MAPPING_CALL,          /* of a manager to a host: who has that tag calls you, from these endpoints */
+    MAPPING_CALL,          /* of a manager, to a host or to another on the way there: who has that tag calls it */
     MAPPING_WHERE,         /* from which endpoint I ask */
     MAPPING_GROWN,         /* of a manager to one that follows its log: what was said since */
     MAPPING_TYPE_END,
@@ -83,12 +83,12 @@ struct mapping_request {
     uint8_t kind;     /* RESOLVE, STALE: enum record_kind */
     const char *name; /* RESOLVE: not terminated, not checked (name_parse); NULL: the tag is asked for */
     size_t name_len;
-    struct tag tag;      /* RESOLVE, STALE */
+    struct tag tag;      /* RESOLVE, STALE; CALL: who calls */
     uint64_t seq;        /* RESOLVE: what is known already, 0: nothing; STALE: the newest */
     struct slice record; /* REGISTER, PUBLISH */
     struct slice chain[CHAIN_LINKS_MAX];
     size_t chain_count;       /* INTRODUCE: 1..; others 0 */
-    struct tag_prefix prefix; /* SUBSCRIBE, CHANGES, NOTIFY */
+    struct tag_prefix prefix; /* SUBSCRIBE, CHANGES, NOTIFY; CALL: the callee, all of it */
     uint32_t lease_s;         /* SUBSCRIBE: how long to be notified; 0: no longer */
     uint64_t epoch, from;     /* SUBSCRIBE, CHANGES: where I am; 0 0: nowhere. NOTIFY: what follows is after `from` */
     uint64_t to;              /* NOTIFY: and goes to here; GROWN: entries that there are */

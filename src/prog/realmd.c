@@ -171,7 +171,7 @@ static void tell_subscribers(struct realmd *d, instant now)
             manager_on_told(d->manager, n.id, NULL, 0, now);
 }
 
-/* What comes of it is no news: the caller tries anyway. */
+/* To a host, or to a manager on the way there. What comes of it is no news: the caller tries anyway. */
 static void tell_called(struct realmd *d, instant now)
 {
     uint8_t bytes[MANAGER_CALL_BYTES_MAX];
@@ -179,7 +179,8 @@ static void tell_called(struct realmd *d, instant now)
     size_t len;
 
     while ((len = manager_pop_call(d->manager, bytes, &peer)) > 0)
-        (void)!exchange_request(d->exchange, peer, bytes, len, NULL, now, &request);
+        (void)!exchange_request(d->exchange, peer == MANAGER_FOLLOWED ? d->followed : peer, bytes, len, NULL, now,
+                                &request);
 }
 
 static void announce(struct realmd *d, instant now)

@@ -102,8 +102,17 @@ bool follow_on_request(struct realmd *d, const struct exchange_event *e, instant
     struct mapping_request r;
     size_t len;
 
-    if (!d->following || e->peer != d->followed || mapping_request_read(e->data, e->len, &r) < 0 ||
-        r.type != MAPPING_NOTIFY || r.prefix.len != d->follower.prefix.len ||
+    if (!d->following || e->peer != d->followed || mapping_request_read(e->data, e->len, &r) < 0)
+        return false;
+    if (r.type == MAPPING_CALL) {
+        struct writer w = writer_init(answer, sizeof(answer));
+
+        manager_called(d->manager, &r, true, now);
+        mapping_answer_write(&w, &(struct mapping_answer){ .status = MAPPING_DONE });
+        realmd_answer(d, &e->asked, answer, writer_len(&w), now);
+        return true;
+    }
+    if (r.type != MAPPING_NOTIFY || r.prefix.len != d->follower.prefix.len ||
         !tag_prefix_covers(&r.prefix, &d->follower.prefix))
         return false;
     len = follower_on_notice(&d->follower, &r, now, answer);

@@ -373,6 +373,8 @@ static void test_calls(void **state)
     assert_int_equal(mapping_request_read(out, len, &told), 0);
     assert_int_equal(told.type, MAPPING_CALL);
     assert_true(tag_equal(&told.tag, &phone));
+    assert_int_equal(told.prefix.len, 128);
+    assert_true(tag_equal(&told.prefix.tag, &laptop));
     assert_int_equal(told.places_count, 2);
     assert_true(endpoint_equal(&told.places[1], &r.places[1]));
     assert_int_equal(manager_pop_call(m, out, &peer), 0);

@@ -210,6 +210,108 @@ static void test_passes_on(void **state)
     assert_false(passes_on(RW_LAPTOP, &r));
 }
 
+/* --- calls --- */
+
+/* A manager like m, which knows laptop and phone, and lets everybody know where the laptop is. */
+static struct manager *another(bool follows)
+{
+    struct manager_options o = { .bindings_max = 100,
+                                 .names_max = 100,
+                                 .guests_max = 4,
+                                 .subscriptions_max = 4,
+                                 .log_max = 64,
+                                 .epoch = 7,
+                                 .follows = follows,
+                                 .rng = w.rng };
+    struct manager *a = manager_new(&o, now);
+    const struct slice link = rw_slice(&w.root);
+    struct record_error why;
+    struct rw_blob b;
+
+    assert_non_null(a);
+    assert_int_equal(manager_set_self(a, &link, 1, RW_NOW_S, &why), 0);
+    rw_register(&w, RW_ROOT, 0, RW_LAPTOP, TAG_TIER_HOST, "laptop.h.rid.example", &b);
+    assert_int_equal(manager_take(a, b.bytes, b.len, now, &why), 0);
+    rw_register(&w, RW_ROOT, 0, RW_PHONE, TAG_TIER_HOST, "phone.h.rid.example", &b);
+    assert_int_equal(manager_take(a, b.bytes, b.len, now, &why), 0);
+    rw_policy(&w, &laptop, RW_LAPTOP, &laptop, 5, "2001:3f::/32", CLASS_FULL, &b);
+    assert_int_equal(manager_take(a, b.bytes, b.len, now, &why), 0);
+    manager_set_behind(a, 0);
+    return a;
+}
+
+static enum mapping_status say_to(struct manager *to, uint64_t peer, int key, const uint8_t *bytes, size_t len)
+{
+    static uint8_t out[MAPPING_BYTES_MAX];
+    const struct manager_who who = { .peer = peer, .ed25519 = w.keys[key] };
+    struct manager_reply reply;
+    struct mapping_answer a;
+
+    manager_on_request(to, &who, bytes, len, now, RW_NOW_S, out, &reply);
+    assert_int_equal(mapping_answer_read(out, reply.len, &a), 0);
+    return a.status;
+}
+
+enum { NEAR = 501, FAR = 502 }; /* the associations of the two that follow, at the top */
+
+/* The laptop speaks to one manager that follows, and who calls it asks another: the word goes up from there, and down
+ * to the first. */
+static void test_calls(void **state)
+{
+    const struct endpoint here = { { ADDR_V4, { 192, 0, 2, 1 } }, 4000 };
+    static const uint8_t relay_key[IDENT_KEY_LEN] = { 1 };
+    const struct tag phone = rw_tag(&w, RW_PHONE, TAG_TIER_HOST, 0);
+    struct manager *top = another(false), *near = another(true), *far = another(true), *first = m;
+    struct mapping_request r = { .type = MAPPING_REGISTER }, told;
+    struct manager_who who = { .peer = RW_LAPTOP, .ed25519 = w.keys[RW_LAPTOP] };
+    uint8_t said[MAPPING_BYTES_MAX], called[MANAGER_CALL_BYTES_MAX];
+    struct writer at = writer_init(said, sizeof(said));
+    struct rw_blob b;
+    uint64_t peer;
+    size_t len;
+
+    (void)state;
+    rw_bind(&w, &laptop, RW_LAPTOP, &laptop, KIND_HOST_LOCATOR, CLASS_FULL, 5, 300, 1, &b);
+    r.record = rw_slice(&b);
+    mapping_request_write(&at, &r);
+    assert_true(manager_passes_on(near, &who, said, writer_len(&at), RW_NOW_S));
+    assert_int_equal(say_to(top, NEAR, RW_ROOT, said, writer_len(&at)), MAPPING_DONE);
+    m = near; /* what the top has pushed comes after it was said */
+    follow(5);
+    m = far;
+    follow(5);
+    m = first;
+
+    r = (struct mapping_request){
+        .type = MAPPING_RESOLVE, .kind = KIND_HOST_LOCATOR, .tag = laptop, .places = { here }, .places_count = 1
+    };
+    at = writer_init(said, sizeof(said));
+    mapping_request_write(&at, &r);
+    manager_set_relay(far, &here, relay_key, &w.rng);
+    assert_int_equal(say_to(far, 7, RW_PHONE, said, writer_len(&at)), MAPPING_FOUND);
+    len = manager_pop_call(far, called, &peer);
+    assert_true(len > 0 && peer == MANAGER_FOLLOWED);
+    assert_int_equal(say_to(top, FAR, RW_PHONE, called, len), MAPPING_NONE); /* a member has no word in it */
+    assert_int_equal(manager_pop_call(top, said, &peer), 0);
+    assert_int_equal(say_to(top, FAR, RW_ROOT, called, len), MAPPING_DONE);
+    len = manager_pop_call(top, called, &peer);
+    assert_true(len > 0 && peer == NEAR);
+    assert_int_equal(mapping_request_read(called, len, &told), 0);
+    manager_called(far, &told, true, now); /* where it did not speak, it is not known, and the word does not go back */
+    assert_int_equal(manager_pop_call(far, said, &peer), 0);
+    manager_called(near, &told, true, now);
+    len = manager_pop_call(near, called, &peer);
+    assert_true(len > 0 && peer == RW_LAPTOP);
+    assert_int_equal(mapping_request_read(called, len, &told), 0);
+    assert_true(tag_equal(&told.tag, &phone) && tag_equal(&told.prefix.tag, &laptop));
+    assert_true(told.places_count == 1 && endpoint_equal(&told.places[0], &here));
+    assert_true(endpoint_equal(&told.relay.at, &here));
+    assert_int_equal(grant_read(told.relay.grant).side, 1);
+    manager_free(top);
+    manager_free(near);
+    manager_free(far);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -217,6 +319,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_gap, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_takes_nothing, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_passes_on, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_calls, set_up, tear_down),
     };
 
     return cmocka_run_group_tests_name("manager_follows", tests, NULL, NULL);
