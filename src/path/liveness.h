@@ -11,7 +11,7 @@ struct liveness {
     enum path_state state;
     enum path_why why;
     instant state_since;
-    bool link_up, busy, hurried;
+    bool link_up, busy, hurried, missed;
     bool fresh;           /* never was active */
     bool waiting;         /* for the reply to a probe (PROBING) */
     bool validated;       /* the train came back */
@@ -42,6 +42,8 @@ void liveness_on_received(struct liveness *l, instant now);
 void liveness_on_link(struct liveness *l, bool up, instant now);
 void liveness_on_send_error(struct liveness *l, instant now);
 void liveness_set_busy(struct liveness *l, bool busy);
+/* What it carried is missed: the others carry much less. It returns sooner, and is probed more often for a while. */
+void liveness_set_missed(struct liveness *l, bool missed);
 /* No other path is active: return on the first reply, probe a dead path often. */
 void liveness_hurry(struct liveness *l, instant now);
 /* oldest: when the oldest record in flight was sent, or INSTANT_NEVER; timeout: for an acknowledgement. */

@@ -629,6 +629,11 @@ void path_set_busy(struct path *p, bool busy, instant now)
     liveness_set_busy(&p->liveness, busy);
 }
 
+void path_set_missed(struct path *p, bool missed)
+{
+    liveness_set_missed(&p->liveness, missed);
+}
+
 void path_hurry(struct path *p, instant now)
 {
     liveness_hurry(&p->liveness, now);

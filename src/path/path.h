@@ -184,6 +184,8 @@ void path_set_busy(struct path *p, bool busy, instant now);
 /* No other path is active: come back on the first reply, without the hold, and probe often while down. Holds until the
  * path is active; may be called again at any time. */
 void path_hurry(struct path *p, instant now);
+/* Data waits, and the paths that are left carry less than half of what this one did: it comes back sooner. */
+void path_set_missed(struct path *p, bool missed);
 /* The owner wants to know now: the next eliciting record, which PATH_EVENT_PROBE asks for, is waited for by itself. One
  * that is still waited for is given up. */
 void path_probe(struct path *p);

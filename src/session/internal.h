@@ -104,6 +104,7 @@ struct spath {
     } park;
     span delay, least_delay, rttvar;
     uint64_t rate_bps;
+    uint64_t carried_bps; /* its delivery rate when it was active last */
     bool rate_is_sought;
     double loss;
     uint16_t mtu; /* the largest record that it carries */

@@ -18,6 +18,7 @@
 #define QUIET_AFTER (5 * SEC)       /* chosen: when no summary of bottlenecks counts any more (path/sbd.c) */
 #define NO_PATH_LIMIT (100 * MSEC)  /* chosen: a handover with a gap is not yet an outage */
 #define STALE_AFTER (1 * SEC)       /* chosen: above the first retransmission timeouts of TCP and QUIC */
+#define MISSED_PART 2               /* chosen: the others carry less than half of it */
 #define CALL_LIMIT (30 * SEC)       /* chosen: six handshakes */
 #define PROVE_LIMIT (2 * SEC)       /* chosen: below SESSION_TENTATIVE_LIFE, above the round trip of any path */
 #define CODEL_INTERVAL (100 * MSEC) /* RFC 8289 4.2: of the usual round trip; a longer one is its own */
@@ -459,6 +460,7 @@ static void slow_work(struct session *s, instant now)
 {
     bool busy = now - s->last_data < 1 * SEC, others = any_path_active(s);
     struct path_metrics m[SESSION_SLOTS];
+    uint64_t active_bps = 0;
 
     for (unsigned i = 0; i < SESSION_SLOTS; i++) {
         struct spath *p = &s->paths[i];
@@ -474,8 +476,16 @@ static void slow_work(struct session *s, instant now)
         p->want_summary |= path_take_summary(p->path, now, &p->summary);
         if (m[i].state == PATH_DOWN && now - m[i].state_since > STALE_AFTER)
             session_drop_inflight(s, p);
+        if (m[i].state == PATH_ACTIVE) {
+            p->carried_bps = m[i].rate_bps;
+            active_bps += m[i].rate_bps;
+        }
         carry_told(s, i);
     }
+    for (unsigned i = 0; i < SESSION_SLOTS; i++)
+        if (s->paths[i].path)
+            path_set_missed(s->paths[i].path,
+                            busy && m[i].state != PATH_ACTIVE && active_bps < s->paths[i].carried_bps / MISSED_PART);
     tune(s, m, now);
     channels_on_expiry(s, now);
     if (s->delivery) {

@@ -386,6 +386,39 @@ static void test_flapping_is_held(void **state)
     world_free(&w);
 }
 
+/* One that carried most of what the session had is held for a quarter of that, and looked for often for a minute. */
+static void test_missed(void **state)
+{
+    struct world w = { .backlog = true };
+    static const span hold[] = { 250 * MSEC, 500 * MSEC, 1 * SEC };
+
+    world_init(&w, 10000000, 15 * MSEC, 1 << 20, 1);
+    world_run(&w, 1 * SEC);
+    for (size_t i = 0; i < ARRAY_LEN(hold); i++) {
+        w.link[0].dead = true;
+        world_run(&w, 15 * SEC);
+        assert_int_equal(path_state(w.path[0]), PATH_DOWN);
+        path_set_missed(w.path[0], true);
+        world_run(&w, PATH_DOWN_BACKOFF_MIN + 40 * MSEC); /* what is probed now is missed at once */
+        w.link[0].dead = false;
+        world_run(&w, PATH_DOWN_BACKOFF_MIN + 40 * MSEC);
+        assert_int_equal(path_state(w.path[0]), PATH_PROBING);
+        world_run(&w, 2 * SEC);
+        assert_int_equal(path_state(w.path[0]), PATH_ACTIVE);
+        assert_in_range(w.state_at[PATH_ACTIVE] - w.state_at[PATH_PROBING], hold[i], hold[i] + 200 * MSEC);
+        path_set_missed(w.path[0], false);
+    }
+    path_set_missed(w.path[0], true);
+    w.link[0].dead = true;
+    world_run(&w, 120 * SEC); /* nobody misses anything for ever */
+    w.link[0].dead = false;
+    world_run(&w, PATH_DOWN_BACKOFF_MIN + 40 * MSEC);
+    assert_int_equal(path_state(w.path[0]), PATH_DOWN);
+    world_run(&w, PATH_DOWN_BACKOFF_MAX);
+    assert_true(path_state(w.path[0]) != PATH_DOWN);
+    world_free(&w);
+}
+
 static void test_hurry_probes_often(void **state)
 {
     struct world w = { .backlog = true, .hurry = true };
@@ -705,6 +738,7 @@ int main(void)
         cmocka_unit_test(test_pace_is_not_a_debt),
         cmocka_unit_test(test_silence),
         cmocka_unit_test(test_flapping_is_held),
+        cmocka_unit_test(test_missed),
         cmocka_unit_test(test_hurry_probes_often),
         cmocka_unit_test(test_link_and_send_errors),
         cmocka_unit_test(test_probe_times),
