@@ -23,6 +23,27 @@ bool coord_sound(const struct coord *c)
            c->error <= COORD_ERROR_MAX;
 }
 
+struct mesh_coord coord_told(const struct coord *c)
+{
+    struct mesh_coord m = { .height_us = (uint32_t)c->height_us, .error_permille = (uint16_t)(c->error * 1000) };
+
+    for (size_t i = 0; i < COORD_DIMENSIONS; i++)
+        m.at_us[i] = (int32_t)c->at_us[i];
+    return m;
+}
+
+int coord_heard(const struct mesh_coord *m, struct coord *ret)
+{
+    struct coord c = { .height_us = m->height_us, .error = m->error_permille / 1000. };
+
+    for (size_t i = 0; i < COORD_DIMENSIONS; i++)
+        c.at_us[i] = m->at_us[i];
+    if (!coord_sound(&c))
+        return -EINVAL;
+    *ret = c;
+    return 0;
+}
+
 static double plain_distance(const struct coord *a, const struct coord *b)
 {
     double sum = 0;

@@ -9,14 +9,15 @@
 
 #include "base/base.h"
 #include "base/rng.h"
+#include "wire/mesh.h"
 
-#define COORD_DIMENSIONS 3       /* chosen: section 5.2: little is gained by more */
-#define COORD_REACH_US 2000000.  /* chosen: of a component or a height; the Earth is 200 ms around */
-#define COORD_HEIGHT_MIN_US 10.  /* chosen: section 5.4 wants it above 0 */
-#define COORD_ERROR_MIN .02      /* chosen: nobody is believed to be surer, so that nobody counts alone */
-#define COORD_ERROR_MAX 1.5      /* chosen */
-#define COORD_RTT_MAX_US 3000000 /* a link that is silent for as long is down (dmux/mesh.h) */
-#define COORD_STEP_MAX_US 25000. /* chosen: from one end of the Earth to the other in a dozen samples */
+#define COORD_DIMENSIONS MESH_COORD_DIMENSIONS /* chosen: section 5.2: little is gained by more */
+#define COORD_REACH_US 2000000.                /* chosen: of a component or a height; the Earth is 200 ms around */
+#define COORD_HEIGHT_MIN_US 10.                /* chosen: section 5.4 wants it above 0 */
+#define COORD_ERROR_MIN .02                    /* chosen: nobody is believed to be surer, so that nobody counts alone */
+#define COORD_ERROR_MAX 1.5                    /* chosen */
+#define COORD_RTT_MAX_US 3000000               /* a link that is silent for as long is down (dmux/mesh.h) */
+#define COORD_STEP_MAX_US 25000.               /* chosen: from one end of the Earth to the other in a dozen samples */
 
 struct coord {
     double at_us[COORD_DIMENSIONS];
@@ -27,6 +28,9 @@ struct coord {
 void coord_init(struct coord *c);
 /* Can anybody be there? Everything is a number and in the bounds above. */
 bool coord_sound(const struct coord *c);
+/* What another is told of a sound one, and what it said: 0, or -EINVAL if nobody can be there. */
+struct mesh_coord coord_told(const struct coord *c);
+MUST_CHECK int coord_heard(const struct mesh_coord *m, struct coord *ret);
 /* The round trip between two sound ones, us; at least 1. */
 uint32_t coord_estimate_us(const struct coord *a, const struct coord *b);
 /* The round trip to a peer that says to be there was measured: *c moves. rng is asked for a direction when both are at

@@ -7,6 +7,9 @@
  * news of each one's own routers (mesh_log.c, mesh_routes.c), every MEMBERS_EVERY the other gateways that are up, and a
  * provider's certificate when somebody lacks it.
  *
+ * A PING and its PONG say where their senders are (coord.h), and a PONG moves who asked. The way to a peer is as it was
+ * measured; until then, as estimated.
+ *
  * Nothing that a peer says makes this gateway send more than a HELLO of 64 bytes a few times to an address, or a
  * question of 48 bytes to a router whose provider signed that it is there.
  *
@@ -42,6 +45,13 @@ uint64_t mesh_name_hash(const struct mesh *m, uint32_t origin, uint16_t protocol
 }
 
 /* --- peers --- */
+
+uint32_t mesh_rtt(const struct mesh *m, const struct peer *p)
+{
+    if (p->rtt_us > 0)
+        return p->rtt_us;
+    return p->placed ? coord_estimate_us(&m->coord, &p->coord) : 0;
+}
 
 static struct peer *peer_of(const struct mesh *m, uint32_t gateway)
 {
@@ -109,6 +119,7 @@ static void peer_down(struct mesh *m, struct peer *p, instant now)
     p->up = false;
     p->known_at = now;
     p->rtt_us = 0;
+    p->placed = false;
     p->pong_due = p->heard_due = p->want_due = p->certificate_due = false;
     link_keys_free(&p->keys);
     log_end(p);
@@ -150,6 +161,7 @@ struct mesh *mesh_new(const struct mesh_options *o, const struct rng *rng, struc
     m->rng = *rng;
     m->registry = registry;
     m->credentials = credentials;
+    coord_init(&m->coord);
     rng_fill(rng, m->seed, sizeof(m->seed));
     blake2s_keyed(m->psk, o->secret, HASH_PARTS({ label, sizeof(label) - 1 }));
     ident_wipe(m->o.secret, sizeof(m->o.secret));
@@ -288,12 +300,21 @@ static void on_members(struct mesh *m, const struct mesh_message *msg, instant n
     }
 }
 
+/* Where a peer says to be; rtt_us: the way there as it was measured, which moves this gateway, or 0. */
+static void on_place(struct mesh *m, struct peer *p, const struct mesh_coord *said, uint32_t rtt_us)
+{
+    p->placed = coord_heard(said, &p->coord) == 0;
+    if (!p->placed || (rtt_us > 0 && coord_on_sample(&m->coord, &p->coord, rtt_us, &m->rng) < 0))
+        m->stats.nowhere++;
+}
+
 static void on_text(struct mesh *m, struct peer *p, const struct mesh_message *msg, uint64_t wall_s, instant now)
 {
     switch (msg->kind) {
     case MESH_PING:
         p->pong_due = true;
         p->pong_time = msg->time;
+        on_place(m, p, &msg->coord, 0);
         if (msg->version == p->have) /* all of it was heard */
             routes_settle(m, p, now);
         break;
@@ -302,6 +323,7 @@ static void on_text(struct mesh *m, struct peer *p, const struct mesh_message *m
             uint32_t us = (uint32_t)MAX((uint64_t)now - msg->time, 1u);
 
             p->rtt_us = p->rtt_us == 0 ? us : (uint32_t)(((uint64_t)p->rtt_us * 9 + us) / 10);
+            on_place(m, p, &msg->coord, p->rtt_us);
         }
         break;
     case MESH_NEWS:
@@ -429,6 +451,7 @@ static bool choose(struct mesh *m, struct peer *p, struct mesh_message *msg, uin
         p->pong_due = false;
         msg->kind = MESH_PONG;
         msg->time = p->pong_time;
+        msg->coord = coord_told(&m->coord);
         return true;
     }
     if (p->heard_due) {
@@ -442,6 +465,7 @@ static bool choose(struct mesh *m, struct peer *p, struct mesh_message *msg, uin
         msg->kind = MESH_PING;
         msg->time = (uint64_t)now;
         msg->version = m->version;
+        msg->coord = coord_told(&m->coord);
         return true;
     }
     if (p->want_due || p->certificate_due) {
@@ -561,13 +585,17 @@ size_t mesh_routes(const struct mesh *m)
 
 bool mesh_peer_info(const struct mesh *m, size_t i, struct mesh_peer_info *ret)
 {
+    const struct peer *p;
+
     if (i >= m->peers_count)
         return false;
-    *ret = (struct mesh_peer_info){ .gateway = m->peers[i]->gateway,
-                                    .at = m->peers[i]->at,
-                                    .up = m->peers[i]->up,
-                                    .rtt_us = m->peers[i]->rtt_us,
-                                    .routers = m->peers[i]->routes_count };
+    p = m->peers[i];
+    *ret = (struct mesh_peer_info){ .gateway = p->gateway,
+                                    .at = p->at,
+                                    .up = p->up,
+                                    .rtt_us = p->rtt_us,
+                                    .estimate_us = p->placed ? coord_estimate_us(&m->coord, &p->coord) : 0,
+                                    .routers = p->routes_count };
     return true;
 }
 

@@ -51,6 +51,7 @@ enum mesh_drop {
 
 struct mesh_stats {
     uint64_t news_out, news_in, members_in, adopted, released;
+    uint64_t nowhere; /* coordinates that nobody can have, and round trips */
     uint64_t drops[MESH_DROP_COUNT];
 };
 
@@ -58,8 +59,9 @@ struct mesh_peer_info {
     uint32_t gateway; /* 0: a seed that has not answered yet */
     struct endpoint at;
     bool up;
-    uint32_t rtt_us;  /* 0: not measured */
-    uint32_t routers; /* that it has told of */
+    uint32_t rtt_us;      /* 0: not measured */
+    uint32_t estimate_us; /* by coordinates; 0: it has not said where it is */
+    uint32_t routers;     /* that it has told of */
 };
 
 struct mesh_tx {

@@ -2,6 +2,7 @@
  * and seals, mesh_log.c what this gateway tells of its own routers, mesh_routes.c what it hears of others'. */
 #pragma once
 
+#include "dmux/coord.h"
 #include "dmux/mesh.h"
 #include "ident/aead.h"
 #include "ident/noise.h"
@@ -55,7 +56,9 @@ struct peer {
     struct link_keys keys, fresh; /* fresh: of an INIT that was answered; until its sender uses them */
     uint8_t fresh_digest[32];     /* of that INIT */
     instant heard, ping_next, members_next;
-    uint32_t rtt_us;
+    uint32_t rtt_us; /* 0: not measured */
+    bool placed;     /* it has said where it is: */
+    struct coord coord;
     /* to be told */
     struct log_item acked, sent; /* marks in the log */
     uint64_t inflight[MESH_WINDOW];
@@ -85,6 +88,7 @@ struct mesh {
     struct peer *peers[MESH_PEERS_MAX];
     size_t peers_count, turn; /* turn: whose datagrams come next */
     struct mesh_stats stats;
+    struct coord coord; /* of this gateway */
     /* mesh_log.c */
     struct list log, gone;
     struct map64 locals;
@@ -96,6 +100,9 @@ struct mesh {
     size_t adopted_count;
     instant look_at;
 };
+
+/* The round trip to a peer, us: measured, else estimated; 0: nothing is known. */
+uint32_t mesh_rtt(const struct mesh *m, const struct peer *p);
 
 /* --- mesh_link.c --- */
 void link_keys_free(struct link_keys *k);

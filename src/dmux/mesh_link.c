@@ -24,7 +24,7 @@
 #define ANSWER_AT (DMUX_HEADER_LEN + 4)
 #define RECORD_AT (DMUX_HEADER_LEN + 12)
 
-static const char prologue[] = "hawser dmux mesh 1";
+static const char prologue[] = "hawser dmux mesh 2";
 
 void link_keys_free(struct link_keys *k)
 {

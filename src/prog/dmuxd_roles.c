@@ -202,6 +202,7 @@ static json_t *mesh_json(const struct mesh *m)
         endpoint_set(e, "at", &p.at);
         json_object_set_new(e, "up", json_boolean(p.up));
         number_set(e, "rtt_us", p.rtt_us);
+        number_set(e, "estimate_us", p.estimate_us);
         number_set(e, "routers", p.routers);
         json_array_append_new(peers, e);
     }
@@ -209,6 +210,7 @@ static json_t *mesh_json(const struct mesh *m)
     number_set(o, "routers", mesh_routes(m));
     number_set(o, "adopted", s->adopted);
     number_set(o, "released", s->released);
+    number_set(o, "nowhere", s->nowhere);
     json_object_set_new(o, "drops", counts(s->drops, MESH_DROP_COUNT, mesh_drop_name));
     return o;
 }

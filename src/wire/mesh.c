@@ -18,6 +18,25 @@ static struct endpoint get_endpoint(struct reader *r)
     return e;
 }
 
+static void put_coord(struct writer *w, const struct mesh_coord *c)
+{
+    for (size_t i = 0; i < MESH_COORD_DIMENSIONS; i++)
+        write_u32(w, (uint32_t)c->at_us[i]);
+    write_u32(w, c->height_us);
+    write_u16(w, c->error_permille);
+}
+
+static struct mesh_coord get_coord(struct reader *r)
+{
+    struct mesh_coord c;
+
+    for (size_t i = 0; i < MESH_COORD_DIMENSIONS; i++)
+        c.at_us[i] = (int32_t)read_u32(r);
+    c.height_us = read_u32(r);
+    c.error_permille = read_u16(r);
+    return c;
+}
+
 size_t mesh_write(const struct mesh_message *m, uint8_t *buf, size_t size)
 {
     struct writer w = writer_init(buf, size);
@@ -28,6 +47,7 @@ size_t mesh_write(const struct mesh_message *m, uint8_t *buf, size_t size)
     case MESH_PONG:
         write_u64(&w, m->time);
         write_u64(&w, m->version);
+        put_coord(&w, &m->coord);
         break;
     case MESH_NEWS:
         write_u64(&w, m->from);
@@ -87,6 +107,8 @@ int mesh_read(const uint8_t *data, size_t len, struct mesh_message *ret)
         m.from = read_u64(&r);
     if (m.kind <= MESH_HEARD)
         m.version = read_u64(&r);
+    if (m.kind == MESH_PING || m.kind == MESH_PONG)
+        m.coord = get_coord(&r);
     if (m.kind == MESH_WANT || m.kind == MESH_CERTIFICATE)
         read_copy(&r, m.key, sizeof(m.key));
     m.rest_len = reader_left(&r);

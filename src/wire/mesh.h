@@ -2,12 +2,14 @@
  * (doc/dmux.md, Mesh).
  *
  *   u8 kind | the message
- *   PING, PONG    time 8 | version 8        PONG: both of the PING
+ *   PING, PONG    time 8 | version 8 | coordinate 18        PONG: the time of the PING, and 0
  *   NEWS          from 8 | to 8 | items     all that is new behind version `from`, up to `to`
  *   HEARD         version 8
  *   MEMBERS       entries of gateway 4 | endpoint 6 | X25519 key 32
  *   WANT          provider's Ed25519 key 32
  *   CERTIFICATE   that key 32 | records in a row
+ *
+ * A coordinate (dmux/coord.h) is three signed numbers of us 4 | height us 4 | error in 1/1000 2.
  *
  * An item is u8 what | protocol 2 | provider 4 | router's endpoint 6, and for NEW and CHANGED weight 2 | load 2 | round
  * trip us 4, and for NEW the vouching key 32 | what the router signed 152. */
@@ -29,11 +31,20 @@ enum mesh_kind {
     MESH_KIND_COUNT,
 };
 
+#define MESH_COORD_DIMENSIONS 3
+
+struct mesh_coord {
+    int32_t at_us[MESH_COORD_DIMENSIONS];
+    uint32_t height_us;
+    uint16_t error_permille;
+};
+
 struct mesh_message {
     uint8_t kind;
     uint64_t time;             /* PING, PONG: the asker's */
     uint64_t version;          /* PING: of all that its sender has to tell; HEARD: up to here all was heard; NEWS: to */
     uint64_t from;             /* NEWS */
+    struct mesh_coord coord;   /* PING, PONG: the sender's; what it says was not looked at */
     uint8_t key[DMUX_KEY_LEN]; /* WANT, CERTIFICATE */
     const uint8_t *rest;       /* NEWS: items; MEMBERS: entries; CERTIFICATE: the chain; in the text that was read */
     size_t rest_len;

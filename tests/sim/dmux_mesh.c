@@ -84,6 +84,7 @@ static void test_fifty(void **state)
     for (unsigned i = 0; i < GATEWAYS; i++) {
         assert_int_equal(peers_up(g[i]), GATEWAYS - 1);
         assert_int_equal(peer_of(g[i], i == 7 ? 9 : 8).rtt_us, 2 * DELAY);
+        assert_in_range(peer_of(g[i], i == 7 ? 9 : 8).estimate_us, 2 * DELAY * 8 / 10, 2 * DELAY * 12 / 10);
     }
     next_mesh = NULL;
     r = router_at(0xcb007109, g[3]);

@@ -151,6 +151,25 @@ static void test_refuses(void **state)
     assert_memory_not_equal(&c, &before, sizeof(c));
 }
 
+static void test_told(void **state)
+{
+    const struct coord c = { .at_us = { -1500000, 7, 0 }, .height_us = 4000, .error = .25 };
+    const struct mesh_coord m = coord_told(&c), nowhere[] = {
+        { .at_us = { INT32_MIN }, .height_us = 4000 },
+        { .at_us = { 0, 0, INT32_MAX }, .height_us = 4000 },
+        { .height_us = UINT32_MAX },
+        { .height_us = 0 },
+        { .height_us = 4000, .error_permille = UINT16_MAX },
+    };
+    struct coord heard;
+
+    assert_int_equal(coord_heard(&m, &heard), 0);
+    assert_memory_equal(&heard, &c, sizeof(c));
+    for (size_t i = 0; i < ARRAY_LEN(nowhere); i++)
+        assert_int_equal(coord_heard(&nowhere[i], &heard), -EINVAL);
+    assert_memory_equal(&heard, &c, sizeof(c));
+}
+
 /* Two that begin at one place come apart to their distance, and the surer one moves less. */
 static void test_two(void **state)
 {
@@ -182,7 +201,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_converges), cmocka_unit_test(test_liars), cmocka_unit_test(test_step),
-        cmocka_unit_test(test_refuses),   cmocka_unit_test(test_two),
+        cmocka_unit_test(test_refuses),   cmocka_unit_test(test_told),  cmocka_unit_test(test_two),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
