@@ -55,9 +55,9 @@ static size_t fill(const struct realmd *d, uint64_t index, size_t from, struct m
 
     *ret = (struct mapping_list){ .items = d->log_items };
     *ret_cut = 0;
-    for (; n < LOG_PAGE_MAX && index + n < count; n++) {
+    for (; n < LOG_PAGE_MAX && index + n < count && writer_left(&w) > ITEM_HEAD; n++) {
         struct slice e = realm_entry(d->realm, index + n);
-        const size_t room = MAPPING_BYTES_MAX - PAGE_HEAD - ITEM_HEAD - writer_len(&w);
+        const size_t room = writer_left(&w) - ITEM_HEAD;
 
         if (n == 0 && from > 0) {
             if (from >= e.len)
