@@ -273,8 +273,8 @@ instant log_next_expiry(const struct realmd *d)
 {
     if (!follows(d) || !d->followed)
         return INSTANT_NEVER;
-    /* and when it is too long ago that all was known to be here */
-    return instant_min(log_follower_next_expiry(&d->log),
+    /* and when it is too long ago that all was known to be here; nothing is asked without a folder */
+    return instant_min(d->realm ? log_follower_next_expiry(&d->log) : INSTANT_NEVER,
                        d->log_told ? d->log.as_of + LOG_FOLLOWER_BEHIND_MAX + 1 : INSTANT_NEVER);
 }
 

@@ -137,10 +137,21 @@ static void test_pages(void **state)
     }
 }
 
+/* While the folder cannot be read there is nothing to ask, and so nothing to wake up for. */
+static void test_sleeps_without_a_folder(void **state)
+{
+    d.config.followed_count = 1;
+    d.followed = 1;
+    assert_int_equal(log_next_expiry(&d), T0);
+    d.realm = NULL;
+    assert_true(log_next_expiry(&d) > T0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_pages, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_sleeps_without_a_folder, set_up, tear_down),
     };
 
     return cmocka_run_group_tests_name("realmd_log", tests, NULL, NULL);
