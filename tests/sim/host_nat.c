@@ -105,6 +105,111 @@ static void test_held(void **state)
     realm_done(r);
 }
 
+/* How long an uplink was silent at most. */
+struct silence {
+    struct world_watch watch;
+    struct world_end *of;
+    instant last;
+    span longest;
+};
+
+static void on_any(void *ctx, struct world_end *e, struct world_uplink *u, const struct world_packet *p)
+{
+    struct silence *s = ctx;
+
+    (void)u;
+    (void)p;
+    if (e != s->of)
+        return;
+    s->longest = MAX(s->longest, e->world->now - s->last);
+    s->last = e->world->now;
+}
+
+/* Both ends of an idle session say something often enough for NATs that forget after 30 s, and with a loss. */
+static void test_kept(void **state)
+{
+    struct realm *r = realm_make(7);
+    struct program *a = host_make(r, "a", one), *b = host_make(r, "b", one);
+    struct silence of_a = { .watch = { .ctx = &of_a, .sent = on_any }, .of = a->end };
+    struct silence of_b = { .watch = { .ctx = &of_b, .sent = on_any }, .of = b->end };
+    struct traffic_flow *f;
+
+    (void)state;
+    r->tells = true;
+    world_nat(world_uplink(a->end, 0), WORLD_NAT_RESTRICTED, NAT_LIFE);
+    world_nat(world_uplink(b->end, 0), WORLD_NAT_RESTRICTED, NAT_LIFE);
+    f = traffic_steady(r->t, a->end, b->end, 400000, 500, true);
+    world_run_for(r->w, 1 * SEC);
+    traffic_stop(f);
+    world_run_for(r->w, 1 * SEC);
+    of_a.last = of_b.last = r->w->now;
+    world_watch_add(r->w, &of_a.watch);
+    world_watch_add(r->w, &of_b.watch);
+    world_run_for(r->w, 250 * SEC);
+    print_message("# idle: silent for %lld ms and %lld ms at most\n", (long long)(of_a.longest / MSEC),
+                  (long long)(of_b.longest / MSEC));
+    assert_true(of_a.longest < NAT_LIFE / 2 && of_b.longest < NAT_LIFE / 2);
+    realm_done(r);
+}
+
+/* What happens to two that speak to each other; returns for how long nothing came through. */
+static span disturbed(uint64_t seed, enum world_nat_kind kind, void (*what)(struct world_uplink *), bool a_too,
+                      bool b_too)
+{
+    struct realm *r = realm_make(seed);
+    struct program *a = host_make(r, "a", one), *b = host_make(r, "b", one);
+    struct traffic_flow *f, *back;
+    span stall;
+
+    r->tells = true;
+    r->v->patience = 3600 * SEC;
+    world_nat(world_uplink(a->end, 0), kind, NAT_LIFE);
+    world_nat(world_uplink(b->end, 0), kind, NAT_LIFE);
+    f = traffic_steady(r->t, a->end, b->end, 4000000, 1000, true);
+    world_run_for(r->w, 1 * SEC);
+    back = traffic_steady(r->t, b->end, a->end, 4000000, 1000, true);
+    world_run_for(r->w, 3 * SEC);
+    traffic_gap_reset(f);
+    traffic_gap_reset(back);
+    if (a_too)
+        what(world_uplink(a->end, 0));
+    if (b_too)
+        what(world_uplink(b->end, 0));
+    world_run_for(r->w, 20 * SEC);
+    stall = MAX(traffic_gap(f), traffic_gap(back));
+    assert_true(paths_active(a, b) > 0);
+    realm_done(r);
+    return stall;
+}
+
+/* The NAT of one end or of both is started anew in the middle of it: all mappings are forgotten, and the next ones have
+ * other ports. Or both ends are in other networks from one moment to the next, behind NATs too. */
+static void test_disturbed(void **state)
+{
+    static const struct {
+        const char *name;
+        enum world_nat_kind kind;
+        void (*what)(struct world_uplink *);
+        bool a, b;
+    } disturbances[] = {
+        { "the caller's NAT anew, cones", WORLD_NAT_CONE, world_nat_rebind, true, false },
+        { "the caller's NAT anew", WORLD_NAT_RESTRICTED, world_nat_rebind, true, false },
+        { "the callee's NAT anew", WORLD_NAT_RESTRICTED, world_nat_rebind, false, true },
+        { "both NATs anew", WORLD_NAT_RESTRICTED, world_nat_rebind, true, true },
+        { "both move", WORLD_NAT_RESTRICTED, world_uplink_move, true, true },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(disturbances); i++)
+        for (uint64_t seed = 1; seed <= 4; seed++) {
+            span stall =
+                disturbed(seed, disturbances[i].kind, disturbances[i].what, disturbances[i].a, disturbances[i].b);
+
+            print_message("# %s, seed %d: %lld ms\n", disturbances[i].name, (int)seed, (long long)(stall / MSEC));
+            assert_true(stall <= MANAGER + 40 * MSEC + 100 * MSEC); /* as without NATs: test_both_move */
+        }
+}
+
 /* Stands in the core, for the relay: what goes to the channel comes to the other end from there. */
 struct passing {
     struct world_watch watch;
@@ -251,8 +356,9 @@ static void test_bounded(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_matrix),  cmocka_unit_test(test_lossy),        cmocka_unit_test(test_held),
-        cmocka_unit_test(test_relayed), cmocka_unit_test(test_direct_later), cmocka_unit_test(test_bounded),
+        cmocka_unit_test(test_matrix),       cmocka_unit_test(test_lossy),     cmocka_unit_test(test_held),
+        cmocka_unit_test(test_kept),         cmocka_unit_test(test_disturbed), cmocka_unit_test(test_relayed),
+        cmocka_unit_test(test_direct_later), cmocka_unit_test(test_bounded),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
