@@ -17,10 +17,10 @@
 # about to call. Two more kinds draw ports as random does, and give one for good to who asks: miniupnpd, by PCP (RFC 6887)
 # or by NAT-PMP (RFC 6886). It has public addresses outside, as it gives no private ones.
 #
-# Promised: what the table says; what does not go directly goes by the agent, and directly from when it can; who speaks to a
-# manager that follows calls and is called as others; c is reached inside, not by way of the NAT; f and g go by the
-# provider's NAT if it turns back what comes from inside for a mapping of its own (hairpin, RFC 4787 section 6), and are
-# relayed if it does not.
+# Promised: what the table says; a session goes on, directly, when a NAT has begun anew; what does not go directly goes
+# by the agent, and directly from when it can; who speaks to a manager that follows calls and is called as others; c is
+# reached inside, not by way of the NAT; f and g go by the provider's NAT if it turns back what comes from inside for a
+# mapping of its own (hairpin, RFC 4787 section 6), and are relayed if it does not.
 # shellcheck source-path=SCRIPTDIR source=../lib.sh
 . "$(dirname "$0")/../lib.sh"
 lab_init nat-matrix "$@"
@@ -236,6 +236,53 @@ bg_stop gateway-na
 
 assert "the agent says what it has passed on" holds "$(pair_status r '.relay.passed')" '>' 0
 assert "and has refused nobody" holds "$(pair_status r '.relay.refused')" '==' 0
+
+# --- NATs that begin anew, in the middle of a session ---
+
+# anew ROUTER INSIDE PORT: it has forgotten all, and has that port for the host.
+anew() {
+    ip netns exec "$LAB_PREFIX$1" nft -f - <<EOR || lab_fail "anew $1: nft"
+table ip lab_nat
+delete table ip lab_nat
+table ip lab_nat {
+    chain out {
+        type nat hook postrouting priority srcnat
+        ip saddr $2 udp sport 51820 masquerade to :$3
+        oifname "out" masquerade
+    }
+    chain in {
+        type filter hook forward priority filter
+        iifname "out" ct state new drop
+    }
+    chain self {
+        type filter hook input priority filter
+        iifname "out" ct state new drop
+    }
+}
+EOR
+    ip netns exec "$LAB_PREFIX$1" conntrack -F >/dev/null 2>&1
+}
+
+# goes_on: a packet of the session comes back, and no relay is in use.
+goes_on() {
+    on a ping -6 -c 1 -W 1 "$B" </dev/null >"$(bg_log ping)" 2>&1 && [[ $(how a) == directly ]]
+}
+anew na 192.168.1.2 6001
+anew nb 192.168.1.3 6002
+start a b
+B=$(pair_status b '.tun.addresses[0]')
+assert "a calls b" reaches a b
+wait_for 5 "a calls b: directly" goes a directly
+port=6003
+for which in a b "a b"; do
+    [[ $which != *a* ]] || anew na 192.168.1.2 $((port++))
+    [[ $which != *b* ]] || anew nb 192.168.1.3 $((port++))
+    before=$(date +%s%3N)
+    wait_for 20 "it goes on, the NAT of $which anew" goes_on
+    result "anew_${which// /_}" $(($(date +%s%3N) - before)) ms
+done
+bg_stop hawserd-a
+bg_stop hawserd-b
 
 # --- managers that follow ---
 

@@ -479,6 +479,20 @@ void host_on_relayed(struct peer *p, instant now)
     node_event(p->node, NODE_PEER_LOST, p, 0, true, 0);
 }
 
+/* directly: not by a relay. */
+static bool works(const struct peer *p, bool directly, instant now)
+{
+    struct session_path_info info;
+
+    for (unsigned i = 0; i < SESSION_SLOTS; i++) {
+        session_path_info(p->session, i, now, &info);
+        if (info.used && !info.link_down && info.metrics.state == PATH_ACTIVE &&
+            !(directly && node_is_relayed(&info.at.remote)))
+            return true;
+    }
+    return false;
+}
+
 void host_on_lost(struct peer *p, instant now)
 {
     if (!is_ready(p) || (p->lost_times > 0 && now - p->lost_at < LOST_AGAIN << (p->lost_times - 1)))
@@ -486,6 +500,18 @@ void host_on_lost(struct peer *p, instant now)
     p->lost_at = now;
     p->lost_times += p->lost_times <= LOST_DOUBLES;
     node_event(p->node, NODE_PEER_LOST, p, 0, false, 0);
+}
+
+void node_seek(struct node *n, instant now)
+{
+    for (size_t i = 0; i < n->peers_count; i++) {
+        struct peer *p = n->peers[i];
+
+        if (p->forgotten || !p->opener || p->ending || !is_ready(p) || works(p, true, now))
+            continue;
+        p->lost_at = now;
+        node_event(n, NODE_PEER_LOST, p, 0, works(p, false, now), 0);
+    }
 }
 
 void host_on_path(struct peer *p, instant now)
@@ -508,18 +534,6 @@ void host_on_path(struct peer *p, instant now)
         host_on_lost(p, now);
 }
 
-static bool works(const struct peer *p, instant now)
-{
-    struct session_path_info info;
-
-    for (unsigned i = 0; i < SESSION_SLOTS; i++) {
-        session_path_info(p->session, i, now, &info);
-        if (info.used && !info.link_down && info.metrics.state == PATH_ACTIVE)
-            return true;
-    }
-    return false;
-}
-
 /* Nothing more is to be had of it, or for it. */
 static bool is_over(const struct peer *p, bool up, instant now)
 {
@@ -535,7 +549,7 @@ static void tick(struct peer *p, instant now)
     struct node *n = p->node;
     bool up = p->session && session_is_up(p->session);
 
-    if (up && !p->opener && works(p, now))
+    if (up && !p->opener && works(p, false, now))
         p->alive_at = now;
     if (!p->opener &&
         now - p->alive_at > DEAD_AFTER) { /* nobody would hear a farewell; one who comes back begins anew */

@@ -238,6 +238,9 @@ void node_admit(struct node *n, unsigned peer, const char *name, const struct ad
 /* Where a peer that we called is now, in place of all that was known but the relay's channel that is in use; such a
  * channel stands last. */
 void node_relocate(struct node *n, unsigned peer, const struct endpoint *at, size_t count, instant now);
+/* This machine is seen elsewhere than before: NODE_PEER_LOST at once of each peer that we called and do not reach
+ * directly, so that it hears of it. */
+void node_seek(struct node *n, instant now);
 /* Who has that address, and may be at these endpoints, is about to call: what stands before our uplinks is made to let
  * him in. When he is not there after a while NODE_WANTED says so: it may be that only he lets us in. */
 void node_expect(struct node *n, const struct addr *who, const struct endpoint *at, size_t count, instant now);

@@ -231,13 +231,15 @@ void host_options(const struct daemon *d, struct node_options *o);
 struct addr host_identifier(const struct daemon *d);
 void host_refresh(struct daemon *d, instant now); /* the uplinks' addresses -> what peers are told */
 void host_on_event(struct worker *w, const struct node_event *ev, instant now);
+void host_on_trouble(struct daemon *d, instant now); /* a path of a peer's is suspected, or down */
 void host_on_called(struct daemon *d, const struct tag *caller, const struct endpoint *places, size_t count,
                     const struct mapping_relay *relay);
 
 /* relayed.c: after host_start, before all that sends. Says what fails. */
 int relayed_start(struct daemon *d);
 void relayed_stop(struct daemon *d);
-void relayed_slow(struct daemon *d, instant now); /* each half second */
+void relayed_slow(struct daemon *d, instant now);  /* each half second */
+void relayed_hurry(struct daemon *d, instant now); /* each channel is bound again with the next slow work */
 /* A host's channel, as an endpoint. */
 struct endpoint relayed_add(struct daemon *d, const struct mapping_relay *relay, instant now);
 /* To such an endpoint; false: it does not go. */

@@ -131,6 +131,8 @@ static void on_event(struct worker *w, const struct node_event *ev, instant now)
             endpoint_format(&info.at.remote, remote), info.at.transport == TRANSPORT_TCP ? " transport=tcp" : "",
             path_state_name(info.metrics.state), path_state_name(ev->old_state), path_why_name(info.metrics.why));
         d->memory_dirty = true;
+        if (d->host && info.metrics.state != PATH_ACTIVE && ev->old_state == PATH_ACTIVE)
+            host_on_trouble(d, now);
         break;
     case NODE_PATH_MOVED:
         d->memory_dirty = true;

@@ -286,6 +286,7 @@ void host_refresh(struct daemon *d, instant now)
     if (count == 0) /* between two networks, or for longer: then the lease tells */
         return;
     attach_where(d, at, count, near, now);
+    node_seek(daemon_node(d), now);
     if (routed && names_lookup(d)) /* what was sent before found no way */
         lookup_on_network(names_lookup(d));
 }
@@ -451,6 +452,14 @@ static void introduced(struct worker *w, const struct node_event *ev, instant no
     identifier = addr_of(&tag);
     say(LOG_NOTICE, "caller name=%s identifier=%s", name, addr_format(&identifier, text));
     node_admit(w->node, ev->peer, name, &identifier, until, now);
+}
+
+/* It may be a NAT that began anew: then managers see us elsewhere, and the relay drops what comes from there. */
+void host_on_trouble(struct daemon *d, instant now)
+{
+    if (names_lookup(d) && d->attach)
+        lookup_look(names_lookup(d));
+    relayed_hurry(d, now);
 }
 
 void host_on_called(struct daemon *d, const struct tag *caller, const struct endpoint *places, size_t count,

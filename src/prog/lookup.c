@@ -526,6 +526,14 @@ int lookup_see(struct lookup *l, uint32_t link, const uint8_t ed25519[IDENT_KEY_
     return r;
 }
 
+void lookup_look(struct lookup *l)
+{
+    instant now = clock_now();
+
+    sights_hurry(&l->sights, now);
+    pump(l, now);
+}
+
 void lookup_input(struct lookup *l, const struct locator_pair *at, uint8_t *data, size_t len, size_t segment)
 {
     instant now = clock_now();

@@ -60,6 +60,8 @@ void lookup_set_host(struct lookup *l, const struct lookup_host *h);
 /* Asks that manager where it sees the link, from now on; count 0: no more. 0, or as sights_set (prog/sights.h). */
 int lookup_see(struct lookup *l, uint32_t link, const uint8_t ed25519[IDENT_KEY_LEN], const struct endpoint *at,
                size_t count);
+/* Asks so at once, unless it was asked just now: datagrams of the host's find no way any more. */
+void lookup_look(struct lookup *l);
 /* What came from a manager to a socket of the host's; changed in place. segment 0: one datagram, else of that length.
  */
 void lookup_input(struct lookup *l, const struct locator_pair *at, uint8_t *data, size_t len, size_t segment);

@@ -4,8 +4,8 @@
  * the machine there instead of to the node. Host: a channel that a manager gave is an endpoint like others for the core
  * (node_relay_place); what goes there is sent to the relay behind a header, what comes from there is given to the core
  * without. A channel goes by one uplink, the one that was used last; it is bound again when that is another, each
- * BIND_AGAIN, each BIND_RETRY until the relay has answered, and at once when the relay has told a cookie to show, that
- * is, where a NAT or a move has made another endpoint of this one.
+ * BIND_AGAIN, when a path of any session is in trouble, each BIND_RETRY until the relay has answered, and at once when
+ * the relay has told a cookie to show, that is, where a NAT or a move has made another endpoint of this one.
  *
  * Limits: CHANNELS_MAX of a host; who was not used for the longest gives its place. */
 #include <errno.h>
@@ -227,6 +227,12 @@ bool relayed_on_datagram(struct worker *w, const struct locator_pair *at, uint8_
         take(w, at, data + off, one, tos, now);
     }
     return true;
+}
+
+void relayed_hurry(struct daemon *d, instant now)
+{
+    for (size_t i = 0; d->relayed && i < CHANNELS_MAX; i++)
+        d->relayed->channels[i].bind_at = instant_min(d->relayed->channels[i].bind_at, now);
 }
 
 void relayed_slow(struct daemon *d, instant now)

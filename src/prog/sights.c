@@ -56,6 +56,16 @@ static void failed(struct sights *s, struct sight *i, instant now)
         show(s, (uint32_t)(i - s->of), &nowhere);
 }
 
+void sights_hurry(struct sights *s, instant now)
+{
+    for (uint32_t link = 1; link <= SIGHTS_MAX; link++) {
+        struct sight *i = &s->of[link];
+
+        if (i->peer && !i->asking && i->failed == 0)
+            i->next = instant_min(i->next, MAX(now, i->next - SIGHTS_AGAIN + SIGHTS_PACE));
+    }
+}
+
 bool sights_ask(struct sights *s, struct exchange *x, instant now)
 {
     const struct mapping_request r = { .type = MAPPING_WHERE };

@@ -9,6 +9,7 @@
 
 #define SIGHTS_MAX 32
 #define SIGHTS_AGAIN (20 * SEC) /* chosen: below the UDP timeouts of NATs, 30 s of the worst */
+#define SIGHTS_PACE (1 * SEC)   /* chosen: two round trips to a manager far away */
 
 /* Another place than before; ADDR_NONE: the manager does not answer there any more. */
 typedef void sights_seen_fn(void *ctx, uint32_t link, const struct endpoint *place);
@@ -29,6 +30,8 @@ struct sights {
  * (link), or as exchange_peer_call. */
 int sights_set(struct sights *s, struct exchange *x, uint32_t link, const uint8_t ed25519[IDENT_KEY_LEN],
                const struct endpoint *at, size_t count, instant now);
+/* It may be that NATs have begun anew: asks again soon, no link more often than each SIGHTS_PACE. */
+void sights_hurry(struct sights *s, instant now);
 /* Asks what is due. True if there was anything. */
 bool sights_ask(struct sights *s, struct exchange *x, instant now);
 /* True if the event is of an association of these. */

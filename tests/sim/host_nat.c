@@ -310,6 +310,42 @@ static void test_direct_later(void **state)
     realm_done(r);
 }
 
+/* One that hears that it is seen elsewhere looks for those whom it does not reach directly, and does not wait for the
+ * minute. Of those whom it does reach it asks nobody. */
+static void test_seek(void **state)
+{
+    struct passing relay;
+    struct realm *r = relayed_make(8, &relay);
+    struct world_end *a = relay.ends[0], *b = relay.ends[1];
+    struct traffic_flow *f;
+    unsigned lost;
+    uint64_t before;
+
+    (void)state;
+    f = traffic_steady(r->t, a, b, 400000, 500, true);
+    world_run_for(r->w, 20 * SEC);
+    world_nat(world_uplink(a, 0), WORLD_NAT_RESTRICTED, NAT_LIFE);
+    world_nat(world_uplink(b, 0), WORLD_NAT_RESTRICTED, NAT_LIFE);
+    world_nat_rebind(world_uplink(a, 0));
+    world_nat_rebind(world_uplink(b, 0));
+    node_seek(a->node, r->w->now);
+    world_touch(a);
+    world_run_for(r->w, 12 * SEC);
+    before = relay.bytes;
+    world_run_for(r->w, 10 * SEC);
+    assert_true(relay.bytes - before < 10 * 400000 / 8 / 20); /* probes */
+    lost = r->programs[0].lost;
+    node_seek(a->node, r->w->now);
+    node_seek(b->node, r->w->now); /* which was called: it is looked for */
+    world_touch(a);
+    world_touch(b);
+    world_run_for(r->w, 1 * SEC);
+    assert_int_equal(r->programs[0].lost, lost);
+    assert_int_equal(r->programs[1].lost, 0);
+    assert_true(f->received > 0);
+    realm_done(r);
+}
+
 struct count {
     struct world_watch watch;
     struct world_end *of;
@@ -358,7 +394,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_matrix),       cmocka_unit_test(test_lossy),     cmocka_unit_test(test_held),
         cmocka_unit_test(test_kept),         cmocka_unit_test(test_disturbed), cmocka_unit_test(test_relayed),
-        cmocka_unit_test(test_direct_later), cmocka_unit_test(test_bounded),
+        cmocka_unit_test(test_direct_later), cmocka_unit_test(test_seek),      cmocka_unit_test(test_bounded),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
