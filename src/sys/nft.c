@@ -1,27 +1,20 @@
 /* Rulesets for nft.
  *
  * Theory of operation. "table X" followed by "delete table X" deletes whether or not X exists, and the new content in
- * the same text makes the replacement one transaction. nft reads the text from an anonymous file and writes its
- * complaint to another, so neither side can block on a pipe or be killed by one. The program is run rather than its
- * library linked because of the library's licence, and because whoever holds the capability can run it for us.
+ * the same text makes the replacement one transaction. The program is run (sys/tool.h) rather than its library linked
+ * because of the library's licence, and because whoever holds the capability can run it for us.
  *
  * Names go into the text as they are, so they are checked for characters that could end them.
  *
- * Limits: 64 KiB of ruleset, the first kilobytes of the complaint as the caller has room.
- * Sources: nft(8), posix_spawn(3). */
+ * Limits: 64 KiB of ruleset.
+ * Sources: nft(8). */
 #include "sys/nft.h"
 
 #include "base/text.h"
+#include "sys/tool.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <spawn.h>
 #include <stdio.h>
-#include <sys/mman.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-extern char **environ;
 
 static int check_name(const char *name)
 {
@@ -139,108 +132,15 @@ int nft_redirect_ruleset(struct text *t, const struct nft_redirect *r)
     return t->overflow ? -ENOSPC : 0;
 }
 
-/* An anonymous file holding data, at its start. The descriptor or -errno. */
-static int anonymous_file(const char *name, const char *data)
-{
-    int fd = memfd_create(name, MFD_CLOEXEC);
-    size_t len = strlen(data);
-
-    if (fd < 0)
-        return -errno;
-    if (write(fd, data, len) != (ssize_t)len || lseek(fd, 0, SEEK_SET) < 0) {
-        int r = errno ? -errno : -EIO;
-        close(fd);
-        return r;
-    }
-    return fd;
-}
-
-/* 0 or -errno; nobody inherits our blocked or ignored signals. */
-static int spawn_nft(int in, int complaint, pid_t *ret)
-{
-    static const char *const places[] = { "/usr/sbin/nft", "/sbin/nft", "nft" };
-    char *argv[] = { "nft", "-f", "-", NULL };
-    posix_spawn_file_actions_t files;
-    posix_spawnattr_t attr;
-    sigset_t none, pipe_signal;
-    int r = ENOENT;
-
-    sigemptyset(&none);
-    sigemptyset(&pipe_signal);
-    sigaddset(&pipe_signal, SIGPIPE);
-    if (posix_spawn_file_actions_init(&files) != 0)
-        return -ENOMEM;
-    if (posix_spawnattr_init(&attr) != 0) {
-        posix_spawn_file_actions_destroy(&files);
-        return -ENOMEM;
-    }
-    posix_spawnattr_setsigmask(&attr, &none);
-    posix_spawnattr_setsigdefault(&attr, &pipe_signal);
-    posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-    posix_spawn_file_actions_adddup2(&files, in, STDIN_FILENO);
-    posix_spawn_file_actions_addopen(&files, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
-    posix_spawn_file_actions_adddup2(&files, complaint, STDERR_FILENO);
-    for (size_t i = 0; r == ENOENT && i < ARRAY_LEN(places); i++)
-        r = posix_spawnp(ret, places[i], &files, &attr, argv, environ);
-    posix_spawnattr_destroy(&attr);
-    posix_spawn_file_actions_destroy(&files);
-    return -r;
-}
-
-static int failed(int r, const char *what, char *err, size_t err_size)
-{
-    if (err && err_size > 0)
-        snprintf(err, err_size, "%s: %s", what, strerror(-r));
-    return r;
-}
-
-/* Reads what nft complained about and finds the errno in it. */
-static int read_complaint(int fd, char *err, size_t err_size)
-{
-    char buf[4096];
-    ssize_t n = pread(fd, buf, sizeof(buf) - 1, 0);
-
-    buf[MAX(n, (ssize_t)0)] = '\0';
-    while (n > 0 && buf[n - 1] == '\n')
-        buf[--n] = '\0';
-    if (err && err_size > 0)
-        snprintf(err, err_size, "nft: %s", buf);
-    return strstr(buf, "Operation not permitted") ? -EPERM : -EINVAL;
-}
-
 int nft_apply(const char *ruleset, char *err, size_t err_size)
 {
-    int in, complaint, status = 0, r;
-    pid_t pid;
+    static const char *const argv[] = { "nft", "-f", "-", NULL };
 
-    if (strlen(ruleset) > NFT_RULESET_MAX)
-        return failed(-EFBIG, "ruleset", err, err_size);
-    in = anonymous_file("ruleset", ruleset);
-    if (in < 0)
-        return failed(in, "ruleset", err, err_size);
-    complaint = anonymous_file("complaint", "");
-    if (complaint < 0) {
-        close(in);
-        return failed(complaint, "ruleset", err, err_size);
+    if (strlen(ruleset) > NFT_RULESET_MAX) {
+        snprintf(err, err_size, "ruleset: %s", strerror(EFBIG));
+        return -EFBIG;
     }
-    r = spawn_nft(in, complaint, &pid);
-    if (r < 0) {
-        failed(r, "cannot run nft", err, err_size);
-    } else {
-        while ((r = waitpid(pid, &status, 0)) < 0 && errno == EINTR)
-            continue;
-        if (r < 0)
-            r = failed(-errno, "cannot wait for nft", err, err_size);
-        else if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
-            r = 0;
-        else if (WIFEXITED(status) && WEXITSTATUS(status) != 127)
-            r = read_complaint(complaint, err, err_size);
-        else
-            r = failed(-ECHILD, "nft did not end by itself", err, err_size);
-    }
-    close(in);
-    close(complaint);
-    return r;
+    return tool_run(argv, ruleset, err, err_size);
 }
 
 int nft_remove(const char *name, char *err, size_t err_size)
@@ -248,8 +148,10 @@ int nft_remove(const char *name, char *err, size_t err_size)
     char buf[256];
     struct text t;
 
-    if (check_name(name) < 0)
-        return failed(-EINVAL, "table name", err, err_size);
+    if (check_name(name) < 0) {
+        snprintf(err, err_size, "table name: %s", strerror(EINVAL));
+        return -EINVAL;
+    }
     text_init(&t, buf, sizeof(buf));
     add_replacement(&t, name);
     return nft_apply(buf, err, err_size);
