@@ -82,6 +82,21 @@ static const char *read_port(struct ini *f, const char *value, void *out)
     return NULL;
 }
 
+static const char *read_queue(struct ini *f, const char *value, void *out)
+{
+    return read_port(f, value, out) || *(uint16_t *)out == UINT16_MAX ? "a number of 0 to 65534" : NULL;
+}
+
+static const char *read_ip_protocol(struct ini *f, const char *value, void *out)
+{
+    uint64_t v;
+
+    if (!ini_number(value, 0, UINT8_MAX, &v))
+        return "a protocol of IP, 0 (all) to 255";
+    *(uint8_t *)out = (uint8_t)v;
+    return NULL;
+}
+
 static const char *read_provider_id(struct ini *f, const char *value, void *out)
 {
     return read_number(f, value, out) || *(uint32_t *)out < 2 ? "a provider's number, 2 to 4294967295" : NULL;
@@ -272,6 +287,12 @@ static const char *read_data_path(struct ini *f, const char *value, void *out)
     return *(bool *)out || strcmp(value, "user") == 0 ? NULL : "user or xdp";
 }
 
+static const char *read_capture(struct ini *f, const char *value, void *out)
+{
+    *(bool *)out = strcmp(value, "queue") == 0;
+    return *(bool *)out || strcmp(value, "tun") == 0 ? NULL : "tun or queue";
+}
+
 static const char *read_control(struct ini *f, const char *value, void *out)
 {
     if (value[0] != '/' || strlen(value) >= DMUX_PATH_MAX)
@@ -423,6 +444,9 @@ static const struct ini_row schema[] = {
     { CLIENT, "Address", read_addr4, AT(address), NULL, false, "source address; default: the kernel's choice" },
     { CLIENT, "Port", read_port, AT(port), "0", false, "UDP port; 0: any" },
     { CLIENT, "Routes", read_routes, 0, NULL, false, "what goes into the device, with a metric of 4096" },
+    { CLIENT, "Capture", read_capture, AT(queued), "tun", false, "tun, or queue: by a rule of iptables" },
+    { CLIENT, "Queue", read_queue, AT(queue), "5182", false, "with queue: its number, and the next" },
+    { CLIENT, "IpProtocol", read_ip_protocol, AT(ip_protocol), "0", false, "with queue: this protocol alone; 0: all" },
     { CLIENT, "Device", read_name, AT(device), "dmux6", false, "TUN device" },
     { CLIENT, "Control", read_control, AT(control), "/run/hawser-dmux/client.sock", false, "control socket" },
 };
@@ -543,6 +567,14 @@ static void check_whole(struct ini *f)
     if (c->role == DMUX_ROLE_ROUTER && (c->protocol == LOCATE_ID) != (c->offers_count > 0 && c->offer_chain_len > 0))
         ini_error(f, f->once[ROUTER], "found Protocol = %s, expected Offer and OfferChain with hawser, and only there",
                   protocol_router_find(c->protocol)->name);
+    if (c->queued && (c->protocol != DMUX_IPV4 || c->routes_count == 0))
+        ini_error(f, f->once[CLIENT], "found Capture = queue, expected Protocol = ipv4 and Routes with it");
+    if (!c->queued && c->ip_protocol != 0)
+        ini_error(f, f->once[CLIENT], "found IpProtocol, expected Capture = queue with it");
+    for (size_t i = 0; c->queued && i < c->routes_count; i++) {
+        if (c->routes[i].addr.family != ADDR_V4)
+            ini_error(f, f->once[CLIENT], "found Routes of IPv6 with Capture = queue, expected IPv4 alone");
+    }
     if (c->seeds_count > 0 && !c->has_mesh)
         ini_error(f, 0, "found [Seed], expected [Mesh] as well");
     if (c->neighbors_count > 0 && !f->once[BGP])

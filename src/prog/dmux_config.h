@@ -89,6 +89,9 @@ struct dmux_config {
     /* client */
     struct prefix routes[DMUX_ROUTES_MAX];
     size_t routes_count;
+    bool queued;         /* captured by rules, and not by routes */
+    uint16_t queue;      /* of TCP; the next is everything else's */
+    uint8_t ip_protocol; /* captured alone; 0: all */
 };
 
 /* 0 with *ret (for dmux_config_free), or -EINVAL with lines in errors; -ENOMEM; -errno when the file cannot be read,

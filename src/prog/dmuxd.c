@@ -8,8 +8,8 @@
  * reads a bounded batch with one reading of the clock, gives it to the role's core (src/dmux), collects what is to be
  * sent into trains of one destination and length, which leave in one call, and arms the timer.
  *
- * The device goes with the process, however that ends, and with it its addresses and routes: nothing else is made, so
- * there is nothing to clean but a control socket's file, which the next start recognises. */
+ * The device goes with the process, however that ends, and with it its addresses and routes. What else is made is a
+ * control socket's file, which the next start recognises, and a client's rules (dmuxd_capture.c). */
 #include "prog/dmuxd.h"
 
 #include "prog/bird_config.h"
@@ -104,20 +104,20 @@ void train_add(struct train *t, size_t len, const struct endpoint *to, const str
 
 static void on_timer(uv_timer_t *t);
 
-static void finish(struct dmuxd *d, int code)
+void dmuxd_finish(struct dmuxd *d, int code)
 {
     d->exit_code = code;
     uv_stop(&d->loop);
 }
 
-static void turn(struct dmuxd *d, instant now)
+void dmuxd_turn(struct dmuxd *d, instant now)
 {
     instant next;
 
     d->role->turn(d, now);
     train_send(&d->train);
     if (d->leaving && (d->role->leave(d) || now >= d->leave_by)) {
-        finish(d, 0);
+        dmuxd_finish(d, 0);
         return;
     }
     next = d->role->next_expiry(d);
@@ -129,7 +129,7 @@ static void turn(struct dmuxd *d, instant now)
 
 static void on_timer(uv_timer_t *t)
 {
-    turn(t->data, clock_now());
+    dmuxd_turn(t->data, clock_now());
 }
 
 static void on_udp(uv_poll_t *h, int status, int events)
@@ -143,7 +143,7 @@ static void on_udp(uv_poll_t *h, int status, int events)
 
         if (n < 0) {
             dmuxd_say(LOG_ERR, "socket error=%s", strerror(-n));
-            finish(d, 1);
+            dmuxd_finish(d, 1);
             return;
         }
         for (int j = 0; j < n; j++) {
@@ -156,7 +156,7 @@ static void on_udp(uv_poll_t *h, int status, int events)
         if (n < UDP_BATCH_MAX)
             break;
     }
-    turn(d, now);
+    dmuxd_turn(d, now);
 }
 
 static void on_tun(uv_poll_t *h, int status, int events)
@@ -172,14 +172,14 @@ static void on_tun(uv_poll_t *h, int status, int events)
             break;
         if (n < 0 && n != -EMSGSIZE) {
             dmuxd_say(LOG_ERR, "device=%s error=%s", tun_name(d->tun), strerror((int)-n));
-            finish(d, 1);
+            dmuxd_finish(d, 1);
             return;
         }
         bytes += n > 0 ? (size_t)n : 0;
         if (n > 0)
             dmuxd_from_device(d, d->packet, (size_t)n, &meta, now);
     }
-    turn(d, now);
+    dmuxd_turn(d, now);
 }
 
 static json_t *status_json(struct dmuxd *d, instant now)
@@ -201,13 +201,13 @@ static void leave(struct dmuxd *d)
     instant now = clock_now();
 
     if (!d->role->leave) {
-        finish(d, 0);
+        dmuxd_finish(d, 0);
         return;
     }
     d->leaving = true;
     d->leave_by = now + LEAVE_TIME;
     d->role->leave(d);
-    turn(d, now);
+    dmuxd_turn(d, now);
 }
 
 static json_t *answer(struct dmuxd *d, const char *line, bool *ret_stop)
@@ -253,7 +253,7 @@ static void on_control(uv_poll_t *h, int status, int events)
     if (stop)
         leave(d);
     else
-        turn(d, clock_now());
+        dmuxd_turn(d, clock_now());
 }
 
 static void on_signal(uv_signal_t *h, int signum)
@@ -341,13 +341,14 @@ static int run(struct dmux_config *c)
     if (r == 0) {
         dmuxd_say(LOG_NOTICE, "started role=%s device=%s port=%u", d.role->name, tun_name(d.tun),
                   udp_local_port(d.udp));
-        turn(&d, clock_now());
+        dmuxd_turn(&d, clock_now());
         uv_run(&d.loop, UV_RUN_DEFAULT);
         dmuxd_say(LOG_NOTICE, "ended role=%s", d.role->name);
     }
     uv_walk(&d.loop, close_handle, NULL);
     uv_run(&d.loop, UV_RUN_DEFAULT);
     uv_loop_close(&d.loop);
+    dmuxd_capture_end(&d);
     nlmon_free(d.netlink);
     xdp_free(d.xdp);
     gateway_free(d.gateway);

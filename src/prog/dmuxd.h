@@ -77,6 +77,7 @@ struct dmuxd {
     struct nlmon *netlink;      /* a client's; NULL: not looked at yet */
     bool native;                /* the client stands aside */
     instant native_since, native_next;
+    struct capture *capture; /* a client's; NULL: by its device's routes */
     int exit_code;
 };
 
@@ -84,6 +85,10 @@ extern const struct role role_gateway, role_router, role_client;
 
 /* One line for the log; level as in syslog. */
 void dmuxd_say(int level, const char *fmt, ...) PRINTF_LIKE(2, 3);
+/* After each wake-up: what is due, what is to be sent, the timer. */
+void dmuxd_turn(struct dmuxd *d, instant now);
+/* Ends the loop. */
+void dmuxd_finish(struct dmuxd *d, int code);
 /* Room for one datagram; send what is before if it does not go in one train with the next. */
 uint8_t *train_room(struct train *t);
 /* What stands in train_room is a datagram of this length. */
@@ -96,6 +101,15 @@ uint8_t dmuxd_outer_tos(const uint8_t *packet, size_t len);
 void dmuxd_device_flush(struct dmuxd *d);
 /* What the device gave, for the role, packet by packet. */
 void dmuxd_from_device(struct dmuxd *d, const uint8_t *packet, size_t len, const struct tun_meta *meta, instant now);
+
+/* A client's packets by queues of the kernel: the queues, and whoever removes the rules when this process is no more.
+ * What is wrong is told. 0 or -errno. */
+int dmuxd_capture_start(struct dmuxd *d);
+/* What has this source is captured from now on; ADDR_NONE: nothing is. False: it cannot be, which is told once. */
+bool dmuxd_capture_follow(struct dmuxd *d, const struct addr *source, instant now);
+void dmuxd_capture_status(struct dmuxd *d, json_t *doc);
+/* The rules are gone when it returns. */
+void dmuxd_capture_end(struct dmuxd *d);
 
 /* Whether the network speaks the protocol of this family by itself: d->native. ADDR_NONE: nobody can tell. */
 void dmuxd_native_look(struct dmuxd *d, uint8_t family, instant now);

@@ -398,8 +398,29 @@ static int client_start(struct dmuxd *d, instant now)
                                 .provider = c->provider,
                                 .rng = sys_rng() };
 
+    int r;
+
     d->client = client_new(&o, now);
-    return d->client ? open_device(d, NULL, 0) : -ENOMEM;
+    if (!d->client)
+        return -ENOMEM;
+    r = open_device(d, NULL, 0);
+    return r == 0 && c->queued ? dmuxd_capture_start(d) : r;
+}
+
+static void routes_add(struct dmuxd *d)
+{
+    int r;
+
+    for (size_t i = 0; !d->capture && i < d->config->routes_count; i++) {
+        if ((r = tun_add_route(d->tun, &d->config->routes[i])) < 0)
+            dmuxd_say(LOG_ERR, "device=%s route error=%s", tun_name(d->tun), strerror(-r));
+    }
+}
+
+static void routes_del(struct dmuxd *d)
+{
+    for (size_t i = 0; !d->capture && i < d->config->routes_count; i++)
+        tun_del_route(d->tun, &d->config->routes[i]);
 }
 
 /* Nothing is to go into the device. */
@@ -409,15 +430,14 @@ static void stand_aside(struct dmuxd *d)
 
     if (a.addr.family == ADDR_NONE)
         return;
-    for (size_t i = 0; i < d->config->routes_count; i++)
-        tun_del_route(d->tun, &d->config->routes[i]);
+    routes_del(d);
     tun_del_addr(d->tun, &a);
     d->client_address = (struct addr){ .family = ADDR_NONE };
 }
 
 /* The device's address is what the protocol says. Routes come with the first, so that nothing goes into a device
  * without a way; they go with the device. */
-static void follow_address(struct dmuxd *d)
+static void follow_address(struct dmuxd *d, instant now)
 {
     struct client_info info;
     struct tun_addr was = { .addr = d->client_address }, is;
@@ -427,6 +447,9 @@ static void follow_address(struct dmuxd *d)
     client_info_get(d->client, &info);
     if (addr_equal(&info.address, &d->client_address))
         return;
+    /* Before the device has the address, which makes it this host's. */
+    if (d->capture && !dmuxd_capture_follow(d, &info.address, now))
+        return;
     is.addr = info.address;
     is.prefix_len = (uint8_t)addr_bits(&is.addr);
     was.prefix_len = (uint8_t)addr_bits(&was.addr);
@@ -434,14 +457,10 @@ static void follow_address(struct dmuxd *d)
         dmuxd_say(LOG_ERR, "device=%s address=%s error=%s", tun_name(d->tun), addr_format(&is.addr, buf), strerror(-r));
         return;
     }
-    if (was.addr.family == ADDR_NONE) {
-        for (size_t i = 0; i < d->config->routes_count; i++) {
-            if ((r = tun_add_route(d->tun, &d->config->routes[i])) < 0)
-                dmuxd_say(LOG_ERR, "device=%s route error=%s", tun_name(d->tun), strerror(-r));
-        }
-    } else if (is.addr.family != ADDR_NONE) {
+    if (was.addr.family == ADDR_NONE)
+        routes_add(d);
+    else if (is.addr.family != ADDR_NONE)
         tun_del_addr(d->tun, &was);
-    }
     if (is.addr.family != ADDR_NONE)
         dmuxd_say(LOG_NOTICE, "address=%s", addr_format(&is.addr, buf));
     d->client_address = is.addr.family != ADDR_NONE ? is.addr : d->client_address;
@@ -475,7 +494,7 @@ static void client_turn(struct dmuxd *d, instant now)
     }
     for (int i = 0; i < TURN_BURST && (n = client_output(d->client, train_room(&d->train), now)) > 0; i++)
         train_add(&d->train, n, &d->config->gateways[0], &d->config->address, 0);
-    follow_address(d);
+    follow_address(d, now);
 }
 
 static instant client_next(const struct dmuxd *d)
@@ -505,6 +524,8 @@ static int client_status(struct dmuxd *d, json_t *doc, instant now)
     }
     if (i.address.family != ADDR_NONE)
         text_set(doc, "address", addr_format(&i.address, buf));
+    if (d->capture)
+        dmuxd_capture_status(d, doc);
     number_set(doc, "tx_pkts", i.tx_pkts);
     number_set(doc, "rx_pkts", i.rx_pkts);
     number_set(doc, "gateway_changes", i.gateway_changes);

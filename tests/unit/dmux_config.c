@@ -47,6 +47,33 @@ static void test_client(void **state)
     dmux_config_free(c);
 }
 
+static void test_capture(void **state)
+{
+    struct dmux_config *c = NULL;
+
+    assert_int_equal(parse("[Client]\nProtocol = ipv4\nGateway = 192.0.2.1\nRoutes = 192.0.5.0/24\nCapture = queue\n"
+                           "Queue = 65534\nIpProtocol = 253\n",
+                           &c),
+                     0);
+    assert_true(c->queued);
+    assert_int_equal(c->queue, 65534);
+    assert_int_equal(c->ip_protocol, 253);
+    dmux_config_free(c);
+    refuses("[Client]\nProtocol = ipv6\nGateway = 192.0.2.1\nRoutes = 192.0.5.0/24\nCapture = queue\n",
+            "f:1: found Capture = queue, expected Protocol = ipv4 and Routes with it\n");
+    refuses("[Client]\nProtocol = ipv4\nGateway = 192.0.2.1\nCapture = queue\n",
+            "f:1: found Capture = queue, expected Protocol = ipv4 and Routes with it\n");
+    refuses("[Client]\nProtocol = ipv4\nGateway = 192.0.2.1\nRoutes = ::/0\nCapture = queue\n",
+            "f:1: found Routes of IPv6 with Capture = queue, expected IPv4 alone\n");
+    refuses("[Client]\nProtocol = ipv4\nGateway = 192.0.2.1\nIpProtocol = 6\n",
+            "f:1: found IpProtocol, expected Capture = queue with it\n");
+    refuses("[Client]\nProtocol = ipv4\nGateway = 192.0.2.1\nRoutes = 192.0.5.0/24\nCapture = nft\nQueue = 65535\n"
+            "IpProtocol = 256\n",
+            "f:5: found Capture = nft, expected tun or queue\n"
+            "f:6: found Queue = 65535, expected a number of 0 to 65534\n"
+            "f:7: found IpProtocol = 256, expected a protocol of IP, 0 (all) to 255\n");
+}
+
 static void test_authority(void **state)
 {
     static const char text[] = "[Gateway]\nId = 1\nService = 192.0.2.1\nPrefix = 192.0.2.0/24\nAddress = 10.0.1.2\n"
@@ -242,13 +269,10 @@ static int teardown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_client),
-        cmocka_unit_test(test_authority),
-        cmocka_unit_test(test_errors),
-        cmocka_unit_test(test_offers),
-        cmocka_unit_test(test_gateway),
-        cmocka_unit_test(test_ospf),
-        cmocka_unit_test(test_gateway_addresses),
+        cmocka_unit_test(test_client),    cmocka_unit_test(test_capture),
+        cmocka_unit_test(test_authority), cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_offers),    cmocka_unit_test(test_gateway),
+        cmocka_unit_test(test_ospf),      cmocka_unit_test(test_gateway_addresses),
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);
