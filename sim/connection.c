@@ -118,6 +118,13 @@ static bool is_of(const struct packet_info *info, const struct endpoint *from, c
            addr_equal(&info->src, &from->addr) && addr_equal(&info->dst, &to->addr);
 }
 
+/* Another call by the same addresses, of a client that never heard of the one before. */
+static void hang_up(struct connection_side *s)
+{
+    tcp_end_free(s->end);
+    *s = (struct connection_side){ .total = s->total, .read_most = s->read_most };
+}
+
 static bool inner(void *ctx, struct world_end *e, const uint8_t *pkt, size_t len)
 {
     struct connection *c = ctx;
@@ -132,6 +139,8 @@ static bool inner(void *ctx, struct world_end *e, const uint8_t *pkt, size_t len
         return false;
     if (side == SERVER && (info.tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN) {
         c->syns++;
+        if (c->side[SERVER].error && c->connected_at == 0)
+            hang_up(&c->side[SERVER]);
         if (!c->side[SERVER].end && !c->silent && tcp_end_new(&o, pkt, &info, now, &c->side[SERVER].end) == 0) {
             if (c->refuses)
                 tcp_end_refuse(c->side[SERVER].end, TCP_REFUSED, NULL);

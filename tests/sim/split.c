@@ -10,6 +10,7 @@
 #include "tests/sim/sim.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 #define PORT 40000
 
@@ -402,6 +403,61 @@ static void test_restart_at_once(void **state)
         }
 }
 
+/* While it is opened: at the node its SYN is held, at the agent the server is called. It is opened all the same, or
+ * reset where the server was reached already, and never left without an answer. */
+static void test_restart_while_opening(void **state)
+{
+    unsigned broken = 0, all = 0;
+
+    for (unsigned which = 1; which < 4; which++)
+        for (span after = 0; after <= 70 * MSEC; after += 5 * MSEC) {
+            struct bench b = make(which, PARAMS("rate=20mbit delay=10ms", "rate=10mbit delay=25ms"));
+            struct connection *c = connection_new(b.node, b.agent, PORT, 200000, 200000);
+
+            world_run_for(b.w, after);
+            for (unsigned i = 0; i < 2; i++)
+                if (which & 1u << i)
+                    assert_int_equal(world_restart_planned(i == 0 ? b.node : b.agent, NULL), 0);
+            assert_true(world_run_until(b.w, connection_done, c, 10 * SEC));
+            all++;
+            if (c->side[0].error == 0) {
+                finish(&b, c, 10 * SEC);
+                continue;
+            }
+            assert_int_equal(c->side[0].error, c->connected_at > 0 ? -ECONNRESET : -ECONNREFUSED);
+            broken++;
+            end(&b, c);
+        }
+    printf("# opened in spite of a restart: %u of %u\n", all - broken, all);
+}
+
+/* The same of a server that is silent until the restart is over. */
+static void test_restart_while_calling(void **state)
+{
+    for (unsigned which = 1; which < 4; which++)
+        for (unsigned refuses = 0; refuses < 2; refuses++) {
+            struct bench b = make(which, PARAMS("rate=20mbit delay=10ms", "rate=10mbit delay=25ms"));
+            struct connection *c = connection_new(b.node, b.agent, PORT, 200000, 200000);
+
+            c->silent = true;
+            world_run_for(b.w, 2 * SEC);
+            for (unsigned i = 0; i < 2; i++)
+                if (which & 1u << i)
+                    assert_int_equal(world_restart_planned(i == 0 ? b.node : b.agent, NULL), 0);
+            world_run_for(b.w, 1 * SEC);
+            c->silent = false;
+            c->refuses = refuses;
+            assert_true(world_run_until(b.w, connection_done, c, 20 * SEC));
+            if (!refuses) {
+                finish(&b, c, 20 * SEC);
+                continue;
+            }
+            assert_int_equal(c->side[0].error, -ECONNREFUSED);
+            assert_int_equal(c->connected_at, 0);
+            end(&b, c);
+        }
+}
+
 /* A direction that has ended stays so, and the other goes on: whichever it is, and whoever reads slowly. */
 static void test_restart_half_closed(void **state)
 {
@@ -673,6 +729,8 @@ int main(void)
         cmocka_unit_test(test_agent_begins_anew),
         cmocka_unit_test(test_restart),
         cmocka_unit_test(test_restart_at_once),
+        cmocka_unit_test(test_restart_while_opening),
+        cmocka_unit_test(test_restart_while_calling),
         cmocka_unit_test(test_restart_half_closed),
         cmocka_unit_test(test_restart_at_the_end),
         cmocka_unit_test(test_restart_refused),
