@@ -46,7 +46,7 @@ struct manager {
     bool log_gap;       /* who follows: manager_set_gap */
     uint8_t *page;      /* PAGE_BYTES */
     uint64_t wall_s;    /* the last that was told; 0: never */
-    struct manager_call calls[MANAGER_CALLS_MAX]; /* manager_lookup.c */
+    struct manager_call calls[MANAGER_CALLS_MAX]; /* manager_calls.c */
     unsigned calls_head, calls_count;
     struct heard { /* manager_calls.c: who spoke for a row that has not come yet; peer 0: free */
         struct manager_row row;

@@ -442,7 +442,7 @@ void sched_refresh(struct session *s, instant now);
 uint8_t sched_best(const struct session *s); /* usable slots of the best rank and tier */
 uint8_t sched_usable(const struct session *s, const struct session_target *t); /* of its rule's, parked ones too */
 uint8_t sched_candidates(const struct session *s, const struct session_target *t);
-/* May the flow use the slot? `lasts`: the answer is the same until sched_refresh. */
+/* May the flow use the slot? ret_lasts: the answer is the same until sched_refresh. */
 bool sched_may(const struct session *s, const struct session_target *t, const struct flow *f, unsigned slot,
                bool *ret_lasts);
 /* What leaves now by this path arrives before all that waits would have left by the fastest (ECF). */

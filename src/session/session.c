@@ -456,11 +456,24 @@ static void rest(struct session *s)
         delivery_rest(s->delivery);
 }
 
+/* Which paths are missed: while data moves, the active ones carry much less than that one did. */
+static void tell_missed(struct session *s, const struct path_metrics m[SESSION_SLOTS], bool busy)
+{
+    uint64_t active_bps = 0;
+
+    for (unsigned i = 0; i < SESSION_SLOTS; i++)
+        if (s->paths[i].path && m[i].state == PATH_ACTIVE)
+            active_bps += s->paths[i].carried_bps = m[i].rate_bps;
+    for (unsigned i = 0; i < SESSION_SLOTS; i++)
+        if (s->paths[i].path)
+            path_set_missed(s->paths[i].path,
+                            busy && m[i].state != PATH_ACTIVE && active_bps < s->paths[i].carried_bps / MISSED_PART);
+}
+
 static void slow_work(struct session *s, instant now)
 {
     bool busy = now - s->last_data < 1 * SEC, others = any_path_active(s);
     struct path_metrics m[SESSION_SLOTS];
-    uint64_t active_bps = 0;
 
     for (unsigned i = 0; i < SESSION_SLOTS; i++) {
         struct spath *p = &s->paths[i];
@@ -476,16 +489,9 @@ static void slow_work(struct session *s, instant now)
         p->want_summary |= path_take_summary(p->path, now, &p->summary);
         if (m[i].state == PATH_DOWN && now - m[i].state_since > STALE_AFTER)
             session_drop_inflight(s, p);
-        if (m[i].state == PATH_ACTIVE) {
-            p->carried_bps = m[i].rate_bps;
-            active_bps += m[i].rate_bps;
-        }
         carry_told(s, i);
     }
-    for (unsigned i = 0; i < SESSION_SLOTS; i++)
-        if (s->paths[i].path)
-            path_set_missed(s->paths[i].path,
-                            busy && m[i].state != PATH_ACTIVE && active_bps < s->paths[i].carried_bps / MISSED_PART);
+    tell_missed(s, m, busy);
     tune(s, m, now);
     channels_on_expiry(s, now);
     if (s->delivery) {
