@@ -91,20 +91,20 @@ static int make_memfd(size_t size, uint8_t **ret)
     return -1;
 }
 
-/* False, and told: it has nothing. */
+/* False, and told: it has nothing. What was sent may be read yet, whatever is known of it: whoever is reset then cannot
+ * go on. */
 static bool leave(int fd)
 {
     int r = notify_send("FDSTORE=1\nFDNAME=" KEPT_NAME, fd);
 
-    if (r == 0)
-        r = notify_wait(MANAGER_WAIT_MS);
-    if (r == -ETIMEDOUT) { /* it was sent, and may be read yet: whoever is reset now cannot go on then */
-        say(LOG_WARNING, "restart-state: the service manager did not take it within %d ms", MANAGER_WAIT_MS);
-        r = 0;
-    }
-    if (r < 0)
+    if (r < 0) {
         say(LOG_ERR, "restart-state error=%s: the service manager has it not; connections are reset", strerror(-r));
-    return r == 0;
+        return false;
+    }
+    r = notify_wait(MANAGER_WAIT_MS);
+    if (r < 0)
+        say(LOG_WARNING, "restart-state error=%s: the service manager did not say that it has it", strerror(-r));
+    return true;
 }
 
 int restart_save(struct daemon *d)

@@ -11,6 +11,8 @@
  * Sources: sd_notify(3), sd_listen_fds(3), systemd 246 (BARRIER). */
 #include "sys/notify.h"
 
+#include "sys/clock.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -96,7 +98,9 @@ int notify_send(const char *state, int fd)
 
 int notify_wait(int timeout_ms)
 {
+    const instant until = clock_now() + (span)timeout_ms * MSEC;
     struct pollfd read_end = { .events = POLLIN };
+    span left;
     int ends[2], r;
 
     if (pipe2(ends, O_CLOEXEC) < 0)
@@ -105,7 +109,10 @@ int notify_wait(int timeout_ms)
     close(ends[1]);
     read_end.fd = ends[0];
     if (r == 0) {
-        r = poll(&read_end, 1, timeout_ms);
+        do { /* a signal is no answer */
+            left = until - clock_now();
+            r = poll(&read_end, 1, (int)(MAX(left, 0) / MSEC));
+        } while (r < 0 && errno == EINTR);
         r = r < 0 ? -errno : r == 0 ? -ETIMEDOUT : 0;
     }
     close(ends[0]);

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -115,6 +116,35 @@ static void test_wait(void **state)
     assert_int_equal(status, 0);
 }
 
+static void on_signal(int signum)
+{
+}
+
+/* Signals that come meanwhile, as of whoever has the daemon read its configuration again. */
+static void test_wait_through_signals(void **state)
+{
+    const struct sigaction sa = { .sa_handler = on_signal };
+    const pid_t parent = getpid();
+    char text[64];
+    int status, fd;
+    pid_t child;
+
+    assert_int_equal(sigaction(SIGUSR1, &sa, NULL), 0);
+    child = fork();
+    if (child == 0) {
+        fd = hear(manager, text, sizeof(text)); /* so it waits, or is about to */
+        for (int i = 0; i < 200; i++) {
+            kill(parent, SIGUSR1);
+            usleep(500);
+        }
+        close(fd);
+        _exit(fd < 0);
+    }
+    assert_int_equal(notify_wait(60000), 0);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+}
+
 static void test_addresses(void **state)
 {
     char name[64], text[16], longest[200];
@@ -201,10 +231,8 @@ static void test_take(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_send),
-        cmocka_unit_test(test_wait),
-        cmocka_unit_test(test_addresses),
-        cmocka_unit_test(test_take),
+        cmocka_unit_test(test_send),      cmocka_unit_test(test_wait), cmocka_unit_test(test_wait_through_signals),
+        cmocka_unit_test(test_addresses), cmocka_unit_test(test_take),
     };
 
     return cmocka_run_group_tests_name("notify", tests, set_up, tear_down);
