@@ -62,11 +62,24 @@ void manager_called(struct manager *m, const struct mapping_request *r, bool fro
     memcpy(c->places, r->places, sizeof(c->places));
 }
 
+static bool is_of(const struct heard *h, const struct tag *subject, uint8_t kind, uint8_t answer)
+{
+    return h->row.kind == kind && h->row.answer == answer && tag_equal(&h->row.subject, subject);
+}
+
 void manager_heard(struct manager *m, const struct tag *subject, uint8_t kind, uint8_t answer, uint64_t peer)
 {
+    struct heard *h = NULL;
+
     if (kind != KIND_HOST_LOCATOR || bindings_set_peer(m->bindings, subject, kind, answer, peer))
         return;
-    m->heard[m->heard_next++ % HEARD_MAX] = (struct heard){ { *subject, kind, answer }, peer };
+    /* Who says it again has no further place. */
+    for (unsigned i = 0; i < MIN(m->heard_next, HEARD_MAX) && !h; i++)
+        if (is_of(&m->heard[i], subject, kind, answer))
+            h = &m->heard[i];
+    if (!h)
+        h = &m->heard[m->heard_next++ % HEARD_MAX];
+    *h = (struct heard){ { *subject, kind, answer }, peer };
 }
 
 void manager_heard_follows(struct manager *m, const struct tag *subject, uint8_t kind, uint8_t answer)
@@ -74,7 +87,7 @@ void manager_heard_follows(struct manager *m, const struct tag *subject, uint8_t
     for (unsigned i = 0; i < MIN(m->heard_next, HEARD_MAX); i++) {
         struct heard *h = &m->heard[i];
 
-        if (!h->peer || h->row.kind != kind || h->row.answer != answer || !tag_equal(&h->row.subject, subject))
+        if (!h->peer || !is_of(h, subject, kind, answer))
             continue;
         (void)bindings_set_peer(m->bindings, subject, kind, answer, h->peer);
         h->peer = 0;

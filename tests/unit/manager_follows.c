@@ -312,6 +312,39 @@ static void test_calls(void **state)
     manager_free(far);
 }
 
+/* Who says over and over what nobody has heard of takes no place from others whose word is on its way. */
+static void test_heard_by_many(void **state)
+{
+    const struct tag phone = rw_tag(&w, RW_PHONE, TAG_TIER_HOST, 0);
+    const struct mapping_refresh unknown = { phone, KIND_HOST_LOCATOR, CLASS_FULL, 5, 300 };
+    const struct mapping_request called = { .type = MAPPING_CALL,
+                                            .tag = phone,
+                                            .prefix = tag_prefix_of(&laptop, 128),
+                                            .places = { { { ADDR_V4, { 192, 0, 2, 1 } }, 4000 } },
+                                            .places_count = 1 };
+    struct mapping_request r = { .type = MAPPING_REGISTER };
+    struct manager *first = m;
+    uint8_t items[256], out[MANAGER_CALL_BYTES_MAX];
+    struct writer at = writer_init(items, sizeof(items));
+    struct rw_blob b;
+    uint64_t peer;
+
+    m = another(true);
+    rw_bind(&w, &laptop, RW_LAPTOP, &laptop, KIND_HOST_LOCATOR, CLASS_FULL, 5, 300, 1, &b);
+    r.record = rw_slice(&b);
+    assert_true(passes_on(RW_LAPTOP, &r)); /* of peer 1 */
+    mapping_write_refresh(&at, &unknown);
+    r = (struct mapping_request){ .type = MAPPING_REFRESH, .items = { items, writer_len(&at), 1 } };
+    for (unsigned i = 0; i < 1000; i++)
+        assert_true(passes_on(RW_PHONE, &r));
+    follow(5);
+    manager_called(m, &called, true, now);
+    assert_true(manager_pop_call(m, out, &peer) > 0);
+    assert_int_equal(peer, 1);
+    manager_free(m);
+    m = first;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -320,6 +353,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_takes_nothing, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_passes_on, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_calls, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_heard_by_many, set_up, tear_down),
     };
 
     return cmocka_run_group_tests_name("manager_follows", tests, NULL, NULL);
