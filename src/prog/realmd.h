@@ -151,6 +151,8 @@ int folder_watch(struct realmd *d);
 int folder_publish(struct realmd *d, const uint8_t *bytes, size_t len, instant now);
 /* Entries of the log that is followed, into ours: realm_follow. The folder is then to be read. */
 int folder_follow(struct realmd *d, const struct slice *entries, size_t count, instant now);
+/* Does the manager have all that was read? False, too, when the folder cannot be read. */
+bool folder_is_taken_in(const struct realmd *d);
 void folder_end(struct realmd *d);
 
 /* --- realmd_store.c: the store behind --- */

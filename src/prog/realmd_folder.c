@@ -307,6 +307,11 @@ int folder_follow(struct realmd *d, const struct slice *entries, size_t count, i
     return got;
 }
 
+bool folder_is_taken_in(const struct realmd *d)
+{
+    return d->realm && d->fed == realm_said_count(d->realm);
+}
+
 void folder_end(struct realmd *d)
 {
     realm_close(d->realm);

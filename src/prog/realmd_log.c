@@ -6,8 +6,8 @@
  *
  * The manager that is followed is asked for what is not here. What comes is looked at and written (prog/realm_follow.c)
  * before anything follows from it, and then read as if it had been said here. While there is a gap, or another log than
- * there, what depends on it is put off (manager_set_gap). One that follows a follower is told of what that one knows to
- * be missing, too, and that it cannot say if it has not heard for too long.
+ * there, or what is here is not taken in, what depends on it is put off (manager_set_gap). One that follows a follower
+ * is told of what that one knows to be missing, too, and that it cannot say if it has not heard for too long.
  *
  * Limits: a page has LOG_PAGE_MAX entries, since each waits for the disk where it is written; LOG_TELLERS_MAX followers
  * are told at once. */
@@ -192,7 +192,7 @@ static void ask(struct realmd *d, instant now)
     len = d->realm && d->followed ? log_follower_output(&d->log, now, bytes) : 0;
     if (len > 0 && exchange_request(d->exchange, d->followed, bytes, len, &d->log, now, &request) < 0)
         log_follower_on_failed(&d->log, now);
-    gap = log_follower_has_gap(&d->log, now);
+    gap = log_follower_has_gap(&d->log, now) || !folder_is_taken_in(d);
     manager_set_gap(d->manager, gap);
     if (gap == d->log_told && !d->log.fault)
         realmd_say(gap ? LOG_WARNING : LOG_NOTICE, "log state=%s entries=%llu there=%llu", gap ? "behind" : "caught_up",

@@ -124,6 +124,7 @@ static void test_key_comes_late(void **state)
     assert_int_equal(rename(key, hidden), 0);
     for (int i = 0; i < 2; i++) {
         assert_true(folder_read(&d, T0) < 0);
+        assert_false(folder_is_taken_in(&d));
         assert_memory_equal(d.id.ed25519, before, IDENT_KEY_LEN);
         assert_memory_equal(authority_self(manager_authority(d.manager))->key, before, IDENT_KEY_LEN);
         assert_true(d.look_again > T0 && d.look_again < INSTANT_NEVER);
@@ -178,6 +179,7 @@ static void test_bounded(void **state)
         assert_int_equal(folder_read(&d, T0), 0);
         assert_in_range(authority_count(manager_authority(d.manager)) - known, 1, 512);
         known = authority_count(manager_authority(d.manager));
+        assert_int_equal(folder_is_taken_in(&d), d.look_again == INSTANT_NEVER);
         turns++;
     } while (d.look_again == T0);
     assert_int_equal(known, NAMES + 1);

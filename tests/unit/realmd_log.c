@@ -22,6 +22,7 @@ static struct realm log_of;
 static struct realmd d;
 static uint8_t answer[MAPPING_BYTES_MAX], answered[MAPPING_BYTES_MAX];
 static size_t answered_len;
+static bool taken_in;
 
 void realmd_say(int level, const char *fmt, ...)
 {
@@ -36,6 +37,11 @@ void realmd_answer(struct realmd *r, const struct exchange_asked *asked, const u
 int folder_follow(struct realmd *r, const struct slice *entries, size_t count, instant now)
 {
     return 0;
+}
+
+bool folder_is_taken_in(const struct realmd *r)
+{
+    return r->realm && taken_in;
 }
 
 uint64_t realm_entries(const struct realm *r)
@@ -60,11 +66,21 @@ static int set_up(void **state)
         .self = &d.id, .rng = rng, .suites = suite_supported(), .peers_max = 4, .requests_max = 4, .joins_max = 1
     };
 
+    struct manager_options m = { .rng = rng,
+                                 .bindings_max = 4,
+                                 .names_max = 4,
+                                 .guests_max = 4,
+                                 .subscriptions_max = 4,
+                                 .log_max = 8,
+                                 .epoch = 7,
+                                 .follows = true };
+
     memset(&d, 0, sizeof(d));
     memset(&log_of, 0, sizeof(log_of));
     assert_int_equal(identity_generate(&d.id, &rng), 0);
     d.exchange = exchange_new(&o, T0);
-    assert_non_null(d.exchange);
+    d.manager = manager_new(&m, T0);
+    assert_true(d.exchange && d.manager);
     d.answer = answer;
     d.realm = &log_of;
     return log_start(&d, T0);
@@ -74,6 +90,7 @@ static int tear_down(void **state)
 {
     log_end(&d);
     exchange_free(d.exchange);
+    manager_free(d.manager);
     return 0;
 }
 
@@ -147,10 +164,38 @@ static void test_sleeps_without_a_folder(void **state)
     assert_true(log_next_expiry(&d) > T0);
 }
 
+/* All of the log is here, and the manager has it. */
+static void test_gap(void **state)
+{
+    const struct manager_who who = { .ed25519 = d.id.ed25519 };
+    uint8_t ask[LOG_FOLLOWER_REQUEST_MAX];
+    struct exchange_event asked = { .peer = 1, .data = ask };
+
+    say(200);
+    taken_in = true;
+    log_follower_set(&d.log, log_of.count, log_of.digest);
+    asked.len = log_follower_output(&d.log, T0, ask);
+    assert_true(log_on_request(&d, &asked, &who, T0)); /* the one that is followed has the same */
+    log_follower_on_answer(&d.log, answered, answered_len, T0);
+    d.config.followed_count = 1;
+    log_turn(&d, T0);
+    assert_true(d.log_told);
+    taken_in = false; /* of a revocation, perhaps, the manager has not heard yet */
+    log_turn(&d, T0);
+    assert_false(d.log_told);
+    taken_in = true;
+    log_turn(&d, T0);
+    assert_true(d.log_told);
+    d.realm = NULL; /* what came could not be kept */
+    log_turn(&d, T0);
+    assert_false(d.log_told);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_pages, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_gap, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_sleeps_without_a_folder, set_up, tear_down),
     };
 
