@@ -29,7 +29,7 @@ static struct addr read_addr16(struct reader *r)
     read_copy(r, bytes, sizeof(bytes));
     if (memcmp(bytes, mapped, sizeof(mapped)) == 0)
         return addr_from_bytes(ADDR_V4, bytes + 12);
-    return memcmp(bytes, zeros, sizeof(zeros)) == 0 ? (struct addr){ 0 } : addr_from_bytes(ADDR_V6, bytes);
+    return addr_from_bytes(memcmp(bytes, zeros, sizeof(zeros)) == 0 ? ADDR_NONE : ADDR_V6, bytes);
 }
 
 size_t portmap_request_write(uint8_t out[PORTMAP_REQUEST_MAX], const struct portmap_request *r)
