@@ -8,7 +8,7 @@
 # shellcheck source-path=SCRIPTDIR source=../lib.sh
 . "$(dirname "$0")/../lib.sh"
 lab_init dmux-capture "$@"
-need iperf3 curl nginx iptables iptables-restore
+need iperf3 curl nginx nft iptables iptables-restore
 # shellcheck source=../dmux-lib.sh
 . "$LAB_TOP/lab/dmux-lib.sh"
 # shellcheck source=../web-lib.sh
@@ -88,6 +88,21 @@ assert "UDP, each datagram as it was" holds "${lost:--1}" == 0
 assert "by way of g1" holds "$(dmux_status g1 .to_router_bytes)" '>' 60000000
 assert "nothing was dropped by g1" test "$(dmux_status g1 '.drops | length')" = 0
 assert "and nothing lost by c" test "$(dmux_status c '"\(.capture.lost) \(.capture.refused)"')" = "0 0"
+
+# A NAT on the way to g1: what has c's own address is not captured any more, and is again when the NAT is gone.
+on t1 nft -f - <<END || lab_fail "the NAT of t1"
+table ip nat {
+    chain out {
+        type nat hook postrouting priority srcnat
+        ip daddr 192.0.2.1 udp dport 51821 masquerade
+    }
+}
+END
+wait_for 20 "c is told of the NAT" dmux_says c .capture.state behind-nat
+assert "behind a NAT nothing is captured" others_rule_alone
+on t1 nft delete table ip nat || lab_fail "the NAT of t1"
+wait_for 20 "packets are captured again" dmux_says c .capture.state on
+assert "and come through" on c ping -qc 3 -i 0.02 -W 2 $SERVER
 
 # The end, of each kind.
 "$HAWSER" dmux down "$DMUX/c.sock" >/dev/null || lab_fail "down"

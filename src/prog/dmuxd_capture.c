@@ -117,7 +117,7 @@ static bool is_ours(const struct addr *a)
     return ours;
 }
 
-static bool deny(struct capture *c, const struct addr *source)
+static void say_denied(struct capture *c, const struct addr *source)
 {
     char buf[ADDR_STRLEN];
 
@@ -127,10 +127,10 @@ static bool deny(struct capture *c, const struct addr *source)
                   "captured behind a NAT",
                   addr_format(source, buf));
     c->denied = *source;
-    return false;
 }
 
-bool dmuxd_capture_follow(struct dmuxd *d, const struct addr *source, instant now)
+/* The rules are of that source, or there are none. */
+static int change(struct dmuxd *d, const struct addr *source, char *err, size_t err_size)
 {
     const struct dmux_config *config = d->config;
     struct capture *c = d->capture;
@@ -141,26 +141,47 @@ bool dmuxd_capture_follow(struct dmuxd *d, const struct addr *source, instant no
                                 .prefixes_count = config->routes_count,
                                 .protocol = config->ip_protocol,
                                 .spare = &config->gateways[0] };
+    int r = 0;
+
+    if (c->source.family != ADDR_NONE)
+        r = xt_capture_remove(rules.name, err, err_size);
+    if (r < 0)
+        return r;
+    c->source = (struct addr){ .family = ADDR_NONE };
+    if (source->family != ADDR_NONE)
+        r = xt_capture_apply(&rules, err, err_size);
+    if (r == 0)
+        c->source = *source;
+    return r;
+}
+
+bool dmuxd_capture_follow(struct dmuxd *d, const struct addr *source, instant now)
+{
+    struct capture *c = d->capture;
+    struct addr allowed = *source;
     char err[512] = "";
+    bool denied;
     int r;
 
     if (addr_equal(&c->source, source))
         return true;
     if (now < c->retry_at)
         return false;
-    if (source->family != ADDR_NONE && !is_ours(source))
-        return deny(c, source);
-    r = source->family == ADDR_NONE ? xt_capture_remove(rules.name, err, sizeof(err))
-                                    : xt_capture_apply(&rules, err, sizeof(err));
+    denied = source->family != ADDR_NONE && !is_ours(source);
+    if (denied)
+        allowed.family = ADDR_NONE;
+    r = change(d, &allowed, err, sizeof(err));
     if (r < 0) {
         dmuxd_say(LOG_ERR, "capture error=%s", err);
         c->retry_at = now + RETRY;
         return false;
     }
-    c->source = *source;
     c->retry_at = 0;
-    c->denied = (struct addr){ .family = ADDR_NONE };
-    return true;
+    if (denied)
+        say_denied(c, source);
+    else
+        c->denied = (struct addr){ .family = ADDR_NONE };
+    return !denied;
 }
 
 /* --- packets --- */

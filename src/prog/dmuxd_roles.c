@@ -448,8 +448,10 @@ static void follow_address(struct dmuxd *d, instant now)
     if (addr_equal(&info.address, &d->client_address))
         return;
     /* Before the device has the address, which makes it this host's. */
-    if (d->capture && !dmuxd_capture_follow(d, &info.address, now))
+    if (d->capture && !dmuxd_capture_follow(d, &info.address, now)) {
+        stand_aside(d); /* else an address that comes back would be taken for one that is followed */
         return;
+    }
     is.addr = info.address;
     is.prefix_len = (uint8_t)addr_bits(&is.addr);
     was.prefix_len = (uint8_t)addr_bits(&was.addr);
