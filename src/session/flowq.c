@@ -313,25 +313,31 @@ static struct flow *walk_round(struct flowq *q, struct list *flows, bool (*may)(
     return NULL;
 }
 
+/* A round with packets: of one flow, and that an old one? */
+static bool is_alone(const struct round *r)
+{
+    return list_empty(&r->new_flows) && r->old_flows.next == r->old_flows.prev;
+}
+
 static struct flow *next_in_turn(struct flowq *q, struct round *r, bool (*may)(void *ctx, const struct flow *f),
                                  void *ctx)
 {
     struct flow *f;
 
+    if (is_alone(r)) {
+        f = CONTAINER_OF(r->old_flows.next, struct flow, active);
+        if (!may(ctx, f))
+            return NULL;
+        while (f->deficit <= 0) /* its turn comes again at once */
+            f->deficit += (int32_t)q->options.quantum;
+        return f;
+    }
     if (++q->walk == 0) { /* the numbers have come round: none may look like this walk's */
         memset(q->allowed, 0, sizeof(q->allowed));
         q->walk = 1;
     }
     f = walk_round(q, &r->new_flows, may, ctx);
     return f ? f : walk_round(q, &r->old_flows, may, ctx);
-}
-
-/* The flow of a round that has packets, if it is the only one in it, and an old one. */
-static struct flow *alone_in(const struct round *r)
-{
-    if (!list_empty(&r->new_flows) || r->old_flows.next != r->old_flows.prev)
-        return NULL;
-    return CONTAINER_OF(r->old_flows.next, struct flow, active);
 }
 
 struct pbuf *flowq_pop(struct flowq *q, enum flow_class c, bool (*may)(void *ctx, const struct flow *f), void *ctx,
@@ -344,15 +350,9 @@ struct pbuf *flowq_pop(struct flowq *q, enum flow_class c, bool (*may)(void *ctx
 
     if (r->pkts == 0)
         return NULL;
-    f = alone_in(r);
-    if (!f)
-        f = next_in_turn(q, r, may, ctx);
-    else if (!may(ctx, f))
-        f = NULL;
+    f = next_in_turn(q, r, may, ctx);
     if (!f)
         return NULL;
-    while (f->deficit <= 0) /* alone: its turn comes again at once */
-        f->deficit += (int32_t)q->options.quantum;
     b = codel_pop(q, f, now);
     if (q->stats.dropped_codel > dropped && c == FLOW_BULK && f->run_bytes > SHED_AFTER &&
         q->fallen_at != INSTANT_NEVER && now - q->fallen_at < FALL_SPAN)
