@@ -4,8 +4,9 @@
 #include <errno.h>
 #include <math.h>
 
-#define MOVES .25  /* cc: of the way to where the sample would have it */
-#define LEARNS .25 /* ce: of the error of the sample */
+#define MOVES .25         /* cc: of the way to where the sample would have it */
+#define TOGETHER_US 1000. /* chosen: where a place says less than a height */
+#define LEARNS .25        /* ce: of the error of the sample */
 
 void coord_init(struct coord *c)
 {
@@ -85,7 +86,7 @@ static double within(double v, double low, double high)
 
 int coord_on_sample(struct coord *c, const struct coord *peer, uint32_t rtt_us, const struct rng *rng)
 {
-    double toward[COORD_DIMENSIONS], distance, plain, weight, step, farthest, sample_error;
+    double away[COORD_DIMENSIONS], distance, plain, part, weight, step, farthest, sample_error;
 
     if (rtt_us == 0 || rtt_us > COORD_RTT_MAX_US)
         return -ERANGE;
@@ -95,17 +96,17 @@ int coord_on_sample(struct coord *c, const struct coord *peer, uint32_t rtt_us, 
     distance = plain + c->height_us + peer->height_us;
     weight = c->error / (c->error + MAX(peer->error, COORD_ERROR_MIN));
     sample_error = MIN(fabs(distance - rtt_us) / rtt_us, COORD_ERROR_MAX);
-    farthest =
-        COORD_STEP_MAX_US * MIN(c->error, 1.); /* who is sure is not thrown about by one that is not believable */
+    /* Who is sure is not thrown about by one that is not believable. */
+    farthest = COORD_STEP_MAX_US * MIN(c->error, 1.);
     step = within(MOVES * weight * (rtt_us - distance), -farthest, farthest);
-    direction(c, peer, rng, toward);
+    direction(c, peer, rng, away);
     /* The unit vector of a height vector is each part by the whole: what is near moves its height, what is far its
-     * place. */
+     * place. Two at one place come apart by their places alone: else all that there is to know goes into heights at the
+     * beginning, and comes out of them slowly. */
+    part = plain < TOGETHER_US && step > 0 ? 1 : plain / distance;
     for (size_t i = 0; i < COORD_DIMENSIONS; i++)
-        c->at_us[i] =
-            within(c->at_us[i] + step * MAX(plain, 1.) / distance * toward[i], -COORD_REACH_US, COORD_REACH_US);
-    c->height_us =
-        within(c->height_us + step * (c->height_us + peer->height_us) / distance, COORD_HEIGHT_MIN_US, COORD_REACH_US);
+        c->at_us[i] = within(c->at_us[i] + step * part * away[i], -COORD_REACH_US, COORD_REACH_US);
+    c->height_us = within(c->height_us + step * (1 - part), COORD_HEIGHT_MIN_US, COORD_REACH_US);
     c->error =
         within(sample_error * LEARNS * weight + c->error * (1 - LEARNS * weight), COORD_ERROR_MIN, COORD_ERROR_MAX);
     return 0;
