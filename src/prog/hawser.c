@@ -80,7 +80,9 @@ static const struct verb verbs[] = {
       "media --data DIR [--scheduler NAME] [--seed N] [--json]",
       "measurements of the design, by data and in virtual time", verb_bench, false },
     { "sim",
-      "list [--json] | routing [--growth G] [--pace S] [--kept F] [--proxies X] [--realms N] [--seed N] [--out DIR] "
+      "list [--json] | coordinates [--data DIR] [--gateways N] [--routers N] [--providers N] [--neighbours N] "
+      "[--liars N] [--seed N] [--out DIR] [--json] | routing [--growth G] [--pace S] [--kept F] [--proxies X] "
+      "[--realms N] [--seed N] [--out DIR] "
       "[--json] | stretch --data DIR [--out DIR] [--runs N] [--seed N] [--json]",
       "simulations of what is larger than a laboratory", verb_sim, false },
 };

@@ -432,7 +432,7 @@ ok "discordance: names it" complains_of "found fast, expected options alone"
 ok "sim list" try 0 "$hawser" sim list
 ok "sim list: name and what it is" grep -q "^routing *how large " "$dir/out"
 ok "sim list --json" try 0 "$hawser" sim list --json
-ok "sim list --json is an array" says '[{"name":"routing",'
+ok "sim list --json is an array" says '[{"name":"coordinates",'
 ok "sim of an unknown one" try 2 "$hawser" sim routign
 ok "sim: a suggestion" complains "found routign, expected list or a simulation (did you mean routing?)"
 ok "sim has no measurement of bench" try 2 "$hawser" sim media
@@ -451,6 +451,8 @@ ok "routing: the usage line" complains "usage: hawser sim routing [--growth G]"
 ok "routing: a folder that is not there" try 1 "$hawser" sim routing --out "$dir/none"
 ok "routing: names the file" complains "$dir/none/routing.csv: No such file or directory"
 
+ok "coordinates: too few neighbours" try 2 "$hawser" sim coordinates --neighbours 1
+ok "coordinates: says how many" complains "found --neighbours 1, expected a number from 2 to 64"
 ok "stretch without data" try 2 "$hawser" sim stretch
 ok "stretch: says what it wants" complains "hawser sim stretch: found no --data, expected a folder with topology/ and latency/"
 ok "stretch: no run" try 2 "$hawser" sim stretch --data "$dir" --runs 0
