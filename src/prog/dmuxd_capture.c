@@ -19,6 +19,7 @@
 #include "prog/dmuxd.h"
 #include "sys/clock.h"
 #include "sys/nfqueue.h"
+#include "sys/route.h"
 #include "sys/sockaddr.h"
 #include "sys/xt.h"
 #include "tunnel/ptb.h"
@@ -86,21 +87,6 @@ static int sweeper_start(struct capture *c, const char *name)
         close(fds[1]);
     else
         c->sweeper_fd = fds[1];
-    return r;
-}
-
-/* Answers come in by a device by which nothing goes out. */
-static int loosen(const char *device)
-{
-    char path[64];
-    int fd, r;
-
-    snprintf(path, sizeof(path), "/proc/sys/net/ipv4/conf/%s/rp_filter", device);
-    fd = open(path, O_WRONLY | O_CLOEXEC);
-    if (fd < 0)
-        return -errno;
-    r = write(fd, "2", 1) == 1 ? 0 : -errno;
-    close(fd);
     return r;
 }
 
@@ -293,7 +279,7 @@ int dmuxd_capture_start(struct dmuxd *d)
         dmuxd_say(LOG_ERR, "capture error=%s", err);
         return r;
     }
-    r = loosen(tun_name(d->tun));
+    r = route_source_check_set(tun_name(d->tun), 2); /* answers come in where nothing goes out */
     if (r < 0) {
         dmuxd_say(LOG_ERR, "capture rp_filter of %s error=%s", tun_name(d->tun), strerror(-r));
         return r;
