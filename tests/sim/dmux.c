@@ -180,11 +180,32 @@ static void test_registration_refused(void **state)
     assert_int_equal(gateway_stats_get(hosts[g].gateway)->refused[DMUX_REFUSED_PROVIDER], 3);
     (void)wrong;
     assert_int_equal(registry_count(gateway_registry(hosts[g].gateway)), 0);
-    /* nothing of the service's prefix, nor the gateway itself, may register: no HELLO is answered, so no cookie */
-    router_with(0xc0000207, &home, 1, 100, &provider_id, g);
-    world_run(2 * SEC);
-    assert_true(gateway_stats_get(hosts[g].gateway)->drops[GATEWAY_DROP_SOURCE] > 0);
-    assert_int_equal(registry_count(gateway_registry(hosts[g].gateway)), 0);
+}
+
+/* Nothing of the service's prefix, no address of the gateway or of no single host may register: no HELLO from there is
+ * answered, so there is no cookie. */
+static void test_registration_from_nowhere(void **state)
+{
+    static const uint32_t addresses[] = {
+        SERVICE,    0xc0000207, /* of the prefix */
+        0,          0x00010203, /* this network */
+        0x7f000001,             /* loopback */
+        0xa9fe0101,             /* link-local */
+        0xe0000005,             /* multicast */
+        0xf0000001,             /* reserved */
+        0xffffffff,             /* everybody */
+    };
+    const uint32_t home = SERVICE;
+    unsigned g;
+
+    for (size_t i = 0; i <= ARRAY_LEN(addresses); i++) {
+        world_begin();
+        g = gateway_at(1);
+        router_with(i < ARRAY_LEN(addresses) ? addresses[i] : hosts[g].addr, &home, 1, 100, &provider_id, g);
+        world_run(2 * SEC);
+        assert_true(gateway_stats_get(hosts[g].gateway)->drops[GATEWAY_DROP_SOURCE] > 0);
+        assert_int_equal(registry_count(gateway_registry(hosts[g].gateway)), 0);
+    }
 }
 
 /* An authority's certificate makes a stranger's key a provider's, until it ends. */
@@ -450,13 +471,21 @@ static int teardown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_there_and_back),       cmocka_unit_test(test_source_is_checked),
-        cmocka_unit_test(test_no_reflection),        cmocka_unit_test(test_amplification),
-        cmocka_unit_test(test_registration_refused), cmocka_unit_test(test_registration_of_a_victim),
-        cmocka_unit_test(test_router_dies),          cmocka_unit_test(test_router_leaves),
-        cmocka_unit_test(test_anycast_moves),        cmocka_unit_test(test_gateway_restarts),
-        cmocka_unit_test(test_forged_refusals),      cmocka_unit_test(test_certificate),
-        cmocka_unit_test(test_provider_hijack),      cmocka_unit_test(test_flood_of_hellos),
+        cmocka_unit_test(test_there_and_back),
+        cmocka_unit_test(test_source_is_checked),
+        cmocka_unit_test(test_no_reflection),
+        cmocka_unit_test(test_amplification),
+        cmocka_unit_test(test_registration_refused),
+        cmocka_unit_test(test_registration_from_nowhere),
+        cmocka_unit_test(test_registration_of_a_victim),
+        cmocka_unit_test(test_router_dies),
+        cmocka_unit_test(test_router_leaves),
+        cmocka_unit_test(test_anycast_moves),
+        cmocka_unit_test(test_gateway_restarts),
+        cmocka_unit_test(test_forged_refusals),
+        cmocka_unit_test(test_certificate),
+        cmocka_unit_test(test_provider_hijack),
+        cmocka_unit_test(test_flood_of_hellos),
     };
 
     return cmocka_run_group_tests(tests, NULL, teardown);

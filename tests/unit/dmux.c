@@ -223,6 +223,39 @@ static void test_registry_loss(void **state)
     registry_free(r);
 }
 
+/* A router that is new beside one that is not: what it gets grows over REGISTRY_RAMP, in quarters of its weight, so
+ * that a registration in a victim's name, which ends with the first proof that is missing, brings it little. */
+static void test_registry_ramp(void **state)
+{
+    static const struct {
+        span age;
+        double share; /* k quarters beside 4: k / (k + 4); a change counts within two seconds */
+    } steps[] = { { 1 * SEC, 1. / 5 }, { 10 * SEC, 2. / 6 }, { 18 * SEC, 3. / 7 }, { 31 * SEC, 4. / 8 } };
+    struct registry *r = registry_new(100, seed);
+    struct registration *old = add(r, 100, 1, 5 * MSEC, SEC), *fresh;
+    instant start = 60 * SEC;
+
+    for (instant now = SEC; now <= start; now += SEC) {
+        registry_prove(r, old, 5 * MSEC, now);
+        registry_on_expiry(r, now);
+    }
+    fresh = add(r, 100, 2, 5 * MSEC, start);
+    for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
+        unsigned n = 0;
+
+        for (instant now = start + (i ? steps[i - 1].age : 0) + SEC; now <= start + steps[i].age; now += SEC) {
+            registry_prove(r, old, 5 * MSEC, now);
+            registry_prove(r, fresh, 5 * MSEC, now);
+            registry_on_expiry(r, now);
+        }
+        for (uint32_t c = 0; c < 10000; c++)
+            n += registry_select(r, 6, 100, c * 7919) == fresh;
+        /* 251 slots, each to one of both by chance: three standard deviations of a half are .095 */
+        assert_in_range(n, (unsigned)((steps[i].share - .095) * 10000), (unsigned)((steps[i].share + .095) * 10000));
+    }
+    registry_free(r);
+}
+
 /* Nearest first; as near as the nearest: together; a wavering round trip moves nobody. */
 static void test_registry_nearest(void **state)
 {
@@ -367,6 +400,7 @@ int main(void)
         cmocka_unit_test(test_limits),
         cmocka_unit_test(test_registry_proof),
         cmocka_unit_test(test_registry_loss),
+        cmocka_unit_test(test_registry_ramp),
         cmocka_unit_test(test_registry_nearest),
         cmocka_unit_test(test_registry_damping),
         cmocka_unit_test(test_registry_full),
