@@ -2,7 +2,7 @@
 # IPv6 for a host whose network has IPv4 only: ping, curl and ssh to a server that has never heard of it, through the
 # nearest gateway of an anycast prefix and a router of IPv6.
 #
-# At the end the network has IPv6 by itself for a while, and the client stands aside.
+# At the end the network has IPv6 by itself for a while, and the client stands aside; a connection from before goes on.
 #
 # With the argument xdp the gateways pass packets in the kernel.
 #
@@ -90,11 +90,44 @@ if [[ ${LAB_ARGS[0]-} == xdp ]]; then
 fi
 assert "nothing was dropped by g1" test "$(dmux_status g1 '.drops | length')" = 0
 
+# Connections of the last test are to be over: what is kept is to be one alone.
+wait_for 10 "c has no connection" eval "[[ -z \$(on c ss -Htn6 state connected exclude time-wait) ]]"
+mkfifo "$LAB_DIR/said" || lab_fail "mkfifo"
+bg c talk bash -c "exec ssh -i '$LAB_DIR/user_key' -o BatchMode=yes -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null \
+    -o LogLevel=ERROR 'root@$SERVER' cat <'$LAB_DIR/said' >'$LAB_DIR/heard'"
+talk=$!
+exec {said}>"$LAB_DIR/said"
+heard() {
+    [[ $(tail -n 1 "$LAB_DIR/heard") == "$1" ]]
+}
+# echoes WORD: does it come back over the connection that was there from the start?
+echoes() {
+    echo "$1" >&"$said"
+    wait_for 5 "ssh echoes: $1" heard "$1"
+}
+echoes "before"
+
 # The network learns IPv6 by itself, and forgets it again.
 ip -n "$(lab__ns t1)" addr add 2001:db8:99::1/64 dev c nodad || lab_fail "address of t1"
 ip -n "$(lab__ns c)" addr add 2001:db8:99::2/64 dev wan nodad || lab_fail "address of c"
 ip -n "$(lab__ns c)" -6 route add default via 2001:db8:99::1 || lab_fail "route of c"
 wait_for 15 "the client stands aside" dmux_says c .state native
+assert "but for one connection" test "$(dmux_status c .kept)" = 1
+echoes "beside the network's own"
+assert "what is new goes by the network" test "$(on c ip -j route get "$SERVER" | jq -r '.[0] | "\(.dev) \(.prefsrc)"')" = "wan 2001:db8:99::2"
+ip -n "$(lab__ns c)" -6 route del default || lab_fail "route of c"
+wait_for 15 "the client is there again" dmux_says c .state up
+assert "what is new goes by it" on c ping -6 -qc 1 -W 1 "$SERVER"
+echoes "there again"
+assert "every route is back" test -n "$(ip -n "$(lab__ns c)" route show 10.77.0.0/16 dev dmux6)"
+assert "and none is for one source" test -z "$(ip -n "$(lab__ns c)" -6 route show | grep from)"
+ip -n "$(lab__ns c)" -6 route add default via 2001:db8:99::1 || lab_fail "route of c"
+wait_for 15 "the client stands aside once more" dmux_says c '"\(.state) \(.kept)"' "native 1"
+"$HAWSER" dmux trace "$DMUX/c.sock"
+echoes "aside once more"
+exec {said}>&-
+assert "the connection ends by itself" wait "$talk"
+wait_for 10 "nothing is kept any more" dmux_says c .kept 0
 assert "its device has no address" test -z "$(ip -n "$(lab__ns c)" -6 addr show dev dmux6 scope global)"
 assert "and no route" test -z "$(ip -n "$(lab__ns c)" -6 route show dev dmux6)"
 assert "which is no fault" "$HAWSER" dmux status "$DMUX/c.sock"

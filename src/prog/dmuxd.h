@@ -76,6 +76,8 @@ struct dmuxd {
     struct addr client_address; /* on the device */
     struct nlmon *netlink;      /* a client's; NULL: not looked at yet */
     bool native;                /* the client stands aside */
+    bool keeping;               /* and yet carries connections that have its address */
+    unsigned kept;              /* so many */
     instant native_since, native_next;
     struct capture *capture; /* a client's; NULL: by its device's routes */
     int exit_code;
@@ -111,7 +113,8 @@ void dmuxd_capture_status(struct dmuxd *d, json_t *doc);
 /* The rules are gone when it returns. */
 void dmuxd_capture_end(struct dmuxd *d);
 
-/* Whether the network speaks the protocol of this family by itself: d->native. ADDR_NONE: nobody can tell. */
+/* Whether the network speaks the protocol of this family by itself: d->native, and whether there is anything to be
+ * carried all the same: d->keeping. ADDR_NONE: nobody can tell. */
 void dmuxd_native_look(struct dmuxd *d, uint8_t family, instant now);
 
 /* The gateway's data path in the kernel: start it, follow the core's tables, add what it counted. */

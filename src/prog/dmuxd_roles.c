@@ -412,7 +412,7 @@ static void routes_add(struct dmuxd *d)
     int r;
 
     for (size_t i = 0; !d->capture && i < d->config->routes_count; i++) {
-        if ((r = tun_add_route(d->tun, &d->config->routes[i])) < 0)
+        if ((r = tun_add_route(d->tun, &d->config->routes[i], NULL)) < 0)
             dmuxd_say(LOG_ERR, "device=%s route error=%s", tun_name(d->tun), strerror(-r));
     }
 }
@@ -420,7 +420,7 @@ static void routes_add(struct dmuxd *d)
 static void routes_del(struct dmuxd *d)
 {
     for (size_t i = 0; !d->capture && i < d->config->routes_count; i++)
-        tun_del_route(d->tun, &d->config->routes[i]);
+        tun_del_route(d->tun, &d->config->routes[i], NULL);
 }
 
 /* Nothing is to go into the device. */
@@ -490,18 +490,19 @@ static void client_turn(struct dmuxd *d, instant now)
     size_t n;
 
     dmuxd_native_look(d, protocol_client_find(d->config->protocol)->family, now);
-    if (d->native) {
+    if (d->native && !d->keeping) {
         stand_aside(d);
         return;
     }
     for (int i = 0; i < TURN_BURST && (n = client_output(d->client, train_room(&d->train), now)) > 0; i++)
         train_add(&d->train, n, &d->config->gateways[0], &d->config->address, 0);
-    follow_address(d, now);
+    if (!d->keeping)
+        follow_address(d, now);
 }
 
 static instant client_next(const struct dmuxd *d)
 {
-    return d->native ? d->native_next : client_next_expiry(d->client);
+    return d->native && !d->keeping ? d->native_next : client_next_expiry(d->client);
 }
 
 static int client_status(struct dmuxd *d, json_t *doc, instant now)
@@ -526,6 +527,8 @@ static int client_status(struct dmuxd *d, json_t *doc, instant now)
     }
     if (i.address.family != ADDR_NONE)
         text_set(doc, "address", addr_format(&i.address, buf));
+    if (d->native)
+        number_set(doc, "kept", d->kept);
     if (d->capture)
         dmuxd_capture_status(d, doc);
     number_set(doc, "tx_pkts", i.tx_pkts);

@@ -72,7 +72,9 @@ static void print_trace(const json_t *doc)
 
     if (strcmp(state, "native") == 0) {
         printf("%s: the local network speaks it by itself\n", json_text(doc, "protocol"));
-        return;
+        if (json_number(doc, "kept") == 0)
+            return;
+        printf("%" PRId64 " connections from before go on:\n", (int64_t)json_number(doc, "kept"));
     }
     printf("%s %s by %s\n", json_text(doc, "protocol"), state, json_text(doc, "service"));
     if (*json_text(doc, "unicast"))

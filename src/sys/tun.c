@@ -258,10 +258,11 @@ int tun_del_addr(struct tun *t, const struct tun_addr *a)
     return talk_addr(t, a, false);
 }
 
-static int change_route(const struct tun *t, const struct prefix *to, bool add)
+static int change_route(const struct tun *t, const struct prefix *to, const struct addr *from, bool add)
 {
     struct rtmsg rtm = { .rtm_family = (uint8_t)sockaddr_family(&to->addr),
                          .rtm_dst_len = to->len,
+                         .rtm_src_len = from ? (uint8_t)addr_bits(from) : 0,
                          .rtm_table = RT_TABLE_MAIN,
                          .rtm_protocol = TUN_ROUTE_PROTOCOL,
                          .rtm_scope = to->addr.family == ADDR_V4 ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE,
@@ -279,20 +280,22 @@ static int change_route(const struct tun *t, const struct prefix *to, bool add)
         nla_put(msg, RTA_DST, (int)addr_bytes_len(&to->addr), to->addr.bytes);
         nla_put_u32(msg, RTA_OIF, (uint32_t)t->ifindex);
         nla_put_u32(msg, RTA_PRIORITY, TUN_ROUTE_METRIC);
+        if (from)
+            nla_put(msg, RTA_SRC, (int)addr_bytes_len(from), from->bytes);
     }
     r = nlreq_talk(&nl, msg);
     nlreq_close(&nl);
     return r;
 }
 
-int tun_add_route(struct tun *t, const struct prefix *to)
+int tun_add_route(struct tun *t, const struct prefix *to, const struct addr *from)
 {
-    return change_route(t, to, true);
+    return change_route(t, to, from, true);
 }
 
-int tun_del_route(struct tun *t, const struct prefix *to)
+int tun_del_route(struct tun *t, const struct prefix *to, const struct addr *from)
 {
-    return change_route(t, to, false);
+    return change_route(t, to, from, false);
 }
 
 int tun_set_mtu(struct tun *t, uint32_t mtu_bytes)

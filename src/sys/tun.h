@@ -68,10 +68,12 @@ struct tun_features tun_features_get(const struct tun *t);
 int tun_add_addr(struct tun *t, const struct tun_addr *a);
 /* Removes one. 0 or -errno (-EADDRNOTAVAIL: it is not there). */
 int tun_del_addr(struct tun *t, const struct tun_addr *a);
-/* A route into the device, in the main table, with TUN_ROUTE_METRIC; it goes with the device. 0 or -errno. */
-int tun_add_route(struct tun *t, const struct prefix *to);
+/* A route into the device, in the main table, with TUN_ROUTE_METRIC; it goes with the device. from: of packets with
+ * this source alone, which it takes before any route to the same prefix that has no source, whatever their metrics;
+ * IPv6 in kernels with CONFIG_IPV6_SUBTREES only. NULL: of all. 0 or -errno. */
+int tun_add_route(struct tun *t, const struct prefix *to, const struct addr *from);
 /* Removes it. 0 or -errno (-ESRCH: it is not there). */
-int tun_del_route(struct tun *t, const struct prefix *to);
+int tun_del_route(struct tun *t, const struct prefix *to, const struct addr *from);
 /* Changes the device's MTU. 0 or -errno. */
 int tun_set_mtu(struct tun *t, uint32_t mtu_bytes);
 

@@ -706,7 +706,9 @@ static void test_tun_goes_with_its_descriptor(void **state)
     const struct prefix to = { .addr = ep("198.51.100.0").addr, .len = 24 };
     struct tun_addr later = { ep("10.8.7.1").addr, 32 };
     struct tun *tun = open_tun(false, true, true);
-    char name[TUN_NAME_SIZE], path[64];
+    char name[TUN_NAME_SIZE], path[128];
+    struct prefix to6;
+    int r;
 
     assert_false(tun_features_get(tun).rx_tso);
     assert_false(tun_features_get(tun).rx_uso);
@@ -717,11 +719,30 @@ static void test_tun_goes_with_its_descriptor(void **state)
     run("ip addr show | grep -q '10.8.7.1/32'");
     later.prefix_len = 33;
     assert_int_equal(tun_add_addr(tun, &later), -EINVAL);
-    assert_int_equal(tun_add_route(tun, &to), 0);
+    assert_int_equal(tun_add_route(tun, &to, NULL), 0);
     run("ip route show 198.51.100.0/24 | grep -q 'metric 4096'");
-    assert_int_equal(tun_del_route(tun, &to), 0);
-    assert_int_equal(tun_del_route(tun, &to), -ESRCH);
+    assert_int_equal(tun_del_route(tun, &to, NULL), 0);
+    assert_int_equal(tun_del_route(tun, &to, NULL), -ESRCH);
     run("! ip route show 198.51.100.0/24 | grep -q .");
+    /* Of one source, it comes before any route to the same prefix. */
+    assert_int_equal(prefix_parse("2001:db8:5::/48", false, &to6), 0);
+    later.addr = ep("[2001:db8:100::7]:9").addr;
+    later.prefix_len = 128;
+    assert_int_equal(tun_add_addr(tun, &later), 0);
+    run("ip -6 route add unreachable 2001:db8:5::/48 metric 1");
+    r = tun_add_route(tun, &to6, &later.addr);
+    if (r == -EINVAL) {
+        print_message("# no routes by source: the kernel lacks CONFIG_IPV6_SUBTREES\n");
+    } else {
+        assert_int_equal(r, 0);
+        snprintf(path, sizeof(path), "ip -6 route get 2001:db8:5::5 from 2001:db8:100::7 | grep -q 'dev %s'",
+                 tun_name(tun));
+        run(path);
+        run("! ip -6 route get 2001:db8:5::5 2>/dev/null");
+        assert_int_equal(tun_del_route(tun, &to6, &later.addr), 0);
+        run("! ip -6 route get 2001:db8:5::5 from 2001:db8:100::7 2>/dev/null");
+    }
+    run("ip -6 route del unreachable 2001:db8:5::/48");
     strcpy(name, tun_name(tun));
     snprintf(path, sizeof(path), "ip link show dev %s | grep -q 'mtu 1300'", name);
     run(path);
