@@ -35,6 +35,11 @@ scenario dmux-tcp
 row "TCP up through client, gateway, router, 1 Gbit/s by tbf" share_up % '>=' 95 1 - shaped_up shaped_direct_up
 row "TCP down" share_down % '>=' 95 1 - shaped_down shaped_direct_down
 row "processor time of the three for a GB of TCP" cost ms/GB - -
+row "100 Mbit/s, direct: TCP (paper, table II scenario 1: 92.1)" lan_direct Mbit/s - -
+row "100 Mbit/s, client, gateway, router: TCP (scenario 3: 30.6)" lan_through Mbit/s - - 1 - lan_share
+row "direct: round trip (scenario 1: 174)" lan_rtt_direct us - - 200
+row "client, gateway, router: round trip (scenario 3: 834)" lan_rtt_through us - - 200
+row "added by each of the three, each way (paper 310)" lan_added_hop us '<=' 60 200
 scenario_end
 for fault in kill silent; do
     scenario dmux-sites $fault
