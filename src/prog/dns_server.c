@@ -7,6 +7,9 @@
  * UDP answers leave by the socket that the query came to, without waiting: one that the socket does not take is lost,
  * and its client asks again. Each socket is bound to one address, so answers come from where they are expected.
  *
+ * libuv listens no more until what it has told of was accepted: so who comes when there is no memory is accepted by a
+ * handle that is there for this, and closed.
+ *
  * Limits: as in the header. Memory: 0.7 KB a pending question, 4.5 KB a connection. */
 #include "prog/dns_server.h"
 
@@ -39,6 +42,8 @@ struct dns_pending {
 struct door {
     uv_udp_t udp;
     uv_tcp_t tcp;
+    uv_tcp_t spare;     /* accepts whom there is no memory for */
+    bool sparing, more; /* it is being closed; and somebody else waits for it */
     struct dns_server *server;
 };
 
@@ -271,13 +276,48 @@ static void on_tcp(uv_stream_t *stream, ssize_t len, const uv_buf_t *buf)
     }
 }
 
+static void on_connection(uv_stream_t *listener, int status);
+
+static void on_spare_closed(uv_handle_t *h)
+{
+    struct door *d = h->data;
+    bool more = d->more && !d->server->closing;
+
+    d->sparing = d->more = false;
+    d->server->handles--;
+    if (more)
+        on_connection((uv_stream_t *)&d->tcp, 0);
+    else
+        server_free_if_closed(d->server);
+}
+
+/* Without memory. */
+static void turn_away(struct door *d)
+{
+    d->more |= d->sparing;
+    if (d->sparing)
+        return;
+    d->sparing = true;
+    uv_tcp_init(d->server->loop, &d->spare);
+    d->server->handles++;
+    d->spare.data = d;
+    (void)!uv_accept((uv_stream_t *)&d->tcp, (uv_stream_t *)&d->spare);
+    uv_close((uv_handle_t *)&d->spare, on_spare_closed);
+}
+
 static void on_connection(uv_stream_t *listener, int status)
 {
-    struct dns_server *s = ((struct door *)listener->data)->server;
+    struct door *d = listener->data;
+    struct dns_server *s = d->server;
     struct conn *c;
 
-    if (status < 0 || s->closing || !(c = calloc(1, sizeof(*c))))
+    if (status < 0 || s->closing)
         return;
+    c = calloc(1, sizeof(*c));
+    if (!c) {
+        turn_away(d);
+        return;
+    }
     c->server = s;
     c->tcp.data = c->idle.data = c;
     list_init(&c->pending);

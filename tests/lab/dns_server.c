@@ -159,6 +159,40 @@ static void test_strangers(void **state)
     assert_int_equal(stats.pending, 0);
 }
 
+/* The linker gives these the calls of the server (tests/lab/meson.build). */
+void *__wrap_calloc(size_t n, size_t size);
+void *__real_calloc(size_t n, size_t size);
+static unsigned no_memory; /* calls that are to fail */
+
+void *__wrap_calloc(size_t n, size_t size)
+{
+    if (no_memory == 0)
+        return __real_calloc(n, size);
+    no_memory--;
+    return NULL;
+}
+
+/* Whom there is no memory for is closed, also if he does not come alone, and who comes afterwards is answered. */
+static void test_no_memory(void **state)
+{
+    int fds[3];
+    char c;
+
+    for (size_t i = 0; i < ARRAY_LEN(fds); i++)
+        fds[i] = connect_to();
+    no_memory = ARRAY_LEN(fds);
+    for (size_t i = 0; i < ARRAY_LEN(fds); i++) {
+        ssize_t n;
+
+        while ((n = recv(fds[i], &c, 1, 0)) < 0 && (errno == EAGAIN || errno == ENOTCONN))
+            uv_run(&loop, UV_RUN_NOWAIT);
+        assert_int_equal(n, 0);
+        close(fds[i]);
+    }
+    assert_int_equal(no_memory, 0);
+    expect("laptop.h.acme.example", "A", "+short", "+tcp", "192.0.2.1\n");
+}
+
 static int set_up(void **state)
 {
     static const struct dns_view view = { true, "acme.example", "ns.acme.example", { { 0 } }, 0, 1 };
@@ -199,6 +233,7 @@ int main(void)
         cmocka_unit_test(test_udp),
         cmocka_unit_test(test_tcp),
         cmocka_unit_test(test_strangers),
+        cmocka_unit_test(test_no_memory),
     };
 
     if (enter_namespace(NULL) != 0 || access(DIG, X_OK) < 0) {

@@ -31,6 +31,19 @@ static void on_request(void *ctx, const struct http_request *q, struct http_answ
     memset(ret->body, 'b', body_len);
 }
 
+/* The linker gives these the calls of the server (tests/unit/meson.build). */
+void *__wrap_calloc(size_t n, size_t size);
+void *__real_calloc(size_t n, size_t size);
+static unsigned no_memory; /* calls that are to fail */
+
+void *__wrap_calloc(size_t n, size_t size)
+{
+    if (no_memory == 0)
+        return __real_calloc(n, size);
+    no_memory--;
+    return NULL;
+}
+
 static int set_up(void **state)
 {
     if (!mkdtemp(folder))
@@ -213,6 +226,23 @@ static void test_others(void **state)
     assert_int_equal(chmod(path, 0600), 0);
 }
 
+/* Whom there is no memory for is closed, also if he does not come alone, and who comes afterwards is answered. */
+static void test_no_memory(void **state)
+{
+    int fds[3];
+    char c;
+
+    for (size_t i = 0; i < ARRAY_LEN(fds); i++)
+        fds[i] = dial();
+    no_memory = ARRAY_LEN(fds);
+    for (size_t i = 0; i < ARRAY_LEN(fds); i++) {
+        assert_int_equal(read_all(fds[i], &c, 1), 0);
+        close(fds[i]);
+    }
+    assert_int_equal(no_memory, 0);
+    BEGINS(ASK("GET / HTTP/1.0\r\n\r\n"), "HTTP/1.1 404 ");
+}
+
 static void test_socket(void **state)
 {
     struct http_server *other;
@@ -233,8 +263,8 @@ static void test_socket(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(test_answers), cmocka_unit_test(test_big),
-                                        cmocka_unit_test(test_clients), cmocka_unit_test(test_others),
-                                        cmocka_unit_test(test_socket) };
+                                        cmocka_unit_test(test_clients), cmocka_unit_test(test_no_memory),
+                                        cmocka_unit_test(test_others),  cmocka_unit_test(test_socket) };
 
     signal(SIGPIPE, SIG_IGN);
     return cmocka_run_group_tests_name("http_server", tests, set_up, tear_down);
