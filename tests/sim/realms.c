@@ -5,6 +5,7 @@
  * Always: no reader of a manager and no cache is given an older sequence than it has seen; what a manager that is
  * caught up answers is no older than its bound. In the end: all know the newest of all, and nothing else.
  * HAWSER_SIM_NAMES (1,000) hosts. */
+#include "base/list.h"
 #include "mapping/cache.h"
 #include "mapping/holder.h"
 #include "mapping/manager.h"
@@ -39,9 +40,12 @@ struct message {
     uint8_t bytes[];
 };
 
-#define WHEEL 4096u /* of STEP */
+#define WHEEL 4096u       /* of STEP */
+#define TURNS 4096u       /* of TURN: some minutes */
+#define TURN (100 * MSEC) /* chosen: a host is late by so much at most */
 
 struct host {
+    struct list due; /* in turns */
     uint8_t seed[32], key[32];
     struct tag tag;
     struct holder holder;
@@ -66,6 +70,8 @@ static struct {
     struct cache *caches[CACHES];
     uint64_t cache_seen[CACHES][CACHED];
     struct message *wheel[WHEEL];
+    struct list turns[TURNS]; /* hosts by when they have something to say */
+    uint64_t turn;            /* the next */
     instant now;
     uint64_t starts, lost, sent, reads, cache_reads;
     uint32_t movers; /* the first so many hosts */
@@ -134,6 +140,17 @@ static void note_latency(uint32_t n, struct host *h, const struct follower_chang
         s.latencies[s.latencies_count++] = took;
 }
 
+/* The host has something to say then; nothing: in no list. */
+static void set_due(struct host *h)
+{
+    const instant at = holder_next_expiry(&h->holder);
+    const uint64_t turn = at == INSTANT_NEVER ? 0 : MAX((uint64_t)((at + TURN - 1) / TURN), s.turn);
+
+    list_remove(&h->due);
+    if (at != INSTANT_NEVER)
+        list_append(&s.turns[MIN(turn, s.turn + TURNS - 1) % TURNS], &h->due);
+}
+
 static void pump_follower(uint32_t n)
 {
     struct end *e = &s.ends[n];
@@ -185,6 +202,7 @@ static void on_answer(struct message *m)
             holder_on_failed(h, s.now);
         else
             holder_on_answer(h, m->bytes, m->len, s.now);
+        set_due(&s.hosts[m->from]);
     } else if (m->what == FROM_FOLLOWER && s.ends[m->from].start == m->start) {
         if (m->lost)
             follower_on_failed(&s.ends[m->from].f, s.now);
@@ -225,8 +243,10 @@ static void start(uint32_t n)
     follower_init(&e->f, manager_bindings(e->m), &all, n == 1 ? FOLLOWER_PUSH : FOLLOWER_PULL, PULL, s.now);
     /* Associations stand anew: who asks it hears of that, and readers begin with what this one knows. */
     if (n == 0)
-        for (uint32_t i = 0; i < s.count; i++)
+        for (uint32_t i = 0; i < s.count; i++) {
             holder_on_up(&s.hosts[i].holder, s.now + (span)below(30 * SEC));
+            set_due(&s.hosts[i]);
+        }
     if (n + 1 < MANAGERS && s.ends[n + 1].m)
         follower_on_up(&s.ends[n + 1].f, s.now);
     for (uint32_t i = 0; i < s.count; i++)
@@ -240,6 +260,7 @@ static void move(uint32_t i)
                                .locator = { addr_v4(0x0a000000u + (uint32_t)below(1 << 24) + 1), 1 } };
 
     assert_int_equal(holder_set_targets(&h->holder, &t, 1, s.now), 0);
+    set_due(h);
 }
 
 static void new_host(uint32_t i)
@@ -252,6 +273,7 @@ static void new_host(uint32_t i)
                         .suites = 1,
                         .seq = i + 2 };
 
+    list_init(&h->due);
     put_be32(h->seed, i + 1000);
     assert_int_equal(ed25519_public(h->seed, h->key), 0);
     assert_int_equal(tag_make(h->key, RW_RAA, TAG_HDA(TAG_TIER_HOST, 0), &h->tag), 0);
@@ -327,6 +349,23 @@ static void run_holder(uint32_t i)
 
     if (len > 0)
         post(FROM_HOST, false, i, 0, 0, 0, bytes, len);
+    set_due(h);
+}
+
+/* Hosts whose turn has come. */
+static void run_turns(void)
+{
+    while ((instant)(s.turn * TURN) <= s.now) {
+        struct list *turn = &s.turns[s.turn++ % TURNS], due;
+
+        list_init(&due);
+        LIST_FOREACH_SAFE (h, turn, struct host, due) {
+            list_remove(&h->due);
+            list_append(&due, &h->due);
+        }
+        LIST_FOREACH_SAFE (h, &due, struct host, due)
+            run_holder((uint32_t)(h - s.hosts));
+    }
 }
 
 static void step(void)
@@ -371,19 +410,14 @@ static void step(void)
     s.now += STEP;
 }
 
-/* Hosts in turn, so that each is looked at every 100 ms. */
 static void run(span time, uint32_t movers)
 {
     const instant end = s.now + time;
-    uint32_t turn = 0;
 
     s.movers = movers;
     while (s.now < end) {
-        uint32_t share = s.count / 20 + 1;
-
         step();
-        for (uint32_t k = 0; k < share; k++, turn = (turn + 1) % s.count)
-            run_holder(turn);
+        run_turns();
         if (movers && below(4) == 0) {
             uint32_t i = (uint32_t)below(movers);
 
@@ -432,6 +466,9 @@ static void set_up(void)
     rw_init(&s.w);
     s.count = names ? (uint32_t)strtoul(names, NULL, 10) : 1000;
     s.now = 1000 * SEC;
+    s.turn = (uint64_t)(s.now / TURN);
+    for (size_t i = 0; i < TURNS; i++)
+        list_init(&s.turns[i]);
     s.hosts = calloc(s.count, sizeof(*s.hosts));
     s.registrations = calloc(s.count, sizeof(*s.registrations));
     assert_true(s.hosts && s.registrations);
