@@ -471,7 +471,7 @@ int main(int argc, char **argv)
 {
     static struct crowd c;
     bool loading = argc == 9 && strcmp(argv[1], "load") == 0;
-    int code = 1;
+    int code;
 
     if (!(argc == 4 && strcmp(argv[1], "enrol") == 0) && !loading && !(argc == 9 && strcmp(argv[1], "check") == 0)) {
         fputs("usage: hawser-crowd enrol DIR HOSTS | load|check DIR HOSTS STATE TOP MIDDLE BOTTOM EDGE\n", stderr);
@@ -479,8 +479,9 @@ int main(int argc, char **argv)
     }
     signal(SIGUSR1, on_signal);
     signal(SIGTERM, on_signal);
-    if (make_hosts(&c, argv[3]) == 0)
-        code = argc == 4 ? enrol(&c, argv[2]) : run(&c, argv, loading);
+    if (make_hosts(&c, argv[3]) != 0)
+        return 1;
+    code = argc == 4 ? enrol(&c, argv[2]) : run(&c, argv, loading);
     close_all(&c);
     return code;
 }

@@ -22,8 +22,9 @@ static void message(const uint8_t *bytes, size_t len, uint8_t out[MESSAGE_LEN])
     blake2s(out + sizeof(entry_label), HASH_PARTS({ bytes, len }));
 }
 
-int entry_encode(uint64_t index, const uint8_t before[ENTRY_DIGEST_LEN], const struct slice *records, size_t count,
-                 const uint8_t ed25519_seed[IDENT_KEY_LEN], uint8_t *out, size_t size, size_t *ret_len)
+int entry_encode(uint64_t index, enum entry_part part, const uint8_t before[ENTRY_DIGEST_LEN],
+                 const struct slice *records, size_t count, const uint8_t ed25519_seed[IDENT_KEY_LEN], uint8_t *out,
+                 size_t size, size_t *ret_len)
 {
     struct writer w = writer_init(out, size);
     uint8_t signed_message[MESSAGE_LEN], signature[SIGNATURE_LEN];
@@ -31,7 +32,7 @@ int entry_encode(uint64_t index, const uint8_t before[ENTRY_DIGEST_LEN], const s
 
     if (count == 0 || count > ENTRY_RECORDS_MAX)
         return -EINVAL;
-    write_u8(&w, ENTRY_VERSION);
+    write_u8(&w, (uint8_t)(part << 4 | ENTRY_VERSION));
     write_u64(&w, index);
     write_bytes(&w, before, ENTRY_DIGEST_LEN);
     write_u16(&w, (uint16_t)count);
@@ -58,12 +59,15 @@ int entry_decode(const uint8_t *bytes, size_t len, struct entry *ret)
 {
     struct reader r;
     struct entry e;
+    uint8_t first;
 
     if (len < SIGNATURE_LEN)
         return -EPROTO;
     r = reader_init(bytes, len - SIGNATURE_LEN);
-    if (read_u8(&r) != ENTRY_VERSION)
+    first = read_u8(&r);
+    if ((first & 15) != ENTRY_VERSION || first >> 4 >= ENTRY_PART_COUNT)
         return -EPROTO;
+    e.part = (enum entry_part)(first >> 4);
     e.index = read_u64(&r);
     read_copy(&r, e.before, sizeof(e.before));
     e.count = read_u16(&r);

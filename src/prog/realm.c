@@ -108,8 +108,8 @@ int realm_take_links(struct realm *r, const struct slice *links, size_t count, c
     return 0;
 }
 
-/* The records of one entry whose signature is right. */
-static int take_records(struct realm *r, struct entry *e, const char *where, char err[FILE_ERR])
+/* Into the list of what was said, but for a chain of the realm's own, which ends the entry. */
+static int add_records(struct realm *r, struct entry *e, const char *where, char err[FILE_ERR])
 {
     struct slice chain[CHAIN_LINKS_MAX], bytes;
     char why[RECORD_ERROR_STRLEN];
@@ -134,7 +134,31 @@ static int take_records(struct realm *r, struct entry *e, const char *where, cha
                 return realm_said_err(err, got, "%s: %s", where, strerror(-got));
         }
     }
+    if (count > 0 && (e->part == ENTRY_FIRST_PART || e->part == ENTRY_NEXT_PART))
+        return realm_said_err(err, -EBADMSG, "%s: a chain of the realm's own in a part that is not the last", where);
     return count > 0 ? realm_take_links(r, chain, count, where, err) : 0;
+}
+
+/* The records of one entry whose signature is right: those of parts when the last part is there. */
+static int take_records(struct realm *r, struct entry *e, const char *where, char err[FILE_ERR])
+{
+    const bool held = r->held;
+    struct entry part;
+    int got = 0;
+
+    if ((e->part == ENTRY_NEXT_PART || e->part == ENTRY_LAST_PART) && !held)
+        return realm_said_err(err, -EBADMSG, "%s: a part of what has no beginning", where);
+    r->held = e->part == ENTRY_FIRST_PART || e->part == ENTRY_NEXT_PART;
+    if (e->part == ENTRY_FIRST_PART)
+        r->held_from = e->index;
+    if (r->held)
+        return 0;
+    for (uint64_t i = r->held_from; e->part == ENTRY_LAST_PART && i < e->index && got == 0; i++) {
+        got = entry_decode(r->entries[i].data, r->entries[i].len, &part);
+        if (got == 0)
+            got = add_records(r, &part, where, err);
+    }
+    return got == 0 ? add_records(r, e, where, err) : got;
 }
 
 int realm_first_key(struct entry e, uint8_t ret[IDENT_KEY_LEN])
@@ -227,6 +251,14 @@ int realm_read_on(struct realm *r, size_t max, char err[FILE_ERR])
 
 /* --- changes --- */
 
+/* Of many records that are made before they are said, no more than their bytes. */
+static uint8_t *fitted(uint8_t *bytes, size_t len)
+{
+    uint8_t *less = realloc(bytes, len);
+
+    return less ? less : bytes;
+}
+
 int realm_make(struct realm *r, struct record *rec, size_t place, const struct identity *by, uint64_t now_s,
                struct slice *ret, char err[FILE_ERR])
 {
@@ -247,7 +279,7 @@ int realm_make(struct realm *r, struct record *rec, size_t place, const struct i
                        got == -EINVAL ? "its values do not go together" : strerror(-got));
         return got;
     }
-    *ret = (struct slice){ out, len };
+    *ret = (struct slice){ fitted(out, len), len };
     return 0;
 }
 
@@ -257,7 +289,7 @@ void realm_free_made(struct slice *made, size_t count)
         free((void *)(uintptr_t)made[i].data);
 }
 
-int realm_say(struct realm *r, const struct slice *records, size_t count, char err[FILE_ERR])
+int realm_say_part(struct realm *r, enum entry_part part, const struct slice *records, size_t count, char err[FILE_ERR])
 {
     uint8_t *bytes;
     size_t size = 0, len = 0;
@@ -267,14 +299,19 @@ int realm_say(struct realm *r, const struct slice *records, size_t count, char e
         size += records[i].len;
     size = entry_size(count, size);
     bytes = malloc(size);
-    got =
-        bytes ? entry_encode(r->next_index, r->before, records, count, r->id.ed25519_seed, bytes, size, &len) : -ENOMEM;
+    got = bytes ? entry_encode(r->next_index, part, r->before, records, count, r->id.ed25519_seed, bytes, size, &len)
+                : -ENOMEM;
     if (got < 0)
         realm_said_err(err, got, "%s: cannot write an entry: %s", r->log_path, strerror(-got));
     else
         got = journal_append(r->log, bytes, len, err, FILE_ERR);
     free(bytes);
     return got == 0 ? realm_take_entries(r, SIZE_MAX, err) : got;
+}
+
+int realm_say(struct realm *r, const struct slice *records, size_t count, char err[FILE_ERR])
+{
+    return realm_say_part(r, ENTRY_WHOLE, records, count, err);
 }
 
 static int say_one(struct realm *r, struct record *rec, uint64_t now_s, char err[FILE_ERR])
@@ -315,6 +352,7 @@ static int begin(const char *dir, const struct identity *id, struct realm **ret,
     if (!r)
         return realm_said_err(err, -ENOMEM, "%s: out of memory", dir);
     said_init(&r->said);
+    r->part_records = PART_RECORDS;
     snprintf(r->dir, sizeof(r->dir), "%s", dir);
     realm_path(dir, "log", r->log_path);
     r->id = *id;
@@ -430,6 +468,7 @@ static int open_folder(const char *dir, bool create, bool writing, struct realm 
     if (!r)
         return realm_said_err(err, -ENOMEM, "%s: out of memory", dir);
     said_init(&r->said);
+    r->part_records = PART_RECORDS;
     snprintf(r->dir, sizeof(r->dir), "%s", dir);
     realm_path(r->dir, "log", r->log_path);
     got = journal_open(r->log_path, create, create || writing, &r->log, err, FILE_ERR);

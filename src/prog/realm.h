@@ -2,7 +2,7 @@
  *
  *   DIR/log       sys/journal.h of ident/entry.h: all that the realm has said; everything else follows from it
  *   DIR/key       secret, mode 0600
- *   DIR/key.next  secret of a change of key that is under way
+ *   DIR/key.next  secret of a change of key that is under way; key.made: while it is written
  *   DIR/root      the record of the root: public, what others are to trust
  *
  * What a call returns 0 for is on disk. One process may change a realm at a time. */

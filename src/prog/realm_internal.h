@@ -8,7 +8,8 @@
 
 struct journal;
 
-#define ROOTS_MAX 32 /* chosen: of earlier keys; the oldest give way */
+#define PART_RECORDS 4096u /* chosen: 1.5 MB */
+#define ROOTS_MAX 32       /* chosen: of earlier keys; the oldest give way */
 
 struct realm {
     char dir[PATH_MAX];
@@ -25,6 +26,9 @@ struct realm {
     size_t entries_room;
     uint8_t before[ENTRY_DIGEST_LEN];
     struct said_list said;
+    bool held; /* parts, from that entry on, whose last one is not there */
+    uint64_t held_from;
+    size_t part_records; /* the most in one entry of a change of key; PART_RECORDS */
     /* The last entry whose signature was not looked at yet, and the key that it is to be of; len 0: none. */
     struct slice unverified;
     uint64_t unverified_at;
@@ -47,6 +51,9 @@ MUST_CHECK int realm_make(struct realm *r, struct record *rec, size_t place, con
 void realm_free_made(struct slice *made, size_t count);
 /* One entry of these records, signed by the realm's key of now; then they are in force. */
 MUST_CHECK int realm_say(struct realm *r, const struct slice *records, size_t count, char err[FILE_ERR]);
+/* Likewise, but for when they are in force: ident/entry.h. */
+MUST_CHECK int realm_say_part(struct realm *r, enum entry_part part, const struct slice *records, size_t count,
+                              char err[FILE_ERR]);
 MUST_CHECK int realm_write_root(const struct realm *r, char err[FILE_ERR]);
 struct record realm_root_of(const struct identity *id, const struct tag *tag, const char *name);
 /* What is in force of a name or tag; NULL: nothing. */

@@ -2,9 +2,11 @@
  *
  * Theory of operation. A change of key is a file key.next, then an entry (which has the succession, all that is in
  * force signed by the new key, and the new chain), then a rename of key.next to key. The log says which key is the
- * realm's; whoever opens it finishes a rename that did not happen.
+ * realm's; whoever opens it finishes a rename that did not happen. What is too much for an entry is said in parts, of
+ * which nothing is in force until the last one is there, with the chain: a change that is broken off has not happened,
+ * and begins anew with its first part.
  *
- * Limits: an entry of 16 MiB, so some 50,000 names in force when a key changes. */
+ * Limits: a log of 1 GiB, so some two million names that change their realm's key once. */
 #include "prog/realm_internal.h"
 #include "sys/clock.h"
 #include "sys/store.h"
@@ -12,6 +14,8 @@
 #include <errno.h>
 #include <stdio.h>
 #include <unistd.h>
+
+#define PART_BYTES (8u << 20) /* chosen: a record more, and the chain, fit into a frame of the journal */
 
 int realm_statement(const struct identity *from, const struct identity *to, const struct tag *subject, uint64_t now_s,
                     uint8_t *out, size_t size, size_t *ret_len, char err[FILE_ERR])
@@ -40,57 +44,84 @@ int realm_statement(const struct identity *from, const struct identity *to, cons
                    : 0;
 }
 
-/* All that is in force, in the name of `issuer` and signed by its key: into made[from..], whose number comes back. */
-static int make_again(struct realm *r, const struct tag *issuer, const struct identity *by, uint64_t now_s,
-                      struct slice *made, size_t from, size_t *ret_count, char err[FILE_ERR])
+/* Records of a change of key that are made and not said yet. */
+struct again {
+    struct slice *made;         /* part_records of them, and CHAIN_LINKS_MAX more */
+    size_t count, bytes, first; /* first: of them are not ours to free */
+    bool begun;                 /* a part was said */
+};
+
+static void free_made(struct again *a)
+{
+    realm_free_made(a->made + a->first, a->count - a->first);
+    a->count = a->bytes = a->first = 0;
+}
+
+/* One that is in force, in the name of `issuer` and signed by its key. 0; 1: it is not said again; -errno. */
+static int make_one(struct realm *r, const struct realm_said *s, const struct tag *issuer, const struct identity *by,
+                    uint64_t now_s, size_t place, struct slice *ret, char err[FILE_ERR])
 {
     struct record_error e;
     struct record_bytes b;
     struct record rec;
-    size_t n = from;
-    int got = 0;
+    int got;
 
-    for (size_t i = 0; i < r->said.count && got == 0; i++) {
-        uint64_t issued_s;
-
-        if (!r->said.all[i].in_force)
-            continue;
-        got = record_decode(r->said.all[i].record.data, r->said.all[i].record.len, &rec, &b, &e);
-        /* The succession of the realm itself stays what it is: the old key's word. */
-        if (got == 0 && rec.type == RECORD_POLICY && tag_equal(&rec.subject, &r->self.tag))
-            rec.subject = *issuer; /* the realm's own goes with it */
-        else if (got < 0 || tag_equal(&rec.subject, &r->self.tag) || tag_equal(&rec.subject, &rec.issuer))
-            continue;
-        rec.issuer = *issuer;
-        issued_s = rec.not_after_s && rec.not_after_s < now_s ? rec.issued_s : now_s; /* what is over stays over */
-        got = realm_make(r, &rec, n, by, issued_s, &made[n], err);
-        if (got == 0)
-            n++;
-    }
-    *ret_count = n;
-    return got;
+    if (!s->in_force)
+        return 1;
+    got = record_decode(s->record.data, s->record.len, &rec, &b, &e);
+    if (got < 0)
+        return 1; /* never: it was read */
+    /* The succession of the realm itself stays what it is: the old key's word. */
+    if (rec.type == RECORD_POLICY && tag_equal(&rec.subject, &r->self.tag))
+        rec.subject = *issuer; /* the realm's own goes with it */
+    else if (tag_equal(&rec.subject, &r->self.tag) || tag_equal(&rec.subject, &rec.issuer))
+        return 1;
+    rec.issuer = *issuer;
+    /* what is over stays over */
+    return realm_make(r, &rec, place, by, rec.not_after_s && rec.not_after_s < now_s ? rec.issued_s : now_s, ret, err);
 }
 
-/* The entry of a change of key, and what follows it. chain: of the new key, its records; extra: 0 or 1 records before.
+/* All that is in force, made again: in parts, and what is left stays in a. */
+static int make_again(struct realm *r, const struct tag *issuer, const struct identity *by, uint64_t now_s,
+                      struct again *a, char err[FILE_ERR])
+{
+    int got = 0;
+
+    for (size_t i = 0; i < r->said.count && got >= 0; i++) {
+        if (a->count == r->part_records || a->bytes > PART_BYTES) {
+            got = realm_say_part(r, a->begun ? ENTRY_NEXT_PART : ENTRY_FIRST_PART, a->made, a->count, err);
+            free_made(a);
+            a->begun = true;
+        }
+        if (got >= 0)
+            got = make_one(r, &r->said.all[i], issuer, by, now_s, a->count, &a->made[a->count], err);
+        if (got == 0)
+            a->bytes += a->made[a->count++].len;
+    }
+    return MIN(got, 0);
+}
+
+/* The entries of a change of key, and what follows them. chain: of the new key, its records; extra: 0 or 1 records
+ * before.
  */
 static int rotate(struct realm *r, const struct identity *next, const struct tag *tag, struct slice *extra,
                   const struct slice *chain, size_t chain_count, uint64_t now_s, char err[FILE_ERR])
 {
-    struct slice *made = calloc(r->said.count + 1 + CHAIN_LINKS_MAX, sizeof(*made));
+    struct again a = { .made = calloc(r->part_records + CHAIN_LINKS_MAX, sizeof(*a.made)) };
     char path[PATH_MAX + 16], next_path[PATH_MAX + 16];
-    size_t count = 0, first = 0;
     int got;
 
-    if (!made)
+    if (!a.made)
         return realm_said_err(err, -ENOMEM, "out of memory");
     if (extra)
-        made[first++] = *extra;
-    got = make_again(r, tag, next, now_s, made, first, &count, err);
-    memcpy(made + count, chain, chain_count * sizeof(*chain));
+        a.made[a.count++] = *extra;
+    a.first = a.count;
+    got = make_again(r, tag, next, now_s, &a, err);
+    memcpy(a.made + a.count, chain, chain_count * sizeof(*chain));
     if (got == 0)
-        got = realm_say(r, made, count + chain_count, err);
-    realm_free_made(made + first, count - first);
-    free(made);
+        got = realm_say_part(r, a.begun ? ENTRY_LAST_PART : ENTRY_WHOLE, a.made, a.count + chain_count, err);
+    free_made(&a);
+    free(a.made);
     if (got < 0)
         return got;
     r->id = *next;
@@ -105,14 +136,22 @@ static int rotate(struct realm *r, const struct identity *next, const struct tag
 static int next_key(struct realm *r, struct identity *ret, char err[FILE_ERR])
 {
     const struct rng kernel = sys_rng();
-    char path[PATH_MAX + 16];
+    char path[PATH_MAX + 16], made[PATH_MAX + 16];
+    int got;
 
     realm_path(r->dir, "key.next", path);
+    realm_path(r->dir, "key.made", made);
     if (access(path, F_OK) == 0)
         return key_file_read(path, ret, err);
     if (identity_generate(ret, &kernel) < 0)
         return realm_said_err(err, -ENOMEM, "out of memory");
-    return key_file_write(path, ret, err);
+    unlink(made); /* of one that was ended while it wrote: nobody knows that key */
+    got = key_file_write(made, ret, err);
+    if (got == 0 && rename(made, path) < 0)
+        got = realm_said_err(err, -errno, "%s: %s", made, strerror(errno));
+    if (got == 0 && (got = store_sync_folder(path)) < 0)
+        realm_said_err(err, got, "%s: %s", path, strerror(-got));
+    return got;
 }
 
 int realm_rotate_root(struct realm *r, uint64_t now_s, uint64_t until_s, char err[FILE_ERR])

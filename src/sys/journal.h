@@ -11,7 +11,7 @@
 
 #include "base/base.h"
 
-#define JOURNAL_FRAME_MAX (16u << 20)  /* chosen: an entry that signs 50,000 records again */
+#define JOURNAL_FRAME_MAX (16u << 20)  /* chosen: 4096 records of 4 KB */
 #define JOURNAL_BYTES_MAX (1ull << 30) /* chosen: of the whole file, which is read into memory */
 
 struct journal;

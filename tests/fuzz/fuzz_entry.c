@@ -19,7 +19,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     for (rest = e; entry_next(&rest, &records[n]); n++)
         assert(records[n].len > 0 && records[n].len <= RECORD_BYTES_MAX);
     assert(n == e.count && rest.records_len == 0);
-    assert(entry_encode(e.index, e.before, records, n, seed, out, sizeof(out), &len) == 0);
+    assert(entry_encode(e.index, e.part, e.before, records, n, seed, out, sizeof(out), &len) == 0);
     assert(len == size && memcmp(out, data, len - SIGNATURE_LEN) == 0);
     return 0;
 }

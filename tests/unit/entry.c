@@ -18,12 +18,12 @@ static void test_bytes(void **state)
     size_t len;
 
     assert_int_equal(ed25519_public(seed, pub), 0);
-    assert_int_equal(entry_encode(5, before, records, 2, seed, out, sizeof(out), &len), 0);
+    assert_int_equal(entry_encode(5, ENTRY_WHOLE, before, records, 2, seed, out, sizeof(out), &len), 0);
     assert_int_equal(len, entry_size(2, 3));
     assert_int_equal(len, sizeof(want) + 64);
     assert_memory_equal(out, want, sizeof(want));
-    assert_int_equal(entry_encode(5, before, records, 2, seed, out, len - 1, &len), -ENOSPC);
-    assert_int_equal(entry_encode(5, before, records, 0, seed, out, sizeof(out), &len), -EINVAL);
+    assert_int_equal(entry_encode(5, ENTRY_WHOLE, before, records, 2, seed, out, len - 1, &len), -ENOSPC);
+    assert_int_equal(entry_encode(5, ENTRY_WHOLE, before, records, 0, seed, out, sizeof(out), &len), -EINVAL);
     assert_int_equal(entry_decode(out, len, &e), 0);
     assert_int_equal(e.index, 5);
     assert_true(entry_next(&e, &got));
@@ -43,6 +43,18 @@ static void test_bytes(void **state)
     }
     out[0] = 2;
     assert_int_equal(entry_decode(out, len, &e), -EPROTO);
+    for (unsigned part = 0; part < 16; part++) {
+        out[0] = (uint8_t)(part << 4 | 1);
+        assert_int_equal(entry_decode(out, len, &e), part < ENTRY_PART_COUNT ? 0 : -EPROTO);
+        if (part < ENTRY_PART_COUNT)
+            assert_int_equal(e.part, part);
+    }
+    assert_int_equal(entry_encode(5, ENTRY_LAST_PART, before, records, 2, seed, out, sizeof(out), &len), 0);
+    assert_int_equal(out[0], 0x31);
+    assert_memory_equal(out + 1, want + 1, sizeof(want) - 1);
+    assert_int_equal(entry_verify(out, len, pub), 0);
+    out[0] = 1; /* a part is never taken for the whole */
+    assert_int_equal(entry_verify(out, len, pub), -EBADMSG);
 }
 
 int main(void)

@@ -32,9 +32,9 @@ static void make(struct entry_bytes *out, size_t first, size_t records)
 
         free(out[i].bytes);
         out[i].bytes = malloc(size);
-        assert_int_equal(
-            entry_encode(i, i == 0 ? none : before, list, records, w.seeds[RW_ROOT], out[i].bytes, size, &out[i].len),
-            0);
+        assert_int_equal(entry_encode(i, ENTRY_WHOLE, i == 0 ? none : before, list, records, w.seeds[RW_ROOT],
+                                      out[i].bytes, size, &out[i].len),
+                         0);
         entry_digest(out[i].bytes, out[i].len, before);
     }
 }

@@ -107,8 +107,9 @@ static void say(size_t len)
         one = left <= 2 + RECORD_LEN ? left - 2 : RECORD_LEN / 2; /* so that the rest is no less than a record */
         records[n++] = (struct slice){ zeros, one };
     }
-    assert_int_equal(
-        entry_encode(i, log_of.digest, records, n, d.id.ed25519_seed, log_of.bytes[i], ENTRY_LEN_MAX, &got), 0);
+    assert_int_equal(entry_encode(i, ENTRY_WHOLE, log_of.digest, records, n, d.id.ed25519_seed, log_of.bytes[i],
+                                  ENTRY_LEN_MAX, &got),
+                     0);
     assert_int_equal(got, len);
     entry_digest(log_of.bytes[i], len, log_of.digest);
     log_of.entries[i] = (struct slice){ log_of.bytes[i], len };
