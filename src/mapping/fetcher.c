@@ -114,6 +114,15 @@ static struct subject *add(struct fetcher *f, const struct tag *tag, uint64_t ha
     return s;
 }
 
+void fetcher_on_doubt(struct fetcher *f, const struct tag *subject, instant now)
+{
+    uint64_t hash;
+    struct subject *s = find(f, subject, &hash);
+
+    if (s && s->as_of != INSTANT_NEVER && now - s->as_of > FETCHER_DOUBT)
+        s->until = MIN(s->until, now);
+}
+
 enum fetched fetcher_look(struct fetcher *f, const struct tag *subject, instant now)
 {
     uint64_t hash;

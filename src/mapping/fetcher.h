@@ -14,6 +14,7 @@
 
 #define FETCHER_REQUEST_MAX 64        /* bytes */
 #define FETCHER_STALE_MAX (300 * SEC) /* chosen: the common lease, as MANAGER_BEHIND_MAX */
+#define FETCHER_DOUBT (1 * SEC)       /* chosen: the other one knows of a move by then */
 #define FETCHER_AGAIN (1 * SEC)       /* chosen: after a failure */
 
 struct fetcher;
@@ -33,6 +34,9 @@ struct fetcher_stats {
 struct fetcher *fetcher_new(struct bindings *b, uint32_t max, const struct rng *rng);
 /* Accepts NULL. */
 void fetcher_free(struct fetcher *f);
+/* Somebody who may know where it is has found that what he was told is wrong: what was asked for more than
+ * FETCHER_DOUBT ago is stale from now on. So who makes that up costs a question now and then. */
+void fetcher_on_doubt(struct fetcher *f, const struct tag *subject, instant now);
 enum fetched fetcher_look(struct fetcher *f, const struct tag *subject, instant now);
 /* What to ask about it, into out of FETCHER_REQUEST_MAX bytes; its length. 0: it is being asked, or has just failed, or
  * there is no memory. */

@@ -153,9 +153,10 @@ size_t manager_say_older(uint64_t newest, uint8_t *out, size_t size);
 bool manager_passes_on(struct manager *m, const struct manager_who *who, const uint8_t *bytes, size_t len,
                        uint64_t wall_s);
 /* caches: the subject, if the answer to this request says anything of one, that a fetcher should know before it is
- * answered. False: no request, or one that nothing is known of to who asks, as of one who is not there. */
+ * answered. *ret_doubted: the sequence that who asks has found to be wrong (fetcher_on_doubt); 0: none. False: no
+ * request, or one that nothing is known of to who asks, as of one who is not there. */
 bool manager_wants(struct manager *m, const struct manager_who *who, const uint8_t *bytes, size_t len, uint64_t wall_s,
-                   struct tag *ret);
+                   struct tag *ret, uint64_t *ret_doubted);
 /* How often one moves of whom an answer may be used for so long. */
 static inline enum binding_pace manager_pace_of(uint32_t fresh_s)
 {

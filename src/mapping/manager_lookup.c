@@ -181,7 +181,7 @@ static bool is_open(const struct asked *a, uint8_t kind)
 }
 
 bool manager_wants(struct manager *m, const struct manager_who *who, const uint8_t *bytes, size_t len, uint64_t wall_s,
-                   struct tag *ret)
+                   struct tag *ret, uint64_t *ret_doubted)
 {
     struct asked asked = { 0 };
     struct mapping_request r;
@@ -190,6 +190,7 @@ bool manager_wants(struct manager *m, const struct manager_who *who, const uint8
 
     if (!m->trust || m->log_gap || mapping_request_read(bytes, len, &r) < 0 || r.type != MAPPING_RESOLVE)
         return false;
+    *ret_doubted = r.seq;
     w = manager_identify(m, who, wall_s);
     find_asked(m, &r, wall_s, &asked);
     if (asked.below) {

@@ -548,8 +548,10 @@ int resolver_ask(struct resolver *r, const struct resolver_question *o, void *co
     list_append(&q->waiters, &w->link);
     r->waiters++;
     r->stats.questions++;
-    row = o->anew || o->places_count > 0 ? NULL : row_find(r, &q->of);
-    if (row && row->fresh > now && row_result(r, row, now, &q->result, &q->bytes) == 0) {
+    row = row_find(r, &q->of);
+    q->wrong_seq = row ? row->wrong_seq : 0;
+    if (row && !o->anew && o->places_count == 0 && row->fresh > now &&
+        row_result(r, row, now, &q->result, &q->bytes) == 0) {
         r->stats.cached++;
         q->result.cached = true;
         step(r, q, RESOLVER_STEP_CACHED, NULL, now);
@@ -598,11 +600,29 @@ void resolver_cancel(struct resolver *r, const void *context)
     cancel_in(r, &r->done, context);
 }
 
-void resolver_on_stale(struct resolver *r, const struct tag *subject)
+/* Of the binding that the row stands for; 0: there is none any more. */
+static uint64_t seq_of(struct resolver *r, const struct row *row, instant now)
+{
+    struct record_error why;
+    struct record_bytes b;
+    struct record rec;
+    const uint8_t *bytes;
+    instant until;
+    size_t len;
+
+    if (cache_find(r->cache, &row->subject.tag, row->of.kind, row->granted, now, &bytes, &len, &until) != CACHE_FOUND ||
+        record_decode(bytes, len, &rec, &b, &why) < 0)
+        return 0;
+    return rec.seq;
+}
+
+void resolver_on_stale(struct resolver *r, const struct tag *subject, instant now)
 {
     LIST_FOREACH (row, &r->rows, struct row, link)
-        if (row->found && tag_equal(&row->subject.tag, subject))
+        if (row->found && tag_equal(&row->subject.tag, subject)) {
             row->fresh = 0;
+            row->wrong_seq = seq_of(r, row, now);
+        }
 }
 
 /* --- what came of it --- */
@@ -736,6 +756,7 @@ static size_t write_ask(struct resolver *r, const struct ask *a)
         m.tag = s->tag;
         m.name = s->by_name ? s->name.text : NULL;
         m.name_len = s->by_name ? s->name.len : 0;
+        m.seq = a->question->wrong_seq;
         m.places_count = a->question->places_count;
         memcpy(m.places, a->question->places, sizeof(m.places));
     }

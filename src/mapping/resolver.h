@@ -151,8 +151,9 @@ enum record_kind resolver_kind_of(enum tag_tier tier);
 MUST_CHECK int resolver_ask(struct resolver *r, const struct resolver_question *q, void *context, instant now);
 /* No RESOLVER_DONE with that context any more. */
 void resolver_cancel(struct resolver *r, const void *context);
-/* What is known of it is stale: it is asked for anew when somebody wants it. */
-void resolver_on_stale(struct resolver *r, const struct tag *subject);
+/* What is known of it is stale: it is asked for anew when somebody wants it, and managers that have no newer one are
+ * told that this one is wrong. A hint, which anybody may have caused: what is known serves on if nobody answers. */
+void resolver_on_stale(struct resolver *r, const struct tag *subject, instant now);
 
 /* What came of RESOLVER_ASK. A number that is not open any more is ignored. */
 void resolver_on_answer(struct resolver *r, uint64_t ask, const uint8_t *bytes, size_t len, instant now);

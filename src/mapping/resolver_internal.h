@@ -44,6 +44,7 @@ struct row {
     uint16_t chain_lens[CHAIN_LINKS_MAX];
     size_t chain_count;
     uint8_t granted;
+    uint64_t wrong_seq; /* of the binding that somebody found to be wrong; 0: nobody has */
     instant received, fresh;
 };
 
@@ -66,6 +67,7 @@ struct question {
     bool alone;  /* it is nobody else's: traced, or a call */
     struct endpoint places[MAPPING_PLACES_MAX];
     size_t places_count;
+    uint64_t wrong_seq; /* a manager that has no newer binding is to ask for one */
     bool restarted, old_zone;
     instant stale_at;            /* when who waits is given an answer whose time is over */
     instant begun, hedge, later; /* later: a manager said so, and nothing else is left; INSTANT_NEVER */

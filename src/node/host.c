@@ -493,9 +493,15 @@ static bool works(const struct peer *p, bool directly, instant now)
     return false;
 }
 
+/* A call that nobody has answered: he may have been there once. */
+static bool is_calling(const struct peer *p)
+{
+    return p->opener && p->admitted && !p->ending && p->session && !session_is_up(p->session);
+}
+
 void host_on_lost(struct peer *p, instant now)
 {
-    if (!is_ready(p) || (p->lost_times > 0 && now - p->lost_at < LOST_AGAIN << (p->lost_times - 1)))
+    if (!(is_ready(p) || is_calling(p)) || (p->lost_times > 0 && now - p->lost_at < LOST_AGAIN << (p->lost_times - 1)))
         return;
     p->lost_at = now;
     p->lost_times += p->lost_times <= LOST_DOUBLES;

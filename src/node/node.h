@@ -131,9 +131,9 @@ enum node_event_type {
     /* A peer that called us has said who it is, in `said`, or says something else by now, or the time for which it was
      * admitted is over: node_admit, or node_peer_close. */
     NODE_INTRODUCED,
-    NODE_PEER_LOST, /* no path to a peer that we called works; again after 100 ms and then at double spans, up to 3.2 s;
-                     * `fresh`: but that by a relay, each minute:
-                     * node_relocate if it is elsewhere by now */
+    NODE_PEER_LOST, /* no path to a peer that we called works, or none has yet; again after 100 ms and then at double
+                     * spans, up to 3.2 s; `fresh`: but that by a relay, each minute: node_relocate if it is elsewhere
+                     * by now */
     NODE_PEER_GONE, /* it was forgotten, and nothing more comes of it; the index will be another's */
 };
 

@@ -626,6 +626,8 @@ void node_on_unreachable(struct node *n, const struct locator_pair *at, instant 
 
         if (slot >= 0) {
             session_path_error(n->peers[i]->session, (unsigned)slot, now);
+            if (n->o.role == ROLE_HOST && !session_is_up(n->peers[i]->session))
+                host_on_lost(n->peers[i], now); /* whom it calls is not there: no more than a hint, he is asked for */
             peer_touch(n->peers[i]);
         }
     }

@@ -368,6 +368,9 @@ static bool search(struct daemon *d, const struct addr *identifier, bool anew, b
     const struct host *h = d->host;
     struct search *s;
 
+    memcpy(q.tag.bytes, identifier->bytes, sizeof(q.tag.bytes));
+    if (anew && names_lookup(d))
+        lookup_on_stale(names_lookup(d), &q.tag); /* for the DNS, too */
     for (s = d->host->searches; s; s = s->next)
         if (addr_equal(&s->identifier, identifier))
             return true;
@@ -375,7 +378,6 @@ static bool search(struct daemon *d, const struct addr *identifier, bool anew, b
         return false;
     *s = (struct search){ .d = d, .identifier = *identifier, .next = d->host->searches };
     d->host->searches = s; /* before: the answer may be known */
-    memcpy(q.tag.bytes, identifier->bytes, sizeof(q.tag.bytes));
     q.places_count = calls ? MIN(h->at_count, (size_t)MAPPING_PLACES_MAX) : 0;
     memcpy(q.places, h->at, q.places_count * sizeof(h->at[0]));
     if (lookup_ask(names_lookup(d), &q, on_found, NULL, s) == 0)

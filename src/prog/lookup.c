@@ -466,6 +466,12 @@ int lookup_ask(struct lookup *l, const struct resolver_question *q, lookup_done_
     return 0;
 }
 
+void lookup_on_stale(struct lookup *l, const struct tag *subject)
+{
+    if (l->resolver)
+        resolver_on_stale(l->resolver, subject, clock_now());
+}
+
 int lookup_hold(struct lookup *l, struct holder *h, const uint8_t ed25519[IDENT_KEY_LEN], const struct endpoint *at,
                 size_t count)
 {

@@ -48,6 +48,8 @@ MUST_CHECK int lookup_new(uv_loop_t *loop, const struct lookup_options *o, struc
 /* done is called once, from the loop or from inside this call; step may be NULL. 0, or as resolver_ask. */
 MUST_CHECK int lookup_ask(struct lookup *l, const struct resolver_question *q, lookup_done_fn *done,
                           lookup_step_fn *step, void *context);
+/* What is known of it is wrong, as it seems: resolver_on_stale. */
+void lookup_on_stale(struct lookup *l, const struct tag *subject);
 /* What the holder says is said at the manager with that key, at one of those endpoints, until lookup_unhold or
  * lookup_close. The holder stays its owner's, who calls lookup_wake after changing it. 0; -ENOSPC: LOOKUP_HOLDERS_MAX
  * are there; -EINVAL: no endpoint; -ENOMEM. */

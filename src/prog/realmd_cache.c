@@ -159,9 +159,12 @@ bool cache_on_request(struct realmd *d, const struct exchange_event *e, const st
     struct realmd_cache *c = d->cache;
     enum fetched known;
     struct tag subject;
+    uint64_t doubted;
 
-    if (!c || !manager_wants(d->manager, who, e->data, e->len, clock_wall_s(), &subject))
+    if (!c || !manager_wants(d->manager, who, e->data, e->len, clock_wall_s(), &subject, &doubted))
         return false;
+    if (doubted > 0 && c->up)
+        fetcher_on_doubt(c->fetcher, &subject, now);
     known = fetcher_look(c->fetcher, &subject, now);
     if (known == FETCHED_FRESH || (known == FETCHED_STALE && !c->up))
         return false;

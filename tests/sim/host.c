@@ -91,6 +91,46 @@ static void test_both_move(void **state)
     (void)state;
 }
 
+/* The manager's answer was of before the other one moved: nobody is there. The first call that is not answered has it
+ * asked for anew; sooner, if the network says so, which anybody may have made up: it costs a question now and then. */
+static void test_stale(void **state)
+{
+    for (int told = 0; told < 2; told++) {
+        struct realm *r = realm_make(7);
+        struct program *a = host_make(r, "a", one), *b = host_make(r, "b", one);
+        const struct endpoint manager = { { .family = ADDR_V4, .bytes = { 192, 0, 2, 1 } }, 51823 };
+        struct traffic_flow *f;
+        struct session_path_info info;
+        struct session *s;
+        unsigned asked;
+        span took;
+
+        r->stale = world_seen_at(world_uplink(b->end, 0), &manager);
+        world_uplink_move(world_uplink(b->end, 0));
+        f = traffic_steady(r->t, a->end, b->end, 400000, 500, true);
+        world_run_for(r->w, MANAGER + 20 * MSEC);
+        assert_int_equal(a->wanted, 1);
+        assert_int_equal(a->lost, 0);
+        s = node_peer_session(a->end->node, (unsigned)node_peer_at(a->end->node, &b->end->options.identifier));
+        session_path_info(s, 0, r->w->now, &info);
+        assert_true(endpoint_equal(&info.at.remote, &r->stale));
+        for (unsigned i = 0; told && i < 1000; i++)
+            node_on_unreachable(a->end->node, &info.at, r->w->now);
+        world_touch(a->end);
+        world_run_for(r->w, 2 * SEC);
+        asked = a->lost;
+        took = f->first_rx - WORLD_START;
+        print_message("# first packet after %lld us, asked %u times again\n", (long long)took, asked);
+        /* Two questions, the handshake and the path's probe, the way; without a word what is waited for in vain. */
+        assert_true(f->received > 0);
+        assert_in_range(asked, 1, 3);
+        assert_true(took <= 2 * MANAGER + 20 * MSEC + 2 * 40 * MSEC + 20 * MSEC + 5 * MSEC + (told ? 0 : 450 * MSEC));
+        assert_int_equal(a->gone, 0); /* it is the same call */
+        realm_done(r);
+    }
+    (void)state;
+}
+
 /* One that has lost its session calls the other, which still has one. */
 static void test_restart(void **state)
 {
@@ -224,9 +264,10 @@ static void test_many_events(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_first_packet), cmocka_unit_test(test_both_uplinks),   cmocka_unit_test(test_at_once),
-        cmocka_unit_test(test_both_move),    cmocka_unit_test(test_restart),        cmocka_unit_test(test_nobody),
-        cmocka_unit_test(test_idle),         cmocka_unit_test(test_key_of_another), cmocka_unit_test(test_many_events),
+        cmocka_unit_test(test_first_packet), cmocka_unit_test(test_both_uplinks), cmocka_unit_test(test_at_once),
+        cmocka_unit_test(test_both_move),    cmocka_unit_test(test_stale),        cmocka_unit_test(test_restart),
+        cmocka_unit_test(test_nobody),       cmocka_unit_test(test_idle),         cmocka_unit_test(test_key_of_another),
+        cmocka_unit_test(test_many_events),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

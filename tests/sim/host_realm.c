@@ -33,6 +33,10 @@ static void on_answer(struct world *w, struct world_source *s)
     for (size_t i = 0; to && i < to->uplinks_count; i++)
         if (to->uplinks[i]->spec.up)
             spec.endpoints[spec.endpoints_count++] = world_seen_at(to->uplinks[i], &manager_at);
+    if (to && p->realm->stale.addr.family != ADDR_NONE && !p->anew) {
+        spec.endpoints[0] = p->realm->stale;
+        spec.endpoints_count = 1;
+    }
     if (to && p->realm->relays)
         spec.endpoints[spec.endpoints_count++] = node_relay_place(1);
     if (to && p->realm->tells && !p->back)
@@ -75,11 +79,13 @@ static void on_event(void *ctx, struct world_end *e, const struct node_event *ev
     case NODE_WANTED:
         p->wanted++;
         p->back = !ev->fresh;
+        p->anew = false;
         ask(p, &ev->address);
         break;
     case NODE_PEER_LOST:
         p->lost++;
         p->back = false;
+        p->anew = true;
         ask(p, &ev->address);
         break;
     case NODE_INTRODUCED: {

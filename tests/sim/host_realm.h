@@ -21,6 +21,7 @@ struct program {
     struct world_source answer; /* comes */
     struct addr asked;
     bool back; /* it was called by who is there */
+    bool anew; /* what it was told was wrong */
     unsigned wanted, lost, gone, introduced;
     instant up_at;      /* the last peer of it that began anew */
     unsigned gone_soon; /* within a second of that */
@@ -37,9 +38,10 @@ struct realm {
     size_t count;
     struct program *forger; /* its record has the victim's X25519 key */
     struct program *victim;
-    bool tells;  /* who is about to be called */
-    bool relays; /* by channel 1, of whichever two */
-    bool v6;     /* of hosts that are made from now on */
+    struct endpoint stale; /* where everybody is, for who asks the first time; ADDR_NONE: where he is */
+    bool tells;            /* who is about to be called */
+    bool relays;           /* by channel 1, of whichever two */
+    bool v6;               /* of hosts that are made from now on */
 };
 
 struct realm *realm_make(uint64_t seed);

@@ -160,6 +160,28 @@ static void test_lifetime(void **state)
     assert_int_equal(fetcher_look(f, &laptop, now), FETCHED_NOTHING);
 }
 
+/* Who may know has found that it is not there: it is asked for again, but no more than once a second. */
+static void test_doubt(void **state)
+{
+    bind(RW_LAPTOP, &laptop, CLASS_FULL, 5, 1);
+    fetch(&laptop, true);
+    fetcher_on_doubt(f, &laptop, now);
+    assert_int_equal(fetcher_look(f, &laptop, now), FETCHED_FRESH);
+    now += FETCHER_DOUBT + 1;
+    bind(RW_LAPTOP, &laptop, CLASS_FULL, 6, 2);
+    assert_int_equal(fetcher_look(f, &laptop, now), FETCHED_FRESH);
+    fetcher_on_doubt(f, &laptop, now);
+    assert_int_equal(fetcher_look(f, &laptop, now), FETCHED_STALE);
+    fetch(&laptop, true);
+    assert_int_equal(says(&laptop), 6);
+    for (unsigned i = 0; i < 1000; i++)
+        fetcher_on_doubt(f, &laptop, now);
+    assert_int_equal(fetcher_look(f, &laptop, now), FETCHED_FRESH);
+    /* Of whom nothing is known, nothing is doubted. */
+    fetcher_on_doubt(f, &phone, now);
+    assert_int_equal(fetcher_look(f, &phone, now), FETCHED_NOTHING);
+}
+
 /* What is not there any more has gone here too; that there is nothing is known for a while. */
 static void test_nothing(void **state)
 {
@@ -223,13 +245,15 @@ static void test_rows(void **state)
     assert_int_equal(stats.subjects, 2);
 }
 
+static uint64_t doubted;
+
 static bool wants(int key, const struct mapping_request *r, struct tag *ret)
 {
     const struct manager_who who = { .peer = 1, .ed25519 = w.keys[key] };
     struct writer at = writer_init(sent, sizeof(sent));
 
     mapping_request_write(&at, r);
-    return manager_wants(edge, &who, sent, writer_len(&at), RW_NOW_S, ret);
+    return manager_wants(edge, &who, sent, writer_len(&at), RW_NOW_S, ret, &doubted);
 }
 
 /* What is asked for, of another manager: never what who asks may not know, so that it comes as soon as nothing. */
@@ -242,6 +266,10 @@ static void test_wants(void **state)
 
     assert_true(wants(RW_PHONE, &r, &got));
     assert_true(tag_equal(&got, &laptop));
+    assert_int_equal(doubted, 0);
+    r.seq = 7;
+    assert_true(wants(RW_PHONE, &r, &got));
+    assert_int_equal(doubted, 7);
     r.name = "laptop.h.rid.example";
     r.name_len = strlen(r.name);
     assert_true(wants(RW_PHONE, &r, &got));
@@ -293,8 +321,8 @@ static void test_unsound(void **state)
 int main(void)
 {
 #define TEST(t) cmocka_unit_test_setup_teardown(t, set_up, tear_down)
-    const struct CMUnitTest tests[] = { TEST(test_lifetime), TEST(test_nothing), TEST(test_rows), TEST(test_wants),
-                                        TEST(test_unsound) };
+    const struct CMUnitTest tests[] = { TEST(test_lifetime), TEST(test_doubt), TEST(test_nothing),
+                                        TEST(test_rows),     TEST(test_wants), TEST(test_unsound) };
 
     return cmocka_run_group_tests_name("fetcher", tests, NULL, NULL);
 }

@@ -52,6 +52,7 @@ static struct {
     struct record binding; /* of the last result */
     unsigned done, steps;
     size_t places; /* of the last question that a manager was asked */
+    uint64_t wrong;
     instant done_at;
     struct resolver_step step[RESOLVER_STEPS_MAX];
 } w;
@@ -222,6 +223,7 @@ static void serve(const struct resolver_event *e)
     } else {
         assert_int_equal(q.flags, MAPPING_WITH_CHAIN);
         w.places = q.places_count;
+        w.wrong = q.seq;
         answer(m, n, &q, m->introduced > 0, &a, &made, &spoiled);
     }
     mapping_answer_write(&out, &a);
@@ -742,10 +744,22 @@ static void test_told_stale(void **state)
     resolve(LAPTOP);
     asked();
     w.m[4].seq = 11;
-    resolver_on_stale(w.r, &tag);
+    assert_int_equal(w.wrong, 0);
+    resolver_on_stale(w.r, &tag, w.now);
     assert_int_equal(resolve(LAPTOP)->outcome, RESOLVER_FOUND);
     assert_int_equal(asked(), 1);
     assert_int_equal(w.binding.seq, 11);
+    assert_int_equal(w.wrong, 10); /* which a manager that caches is to ask for anew */
+    /* What came is not wrong until somebody says so; and nobody answers: what is known serves on. */
+    ask(LAPTOP, true);
+    run(INSTANT_NEVER);
+    assert_int_equal(w.wrong, 0);
+    resolver_on_stale(w.r, &tag, w.now);
+    for (unsigned i = 0; i < MANAGERS; i++)
+        w.m[i].dead = true;
+    assert_int_equal(resolve(LAPTOP)->outcome, RESOLVER_FOUND);
+    assert_true(w.last.stale && w.last.cached);
+    assert_int_equal(w.wrong, 11);
 }
 
 static void test_cancel(void **state)
