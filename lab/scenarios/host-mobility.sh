@@ -77,6 +77,30 @@ result stall "$gap" ms
 # 40 ms to the manager and back, 40 between the hosts; TCP may wait for its timeout once more, and ip four times 30 ms.
 assert "it stood still for a moment only" holds "$gap <= 40 + 40 + 100 + 200 + 120"
 
+# --- a call by an old mapping ---
+# b is moved while its daemon is dead, and a, which has forgotten all, calls it where it was: nobody is there. When b has
+# said where it is by now, the call goes on by itself, as the managers are asked again at least each 3.2 s.
+for h in a b; do
+    bg_stop hawserd-$h KILL
+done
+ip -n "${LAB_PREFIX}b" addr flush dev eth0
+ip -n "${LAB_PREFIX}b" addr add 10.0.4.88/24 dev eth0
+default_route b 10.0.4.1
+pair_daemon a
+asked() { # COUNT: lookups that the manager was asked for since
+    (($(realm_status eng .requests.resolve) >= asked + $1))
+}
+asked=$(realm_status eng .requests.resolve)
+bg a astray ping -6 -i 0.1 "$B"
+wait_for 6 "a calls b where it was, and asks again" asked 2
+pair_daemon b
+wait_for 10 "b is registered anew" attached b
+answered() {
+    grep -q 'icmp_seq=' "$(bg_log astray)"
+}
+wait_for 6 "the call finds b where it is" answered
+bg_stop astray
+
 for h in a b; do
     bg_stop hawserd-$h
 done
