@@ -161,6 +161,18 @@ static void on_event(void *ctx, const struct exchange_event *e)
     }
 }
 
+static void tell_refused(struct realmd *d, instant now)
+{
+    char line[REFUSALS_LINE];
+    struct manager_stats s;
+
+    if (!refusals_due(&d->refusals, now))
+        return;
+    manager_get_stats(d->manager, &s);
+    if (refusals_tell(&d->refusals, s.refused, now, line))
+        realmd_say(LOG_WARNING, "refused %s", line);
+}
+
 static void tell_subscribers(struct realmd *d, instant now)
 {
     struct manager_notice n;
@@ -216,6 +228,7 @@ void realmd_turn(struct realmd *d, instant now)
     log_turn(d, now);
     tell_subscribers(d, now);
     tell_called(d, now);
+    tell_refused(d, now);
     store_turn(d, now);
     exchange_io_turn(&d->io, now);
     next = instant_min(exchange_next_expiry(d->exchange), manager_next_expiry(d->manager));

@@ -11,6 +11,7 @@
 #include "prog/http_server.h"
 #include "prog/realm.h"
 #include "prog/realmd_config.h"
+#include "prog/realmd_refused.h"
 #include "sys/bindstore.h"
 #include "sys/control.h"
 #include "sys/exchange_io.h"
@@ -133,6 +134,7 @@ struct realmd {
     struct http_server *http;      /* NULL: none */
     uint8_t nobody[IDENT_KEY_LEN]; /* a key that nobody has, either */
 
+    struct refusals refusals; /* that the log was told of */
     instant started;
     int exit_code;
 };
