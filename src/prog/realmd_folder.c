@@ -174,7 +174,8 @@ static int take_key(struct realmd *d, const struct realm *r, instant now)
 {
     uint8_t chain[CHAIN_BYTES_MAX];
     char path[PATH_MAX + 16], err[FILE_ERR];
-    const bool same = d->chain && has_chain(d, chain, chain_bytes(r, chain));
+    const size_t len = chain_bytes(r, chain);
+    const bool same = has_chain(d, chain, len);
     struct identity id;
     int got;
 
