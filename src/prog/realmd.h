@@ -120,7 +120,7 @@ struct realmd {
     struct follower follower;
     bool follow_told; /* that it is caught up */
     struct log_follower log;
-    bool log_told;            /* that all of it is here */
+    bool log_told;            /* that all of it is here, and taken in: requests are answered */
     enum log_fault log_fault; /* that was told */
     struct log_teller tellers[LOG_TELLERS_MAX];
     uint8_t *log_items; /* MAPPING_BYTES_MAX */
@@ -211,7 +211,7 @@ void log_on_gone(struct realmd *d, uint64_t peer);
 void log_on_all_gone(struct realmd *d, instant now);
 instant log_next_expiry(const struct realmd *d);
 /* For the status; null where none is followed. NULL when out of memory. */
-json_t *log_json(const struct realmd *d, instant now);
+json_t *log_json(const struct realmd *d);
 
 /* --- realmd_pass.c: what members say, passed on to the one that is followed --- */
 

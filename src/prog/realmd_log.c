@@ -278,11 +278,11 @@ instant log_next_expiry(const struct realmd *d)
                        d->log_told ? d->log.as_of + LOG_FOLLOWER_BEHIND_MAX + 1 : INSTANT_NEVER);
 }
 
-json_t *log_json(const struct realmd *d, instant now)
+json_t *log_json(const struct realmd *d)
 {
     if (!follows(d))
         return json_null();
-    return json_pack("{s:s, s:b, s:I, s:I, s:I}", "fault", log_fault_name(d->log.fault), "caught_up",
-                     !log_follower_has_gap(&d->log, now), "entries", (json_int_t)d->log.index, "there",
-                     (json_int_t)d->log.there, "taken", (json_int_t)d->log.taken);
+    return json_pack("{s:s, s:b, s:I, s:I, s:I}", "fault", log_fault_name(d->log.fault), "caught_up", d->log_told,
+                     "entries", (json_int_t)d->log.index, "there", (json_int_t)d->log.there, "taken",
+                     (json_int_t)d->log.taken);
 }

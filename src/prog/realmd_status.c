@@ -62,7 +62,7 @@ json_t *realmd_status(struct realmd *d, instant now)
         json_string(!d->store         ? "none"
                     : d->store_failed ? "failed"
                                       : "ok"),
-        "parent", parent_json(d, now), "follow", follow_json(d, now), "log", log_json(d, now), "requests",
+        "parent", parent_json(d, now), "follow", follow_json(d, now), "log", log_json(d), "requests",
         counters(s.requests, MAPPING_TYPE_END, 1, mapping_type_name), "answers",
         counters(s.answers, MAPPING_STATUS_COUNT, 0, mapping_status_name), "refused",
         counters(s.refused, RECORD_FAULT_COUNT, 1, fault_name), "exchange", exchange_json(d->exchange));
