@@ -10,6 +10,7 @@
 #include "prog/ini_file.h"
 #include "prog/secret_file.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -491,6 +492,7 @@ static bool begin_named(struct ini *f, unsigned s, const char *name)
                   [NEIGHBOR] = { &c->neighbors_count, DMUX_NEIGHBORS_MAX } };
     size_t *count = lists[s].count, max = lists[s].max;
 
+    assert(count); /* of a section that has no name the reader does not ask */
     if (!name_valid(name)) {
         ini_error(f, f->line, "found [%s%s%s], expected a name of 1 to 15 letters, digits and _", word,
                   *name ? " " : "", name);
