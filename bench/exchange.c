@@ -1,11 +1,14 @@
-/* bench/exchange.c - what an answer costs the process that gives it: sealed requests over UDP, beside a name server.
+/* bench/exchange.c - what an answer costs the process that gives it: sealed requests over UDP, beside a name server and
+ * a map-server.
  *
  *   exchange                     two processes: one answers, one asks as 1,000 associations
  *   lookups                      the same, and who answers is a realm manager with a million bindings
- * (bench/population.h), asked for names of hosts dns ADDRESS:PORT PID NAMES   asks a name server that runs as PID for
- * AAAA of n0.example to n<NAMES - 1>.example
+ *                                (bench/population.h), asked for names of hosts
+ *   dns ADDRESS:PORT PID NAMES   asks a name server that runs as PID for AAAA of n0.example to n<NAMES - 1>.example
+ *   lisp ADDRESS PID NAMES KEY   registers so many addresses with a map-server that runs as PID (bench/lisp.h), and
+ * asks for them
  *
- * Both ask in the same way: from 1,000 addresses of 127.0.0.0/8, each in a /24 of its own, by batches of 64 datagrams
+ * All ask in the same way: from 1,000 addresses of 127.0.0.0/8, each in a /24 of its own, by batches of 64 datagrams
  * that go by one system call, 256 questions under way, uniform over associations or names. What counts is the processor
  * time of the process that answers, threads and kernel included, from the first answer that is counted to the last; the
  * other processor asks, and is not measured. Prints one object of JSON.
@@ -14,6 +17,7 @@
  * does not open answers, but for a first one of each association; it counts what has their length.
  *
  * Limits: loopback, where the kernel's way from one process to the other is in the sender's time. */
+#include "bench/lisp.h"
 #include "bench/population.h"
 #include "session/exchange_internal.h"
 #include "sys/clock.h"
@@ -311,6 +315,36 @@ static void make_query(struct asking *a, struct udp_tx *tx, uint8_t *data)
                            .local = source((uint32_t)prng_below(&a->prng, ASSOCIATIONS)) };
 }
 
+static void make_map_request(struct asking *a, struct udp_tx *tx, uint8_t *data)
+{
+    const struct endpoint from = { source((uint32_t)prng_below(&a->prng, ASSOCIATIONS)), udp_local_port(a->u) };
+    size_t len = lisp_request(data, (uint32_t)prng_below(&a->prng, a->names), &from, prng_u64(&a->prng));
+
+    *tx = (struct udp_tx){ .data = data, .len = len, .to = a->to, .local = from.addr };
+}
+
+/* One message after the other, each of which is answered. */
+static bool register_all(struct asking *a, const char *key)
+{
+    uint8_t data[LISP_REGISTER_MAX];
+    struct udp_rx rx[UDP_MANY_MAX];
+
+    for (uint32_t at = 0; at < a->names; at += LISP_REGISTER_RECORDS) {
+        unsigned count = MIN(a->names - at, LISP_REGISTER_RECORDS);
+        const struct udp_tx tx = { .data = data,
+                                   .len = lisp_register(data, at, count, prng_u64(&a->prng), key),
+                                   .to = a->to,
+                                   .local = source(0) };
+
+        if (udp_send_many(a->u, &tx, 1) != 1 || !wait_readable(a, 2000) || udp_recv(a->u, rx, ARRAY_LEN(rx)) != 1 ||
+            rx[0].data[0] >> 4 != LISP_NOTIFY_TYPE) {
+            fprintf(stderr, "lisp: the mappings from %u on were not taken\n", at);
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool open_asking(struct asking *a)
 {
     const struct udp_options o = { .family = ADDR_V4, .many = true };
@@ -380,6 +414,20 @@ static int bench_dns(struct asking *a, const char *at, const char *pid, const ch
     return 0;
 }
 
+static int bench_lisp(struct asking *a, const char *at, const char *pid, const char *names, const char *key)
+{
+    struct result r;
+
+    if (endpoint_parse(at, LISP_PORT, &a->to) < 0)
+        return 2;
+    a->names = (uint32_t)strtoul(names, NULL, 10);
+    a->make = make_map_request;
+    if (a->names == 0 || !register_all(a, key) || !run(a, strtol(pid, NULL, 10), &r))
+        return 1;
+    print(&r);
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     static struct asking a;
@@ -393,8 +441,11 @@ int main(int argc, char **argv)
         rc = bench_exchange(&a, NAMES);
     else if (argc == 5 && strcmp(argv[1], "dns") == 0)
         rc = bench_dns(&a, argv[2], argv[3], argv[4]);
+    else if (argc == 6 && strcmp(argv[1], "lisp") == 0)
+        rc = bench_lisp(&a, argv[2], argv[3], argv[4], argv[5]);
     else
-        fprintf(stderr, "usage: bench-exchange exchange | lookups | dns ADDRESS:PORT PID NAMES\n");
+        fprintf(stderr,
+                "usage: bench-exchange exchange | lookups | dns ADDRESS:PORT PID NAMES | lisp ADDRESS PID NAMES KEY\n");
     udp_free(a.u);
     return rc;
 }
