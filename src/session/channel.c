@@ -13,11 +13,8 @@
  * here instead of with whoever writes. Of what the peer has no room for only BEYOND_LIMIT is taken, so that readers who
  * stand still leave room for others.
  *
- * Windows begin with 64 KiB, which needs no word. One that is opened is given CHANNEL_WINDOW_BEGIN at once while the
- * windows of the session are few: nothing is known of its paths, a slow one may hold up the first bytes for longer than
- * a fast one takes for all that the window lets go, and the fast one would stand still until then. Windows double each
- * time the reader has taken half of one and keeps up, while the session has windows to give: who does not read is not
- * given more.
+ * Windows begin with 64 KiB, which needs no word, and double each time the reader has taken half of one and keeps up,
+ * while the session has windows to give: who does not read is not given more.
  *
  * Numbers are given out in a circle, and none that was in use within the last CYCLE, so that a chunk of an old channel
  * that a slow path still brings never meets a new one. Chunks of channels that are not there are dropped: they were
@@ -356,48 +353,12 @@ enum channel_refusal channel_refused(const struct channel *c)
     return c->refusal;
 }
 
-/* The reader keeps up: a wider window costs nothing. */
-static void widen(struct channel *c)
-{
-    struct delivery_info info;
-
-    delivery_info(c->d, &info);
-    if (info.read - c->widened_at < info.window / 2 || info.received - info.read > info.window / 4 ||
-        c->of->windows + info.window > CHANNELS_RX_MAX)
-        return;
-    c->widened_at = info.read;
-    if (delivery_widen(c->d))
-        c->of->windows += info.window;
-}
-
-static void say_limit(struct channel *c)
-{
-    if (c->state == CHANNEL_OPEN && delivery_pop_limit(c->d, &c->limit))
-        channel_say(c, DUE_LIMIT);
-}
-
-/* Open at this end, and whatever it may send is said. */
-static void begin(struct channel *c)
-{
-    struct delivery_info info;
-
-    c->state = CHANNEL_OPEN;
-    for (delivery_info(c->d, &info);
-         info.window < CHANNEL_WINDOW_BEGIN && c->of->windows + info.window <= CHANNELS_RX_MAX / 4 * 3;
-         delivery_info(c->d, &info)) {
-        if (!delivery_widen(c->d))
-            break;
-        c->of->windows += info.window;
-    }
-    say_limit(c); /* bytes may have come before, and were read */
-}
-
 void channel_accept(struct channel *c)
 {
     if (c->state != CHANNEL_OFFERED)
         return;
+    c->state = CHANNEL_OPEN;
     channel_say(c, DUE_ANSWER);
-    begin(c);
     channel_update(c);
     if (c->wants_room)
         channel_touch(c);
@@ -474,6 +435,26 @@ bool channel_flushed(const struct channel *c)
 struct slice channel_peek(const struct channel *c)
 {
     return delivery_peek(c->d);
+}
+
+/* The reader keeps up: a wider window costs nothing. */
+static void widen(struct channel *c)
+{
+    struct delivery_info info;
+
+    delivery_info(c->d, &info);
+    if (info.read - c->widened_at < info.window / 2 || info.received - info.read > info.window / 4 ||
+        c->of->windows + info.window > CHANNELS_RX_MAX)
+        return;
+    c->widened_at = info.read;
+    if (delivery_widen(c->d))
+        c->of->windows += info.window;
+}
+
+static void say_limit(struct channel *c)
+{
+    if (c->state == CHANNEL_OPEN && delivery_pop_limit(c->d, &c->limit))
+        channel_say(c, DUE_LIMIT);
 }
 
 void channel_consume(struct channel *c, size_t len)
@@ -697,7 +678,8 @@ static int on_answer(struct session *s, struct reader *r)
     if (!c || c->state != CHANNEL_ASKED)
         return 0;
     if (why == CHANNEL_ACCEPTED) {
-        begin(c);
+        c->state = CHANNEL_OPEN;
+        say_limit(c); /* bytes may have come before, and were read */
         channel_update(c);
         channel_touch(c);
         return 0;

@@ -14,7 +14,7 @@
  * (channel_resume.c). Ask session_output after any call.
  *
  * Memory of a session: CHANNELS_TX_MAX bytes that are not acknowledged and CHANNELS_RX_MAX that are not read, and
- * windows of 64 KiB for each channel (beside CHANNELS_RX_MAX). */
+ * windows of 64 KiB for each channel. */
 #pragma once
 
 #include "base/slice.h"
@@ -22,11 +22,7 @@
 #include "wire/cursor.h"
 #include "wire/message.h"
 
-#define CHANNELS_MAX 1024 /* of a session; chosen: a busy household has a hundred */
-/* Bytes that may come to a channel before they are read, from its opening on, while all windows of its session are
- * below three quarters of CHANNELS_RX_MAX; else DELIVERY_WINDOW_INITIAL. Chosen: 10 Mbit/s for 200 ms, in which a path
- * of a tenth of that loses and repairs. */
-#define CHANNEL_WINDOW_BEGIN (256u << 10)
+#define CHANNELS_MAX 1024           /* of a session; chosen: a busy household has a hundred */
 #define CHANNEL_BUFFER (8u << 20)   /* bytes: 330 Mbit/s for 200 ms */
 #define CHANNELS_TX_MAX (32u << 20) /* chosen: some channels at full speed */
 #define CHANNELS_RX_MAX (32u << 20)

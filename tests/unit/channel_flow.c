@@ -221,9 +221,9 @@ static void test_windows(void **state)
 
         sum += n;
         if (i == 0)
-            assert_int_equal(n, CHANNEL_WINDOW_BEGIN);
+            assert_int_equal(n, DELIVERY_WINDOW_INITIAL);
         else
-            assert_true(n >= 4 * CHANNEL_WINDOW_BEGIN && n <= CHANNEL_BUFFER);
+            assert_true(n >= 4 * DELIVERY_WINDOW_INITIAL && n <= CHANNEL_BUFFER);
     }
     assert_true(sum <= CHANNELS_RX_MAX);
     world_close(w);
@@ -271,18 +271,6 @@ static void test_writers_leave_so_much(void **state)
 
 #define STILL 200
 
-/* What came, and is taken now. */
-static size_t unread(struct channel *c)
-{
-    size_t sum = 0;
-
-    for (struct slice s = channel_peek(c); s.len > 0; s = channel_peek(c)) {
-        sum += s.len;
-        channel_consume(c, s.len);
-    }
-    return sum;
-}
-
 /* Readers that stand still leave room for one that does not: it has the link. */
 static void test_still_readers(void **state)
 {
@@ -306,15 +294,10 @@ static void test_still_readers(void **state)
         }
         world_pass(w, 20 * MSEC);
     }
-    assert_true(sum >= STILL * DELIVERY_WINDOW_INITIAL &&
-                sum <= CHANNELS_TX_MAX / 2 + STILL * DELIVERY_WINDOW_INITIAL + CHANNELS_RX_MAX / 4 * 3);
-    world_pass(w, 3 * SEC); /* what their windows let go */
+    assert_true(sum >= STILL * DELIVERY_WINDOW_INITIAL && sum <= CHANNELS_TX_MAX / 2 + STILL * DELIVERY_WINDOW_INITIAL);
     before = b->read;
     world_pass(w, 2 * SEC);
     assert_true(b->read - before >= 2 * 100 * MBIT / 8 * 9 / 10);
-    /* Those that began when windows had become scarce have the least. */
-    assert_int_equal(unread(still[0].c[1]), CHANNEL_WINDOW_BEGIN);
-    assert_int_equal(unread(still[STILL - 1].c[1]), DELIVERY_WINDOW_INITIAL);
     world_close(w);
 }
 
