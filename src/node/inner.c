@@ -398,21 +398,19 @@ static bool accept_inner(struct peer *p, const struct session_packet *pkt, struc
     struct offload offload = { 0 };
     struct packet_info info;
     struct peer *other;
-    bool same, accepted;
+    bool same;
 
     if (packet_parse_next(&a->run, pkt->data, pkt->len, &same) < 0) {
         n->drops[NODE_DROP_INNER_BAD]++;
         return false;
     }
-    accepted = same && a->accepted == p && ecn_combine(a->run.info.ecn, pkt->tos & TOS_ECN_MASK) == a->run.info.ecn &&
-               !(a->run.info.tcp_flags & TCP_SYN);
-    a->accepted = NULL;
-    info = a->run.info;
-    if (accepted) {
-        *ret = info;
-        a->accepted = p;
+    if (same && a->accepted == p && ecn_combine(a->run.info.ecn, pkt->tos & TOS_ECN_MASK) == a->run.info.ecn &&
+        !(a->run.info.tcp_flags & TCP_SYN)) {
+        *ret = a->run.info;
         return true;
     }
+    a->accepted = NULL;
+    info = a->run.info;
     if (!inner_source_allowed(p, &info.src)) {
         n->drops[NODE_DROP_INNER_SOURCE]++;
         return false;
