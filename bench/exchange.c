@@ -6,7 +6,7 @@
  *                                (bench/population.h), asked for names of hosts
  *   dns ADDRESS:PORT PID NAMES   asks a name server that runs as PID for AAAA of n0.example to n<NAMES - 1>.example
  *   lisp ADDRESS PID NAMES KEY   registers so many addresses with a map-server that runs as PID (bench/lisp.h), and
- * asks for them
+ *                                asks for them
  *
  * All ask in the same way: from 1,000 addresses of 127.0.0.0/8, each in a /24 of its own, by batches of 64 datagrams
  * that go by one system call, 256 questions under way, uniform over associations or names. What counts is the processor
@@ -422,6 +422,7 @@ static int bench_lisp(struct asking *a, const char *at, const char *pid, const c
         return 2;
     a->names = (uint32_t)strtoul(names, NULL, 10);
     a->make = make_map_request;
+    a->answer_len = LISP_REPLY_LEN;
     if (a->names == 0 || !register_all(a, key) || !run(a, strtol(pid, NULL, 10), &r))
         return 1;
     print(&r);

@@ -10,8 +10,8 @@
 #define LISP_REGISTER_RECORDS 20 /* a message; chosen: below 1,280 bytes with their headers */
 #define LISP_REGISTER_MAX (36 + LISP_REGISTER_RECORDS * 28)
 #define LISP_REQUEST_LEN (4 + 20 + 8 + 28)
-#define LISP_NOTIFY_TYPE 4 /* the upper half of the first byte of an answer (RFC 9301 5.1) */
-#define LISP_REPLY_TYPE 2
+#define LISP_NOTIFY_TYPE 4            /* the upper half of the first byte of an answer (RFC 9301 5.1) */
+#define LISP_REPLY_LEN (12 + 16 + 12) /* Map-Reply of a mapping (5.4); one that says that there is none is shorter */
 
 /* Map-Register (RFC 9301 5.6) of count (1 to LISP_REGISTER_RECORDS) addresses from the first on, signed by
  * HMAC-SHA-1-96's key. Its length. */
