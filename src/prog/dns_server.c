@@ -7,13 +7,11 @@
  * UDP answers leave by the socket that the query came to, without waiting: one that the socket does not take is lost,
  * and its client asks again. Each socket is bound to one address, so answers come from where they are expected.
  *
- * libuv listens no more until what it has told of was accepted: so who comes when there is no memory is accepted by a
- * handle that is there for this, and closed.
- *
  * Limits: as in the header. Memory: 0.7 KB a pending question, 4.5 KB a connection. */
 #include "prog/dns_server.h"
 
 #include "base/list.h"
+#include "prog/turn_away.h"
 #include "sys/sockaddr.h"
 
 #include <errno.h>
@@ -42,8 +40,7 @@ struct dns_pending {
 struct door {
     uv_udp_t udp;
     uv_tcp_t tcp;
-    uv_tcp_t spare;     /* accepts whom there is no memory for */
-    bool sparing, more; /* it is being closed; and somebody else waits for it */
+    struct turn_away no_memory;
     struct dns_server *server;
 };
 
@@ -205,7 +202,11 @@ static void on_udp(uv_udp_t *udp, ssize_t len, const uv_buf_t *buf, const struct
 
 static void server_free_if_closed(struct dns_server *s)
 {
-    if (s->closing && s->handles == 0)
+    bool busy = s->handles > 0;
+
+    for (size_t i = 0; i < s->doors_count; i++)
+        busy |= s->doors[i].no_memory.busy;
+    if (s->closing && !busy)
         free(s);
 }
 
@@ -276,33 +277,9 @@ static void on_tcp(uv_stream_t *stream, ssize_t len, const uv_buf_t *buf)
     }
 }
 
-static void on_connection(uv_stream_t *listener, int status);
-
-static void on_spare_closed(uv_handle_t *h)
+static void on_turned_away(uv_stream_t *listener)
 {
-    struct door *d = h->data;
-    bool more = d->more && !d->server->closing;
-
-    d->sparing = d->more = false;
-    d->server->handles--;
-    if (more)
-        on_connection((uv_stream_t *)&d->tcp, 0);
-    else
-        server_free_if_closed(d->server);
-}
-
-/* Without memory. */
-static void turn_away(struct door *d)
-{
-    d->more |= d->sparing;
-    if (d->sparing)
-        return;
-    d->sparing = true;
-    uv_tcp_init(d->server->loop, &d->spare);
-    d->server->handles++;
-    d->spare.data = d;
-    (void)!uv_accept((uv_stream_t *)&d->tcp, (uv_stream_t *)&d->spare);
-    uv_close((uv_handle_t *)&d->spare, on_spare_closed);
+    server_free_if_closed(((struct door *)listener->data)->server);
 }
 
 static void on_connection(uv_stream_t *listener, int status)
@@ -315,7 +292,7 @@ static void on_connection(uv_stream_t *listener, int status)
         return;
     c = calloc(1, sizeof(*c));
     if (!c) {
-        turn_away(d);
+        turn_away(&d->no_memory, listener, on_connection, on_turned_away);
         return;
     }
     c->server = s;

@@ -5,13 +5,11 @@
  * after HTTP_PATIENCE_MS in any case. What comes behind a request is not looked at. Who may ask is the kernel's word
  * (SO_PEERCRED): anybody else is closed before a byte is read, so that nothing depends on what he asked.
  *
- * libuv listens no more until what it has told of was accepted: so who comes when there is no memory is accepted by a
- * handle that is there for this, and closed.
- *
  * Limits: HTTP_CLIENTS_MAX. */
 #include "prog/http_server.h"
 
 #include "base/list.h"
+#include "prog/turn_away.h"
 
 #include <errno.h>
 #include <sys/socket.h>
@@ -43,8 +41,7 @@ struct http_server {
     void *ctx;
     struct list clients;
     unsigned clients_count;
-    uv_pipe_t spare;    /* accepts whom there is no memory for */
-    bool sparing, more; /* it is being closed; and somebody else waits for it */
+    struct turn_away no_memory;
     bool closing, closed;
 };
 
@@ -59,7 +56,7 @@ void http_answer_error(struct http_answer *a, int status, const char *error)
 
 static void release(struct http_server *s)
 {
-    if (s->closed && s->clients_count == 0 && !s->sparing)
+    if (s->closed && s->clients_count == 0 && !s->no_memory.busy)
         free(s);
 }
 
@@ -166,31 +163,9 @@ static bool may_ask(const uv_pipe_t *p)
            (who.uid == 0 || who.uid == geteuid());
 }
 
-static void on_connection(uv_stream_t *server, int status);
-
-static void on_spare_closed(uv_handle_t *h)
+static void on_turned_away(uv_stream_t *listener)
 {
-    struct http_server *s = h->data;
-    bool more = s->more && !s->closing;
-
-    s->sparing = s->more = false;
-    if (more)
-        on_connection((uv_stream_t *)&s->pipe, 0);
-    else
-        release(s);
-}
-
-/* Without memory. */
-static void turn_away(struct http_server *s)
-{
-    s->more |= s->sparing;
-    if (s->sparing)
-        return;
-    s->sparing = true;
-    uv_pipe_init(s->pipe.loop, &s->spare, 0);
-    s->spare.data = s;
-    (void)!uv_accept((uv_stream_t *)&s->pipe, (uv_stream_t *)&s->spare);
-    uv_close((uv_handle_t *)&s->spare, on_spare_closed);
+    release(listener->data);
 }
 
 static void on_connection(uv_stream_t *server, int status)
@@ -202,7 +177,7 @@ static void on_connection(uv_stream_t *server, int status)
         return;
     c = calloc(1, sizeof(*c));
     if (!c) {
-        turn_away(s);
+        turn_away(&s->no_memory, server, on_connection, on_turned_away);
         return;
     }
     c->s = s;

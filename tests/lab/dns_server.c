@@ -2,6 +2,7 @@
  * says nothing. What is known is made up here; some of it is told at once, some later. */
 #include "prog/dns_server.h"
 #include "tests/lab/lab.h"
+#include "tests/unit/no_memory.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -157,19 +158,6 @@ static void test_strangers(void **state)
         uv_run(&loop, UV_RUN_ONCE);
     dns_server_stats_get(server, &stats);
     assert_int_equal(stats.pending, 0);
-}
-
-/* The linker gives these the calls of the server (tests/lab/meson.build). */
-void *__wrap_calloc(size_t n, size_t size);
-void *__real_calloc(size_t n, size_t size);
-static unsigned no_memory; /* calls that are to fail */
-
-void *__wrap_calloc(size_t n, size_t size)
-{
-    if (no_memory == 0)
-        return __real_calloc(n, size);
-    no_memory--;
-    return NULL;
 }
 
 /* Whom there is no memory for is closed, also if he does not come alone, and who comes afterwards is answered. */

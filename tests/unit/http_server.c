@@ -1,5 +1,6 @@
 /* Unit tests of prog/http_server.h over a Unix socket, in one loop with its clients. */
 #include "prog/http_server.h"
+#include "tests/unit/no_memory.h"
 #include "tests/unit/test.h"
 
 #include <errno.h>
@@ -29,19 +30,6 @@ static void on_request(void *ctx, const struct http_request *q, struct http_answ
         (struct http_answer){ .status = 200, .content_type = "text/plain", .body = malloc(body_len), .len = body_len };
     assert_non_null(ret->body);
     memset(ret->body, 'b', body_len);
-}
-
-/* The linker gives these the calls of the server (tests/unit/meson.build). */
-void *__wrap_calloc(size_t n, size_t size);
-void *__real_calloc(size_t n, size_t size);
-static unsigned no_memory; /* calls that are to fail */
-
-void *__wrap_calloc(size_t n, size_t size)
-{
-    if (no_memory == 0)
-        return __real_calloc(n, size);
-    no_memory--;
-    return NULL;
 }
 
 static int set_up(void **state)
