@@ -334,6 +334,22 @@ int realm_write_root(const struct realm *r, char err[FILE_ERR])
     return store_write(path, r->chain[0].data, r->chain[0].len, err, FILE_ERR);
 }
 
+/* One with nothing in it yet. NULL: out of memory. */
+static struct realm *realm_new(const char *dir, char err[FILE_ERR])
+{
+    struct realm *r = calloc(1, sizeof(*r));
+
+    if (!r) {
+        realm_said_err(err, -ENOMEM, "%s: out of memory", dir);
+        return NULL;
+    }
+    said_init(&r->said);
+    r->part_records = PART_RECORDS;
+    snprintf(r->dir, sizeof(r->dir), "%s", dir);
+    realm_path(r->dir, "log", r->log_path);
+    return r;
+}
+
 /* An empty realm in a new folder; the key is in it. */
 static int begin(const char *dir, const struct identity *id, struct realm **ret, char err[FILE_ERR])
 {
@@ -348,13 +364,9 @@ static int begin(const char *dir, const struct identity *id, struct realm **ret,
     realm_path(dir, "log", path);
     if (access(path, F_OK) == 0)
         return realm_said_err(err, -EEXIST, "%s: there is a realm already", dir);
-    r = calloc(1, sizeof(*r));
+    r = realm_new(dir, err);
     if (!r)
-        return realm_said_err(err, -ENOMEM, "%s: out of memory", dir);
-    said_init(&r->said);
-    r->part_records = PART_RECORDS;
-    snprintf(r->dir, sizeof(r->dir), "%s", dir);
-    realm_path(dir, "log", r->log_path);
+        return -ENOMEM;
     r->id = *id;
     realm_path(dir, "key", path);
     got = key_file_write(path, id, err);
@@ -462,15 +474,11 @@ static int find_key(struct realm *r, char err[FILE_ERR])
 
 static int open_folder(const char *dir, bool create, bool writing, struct realm **ret, char err[FILE_ERR])
 {
-    struct realm *r = calloc(1, sizeof(*r));
+    struct realm *r = realm_new(dir, err);
     int got;
 
     if (!r)
-        return realm_said_err(err, -ENOMEM, "%s: out of memory", dir);
-    said_init(&r->said);
-    r->part_records = PART_RECORDS;
-    snprintf(r->dir, sizeof(r->dir), "%s", dir);
-    realm_path(r->dir, "log", r->log_path);
+        return -ENOMEM;
     got = journal_open(r->log_path, create, create || writing, &r->log, err, FILE_ERR);
     if (got == -EBUSY)
         realm_said_err(err, got, "%s: another process is changing this realm", dir);
