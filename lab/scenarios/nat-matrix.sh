@@ -30,6 +30,17 @@ lab_init nat-matrix "$@"
 . "$LAB_TOP/lab/realm-lib.sh"
 need jq nft conntrack ping miniupnpd
 
+# lan_of_two ROUTER ADDRESS: what is behind its p1 and p2 is one network.
+lan_of_two() {
+    local ns=${LAB_PREFIX}$1 p
+    ip -n "$ns" link add lan type bridge
+    ip -n "$ns" link set lan up
+    ip -n "$ns" addr add "$2" dev lan
+    for p in p1 p2; do
+        ip -n "$ns" link set $p master lan
+    done
+}
+
 router core
 for h in na nb nf ng ni; do
     router $h
@@ -49,26 +60,17 @@ default_route na 20.0.2.1
 default_route nb 20.0.3.1
 link ni:out core:x5 20.0.5.2/24 20.0.5.1/24 both="delay=10ms"
 default_route ni 20.0.5.1
-ip -n "${LAB_PREFIX}ni" link add lan type bridge
-ip -n "${LAB_PREFIX}ni" link set lan up
-ip -n "${LAB_PREFIX}ni" addr add 10.0.9.1/24 dev lan
 wire nf:out ni:p1 10.0.9.2/24 -
 wire ng:out ni:p2 10.0.9.3/24 -
-ip -n "${LAB_PREFIX}ni" link set p1 master lan
-ip -n "${LAB_PREFIX}ni" link set p2 master lan
+lan_of_two ni 10.0.9.1/24
 wire f:eth0 nf:p1 192.168.1.2/24 192.168.1.1/24
 wire g:eth0 ng:p1 192.168.1.3/24 192.168.1.1/24
 default_route nf 10.0.9.1
 default_route ng 10.0.9.1
-ip -n "${LAB_PREFIX}na" link add lan type bridge
-ip -n "${LAB_PREFIX}na" link set lan up
-ip -n "${LAB_PREFIX}na" addr add 192.168.1.1/24 dev lan
 wire a:eth0 na:p1 192.168.1.2/24 -
 wire c:eth0 na:p2 192.168.1.4/24 -
+lan_of_two na 192.168.1.1/24
 wire b:eth0 nb:p1 192.168.1.3/24 192.168.1.1/24
-for p in p1 p2; do
-    ip -n "${LAB_PREFIX}na" link set $p master lan
-done
 for h in a b c f g; do
     default_route $h 192.168.1.1
 done

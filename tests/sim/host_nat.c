@@ -81,6 +81,19 @@ static void test_lossy(void **state)
         assert_true(call(seed, RESTRICTED, RESTRICTED, true, lossy).reached);
 }
 
+/* For a second, each behind a NAT that forgets; then they are idle. */
+static void speak_behind_nats(struct realm *r, struct program *a, struct program *b)
+{
+    struct traffic_flow *f;
+
+    r->tells = true;
+    world_nat(world_uplink(a->end, 0), WORLD_NAT_RESTRICTED, NAT_LIFE);
+    world_nat(world_uplink(b->end, 0), WORLD_NAT_RESTRICTED, NAT_LIFE);
+    f = traffic_steady(r->t, a->end, b->end, 400000, 500, true);
+    world_run_for(r->w, 1 * SEC);
+    traffic_stop(f);
+}
+
 /* What is idle holds its mappings: an answer after five minutes of few words still comes through. */
 static void test_held(void **state)
 {
@@ -89,12 +102,7 @@ static void test_held(void **state)
     struct traffic_flow *f;
 
     (void)state;
-    r->tells = true;
-    world_nat(world_uplink(a->end, 0), WORLD_NAT_RESTRICTED, NAT_LIFE);
-    world_nat(world_uplink(b->end, 0), WORLD_NAT_RESTRICTED, NAT_LIFE);
-    f = traffic_steady(r->t, a->end, b->end, 400000, 500, true);
-    world_run_for(r->w, 1 * SEC);
-    traffic_stop(f);
+    speak_behind_nats(r, a, b);
     world_run_for(r->w, 280 * SEC);
     f = traffic_steady(r->t, b->end, a->end, 400000, 500, true);
     world_run_for(r->w, 1 * SEC);
@@ -132,15 +140,9 @@ static void test_kept(void **state)
     struct program *a = host_make(r, "a", one), *b = host_make(r, "b", one);
     struct silence of_a = { .watch = { .ctx = &of_a, .sent = on_any }, .of = a->end };
     struct silence of_b = { .watch = { .ctx = &of_b, .sent = on_any }, .of = b->end };
-    struct traffic_flow *f;
 
     (void)state;
-    r->tells = true;
-    world_nat(world_uplink(a->end, 0), WORLD_NAT_RESTRICTED, NAT_LIFE);
-    world_nat(world_uplink(b->end, 0), WORLD_NAT_RESTRICTED, NAT_LIFE);
-    f = traffic_steady(r->t, a->end, b->end, 400000, 500, true);
-    world_run_for(r->w, 1 * SEC);
-    traffic_stop(f);
+    speak_behind_nats(r, a, b);
     world_run_for(r->w, 1 * SEC);
     of_a.last = of_b.last = r->w->now;
     world_watch_add(r->w, &of_a.watch);

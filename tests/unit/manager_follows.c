@@ -19,29 +19,35 @@ static struct mapping_answer ask(int key, const struct mapping_request *r, struc
     return a;
 }
 
-static int set_up(void **state)
+/* One of the same realm that knows the laptop. */
+static struct manager *manager_make(bool follows)
 {
-    struct manager_options o = { .bindings_max = 100,
-                                 .names_max = 100,
-                                 .guests_max = 4,
-                                 .subscriptions_max = 4,
-                                 .log_max = 64,
-                                 .epoch = 7,
-                                 .follows = true };
+    const struct manager_options o = { .bindings_max = 100,
+                                       .names_max = 100,
+                                       .guests_max = 4,
+                                       .subscriptions_max = 4,
+                                       .log_max = 64,
+                                       .epoch = 7,
+                                       .follows = follows,
+                                       .rng = w.rng };
+    struct manager *a = manager_new(&o, now);
+    const struct slice link = rw_slice(&w.root);
     struct record_error why;
-    struct slice link;
     struct rw_blob b;
 
+    assert_non_null(a);
+    assert_int_equal(manager_set_self(a, &link, 1, RW_NOW_S, &why), 0);
+    rw_register(&w, RW_ROOT, 0, RW_LAPTOP, TAG_TIER_HOST, "laptop.h.rid.example", &b);
+    assert_int_equal(manager_take(a, b.bytes, b.len, now, &why), 0);
+    return a;
+}
+
+static int set_up(void **state)
+{
     rw_init(&w);
     now = 1000 * SEC;
-    o.rng = w.rng;
-    m = manager_new(&o, now);
-    assert_non_null(m);
-    link = rw_slice(&w.root);
-    assert_int_equal(manager_set_self(m, &link, 1, RW_NOW_S, &why), 0);
     laptop = rw_tag(&w, RW_LAPTOP, TAG_TIER_HOST, 0);
-    rw_register(&w, RW_ROOT, 0, RW_LAPTOP, TAG_TIER_HOST, "laptop.h.rid.example", &b);
-    assert_int_equal(manager_take(m, b.bytes, b.len, now, &why), 0);
+    m = manager_make(true);
     return 0;
 }
 
@@ -212,26 +218,13 @@ static void test_passes_on(void **state)
 
 /* --- calls --- */
 
-/* A manager like m, which knows laptop and phone, and lets everybody know where the laptop is. */
+/* One that knows the phone as well, and lets everybody know where the laptop is. */
 static struct manager *another(bool follows)
 {
-    struct manager_options o = { .bindings_max = 100,
-                                 .names_max = 100,
-                                 .guests_max = 4,
-                                 .subscriptions_max = 4,
-                                 .log_max = 64,
-                                 .epoch = 7,
-                                 .follows = follows,
-                                 .rng = w.rng };
-    struct manager *a = manager_new(&o, now);
-    const struct slice link = rw_slice(&w.root);
+    struct manager *a = manager_make(follows);
     struct record_error why;
     struct rw_blob b;
 
-    assert_non_null(a);
-    assert_int_equal(manager_set_self(a, &link, 1, RW_NOW_S, &why), 0);
-    rw_register(&w, RW_ROOT, 0, RW_LAPTOP, TAG_TIER_HOST, "laptop.h.rid.example", &b);
-    assert_int_equal(manager_take(a, b.bytes, b.len, now, &why), 0);
     rw_register(&w, RW_ROOT, 0, RW_PHONE, TAG_TIER_HOST, "phone.h.rid.example", &b);
     assert_int_equal(manager_take(a, b.bytes, b.len, now, &why), 0);
     rw_policy(&w, &laptop, RW_LAPTOP, &laptop, 5, "2001:3f::/32", CLASS_FULL, &b);

@@ -135,7 +135,7 @@ static void test_wait_through_signals(void **state)
         fd = hear(manager, text, sizeof(text)); /* so it waits, or is about to */
         for (int i = 0; i < 200; i++) {
             kill(parent, SIGUSR1);
-            usleep(500);
+            usleep(500); /* time itself: so that they come all through the waiting, not in one */
         }
         close(fd);
         _exit(fd < 0);
