@@ -35,7 +35,7 @@
 #include <unistd.h>
 
 #define QUEUES 2
-#define RETRY (5 * SEC) /* chosen: rules that were refused */
+#define RETRY (5 * SEC) /* chosen: rules that were refused, and an address that is not ours yet */
 #define CSUM_OFFSET_TCP 16
 
 struct capture {
@@ -45,6 +45,7 @@ struct capture {
     pid_t sweeper;
     struct addr source; /* ADDR_NONE: no rules */
     struct addr denied; /* not this host's, as was told */
+    struct addr tried;  /* the last that there were to be rules for; until retry_at it is not tried again */
     instant retry_at;
     uint64_t pkts, refused;
 };
@@ -151,8 +152,9 @@ bool dmuxd_capture_follow(struct dmuxd *d, const struct addr *source, instant no
 
     if (addr_equal(&c->source, source))
         return true;
-    if (now < c->retry_at)
+    if (now < c->retry_at && addr_equal(&c->tried, source))
         return false;
+    c->tried = *source;
     denied = source->family != ADDR_NONE && !is_ours(source);
     if (denied)
         allowed.family = ADDR_NONE;
@@ -162,7 +164,7 @@ bool dmuxd_capture_follow(struct dmuxd *d, const struct addr *source, instant no
         c->retry_at = now + RETRY;
         return false;
     }
-    c->retry_at = 0;
+    c->retry_at = denied ? now + RETRY : 0;
     if (denied)
         say_denied(c, source);
     else
