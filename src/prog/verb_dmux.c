@@ -77,6 +77,8 @@ static void print_trace(const json_t *doc)
         printf("%" PRId64 " connections from before go on:\n", (int64_t)json_number(doc, "kept"));
     }
     printf("%s %s by %s\n", json_text(doc, "protocol"), state, json_text(doc, "service"));
+    if (strcmp(state, "no-gateway") == 0 && *json_text(doc, "unicast"))
+        printf("none answers; the last that did:\n");
     if (*json_text(doc, "unicast"))
         printf(" 1  gateway %" PRId64 " (%s)  %.3f ms, sees us as %s\n", (int64_t)json_number(doc, "gateway"),
                json_text(doc, "unicast"), json_number(doc, "rtt_ms"), json_text(doc, "seen_as"));
