@@ -19,7 +19,7 @@ lab_init realm-scale "$@"
 . "$LAB_TOP/lab/pair-lib.sh"
 # shellcheck source=../realm-lib.sh
 . "$LAB_TOP/lab/realm-lib.sh"
-need jq nft redis-server redis-cli
+need curl jq nft redis-server redis-cli
 HOSTS=${LAB_ARGS[0]:-1000}
 CROWD=${LAB_CROWD:-$HAWSER_BUILD/lab/hawser-crowd}
 [[ -x $CROWD ]] || lab_skip "$CROWD is not built"
@@ -89,6 +89,7 @@ for level in middle bottom edge; do
     cp "$DIR/key" "$LAB_DIR/hawser/$level.realm/key" || lab_fail "key of $level"
     {
         realm_file $level "${ADDRESS[$level]}" $level
+        printf 'Http = %s\n' "$LAB_DIR/hawser/$level.http"
         printf '[Follow]\nManagers = %s\nMode = %s\n' "${FOLLOWS[$level]% *}" "${FOLLOWS[$level]#* }"
         [[ $level != bottom ]] || printf 'Interval = %s\n' $INTERVAL
     } >"$LAB_DIR/hawser/$level.realmd"
@@ -113,6 +114,8 @@ for level in middle bottom edge; do
 done
 for level in middle bottom; do
     wait_for 20 "$level knows what there is" caught_up $level
+    assert "its metrics say both" test 11 = "$(on middle curl -sf --max-time 10 --unix-socket "$LAB_DIR/hawser/$level.http" \
+        http://x/metrics | sed -nE 's/^hawser_realm_(follow|log)_caught_up //p' | tr -d '\n')"
 done
 
 realm_knows() { # LEVEL NAMES

@@ -94,6 +94,8 @@ void realmd_metrics(struct realmd *d, instant now, struct http_answer *a)
           (double)behind / SEC },
         { "follow_taken_total", "counter", "Records that were taken from it.", d->following,
           (double)d->follower.taken },
+        { "log_caught_up", "gauge", "1 while all entries of the log that is followed are here.", d->following,
+          d->log_told },
         { "cache_subjects", "gauge", "Subjects that were asked for.", d->cache, f.subjects },
         { "cache_asked_total", "counter", "Questions about them to the manager that is followed.", d->cache,
           (double)f.asked },
