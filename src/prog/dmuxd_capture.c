@@ -229,7 +229,7 @@ static void on_queue(uv_poll_t *h, int status, int events)
     for (int i = 0; i < NFQUEUE_BATCH && (r = nfqueue_next(q, &p)) == 1; i++)
         take(d, &p, now);
     verdict = nfqueue_keep(q);
-    if (r < 0 || verdict < 0) {
+    if (r < 0 || (verdict < 0 && verdict != -ENOMEM)) {
         dmuxd_say(LOG_ERR, "capture queue error=%s", strerror(r < 0 ? -r : -verdict));
         dmuxd_finish(d, 1);
         return;

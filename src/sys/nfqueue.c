@@ -160,7 +160,6 @@ int nfqueue_keep(struct nfqueue *q)
 
     if (!q->owed)
         return 0;
-    q->owed = false;
     msg = request(q, NFQNL_MSG_VERDICT_BATCH);
     if (!msg)
         return -ENOMEM;
@@ -168,7 +167,8 @@ int nfqueue_keep(struct nfqueue *q)
         r = -ENOMEM;
     /* Unanswered unless it is wrong. */
     if (r == 0 && send(q->nl.fd, nlmsg_hdr(msg), nlmsg_hdr(msg)->nlmsg_len, MSG_NOSIGNAL) < 0)
-        r = -errno;
+        r = errno == ENOBUFS ? -ENOMEM : -errno;
+    q->owed = r < 0;
     nlmsg_free(msg);
     return r;
 }

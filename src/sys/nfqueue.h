@@ -30,7 +30,7 @@ int nfqueue_fd(const struct nfqueue *q);
  * counted and passed over. */
 int nfqueue_next(struct nfqueue *q, struct nfqueue_packet *ret);
 /* The kernel may forget the packets that nfqueue_next gave: they do not go on by themselves. At most NFQUEUE_BATCH
- * packets after the last call. 0 or -errno. */
+ * packets after the last call. 0, -ENOMEM (they wait, and the next call is of them too) or another -errno. */
 MUST_CHECK int nfqueue_keep(struct nfqueue *q);
 /* Packets that were lost before they came to nfqueue_next: cut off, or the socket was full. */
 uint64_t nfqueue_lost(const struct nfqueue *q);
