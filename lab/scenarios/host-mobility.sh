@@ -87,6 +87,7 @@ ip -n "${LAB_PREFIX}b" addr flush dev eth0
 ip -n "${LAB_PREFIX}b" addr add 10.0.4.88/24 dev eth0
 default_route b 10.0.4.1
 pair_daemon a
+wait_for 10 "a is registered anew" attached a
 asked() { # COUNT: lookups that the manager was asked for since
     (($(realm_status eng .requests.resolve) >= asked + $1))
 }
