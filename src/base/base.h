@@ -27,6 +27,13 @@ static inline void cleanup_free(void *p)
 #define MAX(a, b) ((a) > (b) ? (a) : (b))
 #define CLAMP(x, lo, hi) MIN(MAX(x, lo), hi)
 
+/* Has the processor fetch so many bytes from memory; they need not be there. */
+static inline void fetch_ahead(const void *p, size_t len)
+{
+    for (size_t i = 0; i < len; i += 64)
+        __builtin_prefetch((const char *)p + i);
+}
+
 static inline uint16_t get_be16(const void *p)
 {
     uint16_t v;

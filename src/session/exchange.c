@@ -157,7 +157,8 @@ void exchange_free(struct exchange *x)
     if (!x)
         return;
     spend(x);
-    join_free(x, x->event_join);
+    for (unsigned i = x->requests_first; i < x->requests_end; i++)
+        join_free(x, x->request_joins[i]);
     for (uint32_t i = 0; i < x->slots_count; i++)
         if (x->slots[i]) {
             x->slots[i]->owner = NULL;
@@ -406,7 +407,7 @@ static void drop(struct exchange *x, enum exchange_drop d)
 
 void exchange_input(struct exchange *x, const struct locator_pair *at, uint8_t *data, size_t len, instant now)
 {
-    assert(!x->asked);
+    assert(x->requests_end < EXCHANGE_WAITING_MAX);
     spend(x);
     x->stats.rx_datagrams++;
     x->stats.rx_bytes += len;
@@ -470,20 +471,45 @@ static bool tell(struct exchange *x, struct exchange_event *ret)
     return true;
 }
 
+bool exchange_takes_more(const struct exchange *x)
+{
+    return x->requests_end < EXCHANGE_WAITING_MAX && list_empty(&x->telling) && list_empty(&x->done);
+}
+
+size_t exchange_waiting(const struct exchange *x, const struct exchange_event **ret)
+{
+    *ret = &x->requests[x->requests_first];
+    return x->requests_end - x->requests_first;
+}
+
+/* The next request; those of peers that were dropped since they came are passed over. */
+static bool pop_request(struct exchange *x, struct exchange_event *ret)
+{
+    while (x->requests_first < x->requests_end) {
+        const struct exchange_event *ev = &x->requests[x->requests_first];
+        const struct assoc *a = assoc_get(x, ev->peer);
+
+        spend(x);
+        x->spent = x->request_joins[x->requests_first];
+        if (a) {
+            *ret = *ev;
+            ret->owner = a->owner;
+        }
+        if (++x->requests_first == x->requests_end)
+            x->requests_first = x->requests_end = 0;
+        if (a)
+            return true;
+    }
+    return false;
+}
+
 bool exchange_pop_event(struct exchange *x, struct exchange_event *ret)
 {
     struct ask *q;
 
     spend(x);
-    if (tell(x, ret))
+    if (tell(x, ret) || pop_request(x, ret))
         return true;
-    if (x->asked) {
-        x->asked = false;
-        *ret = x->event;
-        x->spent = x->event_join;
-        x->event_join = NULL;
-        return true;
-    }
     if (list_empty(&x->done))
         return false;
     q = LIST_FIRST(&x->done, struct ask, item);

@@ -40,6 +40,7 @@
 #define EXCHANGE_REJECT_AFTER (3600 * SEC)     /* older keys open and seal nothing */
 #define EXCHANGE_OUTPUT_MAX 256                /* datagrams that wait for exchange_output */
 #define EXCHANGE_PEERS_MAX ((uint32_t)1 << 20) /* the most that peers_max can be */
+#define EXCHANGE_WAITING_MAX 16                /* chosen: requests that wait to be popped; 8 to 32 cost the same */
 
 struct exchange;
 
@@ -192,12 +193,17 @@ MUST_CHECK int exchange_answer(struct exchange *x, const struct exchange_asked *
 /* --- the doors --- */
 
 /* One datagram that came, changed in place. Then pop events until there are none: an event's bytes may stand in it, so
- * it must be kept until exchange_pop_event says false. */
+ * it must be kept until exchange_pop_event says false. While exchange_takes_more, others may be put in before. */
 void exchange_input(struct exchange *x, const struct locator_pair *at, uint8_t *data, size_t len, instant now);
 /* Of a batch: a datagram that exchange_input will soon be given. Has the processor fetch what that will want, and
  * changes nothing. Twice: `step` 0, and 1 a few datagrams later. With many peers most of what a record costs is waiting
  * for memory. */
 void exchange_foresee(const struct exchange *x, const uint8_t *data, size_t len, unsigned step);
+/* Nothing is to be popped but requests, of which fewer than EXCHANGE_WAITING_MAX wait. */
+bool exchange_takes_more(const struct exchange *x);
+/* The requests that wait to be popped, in their order: for who wants to have fetched what all of them need. Their
+ * owners are not told yet. How many; *ret is valid until one is popped. */
+size_t exchange_waiting(const struct exchange *x, const struct exchange_event **ret);
 /* The host or the network said that this way leads nowhere now. A hint: the next way is tried at once. */
 void exchange_on_unreachable(struct exchange *x, const struct locator_pair *at, instant now);
 /* Up to max datagrams that are to be sent, in order; how many. They are to be sent before the next call. 0: none. */

@@ -158,6 +158,12 @@ void assoc_asks_go(struct assoc *a)
         ask_again(q);
 }
 
+void assoc_show_keys(struct assoc *a)
+{
+    if (a->call && a->cur && a->cur->tx_next == 0 && list_empty(&a->asks))
+        assoc_asks_go(a);
+}
+
 void assoc_asks_fail(struct assoc *a, enum exchange_fault f)
 {
     LIST_FOREACH_SAFE (q, &a->asks, struct ask, item)
@@ -273,9 +279,12 @@ void exchange_cancel(struct exchange *x, uint64_t request)
     struct ask *q = map64_get(&x->asks, (uint32_t)request);
 
     if (q && q->number == request && !q->ping) {
+        struct assoc *a = q->assoc;
+
         ask_end(q, EXCHANGE_FAULT_NONE, NULL, 0);
         list_remove(&q->item);
         ask_free(q);
+        assoc_show_keys(a);
         return;
     }
     LIST_FOREACH_SAFE (d, &x->done, struct ask, item)

@@ -203,9 +203,10 @@ struct exchange {
         uint64_t number;
     } recent[RECENT_INITS_MAX];
 
-    bool asked; /* `event` is to be popped, and the bytes stand in `event_join` unless that is NULL */
-    struct exchange_event event;
-    struct join *event_join;
+    /* Requests that are to be popped, from requests_first on; the bytes of one with a join stand in that. */
+    struct exchange_event requests[EXCHANGE_WAITING_MAX];
+    struct join *request_joins[EXCHANGE_WAITING_MAX];
+    unsigned requests_first, requests_end;
     struct join *spent; /* of the event that was popped last: freed at the next call */
     struct ask *spent_ask;
     struct assoc *spent_assoc;
@@ -306,5 +307,8 @@ void ask_end(struct ask *q, enum exchange_fault f, const uint8_t *answer, size_t
 void ask_free(struct ask *q);
 /* Those that wait for keys are sent, or end. */
 void assoc_asks_go(struct assoc *a);
+/* A request has ended. If it was to show new keys to the peer, which does not use them before, and was answered under
+ * the old ones, another one does. */
+void assoc_show_keys(struct assoc *a);
 void assoc_asks_fail(struct assoc *a, enum exchange_fault f);
 struct ask *ask_get(const struct exchange *x, const struct assoc *a, uint32_t id);

@@ -105,14 +105,13 @@ int keys_seal(struct keys *k, uint8_t *out, size_t len, instant now)
 /* A cipher is opaque: its beginning, round keys and the first powers of the hash, is what a short record wants. */
 static void aead_foresee(const struct aead *a)
 {
-    for (size_t i = 0; a && i < AEAD_HOT; i += 64)
-        __builtin_prefetch((const char *)a + i);
+    if (a)
+        fetch_ahead(a, AEAD_HOT);
 }
 
 void keys_foresee(const struct keys *k)
 {
-    for (size_t i = 0; i < offsetof(struct assoc, srtt); i += 64)
-        __builtin_prefetch((const char *)k->assoc + i);
+    fetch_ahead(k->assoc, offsetof(struct assoc, srtt));
     aead_foresee(k->rx);
     aead_foresee(k->tx);
 }

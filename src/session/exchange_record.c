@@ -211,12 +211,10 @@ static void on_request(struct keys *k, const struct locator_pair *at, const stru
         return;
     }
     x->stats.requests++;
-    x->asked = true;
-    x->event_join = j;
-    x->event = (struct exchange_event){
+    x->request_joins[x->requests_end] = j;
+    x->requests[x->requests_end++] = (struct exchange_event){
         .type = EXCHANGE_REQUEST,
         .peer = a->number,
-        .owner = a->owner,
         .data = j ? j->data : m->data,
         .len = j ? j->len : m->len,
         .asked = asked,
@@ -302,12 +300,10 @@ void exchange_foresee(const struct exchange *x, const uint8_t *data, size_t len,
     k = map64_get(&x->cids, get_be64(data) & CID_MASK);
     if (!k)
         return;
-    if (step > 0) {
+    if (step > 0)
         keys_foresee(k);
-        return;
-    }
-    for (size_t i = 0; i < offsetof(struct keys, suite); i += 64)
-        __builtin_prefetch((const char *)k + i);
+    else
+        fetch_ahead(k, offsetof(struct keys, suite));
 }
 
 void record_input(struct exchange *x, const struct locator_pair *at, uint8_t *pkt, size_t len, instant now)
@@ -346,6 +342,7 @@ void record_input(struct exchange *x, const struct locator_pair *at, uint8_t *pk
         break;
     case EXCHANGE_KIND_ANSWER:
         on_answer(a, at, &m, now);
+        assoc_show_keys(a);
         break;
     case EXCHANGE_KIND_CHALLENGE:
         on_challenge(a, &m);

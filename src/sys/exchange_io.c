@@ -1,9 +1,10 @@
 /* sys/exchange_io.c - see exchange_io.h.
  *
- * Theory of operation. One recvmmsg brings up to 64 datagrams; each is given to the exchange and its events to the
- * program at once, while its bytes are there; the answers wait sealed in the exchange and leave together by one
- * sendmmsg. Segmentation offload is of no use: of a batch hardly two datagrams go to one peer. A datagram leaves from
- * the address that its question came to.
+ * Theory of operation. One recvmmsg brings up to 64 datagrams; they are given to the exchange, and its events to the
+ * program before the next batch takes their place: requests by EXCHANGE_WAITING_MAX, so that what several of them need
+ * can be fetched from memory at once, and whatever else comes about at once. The answers wait sealed in the exchange
+ * and leave together by one sendmmsg. Segmentation offload is of no use: of a batch hardly two datagrams go to one
+ * peer. A datagram leaves from the address that its question came to.
  *
  * A full socket buffer loses what does not fit, as a full queue on the way would. ICMP errors are told to the exchange,
  * which tries another way.
@@ -91,8 +92,12 @@ static void flush(struct exchange_io *io, instant now)
 
 static void pop_events(struct exchange_io *io)
 {
+    const struct exchange_event *waiting;
     struct exchange_event ev;
+    size_t count = exchange_waiting(io->x, &waiting);
 
+    if (count > 1 && io->on_waiting)
+        io->on_waiting(io->ctx, waiting, count);
     while (exchange_pop_event(io->x, &ev))
         io->on_event(io->ctx, &ev);
 }
@@ -123,12 +128,13 @@ static void foresee(const struct exchange *x, const struct udp_rx *batch, int n,
         exchange_foresee(x, batch[i].data, batch[i].len, step);
 }
 
-static void take(struct exchange_io *io, uint32_t link, const struct udp_rx *rx, instant now)
+static void take(struct exchange_io *io, uint32_t link, const struct udp_rx *rx, bool is_last, instant now)
 {
     const struct locator_pair at = { .link = link, .local = rx->local, .remote = rx->from };
 
     exchange_input(io->x, &at, rx->data, rx->len, now);
-    pop_events(io);
+    if (is_last || !exchange_takes_more(io->x))
+        pop_events(io);
 }
 
 int exchange_io_read(struct exchange_io *io, uint32_t link, instant now)
@@ -142,7 +148,7 @@ int exchange_io_read(struct exchange_io *io, uint32_t link, instant now)
         foresee(io->x, batch, n, i + FORESEE, 1);
         if (i < 0)
             continue;
-        take(io, link, &batch[i], now);
+        take(io, link, &batch[i], i == n - 1, now);
     }
     exchange_io_turn(io, now);
     return n;

@@ -13,11 +13,15 @@
 typedef void exchange_send_beside(void *ctx, const struct exchange_tx *tx);
 /* What the program makes of an event, its bytes valid until it returns. */
 typedef void exchange_on_event(void *ctx, const struct exchange_event *ev);
+/* Of count requests, 2 to EXCHANGE_WAITING_MAX, the program will be told in turn: it may have fetched what they need.
+ */
+typedef void exchange_on_waiting(void *ctx, const struct exchange_event *ev, size_t count);
 
 struct exchange_io {
     struct exchange *x;                        /* the owner's */
     struct udp *sockets[EXCHANGE_SOCKETS_MAX]; /* owned; by link - 1; NULL: none */
     exchange_on_event *on_event;
+    exchange_on_waiting *on_waiting;   /* may be NULL */
     exchange_send_beside *send_beside; /* may be NULL: there are no such links */
     void *ctx;
     uint64_t unsent; /* datagrams that a full socket or a link without a socket lost: who asks asks again */

@@ -386,6 +386,41 @@ static void test_cancel(void **state)
     pair_end();
 }
 
+/* Of all that came at once the first is told while the others wait; whose peer is hung up meanwhile is not told. */
+static size_t waiting;
+
+static void hang_up(struct xend *e, const struct exchange_event *ev)
+{
+    const struct exchange_event *rest;
+
+    if (ev->type != EXCHANGE_REQUEST)
+        return;
+    got.requests++;
+    waiting = exchange_waiting(e->x, &rest);
+    for (size_t i = 0; i < waiting; i++)
+        assert_int_equal(rest[i].peer, ev->peer);
+    exchange_peer_hang_up(e->x, ev->peer, w.now);
+}
+
+static void test_waiting(void **state)
+{
+    pair_begin();
+    pair_ask(client, peer, 1);
+    pair_run(SEC);
+    for (unsigned i = 0; i < 8; i++)
+        pair_ask(client, peer, i % 2 ? 1 : EXCHANGE_REQUEST_WHOLE + 1); /* in one part and in two */
+    pair_run(RTT);
+    assert_int_equal(got.requests, 9);
+    assert_int_equal(got.answers, 9);
+    w.on_event = hang_up;
+    for (unsigned i = 0; i < 8; i++)
+        pair_ask(client, peer, i % 2 ? 1 : EXCHANGE_REQUEST_WHOLE + 1);
+    pair_run(RTT / 2);
+    assert_int_equal(got.requests, 10);
+    assert_int_equal(waiting, 7);
+    pair_end();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -393,7 +428,7 @@ int main(void)
         cmocka_unit_test(test_part_lost),    cmocka_unit_test(test_silence),   cmocka_unit_test(test_far),
         cmocka_unit_test(test_nobody),       cmocka_unit_test(test_ways),      cmocka_unit_test(test_unreachable),
         cmocka_unit_test(test_notify),       cmocka_unit_test(test_both_call), cmocka_unit_test(test_two_calls),
-        cmocka_unit_test(test_answer_later), cmocka_unit_test(test_cancel),
+        cmocka_unit_test(test_answer_later), cmocka_unit_test(test_cancel),    cmocka_unit_test(test_waiting),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,6 +4,7 @@
 #include <assert.h>
 
 #define PORT 4000
+#define BATCH 64 /* datagrams that an end is given at once */
 
 void xworld_init(struct xworld *w, uint64_t seed)
 {
@@ -143,18 +144,41 @@ void xend_turn(struct xend *e)
     arm(e);
 }
 
-static void arrive(struct xworld *w, struct xflight *f)
+static struct xend *receiver(const struct xworld *w, const struct xflight *f)
 {
     struct xend *e = f->to < w->ends_count ? w->ends[f->to] : NULL;
     uint8_t address = f->at.local.bytes[3];
 
-    if (e && e->x && (e->reach[address / 64] & UINT64_C(1) << address % 64)) {
+    return e && e->x && (e->reach[address / 64] & UINT64_C(1) << address % 64) ? e : NULL;
+}
+
+/* The next that is there, and what comes to the same end in the same moment: as a batch that a socket gave. */
+static void arrive(struct xworld *w)
+{
+    struct xflight *came[BATCH];
+    struct heap_item *first;
+    struct xend *e = NULL;
+    size_t n = 0;
+
+    while (n < BATCH && (first = heap_first(&w->flights)) && first->at <= w->now) {
+        struct xflight *f = CONTAINER_OF(first, struct xflight, due);
+        struct xend *to = receiver(w, f);
+
+        if (e && (to != e || !exchange_takes_more(e->x)))
+            break;
+        heap_set(&w->flights, first, INSTANT_NEVER);
+        came[n++] = f;
+        if (!to)
+            break;
+        e = to;
         if (w->heard)
             w->heard(w, &f->at, f->len);
         exchange_input(e->x, &f->at, f->data, f->len, w->now);
-        xend_turn(e);
     }
-    free(f);
+    if (e)
+        xend_turn(e);
+    for (size_t i = 0; i < n; i++)
+        free(came[i]);
 }
 
 void xworld_run_until(struct xworld *w, instant t)
@@ -167,8 +191,7 @@ void xworld_run_until(struct xworld *w, instant t)
             break;
         w->now = MAX(w->now, next);
         if (flight && flight->at == next) {
-            heap_set(&w->flights, flight, INSTANT_NEVER);
-            arrive(w, CONTAINER_OF(flight, struct xflight, due));
+            arrive(w);
         } else {
             struct xend *e = CONTAINER_OF(wake, struct xend, wake);
 
