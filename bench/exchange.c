@@ -96,6 +96,16 @@ static void on_event(void *ctx, const struct exchange_event *ev)
     (void)!exchange_io_answer(&a->io, &ev->asked, a->answer, reply.len, a->now);
 }
 
+static void on_waiting(void *ctx, const struct exchange_event *ev, size_t count)
+{
+    struct answering *a = ctx;
+    struct manager_ahead ahead[EXCHANGE_WAITING_MAX];
+
+    for (size_t i = 0; i < count; i++)
+        ahead[i] = (struct manager_ahead){ { .peer = ev[i].peer, .ed25519 = a->member }, ev[i].data, ev[i].len };
+    manager_foresee(a->all.manager, ahead, count, POPULATION_WALL_S);
+}
+
 static int answer(const struct identity *id, const uint8_t *member, int tell)
 {
     const struct udp_options u = { .family = ADDR_V4, .local = addr_v4(0x7f000001) };
@@ -115,6 +125,8 @@ static int answer(const struct identity *id, const uint8_t *member, int tell)
     if (member && !population_make(&a.all, NAMES, 0, member, false, &o.rng, a.now))
         return 1;
     exchange_io_init(&a.io, exchange_new(&o, a.now), on_event, &a);
+    if (member)
+        a.io.on_waiting = on_waiting;
     if (!a.io.x || exchange_io_open(&a.io, 1, &u) < 0)
         return 1;
     port = udp_local_port(a.io.sockets[0]);

@@ -73,6 +73,12 @@ void *map64_get(const struct map64 *m, uint64_t key)
     return m->capacity ? find(m, key)->value : NULL;
 }
 
+void map64_foresee(const struct map64 *m, uint64_t key)
+{
+    if (m->capacity)
+        fetch_ahead(&m->slots[home_slot(m, key)], sizeof(m->slots[0]));
+}
+
 static int grow(struct map64 *m)
 {
     size_t old_capacity = m->capacity, capacity = old_capacity ? old_capacity * 2 : 16;

@@ -34,6 +34,8 @@ void map64_init(struct map64 *m, size_t max_items, uint64_t salt);
 void map64_deinit(struct map64 *m);
 /* NULL when absent. */
 void *map64_get(const struct map64 *m, uint64_t key);
+/* Has fetched what map64_get of that key will want. */
+void map64_foresee(const struct map64 *m, uint64_t key);
 /* Inserts or replaces; value must not be NULL. 0, -ENOSPC at max_items, -ENOMEM. */
 MUST_CHECK int map64_put(struct map64 *m, uint64_t key, void *value);
 /* The value that was there, or NULL. */

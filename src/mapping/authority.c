@@ -15,6 +15,8 @@
 #include <errno.h>
 #include <stdio.h>
 
+#define NAME_FETCHED 192 /* chosen: bytes of a record in which its name is */
+
 enum by { BY_NAME, BY_TAG, BY_KEY, BY_COUNT };
 
 struct authority {
@@ -311,6 +313,38 @@ const struct entity *authority_by_tag(const struct authority *a, const struct ta
 const struct entity *authority_by_key(const struct authority *a, const uint8_t ed25519[IDENT_KEY_LEN])
 {
     return find(a, BY_KEY, ed25519, IDENT_KEY_LEN);
+}
+
+static struct authority_look foresee(const struct authority *a, enum by by, const void *data, size_t len)
+{
+    const struct authority_look look = { .hash = hash_of(a, by, data, len), .by = (uint8_t)by };
+
+    map64_foresee(&a->maps[by], look.hash);
+    return look;
+}
+
+struct authority_look authority_foresee_name(const struct authority *a, const char *name, size_t len)
+{
+    return foresee(a, BY_NAME, name, len);
+}
+
+struct authority_look authority_foresee_tag(const struct authority *a, const struct tag *tag)
+{
+    return foresee(a, BY_TAG, tag->bytes, sizeof(tag->bytes));
+}
+
+struct authority_look authority_foresee_key(const struct authority *a, const uint8_t ed25519[IDENT_KEY_LEN])
+{
+    return foresee(a, BY_KEY, ed25519, IDENT_KEY_LEN);
+}
+
+const struct entity *authority_foresee_entity(const struct authority *a, const struct authority_look *look)
+{
+    const struct entity *e = map64_get(&a->maps[look->by], look->hash);
+
+    if (e)
+        fetch_ahead(e, sizeof(*e) + NAME_FETCHED);
+    return e;
 }
 
 const struct entity *authority_decoy(const struct authority *a, uint64_t which)

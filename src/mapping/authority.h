@@ -63,6 +63,16 @@ const struct entity *authority_by_tag(const struct authority *a, const struct ta
 /* The first of that key; entity_of_same_key has the others. */
 const struct entity *authority_by_key(const struct authority *a, const uint8_t ed25519[IDENT_KEY_LEN]);
 const struct entity *entity_of_same_key(const struct entity *e);
+/* What a look by name, tag or key will want, in two steps between which memory is waited for: has its place fetched;
+ * has an entity of that hash fetched, which is the one in question but for chance. NULL: there is none. */
+struct authority_look {
+    uint64_t hash; /* private, all */
+    uint8_t by;
+};
+struct authority_look authority_foresee_name(const struct authority *a, const char *name, size_t len);
+struct authority_look authority_foresee_tag(const struct authority *a, const struct tag *tag);
+struct authority_look authority_foresee_key(const struct authority *a, const uint8_t ed25519[IDENT_KEY_LEN]);
+const struct entity *authority_foresee_entity(const struct authority *a, const struct authority_look *look);
 /* Somebody, the same for the same `which`; NULL: there is nobody. Who asks for one who is not there is answered by the
  * steps that this one takes, so that the time tells nothing. */
 const struct entity *authority_decoy(const struct authority *a, uint64_t which);

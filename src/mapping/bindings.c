@@ -482,6 +482,28 @@ int bindings_find(const struct bindings *b, const struct tag *subject, uint8_t k
     return -ENOENT;
 }
 
+uint32_t bindings_foresee(const struct bindings *b, const struct tag *subject, uint8_t kind, uint8_t answer)
+{
+    return index_foresee(&b->index, &(struct index_key){ *subject, kind, answer });
+}
+
+uint32_t bindings_foresee_row(const struct bindings *b, uint32_t hash)
+{
+    uint32_t n = index_foresee_row(&b->index, hash);
+
+    if (n != INDEX_NONE)
+        fetch_ahead(row_at(b, n), sizeof(struct row));
+    return n;
+}
+
+void bindings_foresee_record(const struct bindings *b, uint32_t row)
+{
+    const struct row *r = row != INDEX_NONE ? row_at(b, row) : NULL;
+
+    if (r && r->bytes)
+        fetch_ahead(r->bytes, r->len);
+}
+
 int bindings_get(const struct bindings *b, const struct tag *subject, uint8_t kind, uint8_t answer, instant now,
                  struct binding *ret)
 {

@@ -71,6 +71,12 @@ bool bindings_set_peer(struct bindings *b, const struct tag *subject, uint8_t ki
 /* The row of the highest class that is at most `answer` and whose lease is not over. 0; -ENOENT. */
 MUST_CHECK int bindings_find(const struct bindings *b, const struct tag *subject, uint8_t kind, uint8_t answer,
                              instant now, struct binding *ret);
+/* What bindings_find will want of the row of just that class, in three steps between which memory is waited for: has
+ * its place fetched, and tells a hash; has the row of that hash fetched, and tells its number, or UINT32_MAX; has its
+ * record fetched. */
+uint32_t bindings_foresee(const struct bindings *b, const struct tag *subject, uint8_t kind, uint8_t answer);
+uint32_t bindings_foresee_row(const struct bindings *b, uint32_t hash);
+void bindings_foresee_record(const struct bindings *b, uint32_t row);
 /* The row of just that class, whether its lease is over or not. 0; -ENOENT. */
 MUST_CHECK int bindings_get(const struct bindings *b, const struct tag *subject, uint8_t kind, uint8_t answer,
                             instant now, struct binding *ret);

@@ -50,6 +50,26 @@ uint32_t index_find(const struct index *x, const struct index_key *key)
     return x->slots_count ? slot_of(x, key, hash_of(x, key))->row - 1 : INDEX_NONE;
 }
 
+uint32_t index_foresee(const struct index *x, const struct index_key *key)
+{
+    uint32_t hash = hash_of(x, key);
+
+    if (x->slots_count)
+        fetch_ahead(&x->slots[hash & (x->slots_count - 1)], sizeof(x->slots[0]));
+    return hash;
+}
+
+uint32_t index_foresee_row(const struct index *x, uint32_t hash)
+{
+    uint32_t mask = x->slots_count - 1, i = hash & mask;
+
+    if (x->slots_count == 0)
+        return INDEX_NONE;
+    while (x->slots[i].row && x->slots[i].hash != hash)
+        i = (i + 1) & mask;
+    return x->slots[i].row - 1;
+}
+
 static void put(struct index_slot *slots, uint32_t count, const struct index_slot *s)
 {
     uint32_t i = s->hash & (count - 1);

@@ -36,6 +36,10 @@ void index_init(struct index *x, const struct rng *rng, index_key_fn *key, const
 void index_deinit(struct index *x);
 /* INDEX_NONE when there is none. */
 uint32_t index_find(const struct index *x, const struct index_key *key);
+/* What index_find of that key will want, in two steps between which memory is waited for: has the slot fetched, and
+ * tells the hash of the key; tells the row of a key of that hash, or INDEX_NONE, for whoever has that fetched. */
+uint32_t index_foresee(const struct index *x, const struct index_key *key);
+uint32_t index_foresee_row(const struct index *x, uint32_t hash);
 /* Adds a row whose key is not in the index: 0 or -ENOMEM. */
 MUST_CHECK int index_add(struct index *x, uint32_t row);
 /* Takes it out; its key must still be what it was. */

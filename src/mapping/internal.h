@@ -128,6 +128,8 @@ struct mapping_answer manager_page(struct manager *m, const struct who *w, const
 struct mapping_answer manager_subscribe(struct manager *m, const struct who *w, const struct mapping_request *r,
                                         instant now, uint64_t wall_s, struct manager_reply *reply);
 
+/* Whether it is the realm itself, a member or a guest. */
+bool manager_knows(const struct manager *m, const struct manager_who *who, uint64_t wall_s, struct who *ret);
 /* Who has that key: of a peer that is known by its key alone. */
 struct who manager_identify(const struct manager *m, const struct manager_who *who, uint64_t wall_s);
 

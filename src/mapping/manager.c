@@ -210,30 +210,39 @@ bool manager_is_over(const struct manager *m, const struct entity *e, uint64_t w
     return e->not_after_s && e->not_after_s < now_s;
 }
 
-struct who manager_identify(const struct manager *m, const struct manager_who *who, uint64_t wall_s)
+bool manager_knows(const struct manager *m, const struct manager_who *who, uint64_t wall_s, struct who *ret)
 {
     const struct chain_end *self = authority_self(m->authority);
-    struct who w = { .peer = who->peer, .key = who->ed25519 };
     struct guest g;
 
+    *ret = (struct who){ .peer = who->peer, .key = who->ed25519 };
     if (self->is_realm && memcmp(self->key, who->ed25519, IDENT_KEY_LEN) == 0) {
-        w.type = WHO_SELF;
-        w.tag = self->tag;
-        return w;
+        ret->type = WHO_SELF;
+        ret->tag = self->tag;
+        return true;
     }
-    w.member = authority_by_key(m->authority, who->ed25519);
-    while (w.member && manager_is_over(m, w.member, wall_s))
-        w.member = entity_of_same_key(w.member);
-    if (w.member) {
-        w.type = WHO_MEMBER;
-        w.tag = w.member->tag;
-    } else if (guests_find(m->guests, who->ed25519, &g) == 0 && !trust_is_revoked(m->trust, &g.tag) &&
-               (g.not_after_s == 0 || g.not_after_s >= MAX(wall_s, trust_time_floor(m->trust)))) {
-        w.type = WHO_GUEST;
-        w.tag = g.tag;
-    } else if (tag_make(who->ed25519, TAG_RAA_DEFAULT, TAG_HDA_DEFAULT, &w.tag) < 0) {
+    ret->member = authority_by_key(m->authority, who->ed25519);
+    while (ret->member && manager_is_over(m, ret->member, wall_s))
+        ret->member = entity_of_same_key(ret->member);
+    if (ret->member) {
+        ret->type = WHO_MEMBER;
+        ret->tag = ret->member->tag;
+        return true;
+    }
+    if (guests_find(m->guests, who->ed25519, &g) < 0 || trust_is_revoked(m->trust, &g.tag) ||
+        (g.not_after_s != 0 && g.not_after_s < MAX(wall_s, trust_time_floor(m->trust))))
+        return false;
+    ret->type = WHO_GUEST;
+    ret->tag = g.tag;
+    return true;
+}
+
+struct who manager_identify(const struct manager *m, const struct manager_who *who, uint64_t wall_s)
+{
+    struct who w;
+
+    if (!manager_knows(m, who, wall_s, &w) && tag_make(who->ed25519, TAG_RAA_DEFAULT, TAG_HDA_DEFAULT, &w.tag) < 0)
         w.tag = (struct tag){ { 0 } }; /* out of memory: nobody's, whom no rule matches */
-    }
     return w;
 }
 

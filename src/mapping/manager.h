@@ -42,6 +42,7 @@
 #define MANAGER_SUBSCRIPTION_MAX_S 3600 /* chosen: then it is asked for again */
 #define MANAGER_BEHIND_MAX (300 * SEC)  /* chosen: the common lease; what is older may be of one who is gone */
 #define MANAGER_RANKS 4
+#define MANAGER_AHEAD_MAX 16  /* chosen: as many as an exchange has waiting */
 #define MANAGER_CALLS_MAX 256 /* chosen: between two turns of the owner */
 #define MANAGER_CALL_BYTES_MAX 288
 #define MANAGER_FOLLOWED UINT64_MAX /* for a peer: the manager that is followed */
@@ -67,6 +68,13 @@ struct manager_who {
     uint64_t peer; /* a number that is never given to another; whom notifications go to */
     const uint8_t *ed25519;
     const struct endpoint *at; /* from where; NULL: not known */
+};
+
+/* A request that waits. */
+struct manager_ahead {
+    struct manager_who who;
+    const uint8_t *bytes;
+    size_t len;
 };
 
 /* Who is to be told of a call. */
@@ -142,6 +150,11 @@ const struct authority *manager_authority(const struct manager *m);
 /* Answers a request into out, of MAPPING_BYTES_MAX bytes. wall_s: seconds since 1970, or 0. */
 void manager_on_request(struct manager *m, const struct manager_who *who, const uint8_t *bytes, size_t len, instant now,
                         uint64_t wall_s, uint8_t *out, struct manager_reply *ret);
+/* Has the processor fetch what several requests will want, of which manager_on_request is about to be told: of a
+ * million bindings most of what a lookup costs is waiting for memory, one place after the other; here the first place
+ * of all is waited for at once, then the second. Changes nothing. At most MANAGER_AHEAD_MAX; those beyond are not
+ * looked at. */
+void manager_foresee(const struct manager *m, const struct manager_ahead *requests, size_t count, uint64_t wall_s);
 /* An answer that says: not now. Its length. */
 size_t manager_say_later(uint32_t wait_ms, uint8_t *out, size_t size);
 /* An answer that says: older than what there is, which has that sequence. Its length. */

@@ -8,6 +8,10 @@
  *
  * A lookup may say that a call follows, and from where: manager_calls.c.
  *
+ * Of several lookups that wait all are taken one step at a time (manager_foresee): where the name stands in the table
+ * of names, the entity, where its binding stands, the row, the record. Each step finds in the cache what the one before
+ * had fetched. One who may learn nothing and one who is not there go through the same steps here, too.
+ *
  * Sources: doc/records.md (names, tags, chains). */
 #include "mapping/internal.h"
 
@@ -251,4 +255,69 @@ struct mapping_answer manager_resolve(struct manager *m, const struct who *w, co
         a.proofs = (struct mapping_list){ m->page, writer_len(&proofs), asked.proofs_count };
     }
     return a;
+}
+
+/* --- several that wait --- */
+
+struct ahead {
+    const struct manager_who *who;
+    struct authority_look subject, asker;
+    const struct entity *entity; /* NULL: there is none */
+    uint64_t which;
+    uint32_t hash, row;
+    uint8_t kind;
+};
+
+/* False: no lookup. */
+static bool ahead_begin(const struct manager *m, const struct manager_ahead *w, struct ahead *ret)
+{
+    struct mapping_request r;
+    struct name_error why;
+    struct name n;
+
+    if (mapping_request_read(w->bytes, w->len, &r) < 0 || r.type != MAPPING_RESOLVE ||
+        (r.name && name_parse(r.name, r.name_len, &n, &why) < 0))
+        return false;
+    *ret = (struct ahead){ .who = &w->who, .which = which_of(&r), .kind = r.kind };
+    ret->subject =
+        r.name ? authority_foresee_name(m->authority, n.text, n.len) : authority_foresee_tag(m->authority, &r.tag);
+    ret->asker = authority_foresee_key(m->authority, w->who.ed25519);
+    return true;
+}
+
+static void ahead_entity(const struct manager *m, struct ahead *a)
+{
+    a->entity = authority_foresee_entity(m->authority, &a->subject);
+    if (!a->entity)
+        a->entity = authority_decoy(m->authority, a->which);
+    authority_foresee_entity(m->authority, &a->asker);
+}
+
+static void ahead_binding(const struct manager *m, struct ahead *a, uint64_t wall_s)
+{
+    const struct entity *e = a->entity;
+    const struct tag *subject = !e ? &authority_self(m->authority)->tag : e->type == ENTITY_ALIAS ? &e->next : &e->tag;
+    enum record_class granted = CLASS_DENY;
+    struct who w;
+
+    if (manager_knows(m, a->who, wall_s, &w))
+        granted = manager_class(m, &w, subject, wall_s);
+    a->hash = bindings_foresee(m->bindings, subject, a->kind, granted ? (uint8_t)granted : CLASS_FULL);
+}
+
+void manager_foresee(const struct manager *m, const struct manager_ahead *requests, size_t count, uint64_t wall_s)
+{
+    struct ahead a[MANAGER_AHEAD_MAX];
+    size_t n = 0;
+
+    for (size_t i = 0; m->trust && i < MIN(count, ARRAY_LEN(a)); i++)
+        n += ahead_begin(m, &requests[i], &a[n]);
+    for (size_t i = 0; i < n; i++)
+        ahead_entity(m, &a[i]);
+    for (size_t i = 0; i < n; i++)
+        ahead_binding(m, &a[i], wall_s);
+    for (size_t i = 0; i < n; i++)
+        a[i].row = bindings_foresee_row(m->bindings, a[i].hash);
+    for (size_t i = 0; i < n; i++)
+        bindings_foresee_record(m->bindings, a[i].row);
 }

@@ -89,6 +89,22 @@ static void on_request(struct realmd *d, const struct exchange_event *e, instant
     }
 }
 
+static void on_waiting(void *ctx, const struct exchange_event *e, size_t count)
+{
+    struct realmd *d = ctx;
+    struct exchange_peer_info info[EXCHANGE_WAITING_MAX];
+    struct manager_ahead ahead[EXCHANGE_WAITING_MAX];
+    size_t n = 0;
+
+    for (size_t i = 0; i < count; i++)
+        if (exchange_peer_info(d->exchange, e[i].peer, &info[n]) == 0) {
+            ahead[n] =
+                (struct manager_ahead){ { .peer = e[i].peer, .ed25519 = info[n].key.ed25519 }, e[i].data, e[i].len };
+            n++;
+        }
+    manager_foresee(d->manager, ahead, n, clock_wall_s());
+}
+
 /* The parent's holder and the follower have contexts of their own; of notices it is the subscription's number, which is
  * never 0. */
 static void on_result(struct realmd *d, const struct exchange_event *e, instant now)
@@ -542,6 +558,7 @@ static int run(const struct realmd_config *c)
     d.look_again = d.store_next = d.alive_next = d.forward.next = INSTANT_NEVER;
     pass_init(&d);
     exchange_io_init(&d.io, NULL, on_event, &d);
+    d.io.on_waiting = on_waiting;
     if (uv_loop_init(&d.loop) < 0)
         return 1;
     signal(SIGPIPE, SIG_IGN);

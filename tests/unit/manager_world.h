@@ -88,8 +88,10 @@ static inline int tear_down(void **state)
 static inline struct mapping_answer ask_bytes(int key, size_t len)
 {
     struct manager_who who = { .peer = (uint64_t)key + 100, .ed25519 = w.keys[key] };
+    const struct manager_ahead ahead = { who, sent, len };
     struct mapping_answer a;
 
+    manager_foresee(m, &ahead, 1, RW_NOW_S);
     manager_on_request(m, &who, sent, len, now, RW_NOW_S, out, &reply);
     assert_int_equal(mapping_answer_read(out, reply.len, &a), 0);
     return a;
