@@ -120,6 +120,60 @@ bench_tunnel_unequal() {
     scenario_end
 }
 
+# Unequal pairs and a thousand nodes in virtual time: what the simulator's own tests print.
+bench_tunnel_virtual() {
+    local out=$BENCH_RUNS/virtual.out verdict=ok kind figures=()
+    "$HAWSER_BUILD/tests/sim/sim-unequal" >"$out" 2>&1 && "$HAWSER_BUILD/tests/sim/sim-agent1000" >>"$out" 2>&1 || verdict=failed
+    # A table begins with its kind of flow and ends with the mean.
+    mapfile -t figures < <(awk '
+        /^# (CUBIC|Reno|BBR|split)/ { kind = tolower($2); sub(/,/, "", kind); if (/threshold/) kind = "threshold" }
+        /^# geometric mean/ { split($0, f, /[:;] */); split(f[3], n, " ")
+            print kind "_mean"; print f[2]; print "x"; print kind "_slower"; print n[3] - n[1]; print "of " n[3] }
+        / of the mean; / { for (i = 1; i <= NF; i++) if ($i == "shares") { print "least"; print $(i + 1); print "x"; print "most"; print $(i + 3); print "x" } }
+        ' "$out")
+    figure_file virtual "$verdict" "${figures[@]}"
+    for kind in threshold cubic reno bbr split; do
+        row "virtual time, unequal pairs, $kind: both, of the better; mean" "${kind}_mean" x '>=' 1.35
+        row "virtual time, unequal pairs, $kind: slower than the better" "${kind}_slower" pairs '<=' 0
+    done
+    row "virtual time, 1,000 nodes: least share, of the mean" least x '>=' .9
+    row "virtual time, 1,000 nodes: largest share, of the mean" most x '<=' 1.1
+    scenario_end
+}
+
+# The LTE's trace is made (lab/scenarios/bloat.sh); measured ones are for BLOAT_LTE_DOWN and BLOAT_LTE_UP.
+bench_tunnel_bloat() {
+    local link way
+    scenario bloat 5
+    for link in dsl lte both; do
+        for way in down up; do
+            row "$link, bulk $way: ping's p95 over an idle link's" "${link}_${way}_added_p95" ms '<=' 30 5 "${link}_${way}_added_p95_worst" "${link}_${way}_idle_p95"
+            row "$link, bulk $way: of what the link carries" "${link}_${way}_share" % '>=' 90 5 - "${link}_${way}_goodput"
+        done
+    done
+    scenario_end
+}
+
+bench_tunnel_mtu() {
+    local way size
+    scenario mtu
+    for way in down up; do
+        for size in 1280 1124; do
+            row "path shrinks to $size in mid-transfer, $way: goes on" "${way}_$size" ms '<=' 3000
+        done
+    done
+    scenario_end
+}
+
+bench_tunnel_garbage() {
+    local way
+    scenario garbage
+    for way in up down; do
+        row "beside garbage at twice the link's packets, $way: of the goodput" "share_$way" % '>=' 90 1 - "goodput_calm_$way" "garbage_$way"
+    done
+    scenario_end
+}
+
 # Carrier loss on the way down is seen by the node, whose word takes up to a round trip (20 ms) to have its effect.
 bench_tunnel_gap() {
     local way
@@ -138,7 +192,7 @@ bench_tunnel_gap() {
     scenario_end
 }
 
-for part in ${BENCH_PARTS:-seal cost path udp rtt links unequal gap}; do
+for part in ${BENCH_PARTS:-seal cost path udp rtt links unequal gap bloat mtu garbage virtual}; do
     case $part in
     path)
         bench_tunnel_path full "all offloads" 4
