@@ -103,7 +103,7 @@ static void on_waiting(void *ctx, const struct exchange_event *ev, size_t count)
 
     for (size_t i = 0; i < count; i++)
         ahead[i] = (struct manager_ahead){ { .peer = ev[i].peer, .ed25519 = a->member }, ev[i].data, ev[i].len };
-    manager_foresee(a->all.manager, ahead, count, POPULATION_WALL_S);
+    manager_foresee(a->all.manager, ahead, count, a->now, POPULATION_WALL_S);
 }
 
 static int answer(const struct identity *id, const uint8_t *member, int tell)

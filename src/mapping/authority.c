@@ -17,7 +17,7 @@
 
 #define NAME_FETCHED 192 /* chosen: bytes of a record in which its name is */
 
-enum by { BY_NAME, BY_TAG, BY_KEY, BY_COUNT };
+enum by { BY_NAME, BY_TAG, BY_KEY, BY_COUNT, BY_PLACE = BY_COUNT };
 
 struct authority {
     struct map64 maps[BY_COUNT];
@@ -338,9 +338,40 @@ struct authority_look authority_foresee_key(const struct authority *a, const uin
     return foresee(a, BY_KEY, ed25519, IDENT_KEY_LEN);
 }
 
+static uint64_t hash_of_decoy(const struct authority *a, uint64_t which)
+{
+    uint8_t bytes[8];
+
+    put_be64(bytes, which);
+    return hash_of(a, BY_TAG, bytes, sizeof(bytes));
+}
+
+/* Whoever stands at that place of the tags, or the next after it. */
+static const struct entity *at_place(const struct map64 *m, uint64_t place)
+{
+    for (size_t i = 0; m->count > 0; i++) {
+        const struct entity *e = m->slots[(place + i) & (m->capacity - 1)].value;
+
+        if (e)
+            return e;
+    }
+    return NULL;
+}
+
+struct authority_look authority_foresee_decoy(const struct authority *a, uint64_t which)
+{
+    const struct map64 *m = &a->maps[BY_TAG];
+    const struct authority_look look = { .hash = hash_of_decoy(a, which), .by = BY_PLACE };
+
+    if (m->capacity)
+        fetch_ahead(&m->slots[look.hash & (m->capacity - 1)], sizeof(m->slots[0]));
+    return look;
+}
+
 const struct entity *authority_foresee_entity(const struct authority *a, const struct authority_look *look)
 {
-    const struct entity *e = map64_get(&a->maps[look->by], look->hash);
+    const struct entity *e =
+        look->by == BY_PLACE ? at_place(&a->maps[BY_TAG], look->hash) : map64_get(&a->maps[look->by], look->hash);
 
     if (e)
         fetch_ahead(e, sizeof(*e) + NAME_FETCHED);
@@ -349,20 +380,7 @@ const struct entity *authority_foresee_entity(const struct authority *a, const s
 
 const struct entity *authority_decoy(const struct authority *a, uint64_t which)
 {
-    const struct map64 *m = &a->maps[BY_TAG];
-    uint8_t bytes[8];
-    uint64_t hash;
-
-    if (m->count == 0)
-        return NULL;
-    put_be64(bytes, which);
-    hash = hash_of(a, BY_TAG, bytes, sizeof(bytes));
-    for (size_t i = 0;; i++) {
-        const struct entity *e = m->slots[(hash + i) & (m->capacity - 1)].value;
-
-        if (e)
-            return e;
-    }
+    return at_place(&a->maps[BY_TAG], hash_of_decoy(a, which));
 }
 
 const struct entity *entity_of_same_key(const struct entity *e)

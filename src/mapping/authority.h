@@ -71,6 +71,8 @@ struct authority_look {
 };
 struct authority_look authority_foresee_name(const struct authority *a, const char *name, size_t len);
 struct authority_look authority_foresee_tag(const struct authority *a, const struct tag *tag);
+/* Of authority_decoy. */
+struct authority_look authority_foresee_decoy(const struct authority *a, uint64_t which);
 struct authority_look authority_foresee_key(const struct authority *a, const uint8_t ed25519[IDENT_KEY_LEN]);
 const struct entity *authority_foresee_entity(const struct authority *a, const struct authority_look *look);
 /* Somebody, the same for the same `which`; NULL: there is nobody. Who asks for one who is not there is answered by the

@@ -93,16 +93,24 @@ int guests_put(struct guests *g, const uint8_t ed25519[IDENT_KEY_LEN], const str
     return 0;
 }
 
-int guests_find(struct guests *g, const uint8_t ed25519[IDENT_KEY_LEN], struct guest *ret)
+int guests_find(const struct guests *g, const uint8_t ed25519[IDENT_KEY_LEN], struct guest *ret)
+{
+    uint64_t hash;
+    const struct row *r = find(g, ed25519, &hash);
+
+    if (!r || memcmp(r->key, ed25519, IDENT_KEY_LEN) != 0)
+        return -ENOENT;
+    *ret = r->guest;
+    return 0;
+}
+
+void guests_heard(struct guests *g, const uint8_t ed25519[IDENT_KEY_LEN])
 {
     uint64_t hash;
     struct row *r = find(g, ed25519, &hash);
 
-    if (!r || memcmp(r->key, ed25519, IDENT_KEY_LEN) != 0)
-        return -ENOENT;
-    used(g, r);
-    *ret = r->guest;
-    return 0;
+    if (r && memcmp(r->key, ed25519, IDENT_KEY_LEN) == 0)
+        used(g, r);
 }
 
 uint32_t guests_count(const struct guests *g)

@@ -21,6 +21,8 @@ struct guests *guests_new(uint32_t max, const struct rng *rng);
 void guests_free(struct guests *g);
 /* Takes the place of what was known of the key. 0 or -ENOMEM. */
 MUST_CHECK int guests_put(struct guests *g, const uint8_t ed25519[IDENT_KEY_LEN], const struct guest *guest);
-/* 0 or -ENOENT; it counts as heard of. */
-MUST_CHECK int guests_find(struct guests *g, const uint8_t ed25519[IDENT_KEY_LEN], struct guest *ret);
+/* 0 or -ENOENT. */
+MUST_CHECK int guests_find(const struct guests *g, const uint8_t ed25519[IDENT_KEY_LEN], struct guest *ret);
+/* It was heard of. */
+void guests_heard(struct guests *g, const uint8_t ed25519[IDENT_KEY_LEN]);
 uint32_t guests_count(const struct guests *g);

@@ -128,6 +128,9 @@ struct mapping_answer manager_page(struct manager *m, const struct who *w, const
 struct mapping_answer manager_subscribe(struct manager *m, const struct who *w, const struct mapping_request *r,
                                         instant now, uint64_t wall_s, struct manager_reply *reply);
 
+/* So much is to be done that some are put off. */
+bool manager_is_pressed(const struct manager *m, instant now);
+
 /* Whether it is the realm itself, a member or a guest. */
 bool manager_knows(const struct manager *m, const struct manager_who *who, uint64_t wall_s, struct who *ret);
 /* Who has that key: of a peer that is known by its key alone. */

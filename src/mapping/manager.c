@@ -243,6 +243,8 @@ struct who manager_identify(const struct manager *m, const struct manager_who *w
 
     if (!manager_knows(m, who, wall_s, &w) && tag_make(who->ed25519, TAG_RAA_DEFAULT, TAG_HDA_DEFAULT, &w.tag) < 0)
         w.tag = (struct tag){ { 0 } }; /* out of memory: nobody's, whom no rule matches */
+    if (w.type == WHO_GUEST)
+        guests_heard(m->guests, who->ed25519);
     return w;
 }
 
@@ -373,11 +375,17 @@ static unsigned rank_of(const struct manager *m, const struct who *w, const stru
     return is_mover(m, w, now) ? 0 : 1;
 }
 
+/* chosen: what may wait before one of that rank; the first is what a host is without its peers at most */
+static const span shares[MANAGER_RANKS] = { 100 * MSEC, 50 * MSEC, 20 * MSEC, 5 * MSEC };
+
+bool manager_is_pressed(const struct manager *m, instant now)
+{
+    return m->o.capacity && m->busy_until - now > shares[MANAGER_RANKS - 1];
+}
+
 /* 0: go on. Else after how many ms it is worth asking again. */
 static uint32_t admit(struct manager *m, unsigned rank, unsigned cost, instant now)
 {
-    /* chosen: what may wait before one of that rank; the first is what a host is without its peers at most */
-    static const span shares[MANAGER_RANKS] = { 100 * MSEC, 50 * MSEC, 20 * MSEC, 5 * MSEC };
     const span cost_us = m->o.capacity ? (span)cost * SEC / m->o.capacity : 0;
 
     if (m->o.capacity == 0)

@@ -154,7 +154,8 @@ void manager_on_request(struct manager *m, const struct manager_who *who, const 
  * million bindings most of what a lookup costs is waiting for memory, one place after the other; here the first place
  * of all is waited for at once, then the second. Changes nothing. At most MANAGER_AHEAD_MAX; those beyond are not
  * looked at. */
-void manager_foresee(const struct manager *m, const struct manager_ahead *requests, size_t count, uint64_t wall_s);
+void manager_foresee(const struct manager *m, const struct manager_ahead *requests, size_t count, instant now,
+                     uint64_t wall_s);
 /* An answer that says: not now. Its length. */
 size_t manager_say_later(uint32_t wait_ms, uint8_t *out, size_t size);
 /* An answer that says: older than what there is, which has that sequence. Its length. */

@@ -259,37 +259,42 @@ struct mapping_answer manager_resolve(struct manager *m, const struct who *w, co
 
 /* --- several that wait --- */
 
+#define AHEAD_BYTES_MAX 1024 /* chosen: of a lookup; what is longer is another request, and not read twice */
+
 struct ahead {
     const struct manager_who *who;
-    struct authority_look subject, asker;
-    const struct entity *entity; /* NULL: there is none */
-    uint64_t which;
+    struct authority_look subject, decoy, asker;
+    const struct entity *entity; /* or who stands for it; NULL: there is nobody */
     uint32_t hash, row;
     uint8_t kind;
 };
 
-/* False: no lookup. */
+/* False: no lookup of a host, user or the like. */
 static bool ahead_begin(const struct manager *m, const struct manager_ahead *w, struct ahead *ret)
 {
     struct mapping_request r;
     struct name_error why;
     struct name n;
 
-    if (mapping_request_read(w->bytes, w->len, &r) < 0 || r.type != MAPPING_RESOLVE ||
+    if (w->len > AHEAD_BYTES_MAX || mapping_request_read(w->bytes, w->len, &r) < 0 || r.type != MAPPING_RESOLVE ||
         (r.name && name_parse(r.name, r.name_len, &n, &why) < 0))
         return false;
-    *ret = (struct ahead){ .who = &w->who, .which = which_of(&r), .kind = r.kind };
+    *ret = (struct ahead){ .who = &w->who, .kind = r.kind };
     ret->subject =
         r.name ? authority_foresee_name(m->authority, n.text, n.len) : authority_foresee_tag(m->authority, &r.tag);
+    ret->decoy = authority_foresee_decoy(m->authority, which_of(&r));
     ret->asker = authority_foresee_key(m->authority, w->who.ed25519);
     return true;
 }
 
+/* The decoy is fetched whether or not it is wanted, so that the time does not tell. */
 static void ahead_entity(const struct manager *m, struct ahead *a)
 {
+    const struct entity *decoy = authority_foresee_entity(m->authority, &a->decoy);
+
     a->entity = authority_foresee_entity(m->authority, &a->subject);
     if (!a->entity)
-        a->entity = authority_decoy(m->authority, a->which);
+        a->entity = decoy;
     authority_foresee_entity(m->authority, &a->asker);
 }
 
@@ -305,12 +310,15 @@ static void ahead_binding(const struct manager *m, struct ahead *a, uint64_t wal
     a->hash = bindings_foresee(m->bindings, subject, a->kind, granted ? (uint8_t)granted : CLASS_FULL);
 }
 
-void manager_foresee(const struct manager *m, const struct manager_ahead *requests, size_t count, uint64_t wall_s)
+void manager_foresee(const struct manager *m, const struct manager_ahead *requests, size_t count, instant now,
+                     uint64_t wall_s)
 {
     struct ahead a[MANAGER_AHEAD_MAX];
     size_t n = 0;
 
-    for (size_t i = 0; m->trust && i < MIN(count, ARRAY_LEN(a)); i++)
+    if (!m->trust || m->log_gap || manager_is_pressed(m, now))
+        return;
+    for (size_t i = 0; i < MIN(count, ARRAY_LEN(a)); i++)
         n += ahead_begin(m, &requests[i], &a[n]);
     for (size_t i = 0; i < n; i++)
         ahead_entity(m, &a[i]);

@@ -89,6 +89,8 @@ static void on_request(struct realmd *d, const struct exchange_event *e, instant
     }
 }
 
+_Static_assert(MANAGER_AHEAD_MAX >= EXCHANGE_WAITING_MAX, "a manager looks at all that wait");
+
 static void on_waiting(void *ctx, const struct exchange_event *e, size_t count)
 {
     struct realmd *d = ctx;
@@ -102,7 +104,7 @@ static void on_waiting(void *ctx, const struct exchange_event *e, size_t count)
                 (struct manager_ahead){ { .peer = e[i].peer, .ed25519 = info[n].key.ed25519 }, e[i].data, e[i].len };
             n++;
         }
-    manager_foresee(d->manager, ahead, n, clock_wall_s());
+    manager_foresee(d->manager, ahead, n, d->now, clock_wall_s());
 }
 
 /* The parent's holder and the follower have contexts of their own; of notices it is the subscription's number, which is

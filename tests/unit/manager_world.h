@@ -91,7 +91,7 @@ static inline struct mapping_answer ask_bytes(int key, size_t len)
     const struct manager_ahead ahead = { who, sent, len };
     struct mapping_answer a;
 
-    manager_foresee(m, &ahead, 1, RW_NOW_S);
+    manager_foresee(m, &ahead, 1, now, RW_NOW_S);
     manager_on_request(m, &who, sent, len, now, RW_NOW_S, out, &reply);
     assert_int_equal(mapping_answer_read(out, reply.len, &a), 0);
     return a;
