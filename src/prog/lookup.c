@@ -276,6 +276,7 @@ static void on_readable(uv_poll_t *h, int status, int events)
     struct lookup *l = p->l;
     instant now = l->now = clock_now();
 
+    l->pumping = true; /* what a callback asks for goes out below */
     for (int i = 0; i < BATCHES; i++) {
         int n = exchange_io_read(&l->io, p->link, now);
 
@@ -284,6 +285,7 @@ static void on_readable(uv_poll_t *h, int status, int events)
         if (n < UDP_MANY_MAX)
             break;
     }
+    l->pumping = false;
     pump(l, now);
 }
 

@@ -10,8 +10,8 @@
  * goes round the table, a bounded part of it each second, and does so; it also drops old keys, and finds who can make
  * room for another when the table is full: one that nobody owns, that has no requests and was silent for 10 s.
  *
- * Limits: EXCHANGE_PEERS_MAX associations, 64 KiB a message, 256 datagrams that wait; see exchange_internal.h for the
- * others. Source of the round trip's smoothing: RFC 6298. */
+ * Limits: EXCHANGE_PEERS_MAX associations, 64 KiB a message, 256 datagrams and 16 requests that wait; see
+ * exchange_internal.h for the others. Source of the round trip's smoothing: RFC 6298. */
 #include <assert.h>
 #include <errno.h>
 
@@ -473,7 +473,8 @@ static bool tell(struct exchange *x, struct exchange_event *ret)
 
 bool exchange_takes_more(const struct exchange *x)
 {
-    return x->requests_end < EXCHANGE_WAITING_MAX && list_empty(&x->telling) && list_empty(&x->done);
+    return x->requests_end < EXCHANGE_WAITING_MAX && x->joins_count < x->o.joins_max && list_empty(&x->telling) &&
+           list_empty(&x->done);
 }
 
 size_t exchange_waiting(const struct exchange *x, const struct exchange_event **ret)

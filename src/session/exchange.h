@@ -199,15 +199,18 @@ void exchange_input(struct exchange *x, const struct locator_pair *at, uint8_t *
  * changes nothing. Twice: `step` 0, and 1 a few datagrams later. With many peers most of what a record costs is waiting
  * for memory. */
 void exchange_foresee(const struct exchange *x, const uint8_t *data, size_t len, unsigned step);
-/* Nothing is to be popped but requests, of which fewer than EXCHANGE_WAITING_MAX wait. */
+/* Nothing is to be popped but requests, and there is room for another one beside them: at most EXCHANGE_WAITING_MAX,
+ * all of which are popped before more are taken. */
 bool exchange_takes_more(const struct exchange *x);
-/* The requests that wait to be popped, in their order: for who wants to have fetched what all of them need. Their
- * owners are not told yet. How many; *ret is valid until one is popped. */
+/* The requests that wait to be popped, in their order: for who wants to have fetched what all of them need. Owners are
+ * not told here, and a peer may have gone meanwhile, whose request is then not popped. How many; *ret is valid until
+ * one is popped. */
 size_t exchange_waiting(const struct exchange *x, const struct exchange_event **ret);
 /* The host or the network said that this way leads nowhere now. A hint: the next way is tried at once. */
 void exchange_on_unreachable(struct exchange *x, const struct locator_pair *at, instant now);
 /* Up to max datagrams that are to be sent, in order; how many. They are to be sent before the next call. 0: none. */
 size_t exchange_output(struct exchange *x, struct exchange_tx *ret, size_t max, instant now);
+/* What an association has become (UP, DOWN, GONE) comes before requests that wait, answers come after them. */
 bool exchange_pop_event(struct exchange *x, struct exchange_event *ret);
 instant exchange_next_expiry(const struct exchange *x);
 /* Bounded work; exchange_output and exchange_pop_event may have something new. */

@@ -307,8 +307,8 @@ void ask_end(struct ask *q, enum exchange_fault f, const uint8_t *answer, size_t
 void ask_free(struct ask *q);
 /* Those that wait for keys are sent, or end. */
 void assoc_asks_go(struct assoc *a);
-/* A request has ended. If it was to show new keys to the peer, which does not use them before, and was answered under
- * the old ones, another one does. */
+/* A request may have ended. If it was to show new keys to the peer, which does not use them before, and was answered
+ * under the old ones, a ping does. */
 void assoc_show_keys(struct assoc *a);
 void assoc_asks_fail(struct assoc *a, enum exchange_fault f);
 struct ask *ask_get(const struct exchange *x, const struct assoc *a, uint32_t id);

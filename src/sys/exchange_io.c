@@ -4,7 +4,7 @@
  * program before the next batch takes their place: requests by EXCHANGE_WAITING_MAX, so that what several of them need
  * can be fetched from memory at once, and whatever else comes about at once. The answers wait sealed in the exchange
  * and leave together by one sendmmsg. Segmentation offload is of no use: of a batch hardly two datagrams go to one
- * peer. A datagram leaves from the address that its question came to.
+ * peer. An answer leaves from the address at which its peer was heard last.
  *
  * A full socket buffer loses what does not fit, as a full queue on the way would. ICMP errors are told to the exchange,
  * which tries another way.

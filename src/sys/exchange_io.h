@@ -13,8 +13,8 @@
 typedef void exchange_send_beside(void *ctx, const struct exchange_tx *tx);
 /* What the program makes of an event, its bytes valid until it returns. */
 typedef void exchange_on_event(void *ctx, const struct exchange_event *ev);
-/* Of count requests, 2 to EXCHANGE_WAITING_MAX, the program will be told in turn: it may have fetched what they need.
- */
+/* Of count requests, 2 to EXCHANGE_WAITING_MAX, the program is told in turn, but for those of peers that have gone: it
+ * may have fetched what they need. */
 typedef void exchange_on_waiting(void *ctx, const struct exchange_event *ev, size_t count);
 
 struct exchange_io {

@@ -408,13 +408,13 @@ static void test_waiting(void **state)
     pair_ask(client, peer, 1);
     pair_run(SEC);
     for (unsigned i = 0; i < 8; i++)
-        pair_ask(client, peer, i % 2 ? 1 : EXCHANGE_REQUEST_WHOLE + 1); /* in one part and in two */
+        pair_ask(client, peer, i % 4 ? 1 : EXCHANGE_REQUEST_WHOLE + 1); /* in one part and in two */
     pair_run(RTT);
     assert_int_equal(got.requests, 9);
     assert_int_equal(got.answers, 9);
     w.on_event = hang_up;
     for (unsigned i = 0; i < 8; i++)
-        pair_ask(client, peer, i % 2 ? 1 : EXCHANGE_REQUEST_WHOLE + 1);
+        pair_ask(client, peer, i % 4 ? 1 : EXCHANGE_REQUEST_WHOLE + 1);
     pair_run(RTT / 2);
     assert_int_equal(got.requests, 10);
     assert_int_equal(waiting, 7);
