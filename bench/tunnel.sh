@@ -123,7 +123,8 @@ bench_tunnel_unequal() {
 # Unequal pairs and a thousand nodes in virtual time: what the simulator's own tests print.
 bench_tunnel_virtual() {
     local out=$BENCH_RUNS/virtual.out verdict=ok kind figures=()
-    "$HAWSER_BUILD/tests/sim/sim-unequal" >"$out" 2>&1 && "$HAWSER_BUILD/tests/sim/sim-agent1000" >>"$out" 2>&1 || verdict=failed
+    "$HAWSER_BUILD/tests/sim/sim-unequal" >"$out" 2>&1 || verdict=failed
+    "$HAWSER_BUILD/tests/sim/sim-agent1000" >>"$out" 2>&1 || verdict=failed
     # A table begins with its kind of flow and ends with the mean.
     mapfile -t figures < <(awk '
         /^# (CUBIC|Reno|BBR|split)/ { kind = tolower($2); sub(/,/, "", kind); if (/threshold/) kind = "threshold" }
