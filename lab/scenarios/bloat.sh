@@ -6,11 +6,11 @@
 # rate changes each half second, 4 to 24 Mbit/s down and a third of that up, a period of 4 s.
 #
 # For each link, for both, and for each way, RUNS times (first argument, default 1): one TCP flow (cubic) for BLOAT_SECONDS
-# (8, after 2 more), pings each 50 ms the same way. Promised of the DSL and of both together: the middle of the pings'
-# 95th percentiles is at most 30 ms above that of the idle link, at 90 % of what the DSL carries of a TCP flow (its rate
-# less headers: 1348 bytes in 1472), and of what each carries alone; on a file's trace the share of both is told of only,
-# since each run meets another part of it. The LTE alone is told of: that its rate has fallen to
-# a third is known once what it no longer carries stands in its queue, where pings that have no other way stand too.
+# (8, after 2 more), pings each 50 ms the same way. Aimed at: the middle of the pings' 95th percentiles is at most 30 ms
+# above that of the idle link, at 90 % of what the link carries of a TCP flow (its rate less headers: 1348 bytes in 1472),
+# or both carry alone. On a file's trace the shares of the LTE and of both are told only, since what it carried in that
+# time is not known here. The LTE alone is far from it: that its rate has fallen to a third is known once what it no
+# longer carries stands in its queue, where pings that have no other way stand too.
 # shellcheck source-path=SCRIPTDIR source=../lib.sh
 . "$(dirname "$0")/../lib.sh"
 lab_init bloat "$@"
@@ -70,7 +70,8 @@ once() {
 }
 
 # loaded LINK ADDR MOST up|down: the middle of RUNS runs, and the worst. MOST: Mbit/s that would be all.
-declare -A GOODPUT=() WRONG=()
+declare -A GOODPUT=()
+WRONG=
 loaded() {
     local link=$1 addr=$2 most=$3 side=$4 added share i idles=() addeds=() rates=()
     for ((i = 0; i < RUNS; i++)); do
@@ -85,9 +86,9 @@ loaded() {
     result "${link}_${side}_added_p95_worst" "$(printf '%s\n' "${addeds[@]}" | sort -g | tail -n 1)" ms
     result "${link}_${side}_goodput" "${GOODPUT[$link-$side]}" Mbit/s
     result "${link}_${side}_share" "$share" %
-    WRONG[$link]+=$(holds "$added" '<=' 30 || echo " $link $side: $added ms added;")
-    [[ $link == both && -n ${BLOAT_LTE_DOWN-}${BLOAT_LTE_UP-} ]] ||
-        WRONG[$link]+=$(holds "$share" '>=' 90 || echo " $link $side: $share %;")
+    WRONG+=$(holds "$added" '<=' 30 || echo " $link $side: $added ms added;")
+    [[ $link != dsl && -n ${BLOAT_LTE_DOWN-}${BLOAT_LTE_UP-} ]] ||
+        WRONG+=$(holds "$share" '>=' 90 || echo " $link $side: $share %;")
 }
 inner() { # MBIT: what is left of a link's rate without headers
     figure "$1 * 1348 / 1472" 3
@@ -99,5 +100,5 @@ for side in down up; do
     loaded lte "$UM3N_VIA_WWAN" "$(inner "$lte")" $side
     loaded both "$UM3N_STRIPED" "$(figure "${GOODPUT[dsl-$side]} + ${GOODPUT[lte-$side]}" 3)" $side
 done
-[[ -z ${WRONG[dsl]}${WRONG[both]} ]] || lab_fail "not as promised:${WRONG[dsl]}${WRONG[both]}"
+[[ -z $WRONG ]] || lab_fail "what is aimed at is not reached:$WRONG"
 lab_done
