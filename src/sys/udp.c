@@ -37,6 +37,7 @@ struct udp {
     int fd;
     int domain; /* AF_INET or AF_INET6 */
     unsigned ifindex;
+    struct addr bound; /* ADDR_NONE: to any address, and every datagram says to which */
     uint16_t port;
     bool gso, gro;
     bool maybe_errors; /* something hinted at the error queue */
@@ -79,25 +80,24 @@ static void set_buffers(struct udp *u, const struct udp_options *o)
 
 static int set_options(const struct udp *u, bool many)
 {
-    static const struct {
+    const int asks_where = u->bound.family == ADDR_NONE, asks_tos = !many;
+    const struct {
         int domain, level, name, value;
     } options[] = {
         { AF_UNSPEC, SOL_SOCKET, SO_SELECT_ERR_QUEUE, 1 }, /* POLLPRI beside POLLERR: see the header */
-        { AF_INET, IPPROTO_IP, IP_PKTINFO, 1 },
-        { AF_INET, IPPROTO_IP, IP_RECVTOS, 1 },
+        { AF_INET, IPPROTO_IP, IP_PKTINFO, asks_where },
+        { AF_INET, IPPROTO_IP, IP_RECVTOS, asks_tos },
         { AF_INET, IPPROTO_IP, IP_RECVERR, 1 },
         { AF_INET, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_PROBE },
         { AF_INET6, IPPROTO_IPV6, IPV6_V6ONLY, 1 },
-        { AF_INET6, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1 },
-        { AF_INET6, IPPROTO_IPV6, IPV6_RECVTCLASS, 1 },
+        { AF_INET6, IPPROTO_IPV6, IPV6_RECVPKTINFO, asks_where },
+        { AF_INET6, IPPROTO_IPV6, IPV6_RECVTCLASS, asks_tos },
         { AF_INET6, IPPROTO_IPV6, IPV6_RECVERR, 1 },
         { AF_INET6, IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_PROBE },
         { AF_INET6, IPPROTO_IPV6, IPV6_DONTFRAG, 1 },
     };
 
     for (size_t i = 0; i < ARRAY_LEN(options); i++) {
-        if (many && (options[i].name == IP_RECVTOS || options[i].name == IPV6_RECVTCLASS))
-            continue; /* nobody asks */
         if (options[i].domain == u->domain || options[i].domain == AF_UNSPEC) {
             int r = set_int(u->fd, options[i].level, options[i].name, options[i].value);
             if (r < 0)
@@ -159,6 +159,7 @@ int udp_open(const struct udp_options *o, struct udp **ret)
     if (!u)
         return -ENOMEM;
     u->domain = o->family == ADDR_V4 ? AF_INET : AF_INET6;
+    u->bound = o->local;
     u->fd = socket(u->domain, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_UDP);
     u->batch_max = o->many ? UDP_MANY_MAX : UDP_BATCH_MAX;
     u->buffer_bytes = o->many ? UDP_MANY_BYTES : UDP_RX_BUFFER_BYTES;
@@ -314,7 +315,7 @@ int udp_recv(struct udp *u, struct udp_rx *batch, size_t max)
         struct msghdr *msg = &u->rx_msgs[i].msg_hdr;
         struct udp_rx *rx = &batch[count];
 
-        *rx = (struct udp_rx){ .data = u->rx_iov[i].iov_base, .len = u->rx_msgs[i].msg_len };
+        *rx = (struct udp_rx){ .data = u->rx_iov[i].iov_base, .len = u->rx_msgs[i].msg_len, .local = u->bound };
         if ((msg->msg_flags & MSG_TRUNC) || sockaddr_to_endpoint(msg->msg_name, &rx->from) < 0) {
             u->stats.rx_dropped++;
             continue;
@@ -342,7 +343,9 @@ static void build_control(const struct udp *u, const struct udp_tx *tx, struct m
 {
     int tos = tx->tos;
 
-    if (tx->local.family == ADDR_V4) {
+    if (addr_equal(&tx->local, &u->bound)) {
+        ; /* the kernel has no other, or is to choose */
+    } else if (tx->local.family == ADDR_V4) {
         struct in_pktinfo info = { 0 };
         memcpy(&info.ipi_spec_dst, tx->local.bytes, 4);
         add_control(msg, IPPROTO_IP, IP_PKTINFO, &info, sizeof(info));
