@@ -98,7 +98,8 @@ struct spath {
         uint8_t expected; /* the same, of those who used it before */
         instant differs_since, parked_at;
         span patience; /* until a path that was parked for its losses is tried again */
-        double loss;   /* share of the last window that told */
+        double loss;   /* share of the last window that told, */
+        uint64_t lost; /* and records */
         instant window_at;
         uint64_t tx_pkts, lost_pkts; /* at its beginning */
     } park;

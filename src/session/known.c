@@ -34,8 +34,10 @@ void known_ask(struct session *s, unsigned slot, struct path_options *o, instant
     o->known.srtt = row.srtt;
     o->known.min_rtt = row.min_rtt;
     o->known.rate_bps = scoreboard_share_bps(&row);
-    if (row.trouble == TROUBLE_LOSSY)
+    if (row.trouble == TROUBLE_LOSSY) {
         k->loss = row.loss;
+        k->lost = UINT32_MAX; /* enough of them to have parked it */
+    }
     k->expected = row.trouble == TROUBLE_FAR ? PARK_FAR : row.trouble == TROUBLE_LOSSY ? PARK_LOSSY : PARK_NOT;
 }
 
