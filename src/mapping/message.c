@@ -67,7 +67,6 @@ static const struct shape requests[MAPPING_TYPE_END] = {
     [MAPPING_NOTIFY] = { "notify", BIT(K_PREFIX) | BIT(K_EPOCH) | BIT(K_TO), BIT(K_FLAGS) | BIT(K_FROM) | BIT(K_ITEMS),
                          LIST_CHANGES },
     [MAPPING_LOG] = { "log", 0, BIT(K_INDEX) | BIT(K_POSITION), LIST_NONE },
-    [MAPPING_STALE] = { "stale", BIT(K_TAG) | BIT(K_KIND) | BIT(K_SEQ), 0, LIST_NONE },
     [MAPPING_CALL] = { "call", BIT(K_TAG) | BIT(K_PREFIX) | BIT(K_PLACES), BIT(K_RELAY), LIST_NONE },
     [MAPPING_WHERE] = { "where", 0, 0, LIST_NONE },
     [MAPPING_GROWN] = { "grown", BIT(K_TO), BIT(K_INDEX) | BIT(K_ITEMS), LIST_ENTRIES },
@@ -355,7 +354,7 @@ static int read_fields(const uint8_t *bytes, size_t len, bool is_request, struct
     n = (unsigned)cbor_read_uint(&r, 0, UINT32_MAX);
     if (r.fault != CBOR_SOUND)
         return -EBADMSG;
-    if (n >= (is_request ? MAPPING_TYPE_END : MAPPING_STATUS_COUNT) || (is_request && n == 0))
+    if (!(is_request ? mapping_type_name(n) : mapping_status_name(n)))
         return -EPROTONOSUPPORT;
     shape = is_request ? &requests[n] : &answers[n];
     f->type = f->status = n;

@@ -21,6 +21,7 @@
 #define MAPPING_PLACES_MAX 8       /* chosen: of a host that calls, two each of four uplinks */
 #define MAPPING_WAIT_MAX_MS 600000 /* chosen: nobody is sent away for longer than 10 minutes */
 
+/* 10 is not used. */
 enum mapping_type {
     MAPPING_INTRODUCE = 1, /* who I am: my chain. Not needed where the asked one has enrolled the key itself */
     MAPPING_RESOLVE,       /* name or tag, kind */
@@ -31,8 +32,7 @@ enum mapping_type {
     MAPPING_CHANGES,       /* a page of what is, or of what changed since a cursor */
     MAPPING_NOTIFY,        /* of a manager to a subscriber: what has changed */
     MAPPING_LOG,           /* entries of the realm's log, for another manager of the same realm */
-    MAPPING_STALE,         /* of anybody: what you know of that subject is old */
-    MAPPING_CALL,          /* of a manager, to a host or to another on the way there: who has that tag calls it */
+    MAPPING_CALL = 11,     /* of a manager, to a host or to another on the way there: who has that tag calls it */
     MAPPING_WHERE,         /* from which endpoint I ask */
     MAPPING_GROWN,         /* of a manager to one that follows its log: what was said since */
     MAPPING_TYPE_END,

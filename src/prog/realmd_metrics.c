@@ -18,7 +18,8 @@ static void labelled(struct text *t, const char *name, const char *label, const 
 {
     family(t, name, "counter", help);
     for (size_t i = from; i < count; i++)
-        text_add(t, "hawser_realm_%s{%s=\"%s\"} %" PRIu64 "\n", name, label, word((unsigned)i), values[i]);
+        if (word((unsigned)i))
+            text_add(t, "hawser_realm_%s{%s=\"%s\"} %" PRIu64 "\n", name, label, word((unsigned)i), values[i]);
 }
 
 static const char *fault_word(unsigned i)

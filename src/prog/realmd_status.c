@@ -8,7 +8,8 @@ static json_t *counters(const uint64_t *values, size_t count, size_t from, const
     json_t *o = json_object();
 
     for (size_t i = from; o && i < count; i++)
-        json_object_set_new(o, name((unsigned)i), json_integer((json_int_t)values[i]));
+        if (name((unsigned)i))
+            json_object_set_new(o, name((unsigned)i), json_integer((json_int_t)values[i]));
     return o;
 }
 

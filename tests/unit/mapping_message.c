@@ -29,7 +29,7 @@ static const struct vector sound_requests[] = {
     { "log-piece", "a4010102091419012c1711" },
     { "grown", "a50101020d1306158141011705" },
     { "grown-bare", "a30101020d1306" },
-    { "stale", "a50101020a05502001003f01c10005fd50f24cab30546a070009184d" },
+    { "resolve-doubted", "a50101020205502001003f01c10005fd50f24cab30546a070009184d" },
     { "resolve-call", "a50101020205502001003f01c10005fd50f24cab30546a07031818828244cb00710919ca6c825020010db80000000000"
                       "0000000000000901" },
     { "call", "a50101020b05502001003f01c10005fd50f24cab30546a1082502001003f01c10005fd50f24cab30546b18801818818244cb0071"
@@ -92,9 +92,10 @@ static const struct vector bad_requests[] = {
                   "007109048244cb007109058244cb007109068244cb007109078244cb007109088244cb00710909" },
     { "type-unknown", "a20101020e" },
     { "type-0", "a201010200" },
+    { "type-unused", "a50101020a05502001003f01c10005fd50f24cab30546a070009184d" },
     { "version-missing", "a202010b814101" },
     { "key-foreign", "a4010102010a41010b814101" },
-    { "key-missing", "a40101020a05502001003f01c10005fd50f24cab30546a0700" },
+    { "key-missing", "a40101020205502001003f01c10005fd50f24cab30546a09184d" },
     { "key-unknown", "a4010102010b814101181901" },
     { "zero-flags", "a501010202040005502001003f01c10005fd50f24cab30546a0703" },
     { "name-and-tag", "a50101020205502001003f01c10005fd50f24cab30546a0665612e682e620703" },
@@ -110,8 +111,8 @@ static const struct vector bad_requests[] = {
     { "prefix-elsewhere", "a3010102071082502002003f01c1000000000000000000001838" },
     { "trailing", "a301010209171100" },
     { "open-map", "bf010102091711ff" },
-    { "longer-number", "a50101020a05502001003f01c10005fd50f24cab30546a07000919004d" },
-    { "cut", "a50101020a05502001003f01c10005fd50f24cab30546a07000918" },
+    { "longer-number", "a50101020205502001003f01c10005fd50f24cab30546a07000919004d" },
+    { "cut", "a50101020205502001003f01c10005fd50f24cab30546a07000918" },
 };
 
 static const struct vector bad_answers[] = {
@@ -252,7 +253,7 @@ static void test_requests(void **state)
     assert_int_equal(r.index, 5);
     assert_int_equal(r.items.count, 1);
     assert_int_equal(request("grown-bare").items.count, 0);
-    assert_int_equal(request("stale").seq, 77);
+    assert_int_equal(request("resolve-doubted").seq, 77);
     r = request("resolve-call");
     assert_int_equal(r.places_count, 2);
     assert_int_equal(r.places[0].port, 51820);
@@ -268,7 +269,8 @@ static void test_requests(void **state)
     assert_int_equal(r.relay.grant[GRANT_LEN - 1], 29);
     assert_int_equal(request("call").relay.at.addr.family, ADDR_NONE);
     assert_int_equal(request("where").type, MAPPING_WHERE);
-    assert_string_equal(mapping_type_name(MAPPING_STALE), "stale");
+    assert_string_equal(mapping_type_name(MAPPING_WHERE), "where");
+    assert_null(mapping_type_name(MAPPING_CALL - 1));
     assert_null(mapping_type_name(MAPPING_TYPE_END));
 }
 
@@ -323,7 +325,7 @@ static void test_answers(void **state)
 
 static void test_refused(void **state)
 {
-    struct mapping_request r = { .type = MAPPING_STALE };
+    struct mapping_request r = { .type = MAPPING_WHERE };
     struct mapping_answer a = { .status = MAPPING_LATER };
 
     for (size_t i = 0; i < ARRAY_LEN(bad_requests); i++) {
@@ -343,7 +345,7 @@ static void test_refused(void **state)
     }
     assert_int_equal(mapping_request_read(bytes, 0, &r), -EBADMSG);
     /* Nothing is given for what is refused. */
-    assert_int_equal(r.type, MAPPING_STALE);
+    assert_int_equal(r.type, MAPPING_WHERE);
     assert_int_equal(a.status, MAPPING_LATER);
 }
 
