@@ -153,7 +153,7 @@ static __always_inline int to_router(struct xdp_md *ctx, const struct frame *f, 
     if (p + SHIM_LEN + GROWS > end)
         return XDP_DROP; /* cannot be: it was longer before */
     outer(out, &eth, tos, cfg->unicast, slot.addr, cfg->port, slot.port, payload + SHIM_CLIENT_LEN);
-    shim_put(p, SHIM_CLIENT | SHIM_VERIFIED | SHIM_COOKIE, s->protocol, slot.provider);
+    shim_put(p, SHIM_CLIENT | SHIM_VERIFIED | SHIM_COOKIE | (s->flags & SHIM_WORD), s->protocol, slot.provider);
     c.kind = SHIM_COOKIE_VERIFIED;
     c.router = bpf_ntohl(slot.addr);
     c.router_port = bpf_ntohs(slot.port);
@@ -205,7 +205,7 @@ static __always_inline int to_client(struct xdp_md *ctx, const struct frame *f, 
     if ((__u8 *)(out + 1) + SHIM_LEN > end)
         return XDP_DROP; /* cannot be */
     outer(out, &eth, tos, cfg->service, addr, cfg->port, port, payload - GROWS);
-    shim_put((__u8 *)(out + 1), 0, s->protocol, s->provider);
+    shim_put((__u8 *)(out + 1), s->flags & SHIM_WORD, s->protocol, s->provider);
     return count(XDP_COUNT_TO_CLIENT, XDP_TX);
 }
 
@@ -242,9 +242,9 @@ int dmux(struct xdp_md *ctx)
     if (fault != SHIM_OK)
         return count(fault, XDP_DROP);
     len -= sizeof(f->udp);
-    if (s.flags == SHIM_COOKIE)
+    if ((s.flags & ~SHIM_WORD) == SHIM_COOKIE)
         return to_router(ctx, f, &s, len, cfg, *now_s);
-    if (s.flags == (SHIM_CLIENT | SHIM_COOKIE | SHIM_VERIFIED))
+    if ((s.flags & ~SHIM_WORD) == (SHIM_CLIENT | SHIM_COOKIE | SHIM_VERIFIED))
         return to_client(ctx, f, &s, len, cfg, *now_s);
     return count(XDP_COUNT_PASSED, XDP_PASS);
 }

@@ -2,12 +2,14 @@
  *
  * Theory of operation. A HELLO goes to the anycast address each few seconds; the answer names the gateway, says where
  * the client was seen, and gives the cookie that all packets carry from then on. An ECHO with that cookie asks which
- * router the gateway chose. What the protocol has to say (a solicitation, say) goes like any packet. */
+ * router the gateway chose. What the protocol has to say (a solicitation, say) goes like any packet. Words with the
+ * router about credentials are the applicant's (applicant.h); while it waits for a verdict packets wait with it. */
 #include "dmux/client.h"
 
 struct client {
     struct client_options o;
     void *state; /* of the protocol */
+    struct applicant *applicant;
     struct client_info info;
     bool has_cookie;
     uint8_t cookie[SHIM_COOKIE_LEN];
@@ -26,7 +28,8 @@ struct client *client_new(const struct client_options *o, instant now)
     c->o = *o;
     c->hello_next = now;
     c->state = calloc(1, o->protocol->state_bytes + 1);
-    if (!c->state) {
+    c->applicant = applicant_new(o->credentials, o->credentials_count, o->protocol->id, &o->rng);
+    if (!c->state || !c->applicant) {
         client_free(c);
         return NULL;
     }
@@ -39,19 +42,29 @@ void client_free(struct client *c)
 {
     if (!c)
         return;
+    applicant_free(c->applicant);
     free(c->state);
     free(c);
 }
 
-static size_t wrap(struct client *c, const uint8_t *packet, size_t len, uint8_t *out)
+static size_t wrap(struct client *c, uint8_t flags, const uint8_t *packet, size_t len, uint8_t *out)
 {
-    size_t at = shim_put(out, c->has_cookie ? SHIM_COOKIE : 0, c->o.protocol->id, c->o.provider);
+    size_t at = shim_put(out, flags | (c->has_cookie ? SHIM_COOKIE : 0), c->o.protocol->id, c->o.provider);
 
     if (c->has_cookie)
         memcpy(out + SHIM_LEN, c->cookie, SHIM_COOKIE_LEN);
     memcpy(out + at, packet, len);
-    c->info.tx_pkts++;
+    c->info.tx_pkts += !(flags & SHIM_WORD);
     return at + len;
+}
+
+/* 0: it is held back. */
+static size_t send_packet(struct client *c, const uint8_t *packet, size_t len, uint8_t *out)
+{
+    if (!applicant_waits(c->applicant))
+        return wrap(c, 0, packet, len, out);
+    applicant_hold(c->applicant, packet, len);
+    return 0;
 }
 
 size_t client_on_packet(struct client *c, const uint8_t *packet, size_t len, uint8_t *out)
@@ -64,7 +77,7 @@ size_t client_on_packet(struct client *c, const uint8_t *packet, size_t len, uin
         c->info.drops[CLIENT_DROP_PACKET]++;
         return 0;
     }
-    return wrap(c, packet, len, out);
+    return send_packet(c, packet, len, out);
 }
 
 static enum client_input drop(struct client *c, enum client_drop cause)
@@ -95,12 +108,15 @@ static enum client_input on_challenge(struct client *c, const struct dmux_messag
         c->info.you = m->you;
         if (c->o.protocol->on_seen)
             c->o.protocol->on_seen(c->state, &self);
+        applicant_begin(c->applicant, &self, now);
     }
     return CLIENT_NOTHING;
 }
 
-static enum client_input on_echo_reply(struct client *c, const struct dmux_message *m)
+static enum client_input on_echo_reply(struct client *c, const struct dmux_message *m, instant now)
 {
+    const struct client_id self = { .addr = get_be32(c->info.you.addr.bytes), .port = c->info.you.port };
+
     if (c->echo_nonce == 0 || m->nonce != c->echo_nonce)
         return drop(c, CLIENT_DROP_NONCE);
     c->echo_nonce = 0;
@@ -108,8 +124,10 @@ static enum client_input on_echo_reply(struct client *c, const struct dmux_messa
         c->info.provider = 0;
         return CLIENT_NOTHING;
     }
-    if (c->info.provider != 0 && !endpoint_equal(&c->info.router, &m->router))
+    if (c->info.provider != 0 && !endpoint_equal(&c->info.router, &m->router)) {
         c->info.router_changes++;
+        applicant_begin(c->applicant, &self, now);
+    }
     c->info.provider = m->provider;
     c->info.router = m->router;
     c->info.router_rtt_us = m->rtt_us;
@@ -131,13 +149,18 @@ enum client_input client_on_datagram(struct client *c, const uint8_t *data, size
             return drop(c, CLIENT_DROP_SHIM);
         if (m.type == DMUX_CHALLENGE)
             return on_challenge(c, &m, now);
-        return m.type == DMUX_ECHO_REPLY ? on_echo_reply(c, &m) : drop(c, CLIENT_DROP_SHIM);
+        return m.type == DMUX_ECHO_REPLY ? on_echo_reply(c, &m, now) : drop(c, CLIENT_DROP_SHIM);
     }
-    if (s.flags & ~SHIM_TRACE)
+    if (s.flags & ~(SHIM_TRACE | SHIM_WORD))
         return drop(c, CLIENT_DROP_SHIM);
     if (s.protocol != c->o.protocol->id || (c->o.provider != PROVIDER_ANY && s.provider != c->o.provider))
         return drop(c, CLIENT_DROP_OTHER);
+    if (s.flags & SHIM_WORD) {
+        applicant_on_word(c->applicant, s.provider, data + s.len, len - s.len, now);
+        return CLIENT_NOTHING;
+    }
     c->info.rx_pkts++;
+    applicant_on_served(c->applicant);
     switch (c->o.protocol->on_router(c->state, data + s.len, len - s.len, now)) {
     case PROTOCOL_DELIVER:
         *ret_packet = data + s.len;
@@ -178,13 +201,17 @@ size_t client_output(struct client *c, uint8_t *out, instant now)
         memcpy(m.cookie, c->cookie, sizeof(m.cookie));
         return dmux_write(&m, out, DMUX_MESSAGE_MAX);
     }
+    if ((len = applicant_output(c->applicant, packet, now)) > 0)
+        return wrap(c, SHIM_WORD, packet, len, out);
+    if ((len = applicant_release(c->applicant, packet)) > 0)
+        return wrap(c, 0, packet, len, out);
     len = c->o.protocol->output ? c->o.protocol->output(c->state, packet, now) : 0;
-    return len > 0 ? wrap(c, packet, len, out) : 0;
+    return len > 0 ? send_packet(c, packet, len, out) : 0;
 }
 
 instant client_next_expiry(const struct client *c)
 {
-    instant next = c->hello_next;
+    instant next = instant_min(c->hello_next, applicant_next_expiry(c->applicant));
 
     return c->o.protocol->next_expiry ? instant_min(next, c->o.protocol->next_expiry(c->state)) : next;
 }
@@ -192,6 +219,7 @@ instant client_next_expiry(const struct client *c)
 void client_info_get(const struct client *c, struct client_info *ret)
 {
     *ret = c->info;
+    applicant_info_get(c->applicant, &ret->admission);
     ret->address = c->o.protocol->address ? c->o.protocol->address(c->state) : (struct addr){ .family = ADDR_NONE };
 }
 

@@ -4,6 +4,7 @@
 #include "base/addr.h"
 #include "base/instant.h"
 #include "base/rng.h"
+#include "dmux/applicant.h"
 #include "dmux/protocol.h"
 #include "wire/dmux.h"
 
@@ -17,7 +18,9 @@
 struct client_options {
     struct endpoint service;
     const struct protocol_client *protocol;
-    uint32_t provider; /* or PROVIDER_ANY */
+    uint32_t provider;                    /* or PROVIDER_ANY */
+    const struct credential *credentials; /* for providers that ask; they outlive the client */
+    size_t credentials_count;
     struct rng rng;
 };
 
@@ -40,6 +43,7 @@ struct client_info {
     struct endpoint router;
     uint32_t router_rtt_us; /* from gateway to router */
     struct addr address;    /* of the protocol */
+    struct applicant_info admission;
     uint64_t tx_pkts, rx_pkts, gateway_changes, router_changes;
     uint64_t drops[CLIENT_DROP_COUNT];
 };
@@ -54,8 +58,8 @@ struct client;
 
 struct client *client_new(const struct client_options *o, instant now);
 void client_free(struct client *c);
-/* A packet of the device. The length of the datagram in out (len + CLIENT_GROWS), for the service; 0: it is not sent.
- */
+/* A packet of the device. The length of the datagram in out (len + CLIENT_GROWS), for the service; 0: it is not sent,
+ * or client_output will. */
 size_t client_on_packet(struct client *c, const uint8_t *packet, size_t len, uint8_t *out);
 enum client_input client_on_datagram(struct client *c, const uint8_t *data, size_t len, const struct endpoint *from,
                                      instant now, const uint8_t **ret_packet, size_t *ret_len);

@@ -133,7 +133,7 @@ static bool forward_to_router(struct gateway *g, const struct arrival *a)
 {
     const uint8_t *packet = a->data + a->shim.len;
     size_t packet_len = a->len - a->shim.len;
-    uint8_t flags = SHIM_CLIENT | SHIM_COOKIE | (a->shim.flags & SHIM_TRACE), *at = a->out + SHIM_LEN;
+    uint8_t flags = SHIM_CLIENT | SHIM_COOKIE | (a->shim.flags & (SHIM_TRACE | SHIM_WORD)), *at = a->out + SHIM_LEN;
     struct shim_claim c = {
         .kind = SHIM_COOKIE_UNVERIFIED, .client = a->addr, .client_port = a->from->port, .gateway = g->o.id
     };
@@ -208,7 +208,7 @@ static bool forward_to_client(struct gateway *g, const struct arrival *a)
     if (!verified && !limits_answer(g->limits, c.client, a->tx->len, a->now))
         return drop(g, GATEWAY_DROP_AMPLIFIED);
     at = a->out + SHIM_LEN;
-    shim_put(a->out, a->shim.flags & SHIM_TRACE, a->shim.protocol, a->shim.provider);
+    shim_put(a->out, a->shim.flags & (SHIM_TRACE | SHIM_WORD), a->shim.protocol, a->shim.provider);
     if (a->shim.trace_at) {
         memcpy(at, a->data + a->shim.trace_at, SHIM_TRACE_LEN);
         at += SHIM_TRACE_LEN;

@@ -5,7 +5,8 @@
  * has brought an answer from another gateway, one that is to follow it: when that is registered, the old is withdrawn.
  *
  * A client's packet leaves its ticket and the gateway that it came through in a table, by the client's address and
- * port; what goes back takes both from there.
+ * port; what goes back takes both from there. Of a client that is not let in nothing is kept, so that it takes nobody's
+ * place; it is answered by what its own datagram says.
  *
  * Limits: ROUTER_HOMES_MAX homes, ROUTER_CLIENTS clients. */
 #include "dmux/router.h"
@@ -60,6 +61,8 @@ struct client_entry {
 struct router {
     struct router_options o;
     void *state;
+    struct admission *admission; /* NULL: all are let in */
+    uint64_t wall_s;
     struct home homes[ROUTER_HOMES_MAX];
     struct router_stats stats;
     struct protocol_reply reply;
@@ -87,7 +90,10 @@ struct router *router_new(const struct router_options *o, instant now)
     rng_fill(&o->rng, r->seed, sizeof(r->seed));
     r->state = calloc(1, o->protocol->state_bytes + 1);
     r->clients = calloc(ROUTER_CLIENTS, sizeof(*r->clients));
-    if (!r->state || !r->clients || (o->protocol->init && o->protocol->init(r->state, &o->setup) < 0)) {
+    if (o->admission)
+        r->admission = admission_new(o->admission, o->protocol->id, o->provider, &o->rng);
+    if (!r->state || !r->clients || (o->admission && !r->admission) ||
+        (o->protocol->init && o->protocol->init(r->state, &o->setup) < 0)) {
         router_free(r);
         return NULL;
     }
@@ -108,9 +114,15 @@ void router_free(struct router *r)
         ident_wipe(&r->homes[i].serving, sizeof(r->homes[i].serving));
         ident_wipe(&r->homes[i].following, sizeof(r->homes[i].following));
     }
+    admission_free(r->admission);
     free(r->state);
     free(r->clients);
     free(r);
+}
+
+void router_set_wall(struct router *r, uint64_t wall_s)
+{
+    r->wall_s = wall_s;
 }
 
 /* --- clients --- */
@@ -151,20 +163,31 @@ static struct client_entry *client_get(struct router *r, const struct client_id 
     return e;
 }
 
-static size_t wrap(struct router *r, const struct client_entry *e, const uint8_t *packet, size_t len, uint8_t *out,
-                   struct router_tx *tx)
+/* What a client's datagram says of the way back. */
+static void heard_from(struct client_entry *e, const struct shim *s, const uint8_t *data, const struct endpoint *from)
 {
-    size_t at = shim_put(out, e->flags, r->o.protocol->id, e->provider);
+    e->via = *from;
+    e->provider = s->provider;
+    e->flags = s->flags & (uint8_t) ~(SHIM_TRACE | SHIM_WORD);
+    memcpy(e->fields, data + SHIM_LEN, sizeof(e->fields));
+}
+
+/* flags: 0 or SHIM_WORD. */
+static size_t wrap(struct router *r, const struct client_entry *e, uint8_t flags, const uint8_t *packet, size_t len,
+                   uint8_t *out, struct router_tx *tx)
+{
+    size_t at = shim_put(out, e->flags | flags, r->o.protocol->id, e->provider);
 
     memcpy(out + SHIM_LEN, e->fields, sizeof(e->fields));
     memcpy(out + at, packet, len);
     tx->len = at + len;
     tx->to = e->via;
-    r->stats.tx_pkts++;
+    r->stats.tx_pkts += flags == 0;
     return tx->len;
 }
 
-bool router_on_packet(struct router *r, const uint8_t *packet, size_t len, uint8_t *out, struct router_tx *tx)
+bool router_on_packet(struct router *r, const uint8_t *packet, size_t len, instant now, uint8_t *out,
+                      struct router_tx *tx)
 {
     const struct client_entry *e;
     struct client_id id;
@@ -178,7 +201,11 @@ bool router_on_packet(struct router *r, const uint8_t *packet, size_t len, uint8
         r->stats.drops[ROUTER_DROP_CLIENT]++;
         return false;
     }
-    wrap(r, e, packet, len, out, tx);
+    if (r->admission && !admission_holds(r->admission, &id, now)) {
+        r->stats.drops[ROUTER_DROP_ADMISSION]++;
+        return false;
+    }
+    wrap(r, e, 0, packet, len, out, tx);
     return true;
 }
 
@@ -233,6 +260,37 @@ static bool from_gateway(struct router *r, const struct endpoint *from, instant 
     return is_vouched(r, from, now);
 }
 
+/* A word of a client, or a packet of one that is not let in: what it is told. Who has not shown its address is told
+ * nothing. */
+static enum router_input at_the_door(struct router *r, const struct client_id *id, const struct shim *s,
+                                     const uint8_t *data, size_t len, const struct endpoint *from, instant now,
+                                     uint8_t *out, struct router_tx *tx)
+{
+    const struct word open = { .type = WORD_OPEN };
+    struct client_entry back = { .id = *id };
+    uint8_t answer[WORD_VERDICT_LEN];
+    struct word w;
+    size_t n = 0;
+
+    if (!(s->flags & SHIM_WORD))
+        r->stats.drops[ROUTER_DROP_ADMISSION]++;
+    if (!(s->flags & SHIM_VERIFIED))
+        return s->flags & SHIM_WORD ? drop(r, ROUTER_DROP_SHIM) : ROUTER_NOTHING;
+    if (r->admission && s->flags & SHIM_WORD)
+        n = admission_on_word(r->admission, id, data + s->len, len - s->len, r->wall_s, now, answer);
+    else if (r->admission)
+        n = admission_demand(r->admission, id, len - s->len, now, answer);
+    else if (word_read(data + s->len, len - s->len, &w) == 0 && w.type == WORD_ASK)
+        n = word_write(&open, answer, sizeof(answer));
+    else
+        r->stats.drops[ROUTER_DROP_PACKET]++;
+    if (n == 0)
+        return ROUTER_NOTHING;
+    heard_from(&back, s, data, from);
+    wrap(r, &back, SHIM_WORD, answer, n, out, tx);
+    return ROUTER_REPLY;
+}
+
 static enum router_input on_tunnelled(struct router *r, const struct shim *s, const uint8_t *data, size_t len,
                                       const struct endpoint *from, instant now, const uint8_t **ret_packet,
                                       size_t *ret_len, uint8_t *out, struct router_tx *tx)
@@ -250,11 +308,12 @@ static enum router_input on_tunnelled(struct router *r, const struct shim *s, co
     if (client[7] == 0)
         return drop(r, ROUTER_DROP_HOPS);
     id = (struct client_id){ .addr = get_be32(client), .port = get_be16(client + 4) };
+    /* who writes a client's address as his source has no V, and passes for nobody */
+    if (s->flags & SHIM_WORD ||
+        (r->admission && (!(s->flags & SHIM_VERIFIED) || !admission_holds(r->admission, &id, now))))
+        return at_the_door(r, &id, s, data, len, from, now, out, tx);
     e = client_get(r, &id);
-    e->via = *from;
-    e->provider = s->provider;
-    e->flags = s->flags & (uint8_t)~SHIM_TRACE;
-    memcpy(e->fields, data + SHIM_LEN, sizeof(e->fields));
+    heard_from(e, s, data, from);
     r->stats.rx_pkts++;
     switch (r->o.protocol->on_client(r->state, &id, data + s->len, len - s->len, &r->reply)) {
     case PROTOCOL_DELIVER:
@@ -263,7 +322,7 @@ static enum router_input on_tunnelled(struct router *r, const struct shim *s, co
         return ROUTER_PACKET;
     case PROTOCOL_ANSWER:
         r->stats.answered++;
-        wrap(r, e, r->reply.packet, r->reply.len, out, tx);
+        wrap(r, e, 0, r->reply.packet, r->reply.len, out, tx);
         return ROUTER_REPLY;
     case PROTOCOL_TAKEN:
         return ROUTER_NOTHING;
@@ -678,10 +737,15 @@ const struct router_stats *router_stats_get(const struct router *r)
     return &r->stats;
 }
 
+const struct admission *router_admission(const struct router *r)
+{
+    return r->admission;
+}
+
 const char *router_drop_name(unsigned drop)
 {
-    static const char *const names[ROUTER_DROP_COUNT] = { "shim",   "from",   "other", "hops",
-                                                          "packet", "client", "size",  "mac" };
+    static const char *const names[ROUTER_DROP_COUNT] = { "shim",   "from", "other", "hops",     "packet",
+                                                          "client", "size", "mac",   "admission" };
 
     return drop < ROUTER_DROP_COUNT ? names[drop] : "?";
 }

@@ -5,13 +5,17 @@
  * nearest, or one gateway's own. It is registered with the new gateway before it leaves the old.
  *
  * A gateway that it is registered with vouches for others (dmux/mesh.h): what those send is taken as long as they ask
- * whether the router is there. */
+ * whether the router is there.
+ *
+ * A provider may ask its clients for credentials (dmux/admission.h): then the protocol sees packets of those alone that
+ * are let in, and nobody else is sent any. */
 #pragma once
 
 #include "base/addr.h"
 #include "base/instant.h"
 #include "base/rng.h"
 #include "base/slice.h"
+#include "dmux/admission.h"
 #include "dmux/protocol.h"
 #include "wire/dmux.h"
 
@@ -34,6 +38,7 @@ struct router_options {
     struct endpoint homes[ROUTER_HOMES_MAX];
     size_t homes_count;
     uint16_t weight;
+    const struct admission_options *admission; /* read by router_new alone; NULL: all clients are let in */
     struct rng rng;
 };
 
@@ -46,6 +51,7 @@ enum router_drop {
     ROUTER_DROP_CLIENT, /* of the device: for nobody who was here */
     ROUTER_DROP_SIZE,
     ROUTER_DROP_MAC,
+    ROUTER_DROP_ADMISSION, /* of or for a client that is not let in */
     ROUTER_DROP_COUNT,
 };
 
@@ -80,12 +86,16 @@ struct router;
 /* NULL: no memory, or the protocol refuses the prefix. */
 struct router *router_new(const struct router_options *o, instant now);
 void router_free(struct router *r);
+/* Before datagrams, whenever the second has changed: seconds since 1970, which certificates of clients are judged by.
+ */
+void router_set_wall(struct router *r, uint64_t wall_s);
 /* out: PROTOCOL_PACKET_MAX + ROUTER_GROWS bytes. */
 enum router_input router_on_datagram(struct router *r, const uint8_t *data, size_t len, const struct endpoint *from,
                                      instant now, const uint8_t **ret_packet, size_t *ret_len, uint8_t *out,
                                      struct router_tx *tx);
 /* A packet of the device: true with *tx and out (len + ROUTER_GROWS). */
-bool router_on_packet(struct router *r, const uint8_t *packet, size_t len, uint8_t *out, struct router_tx *tx);
+bool router_on_packet(struct router *r, const uint8_t *packet, size_t len, instant now, uint8_t *out,
+                      struct router_tx *tx);
 /* Control: until false. out: DMUX_REGISTER_MAX. */
 bool router_output(struct router *r, uint8_t *out, struct router_tx *tx, instant now);
 instant router_next_expiry(const struct router *r);
@@ -95,5 +105,7 @@ void router_leave(struct router *r);
 bool router_has_left(const struct router *r);
 size_t router_home_info(const struct router *r, struct router_home_info ret[ROUTER_HOMES_MAX]);
 const struct router_stats *router_stats_get(const struct router *r);
+/* NULL: nobody is asked for credentials. */
+const struct admission *router_admission(const struct router *r);
 const char *router_drop_name(unsigned drop);
 const char *router_home_state_name(unsigned state);

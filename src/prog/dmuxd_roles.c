@@ -325,7 +325,7 @@ static void router_packet(struct dmuxd *d, const uint8_t *packet, size_t len, in
     struct router_tx tx;
     uint8_t *out = train_room(&d->train);
 
-    if (router_on_packet(d->router, packet, len, out, &tx))
+    if (router_on_packet(d->router, packet, len, now, out, &tx))
         train_add(&d->train, tx.len, &tx.to, &d->config->address, dmuxd_outer_tos(packet, len));
 }
 

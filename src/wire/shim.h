@@ -4,7 +4,7 @@
  *   [K] cookie 12:  epoch 1 | time 3 (seconds) | mac 8
  *   [A] client 8:   IPv4 address 4 | port 2 | gateway site 1 | hop limit 1
  *   [O] trace 8:    id 4 | time 4
- *   the packet, or with C a control message (wire/dmux.h)
+ *   the packet, or with C a control message (wire/dmux.h), or with W a word (wire/word.h)
  *
  * Integers are big-endian. hlen counts the fixed part and the fields that the flags announce, no more and no less.
  * The first nibble is never 4 or 6, so that no IP packet is taken for a shim.
@@ -31,7 +31,8 @@
 #define SHIM_VERIFIED 0x20 /* V: the client has shown that it is where it says; said by a gateway only */
 #define SHIM_COOKIE 0x10   /* K: what shows it */
 #define SHIM_TRACE 0x08    /* O */
-#define SHIM_RESERVED 0x07 /* 0, or the packet is dropped */
+#define SHIM_WORD 0x04     /* W: no packet, but a word between client and router, which gateways carry like one */
+#define SHIM_RESERVED 0x03 /* 0, or the packet is dropped */
 
 #define PROVIDER_INVALID 0u
 #define PROVIDER_ANY 1u /* whoever is nearest */

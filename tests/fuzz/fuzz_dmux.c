@@ -49,7 +49,7 @@ static void to_others(struct ends *e, uint8_t who, const uint8_t *data, size_t l
     } else if (len <= PROTOCOL_PACKET_MAX) {
         n = client_on_packet(e->client, data, len, out);
         assert(n <= len + CLIENT_GROWS);
-        if (router_on_packet(e->pair.router, data, len, out, &tx))
+        if (router_on_packet(e->pair.router, data, len, now, out, &tx))
             assert(tx.len <= len + ROUTER_GROWS);
     }
 }

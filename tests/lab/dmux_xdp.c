@@ -158,6 +158,13 @@ static void test_right_ones(void **state)
 
     assert_int_equal(both(to_router_frame, to_router_len), XDP_ACTION_TX);
     assert_int_equal(both(to_client_frame, to_client_len), XDP_ACTION_TX);
+    /* words go like packets */
+    memcpy(f, to_router_frame, to_router_len);
+    f[42 + 1] |= SHIM_WORD;
+    assert_int_equal(both(f, to_router_len), XDP_ACTION_TX);
+    memcpy(f, to_client_frame, to_client_len);
+    f[42 + 1] |= SHIM_WORD;
+    assert_int_equal(both(f, to_client_len), XDP_ACTION_TX);
     /* a byte of the cookie: a stranger's, for user space */
     memcpy(f, to_router_frame, to_router_len);
     f[42 + 15] ^= 1;
@@ -182,6 +189,7 @@ static void test_random_changes(void **state)
         int action;
 
         memcpy(f, answer ? to_client_frame : to_router_frame, len);
+        f[42 + 1] |= prng_below(&pair.prng, 4) == 0 ? SHIM_WORD : 0;
         for (unsigned k = 0; k < changes; k++) {
             /* mostly the shim; its first bytes most of all */
             size_t at = prng_below(&pair.prng, 4) ? 42 + prng_below(&pair.prng, prng_below(&pair.prng, 2) ? 8 : 36)

@@ -27,7 +27,7 @@ static void test_there_and_back(void **state)
     assert_true(client_sends(c, &by));
     assert_int_equal(by, r);
     packet_make(packet, &server, &info.address);
-    assert_true(router_on_packet(hosts[r].router, packet, 48, out, &tx));
+    assert_true(router_on_packet(hosts[r].router, packet, 48, now, out, &tx));
     self = at(hosts[r].addr, 1);
     post(r, &self, &tx.to, out, tx.len);
     world_run(3 * DELAY);
@@ -35,7 +35,7 @@ static void test_there_and_back(void **state)
     assert_memory_equal(hosts[c].last, packet, 48);
     /* nobody gets what is for an address that no client has */
     packet[39] = 1;
-    assert_false(router_on_packet(hosts[r].router, packet, 48, out, &tx));
+    assert_false(router_on_packet(hosts[r].router, packet, 48, now, out, &tx));
     for (unsigned i = 0; i < GATEWAY_DROP_COUNT; i++)
         assert_int_equal(gateway_stats_get(hosts[g].gateway)->drops[i], 0);
 }
@@ -138,7 +138,7 @@ static void test_amplification(void **state)
     for (unsigned i = 0; i < 10; i++) {
         packet_make(packet, &server, &spoofed);
         put_be16(packet + 4, 60); /* 100 bytes, 108 with the shim: once, for 56 bytes that came */
-        assert_true(router_on_packet(hosts[r].router, packet, 100, out, &tx));
+        assert_true(router_on_packet(hosts[r].router, packet, 100, now, out, &tx));
         post(r, &self, &tx.to, out, tx.len);
     }
     world_run(4 * DELAY);

@@ -135,7 +135,7 @@ static void test_there_and_back(void **state)
     assert_int_equal(info.router_rtt_us, 2 * DELAY); /* measured by g2 itself */
     assert_true(client_sends(c, &by));
     packet_make(packet, &server, &info.address);
-    assert_true(router_on_packet(hosts[r].router, packet, 48, out, &tx));
+    assert_true(router_on_packet(hosts[r].router, packet, 48, now, out, &tx));
     self = at(hosts[r].addr, 1);
     assert_int_equal(get_be32(tx.to.addr.bytes), hosts[g2].addr);
     post(r, &self, &tx.to, out, tx.len);

@@ -24,6 +24,10 @@ static struct provider providers[2];
 static const uint8_t secret[32] = { 7 };
 static struct authority authority;
 struct slice next_chain;
+const struct admission_options *next_admission;
+const struct credential *next_credentials;
+size_t next_credentials_count;
+void (*watch)(unsigned sender, const uint8_t *data, size_t len);
 struct mesh_options *next_mesh;
 size_t registrations_max = 100;
 span (*delay_between)(unsigned from, unsigned to);
@@ -56,6 +60,10 @@ void world_begin(void)
                                     .protocols_count = 1 };
     memcpy(authority.root, root_id.ed25519, 32);
     next_chain = (struct slice){ 0 };
+    next_admission = NULL;
+    next_credentials = NULL;
+    next_credentials_count = 0;
+    watch = NULL;
     next_mesh = NULL;
     delay_between = NULL;
     for (unsigned i = 0; i < 2; i++) {
@@ -106,6 +114,7 @@ unsigned router_with(uint32_t addr, const uint32_t *homes, size_t count, uint32_
                                 .chain = next_chain,
                                 .homes_count = count,
                                 .weight = 100,
+                                .admission = next_admission,
                                 .rng = prng_rng(&prng) };
 
     /* 2001:db8:0:NN::/64, NN the last byte of the address */
@@ -114,9 +123,19 @@ unsigned router_with(uint32_t addr, const uint32_t *homes, size_t count, uint32_
                          .len = 64 };
     for (size_t k = 0; k < count; k++)
         o.homes[k] = at(homes[k], DMUX_PORT);
-    hosts[i].router = router_new(&o, now);
-    assert_non_null(hosts[i].router);
+    hosts[i].options = o;
+    router_restart(i);
     return i;
+}
+
+void router_restart(unsigned router)
+{
+    struct host *h = &hosts[router];
+
+    router_free(h->router);
+    h->router = router_new(&h->options, now);
+    assert_non_null(h->router);
+    router_set_wall(h->router, 1000); /* as the gateways' */
 }
 
 unsigned router_at(uint32_t addr, unsigned gateway)
@@ -132,6 +151,8 @@ unsigned client_at(uint32_t addr, unsigned gateway)
     const struct client_options o = { .service = at(SERVICE, DMUX_PORT),
                                       .protocol = protocol_client_find(DMUX_IPV6),
                                       .provider = PROVIDER_ANY,
+                                      .credentials = next_credentials,
+                                      .credentials_count = next_credentials_count,
                                       .rng = prng_rng(&prng) };
 
     hosts[i].client = client_new(&o, now);
@@ -157,6 +178,8 @@ void post(unsigned sender, const struct endpoint *from, const struct endpoint *t
     unsigned place = flights_tail++;
 
     assert_true(flights_tail - flights_head < FLIGHT_MAX && len <= sizeof(f.data));
+    if (watch)
+        watch(sender, data, len);
     if (delay_between && host_of(&f) < hosts_count)
         f.at = now + delay_between(sender, host_of(&f));
     /* in the order of arrival: most come last */

@@ -22,6 +22,7 @@ struct host {
     struct gateway *gateway;
     struct router *router;
     struct client *client;
+    struct router_options options; /* of the router */
     bool dead;
     unsigned nearest;   /* host that the service address leads to */
     uint8_t last[1500]; /* what came out for the device */
@@ -34,7 +35,11 @@ extern unsigned hosts_count;
 extern instant now;
 extern struct prng prng;
 extern struct identity provider_id, stranger_id, root_id;
-extern struct slice next_chain;                           /* certificate of the router that is made next */
+extern struct slice next_chain;                        /* certificate of the router that is made next */
+extern const struct admission_options *next_admission; /* of the routers that are made next; NULL: all are let in */
+extern const struct credential *next_credentials;      /* of the clients that are made next */
+extern size_t next_credentials_count;
+extern void (*watch)(unsigned sender, const uint8_t *data, size_t len); /* sees what anybody sends; NULL: nobody */
 extern struct mesh_options *next_mesh;                    /* of the gateways that are made from now on; NULL: none */
 extern span (*delay_between)(unsigned from, unsigned to); /* indices of hosts; NULL: DELAY for all */
 extern size_t registrations_max;                          /* of gateways that are made from now on */
@@ -47,6 +52,8 @@ unsigned gateway_at(uint32_t id);
 unsigned router_with(uint32_t addr, const uint32_t *homes, size_t count, uint32_t provider, const struct identity *id,
                      unsigned nearest);
 unsigned router_at(uint32_t addr, unsigned gateway);
+/* As a new process, which remembers nothing. */
+void router_restart(unsigned router);
 unsigned client_at(uint32_t addr, unsigned gateway);
 void post(unsigned sender, const struct endpoint *from, const struct endpoint *to, const uint8_t *data, size_t len);
 void world_run(span time);

@@ -56,7 +56,10 @@ static void test_faults(void **state)
         { { 0x13, 0, 0, 6, 0, 0, 0, 1 }, 12, SHIM_BAD_LENGTH },
         { { 0x11, 0, 0, 6, 0, 0, 0, 1 }, 12, SHIM_BAD_LENGTH },
         { { 0x12, 1, 0, 6, 0, 0, 0, 1 }, 12, SHIM_BAD_FLAGS },
-        { { 0x12, 4, 0, 6, 0, 0, 0, 1 }, 12, SHIM_BAD_FLAGS },
+        { { 0x12, 2, 0, 6, 0, 0, 0, 1 }, 12, SHIM_BAD_FLAGS },
+        { { 0x12, 4, 0, 6, 0, 0, 0, 1 }, 12, SHIM_OK },           /* a word */
+        { { 0x12, 4, 0, 0, 0, 0, 0, 1 }, 12, SHIM_BAD_PROTOCOL }, /* and of no protocol */
+        { { 0x12, 0x84, 0, 6, 0, 0, 0, 1 }, 12, SHIM_BAD_FLAGS }, /* control and a word */
         { { 0x12, 0xa0, 0, 6, 0, 0, 0, 1 }, 12, SHIM_BAD_FLAGS }, /* control and verified */
         { { 0x12, 0, 0, 0, 0, 0, 0, 1 }, 8, SHIM_BAD_PROTOCOL },
         { { 0x12, 0, 0, 6, 0, 0, 0, 0 }, 8, SHIM_BAD_PROVIDER },
