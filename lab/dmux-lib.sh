@@ -169,7 +169,8 @@ DMUX_PROTOCOL=ipv6
 # What a client sends into its device.
 DMUX_ROUTES="::/0, 10.77.0.0/16"
 
-# dmux_router HOST PREFIX GATEWAYS [LINE...]: and its daemon; PREFIX - for none; the lines stand in [Router].
+# dmux_router HOST PREFIX GATEWAYS [LINE...]: and its daemon; PREFIX - for none; the lines stand in [Router], whose end
+# they are.
 dmux_router() {
     local clients="Clients = $2"
     [[ $2 != - ]] || clients=''
@@ -180,14 +181,14 @@ Provider = 100
 KeyFile = $DMUX/provider.key
 Gateways = $3
 $clients
-$(printf '%s\n' "${@:4}")
 Control = $DMUX/$1.sock
+$(printf '%s\n' "${@:4}")
 EOC
     bg "$1" "dmuxd-$1" "$DMUXD" "$DMUX/$1.conf"
     wait_for 5 "the router $1 answers" dmux_status "$1" .pid
 }
 
-# dmux_client HOST: and its daemon.
+# dmux_client HOST [LINE...]: and its daemon; the lines stand at the end of [Client].
 dmux_client() {
     cat >"$DMUX/$1.conf" <<EOC
 [Client]
@@ -195,6 +196,7 @@ Protocol = $DMUX_PROTOCOL
 Gateway = 192.0.2.1
 Routes = $DMUX_ROUTES
 Control = $DMUX/$1.sock
+$(printf '%s\n' "${@:2}")
 EOC
     bg "$1" "dmuxd-$1" "$DMUXD" "$DMUX/$1.conf"
     wait_for 5 "the client $1 answers" dmux_status "$1" .pid

@@ -20,9 +20,9 @@
 
 #define AGENT_PORT 51820 /* as of ListenPort in hawser.conf */
 
-enum section { GATEWAY = 1, PROVIDER, AUTHORITY, MESH, SEED, BGP, NEIGHBOR, OSPF, ROUTER, CLIENT };
+enum section { GATEWAY = 1, PROVIDER, AUTHORITY, MESH, SEED, BGP, NEIGHBOR, OSPF, ROUTER, ADMIT, CLIENT, CREDENTIAL };
 
-#define NAMED (1u << PROVIDER | 1u << AUTHORITY | 1u << SEED | 1u << NEIGHBOR)
+#define NAMED (1u << PROVIDER | 1u << AUTHORITY | 1u << SEED | 1u << NEIGHBOR | 1u << ADMIT | 1u << CREDENTIAL)
 
 struct parse {
     struct ini ini;
@@ -70,6 +70,19 @@ static const char *read_registrations(struct ini *f, const char *value, void *ou
 {
     return read_number(f, value, out) || *(uint32_t *)out == 0 || *(uint32_t *)out > REGISTRY_MAX
                ? "a number of 1 to 131072"
+               : NULL;
+}
+
+static const char *read_admission(struct ini *f, const char *value, void *out)
+{
+    return read_number(f, value, out) || *(uint32_t *)out < 10 || *(uint32_t *)out > 86400 ? "seconds, 10 to 86400"
+                                                                                           : NULL;
+}
+
+static const char *read_admissions(struct ini *f, const char *value, void *out)
+{
+    return read_number(f, value, out) || *(uint32_t *)out == 0 || *(uint32_t *)out > 1048576
+               ? "a number of 1 to 1048576"
                : NULL;
 }
 
@@ -274,6 +287,36 @@ static const char *read_public_key(struct ini *f, const char *value, void *out)
     return NULL;
 }
 
+/* A key with both its halves. */
+static const char *read_peer_key(struct ini *f, const char *value, void *out)
+{
+    return peer_key_decode(value, out) < 0 ? "a public key, as `hawser keygen` prints it" : NULL;
+}
+
+static const char *read_admit_key(struct ini *f, const char *value, void *out)
+{
+    struct dmux_admit *a = out;
+
+    a->has_key = true;
+    return read_peer_key(f, value, &a->key);
+}
+
+static const char *read_admit_root(struct ini *f, const char *value, void *out)
+{
+    struct dmux_admit *a = out;
+
+    a->has_root = true;
+    return read_root(f, value, a->realm.root);
+}
+
+static const char *read_admit_realm(struct ini *f, const char *value, void *out)
+{
+    struct dmux_admit *a = out;
+
+    a->has_realm = true;
+    return read_realm(f, value, a->realm.realm);
+}
+
 static const char *read_name(struct ini *f, const char *value, void *out)
 {
     if (*value == '\0' || strlen(value) > 15 || strpbrk(value, "/ \t\"\\;{}") != NULL || value[0] == '.')
@@ -313,16 +356,30 @@ static bool secret_line(struct ini *f, const char *path, char *line, size_t size
     return false;
 }
 
+static const char *read_identity(struct ini *f, const char *value, struct identity *ret, bool *ret_ok)
+{
+    char line[256];
+
+    *ret_ok = false;
+    if (!secret_line(f, value, line, sizeof(line)))
+        return NULL;
+    *ret_ok = identity_secret_decode(line, ret) == 0;
+    explicit_bzero(line, sizeof(line));
+    return *ret_ok ? NULL : "a file with a secret key as `hawser keygen FILE` writes it";
+}
+
 static const char *read_key_file(struct ini *f, const char *value, void *out)
 {
     struct dmux_config *c = config_of(f);
-    char line[256];
 
-    if (!secret_line(f, value, line, sizeof(line)))
-        return NULL;
-    c->has_identity = identity_secret_decode(line, &c->identity) == 0;
-    explicit_bzero(line, sizeof(line));
-    return c->has_identity ? NULL : "a file with a secret key as `hawser keygen FILE` writes it";
+    return read_identity(f, value, &c->identity, &c->has_identity);
+}
+
+static const char *read_credential_key(struct ini *f, const char *value, void *out)
+{
+    bool ok;
+
+    return read_identity(f, value, out, &ok);
 }
 
 static const char *read_secret_file(struct ini *f, const char *value, void *out)
@@ -355,6 +412,15 @@ static const char *read_chain_file(struct ini *f, const char *value, void *out)
 {
     config_of(f)->chain_len = read_chain(value, config_of(f)->chain);
     return config_of(f)->chain_len > 0 ? NULL : CHAIN_FILE;
+}
+
+static const char *read_credential_chain(struct ini *f, const char *value, void *out)
+{
+    struct credential *x = out;
+
+    _Static_assert(WORD_CHAIN_MAX >= CREDENTIAL_CHAIN_MAX, "both are read alike");
+    x->chain_len = read_chain(value, x->chain);
+    return x->chain_len > 0 ? NULL : CHAIN_FILE;
 }
 
 static const char *read_offer_chain(struct ini *f, const char *value, void *out)
@@ -439,6 +505,11 @@ static const struct ini_row schema[] = {
     { ROUTER, "Weight", read_weight, AT(weight), "100", false, "its share beside others as near" },
     { ROUTER, "Device", read_name, AT(device), "dmuxr0", false, "TUN device of its clients" },
     { ROUTER, "Control", read_control, AT(control), "/run/hawser-dmux/router.sock", false, "control socket" },
+    { ROUTER, "Admission", read_admission, AT(admission_s), "600", false, "with [Admit]: seconds until it is renewed" },
+    { ROUTER, "Admissions", read_admissions, AT(admissions_max), "65536", false, "with [Admit]: clients, at most" },
+    { ADMIT, "PublicKey", read_admit_key, 0, NULL, false, "of a client; or Root and Realm" },
+    { ADMIT, "Root", read_admit_root, 0, NULL, false, "key of the root of a realm of clients" },
+    { ADMIT, "Realm", read_admit_realm, 0, NULL, false, "realm whose members are let in" },
     { CLIENT, "Protocol", read_protocol, AT(protocol), NULL, true, "what is wanted" },
     { CLIENT, "Provider", read_provider, AT(provider), "any", false, "of whom" },
     { CLIENT, "Gateway", read_gateways, 0, NULL, true, "the service's anycast address" },
@@ -450,6 +521,14 @@ static const struct ini_row schema[] = {
     { CLIENT, "IpProtocol", read_ip_protocol, AT(ip_protocol), "0", false, "with queue: this protocol alone; 0: all" },
     { CLIENT, "Device", read_name, AT(device), "dmux6", false, "TUN device" },
     { CLIENT, "Control", read_control, AT(control), "/run/hawser-dmux/client.sock", false, "control socket" },
+    { CREDENTIAL, "Provider", read_provider_id, offsetof(struct credential, provider), NULL, true,
+      "whom it is shown to" },
+    { CREDENTIAL, "ProviderKey", read_peer_key, offsetof(struct credential, to), NULL, true,
+      "the provider's public key, which alone can read it" },
+    { CREDENTIAL, "KeyFile", read_credential_key, offsetof(struct credential, identity), NULL, true,
+      "the client's secret key" },
+    { CREDENTIAL, "ChainFile", read_credential_chain, 0, NULL, false,
+      "certificate of that key, where the provider lets in a realm" },
 };
 
 _Static_assert(ARRAY_LEN(schema) <= INI_KEYS_MAX, "seen[] is too small");
@@ -464,6 +543,10 @@ static void *base_of(struct dmux_config *c, unsigned section)
         return &c->seeds[c->seeds_count - 1];
     if (section == NEIGHBOR)
         return &c->neighbors[c->neighbors_count - 1];
+    if (section == ADMIT)
+        return &c->admits[c->admits_count - 1];
+    if (section == CREDENTIAL)
+        return &c->credentials[c->credentials_count - 1];
     return c;
 }
 
@@ -489,7 +572,9 @@ static bool begin_named(struct ini *f, unsigned s, const char *name)
     } lists[] = { [PROVIDER] = { &c->providers_count, DMUX_PROVIDERS_MAX },
                   [AUTHORITY] = { &c->authorities_count, DMUX_AUTHORITIES_MAX },
                   [SEED] = { &c->seeds_count, MESH_SEEDS_MAX },
-                  [NEIGHBOR] = { &c->neighbors_count, DMUX_NEIGHBORS_MAX } };
+                  [NEIGHBOR] = { &c->neighbors_count, DMUX_NEIGHBORS_MAX },
+                  [ADMIT] = { &c->admits_count, DMUX_ADMITS_MAX },
+                  [CREDENTIAL] = { &c->credentials_count, DMUX_CREDENTIALS_MAX } };
     size_t *count = lists[s].count, max = lists[s].max;
 
     assert(count); /* of a section that has no name the reader does not ask */
@@ -508,6 +593,10 @@ static bool begin_named(struct ini *f, unsigned s, const char *name)
         c->neighbors[*count].line = f->line;
         snprintf(c->neighbors[*count].name, DMUX_NAME_MAX + 1, "%s", name);
     }
+    if (s == ADMIT)
+        c->admits[*count].line = f->line;
+    if (s == CREDENTIAL)
+        c->credential_lines[*count] = f->line;
     ++*count;
     return true;
 }
@@ -539,16 +628,66 @@ static bool key_at(size_t i, struct ini_key *ret)
 }
 
 const struct ini_schema dmux_config_schema = {
-    .sections = { "", "Gateway", "Provider", "Authority", "Mesh", "Seed", "Bgp", "Neighbor", "Ospf", "Router",
-                  "Client" },
+    .sections = { "", "Gateway", "Provider", "Authority", "Mesh", "Seed", "Bgp", "Neighbor", "Ospf", "Router", "Admit",
+                  "Client", "Credential" },
     .named = NAMED,
     .expected = "[Gateway], [Provider NAME], [Authority NAME], [Mesh], [Seed NAME], [Bgp], [Neighbor NAME], [Ospf], "
-                "[Router] or [Client]",
+                "[Router], [Admit NAME], [Client] or [Credential NAME]",
     .first = "[Gateway], [Router] or [Client]",
     .key = key_at,
     .begin = begin,
     .read = read_key,
 };
+
+/* Keys and realms apart. */
+static void sort_admits(struct ini *f)
+{
+    struct dmux_config *c = config_of(f);
+
+    for (size_t i = 0; i < c->admits_count; i++) {
+        const struct dmux_admit *a = &c->admits[i];
+        const char *wrong = a->has_key && (a->has_root || a->has_realm) ? "a key and a realm"
+                            : a->has_root != a->has_realm               ? "half of Root and Realm"
+                            : !a->has_key && !a->has_root               ? "nothing"
+                                                                        : NULL;
+
+        if (wrong)
+            ini_error(f, a->line, "found %s in [Admit], expected PublicKey, or Root and Realm", wrong);
+        else if (a->has_key)
+            c->members[c->members_count++] = a->key;
+        else if (c->realms_count < ADMISSION_REALMS_MAX)
+            c->realms[c->realms_count++] = a->realm;
+        else
+            ini_error(f, a->line, "found more than %d realms in [Admit], expected fewer", ADMISSION_REALMS_MAX);
+    }
+}
+
+static void check_admission(struct ini *f)
+{
+    const struct dmux_config *c = config_of(f);
+
+    if (c->role != DMUX_ROLE_ROUTER && c->admits_count > 0)
+        ini_error(f, c->admits[0].line, "found [Admit], expected [Router] as well");
+    if (c->role == DMUX_ROLE_ROUTER && c->protocol == LOCATE_ID && c->admits_count > 0)
+        ini_error(f, c->admits[0].line, "found [Admit] with Protocol = hawser, expected none: nodes show nothing");
+    sort_admits(f);
+    for (size_t i = 0; i < c->credentials_count; i++) {
+        uint32_t provider = c->credentials[i].provider;
+        unsigned line = c->credential_lines[i];
+
+        if (c->role != DMUX_ROLE_CLIENT)
+            ini_error(f, line, "found [Credential], expected [Client] as well");
+        else if (c->provider != PROVIDER_ANY && provider != c->provider)
+            ini_error(f, line, "found a [Credential] for provider %" PRIu32 ", expected the client's, %" PRIu32,
+                      provider, c->provider);
+        for (size_t j = 0; j < i; j++) {
+            if (c->credentials[j].provider == provider)
+                ini_error(f, line,
+                          "found a second [Credential] for provider %" PRIu32 ", expected one (first in line %u)",
+                          provider, c->credential_lines[j]);
+        }
+    }
+}
 
 static void check_whole(struct ini *f)
 {
@@ -601,6 +740,8 @@ int dmux_config_parse(const char *file_name, const char *data, size_t len, struc
 
     if (r == 0 && p.ini.errors_count == 0)
         check_whole(&p.ini);
+    if (r == 0 && p.ini.errors_count == 0)
+        check_admission(&p.ini);
     if (r == 0 && p.ini.errors_count > 0)
         r = -EINVAL;
     if (r < 0) {
@@ -627,6 +768,8 @@ void dmux_config_free(struct dmux_config *c)
     if (!c)
         return;
     identity_wipe(&c->identity);
+    for (size_t i = 0; i < c->credentials_count; i++)
+        identity_wipe(&c->credentials[i].identity);
     ident_wipe(c->secret, sizeof(c->secret));
     free(c);
 }

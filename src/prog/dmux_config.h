@@ -3,11 +3,14 @@
  * INI as in hawser.conf: one of [Gateway], [Router] and [Client]; for gateways a [Provider NAME] for each that may
  * register or an
  * [Authority NAME] that says which,
- * [Mesh] with a [Seed NAME] each, and [Bgp] with a [Neighbor NAME] each, or [Ospf], for `hawser-dmuxd bird-config`.
+ * [Mesh] with a [Seed NAME] each, and [Bgp] with a [Neighbor NAME] each, or [Ospf], for `hawser-dmuxd bird-config`; for
+ * routers an [Admit NAME] for each key or realm whose clients are let in, and for clients a [Credential NAME] for each
+ * provider that asks.
  * Unknown keys and sections are errors; an error is a line `FILE:LINE: found ..., expected ...`. */
 #pragma once
 
 #include "base/text.h"
+#include "dmux/applicant.h"
 #include "dmux/gateway.h"
 #include "dmux/locate.h"
 #include "dmux/protocol.h"
@@ -18,6 +21,8 @@
 #define DMUX_AUTHORITIES_MAX 8
 #define DMUX_NEIGHBORS_MAX 16
 #define DMUX_ROUTES_MAX 16
+#define DMUX_ADMITS_MAX 256 /* chosen: who has more clients has a realm */
+#define DMUX_CREDENTIALS_MAX 16
 #define DMUX_NAME_MAX 15  /* of sections, bytes */
 #define DMUX_PATH_MAX 108 /* of a socket's name, with its NUL */
 
@@ -29,6 +34,14 @@ struct dmux_neighbor {
     char name[DMUX_NAME_MAX + 1];
     struct addr address;
     uint32_t as;
+    unsigned line;
+};
+
+/* One key, or a realm. */
+struct dmux_admit {
+    bool has_key, has_root, has_realm;
+    struct peer_key key;
+    struct admission_realm realm;
     unsigned line;
 };
 
@@ -85,8 +98,17 @@ struct dmux_config {
     size_t offers_count;
     uint8_t offer_chain[LOCATE_CHAIN_MAX]; /* and who */
     size_t offer_chain_len;
+    struct dmux_admit admits[DMUX_ADMITS_MAX]; /* as they stand in the file; sorted: */
+    size_t admits_count;                       /* 0: all clients are let in */
+    struct peer_key members[DMUX_ADMITS_MAX];
+    struct admission_realm realms[ADMISSION_REALMS_MAX];
+    size_t members_count, realms_count;
+    uint32_t admission_s, admissions_max;
 
     /* client */
+    struct credential credentials[DMUX_CREDENTIALS_MAX];
+    unsigned credential_lines[DMUX_CREDENTIALS_MAX];
+    size_t credentials_count;
     struct prefix routes[DMUX_ROUTES_MAX];
     size_t routes_count;
     bool queued;         /* captured by rules, and not by routes */

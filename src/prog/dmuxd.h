@@ -74,10 +74,11 @@ struct dmuxd {
     struct router *router;
     struct client *client;
     struct addr client_address; /* on the device */
-    struct nlmon *netlink;      /* a client's; NULL: not looked at yet */
-    bool native;                /* the client stands aside */
-    bool keeping;               /* and yet carries connections that have its address */
-    unsigned kept;              /* so many */
+    enum applicant_state admission_told;
+    struct nlmon *netlink; /* a client's; NULL: not looked at yet */
+    bool native;           /* the client stands aside */
+    bool keeping;          /* and yet carries connections that have its address */
+    unsigned kept;         /* so many */
     instant native_since, native_next;
     struct capture *capture; /* a client's; NULL: by its device's routes */
     int exit_code;

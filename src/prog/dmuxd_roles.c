@@ -6,6 +6,7 @@
 #include "tunnel/ecn.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <syslog.h>
 #include <time.h>
 
@@ -288,9 +289,17 @@ static int router_start(struct dmuxd *d, instant now)
                                 .homes_count = c->gateways_count,
                                 .weight = (uint16_t)c->weight,
                                 .rng = sys_rng() };
+    const struct admission_options admission = { .identity = &c->identity,
+                                                 .members = c->members,
+                                                 .members_count = c->members_count,
+                                                 .realms = c->realms,
+                                                 .realms_count = c->realms_count,
+                                                 .lifetime_s = c->admission_s,
+                                                 .clients_max = c->admissions_max };
     struct tun_addr addr = { .addr = c->clients.addr, .prefix_len = c->clients.len };
 
     memcpy(o.homes, c->gateways, sizeof(o.homes));
+    o.admission = c->admits_count > 0 ? &admission : NULL;
     d->router = router_new(&o, now);
     if (!d->router) {
         dmuxd_say(LOG_ERR, "protocol=%s refuses Clients, or there is no memory", o.protocol->name);
@@ -333,6 +342,7 @@ static void router_turn(struct dmuxd *d, instant now)
 {
     struct router_tx tx;
 
+    router_set_wall(d->router, wall_s());
     for (int i = 0; i < TURN_BURST && router_output(d->router, train_room(&d->train), &tx, now); i++)
         train_add(&d->train, tx.len, &tx.to, &d->config->address, 0);
 }
@@ -340,6 +350,31 @@ static void router_turn(struct dmuxd *d, instant now)
 static instant router_next(const struct dmuxd *d)
 {
     return router_next_expiry(d->router);
+}
+
+/* Of those that refuse. */
+static const char *refusal_by_offset(unsigned i)
+{
+    return word_refusal_name(i + WORD_REFUSED_UNKNOWN);
+}
+
+static json_t *admission_json(const struct admission *a)
+{
+    struct admission_stats s;
+    json_t *o = json_object();
+
+    admission_stats_get(a, &s);
+    number_set(o, "clients", s.clients);
+    number_set(o, "demands", s.demands);
+    number_set(o, "admitted", s.verdicts[WORD_ADMITTED]);
+    json_object_set_new(
+        o, "refused",
+        counts(s.verdicts + WORD_REFUSED_UNKNOWN, WORD_REFUSAL_COUNT - WORD_REFUSED_UNKNOWN, refusal_by_offset));
+    number_set(o, "stale", s.stale);
+    number_set(o, "unreadable", s.unreadable);
+    number_set(o, "rate", s.rate);
+    number_set(o, "malformed", s.malformed);
+    return o;
 }
 
 static int router_status(struct dmuxd *d, json_t *doc, instant now)
@@ -367,6 +402,8 @@ static int router_status(struct dmuxd *d, json_t *doc, instant now)
     number_set(doc, "tx_pkts", s->tx_pkts);
     number_set(doc, "answered", s->answered);
     number_set(doc, "moves", s->moves);
+    if (router_admission(d->router))
+        json_object_set_new(doc, "admission", admission_json(router_admission(d->router)));
     json_object_set_new(doc, "drops", counts(s->drops, ROUTER_DROP_COUNT, router_drop_name));
     return json_object_set_new(doc, "homes", array);
 }
@@ -396,8 +433,9 @@ static int client_start(struct dmuxd *d, instant now)
     struct client_options o = { .service = c->gateways[0],
                                 .protocol = protocol_client_find(c->protocol),
                                 .provider = c->provider,
+                                .credentials = c->credentials,
+                                .credentials_count = c->credentials_count,
                                 .rng = sys_rng() };
-
     int r;
 
     d->client = client_new(&o, now);
@@ -485,6 +523,38 @@ static void client_packet(struct dmuxd *d, const uint8_t *packet, size_t len, in
         train_add(&d->train, n, &d->config->gateways[0], &d->config->address, dmuxd_outer_tos(packet, len));
 }
 
+/* What is to be told of credentials; in buf. NULL: nothing. */
+static const char *admission_trouble(const struct applicant_info *i, char *buf, size_t size)
+{
+    if (i->state == APPLICANT_WITHOUT)
+        snprintf(buf, size, "provider %u asks for credentials, and there is no [Credential] for it", i->provider);
+    else if (i->state != APPLICANT_REFUSED)
+        return NULL;
+    else if (i->refusal == APPLICANT_UNREADABLE)
+        snprintf(buf, size, "provider %u cannot read the credentials: its key is not ProviderKey", i->provider);
+    else
+        snprintf(buf, size, "provider %u has refused the credentials: %s", i->provider,
+                 applicant_refusal_name(i->refusal));
+    return buf;
+}
+
+/* What has changed of credentials is told once. */
+static void follow_admission(struct dmuxd *d)
+{
+    struct client_info i;
+    char why[128];
+
+    client_info_get(d->client, &i);
+    if (i.admission.state == d->admission_told || i.admission.state == APPLICANT_ASKING ||
+        i.admission.state == APPLICANT_APPLYING)
+        return;
+    d->admission_told = i.admission.state;
+    if (admission_trouble(&i.admission, why, sizeof(why)))
+        dmuxd_say(LOG_WARNING, "admission state=%s: %s", applicant_state_name(i.admission.state), why);
+    else if (i.admission.state == APPLICANT_ADMITTED)
+        dmuxd_say(LOG_NOTICE, "admission state=admitted provider=%u", i.admission.provider);
+}
+
 static void client_turn(struct dmuxd *d, instant now)
 {
     size_t n;
@@ -496,6 +566,7 @@ static void client_turn(struct dmuxd *d, instant now)
     }
     for (int i = 0; i < TURN_BURST && (n = client_output(d->client, train_room(&d->train), now)) > 0; i++)
         train_add(&d->train, n, &d->config->gateways[0], &d->config->address, 0);
+    follow_admission(d);
     if (!d->keeping)
         follow_address(d, now);
 }
@@ -505,6 +576,38 @@ static instant client_next(const struct dmuxd *d)
     return d->native && !d->keeping ? d->native_next : client_next_expiry(d->client);
 }
 
+static const char *client_state(const struct dmuxd *d, const struct client_info *i)
+{
+    bool outside = i->admission.state == APPLICANT_REFUSED || i->admission.state == APPLICANT_WITHOUT;
+
+    if (d->native)
+        return "native";
+    return !i->up ? "no-gateway" : i->provider == 0 ? "no-router" : outside ? "not-admitted" : "up";
+}
+
+static json_t *applicant_json(const struct applicant_info *i, instant now)
+{
+    json_t *o = json_object();
+    char why[128];
+
+    text_set(o, "state", applicant_state_name(i->state));
+    if (i->provider != 0)
+        number_set(o, "provider", i->provider);
+    if (i->state == APPLICANT_REFUSED)
+        text_set(o, "refused", applicant_refusal_name(i->refusal));
+    if (admission_trouble(i, why, sizeof(why)))
+        text_set(o, "why", why);
+    if (i->state == APPLICANT_ADMITTED)
+        json_object_set_new(o, "left_s", json_real((double)(i->until - now) / 1e6));
+    number_set(o, "demands", i->demands);
+    number_set(o, "shown", i->shown);
+    number_set(o, "admitted", i->admitted);
+    number_set(o, "held_pkts", i->held);
+    number_set(o, "lost_pkts", i->lost);
+    number_set(o, "ignored", i->ignored);
+    return o;
+}
+
 static int client_status(struct dmuxd *d, json_t *doc, instant now)
 {
     struct client_info i;
@@ -512,7 +615,7 @@ static int client_status(struct dmuxd *d, json_t *doc, instant now)
 
     client_info_get(d->client, &i);
     text_set(doc, "protocol", protocol_client_find(d->config->protocol)->name);
-    text_set(doc, "state", d->native ? "native" : !i.up ? "no-gateway" : i.provider == 0 ? "no-router" : "up");
+    text_set(doc, "state", client_state(d, &i));
     endpoint_set(doc, "service", &d->config->gateways[0]);
     if (i.gateway != 0) {
         number_set(doc, "gateway", i.gateway);
@@ -527,6 +630,8 @@ static int client_status(struct dmuxd *d, json_t *doc, instant now)
     }
     if (i.address.family != ADDR_NONE)
         text_set(doc, "address", addr_format(&i.address, buf));
+    if (d->config->credentials_count > 0 || i.admission.demands > 0)
+        json_object_set_new(doc, "admission", applicant_json(&i.admission, now));
     if (d->native)
         number_set(doc, "kept", d->kept);
     if (d->capture)

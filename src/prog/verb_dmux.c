@@ -1,8 +1,8 @@
 /* prog/verb_dmux.c - dmux: the demultiplexer's daemon, from outside.
  *
  * up checks the file and starts hawser-dmuxd in the background; the other words ask the control socket of a running
- * one. status exits with 3 when a client has no gateway or no router, or a router is registered nowhere, so that a
- * script needs no parser. */
+ * one. status exits with 3 when a client has no gateway or no router or is not let in, or a router is registered
+ * nowhere, so that a script needs no parser. */
 #include "prog/dmux_config.h"
 #include "prog/json_client.h"
 #include "prog/verb.h"
@@ -68,7 +68,7 @@ static void print_members(const json_t *doc, const char *indent)
 /* Each hop with its distance, and what is not known. */
 static void print_trace(const json_t *doc)
 {
-    const char *state = json_text(doc, "state");
+    const char *state = json_text(doc, "state"), *why = json_text(json_object_get(doc, "admission"), "why");
 
     if (strcmp(state, "native") == 0) {
         printf("%s: the local network speaks it by itself\n", json_text(doc, "protocol"));
@@ -86,6 +86,8 @@ static void print_trace(const json_t *doc)
         printf(" 2  router %s of provider %" PRId64 "  %.3f ms from the gateway%s%s\n", json_text(doc, "router"),
                (int64_t)json_number(doc, "provider"), json_number(doc, "router_rtt_ms"),
                *json_text(doc, "address") ? ", our address " : "", json_text(doc, "address"));
+    if (*why)
+        printf("%s\n", why);
 }
 
 static int ask(const struct verb *v, const char *word, const char *name, bool as_json)

@@ -9,6 +9,7 @@
 
 static char lines[8192];
 static char secret_path[] = "/tmp/hawser-dmux-secret-XXXXXX";
+static char public_key[KEY_TEXT_SIZE]; /* of the secret there: */
 static char key_path[] = "/tmp/hawser-dmux-key-XXXXXX";
 
 static int parse(const char *data, struct dmux_config **ret)
@@ -134,13 +135,87 @@ static void test_offers(void **state)
             "f:1: found no Gateways in this section, expected one\n");
 }
 
+#define ROUTER                                                                                                         \
+    "[Router]\nProtocol = %s\nProvider = 100\nKeyFile = %s\nGateways = 192.0.2.1\nAdmission = 60\nAdmissions = 9\n"
+#define REALM "Root = AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA=\nRealm = Acme.Example\n"
+
+/* Whom a router lets in: keys and realms. */
+static void test_admit(void **state)
+{
+    struct dmux_config *c = NULL;
+    char data[2048], many[1024] = "";
+
+    snprintf(data, sizeof(data), ROUTER "[Admit one]\nPublicKey = %s\n[Admit all]\n" REALM, "mirror", key_path,
+             public_key);
+    assert_int_equal(parse(data, &c), 0);
+    assert_int_equal(c->members_count, 1);
+    assert_memory_equal(c->members[0].x25519, c->identity.x25519, IDENT_KEY_LEN);
+    assert_int_equal(c->realms_count, 1);
+    assert_string_equal(c->realms[0].realm, "acme.example");
+    assert_int_equal(c->realms[0].root[31], 32);
+    assert_int_equal(c->admission_s, 60);
+    assert_int_equal(c->admissions_max, 9);
+    dmux_config_free(c);
+    snprintf(data, sizeof(data), ROUTER "[Admit a]\nPublicKey = %s\n" REALM "[Admit b]\nRealm = a.b\n[Admit c]\n",
+             "mirror", key_path, public_key);
+    refuses(data, "f:8: found a key and a realm in [Admit], expected PublicKey, or Root and Realm\n"
+                  "f:12: found half of Root and Realm in [Admit], expected PublicKey, or Root and Realm\n"
+                  "f:14: found nothing in [Admit], expected PublicKey, or Root and Realm\n");
+    for (unsigned i = 0; i < ADMISSION_REALMS_MAX + 1; i++)
+        snprintf(many + strlen(many), sizeof(many) - strlen(many), "[Admit r%u]\n" REALM, i);
+    snprintf(data, sizeof(data), ROUTER "%s", "mirror", key_path, many);
+    refuses(data, "f:32: found more than 8 realms in [Admit], expected fewer\n");
+    snprintf(data, sizeof(data), ROUTER "Offer = 192.0.2.9\nOfferChain = %s\n[Admit a]\n" REALM, "hawser", key_path,
+             secret_path);
+    refuses(data, "f:10: found [Admit] with Protocol = hawser, expected none: nodes show nothing\n");
+    refuses("[Client]\nProtocol = ipv6\nGateway = 192.0.2.1\n[Admit a]\n" REALM,
+            "f:4: found [Admit], expected [Router] as well\n");
+    refuses("[Router]\nAdmission = 9\nAdmissions = 0\n",
+            "f:2: found Admission = 9, expected seconds, 10 to 86400\n"
+            "f:3: found Admissions = 0, expected a number of 1 to 1048576\n"
+            "f:1: found no Protocol in this section, expected one\n"
+            "f:1: found no Provider in this section, expected one\n"
+            "f:1: found no KeyFile in this section, expected one\n"
+            "f:1: found no Gateways in this section, expected one\n");
+}
+
+/* What a client shows, and to whom. */
+static void test_credential(void **state)
+{
+    static const char text[] = "[Client]\nProtocol = ipv6\nGateway = 192.0.2.1\nProvider = %s\n[Credential mine]\n"
+                               "Provider = 100\nProviderKey = %s\nKeyFile = %s\nChainFile = %s\n%s";
+    struct dmux_config *c = NULL;
+    char data[2048], second[512];
+
+    snprintf(data, sizeof(data), text, "any", public_key, key_path, secret_path, "");
+    assert_int_equal(parse(data, &c), 0);
+    assert_int_equal(c->credentials_count, 1);
+    assert_int_equal(c->credentials[0].provider, 100);
+    assert_int_equal(c->credentials[0].chain_len, 45); /* what is in it is for the provider to judge */
+    assert_memory_equal(c->credentials[0].to.x25519, c->credentials[0].identity.x25519, IDENT_KEY_LEN);
+    dmux_config_free(c);
+    snprintf(data, sizeof(data), text, "101", public_key, key_path, secret_path, "");
+    refuses(data, "f:5: found a [Credential] for provider 100, expected the client's, 101\n");
+    snprintf(second, sizeof(second), "[Credential again]\nProvider = 100\nProviderKey = %s\nKeyFile = %s\n", public_key,
+             key_path);
+    snprintf(data, sizeof(data), text, "100", public_key, key_path, secret_path, second);
+    refuses(data, "f:10: found a second [Credential] for provider 100, expected one (first in line 5)\n");
+    snprintf(data, sizeof(data), ROUTER "%s", "mirror", key_path, second);
+    refuses(data, "f:8: found [Credential], expected [Client] as well\n");
+    refuses("[Client]\nProtocol = ipv6\nGateway = 192.0.2.1\n[Credential a]\nProvider = 1\nProviderKey = no\n",
+            "f:5: found Provider = 1, expected a provider's number, 2 to 4294967295\n"
+            "f:6: found ProviderKey = no, expected a public key, as `hawser keygen` prints it\n"
+            "f:4: found no KeyFile in this section, expected one\n");
+}
+
 static void test_errors(void **state)
 {
     refuses("", "f: found no role, expected one of [Gateway], [Router] and [Client]\n");
     refuses("Id = 1\n", "f:1: found Id before any section, expected [Gateway], [Router] or [Client]\n");
-    refuses("[Clint]\n",
-            "f:1: found [Clint], expected [Gateway], [Provider NAME], [Authority NAME], [Mesh], [Seed NAME], [Bgp], "
-            "[Neighbor NAME], [Ospf], [Router] or [Client] (did you mean [Client]?)\n");
+    refuses(
+        "[Clint]\n",
+        "f:1: found [Clint], expected [Gateway], [Provider NAME], [Authority NAME], [Mesh], [Seed NAME], [Bgp], "
+        "[Neighbor NAME], [Ospf], [Router], [Admit NAME], [Client] or [Credential NAME] (did you mean [Client]?)\n");
     refuses("[Client]\nProtocol = ipv6\nGatewy = 192.0.2.1\nGateway = 192.0.2.1\n",
             "f:3: found Gatewy, expected a key of [Client] (did you mean Gateway?)\n");
     refuses("[Client]\nProtocol = ipv6\n", "f:1: found no Gateway in this section, expected one\n");
@@ -245,6 +320,7 @@ static int setup(void **state)
 {
     static const char text[] = "a2tra2tra2tra2tra2tra2tra2tra2tra2tra2tra2s=\n";
     char key[KEY_TEXT_SIZE];
+    struct peer_key peer;
     struct identity id;
     struct prng p;
     struct rng rng;
@@ -257,6 +333,8 @@ static int setup(void **state)
     fd = mkstemp(key_path);
     if (fd < 0 || identity_generate(&id, &rng) < 0)
         return -1;
+    identity_peer_key(&id, 3, &peer);
+    peer_key_encode(&peer, public_key);
     identity_secret_encode(&id, key);
     return write(fd, key, strlen(key)) != (ssize_t)strlen(key) || close(fd) < 0 ? -1 : 0;
 }
@@ -271,6 +349,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_client),    cmocka_unit_test(test_capture),
         cmocka_unit_test(test_authority), cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_admit),     cmocka_unit_test(test_credential),
         cmocka_unit_test(test_offers),    cmocka_unit_test(test_gateway),
         cmocka_unit_test(test_ospf),      cmocka_unit_test(test_gateway_addresses),
     };
