@@ -135,11 +135,14 @@ static bool seal(struct applicant *a)
 
 static void refused(struct applicant *a, unsigned why, instant now)
 {
-    go(a, IDLE, now + APPLICANT_LATER);
+    span later = why == APPLICANT_UNANSWERED ? APPLICANT_RETRY + (span)(rng_u64(&a->rng) % (uint64_t)APPLICANT_AGAIN)
+                                             : APPLICANT_LATER;
+
+    go(a, IDLE, now + later);
     a->info.state = APPLICANT_REFUSED;
     a->info.refusal = why;
     a->info.refused++;
-    a->quiet_until = now + APPLICANT_LATER;
+    a->quiet_until = now + later;
     forget_held(a);
 }
 

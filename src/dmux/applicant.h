@@ -13,7 +13,8 @@
 #define APPLICANT_RETRY (1 * SEC)  /* chosen: RFC 8085 section 3.1.1's start for an unknown round trip */
 #define APPLICANT_TRIES 3          /* chosen: words without an answer, before something is wrong */
 #define APPLICANT_REST (1 * SEC)   /* chosen: DEMANDs that come so soon after a verdict are of packets before it */
-#define APPLICANT_LATER (60 * SEC) /* chosen: whoever was refused, or not answered, tries again */
+#define APPLICANT_LATER (60 * SEC) /* chosen: whoever was refused, or whose ASK was not answered, tries again */
+#define APPLICANT_AGAIN (10 * SEC) /* chosen: at random within it, who had no verdict: there were too many at once */
 #define APPLICANT_HELD_MAX 16      /* packets; chosen: above what a sender begins with (RFC 6928: 10) */
 
 /* What is shown to one provider. */

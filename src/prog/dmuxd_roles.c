@@ -532,6 +532,8 @@ static const char *admission_trouble(const struct applicant_info *i, char *buf, 
         return NULL;
     else if (i->refusal == APPLICANT_UNREADABLE)
         snprintf(buf, size, "provider %u cannot read the credentials: its key is not ProviderKey", i->provider);
+    else if (i->refusal == APPLICANT_UNANSWERED)
+        snprintf(buf, size, "provider %u does not answer what is shown to it", i->provider);
     else
         snprintf(buf, size, "provider %u has refused the credentials: %s", i->provider,
                  applicant_refusal_name(i->refusal));

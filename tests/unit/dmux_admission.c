@@ -6,6 +6,8 @@
 #include "dmux/limits.h"
 #include "tests/unit/test.h"
 
+#include <stdio.h>
+
 #define PROTOCOL DMUX_IPV6
 #define PROVIDER 100
 
@@ -383,6 +385,92 @@ static void test_unanswered(void **state)
     applicant_free(a);
 }
 
+/* No verdict comes: three times the same ADMIT, then it is told, and tried again soon, at a time of its own. */
+static void test_no_verdict(void **state)
+{
+    const struct client_id c = client(0xc6336407, 4000);
+    static struct credential cred;
+    uint8_t demand[WORD_DEMAND_LEN], first[WORD_ADMIT_MAX], out[WORD_ADMIT_MAX];
+    struct applicant_info info;
+    struct applicant *a;
+    instant begun = now;
+    size_t len;
+
+    cred = (struct credential){ .provider = PROVIDER, .identity = ids[0] };
+    identity_peer_key(&provider, 3, &cred.to);
+    a = applicant_new(&cred, 1, PROTOCOL, &rng);
+    assert_non_null(a);
+    applicant_begin(a, &c, now);
+    assert_true(admission_demand(door, &c, 100, now, demand) > 0);
+    applicant_on_word(a, PROVIDER, demand, sizeof(demand), now);
+    len = applicant_output(a, first, now);
+    for (unsigned i = 1; i < APPLICANT_TRIES; i++) {
+        now = applicant_next_expiry(a);
+        assert_int_equal(now, begun + i * SEC);
+        assert_int_equal(applicant_output(a, out, now), len);
+        assert_memory_equal(out, first, len);
+    }
+    now = applicant_next_expiry(a);
+    assert_int_equal(applicant_output(a, out, now), 0);
+    applicant_info_get(a, &info);
+    assert_int_equal(info.state, APPLICANT_REFUSED);
+    assert_int_equal(info.refusal, APPLICANT_UNANSWERED);
+    assert_in_range(applicant_next_expiry(a), now + APPLICANT_RETRY, now + APPLICANT_RETRY + APPLICANT_AGAIN);
+    applicant_free(a);
+}
+
+/* A router has started anew, and 500 clients of one NAT come back at once: five times what their network may cost in a
+ * second. All are in within half a minute, and the door has computed no more than it may. */
+static void test_crowd(void **state)
+{
+    enum { CROWD = 500 };
+    static struct credential creds[CROWD];
+    static struct peer_key many[CROWD];
+    static struct applicant *crowd[CROWD];
+    instant begun = now;
+    unsigned in = 0;
+
+    options.members = many;
+    options.members_count = CROWD;
+    for (unsigned i = 0; i < CROWD; i++) {
+        const struct client_id c = client(0xc6336407, (uint16_t)(1000 + i));
+
+        creds[i].provider = PROVIDER;
+        assert_int_equal(identity_generate(&creds[i].identity, &rng), 0);
+        identity_peer_key(&provider, 3, &creds[i].to);
+        identity_peer_key(&creds[i].identity, 3, &many[i]);
+        crowd[i] = applicant_new(&creds[i], 1, PROTOCOL, &rng);
+        assert_non_null(crowd[i]);
+        applicant_begin(crowd[i], &c, now);
+    }
+    door_again();
+    while (in < CROWD) {
+        assert_true(now < begun + 30 * SEC);
+        for (unsigned i = in = 0; i < CROWD; i++) {
+            const struct client_id c = client(0xc6336407, (uint16_t)(1000 + i));
+            uint8_t word[WORD_ADMIT_MAX], answer[WORD_VERDICT_LEN];
+            struct applicant_info info;
+            size_t len;
+
+            while ((len = applicant_output(crowd[i], word, now)) > 0) {
+                len = admission_on_word(door, &c, word, len, 0, now, answer);
+                applicant_on_word(crowd[i], PROVIDER, answer, len, now);
+            }
+            /* what it sends meanwhile is answered, too */
+            len = admission_holds(door, &c, now) ? 0 : admission_demand(door, &c, 100, now, answer);
+            if (len > 0)
+                applicant_on_word(crowd[i], PROVIDER, answer, len, now);
+            applicant_info_get(crowd[i], &info);
+            in += info.state == APPLICANT_ADMITTED;
+        }
+        now += 20 * MSEC;
+    }
+    assert_true(stats().verdicts[WORD_ADMITTED] <= (uint64_t)((now - begun) / SEC + 2) * LIMITS_SHOWN_PPS);
+    for (unsigned i = 0; i < CROWD; i++)
+        applicant_free(crowd[i]);
+    printf("# %u clients of one network are in after %d ms\n", CROWD, (int)((now - begun) / MSEC));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -396,6 +484,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_forged_verdict, begin, end),
         cmocka_unit_test_setup_teardown(test_held, begin, end),
         cmocka_unit_test_setup_teardown(test_unanswered, begin, end),
+        cmocka_unit_test_setup_teardown(test_no_verdict, begin, end),
+        cmocka_unit_test_setup_teardown(test_crowd, begin, end),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
