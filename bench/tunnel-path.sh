@@ -48,7 +48,7 @@ WAYS+=(split)
 bg server iperf3 iperf3 -s -J -i 0.5
 wait_for 5 "iperf3 listens" listening server tcp 5201
 for ((i = 0; i < ROUNDS; i++)); do
-    tunnel_quiet
+    rounds_quiet
     for way in "${WAYS[@]}"; do
         spent=$(tunnel_spent "$way")
         tunnel_way "$way" flow "$way"
@@ -61,4 +61,4 @@ tunnel_compared ''
 FIGURES=()
 for way in "${!SPENT[@]}"; do FIGURES[$way]=${SPENT[$way]}; done
 tunnel_told spent_ us less
-tunnel_done
+rounds_done

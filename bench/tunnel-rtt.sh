@@ -16,7 +16,7 @@ tunnel_start yes
 tunnel_sinks
 TO=()
 for way in "${WAYS[@]}"; do TO+=("${SERVER[$way]}:5202"); done
-for ((i = 0; i < 5; i++)); do tunnel_quiet; done
+for ((i = 0; i < 5; i++)); do rounds_quiet; done
 on client "$UDP_MIX" rtt "$SAMPLES" "${TO[@]}" >"$LAB_DIR/rtt" || lab_fail "rtt"
 quantile() { # WAY p50|p99
     jq -r --arg to "${SERVER[$1]}:5202" "select(.to == \$to) | .$2" "$LAB_DIR/rtt"
@@ -37,4 +37,4 @@ for q in p50 p99; do
     result "plain_$q" "$(quantile plain $q)" us
     [[ -z $best ]] || result "of_peer_$q" "$(figure "($(quantile hawser $q) - $(quantile plain p50)) / $best" 2)" x
 done
-tunnel_done
+rounds_done

@@ -23,7 +23,7 @@ udp_rounds() { # 1400|mix KEY PER
     local i way
     FIGURES=()
     for ((i = 0; i < ROUNDS; i++)); do
-        tunnel_quiet
+        rounds_quiet
         for way in "${WAYS[@]}"; do
             [[ $way != plain ]] || continue
             tunnel_way "$way" udp_search "$way" "$1"
@@ -41,4 +41,4 @@ tunnel_compared large_
 udp_rounds mix pps 1000
 tunnel_told mix_ 1000/s more
 tunnel_compared mix_
-tunnel_done
+rounds_done
