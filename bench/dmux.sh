@@ -4,6 +4,11 @@
 # The cost of a packet is of bench/dmux-xdp.c, less what its timing costs; the rest is of scenarios of the laboratory, on
 # one machine that plays all hosts.
 
+# bench_script NAME: runs bench/NAME.sh as scenario does.
+bench_script() {
+    scenario_of "$1" "$BENCH_RUNS/$1.json" "$BENCH_TOP/bench/$1.sh"
+}
+
 dmux_cost() {
     local of=${BENCH_RUNS:?}/dmux-xdp.out program=${HAWSER_BUILD:?}/bench/bench-dmux-xdp code key values=()
     "$program" >"$of" 2>"$BENCH_RUNS/dmux-xdp.log"
@@ -35,12 +40,22 @@ scenario dmux-tcp
 row "TCP up through client, gateway, router, 1 Gbit/s by tbf" share_up % '>=' 95 1 - shaped_up shaped_direct_up
 row "TCP down" share_down % '>=' 95 1 - shaped_down shaped_direct_down
 row "processor time of the three for a GB of TCP" cost ms/GB - -
-row "100 Mbit/s, direct: TCP (paper, table II scenario 1: 92.1)" lan_direct Mbit/s - -
-row "100 Mbit/s, client, gateway, router: TCP (scenario 3: 30.6)" lan_through Mbit/s - - 1 - lan_share
-row "direct: round trip (scenario 1: 174)" lan_rtt_direct us - - 200
-row "client, gateway, router: round trip (scenario 3: 834)" lan_rtt_through us - - 200
-row "added by each of the three, each way (paper 310)" lan_added_hop us '<=' 60 200
 scenario_end
+
+# Scenarios 1, 2, 4 and 3 of the paper's table II, with its figures.
+dmux_ways() {
+    local row way paper_rtt paper_tcp name
+    bench_script dmux-ways
+    for row in "direct 174 92.1 1: direct" "capture 218 90.3 2: capture alone" "short 523 45.7 4: capture and router" \
+        "whole 834 30.6 3: capture, gateway, router"; do
+        read -r way paper_rtt paper_tcp name <<<"$row"
+        row "LAN, scenario $name, RTT (paper $paper_rtt)" "rtt_$way" us - - 5 "rtt_${way}_worst"
+        row "LAN, scenario $name, TCP (paper $paper_tcp)" "tcp_$way" Mbit/s - - 5 "tcp_${way}_worst"
+    done
+    row "LAN: added by each of the three, each way (paper 310)" added_hop us '<=' 60 5 added_hop_worst
+    scenario_end
+}
+dmux_ways
 for fault in kill silent; do
     scenario dmux-sites $fault
     row "five sites, 12 senders, $fault: the first is served again" recovery s '<=' 1 12

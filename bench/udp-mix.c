@@ -3,7 +3,8 @@
  *
  *   bench-udp-mix sink ADDR:PORT                       counts and echoes, until killed
  *   bench-udp-mix search ADDR:PORT 1400|mix [LOW]      prints the rate found: {"pps":..,"bps":..,"trials":..}
- *   bench-udp-mix rtt COUNT ADDR:PORT...               prints a line of JSON for each address: p50, p90, p99 in us
+ *   bench-udp-mix rtt COUNT [FROM=]ADDR:PORT...        prints a line of JSON for each address: p50, p90, p99 in us;
+ *                                                      FROM is a source address
  *
  * Theory of operation. A trial sends for TRIAL_NS at a constant rate, a batch by sendmmsg each TICK_NS, every datagram
  * with the trial's number; then it asks the sink, by the same way, how many of that trial came, until all came or the
@@ -45,7 +46,7 @@
 #define ASK_NS 20000000    /* chosen: longer than any queue here takes to drain by one packet */
 #define ASKS 25            /* of no answer: half a second */
 #define PAUSE_NS 1000000   /* chosen: a daemon is asleep again by then */
-#define ECHO_NS 100000000  /* an echo that takes longer is lost */
+#define ECHO_NS 500000000  /* an echo that takes longer is lost; chosen: thrice the longest delay */
 #define WAYS_MAX 16
 #define SOCKET_BYTES (8 << 20) /* chosen: the sink must not be what loses */
 #define SIZE_MAX_BYTES 1400
@@ -309,9 +310,18 @@ static int rtt(size_t count, char **to, size_t ways)
     size_t came[WAYS_MAX] = { 0 };
 
     for (size_t w = 0; w < ways; w++) {
-        struct sockaddr_in remote = sockaddr(to[w]);
+        char *mid = strchr(to[w], '=');
+        struct sockaddr_in remote = sockaddr(mid ? mid + 1 : to[w]), local = { .sin_family = AF_INET };
 
-        fds[w] = open_socket(NULL, &remote);
+        if (mid) {
+            *mid = '\0';
+            if (inet_pton(AF_INET, to[w], &local.sin_addr) != 1) {
+                fprintf(stderr, "bench-udp-mix: %s: expected an IPv4 address\n", to[w]);
+                return 2;
+            }
+            *mid = '=';
+        }
+        fds[w] = open_socket(&local, &remote);
         took[w] = calloc(count, sizeof(int64_t));
         if (!took[w])
             return 1;
@@ -349,6 +359,6 @@ int main(int argc, char **argv)
     if (argc > 3 && argc <= 3 + WAYS_MAX && strcmp(argv[1], "rtt") == 0)
         return rtt(strtoul(argv[2], NULL, 10), argv + 3, (size_t)argc - 3);
     fprintf(stderr,
-            "usage: bench-udp-mix sink ADDR:PORT | search ADDR:PORT BYTES|mix [LOW] | rtt COUNT ADDR:PORT...\n");
+            "usage: bench-udp-mix sink ADDR:PORT | search ADDR:PORT BYTES|mix [LOW] | rtt COUNT [FROM=]ADDR:PORT...\n");
     return 2;
 }

@@ -122,19 +122,20 @@ PublicKey = $("$HAWSER" id show "$DMUX/$first.key" --json | jq -r .public)"
 
 # dmux_gateway_alone HOST ID ADDRESS: the daemon without BIRD.
 dmux_gateway_alone() {
-    dmux__gateway_conf "$1" "$2" "$3" 65000 65000
+    dmux_gateway_conf "$1" "$2" "$3" 65000 65000
     dmux_gateway_start "$1"
 }
 
 # dmux_gateway HOST ID ADDRESS AS NEIGHBOUR-AS: its files, the daemon and BIRD.
 dmux_gateway() {
-    dmux__gateway_conf "$@"
+    dmux_gateway_conf "$@"
     "$DMUXD" bird-config "$DMUX/$1.conf" >"$DMUX/$1.bird" || lab_fail "bird-config"
     dmux_bird "$1"
     dmux_gateway_start "$1"
 }
 
-dmux__gateway_conf() {
+# dmux_gateway_conf HOST ID ADDRESS AS NEIGHBOUR-AS: its files alone.
+dmux_gateway_conf() {
     local host=$1 id=$2 address=$3 as=$4 neighbor=$5
     cat >"$DMUX/$host.conf" <<EOC
 [Gateway]

@@ -53,7 +53,7 @@ dmux_bird x
 
 dmux_mesh g1 1 g2 2
 for n in 1 2; do
-    dmux__gateway_conf g$n $n 10.0.$n.2 65010 65010
+    dmux_gateway_conf g$n $n 10.0.$n.2 65010 65010
     if [[ $INSIDE == ospf ]]; then
         sed -i "/^\[Bgp\]/,\$d" "$DMUX/g$n.conf"
         printf '[Ospf]\nInterface = wan\n' >>"$DMUX/g$n.conf"

@@ -7,9 +7,6 @@
 #             g                address that r has among its clients.
 #
 # Promised: shaped, 95 % of what goes directly.
-#
-# At 100 Mbit/s it is also scenarios 1 (direct) and 3 (capture, gateway, router) of table II of the IPdmux paper's
-# section VI: round trip, and TCP up. The paper doubles IPv4 and has one LAN; here it is IPv6 in IPv4, and x forwards.
 # shellcheck source-path=SCRIPTDIR source=../lib.sh
 . "$(dirname "$0")/../lib.sh"
 lab_init dmux-tcp "$@"
@@ -61,14 +58,6 @@ shape() {
     tc -n "$(lab__ns c)" qdisc replace dev wan root tbf rate "$1" burst 128k latency 20ms || lab_skip "no tbf"
     tc -n "$(lab__ns x)" qdisc replace dev c root tbf rate "$1" burst 128k latency 20ms || lab_skip "no tbf"
 }
-# rtt ADDRESS: the median of 200 round trips, us.
-rtt() {
-    local times
-    times=$(on c ping -6 -c 201 -i 0.005 "$1" | sed -n 's/.*time=\([0-9.]*\) ms/\1/p' | tail -n +2)
-    (($(wc -l <<<"$times") >= 190)) || lab_fail "of 200 pings of $1 too few were answered: $(wc -l <<<"$times")"
-    # shellcheck disable=SC2086 # numbers
-    figure "$(median $times) * 1000" 0
-}
 # cpu HOST: processor time of its daemon until now, ms (in clock ticks of 10).
 cpu() {
     awk '{ print ($14 + $15) * 10 }' "/proc/$(bg_pid "dmuxd-$1")/stat"
@@ -88,16 +77,6 @@ for way in up down; do
     [[ $way == up ]] || args=(-R)
     declare "shaped_direct_$way=$(speed "$DIRECT" "${args[@]}")" "shaped_$way=$(speed "$THROUGH" "${args[@]}")"
 done
-shape 100mbit
-lan_direct=$(speed "$DIRECT") lan_through=$(speed "$THROUGH")
-result lan_direct "$(figure "$lan_direct" 1)" Mbit/s
-result lan_through "$(figure "$lan_through" 1)" Mbit/s
-result lan_share "$(figure "$lan_through / $lan_direct * 100" 1)" %
-lan_rtt_direct=$(rtt "$DIRECT") lan_rtt_through=$(rtt "$THROUGH")
-result lan_rtt_direct "$lan_rtt_direct" us
-result lan_rtt_through "$lan_rtt_through" us
-# Each way goes through client, gateway and router.
-result lan_added_hop "$(figure "($lan_rtt_through - $lan_rtt_direct) / 6" 0)" us
 for way in up down; do
     for name in direct through shaped_direct shaped; do
         value=${name}_$way
