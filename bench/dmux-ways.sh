@@ -4,7 +4,8 @@
 #
 # bench/dmux-lib.sh has the ways. c's link is of 100 Mbit/s both ways (tbf), as the paper's LAN. ROUNDS (5) rounds; in
 # each, all ways take turns: the median of 200 round trips of a datagram, and 2 s of one TCP flow up. Each way's median, worst and best
-# are told. What a way added is proved by its daemon's own count of packets.
+# are told. That a way is taken is proved by its daemon's own count of packets. What a gateway adds each way is half of the
+# round trip by it less that of the way without one.
 #
 # Beside the paper: its LAN had a host for each part, here all share one machine; its clients captured all TCP packet by
 # packet.
@@ -16,7 +17,8 @@ lab_init dmux-ways "$@"
 . "$LAB_TOP/bench/dmux-lib.sh"
 ROUNDS=${LAB_ARGS[0]:-5}
 declare -A RTT TCP
-ADDED=()
+declare -A now
+ADDED=() USER_HOP=() KERNEL_HOP=()
 
 # shape RATE: both ways of c's link.
 shape() {
@@ -33,10 +35,17 @@ dmux_ways_start
 shape 100mbit
 for ((i = 0; i < ROUNDS; i++)); do
     rounds_quiet
-    mapfile -t rtt < <(dmux_ways_rtt c 200 $SERVER "${SOURCE[direct]}" "${SOURCE[capture]}" "${SOURCE[short]}" "${SOURCE[whole]}")
-    [[ ${#rtt[@]} == 4 ]] || exit 1
-    for n in 0 1 2 3; do RTT[${WAYS[n]}]+=" ${rtt[n]}"; done
-    ADDED+=("$(figure "(${rtt[3]} - ${rtt[0]}) / 6" 1)") # each way goes through client, gateway and router
+    sources=()
+    for way in "${WAYS[@]}"; do sources+=("${SOURCE[$way]}"); done
+    mapfile -t rtt < <(dmux_ways_rtt c 200 $SERVER "${sources[@]}")
+    ((${#rtt[@]} == ${#WAYS[@]})) || exit 1
+    for n in "${!WAYS[@]}"; do
+        now[${WAYS[n]}]=${rtt[n]}
+        RTT[${WAYS[n]}]+=" ${rtt[n]}"
+    done
+    ADDED+=("$(figure "(${now[whole]} - ${now[direct]}) / 6" 1)") # each way goes through client, gateway and router
+    USER_HOP+=("$(figure "(${now[whole]} - ${now[short]}) / 2" 1)")
+    KERNEL_HOP+=("$(figure "(${now[kernel]} - ${now[short]}) / 2" 1)")
     for way in "${WAYS[@]}"; do
         captured=$(packets "$way") through=$(dmux_status g .to_router_pkts)
         TCP[$way]+=" $(dmux_ways_tcp c "${SOURCE[$way]}" $SERVER 2 0.5)"
@@ -56,5 +65,7 @@ for way in "${WAYS[@]}"; do
     told "tcp_$way" Mbit/s more 1 ${TCP[$way]}
 done
 told added_hop us less 0 "${ADDED[@]}"
-assert "nothing was lost by a capture" test "$(for way in capture short whole; do dmux_status $way .capture.lost; done | sort -u)" = 0
+told added_user us less 0 "${USER_HOP[@]}"
+told added_kernel us less 0 "${KERNEL_HOP[@]}"
+assert "nothing was lost by a capture" test "$(for way in capture short whole kernel; do dmux_status $way .capture.lost; done | sort -u)" = 0
 rounds_done
