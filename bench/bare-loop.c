@@ -14,37 +14,30 @@
  * A record: 7 zero bytes and a flag (checksum unfinished), counter (8), sealed packet, tag (16).
  *
  * Limits: IPv4 in and out, TCP and UDP in super-packets; others one by one; IPv6 is dropped. 64 packets a train. */
+#include "bench/bare_udp.h"
 #include "ident/aead.h"
 #include "sys/tun.h"
 #include "tunnel/packet.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <getopt.h>
-#include <netinet/in.h>
-#include <netinet/udp.h>
 #include <poll.h>
 #include <stdio.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #define HEADER 16
-#define TRAIN_MAX 64           /* packets: UDP_MAX_SEGMENTS of Linux before 6.9 */
-#define TRAIN_BYTES 65000      /* chosen: below 65535 less headers */
-#define TUN_READS 32           /* chosen: super-packets a wake-up, as hawserd */
-#define RX_BATCH 64            /* chosen: trains, or datagrams without GRO, a recvmmsg */
-#define RX_BYTES 65536         /* the largest UDP payload */
-#define SOCKET_BYTES (4 << 20) /* as hawserd */
-#define INNER_HEADERS 120      /* bytes: IP and TCP with all options */
+#define TRAIN_BYTES 65000 /* chosen: below 65535 less headers */
+#define TUN_READS 32      /* chosen: super-packets a wake-up, as hawserd */
+#define INNER_HEADERS 120 /* bytes: IP and TCP with all options */
 #define TCP 6
 #define UDP 17
 
 struct loop {
     struct tun *tun;
     struct tun_features features;
-    int udp;
+    struct bare_udp udp;
     uint32_t mtu;
-    bool sealed, gso, gro;
+    bool sealed;
     struct aead *seal, *open;
     uint64_t counter;
     struct { /* the train that is being made */
@@ -52,9 +45,8 @@ struct loop {
         size_t len, count, each;
     } out;
     uint8_t in[TUN_PACKET_BYTES_MAX + 1];
-    uint8_t rx[RX_BATCH][RX_BYTES];
     struct { /* the super-packet that is being put together */
-        struct iovec iov[TRAIN_MAX + 1];
+        struct iovec iov[BARE_TRAIN_MAX + 1];
         size_t count, payload, size; /* packets; bytes of payload; of each but the last */
         uint8_t *head;
         size_t head_len;
@@ -67,41 +59,8 @@ struct loop {
 
 static void train_send(struct loop *l)
 {
-    char control[CMSG_SPACE(sizeof(uint16_t))] = { 0 };
-    struct iovec iov = { l->out.data, l->out.len };
-    struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1 };
-    size_t count = l->out.count;
-
-    if (count > 1 && l->gso) {
-        struct cmsghdr *c = (struct cmsghdr *)control;
-        uint16_t size = (uint16_t)l->out.each;
-
-        m.msg_control = control;
-        m.msg_controllen = sizeof(control);
-        *c = (struct cmsghdr){ .cmsg_level = SOL_UDP, .cmsg_type = UDP_SEGMENT, .cmsg_len = CMSG_LEN(sizeof(size)) };
-        memcpy(CMSG_DATA(c), &size, sizeof(size));
-    }
-    if (count > 1 && !l->gso) {
-        struct mmsghdr each[TRAIN_MAX] = { 0 };
-        struct iovec iovs[TRAIN_MAX];
-
-        for (size_t i = 0; i < count; i++) {
-            size_t at = i * l->out.each;
-
-            iovs[i] = (struct iovec){ l->out.data + at, MIN(l->out.each, l->out.len - at) };
-            each[i].msg_hdr = (struct msghdr){ .msg_iov = &iovs[i], .msg_iovlen = 1 };
-        }
-        for (size_t at = 0; at < count;) {
-            int n = sendmmsg(l->udp, each + at, (unsigned)(count - at), 0);
-
-            if (n <= 0)
-                break;
-            at += (size_t)n;
-        }
-    } else if (count > 0) {
-        /* A full socket or a peer that is not there yet: lost, as on a wire. */
-        (void)!sendmsg(l->udp, &m, 0);
-    }
+    if (l->out.count > 0)
+        bare_udp_send(&l->udp, l->out.data, l->out.len, l->out.each, NULL);
     l->out.len = l->out.count = 0;
 }
 
@@ -112,7 +71,7 @@ static void train_add(struct loop *l, const uint8_t *pkt, size_t len, bool parti
     uint8_t *to;
 
     /* Only the last of a train may be shorter. */
-    if (l->out.count > 0 && (size > l->out.each || l->out.count == TRAIN_MAX || l->out.len + size > TRAIN_BYTES ||
+    if (l->out.count > 0 && (size > l->out.each || l->out.count == BARE_TRAIN_MAX || l->out.len + size > TRAIN_BYTES ||
                              l->out.len % l->out.each != 0))
         train_send(l);
     to = l->out.data + l->out.len;
@@ -218,9 +177,9 @@ static bool follows(const struct loop *l, const uint8_t *p, size_t ip, size_t hd
 {
     const uint8_t *h = l->up.head;
 
-    if (l->up.count == 0 || l->up.count == TRAIN_MAX || hdr != l->up.head_len || payload == 0 || payload > l->up.size ||
-        l->up.payload != l->up.count * l->up.size || hdr + l->up.payload + payload > TRAIN_BYTES || p[9] != h[9] ||
-        memcmp(p + 12, h + 12, ip - 12 + 4) != 0)
+    if (l->up.count == 0 || l->up.count == BARE_TRAIN_MAX || hdr != l->up.head_len || payload == 0 ||
+        payload > l->up.size || l->up.payload != l->up.count * l->up.size ||
+        hdr + l->up.payload + payload > TRAIN_BYTES || p[9] != h[9] || memcmp(p + 12, h + 12, ip - 12 + 4) != 0)
         return false;
     if (p[9] == UDP)
         return true;
@@ -266,8 +225,10 @@ static void up_add(struct loop *l, uint8_t *p, size_t len, bool partial)
         up_write(l);
 }
 
-static void on_train(struct loop *l, uint8_t *data, size_t len, size_t each)
+static void on_train(void *ctx, uint8_t *data, size_t len, size_t each, const struct sockaddr_in *from)
 {
+    struct loop *l = ctx;
+
     for (size_t at = 0; at < len; at += each) {
         size_t n = MIN(each, len - at);
         uint8_t *p = data + at;
@@ -282,60 +243,11 @@ static void on_train(struct loop *l, uint8_t *data, size_t len, size_t each)
 
 static void from_udp(struct loop *l)
 {
-    char control[RX_BATCH][CMSG_SPACE(sizeof(int))];
-    struct mmsghdr m[RX_BATCH];
-    struct iovec iov[RX_BATCH];
-    int n;
-
-    for (int i = 0; i < RX_BATCH; i++) {
-        iov[i] = (struct iovec){ l->rx[i], RX_BYTES };
-        m[i].msg_hdr = (struct msghdr){
-            .msg_iov = &iov[i], .msg_iovlen = 1, .msg_control = control[i], .msg_controllen = sizeof(control[i])
-        };
-    }
-    n = recvmmsg(l->udp, m, RX_BATCH, MSG_DONTWAIT, NULL);
-    for (int i = 0; i < n; i++) {
-        int each = 0;
-
-        for (struct cmsghdr *c = CMSG_FIRSTHDR(&m[i].msg_hdr); c; c = CMSG_NXTHDR(&m[i].msg_hdr, c))
-            if (c->cmsg_level == SOL_UDP && c->cmsg_type == UDP_GRO)
-                memcpy(&each, CMSG_DATA(c), sizeof(each));
-        on_train(l, l->rx[i], m[i].msg_len, each > 0 ? (size_t)each : MAX(m[i].msg_len, 1u));
-    }
+    bare_udp_receive(&l->udp, on_train, l);
     up_write(l);
 }
 
 /* --- beginning --- */
-
-static struct sockaddr_in sockaddr(const char *text)
-{
-    struct endpoint e;
-    struct sockaddr_in a = { .sin_family = AF_INET };
-
-    if (endpoint_parse(text, 0, &e) < 0 || e.addr.family != ADDR_V4) {
-        fprintf(stderr, "bench-bare-loop: %s: expected an IPv4 address and a port\n", text);
-        exit(2);
-    }
-    memcpy(&a.sin_addr, e.addr.bytes, 4);
-    a.sin_port = htons(e.port);
-    return a;
-}
-
-static int udp_start(struct loop *l, const char *local, const char *remote)
-{
-    struct sockaddr_in from = sockaddr(local), to = sockaddr(remote);
-    int one = 1, bytes = SOCKET_BYTES, fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0);
-
-    if (fd < 0 || bind(fd, (struct sockaddr *)&from, sizeof(from)) < 0 ||
-        connect(fd, (struct sockaddr *)&to, sizeof(to)) < 0)
-        return -1;
-    setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof(bytes));
-    setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof(bytes));
-    if (l->gro && setsockopt(fd, SOL_UDP, UDP_GRO, &one, sizeof(one)) < 0)
-        return -1;
-    l->udp = fd;
-    return 0;
-}
 
 /* The words of hawser.conf's Offload. */
 static bool offload(const char *list, struct tun_options *tun, struct loop *l)
@@ -359,14 +271,14 @@ static bool offload(const char *list, struct tun_options *tun, struct loop *l)
     tun->refuse_vnet_hdr = !on[0];
     tun->refuse_tso = !on[1];
     tun->refuse_uso = !on[2];
-    l->gso = on[3];
-    l->gro = on[4];
+    l->udp.gso = on[3];
+    l->udp.gro = on[4];
     return true;
 }
 
 static int run(struct loop *l)
 {
-    struct pollfd fds[2] = { { .fd = tun_fd(l->tun), .events = POLLIN }, { .fd = l->udp, .events = POLLIN } };
+    struct pollfd fds[2] = { { .fd = tun_fd(l->tun), .events = POLLIN }, { .fd = l->udp.fd, .events = POLLIN } };
 
     for (;;) {
         if (poll(fds, 2, -1) < 0 && errno != EINTR)
@@ -386,8 +298,9 @@ int main(int argc, char **argv)
         { "second", no_argument, NULL, 's' },        { NULL, 0, NULL, 0 },
     };
     static const uint8_t keys[2][AEAD_KEY_LEN] = { { 1 }, { 2 } };
-    static struct loop l = { .sealed = true, .gso = true, .gro = true, .mtu = 1400 };
+    static struct loop l = { .sealed = true, .udp = { .gso = true, .gro = true }, .mtu = 1400 };
     struct tun_options tun = { .name = "bare0" };
+    struct sockaddr_in local, remote;
     bool second = false;
     int o, r;
 
@@ -409,11 +322,13 @@ int main(int argc, char **argv)
                 "       [--second] LOCAL:PORT REMOTE:PORT; one of the two ends is --second\n");
         return 2;
     }
+    local = bare_udp_address(argv[optind]);
+    remote = bare_udp_address(argv[optind + 1]);
     tun.mtu_bytes = l.mtu;
     l.seal = aead_new(SUITE_AES256_GCM, keys[second]);
     l.open = aead_new(SUITE_AES256_GCM, keys[!second]);
     r = tun_open(&tun, &l.tun);
-    if (r < 0 || !l.seal || !l.open || udp_start(&l, argv[optind], argv[optind + 1]) < 0) {
+    if (r < 0 || !l.seal || !l.open || bare_udp_open(&l.udp, &local, &remote) < 0) {
         fprintf(stderr, "bench-bare-loop: no %s: %s\n", r < 0 ? "TUN" : "socket", strerror(r < 0 ? -r : errno));
         return 1;
     }
