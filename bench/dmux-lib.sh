@@ -122,16 +122,17 @@ dmux_ways_start() {
     dmux_ways_servers $SERVER
 }
 
-# dmux_ways_servers ADDRESS...: of r: one for TCP, and an echo of UDP at each, port 5202.
+# dmux_ways_servers ADDRESS...: of r, at each: one for TCP, and an echo of UDP at port 5202.
 dmux_ways_servers() {
     local address
-    bg r iperf3 iperf3 -s
-    wait_for 5 "the server" listening r tcp 5201
-    for address; do bg r "echo-$address" "$UDP_MIX" sink "$address:5202"; done
-    wait_for 5 "the echoes" dmux_ways_echoes $#
+    for address; do
+        bg r "iperf3-$address" iperf3 -s -B "$address"
+        bg r "echo-$address" "$UDP_MIX" sink "$address:5202"
+    done
+    wait_for 5 "the servers" dmux_ways_listen $#
 }
-dmux_ways_echoes() {
-    [[ $(on r ss -Hlnu sport = :5202 | wc -l) == "$1" ]]
+dmux_ways_listen() {
+    [[ $(on r ss -Hlnt sport = :5201 | wc -l) == "$1" && $(on r ss -Hlnu sport = :5202 | wc -l) == "$1" ]]
 }
 
 # dmux_ways_rtt HOST COUNT SERVER SOURCE...: of each source in turns, the median of so many round trips, us, one a line.

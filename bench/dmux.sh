@@ -91,6 +91,17 @@ bench_dmux_latency() {
     scenario_end
 }
 
+# Fig. 9.
+bench_dmux_wan() {
+    local n
+    bench_script dmux-wan
+    for n in 1 2 3 4 5 6 7; do
+        row "WAN, pair $n: RTT, client, gateway, router" "rtt_whole_$n" ms - - 5 "rtt_whole_${n}_worst" "rtt_direct_$n" "added_$n"
+        row "WAN, pair $n: TCP, client, gateway, router" "tcp_whole_$n" Mbit/s - - 5 "tcp_whole_${n}_worst" "tcp_direct_$n" "share_$n"
+    done
+    scenario_end
+}
+
 bench_dmux_sites() {
     local fault
     for fault in kill silent; do
@@ -111,4 +122,4 @@ bench_dmux_failover() {
     scenario_end
 }
 
-for part in ${BENCH_PARTS:-cost rate mirror tcp ways latency sites failover}; do "bench_dmux_$part"; done
+for part in ${BENCH_PARTS:-cost rate mirror tcp ways latency wan sites failover}; do "bench_dmux_$part"; done
