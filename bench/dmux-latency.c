@@ -164,7 +164,7 @@ static double add_panel(struct plot_panel *p, const struct way *w, unsigned part
 {
     double max = 0;
 
-    snprintf(p->title, sizeof(p->title), "%s, %s", parts[part], w->name);
+    snprintf(p->title, sizeof(p->title), "%s, by %s", parts[part], w->name);
     snprintf(p->source, sizeof(p->source), "%zu packets of each size", all);
     p->at = (struct plot_point){ NAN, NAN };
     p->y = (struct plot_axis){ .label = "part", .max = 1, .parts = 5, .decimals = 1 };
@@ -188,19 +188,21 @@ static int draw(const char *path, const struct way *ways, size_t count, size_t a
     static struct plot_point points[WAYS_MAX * PART_COUNT][ARRAY_LEN(sizes)][STEPS];
     static const unsigned drawn[] = { PART_CAPTURE, PART_TUNNEL };
     struct plot_panel panels[WAYS_MAX * ARRAY_LEN(drawn)] = { 0 };
+    struct plot_axis x = { .label = "us", .max = 20, .parts = 4 }; /* one for all, to compare them by eye */
     size_t n = 0;
     FILE *f;
     int r;
 
-    for (size_t w = 0; w < count; w++) {
-        for (size_t i = 0; i < ARRAY_LEN(drawn); i++, n++) {
+    for (size_t i = 0; i < ARRAY_LEN(drawn); i++) {
+        for (size_t w = 0; w < count; w++, n++) {
             double max = add_panel(&panels[n], &ways[w], drawn[i], all, points[n]);
 
-            panels[n].x = (struct plot_axis){ .label = "us", .max = 20, .parts = 4 };
-            while (panels[n].x.max < max)
-                panels[n].x.max *= 2;
+            while (x.max < max)
+                x.max *= 2;
         }
     }
+    for (size_t i = 0; i < n; i++)
+        panels[i].x = x;
     f = fopen(path, "w");
     if (!f)
         return -1;
