@@ -19,6 +19,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <syslog.h>
 #include <unistd.h>
@@ -29,6 +30,7 @@
 #define PACKETS 256          /* of the device a wake-up; chosen likewise */
 #define PACKETS_BYTES 262144 /* and of their bytes: super-packets are many in one; as prog/inside.c */
 #define LEAVE_TIME (1 * SEC) /* chosen: a few round trips for goodbyes */
+#define PRIORITY (-3)        /* as hawserd.c: woken soon, and yet a sender is let finish */
 #define ERRORS_SIZE 16384
 
 static const struct role *const roles[] = {
@@ -335,6 +337,7 @@ static int run(struct dmux_config *c)
     if (r < 0)
         return 1;
     signal(SIGPIPE, SIG_IGN);
+    setpriority(PRIO_PROCESS, 0, PRIORITY); /* where permitted: a delayed daemon is a delayed network */
     r = open_all(&d);
     if (r == 0)
         r = watch(&d);
