@@ -20,7 +20,7 @@ dmux_ways_client queue c "${SOURCE[whole]}" "$STAMPS" "Address = ${SOURCE[whole]
 dmux_ways_client device c "${SOURCE[short]}" "$STAMPS" "Address = ${SOURCE[short]}" "Routes = 192.0.6.5/32"
 for name in queue device; do wait_for 10 "the client $name is served" dmux_says $name .state up; done
 for ((i = 0; i < 5; i++)); do rounds_quiet; done
-mkdir -p "${PLOT%/*}"
+mkdir -p "${PLOT%/*}" && rm -f "$PLOT" # of an earlier run
 on c "$LATENCY" wan "$COUNT" "$ROUNDS" "$PLOT" queue "${SOURCE[whole]}" $SERVER device "${SOURCE[short]}" 192.0.6.5 \
     >"$LAB_DIR/latency" || lab_fail "$LATENCY ended with code $?"
 for ((i = 0; i < 4; i++)); do rounds_quiet; done
