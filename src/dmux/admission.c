@@ -57,6 +57,7 @@ struct admission {
     uint8_t nonce_key[32], seed[16];
     struct trust *trusts[ADMISSION_REALMS_MAX];
     struct limits *limits;
+    struct bucket keys; /* of ADMITs that cost some */
     struct map64 clients, shares[SHARE_KIND_COUNT];
     struct heap due;
     struct admission_stats stats;
@@ -67,12 +68,18 @@ static uint64_t client_key(const struct client_id *c)
     return (uint64_t)c->addr << 16 | c->port;
 }
 
+static struct trust *trust_make(const struct admission *a, size_t realm)
+{
+    const struct trust_options o = { .cached_max = TRUST_CACHED_DEFAULT,
+                                     .facts_max = TRUST_FACTS_DEFAULT,
+                                     .rng = &a->rng };
+
+    return trust_new(a->o.realms[realm].root, &o);
+}
+
 struct admission *admission_new(const struct admission_options *o, uint16_t protocol, uint32_t provider,
                                 const struct rng *rng)
 {
-    const struct trust_options to = { .cached_max = TRUST_CACHED_DEFAULT,
-                                      .facts_max = TRUST_FACTS_DEFAULT,
-                                      .rng = rng };
     struct admission *a = o->realms_count <= ADMISSION_REALMS_MAX ? calloc(1, sizeof(*a)) : NULL;
     bool ok;
 
@@ -90,7 +97,7 @@ struct admission *admission_new(const struct admission_options *o, uint16_t prot
     a->limits = limits_new(0, a->seed);
     ok = a->limits && heap_reserve(&a->due, o->clients_max) == 0;
     for (size_t i = 0; ok && i < o->realms_count; i++)
-        ok = (a->trusts[i] = trust_new(o->realms[i].root, &to)) != NULL;
+        ok = (a->trusts[i] = trust_make(a, i)) != NULL;
     if (!ok) {
         admission_free(a);
         return NULL;
@@ -195,7 +202,8 @@ static enum word_refusal place(struct admission *a, const struct client_id *clie
 {
     const struct admitted said = { .client = client_key(client), .of = { [NETWORK] = client->addr >> 8, [KEY] = key } };
     struct admitted *x = map64_get(&a->clients, said.client), *oldest = NULL;
-    const struct share *network, *own;
+    const struct share *network;
+    struct share *own;
 
     while (heap_first(&a->due) && heap_first(&a->due)->at <= now) {
         struct admitted *over = CONTAINER_OF(heap_first(&a->due), struct admitted, until);
@@ -204,13 +212,15 @@ static enum word_refusal place(struct admission *a, const struct client_id *clie
             x = NULL;
         admitted_free(a, over);
     }
-    if (x && x->of[KEY] == key) {
+    own = share_of(a, KEY, key);
+    if (x && own && x->of[KEY] == key) { /* and is the newest of its key */
         heap_set(&a->due, &x->until, until);
+        list_remove(&x->in[KEY]);
+        list_append(&own->members, &x->in[KEY]);
         return WORD_ADMITTED;
     }
     if (x) /* a port of a NAT that was somebody else's */
         admitted_free(a, x);
-    own = share_of(a, KEY, key);
     if (own && own->count >= ADMISSION_KEY_MAX)
         oldest = LIST_FIRST(&own->members, struct admitted, in[KEY]);
     network = share_of(a, NETWORK, said.of[NETWORK]);
@@ -294,6 +304,32 @@ static bool is_member(const struct chain_end *end, const struct admission_realm 
            name_parse(end->name, strlen(end->name), &n, &e) == 0 && strcmp(n.text + n.realm_at, realm->realm) == 0;
 }
 
+/* Whoever shows somebody else's chain is seen through before it is verified. */
+static bool is_of_key(const struct slice *link, const uint8_t x25519[IDENT_KEY_LEN])
+{
+    struct record_bytes b;
+    struct record_error e;
+    struct record r;
+
+    return record_decode(link->data, link->len, &r, &b, &e) == 0 && r.type == RECORD_REGISTRATION &&
+           memcmp(r.x25519, x25519, IDENT_KEY_LEN) == 0;
+}
+
+/* When there is no more room for what was learned of those who have come and gone, it is forgotten: no verdict depends
+ * on it. */
+static int verify(struct admission *a, size_t realm, const struct slice *links, size_t count, uint64_t wall_s,
+                  struct chain_end *ret, struct record_error *ret_error)
+{
+    int r = trust_verify(a->trusts[realm], links, count, wall_s, ret, ret_error);
+    struct trust *fresh = r == -ENOSPC ? trust_make(a, realm) : NULL;
+
+    if (!fresh)
+        return r;
+    trust_free(a->trusts[realm]);
+    a->trusts[realm] = fresh;
+    return trust_verify(fresh, links, count, wall_s, ret, ret_error);
+}
+
 /* *ret_until_s: when the credentials end; 0: never. */
 static enum word_refusal judge(struct admission *a, const uint8_t x25519[IDENT_KEY_LEN], struct slice chain,
                                uint64_t wall_s, uint64_t *ret_until_s)
@@ -311,10 +347,11 @@ static enum word_refusal judge(struct admission *a, const uint8_t x25519[IDENT_K
     }
     if (chain.len == 0)
         return WORD_REFUSED_UNKNOWN;
-    if (record_split(chain.data, chain.len, links, &count, &e) < 0 || count == 0)
+    if (record_split(chain.data, chain.len, links, &count, &e) < 0 || count == 0 ||
+        !is_of_key(&links[count - 1], x25519))
         return WORD_REFUSED_CERTIFICATE;
     for (size_t i = 0; i < a->o.realms_count; i++) {
-        int r = trust_verify(a->trusts[i], links, count, wall_s, &end, &e);
+        int r = verify(a, i, links, count, wall_s, &end, &e);
 
         if (r == -ENOMEM || r == -ENOSPC)
             return WORD_REFUSED_FULL;
@@ -360,7 +397,7 @@ static size_t on_admit(struct admission *a, const struct client_id *client, cons
         a->stats.stale++;
         return admission_demand(a, client, len, now, out);
     }
-    if (!limits_shown(a->limits, client->addr, now)) { /* keys cost */
+    if (!limits_shown(a->limits, client->addr, now) || !bucket_take(&a->keys, ADMISSION_KEYS_PPS, now)) {
         a->stats.rate++;
         return 0;
     }

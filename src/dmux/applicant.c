@@ -133,12 +133,19 @@ static bool seal(struct applicant *a)
     return a->admit_len > 0;
 }
 
+/* Soon, but not all at once: who does not answer may have too much to do. */
+static span soon(struct applicant *a)
+{
+    return APPLICANT_RETRY + (span)(rng_u64(&a->rng) % (uint64_t)APPLICANT_AGAIN);
+}
+
 static void refused(struct applicant *a, unsigned why, instant now)
 {
-    span later = why == APPLICANT_UNANSWERED ? APPLICANT_RETRY + (span)(rng_u64(&a->rng) % (uint64_t)APPLICANT_AGAIN)
-                                             : APPLICANT_LATER;
+    span later = why == APPLICANT_UNANSWERED ? soon(a) : APPLICANT_LATER;
 
     go(a, IDLE, now + later);
+    if (why == APPLICANT_UNANSWERED && a->info.state == APPLICANT_ADMITTED) /* and still is: only the renewal failed */
+        return;
     a->info.state = APPLICANT_REFUSED;
     a->info.refusal = why;
     a->info.refused++;
@@ -153,6 +160,8 @@ static bool on_demand(struct applicant *a, uint32_t provider, const struct word 
     a->info.demands++;
     if (a->step == APPLIED) {
         if (c == a->shown) {
+            if (a->tries == 1 && memcmp(a->nonce, w->nonce, sizeof(a->nonce)) != 0)
+                a->next = now; /* another router, or it has started anew: once at once */
             memcpy(a->nonce, w->nonce, sizeof(a->nonce));
             a->demanded_again = true;
         }
@@ -239,7 +248,9 @@ static size_t ask(struct applicant *a, uint8_t *out, instant now)
     const struct word w = { .type = WORD_ASK };
 
     if (a->tries++ >= APPLICANT_TRIES) { /* a router that knows no words, which drops nothing for that */
-        go(a, IDLE, now + APPLICANT_LATER);
+        go(a, IDLE,
+           now + (a->info.state == APPLICANT_REFUSED && a->info.refusal == APPLICANT_UNANSWERED ? soon(a)
+                                                                                                : APPLICANT_LATER));
         if (a->info.state == APPLICANT_ASKING)
             a->info.state = APPLICANT_UNASKED;
         return 0;
@@ -251,9 +262,11 @@ static size_t ask(struct applicant *a, uint8_t *out, instant now)
 static size_t apply(struct applicant *a, uint8_t *out, instant now)
 {
     bool again = a->demanded_again;
+    /* Where packets are held nothing else is answered by DEMAND; where they are not, they are. */
+    bool unreadable = again && (a->info.state != APPLICANT_REFUSED || a->info.refusal == APPLICANT_UNREADABLE);
 
     if (a->tries++ >= APPLICANT_TRIES || (again && !seal(a))) {
-        refused(a, again ? APPLICANT_UNREADABLE : APPLICANT_UNANSWERED, now);
+        refused(a, unreadable ? APPLICANT_UNREADABLE : APPLICANT_UNANSWERED, now);
         return 0;
     }
     a->next = now + APPLICANT_RETRY;

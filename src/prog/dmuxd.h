@@ -74,7 +74,7 @@ struct dmuxd {
     struct router *router;
     struct client *client;
     struct addr client_address; /* on the device */
-    enum applicant_state admission_told;
+    struct applicant_info admission_told;
     struct nlmon *netlink; /* a client's; NULL: not looked at yet */
     bool native;           /* the client stands aside */
     bool keeping;          /* and yet carries connections that have its address */

@@ -547,10 +547,11 @@ static void follow_admission(struct dmuxd *d)
     char why[128];
 
     client_info_get(d->client, &i);
-    if (i.admission.state == d->admission_told || i.admission.state == APPLICANT_ASKING ||
-        i.admission.state == APPLICANT_APPLYING)
+    if (i.admission.state == APPLICANT_ASKING || i.admission.state == APPLICANT_APPLYING ||
+        (i.admission.state == d->admission_told.state && i.admission.refusal == d->admission_told.refusal &&
+         i.admission.provider == d->admission_told.provider))
         return;
-    d->admission_told = i.admission.state;
+    d->admission_told = i.admission;
     if (admission_trouble(&i.admission, why, sizeof(why)))
         dmuxd_say(LOG_WARNING, "admission state=%s: %s", applicant_state_name(i.admission.state), why);
     else if (i.admission.state == APPLICANT_ADMITTED)

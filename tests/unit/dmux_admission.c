@@ -202,6 +202,14 @@ static void test_key_share(void **state)
     assert_true(let_in(0, 0x0b000000, 1));
     assert_true(let_in(0, 0x0b000000, 1)); /* again */
     assert_int_equal(stats().clients, ADMISSION_KEY_MAX);
+    /* who comes again is the newest: another goes before it */
+    door_again();
+    for (uint32_t i = 0; i < ADMISSION_KEY_MAX; i++)
+        assert_true(let_in(0, 0x0a000100 + (i << 8), 1));
+    assert_true(let_in(0, first.addr, first.port));
+    assert_true(let_in(0, 0x0b000000, 1));
+    assert_true(admission_holds(door, &first, now));
+    assert_int_equal(stats().clients, ADMISSION_KEY_MAX);
 }
 
 /* A port of a NAT that is another host's now. */
@@ -419,6 +427,40 @@ static void test_no_verdict(void **state)
     applicant_free(a);
 }
 
+/* A renewal without an answer ends nothing: who is let in stays so until its time is over, and asks again soon. */
+static void test_renewal_is_not_answered(void **state)
+{
+    const struct client_id c = client(0xc6336407, 4000);
+    static struct credential cred;
+    uint8_t demand[WORD_DEMAND_LEN], admit[WORD_ADMIT_MAX], out[WORD_ADMIT_MAX];
+    struct applicant_info info;
+    struct applicant *a;
+    instant begun = now;
+    size_t len;
+
+    cred = (struct credential){ .provider = PROVIDER, .identity = ids[0] };
+    identity_peer_key(&provider, 3, &cred.to);
+    a = applicant_new(&cred, 1, PROTOCOL, &rng);
+    assert_non_null(a);
+    applicant_begin(a, &c, now);
+    assert_true(admission_demand(door, &c, 100, now, demand) > 0);
+    applicant_on_word(a, PROVIDER, demand, sizeof(demand), now);
+    len = applicant_output(a, admit, now);
+    len = admission_on_word(door, &c, admit, len, 0, now, out);
+    applicant_on_word(a, PROVIDER, out, len, now);
+    now = applicant_next_expiry(a); /* three quarters are over */
+    assert_true(applicant_output(a, out, now) > 0);
+    assert_true(admission_demand(door, &c, 100, now, demand) > 0);
+    applicant_on_word(a, PROVIDER, demand, sizeof(demand), now);
+    while (applicant_output(a, out, now) > 0)
+        now = applicant_next_expiry(a);
+    applicant_info_get(a, &info);
+    assert_int_equal(info.state, APPLICANT_ADMITTED);
+    assert_true(now < begun + 600 * SEC);
+    assert_in_range(applicant_next_expiry(a), now + APPLICANT_RETRY, now + APPLICANT_RETRY + APPLICANT_AGAIN);
+    applicant_free(a);
+}
+
 /* A router has started anew, and 500 clients of one NAT come back at once: five times what their network may cost in a
  * second. All are in within half a minute, and the door has computed no more than it may. */
 static void test_crowd(void **state)
@@ -485,6 +527,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_held, begin, end),
         cmocka_unit_test_setup_teardown(test_unanswered, begin, end),
         cmocka_unit_test_setup_teardown(test_no_verdict, begin, end),
+        cmocka_unit_test_setup_teardown(test_renewal_is_not_answered, begin, end),
         cmocka_unit_test_setup_teardown(test_crowd, begin, end),
     };
 
