@@ -165,7 +165,7 @@ void park_refresh(struct session *s, const struct path_metrics m[SESSION_SLOTS],
 
     for (unsigned i = 0; i < SESSION_SLOTS; i++) {
         const struct park *k = &s->paths[i].park;
-        double bps = tcp_bps(&m[i]);
+        double bps;
 
         if (!s->paths[i].path || m[i].min_rtt == 0) /* gone, or not measured yet: nothing is known of it */
             slots &= (uint8_t) ~(1u << i);
@@ -176,6 +176,7 @@ void park_refresh(struct session *s, const struct path_metrics m[SESSION_SLOTS],
             total += m[i].rate_bps;
         if (!b.fastest || m[i].min_rtt < b.fastest->min_rtt)
             b.fastest = &m[i];
+        bps = tcp_bps(&m[i]);
         if (k->verdict != PARK_FAR && (!b.best || bps > best_bps)) {
             b.best = &m[i];
             b.best_is_clean = bps >= CLEAN_PART * (double)m[i].rate_bps;
