@@ -81,8 +81,8 @@ static const char *read_admission(struct ini *f, const char *value, void *out)
 
 static const char *read_admissions(struct ini *f, const char *value, void *out)
 {
-    return read_number(f, value, out) || *(uint32_t *)out == 0 || *(uint32_t *)out > 1048576
-               ? "a number of 1 to 1048576"
+    return read_number(f, value, out) || *(uint32_t *)out == 0 || *(uint32_t *)out > ADMISSION_CLIENTS_MAX
+               ? "a number of 1 to 65536"
                : NULL;
 }
 
@@ -662,6 +662,20 @@ static void sort_admits(struct ini *f)
     }
 }
 
+/* What is in a ChainFile is of that key, as far as that is seen without the provider's roots. */
+static bool is_chain_of(const struct credential *x)
+{
+    struct slice links[CHAIN_LINKS_MAX];
+    size_t count = CHAIN_LINKS_MAX;
+    struct record_bytes b;
+    struct record_error e;
+    struct record r;
+
+    return record_split(x->chain, x->chain_len, links, &count, &e) == 0 && count > 0 &&
+           record_decode(links[count - 1].data, links[count - 1].len, &r, &b, &e) == 0 &&
+           r.type == RECORD_REGISTRATION && memcmp(r.x25519, x->identity.x25519, IDENT_KEY_LEN) == 0;
+}
+
 static void check_admission(struct ini *f)
 {
     const struct dmux_config *c = config_of(f);
@@ -675,6 +689,8 @@ static void check_admission(struct ini *f)
         uint32_t provider = c->credentials[i].provider;
         unsigned line = c->credential_lines[i];
 
+        if (c->credentials[i].chain_len > 0 && !is_chain_of(&c->credentials[i]))
+            ini_error(f, line, "found a [Credential] whose ChainFile is not of the key in KeyFile, expected its chain");
         if (c->role != DMUX_ROLE_CLIENT)
             ini_error(f, line, "found [Credential], expected [Client] as well");
         else if (c->provider != PROVIDER_ANY && provider != c->provider)

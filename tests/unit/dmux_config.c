@@ -11,6 +11,9 @@ static char lines[8192];
 static char secret_path[] = "/tmp/hawser-dmux-secret-XXXXXX";
 static char public_key[KEY_TEXT_SIZE]; /* of the secret there: */
 static char key_path[] = "/tmp/hawser-dmux-key-XXXXXX";
+static char chain_path[] = "/tmp/hawser-dmux-chain-XXXXXX"; /* of that key, */
+static char other_path[] = "/tmp/hawser-dmux-chain-XXXXXX"; /* and of another */
+static size_t chain_len;
 
 static int parse(const char *data, struct dmux_config **ret)
 {
@@ -170,13 +173,12 @@ static void test_admit(void **state)
     refuses(data, "f:10: found [Admit] with Protocol = hawser, expected none: nodes show nothing\n");
     refuses("[Client]\nProtocol = ipv6\nGateway = 192.0.2.1\n[Admit a]\n" REALM,
             "f:4: found [Admit], expected [Router] as well\n");
-    refuses("[Router]\nAdmission = 9\nAdmissions = 0\n",
-            "f:2: found Admission = 9, expected seconds, 10 to 86400\n"
-            "f:3: found Admissions = 0, expected a number of 1 to 1048576\n"
-            "f:1: found no Protocol in this section, expected one\n"
-            "f:1: found no Provider in this section, expected one\n"
-            "f:1: found no KeyFile in this section, expected one\n"
-            "f:1: found no Gateways in this section, expected one\n");
+    refuses("[Router]\nAdmission = 9\nAdmissions = 0\n", "f:2: found Admission = 9, expected seconds, 10 to 86400\n"
+                                                         "f:3: found Admissions = 0, expected a number of 1 to 65536\n"
+                                                         "f:1: found no Protocol in this section, expected one\n"
+                                                         "f:1: found no Provider in this section, expected one\n"
+                                                         "f:1: found no KeyFile in this section, expected one\n"
+                                                         "f:1: found no Gateways in this section, expected one\n");
 }
 
 /* What a client shows, and to whom. */
@@ -187,18 +189,18 @@ static void test_credential(void **state)
     struct dmux_config *c = NULL;
     char data[2048], second[512];
 
-    snprintf(data, sizeof(data), text, "any", public_key, key_path, secret_path, "");
+    snprintf(data, sizeof(data), text, "any", public_key, key_path, chain_path, "");
     assert_int_equal(parse(data, &c), 0);
     assert_int_equal(c->credentials_count, 1);
     assert_int_equal(c->credentials[0].provider, 100);
-    assert_int_equal(c->credentials[0].chain_len, 45); /* what is in it is for the provider to judge */
+    assert_int_equal(c->credentials[0].chain_len, chain_len);
     assert_memory_equal(c->credentials[0].to.x25519, c->credentials[0].identity.x25519, IDENT_KEY_LEN);
     dmux_config_free(c);
-    snprintf(data, sizeof(data), text, "101", public_key, key_path, secret_path, "");
+    snprintf(data, sizeof(data), text, "101", public_key, key_path, chain_path, "");
     refuses(data, "f:5: found a [Credential] for provider 100, expected the client's, 101\n");
     snprintf(second, sizeof(second), "[Credential again]\nProvider = 100\nProviderKey = %s\nKeyFile = %s\n", public_key,
              key_path);
-    snprintf(data, sizeof(data), text, "100", public_key, key_path, secret_path, second);
+    snprintf(data, sizeof(data), text, "100", public_key, key_path, chain_path, second);
     refuses(data, "f:10: found a second [Credential] for provider 100, expected one (first in line 5)\n");
     snprintf(data, sizeof(data), ROUTER "%s", "mirror", key_path, second);
     refuses(data, "f:8: found [Credential], expected [Client] as well\n");
@@ -206,6 +208,10 @@ static void test_credential(void **state)
             "f:5: found Provider = 1, expected a provider's number, 2 to 4294967295\n"
             "f:6: found ProviderKey = no, expected a public key, as `hawser keygen` prints it\n"
             "f:4: found no KeyFile in this section, expected one\n");
+    snprintf(data, sizeof(data), text, "any", public_key, key_path, secret_path, "");
+    refuses(data, "f:5: found a [Credential] whose ChainFile is not of the key in KeyFile, expected its chain\n");
+    snprintf(data, sizeof(data), text, "any", public_key, key_path, other_path, "");
+    refuses(data, "f:5: found a [Credential] whose ChainFile is not of the key in KeyFile, expected its chain\n");
 }
 
 static void test_errors(void **state)
@@ -316,6 +322,24 @@ static void test_gateway_addresses(void **state)
     assert_non_null(strstr(lines, "found the gateway's Address inside of Prefix"));
 }
 
+static int write_chain(const struct identity *id, char *path)
+{
+    struct record r = {
+        .type = RECORD_REGISTRATION, .seq = 1, .issued_s = 1750000000, .suites = 3, .name = "c.h.x.example"
+    };
+    uint8_t bytes[RECORD_BYTES_MAX];
+    int fd = mkstemp(path);
+
+    if (fd < 0 || tag_make(id->ed25519, TAG_RAA_DEFAULT, TAG_HDA_DEFAULT, &r.subject) < 0)
+        return -1;
+    r.issuer = r.subject;
+    memcpy(r.key, id->ed25519, IDENT_KEY_LEN);
+    memcpy(r.x25519, id->x25519, IDENT_KEY_LEN);
+    if (record_encode(&r, id->ed25519_seed, bytes, sizeof(bytes), &chain_len) < 0)
+        return -1;
+    return write(fd, bytes, chain_len) != (ssize_t)chain_len || close(fd) < 0 ? -1 : 0;
+}
+
 static int setup(void **state)
 {
     static const char text[] = "a2tra2tra2tra2tra2tra2tra2tra2tra2tra2tra2s=\n";
@@ -336,12 +360,16 @@ static int setup(void **state)
     identity_peer_key(&id, 3, &peer);
     peer_key_encode(&peer, public_key);
     identity_secret_encode(&id, key);
-    return write(fd, key, strlen(key)) != (ssize_t)strlen(key) || close(fd) < 0 ? -1 : 0;
+    if (write(fd, key, strlen(key)) != (ssize_t)strlen(key) || close(fd) < 0)
+        return -1;
+    if (write_chain(&id, chain_path) < 0 || identity_generate(&id, &rng) < 0)
+        return -1;
+    return write_chain(&id, other_path);
 }
 
 static int teardown(void **state)
 {
-    return unlink(secret_path) + unlink(key_path);
+    return unlink(secret_path) + unlink(key_path) + unlink(chain_path) + unlink(other_path);
 }
 
 int main(void)
