@@ -6,10 +6,13 @@
  * it in hand and when the datagram around it was made; a packet socket at INTERFACE, by which the datagram leaves, has
  * the kernel's own time of that. So
  *
- *   capture   from before sendto until the daemon has the packet: the sender's system call, the queue or the device,
- * the waking of the daemon, its reading shim      from then until the datagram is made: parsing, fragments and
- * checksums, cookie tunnel    from then, shim included, until the datagram is at the interface: the train, sendmsg, the
- * kernel's routing
+ *   - capture: from before sendto until the daemon has the packet. The sender's system call, the queue or the device,
+ * the waking of the daemon, its reading;
+ *
+ *   - shim: from then until the datagram is made. Parsing, fragments and checksums, cookie;
+ *
+ *   - tunnel: from when the daemon had it, shim included, until the datagram is at the interface. The train, sendmsg,
+ * the kernel's routing.
  *
  * A packet is sent when the one before it has left, and PAUSE_NS later. ROUNDS rounds; in each, every way and size
  * takes COUNT packets in turn. Prints lines `NAME_SIZE_PART_pPERCENT VALUE` in us, medians of the rounds' own

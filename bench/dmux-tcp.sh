@@ -97,8 +97,8 @@ moved=$(on c iperf3 -C cubic -c "${TO[through]}" -n 1G -J | jq '.end.sum_receive
 result cost "$(figure "($(cpu c) + $(cpu g) + $(cpu r) - $spent) / $moved" 0)" "ms/GB"
 
 declare -A FIGURES
-# turn KIND through WAY...: each way's figure, up and down, is added to FIGURES[KIND_WAY_up] and FIGURES[KIND_WAY_down]; of what
-# goes through the three and each of the others, the ratio to FIGURES[KIND_of_WAY_up] and so on.
+# turn KIND through WAY...: each way's figure, up and down, is added to FIGURES[KIND_WAY_up] and FIGURES[KIND_WAY_down]; of
+# what goes through the three and each of the others, the ratio to FIGURES[KIND_of_WAY_up] and so on.
 turn() {
     local kind=$1 way up args=()
     declare -A now

@@ -66,7 +66,8 @@ round_trips() {
         ADDED[$n]+=" $(figure "$whole - $direct" 0)"
     done
 }
-# flows WAY BEFORE [BEHIND]: from the address that the pair's number makes between these, of all pairs at once; added to TCP. The slowest start takes 2 s.
+# flows WAY BEFORE [BEHIND]: from the address that the pair's number makes between these, of all pairs at once; added to
+# TCP. The slowest start takes 2 s.
 flows() {
     local n
     for n in "${PAIRS[@]}"; do

@@ -22,6 +22,7 @@
  *
  * Limits: IPv4; 1 sender a sink at a time; 3 million packets/s. */
 #include "base/addr.h"
+#include "bench/bare_udp.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -74,20 +75,6 @@ static void sleep_until(int64_t at)
         ;
 }
 
-static struct sockaddr_in sockaddr(const char *text)
-{
-    struct sockaddr_in a = { .sin_family = AF_INET };
-    struct endpoint e;
-
-    if (endpoint_parse(text, 0, &e) < 0 || e.addr.family != ADDR_V4) {
-        fprintf(stderr, "bench-udp-mix: %s: expected an IPv4 address and a port\n", text);
-        exit(2);
-    }
-    memcpy(&a.sin_addr, e.addr.bytes, 4);
-    a.sin_port = htons(e.port);
-    return a;
-}
-
 static int open_socket(const struct sockaddr_in *local, const struct sockaddr_in *remote)
 {
     int bytes = SOCKET_BYTES, fd = socket(AF_INET, SOCK_DGRAM, 0);
@@ -106,7 +93,7 @@ static int open_socket(const struct sockaddr_in *local, const struct sockaddr_in
 
 static int sink(const char *text)
 {
-    struct sockaddr_in local = sockaddr(text), from[64];
+    struct sockaddr_in local = bare_udp_address(text), from[64];
     static uint8_t data[64][2048];
     struct mmsghdr m[64] = { 0 };
     struct iovec iov[64];
@@ -235,7 +222,7 @@ static int search(const char *to, const char *what, double low)
 {
     static const uint16_t mix[] = { 64, 576, 64, 64, 576, 64, 1400, 64, 576, 64, 64, 576 };
     static uint16_t one[1];
-    struct sockaddr_in remote = sockaddr(to);
+    struct sockaddr_in remote = bare_udp_address(to);
     struct generator g = { .fd = open_socket(NULL, &remote), .trial = (uint32_t)getpid() << 12 };
     double good = 0, bad = HIGH_PPS, pps = low;
     unsigned trials = 0, steps = 0;
@@ -311,7 +298,7 @@ static int rtt(size_t count, char **to, size_t ways)
 
     for (size_t w = 0; w < ways; w++) {
         char *mid = strchr(to[w], '=');
-        struct sockaddr_in remote = sockaddr(mid ? mid + 1 : to[w]), local = { .sin_family = AF_INET };
+        struct sockaddr_in remote = bare_udp_address(mid ? mid + 1 : to[w]), local = { .sin_family = AF_INET };
 
         if (mid) {
             *mid = '\0';

@@ -315,8 +315,8 @@ static bool is_of_key(const struct slice *link, const uint8_t x25519[IDENT_KEY_L
            memcmp(r.x25519, x25519, IDENT_KEY_LEN) == 0;
 }
 
-/* When there is no more room for what was learned of those who have come and gone, it is forgotten: no verdict depends
- * on it. */
+/* When there is no more room for what was learned of those who have come and gone, it is forgotten, as when the router
+ * starts anew: with it, that somebody's older certificate has been followed by a newer one. */
 static int verify(struct admission *a, size_t realm, const struct slice *links, size_t count, uint64_t wall_s,
                   struct chain_end *ret, struct record_error *ret_error)
 {

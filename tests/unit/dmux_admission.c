@@ -393,24 +393,33 @@ static void test_unanswered(void **state)
     applicant_free(a);
 }
 
-/* No verdict comes: three times the same ADMIT, then it is told, and tried again soon, at a time of its own. */
-static void test_no_verdict(void **state)
+/* A client with the first key that the door has just asked for it. */
+static struct applicant *demanded(const struct client_id *c)
 {
-    const struct client_id c = client(0xc6336407, 4000);
     static struct credential cred;
-    uint8_t demand[WORD_DEMAND_LEN], first[WORD_ADMIT_MAX], out[WORD_ADMIT_MAX];
-    struct applicant_info info;
+    uint8_t demand[WORD_DEMAND_LEN];
     struct applicant *a;
-    instant begun = now;
-    size_t len;
 
     cred = (struct credential){ .provider = PROVIDER, .identity = ids[0] };
     identity_peer_key(&provider, 3, &cred.to);
     a = applicant_new(&cred, 1, PROTOCOL, &rng);
     assert_non_null(a);
-    applicant_begin(a, &c, now);
-    assert_true(admission_demand(door, &c, 100, now, demand) > 0);
+    applicant_begin(a, c, now);
+    assert_true(admission_demand(door, c, 100, now, demand) > 0);
     applicant_on_word(a, PROVIDER, demand, sizeof(demand), now);
+    return a;
+}
+
+/* No verdict comes: three times the same ADMIT, then it is told, and tried again soon, at a time of its own. */
+static void test_no_verdict(void **state)
+{
+    const struct client_id c = client(0xc6336407, 4000);
+    uint8_t first[WORD_ADMIT_MAX], out[WORD_ADMIT_MAX];
+    struct applicant_info info;
+    struct applicant *a = demanded(&c);
+    instant begun = now;
+    size_t len;
+
     len = applicant_output(a, first, now);
     for (unsigned i = 1; i < APPLICANT_TRIES; i++) {
         now = applicant_next_expiry(a);
@@ -431,20 +440,12 @@ static void test_no_verdict(void **state)
 static void test_renewal_is_not_answered(void **state)
 {
     const struct client_id c = client(0xc6336407, 4000);
-    static struct credential cred;
     uint8_t demand[WORD_DEMAND_LEN], admit[WORD_ADMIT_MAX], out[WORD_ADMIT_MAX];
     struct applicant_info info;
-    struct applicant *a;
+    struct applicant *a = demanded(&c);
     instant begun = now;
     size_t len;
 
-    cred = (struct credential){ .provider = PROVIDER, .identity = ids[0] };
-    identity_peer_key(&provider, 3, &cred.to);
-    a = applicant_new(&cred, 1, PROTOCOL, &rng);
-    assert_non_null(a);
-    applicant_begin(a, &c, now);
-    assert_true(admission_demand(door, &c, 100, now, demand) > 0);
-    applicant_on_word(a, PROVIDER, demand, sizeof(demand), now);
     len = applicant_output(a, admit, now);
     len = admission_on_word(door, &c, admit, len, 0, now, out);
     applicant_on_word(a, PROVIDER, out, len, now);
