@@ -63,13 +63,18 @@ static bool is_of(const struct entity *e, enum by by, const void *data, size_t l
     return own && own_len == len && memcmp(own, data, len) == 0;
 }
 
-static struct entity *find(const struct authority *a, enum by by, const void *data, size_t len)
+static struct entity *find_hashed(const struct authority *a, enum by by, uint64_t hash, const void *data, size_t len)
 {
-    struct entity *e = map64_get(&a->maps[by], hash_of(a, by, data, len));
+    struct entity *e = map64_get(&a->maps[by], hash);
 
     while (e && !is_of(e, by, data, len))
         e = e->chained[by];
     return e;
+}
+
+static struct entity *find(const struct authority *a, enum by by, const void *data, size_t len)
+{
+    return find_hashed(a, by, hash_of(a, by, data, len), data, len);
 }
 
 struct authority *authority_new(uint32_t max, const struct rng *rng)
@@ -376,6 +381,12 @@ const struct entity *authority_foresee_entity(const struct authority *a, const s
     if (e)
         fetch_ahead(e, sizeof(*e) + NAME_FETCHED);
     return e;
+}
+
+const struct entity *authority_found(const struct authority *a, const struct authority_look *look, const void *what,
+                                     size_t len)
+{
+    return find_hashed(a, (enum by)look->by, look->hash, what, len);
 }
 
 const struct entity *authority_decoy(const struct authority *a, uint64_t which)

@@ -75,6 +75,9 @@ struct authority_look authority_foresee_tag(const struct authority *a, const str
 struct authority_look authority_foresee_decoy(const struct authority *a, uint64_t which);
 struct authority_look authority_foresee_key(const struct authority *a, const uint8_t ed25519[IDENT_KEY_LEN]);
 const struct entity *authority_foresee_entity(const struct authority *a, const struct authority_look *look);
+/* What authority_by_name or the like would say of that name, tag or key, of which the look is. */
+const struct entity *authority_found(const struct authority *a, const struct authority_look *look, const void *what,
+                                     size_t len);
 /* Somebody, the same for the same `which`; NULL: there is nobody. Who asks for one who is not there is answered by the
  * steps that this one takes, so that the time tells nothing. */
 const struct entity *authority_decoy(const struct authority *a, uint64_t which);

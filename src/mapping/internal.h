@@ -1,6 +1,7 @@
 /* mapping/internal.h - what the files of the manager share. */
 #pragma once
 
+#include "ident/name.h"
 #include "mapping/guests.h"
 #include "mapping/index.h"
 #include "mapping/manager.h"
@@ -24,6 +25,63 @@ struct change {
 
 #define HEARD_MAX 64u /* chosen: first registrations on their way by this manager at once */
 
+enum who_type {
+    WHO_STRANGER, /* its key alone */
+    WHO_GUEST,    /* introduced itself */
+    WHO_MEMBER,   /* enrolled here, or a sub-realm */
+    WHO_SELF,     /* has the realm's own key: another manager of it, or its owner */
+};
+
+/* Who asks, as far as it is known. */
+struct who {
+    enum who_type type;
+    uint64_t peer;
+    const uint8_t *key;
+    struct tag tag;              /* of a stranger, what its key has without a realm */
+    const struct entity *member; /* the first of that key; NULL: none */
+};
+
+/* What was asked for. */
+struct asked {
+    bool foreign;                                    /* no business of this realm */
+    enum record_fault why;                           /* foreign */
+    const struct entity *below;                      /* a realm to ask; NULL: this one */
+    const struct entity *found;                      /* NULL: none, or the realm itself */
+    bool decoy;                                      /* there is nobody: the subject is somebody else's */
+    struct tag subject;                              /* of it; zeros: none */
+    enum record_class granted;                       /* that who asks may know of the subject */
+    const struct entity *proofs[MAPPING_PROOFS_MAX]; /* aliases, from the tag that was asked for to that one */
+    size_t proofs_count;
+};
+
+/* A lookup that was read. */
+struct lookup {
+    const struct mapping_request *request;
+    struct name name;              /* len 0: it is none, or a tag is asked for */
+    struct authority_look subject; /* where that name or tag stands */
+};
+
+/* All but its bytes and who asks that decides what a lookup is of: the log, guests, the time. */
+struct manager_state {
+    uint64_t said, wall_s, floor_s;
+};
+
+#define AHEAD_BYTES_MAX 512 /* chosen: of a lookup; what is longer is another request, and not read twice */
+
+/* manager_lookup.c: a lookup that waits. */
+struct ahead {
+    size_t len;
+    uint8_t bytes[AHEAD_BYTES_MAX], key[IDENT_KEY_LEN]; /* of the request and of who asks, copied */
+    struct mapping_request request;                     /* into bytes */
+    struct lookup lookup;
+    struct authority_look decoy, asker;
+    bool known; /* who asks; else what is below is not what he is told */
+    struct who who;
+    struct asked asked;
+    struct manager_state state; /* in which that was found */
+    uint32_t hash, row;
+};
+
 struct manager {
     struct manager_options o;
     struct trust *trust; /* NULL: no realm yet */
@@ -46,6 +104,9 @@ struct manager {
     bool log_gap;       /* who follows: manager_set_gap */
     uint8_t *page;      /* PAGE_BYTES */
     uint64_t wall_s;    /* the last that was told; 0: never */
+    uint64_t said;      /* how often what the log says or who is a guest may have changed */
+    struct ahead ahead[MANAGER_AHEAD_MAX];
+    unsigned ahead_first, ahead_end;              /* those whose turn is to come */
     struct manager_call calls[MANAGER_CALLS_MAX]; /* manager_calls.c */
     unsigned calls_head, calls_count;
     struct heard { /* manager_calls.c: who spoke for a row that has not come yet; peer 0: free */
@@ -59,22 +120,6 @@ struct manager {
         struct rng rng;
     } relay;
     struct manager_stats stats;
-};
-
-enum who_type {
-    WHO_STRANGER, /* its key alone */
-    WHO_GUEST,    /* introduced itself */
-    WHO_MEMBER,   /* enrolled here, or a sub-realm */
-    WHO_SELF,     /* has the realm's own key: another manager of it, or its owner */
-};
-
-/* Who asks, as far as it is known. */
-struct who {
-    enum who_type type;
-    uint64_t peer;
-    const uint8_t *key;
-    struct tag tag;              /* of a stranger, what its key has without a realm */
-    const struct entity *member; /* the first of that key; NULL: none */
 };
 
 #define LATER_BEHIND_MS 1000u /* chosen: who follows asks as often, while it is put off */
@@ -107,9 +152,13 @@ struct mapping_answer manager_later(uint32_t wait_ms);
 
 /* --- manager_lookup.c --- */
 
-/* links: room for a chain, which the answer points to; so does what it says of rows, until the table changes. */
+/* foreseen: what was found already (manager_foreseen), or NULL. What the answer says of rows is the table's, until that
+ * changes. */
 struct mapping_answer manager_resolve(struct manager *m, const struct who *w, const struct mapping_request *r,
-                                      instant now, uint64_t wall_s);
+                                      const struct asked *foreseen, instant now, uint64_t wall_s);
+/* What manager_foresee found of this request, if it is still so; NULL: all is to be found now. */
+const struct ahead *manager_foreseen(struct manager *m, const struct manager_who *who, const uint8_t *bytes, size_t len,
+                                     uint64_t wall_s);
 
 /* --- manager_bind.c --- */
 
@@ -133,6 +182,7 @@ bool manager_is_pressed(const struct manager *m, instant now);
 
 /* Whether it is the realm itself, a member or a guest. */
 bool manager_knows(const struct manager *m, const struct manager_who *who, uint64_t wall_s, struct who *ret);
+struct manager_state manager_state(const struct manager *m, uint64_t wall_s);
 /* Who has that key: of a peer that is known by its key alone. */
 struct who manager_identify(const struct manager *m, const struct manager_who *who, uint64_t wall_s);
 

@@ -127,6 +127,7 @@ int manager_set_self(struct manager *m, const struct slice *links, size_t count,
     struct chain_end self;
     int e;
 
+    m->said++;
     *ret_error = (struct record_error){ 0 };
     if (count == 0 || count >= CHAIN_LINKS_MAX)
         return -EINVAL;
@@ -177,6 +178,7 @@ int manager_take(struct manager *m, const uint8_t *bytes, size_t len, instant no
     struct record r;
     int e = record_decode(bytes, len, &r, &b, ret_error), not_noted = 0;
 
+    m->said++;
     if (e < 0)
         return e;
     if (r.type == RECORD_POLICY) {
@@ -439,6 +441,7 @@ static struct mapping_answer introduce(struct manager *m, const struct who *w, c
 
     if (w->type == WHO_MEMBER || w->type == WHO_SELF)
         return (struct mapping_answer){ .status = MAPPING_DONE, .tag = w->tag };
+    m->said++;
     e = m->trust ? trust_verify(m->trust, r->chain, r->chain_count, wall_s, &end, &why) : -ENOMEM;
     if (e == -EBADMSG)
         return manager_refuse(m, why.fault);
@@ -453,8 +456,8 @@ static struct mapping_answer introduce(struct manager *m, const struct who *w, c
 }
 
 static struct mapping_answer answer(struct manager *m, const struct who *w, const struct endpoint *at,
-                                    const struct mapping_request *r, instant now, uint64_t wall_s,
-                                    struct manager_reply *reply)
+                                    const struct mapping_request *r, const struct asked *foreseen, instant now,
+                                    uint64_t wall_s, struct manager_reply *reply)
 {
     struct mapping_answer a = { .status = MAPPING_DONE };
 
@@ -464,7 +467,7 @@ static struct mapping_answer answer(struct manager *m, const struct who *w, cons
     case MAPPING_INTRODUCE:
         return introduce(m, w, r, wall_s);
     case MAPPING_RESOLVE:
-        return manager_resolve(m, w, r, now, wall_s);
+        return manager_resolve(m, w, r, foreseen, now, wall_s);
     case MAPPING_REGISTER:
         return manager_register(m, w, r, now, wall_s, reply);
     case MAPPING_REFRESH:
@@ -492,26 +495,52 @@ static struct mapping_answer answer(struct manager *m, const struct who *w, cons
     }
 }
 
+struct manager_state manager_state(const struct manager *m, uint64_t wall_s)
+{
+    return (struct manager_state){ m->said, wall_s, trust_time_floor(m->trust) };
+}
+
+/* One that was understood. */
+static struct mapping_answer on_request(struct manager *m, const struct manager_who *who, const struct ahead *foreseen,
+                                        const struct mapping_request *r, instant now, uint64_t wall_s,
+                                        struct manager_reply *reply)
+{
+    struct who asks;
+    uint32_t wait_ms;
+
+    if (foreseen) {
+        asks = foreseen->who;
+        asks.peer = who->peer;
+        if (asks.type == WHO_GUEST)
+            guests_heard(m->guests, asks.key);
+    } else {
+        asks = manager_identify(m, who, wall_s);
+    }
+    wait_ms = admit(m, rank_of(m, &asks, r, now), cost_of(r), now);
+    m->stats.requests[r->type]++;
+    if (wait_ms > 0)
+        return manager_later(wait_ms);
+    return answer(m, &asks, who->at, r, foreseen ? &foreseen->asked : NULL, now, wall_s, reply);
+}
+
 void manager_on_request(struct manager *m, const struct manager_who *who, const uint8_t *bytes, size_t len, instant now,
                         uint64_t wall_s, uint8_t *out, struct manager_reply *ret)
 {
+    const struct ahead *foreseen = m->trust ? manager_foreseen(m, who, bytes, len, wall_s) : NULL;
     struct writer w = writer_init(out, MAPPING_BYTES_MAX);
     struct mapping_answer a = { .status = MAPPING_UNKNOWN };
     struct mapping_request r;
 
     *ret = (struct manager_reply){ 0 };
     m->wall_s = wall_s;
-    if (mapping_request_read(bytes, len, &r) < 0) {
+    if (foreseen)
+        a = on_request(m, who, foreseen, &foreseen->request, now, wall_s, ret);
+    else if (mapping_request_read(bytes, len, &r) < 0)
         m->stats.unknown++;
-    } else if (!m->trust) {
+    else if (!m->trust)
         a = manager_later(1000);
-    } else {
-        struct who asks = manager_identify(m, who, wall_s);
-        uint32_t wait_ms = admit(m, rank_of(m, &asks, &r, now), cost_of(&r), now);
-
-        m->stats.requests[r.type]++;
-        a = wait_ms > 0 ? manager_later(wait_ms) : answer(m, &asks, who->at, &r, now, wall_s, ret);
-    }
+    else
+        a = on_request(m, who, NULL, &r, now, wall_s, ret);
     m->stats.answers[a.status]++;
     mapping_answer_write(&w, &a);
     ret->len = writer_len(&w);

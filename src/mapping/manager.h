@@ -152,9 +152,9 @@ void manager_on_request(struct manager *m, const struct manager_who *who, const 
                         uint64_t wall_s, uint8_t *out, struct manager_reply *ret);
 /* Has the processor fetch what several requests will want, of which manager_on_request is about to be told: of a
  * million bindings most of what a lookup costs is waiting for memory, one place after the other; here the first place
- * of all is waited for at once, then the second. Changes nothing. At most MANAGER_AHEAD_MAX; those beyond are not
- * looked at. */
-void manager_foresee(const struct manager *m, const struct manager_ahead *requests, size_t count, instant now,
+ * of all is waited for at once, then the second. What was read and found is kept until it is called again, and used if
+ * it is still so. Changes no answer. At most MANAGER_AHEAD_MAX; those beyond are not looked at. */
+void manager_foresee(struct manager *m, const struct manager_ahead *requests, size_t count, instant now,
                      uint64_t wall_s);
 /* An answer that says: not now. Its length. */
 size_t manager_say_later(uint32_t wait_ms, uint8_t *out, size_t size);

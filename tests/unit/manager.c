@@ -871,44 +871,6 @@ static void test_denied_is_not_told(void **state)
 
 #define CASE(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
-/* Whatever waits, and however much of it: nothing is changed. Each request ends where its memory does. */
-static void test_foresee(void **state)
-{
-    static const char *const names[] = { LAPTOP, "phone.h.rid.example", "nobody.h.rid.example", "h.",
-                                         "acme.rid.example" };
-    struct manager_ahead ahead[MANAGER_AHEAD_MAX + 4];
-    struct manager_stats before = { 0 }, after = { 0 };
-    uint8_t bytes[256];
-
-    for (size_t i = 0; i < ARRAY_LEN(ahead); i++) {
-        struct writer at = writer_init(bytes, sizeof(bytes));
-        struct mapping_request r = by_name(names[i % ARRAY_LEN(names)]);
-        uint8_t *own;
-        size_t len;
-
-        if (i % 7 == 6)
-            r = (struct mapping_request){ .type = MAPPING_RESOLVE, .tag = laptop, .kind = KIND_HOST_LOCATOR };
-        mapping_request_write(&at, &r);
-        len = writer_len(&at) - (i == 11);
-        own = malloc(len);
-        assert_non_null(own);
-        memcpy(own, bytes, len);
-        ahead[i] = (struct manager_ahead){ { .peer = i, .ed25519 = w.keys[i % 4] }, own, len };
-    }
-    assert_int_equal(bind_laptop(CLASS_FULL, 9, 300, 1).status, MAPPING_DONE);
-    allow(EVERYBODY, CLASS_FULL);
-    manager_get_stats(m, &before);
-    manager_foresee(m, ahead, ARRAY_LEN(ahead), now, RW_NOW_S);
-    manager_foresee(m, ahead, 0, now, RW_NOW_S);
-    manager_get_stats(m, &after);
-    assert_memory_equal(&before, &after, sizeof(before));
-    assert_int_equal(resolve(RW_PHONE, LAPTOP).status, MAPPING_FOUND);
-    begin_with_room_for(8); /* with nobody in it */
-    manager_foresee(m, ahead, ARRAY_LEN(ahead), now, RW_NOW_S);
-    for (size_t i = 0; i < ARRAY_LEN(ahead); i++)
-        free((void *)(uintptr_t)ahead[i].bytes);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -918,7 +880,6 @@ int main(void)
         CASE(test_full),    CASE(test_store),      CASE(test_not_understood),
         CASE(test_calls),   CASE(test_where),      CASE(test_overload),
         CASE(test_changes), CASE(test_notices),    CASE(test_denied_is_not_told),
-        CASE(test_foresee),
     };
 
     return cmocka_run_group_tests_name("manager", tests, NULL, NULL);
