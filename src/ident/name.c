@@ -51,7 +51,9 @@ static int canonical(const char *text, size_t len, char out[NAME_SIZE], size_t *
     for (size_t i = 0; i <= len; i++) {
         char c = i < len ? text[i] : '.';
 
-        if (c == '.') {
+        if ((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9')) {
+            ; /* as it is: most are */
+        } else if (c == '.') {
             if (i == start)
                 return wrong(err, i, "an empty label");
             if (text[i - 1] == '-')
@@ -63,7 +65,7 @@ static int canonical(const char *text, size_t len, char out[NAME_SIZE], size_t *
             return wrong(err, i, "not ASCII: other scripts are written as xn-- labels");
         } else if (c >= 'A' && c <= 'Z') {
             c = (char)(c + 32);
-        } else if (c == '-' ? i == start : !((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'))) {
+        } else if (c != '-' || i == start) {
             return wrong(err, i,
                          c == '-' ? "a hyphen at the start of a label" : "neither letter, digit, hyphen nor dot");
         }

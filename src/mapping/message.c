@@ -668,16 +668,16 @@ static void write_fields(struct writer *w, const struct shape *shape, unsigned t
     const uint32_t keys = shape->must | (shape->may & present(f));
     uint64_t count = 2;
 
-    for (unsigned k = K_FLAGS; k < K_END; k++)
-        count += keys >> k & 1;
+    for (uint32_t left = keys; left; left &= left - 1)
+        count++;
     cbor_write_head(w, CBOR_MAP, count);
     cbor_write_head(w, CBOR_UINT, K_VERSION);
     cbor_write_head(w, CBOR_UINT, MAPPING_VERSION);
     cbor_write_head(w, CBOR_UINT, type_key);
     cbor_write_head(w, CBOR_UINT, type);
-    for (unsigned k = K_FLAGS; k < K_END; k++) {
-        if (!(keys & BIT(k)))
-            continue;
+    for (uint32_t left = keys; left; left &= left - 1) { /* the lowest first */
+        unsigned k = (unsigned)__builtin_ctz(left);
+
         cbor_write_head(w, CBOR_UINT, k);
         write_value(w, k, f);
     }
