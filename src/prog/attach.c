@@ -1,11 +1,12 @@
 /* prog/attach.c - where this host is, said at the managers of its realm.
  *
  * Theory of operation. The link before the last of a host's chain says which key the managers of its realm have. Those
- * of the root stand in the file; those of another realm are found as any name is, by the binding of the realm. The
- * resolver's association with them is kept up (prog/lookup.h), and says again what they have forgotten. What is said
- * follows the addresses of the uplinks, and what NATs make of them: the managers are asked over each uplink's own
- * socket where they see it (prog/sights.h), and tell who is about to call. At the end of the daemon the host is
- * attached nowhere. */
+ * of the root stand in the file; those of another realm are found as any name is, by the binding of the realm. An
+ * association with them is kept up (prog/lookup.h), and says again what they have forgotten. It goes by the sockets
+ * that sessions have, over any uplink: where one leads nowhere, the next is tried, and what the managers tell of who is
+ * about to call comes through the mapping of a NAT that peers come through. What is said follows the addresses of the
+ * uplinks, and what NATs make of them: the managers are asked over each uplink where they see it (prog/sights.h). At
+ * the end of the daemon the host is attached nowhere. */
 #include <syslog.h>
 
 #include "ident/chain.h"
@@ -21,29 +22,65 @@ struct attach {
     bool of_root, held, looking;
     struct endpoint at[RESOLVER_MANAGERS_MAX]; /* the managers */
     size_t at_count;
+    struct locator_pair ways[EXCHANGE_WAYS_MAX]; /* to them */
+    size_t ways_count;
     uint32_t asked_from[UPLINKS_MAX + 1]; /* address_hash of the uplink, 0: not asked */
     struct endpoint seen[UPLINKS_MAX + 1];
     enum holder_state told;
     instant look_at; /* when to look for the managers again */
 };
 
+/* To each address of a manager over each uplink in the order of their tiers, then to the next address: what is not
+ * answered goes by another uplink first. How many. */
+static size_t find_ways(const struct attach *a, struct locator_pair ret[EXCHANGE_WAYS_MAX])
+{
+    size_t n = 0;
+
+    for (size_t j = 0; j < a->at_count; j++)
+        for (unsigned tier = TIER_PRIMARY; tier < TIER_NEVER; tier++)
+            for (unsigned i = 1; i <= UPLINKS_MAX && n < EXCHANGE_WAYS_MAX; i++) {
+                const struct node_uplink *u = &a->d->uplinks[i].node;
+                bool has = a->at[j].addr.family == ADDR_V6 ? u->has_v6 : u->has_v4;
+
+                if (a->d->uplinks[i].used && u->up && u->tier == tier && has)
+                    ret[n++] = (struct locator_pair){ .link = i, .remote = a->at[j] };
+            }
+    return n;
+}
+
+static void follow_ways(struct attach *a)
+{
+    struct locator_pair ways[EXCHANGE_WAYS_MAX];
+    size_t count = find_ways(a, ways), same = 0;
+
+    while (same < MIN(count, a->ways_count) && locator_pair_same(&ways[same], &a->ways[same]))
+        same++;
+    if (count == 0 || (a->held && same == count && count == a->ways_count))
+        return;
+    a->ways_count = count;
+    memcpy(a->ways, ways, count * sizeof(ways[0]));
+    if (a->held) {
+        (void)!lookup_hold_by(names_lookup(a->d), &a->holder, ways, count); /* fails for what is not held */
+        return;
+    }
+    a->held = true; /* before: what this tells may lead here again */
+    if (lookup_hold(names_lookup(a->d), &a->holder, a->realm_key, ways, count) < 0)
+        a->held = false;
+}
+
 static void hold(struct attach *a, const struct endpoint *at, size_t count)
 {
-    struct lookup *l = names_lookup(a->d);
-
-    lookup_unhold(l, &a->holder);
-    a->held = lookup_hold(l, &a->holder, a->realm_key, at, count) == 0;
-    a->at_count = 0;
-    for (size_t i = 0; i < count; i++)
-        if (at[i].addr.family == ADDR_V4) /* IPv6 has no NATs that matter */
-            a->at[a->at_count++] = at[i];
+    lookup_unhold(names_lookup(a->d), &a->holder);
+    a->held = false;
+    memcpy(a->at, at, count * sizeof(at[0]));
+    a->at_count = count;
     memset(a->asked_from, 0, sizeof(a->asked_from));
     attach_uplinks(a->d);
 }
 
 static void on_managers(void *context, const struct resolver_result *res)
 {
-    struct endpoint at[RESOLVER_MANAGERS_MAX];
+    struct endpoint at[RESOLVER_MANAGERS_MAX] = { 0 };
     struct attach *a = context;
     struct record_error e;
     struct record_bytes b;
@@ -82,17 +119,25 @@ static void look(struct attach *a, instant now)
 
 void attach_uplinks(struct daemon *d)
 {
+    struct endpoint v4[RESOLVER_MANAGERS_MAX];
     struct attach *a = d->attach;
+    size_t v4_count = 0;
 
-    for (unsigned i = 1; a && i <= UPLINKS_MAX; i++) {
+    if (!a)
+        return;
+    follow_ways(a);
+    for (size_t i = 0; i < a->at_count; i++)
+        if (a->at[i].addr.family == ADDR_V4) /* IPv6 has no NATs that matter */
+            v4[v4_count++] = a->at[i];
+    for (unsigned i = 1; i <= UPLINKS_MAX; i++) {
         const struct uplink *u = &d->uplinks[i];
-        bool there = u->used && u->node.up && u->node.has_v4 && a->held && a->at_count > 0;
+        bool there = u->used && u->node.up && u->node.has_v4 && a->held && v4_count > 0;
         uint32_t from = there ? MAX(u->node.address_hash, 1u) : 0;
 
         if (from == a->asked_from[i])
             continue;
         a->asked_from[i] = from;
-        if (lookup_see(names_lookup(d), i, a->realm_key, a->at, there ? a->at_count : 0) < 0)
+        if (lookup_see(names_lookup(d), i, a->realm_key, v4, there ? v4_count : 0) < 0)
             say(LOG_WARNING, "attach link=%s: no manager can be asked where it sees it", u->node.name);
     }
 }

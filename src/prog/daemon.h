@@ -255,7 +255,7 @@ void attach_where(struct daemon *d, const struct endpoint *at, size_t count, siz
 void attach_uplinks(struct daemon *d); /* they are others, or at other addresses */
 /* Where a manager sees that uplink, family ADDR_NONE: nowhere, or as it is. */
 struct endpoint attach_seen(const struct daemon *d, unsigned link);
-bool attach_is_manager(const struct daemon *d, const struct endpoint *from); /* of those that see us */
+bool attach_is_manager(const struct daemon *d, const struct endpoint *from); /* of our realm */
 void attach_slow(struct daemon *d, instant now);                             /* each half second */
 void attach_stop(struct daemon *d);
 

@@ -5,7 +5,7 @@
  * the two, the owner and the sockets until nothing moves any more. A manager that was not asked for the longest gives
  * its place to a new one.
  *
- * The sockets are those of sys/exchange_io.h, one a family, polled by the loop.
+ * The sockets are those of sys/exchange_io.h, one a family, polled by the loop; those of a host's links are the host's.
  *
  * Limits: PEERS managers, as many questions as the options say. */
 #include "prog/lookup.h"
@@ -474,10 +474,20 @@ void lookup_on_stale(struct lookup *l, const struct tag *subject)
         resolver_on_stale(l->resolver, subject, clock_now());
 }
 
-int lookup_hold(struct lookup *l, struct holder *h, const uint8_t ed25519[IDENT_KEY_LEN], const struct endpoint *at,
-                size_t count)
+/* With a socket of ours where none is named. How many. */
+static size_t hold_ways(const struct locator_pair *ways, size_t count, struct locator_pair ret[EXCHANGE_WAYS_MAX])
 {
-    struct exchange_call c = { .ways_count = MIN(count, (size_t)EXCHANGE_WAYS_MAX), .keep = KEEP };
+    size_t n = MIN(count, (size_t)EXCHANGE_WAYS_MAX);
+
+    for (size_t i = 0; i < n; i++)
+        ret[i] = ways[i].link ? ways[i] : way_to(&ways[i].remote);
+    return n;
+}
+
+int lookup_hold(struct lookup *l, struct holder *h, const uint8_t ed25519[IDENT_KEY_LEN],
+                const struct locator_pair *ways, size_t count)
+{
+    struct exchange_call c = { .keep = KEEP };
     instant now = clock_now();
     size_t i = 0;
     int r;
@@ -487,14 +497,29 @@ int lookup_hold(struct lookup *l, struct holder *h, const uint8_t ed25519[IDENT_
     if (i == LOOKUP_HOLDERS_MAX || count == 0)
         return count == 0 ? -EINVAL : -ENOSPC;
     memcpy(c.key.ed25519, ed25519, sizeof(c.key.ed25519));
-    for (size_t j = 0; j < c.ways_count; j++)
-        c.ways[j] = way_to(&at[j]);
+    c.ways_count = hold_ways(ways, count, c.ways);
     r = exchange_peer_call(l->exchange, &c, now, &l->held[i].peer);
     if (r < 0)
         return r;
     r = exchange_peer_set_owner(l->exchange, l->held[i].peer, h);
     if (r == 0)
         l->held[i].holder = h;
+    pump(l, now);
+    return r;
+}
+
+int lookup_hold_by(struct lookup *l, const struct holder *h, const struct locator_pair *ways, size_t count)
+{
+    struct locator_pair by[EXCHANGE_WAYS_MAX];
+    instant now = clock_now();
+    size_t i = 0;
+    int r;
+
+    while (i < LOOKUP_HOLDERS_MAX && l->held[i].holder != h)
+        i++;
+    if (i == LOOKUP_HOLDERS_MAX)
+        return -ENOENT;
+    r = exchange_peer_set_ways(l->exchange, l->held[i].peer, by, hold_ways(ways, count, by), now);
     pump(l, now);
     return r;
 }

@@ -1,5 +1,6 @@
 /* prog/lookup.h - what a program asks realm managers, and tells them, on a loop: mapping/resolver.h and
- * mapping/holder.h, by session/exchange.h over sockets of its own. */
+ * mapping/holder.h, by session/exchange.h. Questions go by sockets of its own, one a family, which say nothing of where
+ * this machine is; what a host says of itself goes by the sockets of its links, as its sessions do. */
 #pragma once
 
 #include "mapping/holder.h"
@@ -50,11 +51,14 @@ MUST_CHECK int lookup_ask(struct lookup *l, const struct resolver_question *q, l
                           lookup_step_fn *step, void *context);
 /* What is known of it is wrong, as it seems: resolver_on_stale. */
 void lookup_on_stale(struct lookup *l, const struct tag *subject);
-/* What the holder says is said at the manager with that key, at one of those endpoints, until lookup_unhold or
- * lookup_close. The holder stays its owner's, who calls lookup_wake after changing it. 0; -ENOSPC: LOOKUP_HOLDERS_MAX
- * are there; -EINVAL: no endpoint; -ENOMEM. */
+/* What the holder says is said at the manager with that key, by one of those ways, until lookup_unhold or lookup_close;
+ * at most EXCHANGE_WAYS_MAX, tried in their order. A way's link is one of the host's, or 0: a socket of the lookup's
+ * own. The holder stays its owner's, who calls lookup_wake after changing it. 0; -ENOSPC: LOOKUP_HOLDERS_MAX are there;
+ * -EINVAL: no way; -ENOMEM. */
 MUST_CHECK int lookup_hold(struct lookup *l, struct holder *h, const uint8_t ed25519[IDENT_KEY_LEN],
-                           const struct endpoint *at, size_t count);
+                           const struct locator_pair *ways, size_t count);
+/* The host's links are others: these are the ways from now on. 0; -ENOENT: it is not held; -EINVAL: no way. */
+MUST_CHECK int lookup_hold_by(struct lookup *l, const struct holder *h, const struct locator_pair *ways, size_t count);
 void lookup_unhold(struct lookup *l, const struct holder *h);
 void lookup_wake(struct lookup *l);
 /* Before the three below; copied. */

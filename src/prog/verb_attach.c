@@ -244,12 +244,14 @@ static int open_all(struct attach *a, const struct attach_options *o, const uint
         return verb_fail(a->verb, "%s", err);
     for (size_t i = 0; i < MANAGERS_MAX && o->managers[i]; i++) {
         struct endpoint *to = &a->managers[i];
+        struct locator_pair way = { .link = 0 };
 
         if (endpoint_parse(o->managers[i], 51823, to) < 0)
             return verb_misused(a->verb, "--manager: found %s, expected ADDRESS:PORT", o->managers[i]);
         holder_init(&a->holders[a->count++], a->id.ed25519_seed, &subject->subject, &subject->subject, kind, answer,
                     HOLDER_LEASE_S, boot_epoch, counter);
-        if (lookup_hold(a->lookup, &a->holders[i], realm_key, to, 1) < 0)
+        way.remote = *to;
+        if (lookup_hold(a->lookup, &a->holders[i], realm_key, &way, 1) < 0)
             return verb_fail(a->verb, "out of memory");
     }
     return EXIT_DONE;
