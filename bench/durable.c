@@ -21,7 +21,8 @@
 #define UNDER_WAY 4096u
 #define EASY 64u
 #define EASY_CHANGES 4000u
-#define BATCH 64u /* requests of a wake-up, as exchange_io_read */
+#define BATCH 64u      /* requests of a wake-up, as exchange_io_read */
+#define GIVE_AFTER 16u /* changes of a turn of the store's while it has EASY or fewer, as prog/realmd_store.c */
 
 static struct population all;
 static uint8_t out[MAPPING_BYTES_MAX];
@@ -89,7 +90,9 @@ static double run(struct bindstore *s, uint32_t from, uint32_t to, uint32_t unde
     const double start = measure_now_s(CLOCK_MONOTONIC);
 
     while (durable < to) {
-        for (uint32_t n = 0; n < BATCH && asked < to && asked - durable < under_way; n++)
+        const uint32_t at_once = asked - durable < EASY ? GIVE_AFTER : BATCH;
+
+        for (uint32_t n = 0; n < at_once && asked < to && asked - durable < under_way; n++)
             if (!ask(asked++))
                 return 0;
         if (!submit(s) || !take_done(s, asked == to || asked - durable == under_way))

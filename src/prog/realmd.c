@@ -83,7 +83,7 @@ static void on_request(struct realmd *d, const struct exchange_event *e, instant
             reply.len = manager_say_later(LATER_MS, d->answer, MAPPING_BYTES_MAX);
         realmd_answer(d, &asked, d->answer, reply.len, now);
     } else if (reply.stored && d->store) {
-        store_wait(d, &e->asked, &reply, d->answer);
+        store_wait(d, &e->asked, &reply, d->answer, now);
     } else {
         realmd_answer(d, &e->asked, d->answer, reply.len, now);
     }

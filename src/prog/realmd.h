@@ -105,6 +105,7 @@ struct realmd {
     struct given *given; /* a ring of GIVEN_MAX, the oldest first: a store is done with them in any order */
     uint64_t given_first, given_next; /* numbers of batches, which are their tokens */
     uint64_t given_void;              /* those below it failed, or are not counted since one before them did */
+    unsigned not_given;               /* answers that wait for changes that the store was not given yet */
     instant store_next;               /* INSTANT_NEVER but after a failure */
     instant alive_next;
     bool store_failed;
@@ -165,9 +166,10 @@ void store_end(struct realmd *d);
 /* Changes to the store, answers that waited to who asked. */
 void store_turn(struct realmd *d, instant now);
 void store_on_done(struct realmd *d, instant now);
-/* An answer that waits for a change: for the number and row that `reply` has. */
+/* An answer that waits for a change: for the number and row that `reply` has. Changes and answers may go on their way
+ * here, as in store_turn. */
 void store_wait(struct realmd *d, const struct exchange_asked *asked, const struct manager_reply *reply,
-                const uint8_t *bytes);
+                const uint8_t *bytes, instant now);
 /* Who waited has gone: their answers are dropped. */
 void store_forget_waiting(struct realmd *d);
 instant store_next_expiry(const struct realmd *d);

@@ -80,7 +80,7 @@ static size_t send_run(struct exchange_io *io, const struct exchange_tx *tx, siz
     return n;
 }
 
-static void flush(struct exchange_io *io, instant now)
+void exchange_io_flush(struct exchange_io *io, instant now)
 {
     struct exchange_tx tx[UDP_MANY_MAX];
     size_t count;
@@ -105,10 +105,10 @@ static void pop_events(struct exchange_io *io)
 void exchange_io_turn(struct exchange_io *io, instant now)
 {
     pop_events(io);
-    flush(io, now);
+    exchange_io_flush(io, now);
     pop_errors(io, now);
-    pop_events(io); /* what the errors ended, */
-    flush(io, now); /* and what they began */
+    pop_events(io);             /* what the errors ended, */
+    exchange_io_flush(io, now); /* and what they began */
 }
 
 int exchange_io_answer(struct exchange_io *io, const struct exchange_asked *asked, const void *data, size_t len,
@@ -118,7 +118,7 @@ int exchange_io_answer(struct exchange_io *io, const struct exchange_asked *aske
 
     if (r != -EAGAIN)
         return r;
-    flush(io, now);
+    exchange_io_flush(io, now);
     return exchange_answer(io->x, asked, data, len, now);
 }
 

@@ -38,6 +38,8 @@ int exchange_io_read(struct exchange_io *io, uint32_t link, instant now);
 /* Gives the program its events and the sockets what is to be sent: after each call on the exchange that was not made
  * here, and after exchange_on_expiry. Not from inside on_event. */
 void exchange_io_turn(struct exchange_io *io, instant now);
+/* Sends what waits; from on_event, too. */
+void exchange_io_flush(struct exchange_io *io, instant now);
 /* exchange_answer, sending what waits if there is no room; from on_event, too. */
 int exchange_io_answer(struct exchange_io *io, const struct exchange_asked *asked, const void *data, size_t len,
                        instant now);

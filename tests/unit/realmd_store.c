@@ -111,7 +111,7 @@ int bindstore_load(struct bindstore_reader *r, bindstore_row_fn *fn, void *ctx)
 static struct realmd d;
 static char said[2048];
 static struct mapping_answer answers[ANSWERS];
-static size_t answers_count;
+static size_t answers_count, flushes_count;
 
 void realmd_say(int level, const char *fmt, ...)
 {
@@ -129,16 +129,21 @@ void realmd_answer(struct realmd *r, const struct exchange_asked *asked, const u
     assert_int_equal(mapping_answer_read(bytes, len, &answers[answers_count++]), 0);
 }
 
+void exchange_io_flush(struct exchange_io *io, instant at)
+{
+    flushes_count++;
+}
+
 void realmd_turn(struct realmd *r, instant at)
 {
 }
 
 static int set_up_daemon(void **state)
 {
-    set_up_with(8, true, 0);
+    set_up_with(64, true, 0);
     d = (struct realmd){ .manager = m, .config = { .bindings = 100 } };
     snprintf(d.config.store, sizeof(d.config.store), "test");
-    batches_count = done_count = answers_count = rows_count = 0;
+    batches_count = done_count = answers_count = flushes_count = rows_count = 0;
     room = 1000;
     said[0] = '\0';
     fd = eventfd(0, EFD_CLOEXEC);
@@ -161,12 +166,18 @@ static int tear_down_daemon(void **state)
     return tear_down(state);
 }
 
-/* The laptop registers; its answer waits. */
-static void registers(uint8_t answer, uint64_t seq)
+/* The laptop registers, and its answer waits; others are heard in the same turn. */
+static void registers_among_others(uint8_t answer, uint64_t seq)
 {
     assert_int_equal(bind_laptop(answer, seq, 300, 1).status, MAPPING_DONE);
     assert_true(reply.stored > 0);
-    store_wait(&d, &(struct exchange_asked){ .peer = 1 }, &reply, out);
+    store_wait(&d, &(struct exchange_asked){ .peer = 1 }, &reply, out, now);
+}
+
+/* It does so alone. */
+static void registers(uint8_t answer, uint64_t seq)
+{
+    registers_among_others(answer, seq);
     store_turn(&d, now);
 }
 
@@ -197,6 +208,29 @@ static void test_any_order(void **state)
     assert_int_equal(answers[0].seq, 5);
     assert_int_equal(answers[2].seq, 7);
     assert_int_equal(manager_durable(m), 4);
+}
+
+/* Of many that come at once some are on their way to the disk, and answered, before all are verified. */
+static void test_many_at_once(void **state)
+{
+    uint64_t seq = 1;
+
+    assert_int_equal(store_start(&d, now), 0);
+    while (batches_count == 0 && seq < 32)
+        registers_among_others(CLASS_FULL, ++seq);
+    assert_in_range(batches[0].count, 2, 16);
+    is_done(0, BINDSTORE_STORED, seq);
+    assert_int_equal(answers_count, 0);
+    flushes_count = 0;
+    while (batches_count == 1 && seq < 48)
+        registers_among_others(CLASS_FULL, ++seq);
+    assert_int_equal(batches_count, 2);
+    assert_int_equal(answers_count, batches[0].count);
+    assert_int_equal(flushes_count, 1);
+    registers_among_others(CLASS_FULL, ++seq);
+    store_turn(&d, now); /* the rest */
+    assert_int_equal(batches_count, 3);
+    assert_int_equal(batches[2].count, 1);
 }
 
 /* The queue is full: it waits, and nothing is told as a failure. */
@@ -303,6 +337,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_any_order, set_up_daemon, tear_down_daemon),
+        cmocka_unit_test_setup_teardown(test_many_at_once, set_up_daemon, tear_down_daemon),
         cmocka_unit_test_setup_teardown(test_no_room, set_up_daemon, tear_down_daemon),
         cmocka_unit_test_setup_teardown(test_older, set_up_daemon, tear_down_daemon),
         cmocka_unit_test_setup_teardown(test_failure, set_up_daemon, tear_down_daemon),
