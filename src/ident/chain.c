@@ -495,6 +495,9 @@ static bool may_say(const struct chain_end *issuer, const struct chain_end *subj
 {
     if (r->type != RECORD_BINDING && r->type != RECORD_POLICY)
         return false;
+    if (tag_is_label(&r->subject)) /* nobody's own: who serves in that realm says where */
+        return r->type == RECORD_BINDING && !issuer->is_realm && issuer->flags & RECORD_FLAG_SERVES &&
+               memcmp(issuer->tag.bytes, r->subject.bytes, TAG_REALM_BYTES) == 0;
     if (tag_equal(&issuer->tag, &subject->tag))
         return true;
     return !subject->is_realm && speaks_for(issuer, &subject->tag) &&

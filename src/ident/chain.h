@@ -75,8 +75,8 @@ MUST_CHECK int trust_check_revocation(struct trust *t, const struct chain_end *i
  * also when it is known already; -ENOSPC; -ENOMEM. */
 MUST_CHECK int trust_note_revoked(struct trust *t, const struct tag *tag, uint64_t seq);
 /* A binding or policy: 0 and *ret if it is signed by the subject itself, or (policy, or a registration with
- * RECORD_FLAG_REALM_BINDS) by its realm. Older sequences are for the caller to refuse: it alone knows what it gave out.
- * Errors as above. */
+ * RECORD_FLAG_REALM_BINDS) by its realm, or (binding of a label) by one of its realm with RECORD_FLAG_SERVES. Older
+ * sequences are for the caller to refuse: it alone knows what it gave out. Errors as above. */
 MUST_CHECK int trust_accept(struct trust *t, const struct chain_end *issuer, const struct chain_end *subject,
                             const uint8_t *bytes, size_t len, struct record *ret, struct record_error *ret_error);
 

@@ -46,6 +46,7 @@ enum key {
     K_OLD_KEY,
     K_OLD_PROOF,
     K_NEW_PROOF,
+    K_DETAILS,
     K_END,
 };
 
@@ -63,7 +64,7 @@ static const struct {
     [RECORD_REGISTRATION] = { "registration",
                               HARD | BIT(K_KEY) | BIT(K_NAME) | BIT(K_SUITES) | BIT(K_X25519) | BIT(K_FLAGS),
                               BIT(K_NOT_AFTER) },
-    [RECORD_BINDING] = { "binding", ALL | BIT(K_KIND) | BIT(K_LEASE) | BIT(K_CLASS) | BIT(K_TARGETS), 0 },
+    [RECORD_BINDING] = { "binding", ALL | BIT(K_KIND) | BIT(K_LEASE) | BIT(K_CLASS) | BIT(K_TARGETS), BIT(K_DETAILS) },
     [RECORD_POLICY] = { "policy", HARD | BIT(K_RULES), BIT(K_NOT_AFTER) },
     [RECORD_REVOCATION] = { "revocation", HARD | BIT(K_REASON), 0 },
     [RECORD_SUCCESSOR] = { "successor",
@@ -84,7 +85,7 @@ static const struct {
     [KIND_USER_HOST] = { "user-host", TIER(TAG_TIER_USER), TIER(TAG_TIER_HOST) },
     [KIND_DATA_HOST] = { "data-host", TIER(TAG_TIER_DATA), TIER(TAG_TIER_HOST) },
     [KIND_REALM_REALM] = { "realm-realm", TIER(TAG_TIER_SERVICE), TIER(TAG_TIER_SERVICE) | LOCATOR },
-    [KIND_SERVICE_ROUTER] = { "service-router", TIER(TAG_TIER_SERVICE), TIER(TAG_TIER_HOST) },
+    [KIND_SERVICE_ROUTER] = { "service-router", TIER(TAG_TIER_SERVICE), TIER(TAG_TIER_HOST) | LOCATOR },
     [KIND_GROUP_MEMBER] = { "group-member", TIER(TAG_TIER_SERVICE), 0x0f },
 };
 
@@ -249,6 +250,17 @@ static void read_name(struct cbor_reader *r, char out[NAME_SIZE])
     out[len] = '\0';
 }
 
+static void read_details(struct cbor_reader *r, struct record *ret)
+{
+    size_t len;
+    const uint8_t *bytes = cbor_read_bytes(r, 1, RECORD_DETAILS_MAX, &len);
+
+    if (!bytes)
+        return;
+    memcpy(ret->details, bytes, len);
+    ret->details_len = (uint16_t)len;
+}
+
 static void read_value(struct cbor_reader *r, unsigned key, struct record *ret)
 {
     switch (key) {
@@ -321,8 +333,11 @@ static void read_value(struct cbor_reader *r, unsigned key, struct record *ret)
     case K_OLD_PROOF:
         cbor_read_copy(r, ret->old_proof, sizeof(ret->old_proof));
         break;
-    default: /* K_NEW_PROOF */
+    case K_NEW_PROOF:
         cbor_read_copy(r, ret->new_proof, sizeof(ret->new_proof));
+        break;
+    default: /* K_DETAILS */
+        read_details(r, ret);
         break;
     }
 }
@@ -387,6 +402,10 @@ static int check_binding(const struct record *r, struct record_error *err)
 {
     if (!(kinds[r->kind].subject & TIER(tag_tier(&r->subject))))
         return wrong(err, RECORD_FIELD, K_KIND);
+    if (tag_is_label(&r->subject) && r->kind != KIND_SERVICE_ROUTER)
+        return wrong(err, RECORD_FIELD, K_SUBJECT);
+    if (r->details_len > 0 && r->kind != KIND_SERVICE_ROUTER)
+        return wrong(err, RECORD_FIELD, K_DETAILS);
     for (size_t i = 0; i < r->targets_count; i++) {
         const struct record_target *t = &r->targets[i];
 
@@ -643,8 +662,11 @@ static void write_value(struct writer *w, unsigned key, const struct record *r)
     case K_OLD_PROOF:
         cbor_write_bytes(w, r->old_proof, sizeof(r->old_proof));
         break;
-    default: /* K_NEW_PROOF */
+    case K_NEW_PROOF:
         cbor_write_bytes(w, r->new_proof, sizeof(r->new_proof));
+        break;
+    default: /* K_DETAILS */
+        cbor_write_bytes(w, r->details, r->details_len);
         break;
     }
 }
@@ -662,9 +684,13 @@ int record_encode(const struct record *r, const uint8_t ed25519_seed[IDENT_KEY_L
     int e;
 
     if (r->type < RECORD_ROOT || r->type >= RECORD_TYPE_END || r->targets_count > RECORD_TARGETS_MAX ||
-        r->rules_count > RECORD_RULES_MAX)
+        r->rules_count > RECORD_RULES_MAX || r->details_len > RECORD_DETAILS_MAX)
         return -EINVAL;
-    keys = types[r->type].must | (r->not_after_s ? types[r->type].may : 0); /* K_NOT_AFTER is all that may */
+    keys = types[r->type].must;
+    if (r->not_after_s)
+        keys |= types[r->type].may & BIT(K_NOT_AFTER);
+    if (r->details_len)
+        keys |= types[r->type].may & BIT(K_DETAILS);
     for (unsigned k = K_TYPE; k < K_END; k++)
         pairs += keys >> k & 1;
     cbor_write_head(&w, CBOR_MAP, pairs);

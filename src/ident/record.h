@@ -15,6 +15,7 @@
 #define RECORD_BYTES_MAX 4096        /* chosen: 3 packets; 64 rules take 1.6 KB */
 #define RECORD_TARGETS_MAX 16        /* chosen: 8 paths of a session, twice */
 #define RECORD_RULES_MAX 64          /* chosen */
+#define RECORD_DETAILS_MAX 1024      /* bytes; chosen: 64 a target */
 #define RECORD_TIME_MAX (1ull << 40) /* seconds since 1970: what is later is a mistake in units */
 #define RECORD_DIGEST_LEN 32
 
@@ -36,7 +37,7 @@ enum record_kind {
     KIND_USER_HOST,        /* user at hosts */
     KIND_DATA_HOST,        /* data at hosts */
     KIND_REALM_REALM,      /* realm at the realms that it is reached through, or at locators of its own */
-    KIND_SERVICE_ROUTER,   /* service at hosts */
+    KIND_SERVICE_ROUTER,   /* service at hosts, or at locators that are nobody's secret */
     KIND_GROUP_MEMBER,     /* group (a service) at members of any tier */
     KIND_COUNT,
 };
@@ -58,7 +59,8 @@ enum record_class {
 };
 
 #define RECORD_FLAG_REALM_BINDS 1u /* registration: its realm may sign bindings for it */
-#define RECORD_FLAGS_KNOWN 1u
+#define RECORD_FLAG_SERVES 2u      /* registration: may say where its realm's services are that are labels */
+#define RECORD_FLAGS_KNOWN 3u
 
 struct record_target {
     bool is_locator;
@@ -98,6 +100,8 @@ struct record {
     uint8_t old_key[IDENT_KEY_LEN];
     uint8_t old_proof[SIGNATURE_LEN], new_proof[SIGNATURE_LEN]; /* of successor_prove */
     struct record_target targets[RECORD_TARGETS_MAX];
+    uint16_t details_len; /* binding of a service: what is said of its targets, in the words of who uses it; 0: none */
+    uint8_t details[RECORD_DETAILS_MAX];
     struct record_rule rules[RECORD_RULES_MAX];
 };
 

@@ -26,21 +26,38 @@
 static const uint8_t context_id[16] = { 0x00, 0xb5, 0xa6, 0x9c, 0x79, 0x5d, 0xf5, 0xd5,
                                         0xf0, 0x08, 0x7f, 0x56, 0x84, 0x3f, 0x2c, 0x40 };
 
-int tag_make(const uint8_t ed25519[32], uint16_t raa, uint16_t hda, struct tag *ret)
+static int make(uint64_t left, const void *of, size_t len, struct tag *ret)
 {
-    uint8_t input[8 + 32], hash[8];
+    uint8_t input[8 + TAG_LABEL_MAX], hash[8];
     int err;
 
-    if (raa > 0x3fff || hda > 0x3fff)
-        return -ERANGE;
-    put_be64(input, (uint64_t)PREFIX28 << 36 | (uint64_t)raa << 22 | (uint64_t)hda << 8 | TAG_SUITE_EDDSA_CSHAKE128);
-    memcpy(input + 8, ed25519, 32);
-    err = cshake128(hash, sizeof(hash), input, sizeof(input), context_id, sizeof(context_id));
+    put_be64(input, left);
+    memcpy(input + 8, of, len);
+    err = cshake128(hash, sizeof(hash), input, 8 + len, context_id, sizeof(context_id));
     if (err < 0)
         return err;
     memcpy(ret->bytes, input, 8);
     memcpy(ret->bytes + 8, hash, 8);
     return 0;
+}
+
+static uint64_t left_of(uint16_t raa, uint16_t hda, uint8_t suite)
+{
+    return (uint64_t)PREFIX28 << 36 | (uint64_t)raa << 22 | (uint64_t)hda << 8 | suite;
+}
+
+int tag_make(const uint8_t ed25519[32], uint16_t raa, uint16_t hda, struct tag *ret)
+{
+    if (raa > 0x3fff || hda > 0x3fff)
+        return -ERANGE;
+    return make(left_of(raa, hda, TAG_SUITE_EDDSA_CSHAKE128), ed25519, 32, ret);
+}
+
+int tag_of_label(const struct tag *realm, const void *label, size_t len, struct tag *ret)
+{
+    if (len > TAG_LABEL_MAX)
+        return -ERANGE;
+    return make(left_of(tag_raa(realm), TAG_HDA(TAG_TIER_SERVICE, tag_realm(realm)), TAG_SUITE_LABEL), label, len, ret);
 }
 
 int tag_verify(const struct tag *t, const uint8_t ed25519[32])

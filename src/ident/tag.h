@@ -12,9 +12,12 @@ struct tag {
     uint8_t bytes[16]; /* network order */
 };
 
-#define TAG_STRLEN 40 /* longest text form and its NUL */
+#define TAG_REALM_BYTES 7 /* of a tag, which say deployment, tier and realm */
+#define TAG_STRLEN 40     /* longest text form and its NUL */
 
 #define TAG_SUITE_EDDSA_CSHAKE128 5 /* RFC 9374 section 3.2 */
+#define TAG_LABEL_MAX 64            /* bytes; chosen */
+#define TAG_SUITE_LABEL 254         /* of those for private use: the hash of a label, of which nobody has a key */
 
 /* RAA 15360..16383 is for private use (RFC 9886), which makes 2001:3f::/32 ours without registration. */
 #define TAG_RAA_PRIVATE 15360
@@ -41,6 +44,10 @@ MUST_CHECK int tag_make(const uint8_t ed25519[32], uint16_t raa, uint16_t hda, s
  * -ENOMEM. */
 MUST_CHECK int tag_verify(const struct tag *t, const uint8_t ed25519[32]);
 
+/* What a realm calls a service that has no key of its own: of a label that all who ask make alike. Of the realm's
+ * number and the service tier. 0; -ERANGE: more than TAG_LABEL_MAX bytes; -ENOMEM. */
+MUST_CHECK int tag_of_label(const struct tag *realm, const void *label, size_t len, struct tag *ret);
+
 static inline bool tag_equal(const struct tag *a, const struct tag *b)
 {
     return memcmp(a->bytes, b->bytes, sizeof(a->bytes)) == 0;
@@ -53,6 +60,10 @@ uint16_t tag_hda(const struct tag *t);
 enum tag_tier tag_tier(const struct tag *t);
 uint16_t tag_realm(const struct tag *t);
 uint8_t tag_suite(const struct tag *t);
+static inline bool tag_is_label(const struct tag *t)
+{
+    return t->bytes[7] == TAG_SUITE_LABEL;
+}
 
 /* 1..1023, from the hash of the root's key: what a new deployment is called unless its owner says otherwise. Two may
  * collide; who trusts both tells them apart by their keys, and routes neither by its prefix. */

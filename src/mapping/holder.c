@@ -59,6 +59,8 @@ static int sign(struct holder *h)
     int e;
 
     memcpy(r.targets, h->targets, h->targets_count * sizeof(r.targets[0]));
+    r.details_len = (uint16_t)h->details_len;
+    memcpy(r.details, h->details, h->details_len);
     e = record_encode(&r, h->seed, h->record, sizeof(h->record), &len);
     if (e < 0)
         return e;
@@ -75,14 +77,17 @@ static bool same_target(const struct record_target *a, const struct record_targe
            (a->is_locator ? endpoint_equal(&a->locator, &b->locator) : tag_equal(&a->tag, &b->tag));
 }
 
-int holder_set_targets(struct holder *h, const struct record_target *targets, size_t count, instant now)
+int holder_set_service(struct holder *h, const struct record_target *targets, size_t count, struct slice details,
+                       instant now)
 {
     struct holder before;
-    bool same = count == h->targets_count && h->state != HOLDER_IDLE;
+    bool same = count == h->targets_count && details.len == h->details_len && h->state != HOLDER_IDLE;
     int e;
 
-    if (count > RECORD_TARGETS_MAX)
+    if (count > RECORD_TARGETS_MAX || details.len > RECORD_DETAILS_MAX)
         return -EINVAL;
+    if (same && details.len > 0)
+        same = memcmp(h->details, details.data, details.len) == 0;
     for (size_t i = 0; i < count && same; i++)
         same = same_target(&targets[i], &h->targets[i]);
     if (same)
@@ -91,6 +96,9 @@ int holder_set_targets(struct holder *h, const struct record_target *targets, si
     if (count > 0) /* targets may be NULL */
         memcpy(h->targets, targets, count * sizeof(*targets));
     h->targets_count = count;
+    if (details.len > 0)
+        memcpy(h->details, details.data, details.len);
+    h->details_len = details.len;
     e = sign(h);
     if (e < 0) {
         *h = before;
@@ -104,6 +112,16 @@ int holder_set_targets(struct holder *h, const struct record_target *targets, si
     h->again = h->asking;
     h->next = now;
     return 0;
+}
+
+int holder_set_targets(struct holder *h, const struct record_target *targets, size_t count, instant now)
+{
+    return holder_set_service(h, targets, count, (struct slice){ 0 }, now);
+}
+
+void holder_set_floor(struct holder *h, uint64_t seq)
+{
+    h->seq = MAX(h->seq, seq);
 }
 
 size_t holder_output(struct holder *h, instant now, uint8_t *out)

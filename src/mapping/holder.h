@@ -34,6 +34,8 @@ struct holder {
     size_t record_len;
     struct record_target targets[RECORD_TARGETS_MAX];
     size_t targets_count;
+    uint8_t details[RECORD_DETAILS_MAX]; /* of a service: what is said of the targets */
+    size_t details_len;
     enum holder_state state;
     uint8_t fault; /* HOLDER_REFUSED: enum record_fault */
     bool asking;   /* a request is under way */
@@ -58,6 +60,11 @@ void holder_deinit(struct holder *h);
 /* Attached at these now; 0: nowhere, which is said too. The same again changes nothing. 0; -EINVAL: what no binding of
  * that kind may have; -ENOMEM. */
 MUST_CHECK int holder_set_targets(struct holder *h, const struct record_target *targets, size_t count, instant now);
+/* Likewise of a service, with what is said of its targets, RECORD_DETAILS_MAX bytes at most. */
+MUST_CHECK int holder_set_service(struct holder *h, const struct record_target *targets, size_t count,
+                                  struct slice details, instant now);
+/* A binding of that sequence was seen: what is said from now on is above it. */
+void holder_set_floor(struct holder *h, uint64_t seq);
 /* What to ask now, into out of HOLDER_REQUEST_MAX bytes. Its length; 0: nothing now. */
 size_t holder_output(struct holder *h, instant now, uint8_t *out);
 /* To what was asked. */

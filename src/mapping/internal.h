@@ -48,6 +48,7 @@ struct asked {
     const struct entity *below;                      /* a realm to ask; NULL: this one */
     const struct entity *found;                      /* NULL: none, or the realm itself */
     bool decoy;                                      /* there is nobody: the subject is somebody else's */
+    bool label;                                      /* of a service that has no key, so nobody is found */
     struct tag subject;                              /* of it; zeros: none */
     enum record_class granted;                       /* that who asks may know of the subject */
     const struct entity *proofs[MAPPING_PROOFS_MAX]; /* aliases, from the tag that was asked for to that one */
@@ -129,7 +130,8 @@ struct manager {
 /* It follows another, and does not know all that that one knows, or has not for too long. */
 bool manager_is_behind(const struct manager *m);
 
-/* The entity of that tag if the key is his, or the realm's own. NULL: it is nobody's business of who asks. */
+/* The entity of that tag if the key is his, or the realm's own; of a label who asks, if he may speak for labels. NULL:
+ * it is nobody's business of who asks. */
 const struct entity *manager_own_subject(const struct manager *m, const struct who *w, const struct tag *subject);
 /* Whether it has ended by itself. */
 bool manager_is_over(const struct manager *m, const struct entity *e, uint64_t wall_s);
@@ -161,6 +163,9 @@ const struct ahead *manager_foreseen(struct manager *m, const struct manager_who
                                      uint64_t wall_s);
 
 /* --- manager_bind.c --- */
+
+/* Who says what that row says: the issuer of its record, if it is of this realm still. */
+const struct entity *manager_issuer(const struct manager *m, const struct binding *b, uint64_t wall_s);
 
 struct mapping_answer manager_register(struct manager *m, const struct who *w, const struct mapping_request *r,
                                        instant now, uint64_t wall_s, struct manager_reply *reply);

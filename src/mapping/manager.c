@@ -250,10 +250,24 @@ struct who manager_identify(const struct manager *m, const struct manager_who *w
     return w;
 }
 
+/* Who asks, as one who may say where services are that are labels; NULL: he may not. */
+static const struct entity *who_serves(const struct who *w, const struct tag *label)
+{
+    for (const struct entity *e = w->member; e; e = entity_of_same_key(e)) {
+        if (e->type == ENTITY_REGISTERED && e->flags & RECORD_FLAG_SERVES &&
+            memcmp(e->tag.bytes, label->bytes, TAG_REALM_BYTES) == 0)
+            return e;
+    }
+    return NULL;
+}
+
 const struct entity *manager_own_subject(const struct manager *m, const struct who *w, const struct tag *subject)
 {
-    const struct entity *e = authority_by_tag(m->authority, subject);
+    const struct entity *e;
 
+    if (tag_is_label(subject))
+        return who_serves(w, subject);
+    e = authority_by_tag(m->authority, subject);
     if (!e || e->type == ENTITY_ALIAS)
         return NULL;
     return w->type == WHO_SELF || memcmp(e->key, w->key, IDENT_KEY_LEN) == 0 ? e : NULL;

@@ -49,9 +49,34 @@ static int verify(struct manager *m, const struct entity *e, const struct record
     else
         subject = *self;
     issuer_of(m, r, &subject, &issuer);
+    if (tag_is_label(&r->subject))
+        subject.tag = r->subject;
     got = trust_accept(m->trust, &issuer, &subject, bytes.data, bytes.len, &again, &why);
     *ret_fault = why.fault;
     return got;
+}
+
+const struct entity *manager_issuer(const struct manager *m, const struct binding *b, uint64_t wall_s)
+{
+    const struct entity *e;
+    struct record_error why;
+    struct record_bytes rb;
+    struct record r;
+
+    if (!b->bytes || record_decode(b->bytes, b->len, &r, &rb, &why) < 0)
+        return NULL;
+    e = authority_by_tag(m->authority, &r.issuer);
+    return e && e->type == ENTITY_REGISTERED && !manager_is_over(m, e, wall_s) ? e : NULL;
+}
+
+/* Of a label several may speak: each keeps up what he has said himself. */
+static bool is_his_word(const struct manager *m, const struct mapping_refresh *i, const struct entity *e, instant now,
+                        uint64_t wall_s)
+{
+    struct binding b;
+
+    return !tag_is_label(&i->subject) || bindings_get(m->bindings, &i->subject, i->kind, i->answer, now, &b) < 0 ||
+           b.seq != i->seq || manager_issuer(m, &b, wall_s) == e;
 }
 
 /* To who may not speak for a subject: nothing, but that his key is an old one, which he can prove he has. */
@@ -143,7 +168,9 @@ struct mapping_answer manager_refresh(struct manager *m, const struct who *w, co
         int got = -ENOENT;
 
         if (!m->o.follows && speaks_for(m, w, &i.subject, wall_s, &e))
-            got = bindings_refresh(m->bindings, &i.subject, i.kind, i.answer, i.seq, i.lease_s, now);
+            got = is_his_word(m, &i, e, now, wall_s)
+                      ? bindings_refresh(m->bindings, &i.subject, i.kind, i.answer, i.seq, i.lease_s, now)
+                      : -ESTALE;
         lease_s = MIN(lease_s, i.lease_s);
         if (got == 0) {
             (void)bindings_set_peer(m->bindings, &i.subject, i.kind, i.answer, w->peer);

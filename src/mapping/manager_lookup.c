@@ -111,6 +111,9 @@ static void by_tag(const struct manager *m, const struct lookup *l, uint64_t wal
         ret->why = RECORD_FOREIGN_PREFIX;
     } else if (tag_equal(tag, &self->tag)) {
         ret->subject = self->tag;
+    } else if (tag_is_label(tag) && tag_realm(tag) == self->range.number) {
+        ret->label = true;
+        ret->subject = *tag;
     } else if (e || tag_realm(tag) == self->range.number) {
         follow(m, e, wall_s, ret);
     } else {
@@ -161,7 +164,7 @@ static struct mapping_answer refer(const struct manager *m, const struct who *w,
 
 static bool is_nobody(const struct manager *m, const struct asked *a)
 {
-    return !a->found && !tag_equal(&a->subject, &authority_self(m->authority)->tag);
+    return !a->found && !a->label && !tag_equal(&a->subject, &authority_self(m->authority)->tag);
 }
 
 /* Reads what is asked for, and has its place among names or tags fetched. */
@@ -229,6 +232,7 @@ static struct mapping_answer resolve(struct manager *m, const struct who *w, con
 {
     struct mapping_answer a = { .status = MAPPING_FOUND, .flags = w->type == WHO_STRANGER ? MAPPING_STRANGER : 0 };
     const bool open = is_open(asked, r->kind);
+    const struct entity *found = asked->found;
     enum record_class granted = asked->granted;
     struct binding b;
     bool there;
@@ -244,6 +248,10 @@ static struct mapping_answer resolve(struct manager *m, const struct who *w, con
         granted = CLASS_FULL;
         there = bindings_find(m->bindings, &asked->subject, r->kind, CLASS_FULL, now, &b) == 0;
     }
+    if (there && asked->label) { /* whose chain goes with it */
+        found = manager_issuer(m, &b, wall_s);
+        there = found != NULL;
+    }
     if (!there || granted == CLASS_DENY || asked->decoy)
         return manager_none(w);
     a.record = (struct slice){ b.bytes, b.len };
@@ -253,7 +261,7 @@ static struct mapping_answer resolve(struct manager *m, const struct who *w, con
     if (r->places_count > 0 && r->kind == KIND_HOST_LOCATOR && granted == CLASS_FULL)
         manager_call(m, w, r, &b, wall_s, &a.relay);
     if (r->flags & MAPPING_WITH_CHAIN)
-        add_chain(m, asked->found, &a);
+        add_chain(m, found, &a);
     if (asked->proofs_count > 0) {
         struct writer proofs = writer_init(m->page, PAGE_BYTES);
 

@@ -99,7 +99,7 @@ static int make_root(struct resolver *r, instant now, struct record_error *err)
 static int init(struct resolver *r, instant now, struct record_error *err)
 {
     const struct resolver_options *o = &r->options;
-    const struct trust_options t = { .cached_max = TRUST_CACHED_DEFAULT,
+    const struct trust_options t = { .cached_max = o->signatures_max ? o->signatures_max : TRUST_CACHED_DEFAULT,
                                      .facts_max = TRUST_FACTS_DEFAULT,
                                      .rng = &r->options.rng };
     const uint32_t answers = o->questions_max + RESOLVER_REALMS_MAX;

@@ -37,8 +37,9 @@ struct resolver_options {
     size_t managers_count;                           /* at least 1 */
     struct slice chain[CHAIN_LINKS_MAX];             /* whom the owner's key belongs to; copied */
     size_t chain_count;                              /* 0: a stranger */
-    uint8_t class_max;      /* answers above it are refused: enum record_class, at least CLASS_AGENT */
-    uint32_t questions_max; /* that are open, and as many answers that are remembered */
+    uint8_t class_max;       /* answers above it are refused: enum record_class, at least CLASS_AGENT */
+    uint32_t questions_max;  /* that are open, and as many answers that are remembered */
+    uint32_t signatures_max; /* that are remembered: a power of two from 2 on; 0: TRUST_CACHED_DEFAULT */
     struct rng rng;
 };
 

@@ -40,6 +40,7 @@ struct row {
     struct subject of;
     bool found;               /* else: there was none */
     struct chain_end subject; /* found */
+    struct tag speaker;       /* who has signed it: the subject, but of a label */
     uint8_t *chain;           /* owned: the records in a row */
     uint16_t chain_lens[CHAIN_LINKS_MAX];
     size_t chain_count;

@@ -137,7 +137,7 @@ int row_result(struct resolver *r, struct row *row, instant now, struct resolver
         return res.stale ? -ENOENT : 0;
     }
     if (cache_find(r->cache, &row->subject.tag, row->of.kind, row->granted, now, &bytes, &len, &until) != CACHE_FOUND ||
-        trust_is_revoked(r->trust, &row->subject.tag) ||
+        trust_is_revoked(r->trust, &row->subject.tag) || trust_is_revoked(r->trust, &row->speaker) ||
         (row->subject.not_after_s && row->subject.not_after_s < resolver_wall(r, now)))
         return -ENOENT;
     for (size_t i = 0; i < row->chain_count; i++)
@@ -206,6 +206,12 @@ static int take_binding(struct resolver *r, const struct slice *bytes, const str
 
     if (e < 0)
         return e;
+    if (tag_is_label(&ret->subject)) { /* which has no chain: who speaks for it has */
+        struct chain_end label = *subject;
+
+        label.tag = ret->subject;
+        return trust_accept(r->trust, subject, &label, bytes->data, bytes->len, ret, err);
+    }
     return trust_accept(r->trust, tag_equal(&ret->issuer, &realm->tag) ? realm : subject, subject, bytes->data,
                         bytes->len, ret, err);
 }
@@ -232,6 +238,9 @@ static int keep_found(struct resolver *r, const struct subject *s, const struct 
     }
     row->found = true;
     row->subject = *end;
+    row->speaker = end->tag;
+    if (!s->by_name && tag_is_label(&s->tag))
+        row->subject.tag = s->tag;
     row->chain = chain;
     row->chain_count = a->chain_count;
     row->granted = a->granted;
@@ -255,7 +264,8 @@ int take_found(struct resolver *r, const struct subject *s, const struct mapping
         e = take_binding(r, &a->record, &realm, &end, &rec, &err);
     if (e < 0)
         return judged(e, &err, ret_fault);
-    if (!is_subject(r, s, &end) || rec.type != RECORD_BINDING || rec.kind != s->kind || rec.answer > a->granted)
+    if (!(tag_is_label(&rec.subject) ? !s->by_name && tag_equal(&s->tag, &rec.subject) : is_subject(r, s, &end)) ||
+        rec.type != RECORD_BINDING || rec.kind != s->kind || rec.answer > a->granted)
         return RESOLVER_WHY_ANSWER;
     e = cache_put(r->cache, &rec, a->record.data, a->record.len, a->granted, MIN(a->left_s, rec.lease_s), now);
     if (e == CACHE_OLDER) {

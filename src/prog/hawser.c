@@ -60,8 +60,8 @@ static const struct verb verbs[] = {
     { "realm",
       "init DIR NAME [--deployment N] | init DIR --key FILE --chain FILE | "
       "delegate DIR LABEL KEY CHAIN [--bits N] [--days N] | "
-      "enrol DIR LEAF.TIER KEY CHAIN [--days N] [--realm-binds] | "
-      "enrol-many DIR FILE [FOLDER] [--days N] [--realm-binds] | "
+      "enrol DIR LEAF.TIER KEY CHAIN [--days N] [--realm-binds] [--serves] | "
+      "enrol-many DIR FILE [FOLDER] [--days N] [--realm-binds] [--serves] | "
       "policy DIR [NAME|TAG] [PREFIX=CLASS...] [--days N] | revoke DIR NAME|TAG [--reason WORD] [--out FILE] | "
       "rotate DIR [--out STATEMENT | --chain FILE | STATEMENT [KEY] CHAIN] [--days N] | export DIR [NAME|TAG] FILE | "
       "show DIR | status [SOCKET]; each but enrol-many, export and policy: [--json]",

@@ -64,7 +64,9 @@ static int load_row(void *ctx, const struct bindstore_row *row)
 
     if (tag_equal(&row->subject, &(struct tag){ { 0 } }))
         return 0;
-    if (!authority_by_tag(a, &row->subject) && !tag_equal(&row->subject, &authority_self(a)->tag)) {
+    if (!authority_by_tag(a, &row->subject) && !tag_equal(&row->subject, &authority_self(a)->tag) &&
+        !(tag_is_label(&row->subject) &&
+          memcmp(row->subject.bytes, authority_self(a)->tag.bytes, TAG_REALM_BYTES) == 0)) {
         l->strangers++;
         return 0;
     }

@@ -20,7 +20,7 @@
 /* All options of all sub-verbs. */
 struct options {
     const char *deployment, *key, *chain, *bits, *days, *reason, *out;
-    bool json, realm_binds;
+    bool json, realm_binds, serves;
     uint64_t now_s;
 };
 
@@ -193,6 +193,11 @@ static int run_delegate(const struct verb *v, const struct options *o, int argc,
     return write_chain(v, r, realm_said_at(r, realm_said_count(r) - 1)->name, argv[3]);
 }
 
+static uint8_t enrol_flags(const struct options *o)
+{
+    return (uint8_t)((o->realm_binds ? RECORD_FLAG_REALM_BINDS : 0) | (o->serves ? RECORD_FLAG_SERVES : 0));
+}
+
 static int run_enrol(const struct verb *v, const struct options *o, int argc, char **argv)
 {
     struct realm *r CLEANUP(cleanup_realm) = NULL;
@@ -205,8 +210,7 @@ static int run_enrol(const struct verb *v, const struct options *o, int argc, ch
         return EXIT_USAGE;
     if ((got = peer_key_of(v, argv[2], &key)) != EXIT_DONE || (got = open_realm(v, argv[0], true, &r)) != EXIT_DONE)
         return got;
-    if (realm_enrol(r, argv[1], &key, o->realm_binds ? RECORD_FLAG_REALM_BINDS : 0, o->now_s,
-                    days ? o->now_s + days * DAY_S : 0, err) < 0)
+    if (realm_enrol(r, argv[1], &key, enrol_flags(o), o->now_s, days ? o->now_s + days * DAY_S : 0, err) < 0)
         return verb_fail(v, "%s", err);
     tell(r, o->json);
     return write_chain(v, r, realm_said_at(r, realm_said_count(r) - 1)->name, argv[3]);
@@ -283,8 +287,8 @@ static int run_enrol_many(const struct verb *v, const struct options *o, int arg
         return EXIT_USAGE;
     if ((got = read_lines(v, argv[1], &l)) != EXIT_DONE || (got = open_realm(v, argv[0], true, &r)) != EXIT_DONE)
         return got;
-    if (realm_enrol_many(r, l.list, l.count, argv[1], o->realm_binds ? RECORD_FLAG_REALM_BINDS : 0, o->now_s,
-                         days ? o->now_s + days * DAY_S : 0, err) < 0)
+    if (realm_enrol_many(r, l.list, l.count, argv[1], enrol_flags(o), o->now_s, days ? o->now_s + days * DAY_S : 0,
+                         err) < 0)
         return verb_fail(v, "%s", err);
     for (size_t i = 0; i < l.count && argc == 3 && got == EXIT_DONE; i++)
         got = write_chain_of(v, r, argv[2], l.list[i].leaf);
@@ -497,8 +501,8 @@ static int run_status(const struct verb *v, const struct options *o, int argc, c
 static const struct sub subs[] = {
     { "init", "DIR NAME | DIR --key FILE --chain FILE", "deployment key chain json ", 1, 2, true, run_init },
     { "delegate", "DIR LABEL KEY CHAIN", "bits days json ", 4, 4, true, run_delegate },
-    { "enrol", "DIR LEAF.TIER KEY CHAIN", "days realm-binds json ", 4, 4, true, run_enrol },
-    { "enrol-many", "DIR FILE [FOLDER]", "days realm-binds ", 2, 3, true, run_enrol_many },
+    { "enrol", "DIR LEAF.TIER KEY CHAIN", "days realm-binds serves json ", 4, 4, true, run_enrol },
+    { "enrol-many", "DIR FILE [FOLDER]", "days realm-binds serves ", 2, 3, true, run_enrol_many },
     { "policy", "DIR [NAME|TAG] [PREFIX=CLASS...]", "days ", 2, 2 + RECORD_RULES_MAX, true, run_policy },
     { "revoke", "DIR NAME|TAG", "reason out json ", 2, 2, true, run_revoke },
     { "rotate", "DIR [STATEMENT [KEY] CHAIN]", "chain days out json ", 1, 4, true, run_rotate },
@@ -523,6 +527,7 @@ static const char *misplaced(const struct options *o, const struct sub *sub)
         { "out ", o->out },
         { "json ", o->json },
         { "realm-binds ", o->realm_binds },
+        { "serves ", o->serves },
     };
 
     for (size_t i = 0; i < ARRAY_LEN(all); i++)
@@ -544,6 +549,7 @@ int verb_realm(const struct verb *v, int argc, char **argv)
         { "out", &o.out, NULL },
         { "json", NULL, &o.json },
         { "realm-binds", NULL, &o.realm_binds },
+        { "serves", NULL, &o.serves },
         { NULL, NULL, NULL },
     };
     int n = verb_options(v, argc, argv, options);
