@@ -6,8 +6,8 @@
  * with a gateway each; a gateway chooses among those of a provider by the estimated way to the router's gateway, and
  * that gateway's own distance to it, which is told exactly.
  *
- * The IPdmux paper has a link between any two gateways. The daemon has so too, up to MESH_PEERS_MAX: that gateways of a
- * mesh keep links to some only is simulated here, and not built.
+ * The IPdmux paper has a link between any two gateways. The daemon has so too, up to MESH_PEERS_MAX; how those keep
+ * links to some only that are more is in bench/directory.c.
  *
  * Limits: a way is the same in both directions and does not change; what is measured is up to 10 % longer. */
 #include "bench/coordinates.h"
@@ -21,26 +21,22 @@
 #include "base/rng.h"
 #include "bench/rtt.h"
 #include "dmux/mesh_internal.h"
+#include "sim/earth.h"
 
 #define NAME "sim coordinates"
 #define complain(...) bench_complain(NAME, __VA_ARGS__)
 
-#define GATEWAYS_MAX 100000
+#define GATEWAYS_MAX EARTH_HOSTS_MAX
 #define NEIGHBOURS_MAX 64
 #define SEED_MAX 4294967295
 #define PAIRS 100000 /* whose estimates are looked at, and choices that are made */
 #define FILE_IN_DATA "latency/PlanetLabData_1.txt"
-#define EARTH_KM 6371.
-#define KM_A_MS 200. /* light in a fibre */
-#define ACCESS_MS 2. /* chosen: the mean of an access link, there and back, and of a router's way to its gateway */
-#define DETOUR .4    /* chosen: how much longer than the great circle a way is, in the mean; so triangles do not hold */
+#define ROUTER_MS EARTH_ACCESS_MS /* chosen: the mean of a router's way to its gateway */
 
 static const double times_s[COORDINATES_TIMES] = { 0, 5, 10, 30, 60, 120, 300, 600 };
 
 struct gateway_at {
     size_t node;
-    double on_earth[3]; /* of length 1 */
-    double access_ms;
     struct coord coord;
     uint32_t neighbours[NEIGHBOURS_MAX]; /* first those that were drawn, then the near ones */
 };
@@ -48,6 +44,7 @@ struct gateway_at {
 struct world {
     const struct rtt *measured; /* NULL: none */
     struct gateway_at *gateways;
+    struct earth_host *hosts; /* of each gateway */
     uint32_t *router_gateway; /* of each router; a provider's stand in a row */
     double *router_ms;
     double *values; /* PAIRS each */
@@ -56,28 +53,15 @@ struct world {
     struct coordinates_found *found;
 };
 
-static double exponential(struct prng *p, double mean)
-{
-    return -mean * log(1 - prng_unit(p));
-}
-
 /* ms; INFINITY: it was not measured. */
 static double way_ms(const struct world *w, size_t a, size_t b)
 {
     const struct gateway_at *x = &w->gateways[MIN(a, b)], *y = &w->gateways[MAX(a, b)];
-    double cosine = 0, core;
 
-    if (w->measured) {
-        core = w->measured->ms[x->node * w->measured->count + y->node];
-    } else {
-        struct prng of_pair;
-
-        for (size_t i = 0; i < 3; i++)
-            cosine += x->on_earth[i] * y->on_earth[i];
-        prng_init(&of_pair, w->found->seed + (uint64_t)MIN(a, b) * GATEWAYS_MAX + MAX(a, b));
-        core = 2 * EARTH_KM * acos(CLAMP(cosine, -1., 1.)) / KM_A_MS * (1 + exponential(&of_pair, DETOUR));
-    }
-    return core + x->access_ms + y->access_ms;
+    if (!w->measured)
+        return earth_way_ms(w->hosts, w->found->seed, a, b);
+    return w->measured->ms[x->node * w->measured->count + y->node] + w->hosts[MIN(a, b)].access_ms +
+           w->hosts[MAX(a, b)].access_ms;
 }
 
 static bool lies(const struct world *w, size_t gateway)
@@ -99,23 +83,17 @@ static void populate(struct world *w)
 
     for (size_t i = 0; i < f->gateways; i++) {
         struct gateway_at *g = &w->gateways[i];
-        double length = 0;
 
-        for (size_t d = 0; d < 3; d++) {
-            g->on_earth[d] = prng_normal(&w->prng);
-            length += g->on_earth[d] * g->on_earth[d];
-        }
-        for (size_t d = 0; d < 3; d++)
-            g->on_earth[d] /= sqrt(length);
+        earth_place(&w->hosts[i], 0, &w->prng);
         g->node = w->measured ? prng_below(&w->prng, w->measured->count) : 0;
-        g->access_ms = exponential(&w->prng, ACCESS_MS);
+        w->hosts[i].access_ms = earth_exponential(&w->prng, EARTH_ACCESS_MS);
         coord_init(&g->coord);
         for (size_t n = 0; n < f->neighbours; n++)
             g->neighbours[n] = (uint32_t)another(w, i);
     }
     for (size_t i = 0; i < f->routers; i++) {
         w->router_gateway[i] = (uint32_t)prng_below(&w->prng, f->gateways);
-        w->router_ms[i] = exponential(&w->prng, ACCESS_MS);
+        w->router_ms[i] = earth_exponential(&w->prng, ROUTER_MS);
     }
 }
 
@@ -268,11 +246,13 @@ static void look_at_choices(struct world *w)
 static int find(struct coordinates_found *f, const struct rtt *measured)
 {
     CLEANUP(cleanup_free) struct gateway_at *gateways = calloc(f->gateways, sizeof(*gateways));
+    CLEANUP(cleanup_free) struct earth_host *hosts = calloc(f->gateways, sizeof(*hosts));
     CLEANUP(cleanup_free) uint32_t *router_gateway = calloc(f->routers, sizeof(*router_gateway));
     CLEANUP(cleanup_free) double *router_ms = calloc(f->routers, sizeof(*router_ms));
     CLEANUP(cleanup_free) double *values = calloc(PAIRS, sizeof(*values)), *more = calloc(PAIRS, sizeof(*more));
     struct world w = { .measured = measured,
                        .gateways = gateways,
+                       .hosts = hosts,
                        .router_gateway = router_gateway,
                        .router_ms = router_ms,
                        .values = values,
@@ -280,7 +260,7 @@ static int find(struct coordinates_found *f, const struct rtt *measured)
                        .found = f };
     unsigned long now_s = 0;
 
-    if (!gateways || !router_gateway || !router_ms || !values || !more)
+    if (!gateways || !hosts || !router_gateway || !router_ms || !values || !more)
         return -ENOMEM;
     prng_init(&w.prng, f->seed);
     populate(&w);

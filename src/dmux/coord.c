@@ -26,7 +26,7 @@ bool coord_sound(const struct coord *c)
 
 struct mesh_coord coord_told(const struct coord *c)
 {
-    struct mesh_coord m = { .height_us = (uint32_t)c->height_us, .error_permille = (uint16_t)(c->error * 1000) };
+    struct mesh_coord m = { .height_us = (uint32_t)c->height_us, .error_permille = (uint16_t)(c->error * 1000 + .5) };
 
     for (size_t i = 0; i < COORD_DIMENSIONS; i++)
         m.at_us[i] = (int32_t)c->at_us[i];

@@ -21,13 +21,20 @@
 #include "ident/hash.h"
 #include "ident/keys.h"
 
+#define PLACED_ERROR .5         /* chosen: from then on a coordinate is about right */
+#define PLACED_AFTER (60 * SEC) /* chosen: or there is nobody to learn it from */
+#define PLACED_EVERY (10 * SEC) /* chosen */
+#define KEPT_EVERY (20 * SEC)   /* chosen: a third of what is wanted without a packet */
+
 struct gateway {
     struct gateway_options o;
     struct jar jar;
     struct registry *registry;
     struct limits *limits;
     struct credentials *credentials;
-    struct mesh *mesh; /* NULL: none */
+    struct mesh *mesh;           /* NULL: none */
+    struct directory *directory; /* NULL: a full mesh */
+    instant began, place_at, kept_at;
     struct gateway_stats stats;
     uint32_t service, unicast; /* host order */
 };
@@ -52,10 +59,26 @@ static struct mesh *mesh_begin(struct gateway *g, const struct gateway_options *
 
     m.id = o->id;
     m.unicast = o->unicast;
+    m.directory = g->directory;
     memcpy(m.secret, o->secret, sizeof(m.secret));
     mesh = mesh_new(&m, &o->rng, g->registry, g->credentials, now);
     ident_wipe(m.secret, sizeof(m.secret));
     return mesh;
+}
+
+static struct directory *directory_begin(const struct gateway_options *o, instant now)
+{
+    struct directory_options d = *o->directory;
+    struct directory *ret;
+
+    d.self.gateway = o->id;
+    d.self.at = o->unicast;
+    memcpy(d.self.x25519, o->mesh->identity->x25519, IDENT_KEY_LEN);
+    memcpy(d.ed25519_seed, o->mesh->identity->ed25519_seed, IDENT_KEY_LEN);
+    d.rng = o->rng;
+    ret = directory_new(&d, now);
+    ident_wipe(d.ed25519_seed, sizeof(d.ed25519_seed));
+    return ret;
 }
 
 struct gateway *gateway_new(const struct gateway_options *o, uint32_t wall_s, instant now)
@@ -74,7 +97,10 @@ struct gateway *gateway_new(const struct gateway_options *o, uint32_t wall_s, in
     g->registry = registry_new(MIN(o->registrations_max, (size_t)REGISTRY_MAX), seed);
     g->limits = limits_new(o->network_pps, seed + 16);
     g->credentials = credentials_new(o->providers, o->providers_count, o->authorities, o->authorities_count, &o->rng);
-    if (g->registry && g->credentials && o->mesh)
+    g->began = now;
+    if (o->mesh && o->directory)
+        g->directory = directory_begin(o, now);
+    if (g->registry && g->credentials && o->mesh && (!o->directory || g->directory))
         g->mesh = mesh_begin(g, o, now);
     if (!g->registry || !g->limits || !g->credentials || (o->mesh && !g->mesh)) {
         gateway_free(g);
@@ -87,7 +113,8 @@ void gateway_free(struct gateway *g)
 {
     if (!g)
         return;
-    mesh_free(g->mesh); /* which watches the registry */
+    mesh_free(g->mesh); /* which watches the registry, and tells the directory */
+    directory_free(g->directory);
     registry_free(g->registry);
     limits_free(g->limits);
     credentials_free(g->credentials);
@@ -127,6 +154,70 @@ static bool cookie_holds(const struct gateway *g, const struct arrival *a, const
     return jar_check(&g->jar, &c, cookie, GATEWAY_COOKIE_S);
 }
 
+/* --- what others have --- */
+
+/* Nobody is known: whoever has shown its address has it looked for. */
+static void want(struct gateway *g, uint16_t protocol, uint32_t provider, bool verified, instant now)
+{
+    if (g->directory && verified && protocol != 0 && directory_want(g->directory, protocol, provider, now) < 0)
+        g->stats.unwanted++;
+}
+
+static bool keep_one(void *ctx, const struct registration *r)
+{
+    struct gateway *g = ctx;
+    struct registration *m = registry_find(g->registry, r->protocol, r->provider, r->addr, r->port);
+
+    if (m && m->origin != 0 && m->pkts != m->pkts_seen) {
+        m->pkts_seen = m->pkts;
+        directory_keep(g->directory, m->protocol, m->provider, g->kept_at);
+    }
+    return true;
+}
+
+/* Where this gateway is, once that is about right; and what of others' is in use. */
+static void tend(struct gateway *g, instant now)
+{
+    const struct coord *at = mesh_coord_get(g->mesh);
+
+    if (now >= g->place_at) {
+        bool good = at->error < PLACED_ERROR || now - g->began >= PLACED_AFTER ||
+                    !mesh_peer_info(g->mesh, 0, &(struct mesh_peer_info){ 0 });
+
+        if (good)
+            directory_set_place(g->directory, at, now);
+        g->place_at = now + (good ? PLACED_EVERY : SEC);
+    }
+    if (now >= g->kept_at + KEPT_EVERY) {
+        g->kept_at = now;
+        registry_foreach(g->registry, keep_one, g);
+    }
+    directory_on_expiry(g->directory, now);
+}
+
+static instant tend_next(const struct gateway *g)
+{
+    return instant_min(directory_next_expiry(g->directory), instant_min(g->kept_at + KEPT_EVERY, g->place_at));
+}
+
+struct directory *gateway_directory(struct gateway *g)
+{
+    return g->directory;
+}
+
+bool gateway_pop_question(struct gateway *g, struct directory_event *ret, uint8_t *out, instant now)
+{
+    while (g->directory && directory_pop_event(g->directory, ret, out, now)) {
+        if (ret->type == DIRECTORY_ASK || ret->type == DIRECTORY_TELL)
+            return true;
+        if (ret->type == DIRECTORY_LINK)
+            mesh_link(g->mesh, &ret->peer, now);
+        else
+            mesh_unlink(g->mesh, ret->peer.gateway);
+    }
+    return false;
+}
+
 /* --- packets --- */
 
 static bool forward_to_router(struct gateway *g, const struct arrival *a)
@@ -154,6 +245,8 @@ static bool forward_to_router(struct gateway *g, const struct arrival *a)
         return drop(g, GATEWAY_DROP_UNVERIFIED);
     }
     r = registry_select(g->registry, a->shim.protocol, a->shim.provider, a->addr);
+    if (!r)
+        want(g, a->shim.protocol, a->shim.provider, flags & SHIM_VERIFIED, a->now);
     if (!r)
         return drop(g, GATEWAY_DROP_NO_ROUTER);
     if (!credentials_may(g->credentials, r->provider, a->now))
@@ -437,6 +530,7 @@ static bool on_echo(struct gateway *g, const struct arrival *a, const struct dmu
         reply.router = endpoint_of(r->addr, r->port);
         reply.rtt_us = r->rtt_us;
     } else {
+        want(g, m->protocol, m->provider, true, a->now);
         reply.refusal = DMUX_REFUSED_NO_ROUTER;
     }
     return answer(g, a, dmux_write(&reply, a->out, DMUX_MESSAGE_MAX));
@@ -513,7 +607,9 @@ bool gateway_on_datagram(struct gateway *g, const uint8_t *data, size_t len, con
 
 instant gateway_next_expiry(const struct gateway *g)
 {
-    return instant_min(registry_next_expiry(g->registry), g->mesh ? mesh_next_expiry(g->mesh) : INSTANT_NEVER);
+    instant next = instant_min(registry_next_expiry(g->registry), g->mesh ? mesh_next_expiry(g->mesh) : INSTANT_NEVER);
+
+    return g->directory ? instant_min(next, tend_next(g)) : next;
 }
 
 bool gateway_output(struct gateway *g, uint8_t *out, struct gateway_tx *tx, instant now)
@@ -536,6 +632,8 @@ void gateway_on_expiry(struct gateway *g, instant now)
     registry_on_expiry(g->registry, now);
     if (g->mesh)
         mesh_on_expiry(g->mesh, g->jar.wall_s, now);
+    if (g->directory)
+        tend(g, now);
 }
 
 const struct gateway_stats *gateway_stats_get(const struct gateway *g)

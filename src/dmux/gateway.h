@@ -8,6 +8,7 @@
 #include "base/instant.h"
 #include "base/rng.h"
 #include "dmux/credentials.h"
+#include "dmux/directory.h"
 #include "dmux/jar.h"
 #include "dmux/mesh.h"
 #include "dmux/registry.h"
@@ -52,12 +53,16 @@ struct gateway_options {
     uint32_t network_pps;     /* of a /24 of verified clients; 0: no limit */
     const struct mesh_options
         *mesh; /* read by gateway_new alone; its id, unicast and secret are these; NULL: no mesh */
+    /* Instead of a full mesh: who finds others by managers, as this entity of the mesh's realm; id, address and key are
+     * those above. Read by gateway_new alone; NULL: a full mesh. */
+    const struct directory_options *directory;
     struct rng rng;
 };
 
 struct gateway_stats {
     uint64_t to_router_pkts, to_router_bytes, to_client_pkts, to_client_bytes, answered;
     uint64_t registered, refused[DMUX_REFUSAL_COUNT];
+    uint64_t unwanted; /* what clients want, beyond what is looked for */
     uint64_t drops[GATEWAY_DROP_COUNT];
 };
 
@@ -85,6 +90,11 @@ void gateway_on_expiry(struct gateway *g, instant now);
 const struct gateway_stats *gateway_stats_get(const struct gateway *g);
 /* NULL: none. */
 const struct mesh *gateway_mesh(const struct gateway *g);
+/* By managers; NULL: it is not. What gateway_pop_question has given out is answered there. */
+struct directory *gateway_directory(struct gateway *g);
+/* The next thing to ask or tell managers: DIRECTORY_ASK or DIRECTORY_TELL, with its request in out, HOLDER_REQUEST_MAX
+ * bytes. */
+bool gateway_pop_question(struct gateway *g, struct directory_event *ret, uint8_t *out, instant now);
 const struct registry *gateway_registry(const struct gateway *g);
 /* For a data path elsewhere: the tables to be exported (dmux/registry.h), and the keys of cookies now. */
 struct registry *gateway_export(struct gateway *g);

@@ -53,6 +53,12 @@ uint32_t mesh_rtt(const struct mesh *m, const struct peer *p)
     return p->placed ? coord_estimate_us(&m->coord, &p->coord) : 0;
 }
 
+/* Who wants a link says PING over it; one of which neither end does falls silent. Seeds are for who knows no others. */
+static bool is_wanted(const struct mesh *m, const struct peer *p)
+{
+    return !m->o.directory || p->wanted || p->neighbour || (p->seed && m->neighbours_up < MESH_NEIGHBOURS);
+}
+
 static struct peer *peer_of(const struct mesh *m, uint32_t gateway)
 {
     for (size_t i = 0; i < m->peers_count; i++) {
@@ -62,10 +68,19 @@ static struct peer *peer_of(const struct mesh *m, uint32_t gateway)
     return NULL;
 }
 
+/* To the directory; by now == 0 of the mesh's end, of which nobody is told. */
+static void tell_gone(struct mesh *m, struct peer *p, instant now)
+{
+    if (p->told && now != 0)
+        directory_on_peer_gone(m->o.directory, p->gateway, now);
+    p->told = false;
+}
+
 static void peer_free(struct mesh *m, size_t i)
 {
     struct peer *p = m->peers[i];
 
+    tell_gone(m, p, 0);
     routes_orphan(m, p);
     log_end(p);
     link_keys_free(&p->keys);
@@ -116,6 +131,7 @@ static struct peer *peer_new(struct mesh *m, uint32_t gateway, const struct endp
 
 static void peer_down(struct mesh *m, struct peer *p, instant now)
 {
+    tell_gone(m, p, now);
     p->up = false;
     p->known_at = now;
     p->rtt_us = 0;
@@ -286,26 +302,46 @@ static void on_members(struct mesh *m, const struct mesh_message *msg, instant n
 {
     struct reader r = reader_init(msg->rest, msg->rest_len);
     struct mesh_member e;
+    size_t neighbours = 0;
 
+    for (size_t i = 0; i < m->peers_count; i++)
+        neighbours += m->peers[i]->neighbour;
     while (mesh_next_member(&r, &e)) {
         struct peer *p = peer_find(m, e.gateway, &e.at);
 
         m->stats.members_in++;
         if (e.gateway == m->o.id || !addr_is_unicast(&e.at.addr) || endpoint_equal(&e.at, &m->o.unicast))
             continue;
-        if (p)
+        if (p) {
             p->known_at = now;
-        else
-            peer_new(m, e.gateway, &e.at, e.x25519, now);
+        } else if (!m->o.directory || (neighbours < MESH_NEIGHBOURS && rng_u64(&m->rng) % 4 == 0)) {
+            p = peer_new(m, e.gateway, &e.at, e.x25519, now);
+            if (p)
+                p->neighbour = true;
+            neighbours++;
+        }
     }
 }
 
+static void tell_place(struct mesh *m, struct peer *p, instant now)
+{
+    struct directory_entry e = { .gateway = p->gateway, .at = p->at, .place = p->coord };
+
+    memcpy(e.x25519, p->x25519, sizeof(e.x25519));
+    directory_on_peer(m->o.directory, &e, now);
+    if (!p->told)
+        routes_tell_directory(m, p, now);
+    p->told = true;
+}
+
 /* Where a peer says to be; rtt_us: the way there as it was measured, which moves this gateway, or 0. */
-static void on_place(struct mesh *m, struct peer *p, const struct mesh_coord *said, uint32_t rtt_us)
+static void on_place(struct mesh *m, struct peer *p, const struct mesh_coord *said, uint32_t rtt_us, instant now)
 {
     p->placed = coord_heard(said, &p->coord) == 0;
     if (!p->placed || (rtt_us > 0 && coord_on_sample(&m->coord, &p->coord, rtt_us, &m->rng) < 0))
         m->stats.nowhere++;
+    if (p->placed && m->o.directory)
+        tell_place(m, p, now);
 }
 
 static void on_text(struct mesh *m, struct peer *p, const struct mesh_message *msg, uint64_t wall_s, instant now)
@@ -314,7 +350,7 @@ static void on_text(struct mesh *m, struct peer *p, const struct mesh_message *m
     case MESH_PING:
         p->pong_due = true;
         p->pong_time = msg->time;
-        on_place(m, p, &msg->coord, 0);
+        on_place(m, p, &msg->coord, 0, now);
         if (msg->version == p->have) /* all of it was heard */
             routes_settle(m, p, now);
         break;
@@ -323,8 +359,10 @@ static void on_text(struct mesh *m, struct peer *p, const struct mesh_message *m
             uint32_t us = (uint32_t)MAX((uint64_t)now - msg->time, 1u);
 
             p->rtt_us = p->rtt_us == 0 ? us : (uint32_t)(((uint64_t)p->rtt_us * 9 + us) / 10);
-            on_place(m, p, &msg->coord, p->rtt_us);
+            on_place(m, p, &msg->coord, p->rtt_us, now);
         }
+        if (msg->version == p->have)
+            routes_settle(m, p, now);
         break;
     case MESH_NEWS:
         p->heard_due = true;
@@ -409,7 +447,7 @@ static size_t shake_output(struct mesh *m, struct peer *p, uint8_t *out, instant
     struct dmux_message hello = { .type = DMUX_HELLO, .provider = PROVIDER_ANY };
     size_t len;
 
-    if (p->up || now < p->shake_next)
+    if (p->up || now < p->shake_next || !is_wanted(m, p))
         return 0;
     p->shake_next = now + p->shake_retry;
     if (p->shake == SHAKE_SENT && p->shake_index == 0) {
@@ -451,6 +489,7 @@ static bool choose(struct mesh *m, struct peer *p, struct mesh_message *msg, uin
         p->pong_due = false;
         msg->kind = MESH_PONG;
         msg->time = p->pong_time;
+        msg->version = m->version;
         msg->coord = coord_told(&m->coord);
         return true;
     }
@@ -460,7 +499,7 @@ static bool choose(struct mesh *m, struct peer *p, struct mesh_message *msg, uin
         msg->version = p->have;
         return true;
     }
-    if (now >= p->ping_next) {
+    if (is_wanted(m, p) && now >= p->ping_next) {
         p->ping_next = now + MESH_PING_EVERY;
         msg->kind = MESH_PING;
         msg->time = (uint64_t)now;
@@ -540,10 +579,10 @@ instant mesh_next_expiry(const struct mesh *m)
             p->members_at != SIZE_MAX)
             return 0;
         if (!p->up) {
-            next = instant_min(next, p->shake_next);
+            next = instant_min(next, is_wanted(m, p) ? p->shake_next : INSTANT_NEVER);
             continue;
         }
-        next = instant_min(next, instant_min(p->ping_next, p->members_next));
+        next = instant_min(next, instant_min(is_wanted(m, p) ? p->ping_next : INSTANT_NEVER, p->members_next));
         next = instant_min(next, instant_min(p->heard + MESH_SILENCE, log_next_expiry(m, p)));
     }
     return next;
@@ -551,15 +590,21 @@ instant mesh_next_expiry(const struct mesh *m)
 
 void mesh_on_expiry(struct mesh *m, uint64_t wall_s, instant now)
 {
+    m->neighbours_up = 0;
+    for (size_t i = 0; i < m->peers_count; i++)
+        m->neighbours_up += m->peers[i]->neighbour && m->peers[i]->up;
     for (size_t i = 0; i < m->peers_count; i++) {
         struct peer *p = m->peers[i];
 
         if (p->up && p->heard + MESH_SILENCE <= now)
             peer_down(m, p, now);
-        if (!p->up && !p->seed && p->known_at + (p->generation > 0 ? FORGET : FORGET_UNSEEN) <= now)
+        if (!p->up && !p->seed &&
+            (m->o.directory && p->generation > 0
+                 ? !is_wanted(m, p)
+                 : !p->wanted && p->known_at + (p->generation > 0 ? FORGET : FORGET_UNSEEN) <= now))
             peer_free(m, i--);
     }
-    log_take_news(m);
+    log_take_news(m, now);
     log_forget(m);
     routes_on_expiry(m, wall_s, now);
 }
@@ -571,6 +616,33 @@ bool mesh_is_member(const struct mesh *m, uint32_t addr)
             return true;
     }
     return false;
+}
+
+void mesh_link(struct mesh *m, const struct directory_entry *e, instant now)
+{
+    struct peer *p = peer_find(m, e->gateway, &e->at);
+
+    if (e->gateway == m->o.id || !addr_is_unicast(&e->at.addr) || endpoint_equal(&e->at, &m->o.unicast))
+        return;
+    if (!p)
+        p = peer_new(m, e->gateway, &e->at, e->x25519, now);
+    if (p && !p->wanted)
+        p->ping_next = now;
+    if (p)
+        p->wanted = true;
+}
+
+void mesh_unlink(struct mesh *m, uint32_t gateway)
+{
+    struct peer *p = peer_of(m, gateway);
+
+    if (p)
+        p->wanted = false;
+}
+
+const struct coord *mesh_coord_get(const struct mesh *m)
+{
+    return &m->coord;
 }
 
 const struct mesh_stats *mesh_stats_get(const struct mesh *m)

@@ -1,7 +1,8 @@
 /* dmux/mesh.h - gateways that know each other: who they are, how far they are from each other, and the routers that
  * each has registered.
  *
- * Each gateway has a link to each other one and tells it of its own routers, and of nobody else's. What it says of a
+ * Each gateway has a link to each other one, or in numbers that no mesh has to those that its directory names
+ * (dmux/directory.h), and tells it of its own routers, and of nobody else's. What it says of a
  * router is what the router's provider has signed for that gateway; who hears it believes no more: of each provider it
  * takes the nearest of those it has heard of, asks them itself, and packets go to those that answer (registry.h).
  *
@@ -19,9 +20,14 @@
 #define MESH_SEEDS_MAX 16      /* chosen */
 #define MESH_ROUTES_MAX 131072 /* of others' routers that are remembered: as REGISTRY_MAX */
 #define MESH_ADOPTED_MAX 4096  /* chosen: of others' routers that are asked, once a second each */
-#define MESH_NEAREST 4         /* chosen: of the routers of one provider, from others, that are asked */
+#define MESH_NEIGHBOURS 8 /* chosen: of a mesh by managers: links that are kept for coordinates, beside the seeds */
+#define MESH_NEAREST 4    /* chosen: of the routers of one provider, from others, that are asked */
 #define MESH_PING_EVERY (1 * SEC)
 #define MESH_SILENCE (3 * SEC) /* as a router's */
+
+struct directory;
+struct directory_entry;
+struct coord;
 
 struct mesh_seed {
     struct endpoint at;
@@ -38,6 +44,9 @@ struct mesh_options {
     uint8_t secret[32]; /* all gateways' */
     struct mesh_seed seeds[MESH_SEEDS_MAX];
     size_t seeds_count;
+    /* By managers: links to those alone that this names, to seeds, and to a few others; it is told of links, of what
+     * peers serve and of routers here. Outlives the mesh. NULL: a full mesh. */
+    struct directory *directory;
 };
 
 enum mesh_drop {
@@ -87,6 +96,11 @@ bool mesh_output(struct mesh *m, uint8_t *out, struct mesh_tx *tx, instant now);
 instant mesh_next_expiry(const struct mesh *m);
 /* After the registry's. */
 void mesh_on_expiry(struct mesh *m, uint64_t wall_s, instant now);
+/* By managers: what the directory wants (DIRECTORY_LINK, DIRECTORY_UNLINK). */
+void mesh_link(struct mesh *m, const struct directory_entry *e, instant now);
+void mesh_unlink(struct mesh *m, uint32_t gateway);
+/* Where this gateway is. */
+const struct coord *mesh_coord_get(const struct mesh *m);
 /* Is this a gateway's own address? Host order. */
 bool mesh_is_member(const struct mesh *m, uint32_t addr);
 const struct mesh_stats *mesh_stats_get(const struct mesh *m);

@@ -2,7 +2,7 @@
  * and seals, mesh_log.c what this gateway tells of its own routers, mesh_routes.c what it hears of others'. */
 #pragma once
 
-#include "dmux/coord.h"
+#include "dmux/directory.h"
 #include "dmux/mesh.h"
 #include "ident/aead.h"
 #include "ident/noise.h"
@@ -45,6 +45,7 @@ struct peer {
     struct endpoint at;
     uint8_t x25519[IDENT_KEY_LEN];
     bool seed, up;
+    bool wanted, neighbour; /* by managers: named by the directory; kept for coordinates */
     enum peer_shake shake;
     uint64_t hello_nonce;
     uint8_t cookie[SHIM_COOKIE_LEN];
@@ -75,6 +76,7 @@ struct peer {
     uint32_t generation;
     struct list routes;
     uint32_t routes_count;
+    bool told; /* the directory knows of it */
     bool liar; /* it has told what nobody had signed */
 };
 
@@ -86,7 +88,7 @@ struct mesh {
     struct trust *trust;
     uint8_t psk[32], seed[16];
     struct peer *peers[MESH_PEERS_MAX];
-    size_t peers_count, turn; /* turn: whose datagrams come next */
+    size_t peers_count, neighbours_up, turn; /* turn: whose datagrams come next; neighbours_up: of mesh_on_expiry */
     struct mesh_stats stats;
     struct coord coord; /* of this gateway */
     /* mesh_log.c */
@@ -124,7 +126,7 @@ int link_open(struct link_keys *k, const uint8_t *data, size_t len, uint8_t *tex
 uint32_t link_to(const uint8_t *data);
 
 /* --- mesh_log.c --- */
-void log_take_news(struct mesh *m);
+void log_take_news(struct mesh *m, instant now);
 void log_begin(struct mesh *m, struct peer *p);
 void log_end(struct peer *p);
 void log_free(struct mesh *m);
@@ -138,6 +140,8 @@ instant log_next_expiry(const struct mesh *m, const struct peer *p);
 /* --- mesh_routes.c --- */
 void routes_init(struct mesh *m);
 void routes_free(struct mesh *m);
+/* What that peer serves, to a directory that has just heard of it. */
+void routes_tell_directory(struct mesh *m, const struct peer *p, instant now);
 void routes_take_news(struct mesh *m, struct peer *p, const struct mesh_message *news, instant now);
 /* All that the peer has to tell was heard: what it told before the link was made anew, and not again, is gone. */
 void routes_settle(struct mesh *m, struct peer *p, instant now);

@@ -58,7 +58,7 @@ static struct mesh_local *local_get(struct mesh *m, const struct registration *r
     return l;
 }
 
-void log_take_news(struct mesh *m)
+void log_take_news(struct mesh *m, instant now)
 {
     const struct registration *r;
 
@@ -74,6 +74,9 @@ void log_take_news(struct mesh *m)
             memcpy(l->key, r->key, sizeof(l->key));
             l->proof = *r->proof;
         }
+        if (m->o.directory && l->gone == here &&
+            directory_on_router(m->o.directory, l->protocol, l->provider, here, now) < 0)
+            mesh_drop(m, MESH_DROP_FULL);
         l->gone = !here;
         l->weight = r->weight;
         l->load = r->load;

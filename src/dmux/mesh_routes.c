@@ -178,6 +178,30 @@ static struct route *route_new(struct mesh *m, struct peer *p, const struct mesh
     return t;
 }
 
+/* Whether a peer has any of a group. */
+static bool has_any(const struct route_group *g, const struct peer *p)
+{
+    LIST_FOREACH (t, &g->routes, struct route, in_group) {
+        if (t->peer == p)
+            return true;
+    }
+    return false;
+}
+
+static void tell_serves(struct mesh *m, const struct peer *p, const struct route_group *g, instant now)
+{
+    if (m->o.directory && p->told)
+        directory_on_serves(m->o.directory, p->gateway, (uint16_t)(g->key >> 32), (uint32_t)g->key, has_any(g, p), now);
+}
+
+void routes_tell_directory(struct mesh *m, const struct peer *p, instant now)
+{
+    LIST_FOREACH (t, &p->routes, struct route, by_peer) {
+        if (t->peer == p)
+            directory_on_serves(m->o.directory, p->gateway, t->protocol, t->provider, true, now);
+    }
+}
+
 /* Its gateway tells of it, in the link as it is now. */
 static void belong(struct route *t, struct peer *p)
 {
@@ -199,6 +223,9 @@ static void take_item(struct mesh *m, struct peer *p, const struct mesh_item *i,
             return;
         release(m, t, now);
         mark(m, t->group, now);
+        t->peer = NULL;
+        p->routes_count--;
+        tell_serves(m, p, t->group, now);
         route_free(m, t);
         return;
     }
@@ -209,6 +236,7 @@ static void take_item(struct mesh *m, struct peer *p, const struct mesh_item *i,
         return;
     }
     belong(t, p);
+    tell_serves(m, p, t->group, now);
     t->weight = i->weight;
     t->load = i->load;
     t->rtt_us = i->rtt_us;
@@ -245,6 +273,9 @@ void routes_settle(struct mesh *m, struct peer *p, instant now)
             break; /* those that were told again are behind those that were not */
         release(m, t, now);
         mark(m, t->group, now);
+        t->peer = NULL;
+        p->routes_count--;
+        tell_serves(m, p, t->group, now);
         route_free(m, t);
     }
 }

@@ -18,7 +18,7 @@ static struct endpoint get_endpoint(struct reader *r)
     return e;
 }
 
-static void put_coord(struct writer *w, const struct mesh_coord *c)
+void mesh_put_coord(struct writer *w, const struct mesh_coord *c)
 {
     for (size_t i = 0; i < MESH_COORD_DIMENSIONS; i++)
         write_u32(w, (uint32_t)c->at_us[i]);
@@ -26,7 +26,7 @@ static void put_coord(struct writer *w, const struct mesh_coord *c)
     write_u16(w, c->error_permille);
 }
 
-static struct mesh_coord get_coord(struct reader *r)
+struct mesh_coord mesh_get_coord(struct reader *r)
 {
     struct mesh_coord c;
 
@@ -47,7 +47,7 @@ size_t mesh_write(const struct mesh_message *m, uint8_t *buf, size_t size)
     case MESH_PONG:
         write_u64(&w, m->time);
         write_u64(&w, m->version);
-        put_coord(&w, &m->coord);
+        mesh_put_coord(&w, &m->coord);
         break;
     case MESH_NEWS:
         write_u64(&w, m->from);
@@ -108,7 +108,7 @@ int mesh_read(const uint8_t *data, size_t len, struct mesh_message *ret)
     if (m.kind <= MESH_HEARD)
         m.version = read_u64(&r);
     if (m.kind == MESH_PING || m.kind == MESH_PONG)
-        m.coord = get_coord(&r);
+        m.coord = mesh_get_coord(&r);
     if (m.kind == MESH_WANT || m.kind == MESH_CERTIFICATE)
         read_copy(&r, m.key, sizeof(m.key));
     m.rest_len = reader_left(&r);

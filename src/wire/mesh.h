@@ -85,6 +85,9 @@ struct mesh_member {
 size_t mesh_write(const struct mesh_message *m, uint8_t *buf, size_t size);
 /* 0, or -EBADMSG; every item and entry has been looked at then. */
 MUST_CHECK int mesh_read(const uint8_t *data, size_t len, struct mesh_message *ret);
+/* A coordinate alone. */
+void mesh_put_coord(struct writer *w, const struct mesh_coord *c);
+struct mesh_coord mesh_get_coord(struct reader *r);
 void mesh_put_item(struct writer *w, const struct mesh_item *item);
 /* The next item of a rest; false: no more. */
 bool mesh_next_item(struct reader *r, struct mesh_item *ret);

@@ -29,6 +29,8 @@ const struct credential *next_credentials;
 size_t next_credentials_count;
 void (*watch)(unsigned sender, const uint8_t *data, size_t len);
 struct mesh_options *next_mesh;
+struct directory_options *next_directory;
+void (*ask_managers)(unsigned gateway);
 size_t registrations_max = 100;
 span (*delay_between)(unsigned from, unsigned to);
 
@@ -65,6 +67,8 @@ void world_begin(void)
     next_credentials_count = 0;
     watch = NULL;
     next_mesh = NULL;
+    next_directory = NULL;
+    ask_managers = NULL;
     delay_between = NULL;
     for (unsigned i = 0; i < 2; i++) {
         providers[i] = (struct provider){ .id = 100 + i, .protocols = { DMUX_IPV6 }, .protocols_count = 1 };
@@ -98,6 +102,7 @@ unsigned gateway_at(uint32_t id)
     o.prefix = (struct prefix){ .addr = addr_v4(0xc0000200), .len = 24 };
     memcpy(o.secret, secret, sizeof(secret));
     o.mesh = next_mesh;
+    o.directory = next_directory;
     hosts[i].gateway = gateway_new(&o, 1000, now);
     assert_non_null(hosts[i].gateway);
     return i;
@@ -248,6 +253,8 @@ static void pump(unsigned i)
         self = at(h->addr, DMUX_PORT);
         while (gateway_output(h->gateway, out, &g, now))
             post(i, &self, &g.to, out, g.len);
+        if (ask_managers)
+            ask_managers(i);
     }
     while (h->kind == ROUTER && router_output(h->router, out, &tx, now))
         post(i, &self, &tx.to, out, tx.len);

@@ -41,6 +41,8 @@ extern const struct credential *next_credentials;      /* of the clients that ar
 extern size_t next_credentials_count;
 extern void (*watch)(unsigned sender, const uint8_t *data, size_t len); /* sees what anybody sends; NULL: nobody */
 extern struct mesh_options *next_mesh;                    /* of the gateways that are made from now on; NULL: none */
+extern struct directory_options *next_directory;          /* likewise: they find others by managers */
+extern void (*ask_managers)(unsigned gateway);            /* what they have to ask; NULL: nobody asks */
 extern span (*delay_between)(unsigned from, unsigned to); /* indices of hosts; NULL: DELAY for all */
 extern size_t registrations_max;                          /* of gateways that are made from now on */
 extern const struct addr server;

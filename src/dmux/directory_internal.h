@@ -1,0 +1,149 @@
+/* dmux/directory_internal.h - shared by directory.c (services, peers, what is to be done), directory_publish.c (the
+ * bindings that this gateway is in) and directory_want.c (what it looks for). */
+#pragma once
+
+#include "base/hash.h"
+#include "base/heap.h"
+#include "base/list.h"
+#include "dmux/directory.h"
+
+#define NEAR_MAX 6   /* chosen: of the gateways that were found; the first DIRECTORY_NEAREST are linked */
+#define BELOW_MAX 2  /* chosen: of those found, whose smaller cells are asked */
+#define CELLS_MAX 14 /* chosen: that one search asks: one a level, those beside, and below */
+
+/* Something that waits: for its time, for an answer, to be asked. */
+struct waiter {
+    struct heap_item timer;
+    struct list out; /* directory.out, until it is popped */
+    uint64_t id;     /* of what is under way; 0: nothing is */
+    bool is_want;
+    bool tells; /* what is under way, or waits to be, is a TELL */
+    bool anew;
+};
+
+/* The binding that this gateway writes. */
+struct row {
+    struct holder holder;
+    struct directory_entry entries[DIRECTORY_ENTRIES_MAX];
+    size_t count;
+};
+
+enum publication_state {
+    PUBLICATION_IDLE,
+    PUBLICATION_LOOKING, /* who else is there? */
+    PUBLICATION_MEMBER,  /* another gateway writes it */
+    PUBLICATION_OWNED,
+    PUBLICATION_LEAVING, /* its owner does not serve it here any more, and says so */
+};
+
+/* A service in the cell of this gateway, of one level. */
+struct publication {
+    struct waiter w;
+    struct service *service;
+    uint8_t level;
+    uint8_t state; /* enum publication_state */
+    struct directory_cell cell;
+    struct tag tag;
+    uint64_t floor;    /* the highest sequence that was seen */
+    uint32_t owner;    /* MEMBER: the link to it keeps us in the binding; 0: it is full without us */
+    bool settled;      /* MEMBER: the link to the owner has come about */
+    unsigned position; /* MEMBER: in the binding; who is first behind the owner takes over first */
+    struct row *row;   /* OWNED, LEAVING */
+    instant write_at;  /* what changes is gathered until then */
+    instant leave_until;
+};
+
+struct want {
+    struct waiter w;
+    instant until; /* it is wanted so long */
+    bool open;     /* a search is under way */
+    bool none;     /* the last one found nobody */
+    struct directory_cell cells[CELLS_MAX];
+    size_t cells_count, cells_at;
+    enum { WANT_WIDER, WANT_BESIDE, WANT_BELOW, WANT_LAST } phase;
+    struct directory_entry found[NEAR_MAX], near[NEAR_MAX]; /* the search's; what the last one found */
+    size_t found_count, near_count;
+};
+
+struct service {
+    struct list all;
+    uint16_t protocol;
+    uint32_t provider;
+    bool by_want;  /* a client has wanted it */
+    uint32_t here; /* routers that are registered here */
+    struct publication publications[DIRECTORY_LEVELS];
+    struct want want;
+};
+
+struct peer_at {
+    struct list all, out;
+    struct directory_entry e;
+    bool up, linked; /* linked: we wanted it */
+    instant wanted_until, linked_at, up_at, suspect_until;
+    enum { SAY_NOTHING, SAY_LINK, SAY_UNLINK } say;
+    uint64_t *serves; /* owned: keys of services */
+    size_t serves_count, serves_size;
+};
+
+struct directory {
+    struct directory_options o;
+    bool placed;
+    struct directory_cell cells[DIRECTORY_LEVELS]; /* of this gateway */
+    struct list services, peers, out, links;
+    struct map64 by_key, by_id, by_gateway;
+    struct heap timers;
+    struct heap_item sweep;
+    unsigned sweeps;
+    size_t by_want; /* services that clients have wanted */
+    uint64_t ids;
+    struct directory_stats stats;
+};
+
+static inline uint64_t service_key(uint16_t protocol, uint32_t provider)
+{
+    return (uint64_t)protocol << 32 | provider;
+}
+
+/* --- directory.c --- */
+
+/* Asks or tells as soon as it is popped, if nothing is under way. */
+void waiter_send(struct directory *d, struct waiter *w, bool tells, bool anew);
+/* Nothing is under way any more: an answer will be ignored. */
+void waiter_reset(struct directory *d, struct waiter *w);
+/* Between half and all of a span, so that not all do it at once. */
+span directory_jitter(const struct directory *d, span s);
+struct service *directory_service(const struct directory *d, uint16_t protocol, uint32_t provider);
+struct peer_at *directory_peer(const struct directory *d, uint32_t gateway);
+/* Falls silent, or did not answer: not believed for a while. */
+bool directory_suspects(const struct directory *d, uint32_t gateway, instant now);
+/* A link is wanted for some minutes from now. */
+void directory_link(struct directory *d, const struct directory_entry *e, instant now);
+/* Likewise, of one that is there; 0: of nobody. */
+void directory_keep_link(struct directory *d, uint32_t gateway, instant now);
+bool peer_serves(const struct peer_at *p, uint16_t protocol, uint32_t provider);
+
+/* --- directory_publish.c --- */
+
+void publication_init(struct publication *p, struct service *s, uint8_t level);
+void publication_deinit(struct directory *d, struct publication *p);
+/* Begins, goes on or ends by whether the service is here and, in a wider cell, whether the narrower one is owned. */
+void publication_review(struct directory *d, struct publication *p, instant now);
+void publication_on_time(struct directory *d, struct publication *p, instant now);
+void publication_on_found(struct directory *d, struct publication *p, enum resolver_outcome outcome,
+                          struct slice record, instant now);
+void publication_on_told(struct directory *d, struct publication *p, const uint8_t *answer, size_t len, instant now);
+/* What goes into the binding may be another. */
+void publication_touch(struct directory *d, struct publication *p, instant now);
+/* A gateway is not there any more, or not for this service. */
+void publication_on_lost(struct directory *d, struct publication *p, uint32_t gateway, instant now);
+
+/* --- directory_want.c --- */
+
+void want_init(struct want *w);
+void want_deinit(struct directory *d, struct want *w);
+void want_touch(struct directory *d, struct service *s, instant now);
+void want_on_time(struct directory *d, struct service *s, instant now);
+void want_on_found(struct directory *d, struct service *s, enum resolver_outcome outcome, struct slice record,
+                   instant now);
+/* As publication_on_lost. */
+void want_on_lost(struct directory *d, struct service *s, uint32_t gateway, instant now);
