@@ -40,7 +40,7 @@ static void print(const void *found)
     printf("\nOf a gateway                            links   their state, KB   messages sent a second\n"
            "  full mesh, a PING a second each     %7lu  %16.0f  %23lu\n"
            "  %2lu neighbours, one asked a second   %7lu  %16.0f  %23d\n"
-           "  The paper has a full mesh. So has the daemon, of 256 gateways: links to some only are not built.\n",
+           "  The paper has a full mesh. So has the daemon, of 256 gateways; beyond that, see hawser sim directory.\n",
            f->gateways - 1, (double)(f->gateways - 1) * (double)f->link_bytes / 1e3, MESH_MESSAGES(f), f->neighbours,
            f->neighbours, (double)f->neighbours * (double)f->link_bytes / 1e3, MESSAGES);
 }

@@ -81,7 +81,8 @@ static const struct verb verbs[] = {
       "measurements of the design, by data and in virtual time", verb_bench, false },
     { "sim",
       "list [--json] | coordinates [--data DIR] [--gateways N] [--routers N] [--providers N] [--neighbours N] "
-      "[--liars N] [--seed N] [--out DIR] [--json] | routing [--growth G] [--pace S] [--kept F] [--proxies X] "
+      "[--liars N] [--seed N] [--out DIR] [--json] | directory [--gateways N] [--routers N] [--providers N] "
+      "[--wants N] [--seed N] [--out DIR] [--json] | routing [--growth G] [--pace S] [--kept F] [--proxies X] "
       "[--realms N] [--seed N] [--out DIR] "
       "[--json] | stretch --data DIR [--out DIR] [--runs N] [--seed N] [--json]",
       "simulations of what is larger than a laboratory", verb_sim, false },
