@@ -101,18 +101,45 @@ dmux_xdp() {
     ip -n "$(lab__ns t2)" link set dev g2 xdp object "$pass" section xdp || lab_skip "no XDP here"
 }
 
+# dmux__enrol OPTION HOST ID...: a realm, keys and certificates.
+dmux__enrol() {
+    local option=$1
+    shift
+    "$HAWSER" realm init "$DMUX/realm" lab.example >/dev/null || lab_fail "realm"
+    while (($# > 0)); do
+        "$HAWSER" id new "$DMUX/$1.key" >/dev/null || lab_fail "key of $1"
+        "$HAWSER" realm enrol "$DMUX/realm" "dmux-gateway-$2.s" "$("$HAWSER" id show "$DMUX/$1.key" --json | jq -r .public)" \
+            "$DMUX/$1.chain" ${option:+"$option"} >/dev/null || lab_fail "certificate of $1"
+        shift 2
+    done
+}
+
+# dmux_managers HOST ADDRESS GATEWAY ID...: the realm's manager, by which gateways that are made from now on find each
+# other; they have no seed.
+dmux_managers() {
+    local at=$1 address=$2
+    shift 2
+    dmux__enrol --serves "$@"
+    "$HAWSER" realm policy "$DMUX/realm" 2001:3f::/32=full >/dev/null || lab_fail "policy"
+    printf '[Realm]\nDirectory = %s\nListen = %s:51823\nControl = %s\n' "$DMUX/realm" "$address" "$DMUX/realmd.sock" >"$DMUX/realmd"
+    bg "$at" realmd "$HAWSER_BUILD/src/prog/hawser-realmd" "$DMUX/realmd"
+    wait_for 5 "the manager listens" listening "$at" udp 51823
+    DMUX_MESH="Root = $("$HAWSER" id show "$DMUX/realm/key" --json | jq -r .ed25519)
+Realm = lab.example
+Managers = $address:51823"
+}
+
+# dmux_bindings COUNT: the manager has so many.
+dmux_bindings() {
+    test "$("$HAWSER" realm status "$DMUX/realmd.sock" --json | jq .live)" = "$1"
+}
+
 # dmux_mesh HOST ID...: keys and certificates of gateways that are made from now on; the first is everybody's seed.
 DMUX_MESH=''
 dmux_mesh() {
     local first=$1 address
     address=$(ip -n "$(lab__ns "$1")" -j addr show dev wan | jq -r '[.[0].addr_info[] | select(.family == "inet")][0].local')
-    "$HAWSER" realm init "$DMUX/realm" lab.example >/dev/null || lab_fail "realm"
-    while (($# > 0)); do
-        "$HAWSER" id new "$DMUX/$1.key" >/dev/null || lab_fail "key of $1"
-        "$HAWSER" realm enrol "$DMUX/realm" "dmux-gateway-$2.s" "$("$HAWSER" id show "$DMUX/$1.key" --json | jq -r .public)" \
-            "$DMUX/$1.chain" >/dev/null || lab_fail "certificate of $1"
-        shift 2
-    done
+    dmux__enrol '' "$@"
     DMUX_MESH="Root = $("$HAWSER" id show "$DMUX/realm/key" --json | jq -r .ed25519)
 Realm = lab.example
 [Seed first]

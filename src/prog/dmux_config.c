@@ -256,6 +256,8 @@ static const char *read_range(struct ini *f, const char *value, void *out)
                : NULL;
 }
 
+#define MANAGERS "1 to 16 addresses, each with a :port, apart by commas"
+
 /* What a seed is called by: its key for handshakes. */
 static const char *read_seed_key(struct ini *f, const char *value, void *out)
 {
@@ -275,6 +277,38 @@ static const char *read_seed_address(struct ini *f, const char *value, void *out
         return "an IPv4 address, with or without :port";
     *(struct endpoint *)out = e;
     return NULL;
+}
+
+/* Addresses with a port each, apart by commas. */
+static const char *read_endpoints(const char *value, struct endpoint *ret, size_t *ret_count)
+{
+    char word[ENDPOINT_STRLEN];
+    size_t count = 0;
+
+    for (const char *at = value; *at; count++) {
+        size_t len = strcspn(at, ",");
+
+        if (count == RESOLVER_MANAGERS_MAX || len >= sizeof(word))
+            return MANAGERS;
+        memcpy(word, at, len);
+        word[len] = '\0';
+        if (endpoint_parse(word, 0, &ret[count]) < 0 || ret[count].port == 0)
+            return MANAGERS;
+        at += len;
+        at += strspn(at, ", ");
+    }
+    *ret_count = count;
+    return count > 0 ? NULL : MANAGERS;
+}
+
+static const char *read_managers(struct ini *f, const char *value, void *out)
+{
+    return read_endpoints(value, config_of(f)->managers, &config_of(f)->managers_count);
+}
+
+static const char *read_root_managers(struct ini *f, const char *value, void *out)
+{
+    return read_endpoints(value, config_of(f)->root_managers, &config_of(f)->root_managers_count);
 }
 
 static const char *read_public_key(struct ini *f, const char *value, void *out)
@@ -479,6 +513,8 @@ static const struct ini_row schema[] = {
     { MESH, "ChainFile", read_chain_file, AT(chain), NULL, true, "certificate of that key" },
     { MESH, "Root", read_root, AT(mesh_root), NULL, true, "key of the root of all gateways' certificates" },
     { MESH, "Realm", read_realm, AT(mesh_realm), NULL, true, "realm that enrols gateways" },
+    { MESH, "Managers", read_managers, 0, NULL, false, "of that realm: gateways find each other by them" },
+    { MESH, "RootManagers", read_root_managers, 0, NULL, false, "of the root, if that realm is another" },
     { SEED, "Address", read_seed_address, offsetof(struct mesh_seed, at), NULL, true, "of a gateway alone" },
     { SEED, "PublicKey", read_seed_key, offsetof(struct mesh_seed, x25519), NULL, true, "of that gateway" },
     { BGP, "As", read_id, AT(as), NULL, true, "autonomous system of this site" },
@@ -705,6 +741,16 @@ static void check_admission(struct ini *f)
     }
 }
 
+/* The gateway's certificate is by the root itself. */
+static bool is_of_root(const struct dmux_config *c)
+{
+    struct slice links[CHAIN_LINKS_MAX];
+    struct record_error e;
+    size_t count = CHAIN_LINKS_MAX;
+
+    return record_split(c->chain, c->chain_len, links, &count, &e) == 0 && count == 2;
+}
+
 static void check_whole(struct ini *f)
 {
     const struct dmux_config *c = config_of(f);
@@ -732,6 +778,11 @@ static void check_whole(struct ini *f)
         if (c->routes[i].addr.family != ADDR_V4)
             ini_error(f, f->once[CLIENT], "found Routes of IPv6 with Capture = queue, expected IPv4 alone");
     }
+    if (c->managers_count > 0 && c->root_managers_count == 0 && !is_of_root(c))
+        ini_error(f, f->once[MESH],
+                  "found Managers with a Realm that is not the root's own, expected RootManagers too");
+    if (c->managers_count == 0 && c->root_managers_count > 0)
+        ini_error(f, f->once[MESH], "found RootManagers, expected Managers with it");
     if (c->seeds_count > 0 && !c->has_mesh)
         ini_error(f, 0, "found [Seed], expected [Mesh] as well");
     if (c->neighbors_count > 0 && !f->once[BGP])

@@ -71,6 +71,10 @@ struct dmux_config {
     char mesh_realm[NAME_SIZE];
     struct mesh_seed seeds[MESH_SEEDS_MAX];
     size_t seeds_count;
+    struct endpoint managers[RESOLVER_MANAGERS_MAX]; /* of the mesh's realm; none: a full mesh */
+    size_t managers_count;
+    struct endpoint root_managers[RESOLVER_MANAGERS_MAX]; /* of its root; none: as above */
+    size_t root_managers_count;
     uint32_t as;             /* 0: no BGP */
     char ospf_interface[16]; /* empty: no OSPF */
     uint32_t ospf_area;

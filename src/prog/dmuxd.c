@@ -348,6 +348,7 @@ static int run(struct dmux_config *c)
         uv_run(&d.loop, UV_RUN_DEFAULT);
         dmuxd_say(LOG_NOTICE, "ended role=%s", d.role->name);
     }
+    dmuxd_managers_end(&d); /* which closes its own handles */
     uv_walk(&d.loop, close_handle, NULL);
     uv_run(&d.loop, UV_RUN_DEFAULT);
     uv_loop_close(&d.loop);

@@ -5,6 +5,7 @@
 #include "dmux/gateway.h"
 #include "dmux/router.h"
 #include "prog/dmux_config.h"
+#include "prog/lookup.h"
 #include "prog/watchdog.h"
 #include "sys/control.h"
 #include "sys/netlink.h"
@@ -71,6 +72,11 @@ struct dmuxd {
     struct watchdog watchdog;
     instant beat_at;
     struct gateway *gateway;
+    struct lookup *lookup; /* of a gateway by managers; NULL: it is none */
+    uint8_t realm_key[IDENT_KEY_LEN];
+    unsigned manager;  /* whom it tells */
+    struct list asked; /* what was, until it is answered */
+    bool asking;       /* inside dmuxd_managers_turn */
     struct router *router;
     struct client *client;
     struct addr client_address; /* on the device */
@@ -117,6 +123,14 @@ void dmuxd_capture_end(struct dmuxd *d);
 /* Whether the network speaks the protocol of this family by itself: d->native, and whether there is anything to be
  * carried all the same: d->keeping. ADDR_NONE: nobody can tell. */
 void dmuxd_native_look(struct dmuxd *d, uint8_t family, instant now);
+
+/* A gateway by managers: who it is to them, from its certificate; then what it asks and tells them. 0, or -errno after
+ * telling what is wrong. */
+int dmuxd_managers_options(struct dmuxd *d, struct directory_options *ret);
+int dmuxd_managers_start(struct dmuxd *d);
+void dmuxd_managers_turn(struct dmuxd *d, instant now);
+void dmuxd_managers_end(struct dmuxd *d);
+void dmuxd_managers_status(struct dmuxd *d, json_t *doc);
 
 /* The gateway's data path in the kernel: start it, follow the core's tables, add what it counted. */
 int dmuxd_xdp_start(struct dmuxd *d, uint32_t wall_s);

@@ -91,6 +91,7 @@ static int gateway_start(struct dmuxd *d, instant now)
     struct mesh_options mesh = { .identity = &c->identity,
                                  .chain = { c->chain, c->chain_len },
                                  .seeds_count = c->seeds_count };
+    struct directory_options directory;
     int r = watchdog_start(&d->watchdog, c->device, false);
 
     if (r < 0)
@@ -100,10 +101,16 @@ static int gateway_start(struct dmuxd *d, instant now)
     memcpy(mesh.realm, c->mesh_realm, sizeof(mesh.realm));
     memcpy(mesh.seeds, c->seeds, sizeof(mesh.seeds));
     o.mesh = c->has_mesh ? &mesh : NULL;
-    d->gateway = gateway_new(&o, wall_s(), now);
+    if (c->managers_count > 0) {
+        r = dmuxd_managers_options(d, &directory);
+        o.directory = &directory;
+    }
+    d->gateway = r == 0 ? gateway_new(&o, wall_s(), now) : NULL;
     explicit_bzero(o.secret, sizeof(o.secret));
     if (!d->gateway)
-        return -ENOMEM;
+        return r < 0 ? r : -ENOMEM;
+    if (c->managers_count > 0 && (r = dmuxd_managers_start(d)) < 0)
+        return r;
     r = c->xdp ? dmuxd_xdp_start(d, wall_s()) : 0;
     if (r < 0)
         return r;
@@ -152,6 +159,8 @@ static void gateway_turn(struct dmuxd *d, instant now)
 
     gateway_set_wall(d->gateway, wall_s());
     gateway_on_expiry(d->gateway, now);
+    if (d->lookup)
+        dmuxd_managers_turn(d, now);
     for (int i = 0; i < TURN_BURST && gateway_output(d->gateway, train_room(&d->train), &tx, now); i++)
         train_add(&d->train, tx.len, &tx.to, &d->config->address, 0);
     if (d->xdp)
@@ -235,6 +244,8 @@ static int gateway_status(struct dmuxd *d, json_t *doc, instant now)
         dmuxd_xdp_status(d, doc);
     if (gateway_mesh(d->gateway))
         json_object_set_new(doc, "mesh", mesh_json(gateway_mesh(d->gateway)));
+    if (d->lookup)
+        dmuxd_managers_status(d, doc);
     number_set(doc, "registrations", registry_count(gateway_registry(d->gateway)));
     number_set(doc, "silenced", registry_silenced(gateway_registry(d->gateway)));
     json_object_set_new(doc, "refused_control", counts(s->refused, DMUX_REFUSAL_COUNT, dmux_refusal_name));

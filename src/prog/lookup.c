@@ -23,6 +23,7 @@
 #include <stdio.h>
 
 #define PEERS 128                 /* chosen: managers with whom there are keys; 200 KB */
+#define TELLINGS_MAX 256          /* chosen: requests of lookup_tell under way */
 #define JOINS 16                  /* answers in parts, at a time */
 #define FAMILIES 2                /* sockets: IPv4, IPv6 */
 #define OWN_LINK (SIGHTS_MAX + 1) /* the first of these; links below are the host's */
@@ -41,6 +42,12 @@ struct waiting {
     struct list link;
     lookup_done_fn *done;
     lookup_step_fn *step;
+    void *context;
+};
+
+struct telling {
+    struct list link;
+    lookup_told_fn *told;
     void *context;
 };
 
@@ -70,7 +77,8 @@ struct lookup {
     } held[LOOKUP_HOLDERS_MAX];
     struct lookup_host host; /* send NULL: there is none */
     struct sights sights;
-    struct list waiting;
+    struct list waiting, tellings;
+    struct manager_peer teller; /* of lookup_tell */
     char root[NAME_SIZE];
 };
 
@@ -141,12 +149,31 @@ static void on_request(struct lookup *l, const struct exchange_event *e, instant
     struct writer w = writer_init(bytes, sizeof(bytes));
     struct mapping_request r;
 
-    if (e->owner && l->host.called && mapping_request_read(e->data, e->len, &r) == 0 && r.type == MAPPING_CALL) {
+    if (e->owner && e->owner != &l->teller && l->host.called && mapping_request_read(e->data, e->len, &r) == 0 &&
+        r.type == MAPPING_CALL) {
         a = (struct mapping_answer){ .status = MAPPING_DONE };
         l->host.called(l->host.ctx, &r.tag, r.places, r.places_count, &r.relay);
     }
     mapping_answer_write(&w, &a);
     (void)!exchange_io_answer(&l->io, &e->asked, bytes, writer_len(&w), now);
+}
+
+static void on_told(struct lookup *l, const struct exchange_event *e)
+{
+    struct telling *t = e->context;
+
+    if (e->type == EXCHANGE_FAILED && (e->fault == EXCHANGE_FAULT_NO_PEER || e->fault == EXCHANGE_FAULT_KEY)) {
+        exchange_peer_hang_up(l->exchange, e->peer, l->now);
+        l->teller = (struct manager_peer){ 0 };
+    }
+    if (!t || (e->type != EXCHANGE_ANSWER && e->type != EXCHANGE_FAILED))
+        return;
+    list_remove(&t->link);
+    if (e->type == EXCHANGE_ANSWER)
+        t->told(t->context, e->data, e->len);
+    else
+        t->told(t->context, NULL, 0);
+    free(t);
 }
 
 static void on_event(void *ctx, const struct exchange_event *e)
@@ -155,6 +182,8 @@ static void on_event(void *ctx, const struct exchange_event *e)
 
     if (e->type == EXCHANGE_REQUEST) {
         on_request(l, e, l->now);
+    } else if (e->owner == &l->teller) {
+        on_told(l, e);
     } else if (e->owner && sights_on_event(&l->sights, e, l->now)) {
         return;
     } else if (e->owner) { /* a holder's manager */
@@ -300,6 +329,10 @@ static void release(struct lookup *l)
         list_remove(&w->link);
         free(w);
     }
+    LIST_FOREACH_SAFE (t, &l->tellings, struct telling, link) {
+        list_remove(&t->link);
+        free(t);
+    }
     resolver_free(l->resolver);
     exchange_io_deinit(&l->io);
     exchange_free(l->exchange);
@@ -379,22 +412,27 @@ static int make_resolver(struct lookup *l, const struct lookup_options *o, char 
     struct record_bytes b;
     struct record r;
     size_t len;
-    int got = store_read(o->root, &root, &ro.root.len, err, LOOKUP_ERR);
+    int got = o->root ? store_read(o->root, &root, &ro.root.len, err, LOOKUP_ERR) : 0;
 
     if (got == 0 && o->chain)
         got = store_read(o->chain, &chain, &len, err, LOOKUP_ERR);
     if (got == 0 && o->chain)
         got = cut_chain(o->chain, chain, len, &ro, err);
+    else if (got == 0 && o->chain_records.len > 0)
+        got = cut_chain("chain", o->chain_records.data, o->chain_records.len, &ro, err);
     if (got < 0)
         return got;
     ro.root.data = root;
+    if (!o->root)
+        ro.root = o->root_record;
     memcpy(ro.managers, o->managers, sizeof(ro.managers));
     got = resolver_new(&ro, clock_wall_s(), clock_now(), &l->resolver, &e);
     if (got == -EBADMSG)
-        snprintf(err, LOOKUP_ERR, "%s: %s, expected the record of a root", o->root, record_fault_name(e.fault));
+        snprintf(err, LOOKUP_ERR, "%s: %s, expected the record of a root", o->root ? o->root : "chain",
+                 record_fault_name(e.fault));
     else if (got < 0)
         snprintf(err, LOOKUP_ERR, "%s", strerror(-got));
-    else if (record_decode(root, ro.root.len, &r, &b, &e) == 0)
+    else if (record_decode(ro.root.data, ro.root.len, &r, &b, &e) == 0)
         memcpy(l->root, r.name, sizeof(l->root));
     return got;
 }
@@ -404,8 +442,9 @@ static int make_exchange(struct lookup *l, const struct lookup_options *o, char 
     struct exchange_options x = { .self = &l->self,
                                   .rng = sys_rng(),
                                   .suites = suite_supported(),
-                                  .peers_max = PEERS + LOOKUP_HOLDERS_MAX + SIGHTS_MAX,
-                                  .requests_max = o->questions_max * RESOLVER_ASKS_MAX + LOOKUP_HOLDERS_MAX,
+                                  .peers_max = PEERS + LOOKUP_HOLDERS_MAX + SIGHTS_MAX + 1,
+                                  .requests_max =
+                                      o->questions_max * RESOLVER_ASKS_MAX + LOOKUP_HOLDERS_MAX + TELLINGS_MAX,
                                   .joins_max = JOINS };
 
     if (o->self)
@@ -431,10 +470,11 @@ int lookup_new(uv_loop_t *loop, const struct lookup_options *o, struct lookup **
     }
     l->loop = loop;
     list_init(&l->waiting);
+    list_init(&l->tellings);
     uv_timer_init(loop, &l->timer);
     l->timer.data = l;
     l->handles = 1;
-    r = o->root ? make_resolver(l, o, err) : 0;
+    r = o->root || o->root_record.len > 0 ? make_resolver(l, o, err) : 0;
     if (r == 0)
         r = make_exchange(l, o, err);
     if (r == 0 && (r = open_sockets(l, o->mark)) < 0)
@@ -464,6 +504,50 @@ int lookup_ask(struct lookup *l, const struct resolver_question *q, lookup_done_
         return r;
     }
     list_append(&l->waiting, &w->link);
+    pump(l, now);
+    return 0;
+}
+
+/* The peer that lookup_tell speaks with, called if it is not that one. 0 or -errno. */
+static int teller_for(struct lookup *l, const uint8_t ed25519[IDENT_KEY_LEN], const struct endpoint *at, instant now)
+{
+    struct exchange_call c = { .ways = { way_to(at) }, .ways_count = 1 };
+    struct manager_peer *p = &l->teller;
+    int r;
+
+    if (p->peer && endpoint_equal(&p->at, at) && memcmp(p->ed25519, ed25519, IDENT_KEY_LEN) == 0)
+        return 0;
+    if (p->peer)
+        exchange_peer_hang_up(l->exchange, p->peer, now);
+    *p = (struct manager_peer){ .at = *at };
+    memcpy(p->ed25519, ed25519, IDENT_KEY_LEN);
+    memcpy(c.key.ed25519, ed25519, IDENT_KEY_LEN);
+    r = exchange_peer_call(l->exchange, &c, now, &p->peer);
+    return r < 0 ? r : exchange_peer_set_owner(l->exchange, p->peer, p);
+}
+
+int lookup_tell(struct lookup *l, const uint8_t ed25519[IDENT_KEY_LEN], const struct endpoint *at, const uint8_t *bytes,
+                size_t len, lookup_told_fn *told, void *context)
+{
+    struct telling *t = calloc(1, sizeof(*t));
+    instant now = clock_now();
+    uint64_t request;
+    int r;
+
+    if (!t)
+        return -ENOMEM;
+    *t = (struct telling){ .told = told, .context = context };
+    list_init(&t->link);
+    r = teller_for(l, ed25519, at, now);
+    if (r == 0)
+        r = exchange_request(l->exchange, l->teller.peer, bytes, len, t, now, &request);
+    if (r < 0) {
+        if (r == -ENOENT)
+            l->teller = (struct manager_peer){ 0 };
+        free(t);
+        return r;
+    }
+    list_append(&l->tellings, &t->link);
     pump(l, now);
     return 0;
 }

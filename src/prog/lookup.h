@@ -16,6 +16,7 @@ struct lookup;
 
 struct lookup_options {
     const char *root; /* file: the record of the root; NULL: for lookup_hold alone, nothing is asked */
+    struct slice root_record, chain_records; /* in place of either file; not kept */
     const char
         *chain; /* file: the records from the root to who asks; NULL: managers know the key, or it is a stranger */
     const struct identity *self;                     /* NULL: a key that is made for this. Copied */
@@ -59,6 +60,12 @@ MUST_CHECK int lookup_hold(struct lookup *l, struct holder *h, const uint8_t ed2
                            const struct locator_pair *ways, size_t count);
 /* The host's links are others: these are the ways from now on. 0; -ENOENT: it is not held; -EINVAL: no way. */
 MUST_CHECK int lookup_hold_by(struct lookup *l, const struct holder *h, const struct locator_pair *ways, size_t count);
+/* What came of lookup_tell; NULL: nobody answered. The bytes stay until it returns. */
+typedef void lookup_told_fn(void *context, const uint8_t *answer, size_t len);
+/* Sends a request to the manager with that key, there: for owners of many bindings, one manager at a time. told is
+ * called once, from the loop. 0; -ENOSPC: too many are under way; -errno. */
+MUST_CHECK int lookup_tell(struct lookup *l, const uint8_t ed25519[IDENT_KEY_LEN], const struct endpoint *at,
+                           const uint8_t *bytes, size_t len, lookup_told_fn *told, void *context);
 void lookup_unhold(struct lookup *l, const struct holder *h);
 void lookup_wake(struct lookup *l);
 /* Before the three below; copied. */

@@ -109,6 +109,36 @@ static void test_authority(void **state)
         "writes it\nf:1: found no KeyFile in this section, expected one\n");
 }
 
+/* Who finds others by managers says where they are, and where its root's are if its realm is another. */
+static void test_managers(void **state)
+{
+    static const char text[] = "[Gateway]\nId = 1\nService = 192.0.2.1\nPrefix = 192.0.2.0/24\nAddress = 10.0.1.2\n"
+                               "SecretFile = %s\n[Mesh]\nKeyFile = %s\nChainFile = %s\n"
+                               "Root = AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA=\nRealm = acme.example\n%s\n";
+    struct dmux_config *c = NULL;
+    char buf[1024];
+
+    snprintf(buf, sizeof(buf), text, secret_path, key_path, secret_path,
+             "Managers = 10.0.0.1:51823, [2001:db8::1]:7\nRootManagers = 10.0.0.2:1");
+    assert_int_equal(parse(buf, &c), 0);
+    assert_int_equal(c->managers_count, 2);
+    assert_int_equal(c->managers[1].port, 7);
+    assert_int_equal(c->root_managers_count, 1);
+    assert_int_equal(c->root_managers[0].port, 1);
+    dmux_config_free(c);
+    c = NULL;
+    snprintf(buf, sizeof(buf), text, secret_path, key_path, secret_path, "");
+    assert_int_equal(parse(buf, &c), 0);
+    assert_int_equal(c->managers_count, 0);
+    dmux_config_free(c);
+    snprintf(buf, sizeof(buf), text, secret_path, key_path, secret_path, "Managers = 10.0.0.1:51823");
+    refuses(buf, "f:7: found Managers with a Realm that is not the root's own, expected RootManagers too\n");
+    snprintf(buf, sizeof(buf), text, secret_path, key_path, secret_path, "RootManagers = 10.0.0.1:51823");
+    refuses(buf, "f:7: found RootManagers, expected Managers with it\n");
+    snprintf(buf, sizeof(buf), text, secret_path, key_path, secret_path, "Managers = 10.0.0.1");
+    refuses(buf, "f:12: found Managers = 10.0.0.1, expected 1 to 16 addresses, each with a :port, apart by commas\n");
+}
+
 /* A router that tells of an agent needs to know it, and no other may. */
 static void test_offers(void **state)
 {
@@ -379,7 +409,8 @@ int main(void)
         cmocka_unit_test(test_authority), cmocka_unit_test(test_errors),
         cmocka_unit_test(test_admit),     cmocka_unit_test(test_credential),
         cmocka_unit_test(test_offers),    cmocka_unit_test(test_gateway),
-        cmocka_unit_test(test_ospf),      cmocka_unit_test(test_gateway_addresses),
+        cmocka_unit_test(test_managers),  cmocka_unit_test(test_ospf),
+        cmocka_unit_test(test_gateway_addresses),
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);
