@@ -223,8 +223,9 @@ static void take_item(struct mesh *m, struct peer *p, const struct mesh_item *i,
             return;
         release(m, t, now);
         mark(m, t->group, now);
+        if (t->peer) /* else it was told before the link was made anew */
+            p->routes_count--;
         t->peer = NULL;
-        p->routes_count--;
         tell_serves(m, p, t->group, now);
         route_free(m, t);
         return;

@@ -1,6 +1,7 @@
 /* The mesh of gateways in virtual time (dmux_world.h): who is let in, what is told and how fast, who is believed, and
  * what happens when a gateway dies. Delays are literal; what is expected follows from them. */
 #include "dmux/mac.h"
+#include "dmux/mesh_internal.h"
 #include "ident/hash.h"
 #include "tests/sim/dmux_world.h"
 
@@ -230,6 +231,37 @@ static const struct registration *registered(unsigned gateway, uint32_t addr)
     return registry_find(gateway_registry(hosts[gateway].gateway), DMUX_IPV6, 100, addr, 1);
 }
 
+/* The link has fallen silent, and the router that it told of answers on; then it is told, by a link that was made anew,
+ * that this one is gone. */
+static void test_gone_of_an_orphan(void **state)
+{
+    struct mesh_item i = { .what = MESH_GONE, .protocol = DMUX_IPV6, .provider = 100, .addr = 0xcb007109 };
+    struct mesh_message news = { .kind = MESH_NEWS };
+    uint8_t rest[MESH_ITEM_MAX];
+    struct writer w = writer_init(rest, sizeof(rest));
+    struct mesh *m;
+    unsigned g1, g2;
+
+    world_begin();
+    g1 = member_at(1, NULL);
+    g2 = member_at(2, NULL);
+    next_mesh = NULL;
+    router_at(0xcb007109, g1);
+    world_run(5 * SEC);
+    hosts[g1].dead = true;
+    world_run(5 * SEC);
+    assert_true(serves(g2, 100, 0xcb007109));
+    m = (struct mesh *)gateway_mesh(hosts[g2].gateway);
+    i.port = registered(g2, 0xcb007109)->port;
+    mesh_put_item(&w, &i);
+    news.rest = rest;
+    news.rest_len = writer_len(&w);
+    assert_int_equal(m->routes.count, 1);
+    routes_take_news(m, m->peers[0], &news, now);
+    assert_int_equal(m->routes.count, 0);
+    assert_int_equal(peer_of(g2, 1).routers, 0);
+}
+
 /* g2 tells of routers as if they were registered with it. Nobody believes more than what their provider has signed for
  * g2, and none gets a packet that does not answer for itself. */
 static void test_poisoning(void **state)
@@ -380,10 +412,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_there_and_back), cmocka_unit_test(test_nearest),
-        cmocka_unit_test(test_gateway_dies),   cmocka_unit_test(test_strangers),
-        cmocka_unit_test(test_poisoning),      cmocka_unit_test(test_stale),
-        cmocka_unit_test(test_fifty),          cmocka_unit_test(test_certificate_travels),
-        cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_gateway_dies),   cmocka_unit_test(test_gone_of_an_orphan),
+        cmocka_unit_test(test_strangers),      cmocka_unit_test(test_poisoning),
+        cmocka_unit_test(test_stale),          cmocka_unit_test(test_fifty),
+        cmocka_unit_test(test_memory),         cmocka_unit_test(test_certificate_travels),
     };
 
     return cmocka_run_group_tests(tests, NULL, teardown);
