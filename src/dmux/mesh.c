@@ -304,8 +304,8 @@ static void on_members(struct mesh *m, const struct mesh_message *msg, instant n
     struct mesh_member e;
     size_t neighbours = 0;
 
-    for (size_t i = 0; i < m->peers_count; i++)
-        neighbours += m->peers[i]->neighbour;
+    for (size_t i = 0; i < m->peers_count; i++) /* those that are up, or may come up */
+        neighbours += m->peers[i]->neighbour && (m->peers[i]->up || m->peers[i]->generation == 0);
     while (mesh_next_member(&r, &e)) {
         struct peer *p = peer_find(m, e.gateway, &e.at);
 
@@ -313,7 +313,8 @@ static void on_members(struct mesh *m, const struct mesh_message *msg, instant n
         if (e.gateway == m->o.id || !addr_is_unicast(&e.at.addr) || endpoint_equal(&e.at, &m->o.unicast))
             continue;
         if (p) {
-            p->known_at = now;
+            if (!m->o.directory) /* there what it is wanted for counts, not who has heard of it */
+                p->known_at = now;
         } else if (!m->o.directory || (neighbours < MESH_NEIGHBOURS && rng_u64(&m->rng) % 4 == 0)) {
             p = peer_new(m, e.gateway, &e.at, e.x25519, now);
             if (p)
@@ -588,11 +589,27 @@ instant mesh_next_expiry(const struct mesh *m)
     return next;
 }
 
+/* By managers: a neighbour that is silent for long is none any more. If all are, the silence is this gateway's. */
+static void count_neighbours(struct mesh *m, instant now)
+{
+    bool any = false;
+
+    m->neighbours_up = 0;
+    for (size_t i = 0; i < m->peers_count; i++) {
+        any |= m->peers[i]->up;
+        m->neighbours_up += m->peers[i]->neighbour && m->peers[i]->up;
+    }
+    for (size_t i = 0; i < m->peers_count && any; i++) {
+        struct peer *p = m->peers[i];
+
+        if (p->neighbour && !p->up && p->known_at + (p->generation > 0 ? FORGET : FORGET_UNSEEN) <= now)
+            p->neighbour = false;
+    }
+}
+
 void mesh_on_expiry(struct mesh *m, uint64_t wall_s, instant now)
 {
-    m->neighbours_up = 0;
-    for (size_t i = 0; i < m->peers_count; i++)
-        m->neighbours_up += m->peers[i]->neighbour && m->peers[i]->up;
+    count_neighbours(m, now);
     for (size_t i = 0; i < m->peers_count; i++) {
         struct peer *p = m->peers[i];
 

@@ -1,5 +1,6 @@
 /* Whole gateways that find each other by managers, in virtual time (dmux_world.h): real links, proofs and questions to
  * routers, a real realm manager and real resolvers; only the way to the manager takes no time. */
+#include "dmux/mesh_internal.h"
 #include "mapping/manager.h"
 #include "tests/sim/dmux_world.h"
 
@@ -277,12 +278,45 @@ static void test_made_up(void **state)
     end();
 }
 
+static const struct peer *peer_in(unsigned gateway, uint32_t id)
+{
+    const struct mesh *m = gateway_mesh(hosts[gateway].gateway);
+
+    for (size_t i = 0; i < m->peers_count; i++) {
+        if (m->peers[i]->gateway == id)
+            return m->peers[i];
+    }
+    return NULL;
+}
+
+/* Neighbours that die are replaced, and not asked for ever. Who wants a link to this gateway is a neighbour as good. */
+static void test_neighbours_die(void **state)
+{
+    unsigned g[GATEWAYS];
+
+    begin();
+    make_gateways(g);
+    world_run(200 * SEC);
+    assert_true(peers_up(g[5]) >= MESH_NEIGHBOURS);
+    for (uint32_t id = 2; id <= GATEWAYS; id++) {
+        const struct peer *p = peer_in(g[5], id);
+
+        hosts[g[id - 1]].dead = p && p->neighbour;
+    }
+    world_run(400 * SEC);
+    assert_true(peers_up(g[5]) >= MESH_NEIGHBOURS);
+    for (uint32_t id = 2; id <= GATEWAYS; id++)
+        assert_false(hosts[g[id - 1]].dead && peer_in(g[5], id));
+    end();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_found),
         cmocka_unit_test(test_none),
         cmocka_unit_test(test_made_up),
+        cmocka_unit_test(test_neighbours_die),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
