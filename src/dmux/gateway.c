@@ -24,7 +24,6 @@
 #define PLACED_ERROR .5         /* chosen: from then on a coordinate is about right */
 #define PLACED_AFTER (60 * SEC) /* chosen: or there is nobody to learn it from */
 #define PLACED_EVERY (10 * SEC) /* chosen */
-#define KEPT_EVERY (20 * SEC)   /* chosen: a third of what is wanted without a packet */
 
 struct gateway {
     struct gateway_options o;
@@ -34,7 +33,7 @@ struct gateway {
     struct credentials *credentials;
     struct mesh *mesh;           /* NULL: none */
     struct directory *directory; /* NULL: a full mesh */
-    instant began, place_at, kept_at;
+    instant began, place_at;
     struct gateway_stats stats;
     uint32_t service, unicast; /* host order */
 };
@@ -163,19 +162,7 @@ static void want(struct gateway *g, uint16_t protocol, uint32_t provider, bool v
         g->stats.unwanted++;
 }
 
-static bool keep_one(void *ctx, const struct registration *r)
-{
-    struct gateway *g = ctx;
-    struct registration *m = registry_find(g->registry, r->protocol, r->provider, r->addr, r->port);
-
-    if (m && m->origin != 0 && m->pkts != m->pkts_seen) {
-        m->pkts_seen = m->pkts;
-        directory_keep(g->directory, m->protocol, m->provider, g->kept_at);
-    }
-    return true;
-}
-
-/* Where this gateway is, once that is about right; and what of others' is in use. */
+/* Where this gateway is, once that is about right. */
 static void tend(struct gateway *g, instant now)
 {
     const struct coord *at = mesh_coord_get(g->mesh);
@@ -188,16 +175,12 @@ static void tend(struct gateway *g, instant now)
             directory_set_place(g->directory, at, now);
         g->place_at = now + (good ? PLACED_EVERY : SEC);
     }
-    if (now >= g->kept_at + KEPT_EVERY) {
-        g->kept_at = now;
-        registry_foreach(g->registry, keep_one, g);
-    }
     directory_on_expiry(g->directory, now);
 }
 
 static instant tend_next(const struct gateway *g)
 {
-    return instant_min(directory_next_expiry(g->directory), instant_min(g->kept_at + KEPT_EVERY, g->place_at));
+    return instant_min(directory_next_expiry(g->directory), g->place_at);
 }
 
 struct directory *gateway_directory(struct gateway *g)
@@ -529,6 +512,8 @@ static bool on_echo(struct gateway *g, const struct arrival *a, const struct dmu
         reply.provider = r->provider;
         reply.router = endpoint_of(r->addr, r->port);
         reply.rtt_us = r->rtt_us;
+        if (g->directory && r->origin != 0) /* whichever way its packets take (DataPath) */
+            directory_keep(g->directory, r->protocol, r->provider, a->now);
     } else {
         want(g, m->protocol, m->provider, true, a->now);
         reply.refusal = DMUX_REFUSED_NO_ROUTER;

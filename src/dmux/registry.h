@@ -52,7 +52,6 @@ struct registration {
     struct mesh_proof *proof; /* what it signed to register here; NULL: nobody wants to know (registry_watch) */
     uint64_t until_s;         /* seconds since 1970: the end of what lets its provider speak; 0: none */
     uint64_t pkts, bytes;     /* forwarded to it */
-    uint64_t pkts_seen;       /* when it was looked at whether more go there */
 
     /* inside */
     uint64_t id;
