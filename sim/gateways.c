@@ -21,6 +21,7 @@
 
 #define PROTOCOL 6
 #define PROVIDER(service) ((uint32_t)(service) + 2)
+#define CLIENT(want) (0x0a000001u + ((uint32_t)(want) << 8)) /* each of a network of its own */
 #define WALL_S 1750000000u
 #define MANAGER 0 /* stands where that gateway does */
 
@@ -63,6 +64,7 @@ struct gateways {
     struct gateway_at *gateways;
     struct manager *manager;
     bool cut;
+    size_t parted[2]; /* equal: nobody is */
     uint8_t root_seed[IDENT_KEY_LEN], root_key[IDENT_KEY_LEN];
     uint8_t root[RECORD_BYTES_MAX];
     size_t root_len;
@@ -192,12 +194,18 @@ static void silent_later(struct gateways *w, size_t gateway, size_t other)
     put(w, coming_new(SILENT, gateway, other, NULL, 0), w->now + MESH_SILENCE);
 }
 
+static bool is_parted(const struct gateways *w, size_t one, size_t other)
+{
+    return one != other && (w->parted[0] == one || w->parted[1] == one) &&
+           (w->parted[0] == other || w->parted[1] == other);
+}
+
 static void link_up(struct gateways *w, size_t gateway, size_t other)
 {
     struct gateway_at *g = &w->gateways[gateway], *o = &w->gateways[other];
     struct link *l = link_of(w, gateway, other);
 
-    if (g->dead || o->dead)
+    if (g->dead || o->dead || is_parted(w, gateway, other))
         return;
     if (l) {
         l->wanted = true;
@@ -230,7 +238,7 @@ static void on_silent(struct gateways *w, size_t gateway, size_t other)
 {
     const struct link *mine = link_of(w, gateway, other), *its = link_of(w, other, gateway);
 
-    if (!mine || (!w->gateways[other].dead && (mine->wanted || (its && its->wanted))))
+    if (!mine || (!w->gateways[other].dead && !is_parted(w, gateway, other) && (mine->wanted || (its && its->wanted))))
         return; /* somebody has wanted it again */
     link_remove(w, gateway, other);
 }
@@ -289,7 +297,8 @@ static void send_packets(struct gateways *w, struct gateway_at *g)
     if (g->wants_count == 0 || g->wants_at > w->now)
         return;
     for (size_t i = 0; i < g->wants_count && r == 0; i++)
-        r = directory_want(g->directory, PROTOCOL, g->wants[i] < 0 ? PROVIDER_ANY : PROVIDER(g->wants[i]), w->now);
+        r = directory_want(g->directory, PROTOCOL, g->wants[i] < 0 ? PROVIDER_ANY : PROVIDER(g->wants[i]), CLIENT(i),
+                           w->now);
     assert(r == 0);
     (void)r;
     g->wants_at = w->now + 20 * SEC;
@@ -454,6 +463,14 @@ void gateways_kill(struct gateways *w, size_t gateway)
 bool gateways_is_dead(const struct gateways *w, size_t gateway)
 {
     return w->gateways[gateway].dead;
+}
+
+void gateways_part(struct gateways *w, size_t one, size_t other)
+{
+    w->parted[0] = one;
+    w->parted[1] = other;
+    silent_later(w, one, other);
+    silent_later(w, other, one);
 }
 
 void gateways_cut_manager(struct gateways *w, bool cut)

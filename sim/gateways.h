@@ -46,6 +46,8 @@ bool gateways_serves(const struct gateways *w, size_t gateway, size_t service);
 void gateways_want(struct gateways *w, size_t gateway, long service);
 void gateways_kill(struct gateways *w, size_t gateway);
 bool gateways_is_dead(const struct gateways *w, size_t gateway);
+/* No link between these two lives from now on, one pair at a time. */
+void gateways_part(struct gateways *w, size_t one, size_t other);
 /* Nobody reaches the manager any more, or again. */
 void gateways_cut_manager(struct gateways *w, bool cut);
 

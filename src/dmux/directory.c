@@ -3,28 +3,37 @@
  * Theory of operation. What waits has a timer in one heap, and a place in one list when something is to be asked or
  * told; a number leads from an answer back to it. A peer is a gateway with which there is a link, whoever wanted it, or
  * is to be one: a link that nobody has asked for in WANTED_FOR is given up, and one that does not come about, or falls
- * silent, makes its gateway a suspect, whom for a while nobody takes an address of out of a binding.
+ * silent, makes its gateway a suspect, whom for a while nobody takes an address of out of a binding. Each
+ * DIRECTORY_LINK has its DIRECTORY_UNLINK, but where there was no room.
  *
- * Limits: directory.h. A service takes 1.2 KB, a binding that is owned 8 KB more. */
+ * What clients want is asked for at a rate, and bindings of one's own before it.
+ *
+ * Limits: directory.h. A service takes 1.8 KB, a binding that is owned 8 KB more. */
 #include "dmux/directory_internal.h"
 
 #include <errno.h>
+#include <math.h>
 
 #define SWEEP_EVERY (5 * SEC)
 #define SERVICES_EVERY 16      /* sweeps */
 #define LINK_TIME (8 * SEC)    /* chosen: a handshake, tried a few times */
 #define WANTED_FOR (400 * SEC) /* chosen: beyond two looks or searches */
 #define SUSPECT_FOR (60 * SEC) /* chosen: until owners have noticed, too */
-#define SERVES_MAX 131072      /* of a peer: as REGISTRY_MAX */
+#define SERVES_MAX 262144      /* of a peer: as REGISTRY_MAX, and as many protocols */
+#define DRIFT_US 4000.         /* chosen: who moves by less is not written anew */
 
 /* --- what waits --- */
 
 void waiter_send(struct directory *d, struct waiter *w, bool tells, bool anew)
 {
+    struct list *to = &d->out;
+
+    if (w->is_want) /* what nobody had the last time waits for all that is new */
+        to = list_empty(&CONTAINER_OF(w, struct want, w)->nobody) ? &d->searches : &d->again;
     w->tells = tells;
     w->anew = anew;
     if (w->id == 0 && list_empty(&w->out))
-        list_append(&d->out, &w->out);
+        list_append(to, &w->out);
 }
 
 void waiter_reset(struct directory *d, struct waiter *w)
@@ -90,8 +99,7 @@ static void service_free(struct directory *d, struct service *s)
 {
     for (unsigned i = 0; i < DIRECTORY_LEVELS; i++)
         publication_deinit(d, &s->publications[i]);
-    want_deinit(d, &s->want);
-    d->by_want -= s->by_want;
+    want_end(d, &s->want);
     map64_remove(&d->by_key, service_key(s->protocol, s->provider));
     list_remove(&s->all);
     free(s);
@@ -103,13 +111,13 @@ static void review(struct directory *d, struct service *s, instant now)
         publication_review(d, &s->publications[i], now);
 }
 
-static bool is_idle(const struct service *s, instant now)
+static bool is_idle(const struct service *s)
 {
     for (unsigned i = 0; i < DIRECTORY_LEVELS; i++) {
         if (s->publications[i].state != PUBLICATION_IDLE)
             return false;
     }
-    return s->here == 0 && !s->want.open && s->want.until <= now;
+    return s->here == 0 && !s->want.wanted;
 }
 
 int directory_on_router(struct directory *d, uint16_t protocol, uint32_t provider, bool here, instant now)
@@ -125,41 +133,64 @@ int directory_on_router(struct directory *d, uint16_t protocol, uint32_t provide
             s[i]->here++;
         else if (s[i]->here > 0)
             s[i]->here--;
+        if (here)
+            want_end(d, &s[i]->want);
         review(d, s[i], now);
     }
     return r;
 }
 
-int directory_want(struct directory *d, uint16_t protocol, uint32_t provider, instant now)
+/* One that nobody was found for, the longest ago, gives way. 0 or -ENOSPC. */
+static int make_place(struct directory *d)
 {
-    struct service *s = directory_service(d, protocol, provider);
-    int r;
+    struct want *w;
+    struct service *s;
 
-    if (!s && d->by_want >= DIRECTORY_WANTS_MAX)
+    if (list_empty(&d->nobody))
         return -ENOSPC;
-    r = service_get(d, protocol, provider, &s);
-    if (r == 0 && !s->by_want && s->here == 0) {
-        s->by_want = true;
-        d->by_want++;
-    }
-    if (r == 0 && s->here == 0)
-        want_touch(d, s, now);
-    return r;
+    w = LIST_FIRST(&d->nobody, struct want, nobody);
+    s = CONTAINER_OF(w, struct service, want);
+    want_end(d, w);
+    if (is_idle(s))
+        service_free(d, s);
+    return 0;
 }
 
-void directory_keep(struct directory *d, uint16_t protocol, uint32_t provider, instant now)
+int directory_want(struct directory *d, uint16_t protocol, uint32_t provider, uint32_t client, instant now)
+{
+    struct service *s = directory_service(d, protocol, provider);
+    const uint32_t network = client >> 8;
+    int r;
+
+    if (s && s->here > 0)
+        return 0;
+    if (s && s->want.wanted) {
+        want_touch(&s->want, now);
+        return 0;
+    }
+    r = want_admit(d, network);
+    if (r == -ENOSPC)
+        r = make_place(d);
+    if (r == 0)
+        r = service_get(d, protocol, provider, &s);
+    return r < 0 ? r : want_begin(d, s, network, now);
+}
+
+void directory_keep(struct directory *d, uint16_t protocol, uint32_t provider, uint32_t gateway, instant now)
 {
     struct service *s[2] = { directory_service(d, protocol, provider), directory_service(d, protocol, PROVIDER_ANY) };
 
     for (size_t i = 0; i < 2; i++) {
-        if (s[i] && s[i]->want.until > now)
-            want_touch(d, s[i], now);
+        if (s[i] && s[i]->want.wanted)
+            want_touch(&s[i]->want, now);
     }
+    directory_keep_link(d, gateway, now);
 }
 
 void directory_set_place(struct directory *d, const struct coord *place, instant now)
 {
-    bool moved = !d->placed;
+    const bool first = !d->placed;
+    bool moved = first;
 
     d->o.self.place = *place;
     for (unsigned i = 0; i < DIRECTORY_LEVELS; i++) {
@@ -174,7 +205,7 @@ void directory_set_place(struct directory *d, const struct coord *place, instant
             review(d, s, now);
         for (unsigned i = 0; i < DIRECTORY_LEVELS; i++)
             publication_touch(d, &s->publications[i], now);
-        if (s->want.until > now && !s->want.open && s->want.w.timer.pos == 0)
+        if (first && s->want.wanted)
             want_on_time(d, s, now);
     }
 }
@@ -193,26 +224,19 @@ bool directory_suspects(const struct directory *d, uint32_t gateway, instant now
     return p && p->suspect_until > now;
 }
 
-static bool serves_exactly(const struct peer_at *p, uint64_t key, size_t *ret)
-{
-    for (*ret = 0; *ret < p->serves_count; (*ret)++) {
-        if (p->serves[*ret] == key)
-            return true;
-    }
-    return false;
-}
-
 bool peer_serves(const struct peer_at *p, uint16_t protocol, uint32_t provider)
 {
-    size_t at;
+    return map64_get(&p->serves, service_key(protocol, provider)) != NULL;
+}
 
-    if (provider != PROVIDER_ANY)
-        return serves_exactly(p, service_key(protocol, provider), &at);
-    for (size_t i = 0; i < p->serves_count; i++) {
-        if (p->serves[i] >> 32 == protocol)
-            return true;
-    }
-    return false;
+bool directory_entry_same(const struct directory_entry *a, const struct directory_entry *b)
+{
+    double moved = fabs(a->place.height_us - b->place.height_us);
+
+    for (size_t i = 0; i < COORD_DIMENSIONS; i++)
+        moved = MAX(moved, fabs(a->place.at_us[i] - b->place.at_us[i]));
+    return a->gateway == b->gateway && endpoint_equal(&a->at, &b->at) && moved < DRIFT_US &&
+           memcmp(a->x25519, b->x25519, IDENT_KEY_LEN) == 0;
 }
 
 /* NULL: no memory, or there are too many. */
@@ -228,6 +252,7 @@ static struct peer_at *peer_get(struct directory *d, const struct directory_entr
         }
         list_init(&p->all);
         list_init(&p->out);
+        map64_init(&p->serves, SERVES_MAX, rng_u64(&d->o.rng));
         list_append(&d->peers, &p->all);
     }
     if (!p->up)
@@ -240,27 +265,33 @@ static void peer_free(struct directory *d, struct peer_at *p)
     map64_remove(&d->by_gateway, p->e.gateway);
     list_remove(&p->all);
     list_remove(&p->out);
-    free(p->serves);
+    map64_deinit(&p->serves);
+    d->linked -= p->linked;
     free(p);
 }
 
 static void say(struct directory *d, struct peer_at *p, bool link)
 {
     p->say = link ? SAY_LINK : SAY_UNLINK;
+    d->linked += link;
+    d->linked -= p->linked;
     p->linked = link;
     if (list_empty(&p->out))
         list_append(&d->links, &p->out);
 }
 
-void directory_link(struct directory *d, const struct directory_entry *e, instant now)
+void directory_link(struct directory *d, const struct directory_entry *e, size_t max, instant now)
 {
-    struct peer_at *p = peer_get(d, e);
+    struct peer_at *p = directory_peer(d, e->gateway);
 
+    if (p && p->linked) {
+        p->wanted_until = now + WANTED_FOR;
+        return;
+    }
+    p = d->linked < max ? peer_get(d, e) : NULL;
     if (!p)
         return;
     p->wanted_until = now + WANTED_FOR;
-    if (p->linked)
-        return;
     p->linked_at = now;
     d->stats.links++;
     say(d, p, true);
@@ -287,8 +318,12 @@ static void touch(struct directory *d, uint16_t protocol, uint32_t provider, ins
 
 static void touch_all(struct directory *d, const struct peer_at *p, instant now)
 {
-    for (size_t i = 0; i < p->serves_count; i++)
-        touch(d, (uint16_t)(p->serves[i] >> 32), (uint32_t)p->serves[i], now);
+    for (size_t i = 0; i < p->serves.capacity; i++) {
+        const struct map64_slot *slot = &p->serves.slots[i];
+
+        if (slot->value && (uint32_t)slot->key != PROVIDER_ANY)
+            touch(d, (uint16_t)(slot->key >> 32), (uint32_t)slot->key, now);
+    }
 }
 
 void directory_on_peer(struct directory *d, const struct directory_entry *e, instant now)
@@ -299,11 +334,13 @@ void directory_on_peer(struct directory *d, const struct directory_entry *e, ins
         return;
     p->e = *e;
     p->suspect_until = 0;
-    if (p->up)
-        touch_all(d, p, now);
-    else
+    if (!p->up)
         p->up_at = now;
     p->up = true;
+    if (directory_entry_same(e, &p->shown))
+        return;
+    p->shown = *e;
+    touch_all(d, p, now);
 }
 
 /* Of this service, or of all. */
@@ -321,31 +358,56 @@ void directory_on_peer_gone(struct directory *d, uint32_t gateway, instant now)
     if (!p)
         return;
     touch_all(d, p, now);
-    if (p->linked) /* else it had no reason to answer */
+    if (p->linked) { /* else it had no reason to answer */
         p->suspect_until = now + SUSPECT_FOR;
-    p->up = p->linked = false;
-    p->say = SAY_NOTHING;
-    list_remove(&p->out);
-    p->serves_count = 0;
-    p->wanted_until = 0;
+        say(d, p, false);
+    }
+    p->up = false;
+    map64_deinit(&p->serves);
+    map64_init(&p->serves, SERVES_MAX, rng_u64(&d->o.rng));
     LIST_FOREACH (s, &d->services, struct service, all)
         lost(d, gateway, s, now);
 }
 
-/* 0 or -ENOMEM. */
-static int serves_add(struct peer_at *p, uint64_t key)
+void directory_on_no_room(struct directory *d, uint32_t gateway)
 {
-    if (p->serves_count == p->serves_size) {
-        size_t size = MAX(p->serves_size * 2, (size_t)8);
-        uint64_t *more = size <= SERVES_MAX ? realloc(p->serves, size * sizeof(*more)) : NULL;
+    struct peer_at *p = directory_peer(d, gateway);
 
-        if (!more)
-            return -ENOMEM;
-        p->serves = more;
-        p->serves_size = size;
-    }
-    p->serves[p->serves_count++] = key;
+    if (!p || !p->linked)
+        return;
+    p->linked = false;
+    d->linked--;
+}
+
+/* One more provider of the protocol, or one less. 0, -ENOSPC or -ENOMEM: that of more alone. */
+static int serves_count(struct peer_at *p, uint16_t protocol, int more)
+{
+    const uint64_t key = service_key(protocol, PROVIDER_ANY);
+    intptr_t count = (intptr_t)map64_get(&p->serves, key) + more;
+
+    if (count > 0)
+        return map64_put(&p->serves, key, (void *)count);
+    map64_remove(&p->serves, key);
     return 0;
+}
+
+/* 0, -ENOSPC or -ENOMEM. */
+static int serves_add(struct peer_at *p, uint16_t protocol, uint32_t provider)
+{
+    int r = serves_count(p, protocol, 1);
+
+    if (r < 0)
+        return r;
+    r = map64_put(&p->serves, service_key(protocol, provider), p);
+    if (r < 0)
+        r = MIN(serves_count(p, protocol, -1), r);
+    return r;
+}
+
+static void serves_remove(struct peer_at *p, uint16_t protocol, uint32_t provider)
+{
+    map64_remove(&p->serves, service_key(protocol, provider));
+    (void)!serves_count(p, protocol, -1);
 }
 
 void directory_on_serves(struct directory *d, uint32_t gateway, uint16_t protocol, uint32_t provider, bool serves,
@@ -353,14 +415,13 @@ void directory_on_serves(struct directory *d, uint32_t gateway, uint16_t protoco
 {
     struct peer_at *p = directory_peer(d, gateway);
     struct service *s = directory_service(d, protocol, provider), *any = directory_service(d, protocol, PROVIDER_ANY);
-    size_t at;
 
-    if (!p || serves_exactly(p, service_key(protocol, provider), &at) == serves)
+    if (!p || provider == PROVIDER_ANY || peer_serves(p, protocol, provider) == serves)
         return;
-    if (serves && serves_add(p, service_key(protocol, provider)) < 0)
+    if (serves && serves_add(p, protocol, provider) < 0)
         return;
     if (!serves)
-        p->serves[at] = p->serves[--p->serves_count];
+        serves_remove(p, protocol, provider);
     touch(d, protocol, provider, now);
     if (!serves && s)
         lost(d, gateway, s, now);
@@ -411,32 +472,58 @@ static bool pop_ask(struct directory *d, struct waiter *w, struct directory_even
     return true;
 }
 
+static bool pop_tell(struct directory *d, struct waiter *w, struct directory_event *ret, uint8_t *out, instant now)
+{
+    struct publication *p = publication_of(w);
+    size_t len = publication_output(d, p, out, now);
+
+    if (len == 0)
+        return false;
+    if (begin(d, w) < 0) {
+        publication_on_unsent(d, p, now);
+        return false;
+    }
+    *ret = (struct directory_event){ .type = DIRECTORY_TELL, .id = w->id, .len = len };
+    d->stats.tells++;
+    return true;
+}
+
+/* When what clients want may be asked for again. */
+static instant ask_next(const struct directory *d)
+{
+    return d->ask_at - ASKS_BURST * (SEC / ASKS_PER_SECOND);
+}
+
+/* Who is next to ask or tell; NULL: nobody now. */
+static struct waiter *next_out(struct directory *d, instant now)
+{
+    struct list *from = &d->out;
+    struct waiter *w;
+
+    if (list_empty(from)) {
+        from = !list_empty(&d->searches) ? &d->searches : &d->again;
+        if (list_empty(from) || now < ask_next(d))
+            return NULL;
+    }
+    w = LIST_FIRST(from, struct waiter, out);
+    list_remove(&w->out);
+    return w;
+}
+
 bool directory_pop_event(struct directory *d, struct directory_event *ret, uint8_t *out, instant now)
 {
+    struct waiter *w;
+
     if (pop_link(d, ret))
         return true;
-    while (!list_empty(&d->out)) {
-        struct waiter *w = LIST_FIRST(&d->out, struct waiter, out);
-
-        list_remove(&w->out);
-        if (!w->tells) {
-            if (pop_ask(d, w, ret))
-                return true;
+    while ((w = next_out(d, now))) {
+        if (w->tells ? pop_tell(d, w, ret, out, now) : pop_ask(d, w, ret)) {
+            if (w->is_want)
+                d->ask_at = MAX(d->ask_at, now) + SEC / ASKS_PER_SECOND;
+            return true;
+        }
+        if (!w->tells)
             heap_set(&d->timers, &w->timer, now + SEC); /* no memory: it asks again */
-            continue;
-        }
-        *ret = (struct directory_event){ .type = DIRECTORY_TELL };
-        ret->len = holder_output(&publication_of(w)->row->holder, now, out);
-        if (ret->len == 0)
-            continue;
-        if (begin(d, w) < 0) {
-            holder_on_failed(&publication_of(w)->row->holder, now);
-            heap_set(&d->timers, &w->timer, now + SEC);
-            continue;
-        }
-        ret->id = w->id;
-        d->stats.tells++;
-        return true;
     }
     return false;
 }
@@ -478,7 +565,6 @@ static void sweep(struct directory *d, instant now)
     LIST_FOREACH_SAFE (p, &d->peers, struct peer_at, all) {
         if (p->linked && !p->up && now - p->linked_at >= LINK_TIME) {
             directory_on_peer_gone(d, p->e.gateway, now);
-            say(d, p, false);
         } else if (p->linked && p->wanted_until <= now) {
             say(d, p, false);
         } else if (!p->up && !p->linked && p->suspect_until <= now && list_empty(&p->out)) {
@@ -487,7 +573,7 @@ static void sweep(struct directory *d, instant now)
     }
     if (++d->sweeps % SERVICES_EVERY == 0) {
         LIST_FOREACH_SAFE (s, &d->services, struct service, all) {
-            if (is_idle(s, now))
+            if (is_idle(s))
                 service_free(d, s);
         }
     }
@@ -497,8 +583,11 @@ static void sweep(struct directory *d, instant now)
 instant directory_next_expiry(const struct directory *d)
 {
     const struct heap_item *first = heap_first(&d->timers);
+    instant next = first ? first->at : INSTANT_NEVER;
 
-    return !list_empty(&d->out) || !list_empty(&d->links) ? 0 : first ? first->at : INSTANT_NEVER;
+    if (!list_empty(&d->out) || !list_empty(&d->links))
+        return 0;
+    return list_empty(&d->searches) && list_empty(&d->again) ? next : instant_min(next, ask_next(d));
 }
 
 void directory_on_expiry(struct directory *d, instant now)
@@ -534,10 +623,14 @@ struct directory *directory_new(const struct directory_options *o, instant now)
     list_init(&d->services);
     list_init(&d->peers);
     list_init(&d->out);
+    list_init(&d->searches);
+    list_init(&d->again);
+    list_init(&d->nobody);
     list_init(&d->links);
     map64_init(&d->by_key, DIRECTORY_SERVICES_MAX, rng_u64(&o->rng));
     map64_init(&d->by_id, (size_t)DIRECTORY_SERVICES_MAX * (DIRECTORY_LEVELS + 1), rng_u64(&o->rng));
     map64_init(&d->by_gateway, DIRECTORY_PEERS_MAX, rng_u64(&o->rng));
+    map64_init(&d->networks, DIRECTORY_WANTS_MAX, rng_u64(&o->rng));
     heap_set(&d->timers, &d->sweep, now + SWEEP_EVERY);
     return d;
 }
@@ -554,6 +647,7 @@ void directory_free(struct directory *d)
     map64_deinit(&d->by_key);
     map64_deinit(&d->by_id);
     map64_deinit(&d->by_gateway);
+    map64_deinit(&d->networks);
     explicit_bzero(d->o.ed25519_seed, sizeof(d->o.ed25519_seed));
     free(d);
 }
@@ -566,15 +660,16 @@ void directory_stats_get(const struct directory *d, struct directory_stats *ret)
     LIST_FOREACH (s, &d->services, struct service, all) {
         for (unsigned i = 0; i < DIRECTORY_LEVELS; i++)
             ret->owned += s->publications[i].state == PUBLICATION_OWNED;
-        ret->wanted += s->want.open || s->want.near_count > 0 || s->want.none;
-        ret->none += s->want.none;
+        ret->wanted += s->want.wanted;
+        ret->none += !list_empty(&s->want.nobody);
     }
 }
 
 size_t directory_memory(const struct directory *d)
 {
     size_t bytes = sizeof(*d) + d->timers.capacity * sizeof(struct heap_item *) +
-                   (d->by_key.capacity + d->by_id.capacity + d->by_gateway.capacity) * sizeof(struct map64_slot);
+                   (d->by_key.capacity + d->by_id.capacity + d->by_gateway.capacity + d->networks.capacity) *
+                       sizeof(struct map64_slot);
 
     LIST_FOREACH (s, &d->services, struct service, all) {
         bytes += sizeof(*s);
@@ -582,7 +677,7 @@ size_t directory_memory(const struct directory *d)
             bytes += s->publications[i].row ? sizeof(struct row) : 0;
     }
     LIST_FOREACH (p, &d->peers, struct peer_at, all)
-        bytes += sizeof(*p) + p->serves_size * sizeof(p->serves[0]);
+        bytes += sizeof(*p) + p->serves.capacity * sizeof(struct map64_slot);
     return bytes;
 }
 

@@ -27,6 +27,7 @@
 #define DIRECTORY_ENTRIES_MAX RECORD_TARGETS_MAX
 #define DIRECTORY_SERVICES_MAX 131072 /* as REGISTRY_MAX */
 #define DIRECTORY_WANTS_MAX 1024      /* chosen: services that clients want; what they make up costs no more */
+#define DIRECTORY_WANTS_NETWORK 64    /* chosen: of them that have found nobody yet, of clients of one /24 */
 #define DIRECTORY_PEERS_MAX 4096      /* chosen: a mesh has fewer */
 #define DIRECTORY_NEAREST                                                                                              \
     4 /* as MESH_NEAREST: gateways that are linked for a service; what they are measured counts                        \
@@ -58,7 +59,7 @@ struct directory_options {
 enum directory_event_type {
     DIRECTORY_ASK,    /* resolve the tag (KIND_SERVICE_ROUTER), anew or not; then directory_on_found */
     DIRECTORY_TELL,   /* send the request to a manager of the realm, by this gateway's key; then directory_on_told */
-    DIRECTORY_LINK,   /* a link to that gateway is wanted; then directory_on_peer */
+    DIRECTORY_LINK,   /* a link to that gateway is wanted; then directory_on_peer, or directory_on_no_room */
     DIRECTORY_UNLINK, /* it is not wanted any more */
 };
 
@@ -85,15 +86,20 @@ void directory_free(struct directory *d);
 void directory_set_place(struct directory *d, const struct coord *place, instant now);
 /* One more router of that is registered here, or one less. 0; -ENOSPC: DIRECTORY_SERVICES_MAX; -ENOMEM. */
 MUST_CHECK int directory_on_router(struct directory *d, uint16_t protocol, uint32_t provider, bool here, instant now);
-/* A client wants it, and nobody is known. May be called for each packet: it is kept for a minute. Errors as above;
- * -ENOSPC: DIRECTORY_WANTS_MAX are wanted. */
-MUST_CHECK int directory_want(struct directory *d, uint16_t protocol, uint32_t provider, instant now);
-/* Packets still go to a router of that provider that was found so: what was wanted, of it or of any, still is. */
-void directory_keep(struct directory *d, uint16_t protocol, uint32_t provider, instant now);
+/* That client (IPv4 address, host order) wants it, and nobody is known. May be called for each packet: it is kept for a
+ * minute. What nobody has gives its place to what is new. Errors as above; -ENOSPC: DIRECTORY_WANTS_MAX are wanted;
+ * -EDQUOT: that client's network wants DIRECTORY_WANTS_NETWORK that nobody was found for. */
+MUST_CHECK int directory_want(struct directory *d, uint16_t protocol, uint32_t provider, uint32_t client, instant now);
+/* A client still uses a router of that provider, by way of that gateway: what was wanted, of it or of any, still is,
+ * and so is the link. */
+void directory_keep(struct directory *d, uint16_t protocol, uint32_t provider, uint32_t gateway, instant now);
 
-/* A link is up, whoever wanted it, or moved its peer's place; and it is down, or did not come about. */
+/* A link is up, whoever wanted it, or moved its peer's place; and it is down, or did not come about. Who wanted it
+ * wants it no longer, and says so. */
 void directory_on_peer(struct directory *d, const struct directory_entry *peer, instant now);
 void directory_on_peer_gone(struct directory *d, uint32_t gateway, instant now);
+/* There is no room here for a link that was wanted, which says nothing of who is there. */
+void directory_on_no_room(struct directory *d, uint32_t gateway);
 /* The peer has told that it has routers of that, or has no more. */
 void directory_on_serves(struct directory *d, uint32_t gateway, uint16_t protocol, uint32_t provider, bool serves,
                          instant now);

@@ -11,6 +11,11 @@
 #define BELOW_MAX 2  /* chosen: of those found, whose smaller cells are asked */
 #define CELLS_MAX 14 /* chosen: that one search asks: one a level, those beside, and below */
 
+#define LINKS_MAX 192       /* chosen: that a gateway wants, of MESH_PEERS_MAX; the rest are for those who want it */
+#define LINKS_WANT_MAX 128  /* chosen: of these, for what clients want: owners are always reached */
+#define ASKS_PER_SECOND 50u /* chosen: questions for what clients want: a search of a dozen cells each 1/4 s */
+#define ASKS_BURST 25u      /* chosen: at once, half a second's */
+
 /* Something that waits: for its time, for an answer, to be asked. */
 struct waiter {
     struct heap_item timer;
@@ -47,17 +52,24 @@ struct publication {
     uint64_t floor;    /* the highest sequence that was seen */
     uint32_t owner;    /* MEMBER: the link to it keeps us in the binding; 0: it is full without us */
     bool settled;      /* MEMBER: the link to the owner has come about */
+    bool yields;       /* it was taken from us while we refreshed it: that others are silent shows nothing here */
+    span wait;         /* until the next look, if there is nothing better: doubles */
     unsigned position; /* MEMBER: in the binding; who is first behind the owner takes over first */
     struct row *row;   /* OWNED, LEAVING */
     instant write_at;  /* what changes is gathered until then */
     instant leave_until;
 };
 
+/* While it is wanted its timer runs: whatever becomes of a question, it ends. */
 struct want {
     struct waiter w;
-    instant until; /* it is wanted so long */
-    bool open;     /* a search is under way */
-    bool none;     /* the last one found nobody */
+    bool wanted;        /* a client has wanted it, and it has one of DIRECTORY_WANTS_MAX places */
+    instant until;      /* for so long */
+    uint32_t network;   /* of the client */
+    bool counted;       /* for that network, until somebody is found */
+    struct list nobody; /* in directory.nobody: the last search found nobody */
+    bool open;          /* a search is under way */
+    bool lost;          /* one that was found is not there any more: what managers said before is old */
     struct directory_cell cells[CELLS_MAX];
     size_t cells_count, cells_at;
     enum { WANT_WIDER, WANT_BESIDE, WANT_BELOW, WANT_LAST } phase;
@@ -69,7 +81,6 @@ struct service {
     struct list all;
     uint16_t protocol;
     uint32_t provider;
-    bool by_want;  /* a client has wanted it */
     uint32_t here; /* routers that are registered here */
     struct publication publications[DIRECTORY_LEVELS];
     struct want want;
@@ -78,23 +89,27 @@ struct service {
 struct peer_at {
     struct list all, out;
     struct directory_entry e;
-    bool up, linked; /* linked: we wanted it */
+    struct directory_entry shown; /* as it was when bindings were looked at for it last */
+    bool up, linked;              /* linked: we want it, and the owner of links was told so, or is about to be */
     instant wanted_until, linked_at, up_at, suspect_until;
     enum { SAY_NOTHING, SAY_LINK, SAY_UNLINK } say;
-    uint64_t *serves; /* owned: keys of services */
-    size_t serves_count, serves_size;
+    struct map64 serves; /* by keys of services: not NULL; that of PROVIDER_ANY counts those of the protocol */
 };
 
 struct directory {
     struct directory_options o;
     bool placed;
     struct directory_cell cells[DIRECTORY_LEVELS]; /* of this gateway */
-    struct list services, peers, out, links;
+    struct list services, peers, links;
+    struct list out, searches, again; /* waiters of bindings; of wants, which have a rate; and of those of nobody */
+    struct list nobody;               /* wants, by when they found nobody */
     struct map64 by_key, by_id, by_gateway;
+    struct map64 networks; /* of clients: how many of their wants have found nobody yet, as a pointer */
     struct heap timers;
     struct heap_item sweep;
     unsigned sweeps;
-    size_t by_want; /* services that clients have wanted */
+    size_t wants, linked; /* how many */
+    instant ask_at;       /* when the next question of a want would be in time, without a burst */
     uint64_t ids;
     struct directory_stats stats;
 };
@@ -116,11 +131,13 @@ struct service *directory_service(const struct directory *d, uint16_t protocol, 
 struct peer_at *directory_peer(const struct directory *d, uint32_t gateway);
 /* Falls silent, or did not answer: not believed for a while. */
 bool directory_suspects(const struct directory *d, uint32_t gateway, instant now);
-/* A link is wanted for some minutes from now. */
-void directory_link(struct directory *d, const struct directory_entry *e, instant now);
+/* A link is wanted for some minutes from now, unless there are max of them. */
+void directory_link(struct directory *d, const struct directory_entry *e, size_t max, instant now);
 /* Likewise, of one that is there; 0: of nobody. */
 void directory_keep_link(struct directory *d, uint32_t gateway, instant now);
 bool peer_serves(const struct peer_at *p, uint16_t protocol, uint32_t provider);
+/* As far as a binding goes: who moves by little is where it was. */
+bool directory_entry_same(const struct directory_entry *a, const struct directory_entry *b);
 
 /* --- directory_publish.c --- */
 
@@ -131,6 +148,9 @@ void publication_review(struct directory *d, struct publication *p, instant now)
 void publication_on_time(struct directory *d, struct publication *p, instant now);
 void publication_on_found(struct directory *d, struct publication *p, enum resolver_outcome outcome,
                           struct slice record, instant now);
+/* What a TELL says now: its length; 0: nothing. failed: it could not be sent. */
+size_t publication_output(struct directory *d, struct publication *p, uint8_t *out, instant now);
+void publication_on_unsent(struct directory *d, struct publication *p, instant now);
 void publication_on_told(struct directory *d, struct publication *p, const uint8_t *answer, size_t len, instant now);
 /* What goes into the binding may be another. */
 void publication_touch(struct directory *d, struct publication *p, instant now);
@@ -140,8 +160,15 @@ void publication_on_lost(struct directory *d, struct publication *p, uint32_t ga
 /* --- directory_want.c --- */
 
 void want_init(struct want *w);
-void want_deinit(struct directory *d, struct want *w);
-void want_touch(struct directory *d, struct service *s, instant now);
+/* A place for what a client of that network wants. 0; -ENOSPC: there is none; -EDQUOT: that network has as many as one
+ * gets. */
+MUST_CHECK int want_admit(struct directory *d, uint32_t network);
+/* It has that place. 0 or -ENOMEM. */
+MUST_CHECK int want_begin(struct directory *d, struct service *s, uint32_t network, instant now);
+/* It is wanted on. */
+void want_touch(struct want *w, instant now);
+/* It is not wanted any more, if it was. */
+void want_end(struct directory *d, struct want *w);
 void want_on_time(struct directory *d, struct service *s, instant now);
 void want_on_found(struct directory *d, struct service *s, enum resolver_outcome outcome, struct slice record,
                    instant now);

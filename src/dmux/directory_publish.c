@@ -9,20 +9,20 @@
  * first of them, who hears of it by its link, takes over; when it dies, the first whose link to it is silent does, and
  * the next a second later, and so on. The lease is for when all of them die at once.
  *
- * Two who own the same one find out by sequences: who is told that there is a newer one looks anew.
+ * Two who own the same one find out by sequences: who is told that there is a newer one looks anew. Who is told so of
+ * what it has kept up was taken for dead while it lived, since the two do not hear each other: from then on it takes a
+ * binding over only when its lease has ended. So two that cannot have a link do not take it from each other for ever:
+ * of n gateways each is taken from once at most.
  *
  * Costs: a look each LOOK_EVERY and cell, a refresh each third of a lease and owned binding; what changes, one write a
  * level at most. Sources: doc/records.md (sequences). */
 #include "dmux/directory_internal.h"
 
-#include <math.h>
-
 #define LOOK_EVERY (150 * SEC) /* chosen: half a lease: a member that became the first sees it before the end */
-#define LOOK_AGAIN (10 * SEC)  /* chosen: after a failure; and when a link that was wanted should be there */
+#define LOOK_AGAIN (10 * SEC)  /* chosen: when a link that was wanted should be there; after failures, doubles */
 #define WRITE_AFTER (500 * MSEC)
 #define TAKE_OVER (1 * SEC)  /* chosen: times the position in the binding */
 #define LEAVE_MAX (60 * SEC) /* chosen: then the lease ends it */
-#define DRIFT_US 4000.       /* chosen: who moves by less is not written anew */
 
 void publication_init(struct publication *p, struct service *s, uint8_t level)
 {
@@ -65,6 +65,7 @@ static void idle(struct directory *d, struct publication *p)
     row_free(p);
     p->state = PUBLICATION_IDLE;
     p->owner = 0;
+    p->yields = false;
     p->write_at = INSTANT_NEVER;
 }
 
@@ -83,6 +84,7 @@ static void begin(struct directory *d, struct publication *p, instant now)
         return;
     }
     p->floor = 0;
+    p->wait = LOOK_AGAIN;
     p->state = PUBLICATION_LOOKING;
     look(d, p);
 }
@@ -121,16 +123,6 @@ static size_t gather(const struct directory *d, const struct publication *p, boo
     return count;
 }
 
-static bool is_same(const struct directory_entry *a, const struct directory_entry *b)
-{
-    double moved = fabs(a->place.height_us - b->place.height_us);
-
-    for (size_t i = 0; i < COORD_DIMENSIONS; i++)
-        moved = MAX(moved, fabs(a->place.at_us[i] - b->place.at_us[i]));
-    return a->gateway == b->gateway && endpoint_equal(&a->at, &b->at) && moved < DRIFT_US &&
-           memcmp(a->x25519, b->x25519, IDENT_KEY_LEN) == 0;
-}
-
 static void arm(struct directory *d, struct publication *p)
 {
     instant at = holder_next_expiry(&p->row->holder);
@@ -153,7 +145,7 @@ static void write_row(struct directory *d, struct publication *p, instant now)
 
     p->write_at = INSTANT_NEVER;
     for (size_t i = 0; i < count && same; i++)
-        same = is_same(&entries[i], &row->entries[i]);
+        same = directory_entry_same(&entries[i], &row->entries[i]);
     if (!same) {
         len = directory_entries_write(entries, count, targets, details);
         if (holder_set_service(&row->holder, targets, count, (struct slice){ details, len }, now) == 0) {
@@ -195,9 +187,24 @@ static void leave(struct directory *d, struct publication *p, instant now)
 
 /* --- what it finds --- */
 
+/* Looks again, later each time. */
+static void look_later(struct directory *d, struct publication *p, instant now)
+{
+    heap_set(&d->timers, &p->w.timer, now + directory_jitter(d, p->wait));
+    p->wait = MIN(2 * p->wait, LOOK_EVERY);
+}
+
+static bool is_up(const struct directory *d, uint32_t gateway)
+{
+    const struct peer_at *p = directory_peer(d, gateway);
+
+    return p && p->up;
+}
+
 static void member(struct directory *d, struct publication *p, const struct directory_entry *entries, size_t count,
                    instant now)
 {
+    const bool other = p->state != PUBLICATION_MEMBER || p->owner != entries[0].gateway;
     bool in = false;
 
     p->position = DIRECTORY_ENTRIES_MAX;
@@ -208,12 +215,17 @@ static void member(struct directory *d, struct publication *p, const struct dire
         p->position = (unsigned)i;
     }
     row_free(p);
-    p->settled = false;
     p->state = PUBLICATION_MEMBER;
     p->owner = in || count < DIRECTORY_ENTRIES_MAX ? entries[0].gateway : 0;
     if (p->owner != 0)
-        directory_link(d, &entries[0], now);
-    heap_set(&d->timers, &p->w.timer, now + (p->owner ? LOOK_AGAIN : directory_jitter(d, LOOK_EVERY)));
+        directory_link(d, &entries[0], LINKS_MAX, now);
+    p->settled = p->owner == 0 || is_up(d, p->owner);
+    if (other || p->settled)
+        p->wait = LOOK_AGAIN;
+    if (p->settled)
+        heap_set(&d->timers, &p->w.timer, now + directory_jitter(d, LOOK_EVERY));
+    else
+        look_later(d, p, now);
     review_above(d, p, now);
 }
 
@@ -228,7 +240,7 @@ void publication_on_found(struct directory *d, struct publication *p, enum resol
 
     if (outcome == RESOLVER_FAILED) {
         directory_keep_link(d, p->owner, now);
-        heap_set(&d->timers, &p->w.timer, now + directory_jitter(d, LOOK_AGAIN));
+        look_later(d, p, now);
         return;
     }
     if (outcome == RESOLVER_FOUND && record_decode(record.data, record.len, &r, &b, &why) == 0) {
@@ -239,7 +251,7 @@ void publication_on_found(struct directory *d, struct publication *p, enum resol
     }
     if (count <= 0 || entries[0].gateway == d->o.self.gateway) {
         own(d, p, now);
-    } else if (directory_suspects(d, entries[0].gateway, now)) {
+    } else if (directory_suspects(d, entries[0].gateway, now) && !p->yields) {
         d->stats.takeovers++;
         own(d, p, now);
     } else {
@@ -264,6 +276,20 @@ static bool is_conflict(struct slice answer, uint64_t *ret_seq)
     return f.seq > 0;
 }
 
+size_t publication_output(struct directory *d, struct publication *p, uint8_t *out, instant now)
+{
+    size_t len = holder_output(&p->row->holder, now, out);
+
+    arm(d, p);
+    return len;
+}
+
+void publication_on_unsent(struct directory *d, struct publication *p, instant now)
+{
+    holder_on_failed(&p->row->holder, now);
+    arm(d, p);
+}
+
 void publication_on_told(struct directory *d, struct publication *p, const uint8_t *answer, size_t len, instant now)
 {
     struct holder *h = &p->row->holder;
@@ -277,6 +303,7 @@ void publication_on_told(struct directory *d, struct publication *p, const uint8
             publication_review(d, p, now);
             return;
         }
+        p->yields |= h->state == HOLDER_REGISTERED;
         row_free(p);
         p->state = PUBLICATION_LOOKING;
         look(d, p);
@@ -324,8 +351,6 @@ void publication_review(struct directory *d, struct publication *p, instant now)
 
 void publication_on_time(struct directory *d, struct publication *p, instant now)
 {
-    struct peer_at *owner;
-
     switch (p->state) {
     case PUBLICATION_IDLE:
         publication_review(d, p, now);
@@ -334,8 +359,7 @@ void publication_on_time(struct directory *d, struct publication *p, instant now
         look(d, p);
         break;
     case PUBLICATION_MEMBER:
-        owner = p->owner ? directory_peer(d, p->owner) : NULL;
-        if (owner && owner->up && !p->settled) {
+        if (!p->settled && is_up(d, p->owner)) {
             p->settled = true;
             heap_set(&d->timers, &p->w.timer, now + directory_jitter(d, LOOK_EVERY));
         } else {
@@ -350,7 +374,9 @@ void publication_on_time(struct directory *d, struct publication *p, instant now
         }
         if (now >= p->write_at)
             write_row(d, p, now);
-        if (holder_next_expiry(&p->row->holder) <= now) {
+        if (holder_next_expiry(&p->row->holder) > now) {
+            arm(d, p);
+        } else { /* armed when it is popped */
             heap_set(&d->timers, &p->w.timer, INSTANT_NEVER);
             waiter_send(d, &p->w, true, false);
         }

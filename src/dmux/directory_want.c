@@ -8,8 +8,13 @@
  * linked is lost; and each NONE_EVERY while there is nobody.
  *
  * What managers have said a resolver keeps, also that there is none: a search that is repeated costs them nothing for
- * as long as they said, unless somebody was lost. */
+ * as long as they said, unless somebody was lost.
+ *
+ * What clients make up has a place of DIRECTORY_WANTS_MAX until another needs it, DIRECTORY_WANTS_NETWORK places for a
+ * network, and all searches together ASKS_PER_SECOND. What is found has its place for as long as it is wanted. */
 #include "dmux/directory_internal.h"
+
+#include <errno.h>
 
 #define WANTED_FOR (60 * SEC)    /* chosen: after the last packet */
 #define SEARCH_EVERY (120 * SEC) /* chosen: somebody nearer is a matter of minutes */
@@ -22,27 +27,66 @@ void want_init(struct want *w)
 {
     *w = (struct want){ .w.is_want = true };
     list_init(&w->w.out);
+    list_init(&w->nobody);
 }
 
-void want_deinit(struct directory *d, struct want *w)
+/* --- places --- */
+
+static size_t of_network(const struct directory *d, uint32_t network)
 {
+    return (size_t)(uintptr_t)map64_get(&d->networks, network);
+}
+
+int want_admit(struct directory *d, uint32_t network)
+{
+    if (of_network(d, network) >= DIRECTORY_WANTS_NETWORK)
+        return -EDQUOT;
+    return d->wants < DIRECTORY_WANTS_MAX ? 0 : -ENOSPC;
+}
+
+/* It is counted for its network no longer. */
+static void uncount(struct directory *d, struct want *w)
+{
+    size_t count = w->counted ? of_network(d, w->network) : 0;
+
+    if (count > 1 && map64_put(&d->networks, w->network, (void *)(uintptr_t)(count - 1)) < 0)
+        return; /* never: it is there */
+    if (count == 1)
+        map64_remove(&d->networks, w->network);
+    w->counted = false;
+}
+
+void want_end(struct directory *d, struct want *w)
+{
+    if (!w->wanted)
+        return;
     waiter_reset(d, &w->w);
     heap_set(&d->timers, &w->w.timer, INSTANT_NEVER);
+    list_remove(&w->nobody);
+    uncount(d, w);
+    w->wanted = w->open = w->lost = false;
+    w->near_count = 0;
+    d->wants--;
 }
+
+void want_touch(struct want *w, instant now)
+{
+    w->until = now + WANTED_FOR;
+}
+
+/* --- searches --- */
 
 static void ask_next(struct directory *d, struct want *w)
 {
     waiter_send(d, &w->w, false, w->w.anew);
+    heap_set(&d->timers, &w->w.timer, w->until);
 }
 
-static void search(struct directory *d, struct service *s, bool anew)
+static void search(struct directory *d, struct want *w)
 {
-    struct want *w = &s->want;
-
-    waiter_reset(d, &w->w);
-    heap_set(&d->timers, &w->w.timer, INSTANT_NEVER);
     w->open = true;
-    w->w.anew = anew;
+    w->w.anew = w->lost;
+    w->lost = false;
     w->found_count = 0;
     w->cells_at = 0;
     w->cells_count = 1;
@@ -51,28 +95,33 @@ static void search(struct directory *d, struct service *s, bool anew)
     ask_next(d, w);
 }
 
-void want_touch(struct directory *d, struct service *s, instant now)
+int want_begin(struct directory *d, struct service *s, uint32_t network, instant now)
 {
     struct want *w = &s->want;
+    int r = map64_put(&d->networks, network, (void *)(uintptr_t)(of_network(d, network) + 1));
 
-    w->until = now + WANTED_FOR;
-    if (d->placed && !w->open && w->w.timer.pos == 0)
-        search(d, s, false);
+    if (r < 0)
+        return r;
+    w->wanted = w->counted = true;
+    w->network = network;
+    d->wants++;
+    want_touch(w, now);
+    want_on_time(d, s, now);
+    return 0;
 }
 
 void want_on_time(struct directory *d, struct service *s, instant now)
 {
     struct want *w = &s->want;
 
-    if (w->until <= now) {
-        w->near_count = 0;
-        w->none = false;
-        return;
-    }
-    if (!w->open)
-        search(d, s, false);
-    else
+    if (w->until <= now)
+        want_end(d, w);
+    else if (!d->placed || w->w.id != 0 || !list_empty(&w->w.out)) /* what it waits for comes, or its end */
+        heap_set(&d->timers, &w->w.timer, w->until);
+    else if (w->open)
         ask_next(d, w);
+    else
+        search(d, w);
 }
 
 /* Among the nearest that were found, by estimate. */
@@ -149,7 +198,7 @@ static void add_below(struct want *w, unsigned level)
 static void link_nearest(struct directory *d, const struct want *w, instant now)
 {
     for (size_t i = 0; i < MIN(w->near_count, (size_t)DIRECTORY_NEAREST); i++)
-        directory_link(d, &w->near[i], now);
+        directory_link(d, &w->near[i], LINKS_WANT_MAX, now);
 }
 
 /* Who was found before, and is linked, is there, whatever managers say. */
@@ -160,9 +209,14 @@ static void finish(struct directory *d, struct want *w, instant now)
         memcpy(w->near, w->found, w->found_count * sizeof(w->found[0]));
         w->near_count = w->found_count;
     }
-    w->none = w->near_count == 0;
+    if (w->near_count > 0) {
+        list_remove(&w->nobody);
+        uncount(d, w);
+    } else if (list_empty(&w->nobody)) {
+        list_append(&d->nobody, &w->nobody);
+    }
     link_nearest(d, w, now);
-    heap_set(&d->timers, &w->w.timer, now + directory_jitter(d, w->none ? NONE_EVERY : SEARCH_EVERY));
+    heap_set(&d->timers, &w->w.timer, now + directory_jitter(d, w->near_count > 0 ? SEARCH_EVERY : NONE_EVERY));
 }
 
 static void go_on(struct directory *d, struct want *w, instant now)
@@ -208,6 +262,10 @@ void want_on_found(struct directory *d, struct service *s, enum resolver_outcome
     bool wrong = false;
     int count = 0;
 
+    if (w->until <= now) {
+        want_end(d, w);
+        return;
+    }
     if (outcome == RESOLVER_FAILED) { /* the same again; what is linked serves on */
         link_nearest(d, w, now);
         heap_set(&d->timers, &w->w.timer, now + directory_jitter(d, FAILED_AGAIN));
@@ -246,9 +304,11 @@ void want_on_lost(struct directory *d, struct service *s, uint32_t gateway, inst
     if (kept == w->near_count)
         return;
     w->near_count = kept;
-    if (!linked || w->open || w->until <= now)
+    if (!linked)
+        return;
+    w->lost = true;
+    if (w->open)
         return;
     link_nearest(d, w, now); /* what is known serves until more is */
-    w->w.anew = true;
     heap_set(&d->timers, &w->w.timer, now + directory_jitter(d, LOST_AGAIN));
 }

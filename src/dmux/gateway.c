@@ -156,9 +156,9 @@ static bool cookie_holds(const struct gateway *g, const struct arrival *a, const
 /* --- what others have --- */
 
 /* Nobody is known: whoever has shown its address has it looked for. */
-static void want(struct gateway *g, uint16_t protocol, uint32_t provider, bool verified, instant now)
+static void want(struct gateway *g, const struct arrival *a, uint16_t protocol, uint32_t provider)
 {
-    if (g->directory && verified && protocol != 0 && directory_want(g->directory, protocol, provider, now) < 0)
+    if (g->directory && protocol != 0 && directory_want(g->directory, protocol, provider, a->addr, a->now) < 0)
         g->stats.unwanted++;
 }
 
@@ -193,10 +193,10 @@ bool gateway_pop_question(struct gateway *g, struct directory_event *ret, uint8_
     while (g->directory && directory_pop_event(g->directory, ret, out, now)) {
         if (ret->type == DIRECTORY_ASK || ret->type == DIRECTORY_TELL)
             return true;
-        if (ret->type == DIRECTORY_LINK)
-            mesh_link(g->mesh, &ret->peer, now);
-        else
+        if (ret->type == DIRECTORY_UNLINK)
             mesh_unlink(g->mesh, ret->peer.gateway);
+        else if (!mesh_link(g->mesh, &ret->peer, now))
+            directory_on_no_room(g->directory, ret->peer.gateway);
     }
     return false;
 }
@@ -228,8 +228,8 @@ static bool forward_to_router(struct gateway *g, const struct arrival *a)
         return drop(g, GATEWAY_DROP_UNVERIFIED);
     }
     r = registry_select(g->registry, a->shim.protocol, a->shim.provider, a->addr);
-    if (!r)
-        want(g, a->shim.protocol, a->shim.provider, flags & SHIM_VERIFIED, a->now);
+    if (!r && flags & SHIM_VERIFIED)
+        want(g, a, a->shim.protocol, a->shim.provider);
     if (!r)
         return drop(g, GATEWAY_DROP_NO_ROUTER);
     if (!credentials_may(g->credentials, r->provider, a->now))
@@ -513,9 +513,9 @@ static bool on_echo(struct gateway *g, const struct arrival *a, const struct dmu
         reply.router = endpoint_of(r->addr, r->port);
         reply.rtt_us = r->rtt_us;
         if (g->directory && r->origin != 0) /* whichever way its packets take (DataPath) */
-            directory_keep(g->directory, r->protocol, r->provider, a->now);
+            directory_keep(g->directory, r->protocol, r->provider, r->origin, a->now);
     } else {
-        want(g, m->protocol, m->provider, true, a->now);
+        want(g, a, m->protocol, m->provider);
         reply.refusal = DMUX_REFUSED_NO_ROUTER;
     }
     return answer(g, a, dmux_write(&reply, a->out, DMUX_MESSAGE_MAX));

@@ -108,7 +108,7 @@ static struct peer *peer_new(struct mesh *m, uint32_t gateway, const struct endp
     struct peer *p;
 
     for (size_t i = 0; i < m->peers_count && m->peers_count == MESH_PEERS_MAX; i++) {
-        if (!m->peers[i]->seed && !m->peers[i]->keys.tx)
+        if (!m->peers[i]->seed && !m->peers[i]->wanted && !m->peers[i]->keys.tx)
             peer_free(m, i); /* one that was only heard of makes room */
     }
     p = m->peers_count < MESH_PEERS_MAX ? calloc(1, sizeof(*p)) : NULL;
@@ -635,18 +635,28 @@ bool mesh_is_member(const struct mesh *m, uint32_t addr)
     return false;
 }
 
-void mesh_link(struct mesh *m, const struct directory_entry *e, instant now)
+bool mesh_link(struct mesh *m, const struct directory_entry *e, instant now)
 {
     struct peer *p = peer_find(m, e->gateway, &e->at);
 
     if (e->gateway == m->o.id || !addr_is_unicast(&e->at.addr) || endpoint_equal(&e->at, &m->o.unicast))
-        return;
+        return true; /* nobody answers there */
     if (!p)
         p = peer_new(m, e->gateway, &e->at, e->x25519, now);
-    if (p && !p->wanted)
+    if (!p)
+        return false;
+    if (!p->up && !p->seed &&
+        (!endpoint_equal(&p->at, &e->at) || memcmp(p->x25519, e->x25519, sizeof(p->x25519)) != 0)) { /* it has moved */
+        p->at = e->at;
+        memcpy(p->x25519, e->x25519, sizeof(p->x25519));
+        p->shake = SHAKE_IDLE;
+        p->shake_next = now;
+        p->shake_retry = RETRY;
+    }
+    if (!p->wanted)
         p->ping_next = now;
-    if (p)
-        p->wanted = true;
+    p->wanted = true;
+    return true;
 }
 
 void mesh_unlink(struct mesh *m, uint32_t gateway)

@@ -96,8 +96,8 @@ bool mesh_output(struct mesh *m, uint8_t *out, struct mesh_tx *tx, instant now);
 instant mesh_next_expiry(const struct mesh *m);
 /* After the registry's. */
 void mesh_on_expiry(struct mesh *m, uint64_t wall_s, instant now);
-/* By managers: what the directory wants (DIRECTORY_LINK, DIRECTORY_UNLINK). */
-void mesh_link(struct mesh *m, const struct directory_entry *e, instant now);
+/* By managers: what the directory wants (DIRECTORY_LINK, DIRECTORY_UNLINK). False: there is no room. */
+bool mesh_link(struct mesh *m, const struct directory_entry *e, instant now);
 void mesh_unlink(struct mesh *m, uint32_t gateway);
 /* Where this gateway is. */
 const struct coord *mesh_coord_get(const struct mesh *m);

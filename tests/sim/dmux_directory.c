@@ -233,6 +233,31 @@ static void test_withdrawal(void **state)
     assert_believed();
 }
 
+/* Two that have no link, and never get one, both live and serve: one of them comes to own what both belong to, and the
+ * other leaves it to that one, for as long as it keeps it up; then it takes over. */
+static void test_parted(void **state)
+{
+    struct directory_stats s[2], later[2];
+
+    gateways_part(w, 0, 1);
+    for (size_t i = 0; i < 2; i++)
+        gateways_router(w, i, 0, true);
+    run(1000 * SEC);
+    for (size_t i = 0; i < 2; i++)
+        directory_stats_get(gateways_directory(w, i), &s[i]);
+    run(4000 * SEC);
+    for (size_t i = 0; i < 2; i++) {
+        directory_stats_get(gateways_directory(w, i), &later[i]);
+        assert_int_equal(later[i].takeovers, s[i].takeovers);
+        assert_int_equal(later[i].conflicts, s[i].conflicts);
+        assert_true(later[i].owned > 0);
+    }
+    gateways_kill(w, later[0].owned > later[1].owned ? 0 : 1);
+    run(DIRECTORY_LEASE_S * SEC + 300 * SEC);
+    gateways_want(w, 2, 0);
+    assert_true(comes_to(2, 0, later[0].owned > later[1].owned ? 1 : 0, 20 * SEC));
+}
+
 /* Nobody hears the manager for longer than a lease: what is linked goes on; then all is as before. */
 static void test_without_a_manager(void **state)
 {
@@ -321,6 +346,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_death, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_all_owners_die, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_withdrawal, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_parted, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_without_a_manager, set_up, tear_down),
     };
 

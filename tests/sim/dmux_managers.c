@@ -1,5 +1,6 @@
 /* Whole gateways that find each other by managers, in virtual time (dmux_world.h): real links, proofs and questions to
  * routers, a real realm manager and real resolvers; only the way to the manager takes no time. */
+#include "dmux/directory_internal.h"
 #include "dmux/mesh_internal.h"
 #include "mapping/manager.h"
 #include "tests/sim/dmux_world.h"
@@ -269,9 +270,9 @@ static void test_made_up(void **state)
     directory_stats_get(gateway_directory(hosts[g[3]].gateway), &s);
     assert_int_equal(s.services, 0);
     for (uint32_t i = 0; i < DIRECTORY_WANTS_MAX && r == 0; i++)
-        r = directory_want(gateway_directory(hosts[g[3]].gateway), DMUX_IPV6, 1000 + i, now);
+        r = directory_want(gateway_directory(hosts[g[3]].gateway), DMUX_IPV6, 1000 + i, i << 8, now);
     assert_int_equal(r, 0);
-    assert_int_equal(directory_want(gateway_directory(hosts[g[3]].gateway), DMUX_IPV6, 999, now), -ENOSPC);
+    assert_int_equal(directory_want(gateway_directory(hosts[g[3]].gateway), DMUX_IPV6, 999, 0, now), -ENOSPC);
     world_run(200 * SEC); /* nobody wants it any more */
     directory_stats_get(gateway_directory(hosts[g[3]].gateway), &s);
     assert_int_equal(s.services, 0);
@@ -287,6 +288,38 @@ static const struct peer *peer_in(unsigned gateway, uint32_t id)
             return m->peers[i];
     }
     return NULL;
+}
+
+/* A client that says ECHO and sends no packet that this gateway sees (DataPath = xdp) keeps what was found for it; and
+ * what nobody keeps is left, also if it had fallen silent. */
+static void test_kept_and_left(void **state)
+{
+    unsigned g[GATEWAYS], r, c, by = 0;
+    uint32_t home;
+
+    for (unsigned silent = 0; silent < 2; silent++) {
+        begin();
+        make_gateways(g);
+        for (home = GATEWAYS; peer_in(g[9], home); home--) {
+        }
+        r = router_at(ROUTER_ADDR, g[home - 1]);
+        c = client_at(0xc6336407, g[9]);
+        world_run(10 * SEC);
+        assert_true(sends_within(c, &by, 40 * SEC));
+        for (unsigned i = 0; i < 50; i++) {
+            world_run(10 * SEC);
+            assert_true(peer_in(g[9], home)->up && peer_in(g[9], home)->wanted);
+        }
+        hosts[c].dead = hosts[r].dead = true;
+        if (silent) {
+            hosts[g[home - 1]].dead = true;
+            world_run(6 * SEC);
+            hosts[g[home - 1]].dead = false;
+        }
+        world_run(500 * SEC);
+        assert_true(!peer_in(g[9], home) || !peer_in(g[9], home)->wanted);
+        end();
+    }
 }
 
 /* Neighbours that die are replaced, and not asked for ever. Who wants a link to this gateway is a neighbour as good. */
@@ -310,13 +343,67 @@ static void test_neighbours_die(void **state)
     end();
 }
 
+/* Who is linked at another place than he was known at, and is not up there, is asked at the new one. */
+static void test_moved(void **state)
+{
+    struct directory_entry e = { .gateway = 777, .at = at(0x0a0a0a01, 53) };
+    unsigned g[GATEWAYS];
+
+    begin();
+    make_gateways(g);
+    coord_init(&e.place);
+    directory_link(gateway_directory(hosts[g[9]].gateway), &e, LINKS_MAX, now);
+    world_run(SEC);
+    assert_true(endpoint_equal(&peer_in(g[9], 777)->at, &e.at));
+    world_run(10 * SEC); /* nobody is there */
+    e.at = at(0x0a0a0a02, 53);
+    directory_link(gateway_directory(hosts[g[9]].gateway), &e, LINKS_MAX, now);
+    world_run(SEC);
+    assert_true(endpoint_equal(&peer_in(g[9], 777)->at, &e.at));
+    end();
+}
+
+/* A gateway whose table of links is full does not take others for dead. */
+static void test_full(void **state)
+{
+    struct directory_stats s;
+    unsigned g[GATEWAYS];
+    struct mesh *m;
+
+    begin();
+    make_gateways(g);
+    router_at(ROUTER_ADDR, g[20]);
+    world_run(20 * SEC);
+    m = (struct mesh *)gateway_mesh(hosts[g[9]].gateway);
+    for (uint32_t i = 0; m->peers_count < MESH_PEERS_MAX; i++) { /* seeds, which give no place to others */
+        struct peer *p = calloc(1, sizeof(*p));
+
+        assert_non_null(p);
+        p->gateway = 100000 + i;
+        p->at = at(0x0a010000 + i, DMUX_PORT);
+        p->seed = true;
+        p->shake_next = INSTANT_NEVER;
+        p->members_at = SIZE_MAX;
+        list_init(&p->routes);
+        list_init(&p->acked.in_log);
+        list_init(&p->sent.in_log);
+        m->peers[m->peers_count++] = p;
+    }
+    router_at(ROUTER_ADDR + 1, g[9]);
+    world_run(600 * SEC);
+    directory_stats_get(gateway_directory(hosts[g[9]].gateway), &s);
+    assert_int_equal(s.takeovers, 0);
+    directory_stats_get(gateway_directory(hosts[g[20]].gateway), &s);
+    assert_int_equal(s.conflicts, 0);
+    end();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_found),
-        cmocka_unit_test(test_none),
-        cmocka_unit_test(test_made_up),
-        cmocka_unit_test(test_neighbours_die),
+        cmocka_unit_test(test_found),         cmocka_unit_test(test_none),           cmocka_unit_test(test_made_up),
+        cmocka_unit_test(test_kept_and_left), cmocka_unit_test(test_neighbours_die), cmocka_unit_test(test_moved),
+        cmocka_unit_test(test_full),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
