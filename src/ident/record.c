@@ -116,6 +116,7 @@ static const struct {
     [RECORD_SUPERSEDED] = { "superseded", "a new key took over" },
     [RECORD_NOT_AUTHORISED] = { "not-authorised", "its issuer may not say this" },
     [RECORD_CONFLICT] = { "conflict", "another successor is there already" },
+    [RECORD_AHEAD] = { "ahead", "its sequence is of a time that is more than a day ahead" },
 };
 
 const char *record_fault_name(enum record_fault fault)

@@ -138,6 +138,7 @@ enum record_fault {
     RECORD_SUPERSEDED,     /* a successor took over, and the time of the old key is up */
     RECORD_NOT_AUTHORISED, /* signed by somebody who may not say this */
     RECORD_CONFLICT,       /* another successor is there already */
+    RECORD_AHEAD,          /* its sequence is farther ahead of the clock than it may be */
     RECORD_FAULT_COUNT,
 };
 

@@ -9,12 +9,14 @@
  * What is forgotten leaves a floor, the highest sequence of those that were: nobody who is not in the table is taken at
  * or below it. There are FLOORS of them, so that one whose holder counts fast is that of few others; which, nobody can
  * choose, since a keyed hash says. A sequence above SEQ_FORGOTTEN_MAX is none that anybody comes to by counting boots:
- * such a row is never forgotten for others, or its floor would shut out whoever shares it.
+ * such a row is never forgotten for others, or its floor would shut out whoever shares it. Labels have floors of their
+ * own and are always forgotten: there may be as many as somebody makes up, and how high they count their manager sees
+ * to (manager_bind.c).
  *
  * Memory: a row is 80 bytes, its place in the hash 6 to 12, and the record its bytes and 16 of the allocator: 1,000,000
  * bindings of 200 bytes are some 300 MB. Rows whose lease is over cost some 80.
  *
- * Limits: as given, at most 2^31 rows; the floors are 32 KiB. */
+ * Limits: as given, at most 2^31 rows; the floors are 64 KiB. */
 #include "mapping/bindings.h"
 
 #include "base/hash.h"
@@ -38,7 +40,11 @@ struct row {
     uint8_t listed;     /* enum listed */
     uint8_t pace;       /* enum binding_pace, of the last move */
     uint32_t changed_s; /* when that was, since the wheel's start */
-    uint64_t seq, peer;
+    uint64_t seq;
+    union {
+        uint64_t peer;
+        uint64_t issuer; /* of a label: the hash in the issuer's tag */
+    };
     instant expires;
     uint8_t *bytes;    /* owned; NULL: the lease is over */
     uint8_t digest[8]; /* of the record: whether another comes under the same sequence */
@@ -56,8 +62,10 @@ struct bindings {
     uint32_t chunks_count, rows_made;
     uint32_t live, max;
     uint32_t free_head;
-    struct row_list lists[3]; /* by enum listed: to be told as expired; over and told */
-    uint64_t floors[FLOORS];
+    struct row_list lists[3];   /* by enum listed: to be told as expired; over and told */
+    uint64_t floors[2][FLOORS]; /* of labels: the second */
+    uint32_t labels;            /* whose lease runs */
+    struct map64 issuers;       /* of these: how many each has, as a pointer */
     size_t bytes_used;
     struct wheel wheel;
 };
@@ -88,6 +96,7 @@ struct bindings *bindings_new(uint32_t max, const struct rng *rng, instant now)
     for (size_t i = 0; i < ARRAY_LEN(b->lists); i++)
         b->lists[i] = (struct row_list){ WHEEL_NONE, WHEEL_NONE };
     index_init(&b->index, rng, key_of, b);
+    map64_init(&b->issuers, b->max, rng_u64(rng));
     rng_fill(rng, b->digest_key, sizeof(b->digest_key));
     wheel_init(&b->wheel, now, link_of, b);
     return b;
@@ -103,6 +112,7 @@ void bindings_free(struct bindings *b)
         free(b->chunks[i]);
     free(b->chunks);
     index_deinit(&b->index);
+    map64_deinit(&b->issuers);
     free(b);
 }
 
@@ -163,11 +173,17 @@ static void unlist_row(struct bindings *b, uint32_t n)
     wheel_link_init(&r->lease);
 }
 
+/* May what is forgotten leave that sequence as a floor? */
+static bool is_forgotten(const struct index_key *key, uint64_t seq)
+{
+    return tag_is_label(&key->subject) || seq <= SEQ_FORGOTTEN_MAX;
+}
+
 /* One that has been told. */
 static void tell(struct bindings *b, uint32_t n)
 {
     unlist_row(b, n);
-    if (row_at(b, n)->seq <= SEQ_FORGOTTEN_MAX)
+    if (is_forgotten(&row_at(b, n)->key, row_at(b, n)->seq))
         list_row(b, n, LISTED_OVER);
 }
 
@@ -178,7 +194,7 @@ static uint64_t *floor_of(struct bindings *b, const struct index_key *key)
     memcpy(bytes, key->subject.bytes, sizeof(key->subject.bytes));
     bytes[sizeof(bytes) - 2] = key->kind;
     bytes[sizeof(bytes) - 1] = key->answer;
-    return &b->floors[siphash13(b->digest_key, bytes, sizeof(bytes)) % FLOORS];
+    return &b->floors[tag_is_label(&key->subject)][siphash13(b->digest_key, bytes, sizeof(bytes)) % FLOORS];
 }
 
 static void free_row(struct bindings *b, uint32_t n)
@@ -196,7 +212,7 @@ static void raise_floor(struct bindings *b, const struct index_key *key, uint64_
 {
     uint64_t *floor = floor_of(b, key);
 
-    if (seq <= SEQ_FORGOTTEN_MAX)
+    if (is_forgotten(key, seq))
         *floor = MAX(*floor, seq);
 }
 
@@ -245,10 +261,57 @@ static int make_row(struct bindings *b, const struct record *rec, uint32_t *ret)
     return 0;
 }
 
+/* --- labels --- */
+
+static uint64_t issuer_of(const struct record *r)
+{
+    return get_be64(r->issuer.bytes + 8);
+}
+
+static uint32_t labels_of(const struct bindings *b, uint64_t issuer)
+{
+    return (uint32_t)(uintptr_t)map64_get(&b->issuers, issuer);
+}
+
+/* May the issuer have that row, which is of a label? */
+static bool has_quota(const struct bindings *b, const struct row *row, uint64_t issuer)
+{
+    const bool runs = row && row->bytes;
+
+    if (!runs && b->labels >= MAX(b->max / BINDINGS_LABELS_SHARE, 1u))
+        return false;
+    return (runs && row->issuer == issuer) || labels_of(b, issuer) < MAX(b->max / BINDINGS_ISSUER_SHARE, 1u);
+}
+
+/* The issuer has one more. 0 or -ENOMEM. */
+static int count_label(struct bindings *b, uint64_t issuer)
+{
+    int e = map64_put(&b->issuers, issuer, (void *)((uintptr_t)labels_of(b, issuer) + 1));
+
+    b->labels += e == 0;
+    return e;
+}
+
+static void uncount_label(struct bindings *b, uint64_t issuer)
+{
+    uint32_t count = labels_of(b, issuer);
+
+    b->labels--;
+    if (count < 2 || map64_put(&b->issuers, issuer, (void *)((uintptr_t)count - 1)) < 0) /* never: it is there */
+        map64_remove(&b->issuers, issuer);
+}
+
+static uint32_t lease_max_s(const struct row *r)
+{
+    return tag_is_label(&r->key.subject) ? BINDINGS_LABEL_LEASE_MAX_S : BINDINGS_LEASE_MAX_S;
+}
+
 static void drop_bytes(struct bindings *b, struct row *r)
 {
     if (!r->bytes)
         return;
+    if (tag_is_label(&r->key.subject))
+        uncount_label(b, r->issuer);
     b->bytes_used -= r->len;
     b->live--;
     free(r->bytes);
@@ -290,7 +353,7 @@ static void note_move(const struct bindings *b, struct row *r, instant now)
 static void view(const struct bindings *b, const struct row *r, instant now, struct binding *ret)
 {
     *ret = (struct binding){ .subject = r->key.subject,
-                             .peer = r->peer,
+                             .peer = tag_is_label(&r->key.subject) ? 0 : r->peer,
                              .kind = r->key.kind,
                              .answer = r->key.answer,
                              .seq = r->seq,
@@ -302,9 +365,11 @@ static void view(const struct bindings *b, const struct row *r, instant now, str
 
 /* --- doors --- */
 
-static int put(struct bindings *b, const struct record *r, const uint8_t *bytes, size_t len, bool again, instant now,
+static int put(struct bindings *b, const struct record *r, const uint8_t *bytes, size_t len, bool followed, instant now,
                uint64_t *ret_seq)
 {
+    const bool label = tag_is_label(&r->subject);
+    bool again;
     uint8_t digest[8], *copy;
     uint32_t n;
     struct row *row = find(b, &r->subject, r->kind, r->answer, &n);
@@ -315,7 +380,7 @@ static int put(struct bindings *b, const struct record *r, const uint8_t *bytes,
     if (row && r->seq == row->seq && row->bytes && memcmp(digest, row->digest, sizeof(digest)) == 0 && len == row->len)
         return BINDING_SAME;
     newest = row ? row->seq : *floor_of(b, &(struct index_key){ r->subject, r->kind, r->answer });
-    again = again && row && r->seq == row->seq && !row->bytes &&
+    again = followed && row && r->seq == row->seq && !row->bytes &&
             (memcmp(digest, row->digest, sizeof(digest)) == 0 || get_be64(row->digest) == 0);
     if (r->seq <= newest && !again) {
         if (ret_seq)
@@ -324,15 +389,20 @@ static int put(struct bindings *b, const struct record *r, const uint8_t *bytes,
     }
     if (len > RECORD_BYTES_MAX)
         return -EINVAL;
+    if (label && !followed && !has_quota(b, row, issuer_of(r)))
+        return -EDQUOT;
     copy = malloc(len);
-    if (!copy)
-        return -ENOMEM;
-    if (!row) {
+    e = !copy ? -ENOMEM : label ? count_label(b, issuer_of(r)) : 0;
+    if (e == 0 && !row) {
         e = make_row(b, r, &n);
-        if (e < 0) {
-            free(copy);
-            return e;
-        }
+        if (e < 0 && label)
+            uncount_label(b, issuer_of(r));
+    }
+    if (e < 0) {
+        free(copy);
+        return e;
+    }
+    if (!row) {
         row = row_at(b, n);
         row->pace = PACE_SETTLED;
         row->changed_s = seconds_of(b, now);
@@ -346,9 +416,11 @@ static int put(struct bindings *b, const struct record *r, const uint8_t *bytes,
     row->bytes = copy;
     row->len = (uint16_t)len;
     row->seq = r->seq;
+    if (label)
+        row->issuer = issuer_of(r);
     b->bytes_used += len;
     b->live++;
-    start_lease(b, n, r->lease_s, now);
+    start_lease(b, n, MIN(r->lease_s, lease_max_s(row)), now);
     return BINDING_STORED;
 }
 
@@ -402,7 +474,10 @@ bool bindings_end(struct bindings *b, const struct tag *subject, uint8_t kind, u
 int bindings_load(struct bindings *b, const struct tag *subject, uint8_t kind, uint8_t answer, uint64_t seq,
                   const uint8_t *bytes, size_t len, instant expires, instant now)
 {
-    const struct record r = { .subject = *subject, .kind = kind, .answer = answer };
+    struct record r = { .subject = *subject, .kind = kind, .answer = answer };
+    const bool label = tag_is_label(subject) && len > 0;
+    struct record_error why;
+    struct record_bytes rb;
     const bool full = b->index.rows_count == b->max;
     uint8_t *copy = NULL;
     struct row *row;
@@ -413,13 +488,21 @@ int bindings_load(struct bindings *b, const struct tag *subject, uint8_t kind, u
         return -EEXIST;
     if (len > RECORD_BYTES_MAX)
         return -EINVAL;
+    if (label && record_decode(bytes, len, &r, &rb, &why) < 0)
+        return -EINVAL;
     if (len > 0 && !(copy = malloc(len)))
         return -ENOMEM;
+    if (label && (e = count_label(b, issuer_of(&r))) < 0) {
+        free(copy);
+        return e;
+    }
     /* A lease that runs takes the place of one that is over, and not the other way round. */
     e = full && !copy ? -ENOSPC : make_row(b, &r, &n);
     if (e < 0) {
         if (e == -ENOSPC)
             raise_floor(b, &(struct index_key){ *subject, kind, answer }, seq);
+        if (label)
+            uncount_label(b, issuer_of(&r));
         free(copy);
         return e;
     }
@@ -435,6 +518,8 @@ int bindings_load(struct bindings *b, const struct tag *subject, uint8_t kind, u
     put_be64(row->digest, siphash13(b->digest_key, bytes, len));
     row->bytes = copy;
     row->len = (uint16_t)len;
+    if (label)
+        row->issuer = issuer_of(&r);
     b->bytes_used += len;
     b->live++;
     row->expires = MIN(expires, now + (instant)BINDINGS_LEASE_MAX_S * SEC);
@@ -452,7 +537,7 @@ int bindings_refresh(struct bindings *b, const struct tag *subject, uint8_t kind
         return -ENOENT;
     if (r->seq != seq)
         return -ESTALE;
-    start_lease(b, n, lease_s, now);
+    start_lease(b, n, MIN(lease_s, lease_max_s(r)), now);
     return 0;
 }
 
@@ -461,7 +546,7 @@ bool bindings_set_peer(struct bindings *b, const struct tag *subject, uint8_t ki
     uint32_t n;
     struct row *r = find(b, subject, kind, answer, &n);
 
-    if (r)
+    if (r && !tag_is_label(subject))
         r->peer = peer;
     return r != NULL;
 }
@@ -603,5 +688,6 @@ uint32_t bindings_live(const struct bindings *b)
 size_t bindings_memory(const struct bindings *b)
 {
     return sizeof(*b) + b->chunks_count * (sizeof(struct row *) + CHUNK_ROWS * sizeof(struct row)) +
-           b->index.slots_count * sizeof(*b->index.slots) + b->bytes_used;
+           b->index.slots_count * sizeof(*b->index.slots) + b->issuers.capacity * sizeof(struct map64_slot) +
+           b->bytes_used;
 }

@@ -7,15 +7,21 @@
  * until its subject is forgotten, or there is no room: then the row whose lease ended first goes, and leaves a floor
  * below which it, and a few others that have no row, are not taken again. They are told, and count on from there, as a
  * holder does that has lost its counter. So nobody who asks this table is ever given an older sequence than anybody was
- * given before. */
+ * given before.
+ *
+ * Subjects that are labels (ident/tag.h) are made up by those who speak for them: so their leases are short, and they
+ * take a part of the rows, and those of one issuer a smaller one. Whose floor they raise is a label too. */
 #pragma once
 
 #include "base/instant.h"
 #include "base/rng.h"
 #include "ident/record.h"
 
-#define BINDINGS_LEASE_MAX_S 604800u /* chosen: a week; the alias of a changed key outlasts two of them */
-#define BINDINGS_EXPIRY_BATCH 4096   /* chosen: rows that one bindings_on_expiry looks at, well under a millisecond */
+#define BINDINGS_LEASE_MAX_S 604800u    /* chosen: a week; the alias of a changed key outlasts two of them */
+#define BINDINGS_LABEL_LEASE_MAX_S 600u /* chosen: of a label, of which another may speak next: ten minutes */
+#define BINDINGS_LABELS_SHARE 2         /* chosen: labels have a half of the rows, what has a key always the other */
+#define BINDINGS_ISSUER_SHARE 16        /* chosen: one who speaks for labels has so small a part of all rows */
+#define BINDINGS_EXPIRY_BATCH 4096 /* chosen: rows that one bindings_on_expiry looks at, well under a millisecond */
 
 struct bindings;
 
@@ -40,7 +46,7 @@ struct binding {
     const uint8_t *bytes; /* the record; NULL: the lease is over, the sequence is kept */
     uint16_t len;
     uint8_t pace;  /* enum binding_pace */
-    uint64_t peer; /* bindings_set_peer; 0: not since it was loaded */
+    uint64_t peer; /* bindings_set_peer; 0: not since it was loaded, or a label */
 };
 
 enum binding_outcome {
@@ -58,7 +64,8 @@ struct bindings *bindings_new(uint32_t max, const struct rng *rng, instant now);
 void bindings_free(struct bindings *b);
 
 /* r is what bytes decode to: a binding, of which the table makes a copy. enum binding_outcome; -ENOSPC: full of leases
- * that run, try later; -ENOMEM. A lease above BINDINGS_LEASE_MAX_S is cut to it. A sequence that is equal but of
+ * that run, try later; -EDQUOT: there are as many of labels, or of labels of its issuer, as there may be; -ENOMEM. A
+ * lease above BINDINGS_LEASE_MAX_S, or BINDINGS_LABEL_LEASE_MAX_S, is cut to it. A sequence that is equal but of
  * another record is older: who says two things under one number is not believed the second. ret_seq may be NULL. */
 MUST_CHECK int bindings_put(struct bindings *b, const struct record *r, const uint8_t *bytes, size_t len, instant now,
                             uint64_t *ret_seq);
@@ -66,7 +73,7 @@ MUST_CHECK int bindings_put(struct bindings *b, const struct record *r, const ui
  * inside a session with us. 0; -ENOENT: it is not there any more, send the record; -ESTALE: another sequence is. */
 MUST_CHECK int bindings_refresh(struct bindings *b, const struct tag *subject, uint8_t kind, uint8_t answer,
                                 uint64_t seq, uint32_t lease_s, instant now);
-/* Who spoke for the row last, a number of the owner's. False: there is no such row. */
+/* Who spoke for the row last, a number of the owner's; of a label nothing is kept. False: there is no such row. */
 bool bindings_set_peer(struct bindings *b, const struct tag *subject, uint8_t kind, uint8_t answer, uint64_t peer);
 /* The row of the highest class that is at most `answer` and whose lease is not over. 0; -ENOENT. */
 MUST_CHECK int bindings_find(const struct bindings *b, const struct tag *subject, uint8_t kind, uint8_t answer,
@@ -88,11 +95,12 @@ bool bindings_next(const struct bindings *b, uint32_t *at, uint32_t *budget, ins
 bool bindings_next_kept(const struct bindings *b, uint32_t *at, uint32_t *budget, instant now, struct binding *ret);
 /* As bindings_put of a record that was stored before and is not newer than any that is there; its lease ends at
  * `expires`, or is over (len 0: its sequence alone is known; it is there until somebody needs its place). 0; -EEXIST;
- * -ENOSPC: there is no place, but its sequence is remembered as that of what was forgotten; -ENOMEM. */
+ * -ENOSPC: there is no place, but its sequence is remembered as that of what was forgotten; -EINVAL: a label, and no
+ * record; -ENOMEM. */
 MUST_CHECK int bindings_load(struct bindings *b, const struct tag *subject, uint8_t kind, uint8_t answer, uint64_t seq,
                              const uint8_t *bytes, size_t len, instant expires, instant now);
 /* What one who knows says is so now: as bindings_put, but the same record is there again if its lease was over, and its
- * lease, of the longest, begins anew. */
+ * lease, of the longest, begins anew; how many labels there may be is that one's business. */
 MUST_CHECK int bindings_follow(struct bindings *b, const struct record *r, const uint8_t *bytes, size_t len,
                                instant now, uint64_t *ret_seq);
 /* Who knows says that the subject of this row moves as often as that at least: from now on it is held to. */

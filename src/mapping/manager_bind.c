@@ -4,6 +4,10 @@
  * say who speaks. Who speaks for a subject is the subject itself, by its key, or the realm by its own. To everybody
  * else a subject that is there and one that is not are the same: "none", or in a list of refreshes "send the record".
  *
+ * For a label whoever serves in the realm speaks, and what one has said last no other gets past but by a higher
+ * sequence. So the upper half of that is a time, and none is taken that is more than LABEL_AHEAD_S to come: whoever
+ * would take the numbers away has no more than a second's start, and nothing once he is no member any more.
+ *
  * A hard record goes into the realm's log before it is answered, and comes back from there by manager_take. So a
  * manager that dies in between has said nothing. */
 #include "mapping/internal.h"
@@ -11,6 +15,7 @@
 #include <errno.h>
 
 #define LATER_FULL_MS 30000u /* chosen: a table that is full empties by leases, in minutes */
+#define LABEL_AHEAD_S 86400u /* chosen: a day: what clocks are wrong by, and who has jumped past another's numbers */
 
 static struct mapping_answer registered(const struct binding *b, uint32_t lease_s)
 {
@@ -66,7 +71,16 @@ const struct entity *manager_issuer(const struct manager *m, const struct bindin
     if (!b->bytes || record_decode(b->bytes, b->len, &r, &rb, &why) < 0)
         return NULL;
     e = authority_by_tag(m->authority, &r.issuer);
-    return e && e->type == ENTITY_REGISTERED && !manager_is_over(m, e, wall_s) ? e : NULL;
+    return e && e->type == ENTITY_REGISTERED && !manager_is_over(m, e, wall_s) &&
+                   (!tag_is_label(&b->subject) || e->flags & RECORD_FLAG_SERVES)
+               ? e
+               : NULL;
+}
+
+/* Of a label: beyond what others could go on from. */
+static bool is_ahead(const struct manager *m, const struct record *r, uint64_t wall_s)
+{
+    return tag_is_label(&r->subject) && r->seq >> 32 > MAX(wall_s, trust_time_floor(m->trust)) + LABEL_AHEAD_S;
 }
 
 /* Of a label several may speak: each keeps up what he has said himself. */
@@ -133,6 +147,8 @@ struct mapping_answer manager_register(struct manager *m, const struct who *w, c
         got = verify(m, e, &rec, r->record, &fault);
     if (got == -EBADMSG)
         return manager_refuse(m, fault);
+    if (got == 0 && is_ahead(m, &rec, wall_s))
+        return manager_refuse(m, RECORD_AHEAD);
     if (got == 0)
         got = bindings_put(m->bindings, &rec, r->record.data, r->record.len, now, &newest);
     if (got < 0)
@@ -172,6 +188,8 @@ struct mapping_answer manager_refresh(struct manager *m, const struct who *w, co
                       ? bindings_refresh(m->bindings, &i.subject, i.kind, i.answer, i.seq, i.lease_s, now)
                       : -ESTALE;
         lease_s = MIN(lease_s, i.lease_s);
+        if (tag_is_label(&i.subject))
+            lease_s = MIN(lease_s, BINDINGS_LABEL_LEASE_MAX_S);
         if (got == 0) {
             (void)bindings_set_peer(m->bindings, &i.subject, i.kind, i.answer, w->peer);
             continue;

@@ -426,13 +426,74 @@ static void test_walk_of_all(void **state)
     bindings_free(b);
 }
 
+static struct record label_of(uint32_t number, uint32_t issuer, uint64_t seq)
+{
+    struct record r = record_of(number, KIND_SERVICE_ROUTER, CLASS_FULL, seq, UINT32_MAX);
+
+    r.subject.bytes[7] = TAG_SUITE_LABEL;
+    put_be32(r.issuer.bytes + 8, issuer);
+    return r;
+}
+
+/* Labels, which are made up, have a part of the rows, and each who speaks for them a smaller one; no row is held for
+ * long, or by a number. */
+static void test_labels(void **state)
+{
+    enum { MAX_ROWS = 64, LABELS = MAX_ROWS / BINDINGS_LABELS_SHARE, ONE = MAX_ROWS / BINDINGS_ISSUER_SHARE };
+    const uint64_t high = (uint64_t)UINT32_MAX << 32;
+    struct bindings *b = new_table(MAX_ROWS, T0);
+    struct record r;
+    struct binding got;
+    instant then = T0 + BINDINGS_LABEL_LEASE_MAX_S * SEC;
+
+    for (uint32_t i = 0; i < ONE; i++) {
+        r = label_of(i, 1, high);
+        assert_int_equal(put(b, &r, "x", T0, NULL), BINDING_STORED);
+    }
+    assert_int_equal(bindings_get(b, &r.subject, r.kind, r.answer, T0, &got), 0);
+    assert_int_equal(got.expires, then);
+    assert_int_equal(bindings_refresh(b, &r.subject, r.kind, r.answer, high, UINT32_MAX, T0 + SEC), 0);
+    assert_int_equal(bindings_get(b, &r.subject, r.kind, r.answer, T0, &got), 0);
+    assert_int_equal(got.expires, then + SEC);
+    r = label_of(ONE, 1, high);
+    assert_int_equal(put(b, &r, "x", T0, NULL), -EDQUOT);
+    r = label_of(0, 1, high + 1); /* one of his own, again */
+    assert_int_equal(put(b, &r, "y", T0, NULL), BINDING_STORED);
+    r = label_of(0, 2, high + 2); /* which another takes over */
+    assert_int_equal(put(b, &r, "z", T0, NULL), BINDING_STORED);
+    r = label_of(ONE, 1, high);
+    assert_int_equal(put(b, &r, "x", T0, NULL), BINDING_STORED);
+    for (uint32_t i = ONE + 1; i < LABELS; i++) {
+        r = label_of(i, 10 + i, high);
+        assert_int_equal(put(b, &r, "x", T0, NULL), BINDING_STORED);
+    }
+    r = label_of(LABELS, 3, high);
+    assert_int_equal(put(b, &r, "x", T0, NULL), -EDQUOT);
+    assert_int_equal(bindings_follow(b, &r, (const uint8_t *)"x", 1, T0, NULL), BINDING_STORED);
+    for (uint32_t i = 0; i < MAX_ROWS - LABELS - 1; i++) {
+        r = record_of(i, KIND_HOST_LOCATOR, CLASS_FULL, 1, 3600);
+        assert_int_equal(put(b, &r, "host", T0, NULL), BINDING_STORED);
+    }
+    /* When their leases are over others have the places of all of them, and what they counted is no host's floor. */
+    bindings_on_expiry(b, then + 2 * SEC);
+    while (bindings_pop_expired(b, &got)) {
+    }
+    for (uint32_t i = MAX_ROWS - LABELS - 1; i < MAX_ROWS - 1; i++) {
+        r = record_of(i, KIND_HOST_LOCATOR, CLASS_FULL, 1, 3600);
+        assert_int_equal(put(b, &r, "host", then, NULL), BINDING_STORED);
+    }
+    r = label_of(1, 1, high);
+    assert_int_equal(put(b, &r, "x", then, NULL), BINDING_OLDER);
+    bindings_free(b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_walk_of_all),   cmocka_unit_test(test_sequences), cmocka_unit_test(test_refresh),
         cmocka_unit_test(test_classes),       cmocka_unit_test(test_full),      cmocka_unit_test(test_load),
         cmocka_unit_test(test_who_gives_way), cmocka_unit_test(test_crowded),   cmocka_unit_test(test_model),
-        cmocka_unit_test(test_million),
+        cmocka_unit_test(test_million),       cmocka_unit_test(test_labels),
     };
     return cmocka_run_group_tests_name("bindings", tests, NULL, NULL);
 }

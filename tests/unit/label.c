@@ -178,6 +178,89 @@ static void test_revoked(void **state)
     assert_int_equal(target_of(look(RW_LAPTOP).record), 2);
 }
 
+/* Enrolled again, and to serve no more. */
+static void test_serves_no_more(void **state)
+{
+    struct record r = says(&gateway, 1, 1);
+
+    assert_int_equal(tell(RW_GUEST, &r).status, MAPPING_DONE);
+    enrol(RW_GUEST, GATEWAY, 0);
+    assert_int_equal(look(RW_LAPTOP).status, MAPPING_NONE);
+    assert_int_equal(refresh(RW_GUEST, 1).items.count, 1);
+}
+
+static void revoke(const struct tag *whom)
+{
+    const struct record r = {
+        .type = RECORD_REVOCATION, .issuer = root, .subject = *whom, .issued_s = RW_NOW_S, .seq = 100
+    };
+    struct rw_blob b;
+
+    rw_sign(&w, &r, RW_ROOT, &b);
+    take(&b);
+}
+
+/* Who has counted as far as he may, and is revoked then, keeps nobody else out, as nobody does by a long lease. */
+static void test_numbers_are_not_taken_away(void **state)
+{
+    struct record_target t = { .is_locator = true, .locator = { addr_v4(0xc0000207u), 4500 } };
+    struct record r = says(&gateway, UINT64_MAX, 1);
+    const struct manager_who who = { .peer = 1, .ed25519 = w.keys[RW_SPARE] };
+    static uint8_t request[HOLDER_REQUEST_MAX];
+    struct mapping_answer a = tell(RW_GUEST, &r);
+    struct holder h;
+    size_t len;
+
+    assert_int_equal(a.status, MAPPING_REFUSED);
+    assert_int_equal(a.fault, RECORD_AHEAD);
+    r.seq = (uint64_t)(RW_NOW_S + 86401) << 32;
+    assert_int_equal(tell(RW_GUEST, &r).status, MAPPING_REFUSED);
+    r.seq--; /* the last of all */
+    r.lease_s = UINT32_MAX;
+    a = tell(RW_GUEST, &r);
+    assert_int_equal(a.status, MAPPING_DONE);
+    assert_int_equal(a.left_s, BINDINGS_LABEL_LEASE_MAX_S);
+    revoke(&gateway);
+    holder_init(&h, w.seeds[RW_SPARE], &other, &label, KIND_SERVICE_ROUTER, CLASS_FULL, 300, RW_NOW_S, 7);
+    assert_int_equal(holder_set_targets(&h, &t, 1, now), 0);
+    for (unsigned i = 0; h.state != HOLDER_REGISTERED; i++) {
+        assert_in_range(i, 0, 2);
+        now = holder_next_expiry(&h);
+        len = holder_output(&h, now, request);
+        manager_on_request(m, &who, request, len, now, RW_NOW_S + i, out, &reply);
+        holder_on_answer(&h, out, reply.len, now);
+    }
+    assert_int_equal(target_of(look(RW_LAPTOP).record), 7);
+    holder_deinit(&h);
+}
+
+/* Who makes up labels leaves room for others, for those with a key above all, and that comes back. */
+static void test_flood(void **state)
+{
+    struct mapping_answer a = { .status = MAPPING_DONE };
+    struct record r;
+    unsigned n = 0;
+    char text[32];
+
+    for (; a.status == MAPPING_DONE && n < 100; n++) {
+        snprintf(text, sizeof(text), "label %u", n);
+        assert_int_equal(tag_of_label(&root, text, strlen(text), &label), 0);
+        r = says(&gateway, 1, 1);
+        a = tell(RW_GUEST, &r);
+    }
+    assert_int_equal(a.status, MAPPING_LATER);
+    assert_int_equal(n, 100 / BINDINGS_ISSUER_SHARE + 1);
+    r = says(&other, 1, 2);
+    assert_int_equal(tell(RW_SPARE, &r).status, MAPPING_DONE);
+    for (unsigned i = 0; i <= BINDINGS_LABEL_LEASE_MAX_S; i++) {
+        now += SEC;
+        manager_on_expiry(m, now);
+    }
+    assert_int_equal(tag_of_label(&root, "another", 7, &label), 0);
+    r = says(&gateway, 1, 1);
+    assert_int_equal(tell(RW_GUEST, &r).status, MAPPING_DONE);
+}
+
 static void test_record(void **state)
 {
     struct record r = says(&gateway, 1, 1), back;
@@ -301,6 +384,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_who_may_say, begin, tear_down),
         cmocka_unit_test_setup_teardown(test_one_speaks_at_a_time, begin, tear_down),
         cmocka_unit_test_setup_teardown(test_revoked, begin, tear_down),
+        cmocka_unit_test_setup_teardown(test_serves_no_more, begin, tear_down),
+        cmocka_unit_test_setup_teardown(test_numbers_are_not_taken_away, begin, tear_down),
+        cmocka_unit_test_setup_teardown(test_flood, begin, tear_down),
         cmocka_unit_test_setup_teardown(test_record, begin, tear_down),
         cmocka_unit_test_setup_teardown(test_resolver, begin, tear_down),
         cmocka_unit_test_setup_teardown(test_holders, begin, tear_down),
