@@ -74,7 +74,6 @@ struct dmuxd {
     struct gateway *gateway;
     struct lookup *lookup; /* of a gateway by managers; NULL: it is none */
     uint8_t realm_key[IDENT_KEY_LEN];
-    unsigned manager;  /* whom it tells */
     struct list asked; /* what was, until it is answered */
     bool asking;       /* inside dmuxd_managers_turn */
     struct router *router;

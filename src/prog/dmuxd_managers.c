@@ -1,6 +1,5 @@
 /* prog/dmuxd_managers.c - a gateway that finds others by the managers of its realm (dmux/directory.h): what it asks
- * goes by prog/lookup.h, with the gateway's own key; what it tells, to one of the managers, and to the next if that one
- * does not answer. */
+ * goes by prog/lookup.h, with the gateway's own key, and so does what it tells. */
 #include "prog/dmuxd.h"
 
 #include "sys/clock.h"
@@ -114,8 +113,6 @@ static void on_told(void *context, const uint8_t *answer, size_t len)
     struct asked *a = context;
     struct dmuxd *d = a->d;
 
-    if (!answer)
-        d->manager = (d->manager + 1) % (unsigned)d->config->managers_count;
     directory_on_told(gateway_directory(d->gateway), a->id, answer, len, clock_now());
     asked_free(a);
     go_on(d);
@@ -134,10 +131,10 @@ static void ask(struct dmuxd *d, const struct directory_event *ev, instant now)
 
 static void tell(struct dmuxd *d, const struct directory_event *ev, const uint8_t *request, instant now)
 {
-    const struct endpoint *at = &d->config->managers[d->manager];
+    const struct dmux_config *c = d->config;
     struct asked *a = asked_new(d, ev->id);
 
-    if (a && lookup_tell(d->lookup, d->realm_key, at, request, ev->len, on_told, a) == 0)
+    if (a && lookup_tell(d->lookup, d->realm_key, c->managers, c->managers_count, request, ev->len, on_told, a) == 0)
         return;
     asked_free(a);
     directory_on_told(gateway_directory(d->gateway), ev->id, NULL, 0, now);

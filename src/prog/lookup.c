@@ -5,6 +5,9 @@
  * the two, the owner and the sockets until nothing moves any more. A manager that was not asked for the longest gives
  * its place to a new one.
  *
+ * What is told goes to one manager until that one does not answer, then to the next. Of many requests that fail with it
+ * the first alone moves on: those that come after were sent by a turn that is over.
+ *
  * The sockets are those of sys/exchange_io.h, one a family, polled by the loop; those of a host's links are the host's.
  *
  * Limits: PEERS managers, as many questions as the options say. */
@@ -47,6 +50,7 @@ struct waiting {
 
 struct telling {
     struct list link;
+    uint64_t turn; /* lookup.turn, as it was sent */
     lookup_told_fn *told;
     void *context;
 };
@@ -78,7 +82,7 @@ struct lookup {
     struct lookup_host host; /* send NULL: there is none */
     struct sights sights;
     struct list waiting, tellings;
-    struct manager_peer teller; /* of lookup_tell */
+    uint64_t turn; /* of the managers that are told, modulo how many there are */
     char root[NAME_SIZE];
 };
 
@@ -89,17 +93,18 @@ static struct locator_pair way_to(const struct endpoint *at)
 
 /* --- between resolver and exchange --- */
 
-/* The peer that is this manager, called if it was not yet. 0 or -errno. */
-static int peer_for(struct lookup *l, const struct resolver_event *e, instant now, uint64_t *ret)
+/* The peer that is the manager with that key, there, called if it was not yet. 0 or -errno. */
+static int peer_for(struct lookup *l, const uint8_t ed25519[IDENT_KEY_LEN], const struct endpoint *at, instant now,
+                    uint64_t *ret)
 {
-    struct exchange_call c = { .ways = { way_to(&e->at) }, .ways_count = 1 };
+    struct exchange_call c = { .ways = { way_to(at) }, .ways_count = 1 };
     struct manager_peer *p = &l->peers[0];
     int r;
 
     for (size_t i = 0; i < PEERS; i++) {
         struct manager_peer *m = &l->peers[i];
 
-        if (m->peer && endpoint_equal(&m->at, &e->at) && memcmp(m->ed25519, e->ed25519, sizeof(m->ed25519)) == 0) {
+        if (m->peer && endpoint_equal(&m->at, at) && memcmp(m->ed25519, ed25519, sizeof(m->ed25519)) == 0) {
             m->used = ++l->uses;
             *ret = m->peer;
             return 0;
@@ -110,12 +115,12 @@ static int peer_for(struct lookup *l, const struct resolver_event *e, instant no
     if (p->peer)
         exchange_peer_hang_up(l->exchange, p->peer, now);
     *p = (struct manager_peer){ 0 };
-    memcpy(c.key.ed25519, e->ed25519, sizeof(c.key.ed25519));
+    memcpy(c.key.ed25519, ed25519, sizeof(c.key.ed25519));
     r = exchange_peer_call(l->exchange, &c, now, &p->peer);
     if (r < 0)
         return r;
-    p->at = e->at;
-    memcpy(p->ed25519, e->ed25519, sizeof(p->ed25519));
+    p->at = *at;
+    memcpy(p->ed25519, ed25519, sizeof(p->ed25519));
     p->used = ++l->uses;
     *ret = p->peer;
     return 0;
@@ -128,16 +133,23 @@ static void forget_peer(struct lookup *l, uint64_t peer)
             l->peers[i] = (struct manager_peer){ 0 };
 }
 
-static void ask_manager(struct lookup *l, const struct resolver_event *e, instant now)
+/* 0 or -errno. */
+static int request(struct lookup *l, const uint8_t ed25519[IDENT_KEY_LEN], const struct endpoint *at,
+                   const uint8_t *bytes, size_t len, void *context, instant now)
 {
-    uint64_t peer = 0, request;
-    int r = peer_for(l, e, now, &peer);
+    uint64_t peer = 0, number;
+    int r = peer_for(l, ed25519, at, now, &peer);
 
     if (r == 0)
-        r = exchange_request(l->exchange, peer, e->data, e->len, (void *)(uintptr_t)e->ask, now, &request);
+        r = exchange_request(l->exchange, peer, bytes, len, context, now, &number);
     if (r == -ENOENT)
         forget_peer(l, peer);
-    if (r < 0)
+    return r;
+}
+
+static void ask_manager(struct lookup *l, const struct resolver_event *e, instant now)
+{
+    if (request(l, e->ed25519, &e->at, e->data, e->len, (void *)(uintptr_t)e->ask, now) < 0)
         resolver_on_failed(l->resolver, e->ask, now);
 }
 
@@ -149,8 +161,7 @@ static void on_request(struct lookup *l, const struct exchange_event *e, instant
     struct writer w = writer_init(bytes, sizeof(bytes));
     struct mapping_request r;
 
-    if (e->owner && e->owner != &l->teller && l->host.called && mapping_request_read(e->data, e->len, &r) == 0 &&
-        r.type == MAPPING_CALL) {
+    if (e->owner && l->host.called && mapping_request_read(e->data, e->len, &r) == 0 && r.type == MAPPING_CALL) {
         a = (struct mapping_answer){ .status = MAPPING_DONE };
         l->host.called(l->host.ctx, &r.tag, r.places, r.places_count, &r.relay);
     }
@@ -158,17 +169,27 @@ static void on_request(struct lookup *l, const struct exchange_event *e, instant
     (void)!exchange_io_answer(&l->io, &e->asked, bytes, writer_len(&w), now);
 }
 
-static void on_told(struct lookup *l, const struct exchange_event *e)
+/* The request of lookup_tell that has this context; NULL: it is another's. */
+static struct telling *telling_of(struct lookup *l, const void *context)
 {
-    struct telling *t = e->context;
-
-    if (e->type == EXCHANGE_FAILED && (e->fault == EXCHANGE_FAULT_NO_PEER || e->fault == EXCHANGE_FAULT_KEY)) {
-        exchange_peer_hang_up(l->exchange, e->peer, l->now);
-        l->teller = (struct manager_peer){ 0 };
+    LIST_FOREACH (t, &l->tellings, struct telling, link) {
+        if (t == context)
+            return t;
     }
-    if (!t || (e->type != EXCHANGE_ANSWER && e->type != EXCHANGE_FAILED))
-        return;
+    return NULL;
+}
+
+/* Unless that was done already. */
+static void next_turn(struct lookup *l, uint64_t failed)
+{
+    l->turn += l->turn == failed;
+}
+
+static void on_told(struct lookup *l, struct telling *t, const struct exchange_event *e)
+{
     list_remove(&t->link);
+    if (e->type == EXCHANGE_FAILED)
+        next_turn(l, t->turn);
     if (e->type == EXCHANGE_ANSWER)
         t->told(t->context, e->data, e->len);
     else
@@ -176,14 +197,20 @@ static void on_told(struct lookup *l, const struct exchange_event *e)
     free(t);
 }
 
+/* There is nobody of that key there. */
+static void hang_up(struct lookup *l, uint64_t peer)
+{
+    exchange_peer_hang_up(l->exchange, peer, l->now);
+    forget_peer(l, peer);
+}
+
 static void on_event(void *ctx, const struct exchange_event *e)
 {
     struct lookup *l = ctx;
+    struct telling *t = telling_of(l, e->context);
 
     if (e->type == EXCHANGE_REQUEST) {
         on_request(l, e, l->now);
-    } else if (e->owner == &l->teller) {
-        on_told(l, e);
     } else if (e->owner && sights_on_event(&l->sights, e, l->now)) {
         return;
     } else if (e->owner) { /* a holder's manager */
@@ -193,14 +220,15 @@ static void on_event(void *ctx, const struct exchange_event *e)
             holder_on_answer(e->owner, e->data, e->len, l->now);
         else if (e->type == EXCHANGE_FAILED)
             holder_on_failed(e->owner, l->now);
-    } else if (e->type == EXCHANGE_ANSWER) {
-        resolver_on_answer(l->resolver, (uintptr_t)e->context, e->data, e->len, l->now);
-    } else if (e->type == EXCHANGE_FAILED) {
-        resolver_on_failed(l->resolver, (uintptr_t)e->context, l->now);
-        if (e->fault == EXCHANGE_FAULT_NO_PEER || e->fault == EXCHANGE_FAULT_KEY) {
-            exchange_peer_hang_up(l->exchange, e->peer, l->now);
-            forget_peer(l, e->peer);
-        }
+    } else if (e->type == EXCHANGE_ANSWER || e->type == EXCHANGE_FAILED) {
+        if (t)
+            on_told(l, t, e);
+        else if (e->type == EXCHANGE_ANSWER)
+            resolver_on_answer(l->resolver, (uintptr_t)e->context, e->data, e->len, l->now);
+        else
+            resolver_on_failed(l->resolver, (uintptr_t)e->context, l->now);
+        if (e->type == EXCHANGE_FAILED && (e->fault == EXCHANGE_FAULT_NO_PEER || e->fault == EXCHANGE_FAULT_KEY))
+            hang_up(l, e->peer);
     }
 }
 
@@ -442,7 +470,7 @@ static int make_exchange(struct lookup *l, const struct lookup_options *o, char 
     struct exchange_options x = { .self = &l->self,
                                   .rng = sys_rng(),
                                   .suites = suite_supported(),
-                                  .peers_max = PEERS + LOOKUP_HOLDERS_MAX + SIGHTS_MAX + 1,
+                                  .peers_max = PEERS + LOOKUP_HOLDERS_MAX + SIGHTS_MAX,
                                   .requests_max =
                                       o->questions_max * RESOLVER_ASKS_MAX + LOOKUP_HOLDERS_MAX + TELLINGS_MAX,
                                   .joins_max = JOINS };
@@ -508,42 +536,21 @@ int lookup_ask(struct lookup *l, const struct resolver_question *q, lookup_done_
     return 0;
 }
 
-/* The peer that lookup_tell speaks with, called if it is not that one. 0 or -errno. */
-static int teller_for(struct lookup *l, const uint8_t ed25519[IDENT_KEY_LEN], const struct endpoint *at, instant now)
-{
-    struct exchange_call c = { .ways = { way_to(at) }, .ways_count = 1 };
-    struct manager_peer *p = &l->teller;
-    int r;
-
-    if (p->peer && endpoint_equal(&p->at, at) && memcmp(p->ed25519, ed25519, IDENT_KEY_LEN) == 0)
-        return 0;
-    if (p->peer)
-        exchange_peer_hang_up(l->exchange, p->peer, now);
-    *p = (struct manager_peer){ .at = *at };
-    memcpy(p->ed25519, ed25519, IDENT_KEY_LEN);
-    memcpy(c.key.ed25519, ed25519, IDENT_KEY_LEN);
-    r = exchange_peer_call(l->exchange, &c, now, &p->peer);
-    return r < 0 ? r : exchange_peer_set_owner(l->exchange, p->peer, p);
-}
-
-int lookup_tell(struct lookup *l, const uint8_t ed25519[IDENT_KEY_LEN], const struct endpoint *at, const uint8_t *bytes,
-                size_t len, lookup_told_fn *told, void *context)
+int lookup_tell(struct lookup *l, const uint8_t ed25519[IDENT_KEY_LEN], const struct endpoint *managers, size_t count,
+                const uint8_t *bytes, size_t len, lookup_told_fn *told, void *context)
 {
     struct telling *t = calloc(1, sizeof(*t));
     instant now = clock_now();
-    uint64_t request;
     int r;
 
     if (!t)
         return -ENOMEM;
-    *t = (struct telling){ .told = told, .context = context };
+    *t = (struct telling){ .turn = l->turn, .told = told, .context = context };
     list_init(&t->link);
-    r = teller_for(l, ed25519, at, now);
-    if (r == 0)
-        r = exchange_request(l->exchange, l->teller.peer, bytes, len, t, now, &request);
+    r = request(l, ed25519, &managers[t->turn % count], bytes, len, t, now);
     if (r < 0) {
-        if (r == -ENOENT)
-            l->teller = (struct manager_peer){ 0 };
+        if (r != -ENOSPC && r != -ENOMEM) /* which say nothing of that manager */
+            next_turn(l, t->turn);
         free(t);
         return r;
     }

@@ -62,10 +62,11 @@ MUST_CHECK int lookup_hold(struct lookup *l, struct holder *h, const uint8_t ed2
 MUST_CHECK int lookup_hold_by(struct lookup *l, const struct holder *h, const struct locator_pair *ways, size_t count);
 /* What came of lookup_tell; NULL: nobody answered. The bytes stay until it returns. */
 typedef void lookup_told_fn(void *context, const uint8_t *answer, size_t len);
-/* Sends a request to the manager with that key, there: for owners of many bindings, one manager at a time. told is
- * called once, from the loop. 0; -ENOSPC: too many are under way; -errno. */
-MUST_CHECK int lookup_tell(struct lookup *l, const uint8_t ed25519[IDENT_KEY_LEN], const struct endpoint *at,
-                           const uint8_t *bytes, size_t len, lookup_told_fn *told, void *context);
+/* Sends a request to one of the managers with that key: for owners of many bindings. It is the same one, of count of at
+ * least 1, until that does not answer; then it is the next. told is called once, from the loop, unless that is closed
+ * before. 0; -ENOSPC: too many are under way; -errno. */
+MUST_CHECK int lookup_tell(struct lookup *l, const uint8_t ed25519[IDENT_KEY_LEN], const struct endpoint *managers,
+                           size_t count, const uint8_t *bytes, size_t len, lookup_told_fn *told, void *context);
 void lookup_unhold(struct lookup *l, const struct holder *h);
 void lookup_wake(struct lookup *l);
 /* Before the three below; copied. */

@@ -1,7 +1,9 @@
-/* Unit tests of src/prog/lookup: a holder whose manager is not there, that nothing is left when it is closed, and that
- * what a host says of itself goes by its links. */
+/* Unit tests of src/prog/lookup: a holder whose manager is not there, what is told to one of several managers, that
+ * nothing is left when it is closed, and that what a host says of itself goes by its links. */
 #include "prog/lookup.h"
+#include "ident/suite.h"
 #include "sys/clock.h"
+#include "sys/exchange_io.h"
 #include "tests/unit/test.h"
 
 #include <dirent.h>
@@ -137,9 +139,93 @@ static void test_links(void **state)
     holder_deinit(&another);
 }
 
+/* --- several managers, of which one is there --- */
+
+static struct exchange_io manager;
+static unsigned heard, answered, failures;
+
+static void on_manager(void *ctx, const struct exchange_event *e)
+{
+    if (e->type != EXCHANGE_REQUEST)
+        return;
+    heard++;
+    assert_int_equal(exchange_io_answer(&manager, &e->asked, "yes", 3, clock_now()), 0);
+}
+
+static void on_told(void *context, const uint8_t *answer, size_t len)
+{
+    answered += answer != NULL;
+    failures += answer == NULL;
+}
+
+/* Until all that was told is over; the manager turns beside the loop. */
+static void run_until(uv_loop_t *loop, unsigned told)
+{
+    while (answered + failures < told) {
+        if (exchange_next_expiry(manager.x) <= clock_now())
+            exchange_on_expiry(manager.x, clock_now());
+        exchange_io_turn(&manager, clock_now());
+        while (exchange_io_read(&manager, 1, clock_now()) > 0)
+            continue;
+        uv_run(loop, UV_RUN_NOWAIT);
+    }
+}
+
+/* So many requests fail at once with the one that is dead: the next is told all the same, and not the dead one again.
+ */
+static void test_the_next_manager(void **state)
+{
+    const struct udp_options u = { .family = ADDR_V4, .local = addr_v4(0x7f000001) };
+    struct identity id;
+    const struct exchange_options x = { .self = &id,
+                                        .rng = sys_rng(),
+                                        .suites = suite_supported(),
+                                        .answers = true,
+                                        .answers_hello = true,
+                                        .peers_max = 8,
+                                        .requests_max = 8,
+                                        .joins_max = 8 };
+    const struct lookup_options o = { .self = NULL };
+    struct endpoint at[2] = { { addr_v4(0x7f000001), 1 }, { .addr = addr_v4(0x7f000001) } };
+    const uint8_t request[8] = { 0 };
+    char err[LOOKUP_ERR];
+    struct exchange *at_manager;
+    struct lookup *l;
+    uv_loop_t loop;
+    uv_timer_t patience;
+
+    assert_int_equal(identity_generate(&id, &x.rng), 0);
+    at_manager = exchange_new(&x, clock_now());
+    exchange_io_init(&manager, at_manager, on_manager, NULL);
+    assert_int_equal(exchange_io_open(&manager, 1, &u), 0);
+    at[1].port = udp_local_port(manager.sockets[0]);
+    uv_loop_init(&loop);
+    uv_timer_init(&loop, &patience);
+    uv_timer_start(&patience, on_patience, 3 * PATIENCE / MSEC, 0);
+    for (unsigned n = 1; n <= 4; n++) {
+        heard = answered = failures = 0;
+        assert_int_equal(lookup_new(&loop, &o, &l, err), 0);
+        for (unsigned i = 0; i < n; i++)
+            assert_int_equal(lookup_tell(l, id.ed25519, at, 2, request, sizeof(request), on_told, NULL), 0);
+        run_until(&loop, n);
+        assert_true(answered == 0 && failures == n);
+        for (unsigned i = 0; i < n; i++)
+            assert_int_equal(lookup_tell(l, id.ed25519, at, 2, request, sizeof(request), on_told, NULL), 0);
+        run_until(&loop, 2 * n);
+        assert_true(answered == n && failures == n && heard == n);
+        lookup_close(l);
+    }
+    uv_close((uv_handle_t *)&patience, NULL);
+    uv_run(&loop, UV_RUN_DEFAULT);
+    assert_int_equal(uv_loop_close(&loop), 0);
+    exchange_io_deinit(&manager);
+    exchange_free(at_manager);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_nobody_is_there), cmocka_unit_test(test_links) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_nobody_is_there), cmocka_unit_test(test_links),
+                                        cmocka_unit_test(test_the_next_manager) };
 
     return cmocka_run_group_tests_name("lookup", tests, NULL, NULL);
 }
