@@ -27,11 +27,17 @@ enum section { GATEWAY = 1, PROVIDER, AUTHORITY, MESH, SEED, BGP, NEIGHBOR, OSPF
 struct parse {
     struct ini ini;
     struct dmux_config *c;
+    unsigned chain_line, managers_line, root_managers_line; /* 0: not there */
 };
+
+static struct parse *parse_of(struct ini *f)
+{
+    return CONTAINER_OF(f, struct parse, ini);
+}
 
 static struct dmux_config *config_of(struct ini *f)
 {
-    return CONTAINER_OF(f, struct parse, ini)->c;
+    return parse_of(f)->c;
 }
 
 /* --- readers --- */
@@ -303,11 +309,13 @@ static const char *read_endpoints(const char *value, struct endpoint *ret, size_
 
 static const char *read_managers(struct ini *f, const char *value, void *out)
 {
+    parse_of(f)->managers_line = f->line;
     return read_endpoints(value, config_of(f)->managers, &config_of(f)->managers_count);
 }
 
 static const char *read_root_managers(struct ini *f, const char *value, void *out)
 {
+    parse_of(f)->root_managers_line = f->line;
     return read_endpoints(value, config_of(f)->root_managers, &config_of(f)->root_managers_count);
 }
 
@@ -444,6 +452,7 @@ static size_t read_chain(const char *value, uint8_t out[CREDENTIAL_CHAIN_MAX])
 
 static const char *read_chain_file(struct ini *f, const char *value, void *out)
 {
+    parse_of(f)->chain_line = f->line;
     config_of(f)->chain_len = read_chain(value, config_of(f)->chain);
     return config_of(f)->chain_len > 0 ? NULL : CHAIN_FILE;
 }
@@ -741,14 +750,36 @@ static void check_admission(struct ini *f)
     }
 }
 
-/* The gateway's certificate is by the root itself. */
-static bool is_of_root(const struct dmux_config *c)
+/* Who a gateway is to managers, as far as that is seen without asking them. */
+static void check_managers(struct ini *f)
 {
+    const struct parse *p = parse_of(f);
+    struct dmux_config *c = p->c;
     struct slice links[CHAIN_LINKS_MAX];
-    struct record_error e;
     size_t count = CHAIN_LINKS_MAX;
+    struct record self, realm;
+    struct record_bytes b;
+    struct record_error e;
 
-    return record_split(c->chain, c->chain_len, links, &count, &e) == 0 && count == 2;
+    if (c->managers_count == 0 && c->root_managers_count > 0)
+        ini_error(f, p->root_managers_line, "found RootManagers, expected Managers with it");
+    if (c->managers_count == 0)
+        return;
+    if (record_split(c->chain, c->chain_len, links, &count, &e) < 0 || count < 2 ||
+        record_decode(links[count - 1].data, links[count - 1].len, &self, &b, &e) < 0 ||
+        record_decode(links[count - 2].data, links[count - 2].len, &realm, &b, &e) < 0 ||
+        self.type != RECORD_REGISTRATION || memcmp(self.key, c->identity.ed25519, IDENT_KEY_LEN) != 0 ||
+        !(self.flags & RECORD_FLAG_SERVES)) {
+        ini_error(f, p->chain_line,
+                  "found a ChainFile by which nobody with the key in KeyFile serves, expected with Managers one of "
+                  "`hawser realm enrol --serves`");
+        return;
+    }
+    if (count > 2 && c->root_managers_count == 0)
+        ini_error(f, p->managers_line,
+                  "found Managers with a Realm that is not the root's own, expected RootManagers too");
+    c->tag = self.subject;
+    memcpy(c->realm_key, realm.key, sizeof(c->realm_key));
 }
 
 static void check_whole(struct ini *f)
@@ -778,11 +809,7 @@ static void check_whole(struct ini *f)
         if (c->routes[i].addr.family != ADDR_V4)
             ini_error(f, f->once[CLIENT], "found Routes of IPv6 with Capture = queue, expected IPv4 alone");
     }
-    if (c->managers_count > 0 && c->root_managers_count == 0 && !is_of_root(c))
-        ini_error(f, f->once[MESH],
-                  "found Managers with a Realm that is not the root's own, expected RootManagers too");
-    if (c->managers_count == 0 && c->root_managers_count > 0)
-        ini_error(f, f->once[MESH], "found RootManagers, expected Managers with it");
+    check_managers(f);
     if (c->seeds_count > 0 && !c->has_mesh)
         ini_error(f, 0, "found [Seed], expected [Mesh] as well");
     if (c->neighbors_count > 0 && !f->once[BGP])

@@ -75,8 +75,10 @@ struct dmux_config {
     size_t managers_count;
     struct endpoint root_managers[RESOLVER_MANAGERS_MAX]; /* of its root; none: as above */
     size_t root_managers_count;
-    uint32_t as;             /* 0: no BGP */
-    char ospf_interface[16]; /* empty: no OSPF */
+    struct tag tag;                   /* with managers: who this gateway is to them, by the chain, */
+    uint8_t realm_key[IDENT_KEY_LEN]; /* and its realm's Ed25519 key */
+    uint32_t as;                      /* 0: no BGP */
+    char ospf_interface[16];          /* empty: no OSPF */
     uint32_t ospf_area;
     struct addr router_id;
     uint32_t bfd_ms; /* 0: no BFD */

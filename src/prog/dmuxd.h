@@ -73,9 +73,8 @@ struct dmuxd {
     instant beat_at;
     struct gateway *gateway;
     struct lookup *lookup; /* of a gateway by managers; NULL: it is none */
-    uint8_t realm_key[IDENT_KEY_LEN];
-    struct list asked; /* what was, until it is answered */
-    bool asking;       /* inside dmuxd_managers_turn */
+    struct list asked;     /* what was, until it is answered */
+    bool asking;           /* inside dmuxd_managers_turn */
     struct router *router;
     struct client *client;
     struct addr client_address; /* on the device */
@@ -123,9 +122,9 @@ void dmuxd_capture_end(struct dmuxd *d);
  * carried all the same: d->keeping. ADDR_NONE: nobody can tell. */
 void dmuxd_native_look(struct dmuxd *d, uint8_t family, instant now);
 
-/* A gateway by managers: who it is to them, from its certificate; then what it asks and tells them. 0, or -errno after
- * telling what is wrong. */
-int dmuxd_managers_options(struct dmuxd *d, struct directory_options *ret);
+/* A gateway by managers: who it is to them; then what it asks and tells them: 0, or -errno after telling what is wrong.
+ */
+struct directory_options dmuxd_managers_options(const struct dmuxd *d);
 int dmuxd_managers_start(struct dmuxd *d);
 void dmuxd_managers_turn(struct dmuxd *d, instant now);
 void dmuxd_managers_end(struct dmuxd *d);

@@ -15,26 +15,9 @@ struct asked {
     uint64_t id;
 };
 
-int dmuxd_managers_options(struct dmuxd *d, struct directory_options *ret)
+struct directory_options dmuxd_managers_options(const struct dmuxd *d)
 {
-    const struct dmux_config *c = d->config;
-    struct slice links[CHAIN_LINKS_MAX];
-    struct record self, realm;
-    struct record_error e;
-    struct record_bytes b;
-    size_t count = CHAIN_LINKS_MAX;
-
-    if (record_split(c->chain, c->chain_len, links, &count, &e) < 0 || count < 2 ||
-        record_decode(links[count - 1].data, links[count - 1].len, &self, &b, &e) < 0 ||
-        record_decode(links[count - 2].data, links[count - 2].len, &realm, &b, &e) < 0 ||
-        self.type != RECORD_REGISTRATION || !(self.flags & RECORD_FLAG_SERVES)) {
-        dmuxd_say(LOG_ERR, "managers: found a ChainFile that says nothing of services, expected one that `hawser realm "
-                           "enrol --serves` has written");
-        return -EINVAL;
-    }
-    *ret = (struct directory_options){ .tag = self.subject, .boot_epoch = (uint32_t)clock_wall_s() };
-    memcpy(d->realm_key, realm.key, sizeof(d->realm_key));
-    return 0;
+    return (struct directory_options){ .tag = d->config->tag, .boot_epoch = (uint32_t)clock_wall_s() };
 }
 
 int dmuxd_managers_start(struct dmuxd *d)
@@ -134,7 +117,7 @@ static void tell(struct dmuxd *d, const struct directory_event *ev, const uint8_
     const struct dmux_config *c = d->config;
     struct asked *a = asked_new(d, ev->id);
 
-    if (a && lookup_tell(d->lookup, d->realm_key, c->managers, c->managers_count, request, ev->len, on_told, a) == 0)
+    if (a && lookup_tell(d->lookup, c->realm_key, c->managers, c->managers_count, request, ev->len, on_told, a) == 0)
         return;
     asked_free(a);
     directory_on_told(gateway_directory(d->gateway), ev->id, NULL, 0, now);

@@ -101,14 +101,12 @@ static int gateway_start(struct dmuxd *d, instant now)
     memcpy(mesh.realm, c->mesh_realm, sizeof(mesh.realm));
     memcpy(mesh.seeds, c->seeds, sizeof(mesh.seeds));
     o.mesh = c->has_mesh ? &mesh : NULL;
-    if (c->managers_count > 0) {
-        r = dmuxd_managers_options(d, &directory);
-        o.directory = &directory;
-    }
-    d->gateway = r == 0 ? gateway_new(&o, wall_s(), now) : NULL;
+    directory = dmuxd_managers_options(d);
+    o.directory = c->managers_count > 0 ? &directory : NULL;
+    d->gateway = gateway_new(&o, wall_s(), now);
     explicit_bzero(o.secret, sizeof(o.secret));
     if (!d->gateway)
-        return r < 0 ? r : -ENOMEM;
+        return -ENOMEM;
     if (c->managers_count > 0 && (r = dmuxd_managers_start(d)) < 0)
         return r;
     r = c->xdp ? dmuxd_xdp_start(d, wall_s()) : 0;

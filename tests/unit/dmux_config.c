@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 static char lines[8192];
+static char serves_path[] = "/tmp/hawser-dmux-serves-XXXXXX"; /* chain of a gateway that serves */
 static char secret_path[] = "/tmp/hawser-dmux-secret-XXXXXX";
 static char public_key[KEY_TEXT_SIZE]; /* of the secret there: */
 static char key_path[] = "/tmp/hawser-dmux-key-XXXXXX";
@@ -109,6 +110,41 @@ static void test_authority(void **state)
         "writes it\nf:1: found no KeyFile in this section, expected one\n");
 }
 
+static struct identity gateway_id;
+
+/* A chain of a root, a realm of which the key begins with 9, and the gateway. */
+static int make_serve(uint8_t flags)
+{
+    struct record r[3] = {
+        { .type = RECORD_ROOT, .seq = 1, .issued_s = 1750000000, .suites = 3, .name = "example" },
+        { .type = RECORD_DELEGATION, .seq = 2, .issued_s = 1750000000, .not_after_s = 1760000000, .tiers = 15 },
+        { .type = RECORD_REGISTRATION, .seq = 3, .issued_s = 1750000000, .suites = 3, .flags = flags },
+    };
+    uint8_t bytes[RECORD_BYTES_MAX];
+    int fd = open(serves_path, O_WRONLY | O_TRUNC);
+    size_t len;
+    int e = fd < 0 ? -1 : 0;
+
+    memset(r[0].key, 8, IDENT_KEY_LEN);
+    memset(r[1].key, 9, IDENT_KEY_LEN);
+    memcpy(r[2].key, gateway_id.ed25519, IDENT_KEY_LEN);
+    memcpy(r[2].x25519, gateway_id.x25519, IDENT_KEY_LEN);
+    snprintf(r[1].name, sizeof(r[1].name), "acme.example");
+    snprintf(r[2].name, sizeof(r[2].name), "dmux-gateway-1.s.acme.example");
+    r[1].range = (struct realm_range){ 0x100, 4 };
+    for (size_t i = 0; i < 3 && e == 0; i++) {
+        uint16_t hda = TAG_HDA(TAG_TIER_SERVICE, i > 0 ? 0x100 : 0);
+
+        e = tag_make(r[i].key, TAG_RAA(9), hda, &r[i].subject);
+        r[i].issuer = r[i > 0 ? i - 1 : 0].subject;
+        if (e == 0)
+            e = record_encode(&r[i], gateway_id.ed25519_seed, bytes, sizeof(bytes), &len);
+        if (e == 0 && write(fd, bytes, len) != (ssize_t)len)
+            e = -1;
+    }
+    return close(fd) < 0 ? -1 : e;
+}
+
 /* Who finds others by managers says where they are, and where its root's are if its realm is another. */
 static void test_managers(void **state)
 {
@@ -118,10 +154,11 @@ static void test_managers(void **state)
     struct dmux_config *c = NULL;
     char buf[1024];
 
-    snprintf(buf, sizeof(buf), text, secret_path, key_path, secret_path,
+    snprintf(buf, sizeof(buf), text, secret_path, key_path, serves_path,
              "Managers = 10.0.0.1:51823, [2001:db8::1]:7\nRootManagers = 10.0.0.2:1");
     assert_int_equal(parse(buf, &c), 0);
     assert_int_equal(c->managers_count, 2);
+    assert_true(tag_tier(&c->tag) == TAG_TIER_SERVICE && c->realm_key[0] == 9);
     assert_int_equal(c->managers[1].port, 7);
     assert_int_equal(c->root_managers_count, 1);
     assert_int_equal(c->root_managers[0].port, 1);
@@ -131,10 +168,20 @@ static void test_managers(void **state)
     assert_int_equal(parse(buf, &c), 0);
     assert_int_equal(c->managers_count, 0);
     dmux_config_free(c);
-    snprintf(buf, sizeof(buf), text, secret_path, key_path, secret_path, "Managers = 10.0.0.1:51823");
-    refuses(buf, "f:7: found Managers with a Realm that is not the root's own, expected RootManagers too\n");
-    snprintf(buf, sizeof(buf), text, secret_path, key_path, secret_path, "RootManagers = 10.0.0.1:51823");
-    refuses(buf, "f:7: found RootManagers, expected Managers with it\n");
+    snprintf(buf, sizeof(buf), text, secret_path, key_path, serves_path, "Managers = 10.0.0.1:51823");
+    refuses(buf, "f:12: found Managers with a Realm that is not the root's own, expected RootManagers too\n");
+    snprintf(buf, sizeof(buf), text, secret_path, key_path, serves_path, "RootManagers = 10.0.0.1:51823");
+    refuses(buf, "f:12: found RootManagers, expected Managers with it\n");
+    for (size_t i = 0; i < 2; i++) { /* one that says nothing of serving, and one without a realm */
+        snprintf(buf, sizeof(buf), text, secret_path, key_path, i ? chain_path : serves_path,
+                 "Managers = 10.0.0.1:51823\nRootManagers = 10.0.0.2:1");
+        if (i == 0)
+            assert_int_equal(make_serve(0), 0);
+        refuses(buf,
+                "f:9: found a ChainFile by which nobody with the key in KeyFile serves, expected with Managers one of "
+                "`hawser realm enrol --serves`\n");
+    }
+    assert_int_equal(make_serve(RECORD_FLAG_SERVES), 0);
     snprintf(buf, sizeof(buf), text, secret_path, key_path, secret_path, "Managers = 10.0.0.1");
     refuses(buf, "f:12: found Managers = 10.0.0.1, expected 1 to 16 addresses, each with a :port, apart by commas\n");
 }
@@ -392,6 +439,10 @@ static int setup(void **state)
     identity_secret_encode(&id, key);
     if (write(fd, key, strlen(key)) != (ssize_t)strlen(key) || close(fd) < 0)
         return -1;
+    gateway_id = id;
+    fd = mkstemp(serves_path);
+    if (fd < 0 || close(fd) < 0 || make_serve(RECORD_FLAG_SERVES) < 0)
+        return -1;
     if (write_chain(&id, chain_path) < 0 || identity_generate(&id, &rng) < 0)
         return -1;
     return write_chain(&id, other_path);
@@ -399,17 +450,22 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-    return unlink(secret_path) + unlink(key_path) + unlink(chain_path) + unlink(other_path);
+    return unlink(secret_path) + unlink(key_path) + unlink(chain_path) + unlink(other_path) + unlink(serves_path);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_client),    cmocka_unit_test(test_capture),
-        cmocka_unit_test(test_authority), cmocka_unit_test(test_errors),
-        cmocka_unit_test(test_admit),     cmocka_unit_test(test_credential),
-        cmocka_unit_test(test_offers),    cmocka_unit_test(test_gateway),
-        cmocka_unit_test(test_managers),  cmocka_unit_test(test_ospf),
+        cmocka_unit_test(test_client),
+        cmocka_unit_test(test_capture),
+        cmocka_unit_test(test_authority),
+        cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_admit),
+        cmocka_unit_test(test_credential),
+        cmocka_unit_test(test_offers),
+        cmocka_unit_test(test_gateway),
+        cmocka_unit_test(test_managers),
+        cmocka_unit_test(test_ospf),
         cmocka_unit_test(test_gateway_addresses),
     };
 
