@@ -667,19 +667,21 @@ static void come_across(struct gateways *w, size_t gateway, uint32_t *neighbours
 /* The coordinates, as bench/coordinates.c has them. 0 or -ENOMEM. */
 static int settle(struct gateways *w)
 {
-    uint32_t *neighbours = calloc(w->o.gateways * w->o.neighbours, sizeof(*neighbours));
+    const size_t each = w->o.neighbours;
+    uint32_t *neighbours = calloc(w->o.gateways * each, sizeof(*neighbours));
 
+    assert(each > 0);
     if (!neighbours)
         return -ENOMEM;
     for (size_t i = 0; i < w->o.gateways; i++) {
         coord_init(&w->gateways[i].coord);
-        for (size_t n = 0; n < w->o.neighbours; n++)
-            neighbours[i * w->o.neighbours + n] = (uint32_t)another(w, i);
+        for (size_t n = 0; n < each; n++)
+            neighbours[i * each + n] = (uint32_t)another(w, i);
     }
-    for (size_t n = 0; n < w->o.samples; n++) {
+    for (size_t n = 0, turn = 0; n < w->o.samples; n++, turn = turn + 1 < each ? turn + 1 : 0) {
         for (size_t i = 0; i < w->o.gateways; i++) {
-            uint32_t *mine = neighbours + i * w->o.neighbours;
-            size_t other = mine[n % w->o.neighbours];
+            uint32_t *mine = neighbours + i * each;
+            size_t other = mine[turn];
             int r = coord_on_sample(&w->gateways[i].coord, &w->gateways[other].coord,
                                     (uint32_t)MAX(gateways_way_ms(w, i, other) * 1e3, 1.), &w->rng);
 

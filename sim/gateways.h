@@ -17,7 +17,7 @@ struct gateways_options {
     uint64_t seed;
     size_t gateways, services;
     double crowd;      /* 0: anywhere on the Earth; the more, the nearer to one place */
-    size_t neighbours; /* of whom each learns its coordinate */
+    size_t neighbours; /* of whom each learns its coordinate; not 0 */
     size_t samples;    /* that each takes of them */
     uint32_t links_max;
     uint32_t questions_max; /* of each resolver */
