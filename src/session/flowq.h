@@ -39,8 +39,8 @@ struct flow {
     uint32_t last_seq; /* newest session sequence of this flow */
     bool has_seq;
     uint8_t recent_paths, older_paths; /* slots used in this and the last span of paths_since, a bit each */
-    uint64_t run_bytes;                /* sent since it last paused for a second */
-    instant last_used;
+    uint64_t run_bytes;                /* of its run: packets of data without a pause of a second */
+    instant run_until;                 /* its last one */
     instant paths_since;
 };
 

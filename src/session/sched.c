@@ -13,7 +13,7 @@
  * - stripe: without the paths that are parked (park.c), if others are there. Interactive flows take the fastest path. A
  *   flow that is just starting takes a slower path only when that delivers earlier than waiting for the fastest (the
  *   completion test of ECF, Lim et al., CoNEXT 2017); one that has moved 512 KiB without a pause takes every path that
- *   is free.
+ *   is free. Acknowledgements of what comes the other way are no such run, however many there are.
  *
  * - active-standby: the first of the rule's paths that is a candidate.
  *

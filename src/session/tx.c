@@ -20,7 +20,9 @@
  */
 #define CONTROL_MIN (SEALED_HEADER_LEN + SEALED_TAG_LEN + CONTROL_HEADER_LEN + FRAME_HEADER_LEN + 8)
 #define ACK_ROOM (FRAME_HEADER_LEN + 4 + 8 + 4 * 4 + 1 + 4) /* of one range */
-#define RECENT_SPAN (200 * MSEC)                            /* chosen: the longest resequencing wait */
+#define ACKNOWLEDGEMENT_MAX 112  /* chosen: IPv6, TCP, timestamps and three blocks of SACK are 100 */
+#define RUN_PAUSE (1 * SEC)      /* chosen: ends a run, of which packets are in order */
+#define RECENT_SPAN (200 * MSEC) /* chosen: the longest resequencing wait */
 /* Counters left out: so that a gap stands in few acknowledgements, and who acknowledges what it did not get lies in
  * vain. */
 #define SKIP_MIN 128
@@ -411,6 +413,14 @@ static struct pbuf *dup_pop(struct session *s, unsigned slot, instant now)
     return NULL;
 }
 
+/* By its size the packet only acknowledges the other way's data. A flow of these gains nothing by a second path, and
+ * needs no order: what one of them says, the next says too (RFC 9293 section 3.10.7.4), and those that came need not
+ * wait for one that did not. */
+static bool is_acknowledgement(const struct pbuf *b)
+{
+    return b->len <= DATA_HEADER_LEN + ACKNOWLEDGEMENT_MAX && !(b->note & (SESSION_PIECE | SESSION_PIECE_MORE));
+}
+
 /* A sequence for a packet that leaves for the first time, and copies for the paths that are to carry it too. */
 static void number(struct session *s, struct flow *f, struct pbuf *b, unsigned slot, instant now)
 {
@@ -427,19 +437,21 @@ static void number(struct session *s, struct flow *f, struct pbuf *b, unsigned s
         f->recent_paths = 0;
         f->paths_since = now;
     }
-    if (now - f->last_used > 1 * SEC) {
+    if (now - f->run_until > RUN_PAUSE) {
         f->run_bytes = 0;
         f->has_seq = false;
     }
-    f->last_used = now;
-    f->run_bytes += b->len;
+    if (!is_acknowledgement(b)) {
+        f->run_until = now;
+        f->run_bytes += b->len;
+    }
     f->recent_paths |= (uint8_t)(1u << slot);
     h.paths = f->recent_paths | f->older_paths;
     if (f->has_seq && (f->class != FLOW_INTERACTIVE || (b->note & SESSION_PIECE_MORE)) &&
         (uint32_t)seq - f->last_seq <= UINT16_MAX)
         h.back = (uint16_t)((uint32_t)seq - f->last_seq);
     f->last_seq = (uint32_t)seq;
-    f->has_seq = true;
+    f->has_seq = f->run_bytes > 0;
     f->pinned = (uint8_t)(slot + 1);
     b->note = note_make(note_tos(b), f->steer, f->class);
     b->stamp = now;
