@@ -96,6 +96,7 @@ struct spath {
     struct park {         /* park.c */
         uint8_t verdict;  /* enum session_park */
         uint8_t expected; /* the same, of those who used it before */
+        uint8_t trial;    /* enum park_trial */
         instant differs_since, parked_at;
         span patience; /* until a path that was parked for its losses is tried again */
         double loss;   /* share of the last window that told, */
@@ -241,8 +242,13 @@ struct session {
     instant drr_until; /* a round is not older */
     struct stream *stream;
     uint64_t tx_seq, rx_seq_high;
-    uint8_t parked; /* slots that stripes are better without */
-    bool narrow;    /* some path carries less than RECORD_MAX */
+    struct carried { /* by all paths, in windows of a second */
+        instant since;
+        uint64_t tx_bytes, bps; /* at its beginning; of the last one */
+    } carried;
+    uint8_t parked;   /* slots that stripes are better without, */
+    uint8_t on_trial; /* and of these, who carries copies of some of their records */
+    bool narrow;      /* some path carries less than RECORD_MAX */
     struct pbuf *too_big[TOO_BIG_MAX];
     unsigned too_big_count;
     uint16_t piece_id; /* of the next packet that is cut */

@@ -6,18 +6,20 @@
  *
  *   far     a record of it would come later than one of the fastest path by more than the resequencer waits at most: it
  *           is always out of order
- *   lossy   it loses often, and what it lost (session_resend_lost) comes so late that the resequencer has given it up,
- *           so that the flow sees the losses, where one TCP would get most of the best path alone; or it adds little to
- *           the rate of the others, and the flow would wait for what it lost for much of the time, or for its delay,
- *           several round trips of the fastest path
+ *   lossy   what it loses (session_resend_lost) comes so late that the resequencer has given it up: the flow sees the
+ *           losses, and would make less of the best path than without them (Mathis et al., CCR 1997), while that one
+ *           alone carries as much as this one, or as flows make of all; or it adds little to the rate of the others,
+ * and the flow would wait for what it lost for much of the time, or for its delay, several round trips of the fastest
+ * path
  *
- * The best path is the one of which a single TCP would get the most: its rate, or what its losses leave of that (Mathis
- * et al., CCR 1997).
+ * The best path is the one of which a single TCP would get the most, by its rate and by its losses.
  *
  * A path is parked once that has been so for PARK_AFTER (at once if those who used it before had to park it, too), and
- * taken back once it has been clearly otherwise for RETURN_AFTER, or at once when it is the best that is left. One that
- * was parked for its losses carries nothing that could be lost, so it is tried again after a while, longer each time.
- * Each end decides for what it sends.
+ * taken back once it has been clearly otherwise for RETURN_AFTER, or at once when all that are left are parked and it
+ * is the best of them. Of what is in doubt for a moment nothing new is known. One that was parked for its losses
+ * carries nothing that could be lost, so after a while, longer each time, it is tried: in earnest if flows fill the
+ * best path and this one carries more; else with copies of some packets that others carry (tx.c), so that nothing waits
+ * for what it loses. Each end decides for what it sends.
  *
  * Limits: a path that hurts for another reason (two links of much jitter each) is not found. Rules that name paths in
  * another mode than stripe are obeyed. Source: the never-slower-than-the-best-link rule of every complaint about
@@ -29,18 +31,25 @@
 #define FAR_SPAN (RESEQ_WAIT_MAX * 3 / 4) /* one way: a quarter is left for its jitter and queue */
 #define TOO_LATE (RESEQ_WAIT_MAX * 3 / 2) /* chosen: most comes sooner than held_span says */
 #define FAR_BACK (RESEQ_WAIT_MAX / 2)
-#define SMALL_GAIN .25           /* chosen: of the others' rate: below, a hurt cannot pay */
-#define HELD_SHARE .2            /* chosen: of the time */
-#define LATE_ROUND_TRIPS 4       /* chosen: a flow's window grows to cover one or two more, not four */
-#define PARK_AFTER (200 * MSEC)  /* chosen: some round trips of a usable path */
-#define RETURN_AFTER (3 * SEC)   /* chosen: twenty probes */
-#define LOSS_WINDOW (1 * SEC)    /* chosen: a cycle of the path's search for more rate */
-#define SOUGHT_ROUND_TRIPS 2     /* one until the loss shows, one to empty the queue that the search made */
-#define CLEAN_PART .5            /* of its rate: so much at least one TCP would get of a path */
-#define LOSS_RECORDS 200         /* chosen: of fewer a loss of .5 % is chance */
-#define LOST_RECORDS 4           /* chosen: in a window: of fewer nothing follows */
-#define PATIENCE_MIN (30 * SEC)  /* chosen: a trial costs a flow some seconds of its rate */
-#define PATIENCE_MAX (300 * SEC) /* chosen: a trial each five minutes is not noticed */
+#define SMALL_GAIN .25             /* chosen: of the others' rate: below, a hurt cannot pay */
+#define HELD_SHARE .2              /* chosen: of the time */
+#define LATE_ROUND_TRIPS 4         /* chosen: a flow's window grows to cover one or two more, not four */
+#define PARK_AFTER (200 * MSEC)    /* chosen: some round trips of a usable path */
+#define RETURN_AFTER (3 * SEC)     /* chosen: twenty probes */
+#define LOSS_WINDOW (1 * SEC)      /* chosen: a cycle of the path's search for more rate */
+#define LOSS_WINDOW_MAX (10 * SEC) /* chosen: until then a flow that its losses made slow has sent LOSS_RECORDS */
+#define SOUGHT_ROUND_TRIPS 2       /* one until the loss shows, one to empty the queue that the search made */
+#define CLEAN_PART .5              /* of its rate: so much at least one TCP would get of a path */
+#define UNUSED_PART .7   /* of its rate: chosen: flows that make less of all paths would make more of it alone */
+#define FULL_PART .85    /* of its rate: chosen: packets' headers, and TCP's saw teeth */
+#define LOSS_RECORDS 200 /* chosen: of fewer a loss of .5 % is chance */
+#define LOST_RECORDS 4   /* chosen: in a window: of fewer nothing follows */
+#define MATHIS 1.22
+#define TRIAL_RECORDS 1600       /* chosen: the rarest loss that is told from none, LOST_RECORDS of them, is .5 % */
+#define PATIENCE_MIN (30 * SEC)  /* chosen: what passes a trial and is parked again cost a flow some seconds' rate */
+#define PATIENCE_MAX (300 * SEC) /* chosen: that each five minutes is not noticed */
+
+enum park_trial { TRIAL_NONE, TRIAL_RUNS, TRIAL_ENDED };
 
 const char *session_park_name(enum session_park p)
 {
@@ -59,16 +68,19 @@ static void count_losses(struct park *k, const struct path_metrics *m, instant n
 {
     uint64_t sent = m->tx_pkts - k->tx_pkts, lost = m->lost_pkts > k->lost_pkts ? m->lost_pkts - k->lost_pkts : 0;
 
-    if (m->rate_is_sought || m->tx_pkts < k->tx_pkts || k->verdict == PARK_LOSSY) {
+    if (m->tx_pkts < k->tx_pkts || (k->trial != TRIAL_RUNS && (m->rate_is_sought || k->verdict == PARK_LOSSY))) {
         k->window_at = now + SOUGHT_ROUND_TRIPS * m->srtt;
     } else if (now > k->window_at) {
         if (now - k->window_at < LOSS_WINDOW)
+            return;
+        if (k->trial == TRIAL_RUNS ? sent < TRIAL_RECORDS : sent < LOSS_RECORDS && now - k->window_at < LOSS_WINDOW_MAX)
             return;
         k->window_at = now;
         if (sent >= LOSS_RECORDS) {
             k->loss = (double)lost / (double)sent;
             k->lost = lost;
         }
+        k->trial = k->trial == TRIAL_RUNS ? TRIAL_ENDED : k->trial;
     }
     k->tx_pkts = m->tx_pkts;
     k->lost_pkts = m->lost_pkts;
@@ -79,7 +91,7 @@ static double tcp_bps(const struct path_metrics *m)
 {
     double rate = (double)m->rate_bps, round_trip = (double)MAX(m->srtt, 1 * MSEC) / SEC;
 
-    return m->loss > 0 ? MIN(rate, 1.22 * 8 * RECORD_MAX / (round_trip * sqrt(m->loss))) : rate;
+    return m->loss > 0 ? MIN(rate, MATHIS * 8 * RECORD_MAX / (round_trip * sqrt(m->loss))) : rate;
 }
 
 /* How much of the time, and for how long each time, a flow waits for what the path lost. */
@@ -95,16 +107,33 @@ static span held_span(const struct path_metrics *m, double loss, double *ret_sha
 /* What a path is compared with: paths that both may be the one that is judged. */
 struct beside {
     const struct path_metrics *fastest, *best;
-    bool best_is_clean;  /* one TCP would get most of it */
-    uint64_t others_bps; /* of all but the one that is judged */
+    bool best_is_clean;   /* one TCP would get most of it */
+    uint64_t others_bps;  /* of all but the one that is judged */
+    uint64_t carried_bps; /* what flows made of all in the last window */
 };
 
-/* The flow would see what it loses, and the best path alone carries as much. */
+/* What a single TCP would make of the best path if it saw the losses of the other as well, which come by that one's
+ * rate and not by its own, bits a second: Mathis' formula solved for losses a second. */
+static double tcp_beside(const struct path_metrics *best, const struct path_metrics *m, double loss)
+{
+    double round_trip = (double)MAX(best->srtt, 1 * MSEC) / SEC, losses = loss * (double)m->rate_bps / 8 / RECORD_MAX;
+
+    return losses > 0 ? MATHIS * MATHIS * 8 * RECORD_MAX / (round_trip * round_trip * losses) : INFINITY;
+}
+
+/* The flow would see what it loses, and would make less of the best path than without it; which alone carries as much
+ * as this one, or as flows make of all. How late what it loses comes is only to be seen while it is used. */
 static bool is_too_late(const struct path_metrics *m, const struct park *k, span each, const struct beside *b,
                         bool strict)
 {
-    return m != b->best && b->best_is_clean && b->best->rate_bps >= m->rate_bps && k->lost >= LOST_RECORDS &&
-           each > (strict ? TOO_LATE * 5 / 6 : TOO_LATE);
+    double best_bps = (double)b->best->rate_bps;
+
+    if (m == b->best || !b->best_is_clean || k->lost < LOST_RECORDS)
+        return false;
+    if (strict)
+        return tcp_beside(b->best, m, k->loss) < best_bps;
+    return each > TOO_LATE && tcp_beside(b->best, m, k->loss) < best_bps * CLEAN_PART &&
+           (best_bps >= (double)m->rate_bps || best_bps * UNUSED_PART > (double)b->carried_bps);
 }
 
 static bool is_lossy(const struct path_metrics *m, const struct park *k, const struct beside *b, bool strict)
@@ -112,16 +141,21 @@ static bool is_lossy(const struct path_metrics *m, const struct park *k, const s
     span late = (m->min_rtt - b->fastest->min_rtt) / 2;
     double share, gain = (double)m->rate_bps / (double)MAX(b->others_bps, 1u);
     span each = held_span(m, k->loss, &share);
-    bool often = share > (strict ? HELD_SHARE / 2 : HELD_SHARE);
 
     if (m->rate_is_sought)
         return false;
-    if (often && is_too_late(m, k, each, b, strict))
+    if (is_too_late(m, k, each, b, strict))
         return true;
-    if (often)
+    if (share > (strict ? HELD_SHARE / 2 : HELD_SHARE))
         late += each;
     return m != b->fastest && gain < (strict ? SMALL_GAIN * 1.4 : SMALL_GAIN) &&
            late > (strict ? LATE_ROUND_TRIPS - 1 : LATE_ROUND_TRIPS) * MAX(b->fastest->min_rtt, 5 * MSEC);
+}
+
+/* Flows fill the best path, and this one carries more. */
+static bool is_wanted(const struct path_metrics *m, const struct beside *b)
+{
+    return b->best && m->rate_bps > b->best->rate_bps && (double)b->carried_bps > FULL_PART * (double)b->best->rate_bps;
 }
 
 /* strict: it must be clearly well to be PARK_NOT. */
@@ -132,13 +166,49 @@ static enum session_park judge(const struct path_metrics *m, const struct park *
     return is_lossy(m, k, b, strict) ? PARK_LOSSY : PARK_NOT;
 }
 
-static void settle(struct park *k, enum session_park verdict, instant now)
+static void park(struct park *k, enum session_park verdict, instant now)
 {
-    if (k->verdict == PARK_LOSSY && now - k->parked_at > k->patience) { /* a path that carries nothing shows no loss */
-        k->loss = 0;
-        k->lost = 0;
-        k->verdict = PARK_NOT;
-        k->differs_since = now;
+    k->expected = PARK_NOT;
+    if (verdict == PARK_LOSSY)
+        k->patience = k->patience == 0 || now - k->parked_at > 2 * PATIENCE_MAX ? PATIENCE_MIN
+                                                                                : MIN(2 * k->patience, PATIENCE_MAX);
+    k->verdict = (uint8_t)verdict;
+    k->trial = TRIAL_NONE;
+    k->differs_since = k->parked_at = now;
+}
+
+static void unpark(struct park *k, instant now)
+{
+    k->verdict = PARK_NOT;
+    k->trial = TRIAL_NONE;
+    k->differs_since = now;
+}
+
+/* What was parked for its losses is tried; wanted: what it carries is missed, whatever it loses. */
+static void try_again(struct park *k, bool wanted, instant now)
+{
+    if (wanted)
+        unpark(k, now);
+    else
+        k->trial = TRIAL_RUNS; /* count_losses ends it */
+    k->window_at = now;
+    k->loss = 0;
+    k->lost = 0;
+}
+
+static void settle(struct park *k, enum session_park verdict, bool wanted, instant now)
+{
+    if (k->verdict == PARK_LOSSY && k->trial == TRIAL_NONE && now - k->parked_at > k->patience) {
+        try_again(k, wanted, now);
+        return;
+    }
+    if (k->trial == TRIAL_RUNS)
+        return;
+    if (k->trial == TRIAL_ENDED) {
+        if (verdict == PARK_NOT)
+            unpark(k, now);
+        else
+            park(k, verdict, now);
         return;
     }
     if ((verdict != PARK_NOT) == (k->verdict != PARK_NOT)) {
@@ -148,62 +218,92 @@ static void settle(struct park *k, enum session_park verdict, instant now)
     if (now - k->differs_since < (verdict != PARK_NOT ? PARK_AFTER : RETURN_AFTER) &&
         (verdict == PARK_NOT || verdict != k->expected))
         return;
-    k->expected = PARK_NOT;
-    if (verdict == PARK_LOSSY)
-        k->patience = k->patience == 0 || now - k->parked_at > 2 * PATIENCE_MAX ? PATIENCE_MIN
-                                                                                : MIN(2 * k->patience, PATIENCE_MAX);
-    k->verdict = (uint8_t)verdict;
-    k->differs_since = k->parked_at = now;
+    if (verdict == PARK_NOT)
+        unpark(k, now);
+    else
+        park(k, verdict, now);
 }
 
-void park_refresh(struct session *s, const struct path_metrics m[SESSION_SLOTS], instant now)
+/* What flows make of all paths. */
+static void measure_carried(struct session *s, const struct path_metrics m[SESSION_SLOTS], instant now)
+{
+    struct carried *c = &s->carried;
+    uint64_t bytes = 0;
+
+    for (unsigned i = 0; i < SESSION_SLOTS; i++)
+        bytes += s->paths[i].path ? m[i].tx_bytes : 0;
+    if (bytes >= c->tx_bytes && now - c->since < LOSS_WINDOW)
+        return;
+    c->bps = bytes > c->tx_bytes ? (bytes - c->tx_bytes) * 8 * SEC / (uint64_t)(now - c->since) : 0;
+    c->since = now;
+    c->tx_bytes = bytes;
+}
+
+/* Counts losses, and fills in what paths are compared with; returns the slots that are in no doubt. */
+static uint8_t survey(struct session *s, const struct path_metrics m[SESSION_SLOTS], struct beside *b,
+                      uint64_t *ret_bps, instant now)
 {
     uint8_t slots = sched_best(s);
-    struct beside b = { 0 };
     double best_bps = 0;
-    uint64_t total = 0;
 
+    *ret_bps = 0;
     for (unsigned i = 0; i < SESSION_SLOTS; i++) {
-        const struct park *k = &s->paths[i].park;
+        struct park *k = &s->paths[i].park;
         double bps;
 
         if (!s->paths[i].path || m[i].min_rtt == 0) /* gone, or not measured yet: nothing is known of it */
             slots &= (uint8_t) ~(1u << i);
         if (!(slots & 1u << i))
             continue;
-        count_losses(&s->paths[i].park, &m[i], now);
-        if (!(s->parked & 1u << i))
-            total += m[i].rate_bps;
-        if (!b.fastest || m[i].min_rtt < b.fastest->min_rtt)
-            b.fastest = &m[i];
+        count_losses(k, &m[i], now);
+        if (k->verdict == PARK_NOT)
+            *ret_bps += m[i].rate_bps;
+        if (!b->fastest || m[i].min_rtt < b->fastest->min_rtt)
+            b->fastest = &m[i];
         bps = tcp_bps(&m[i]);
-        if (k->verdict != PARK_FAR && (!b.best || bps > best_bps)) {
-            b.best = &m[i];
-            b.best_is_clean = bps >= CLEAN_PART * (double)m[i].rate_bps;
+        if (k->verdict != PARK_FAR && (!b->best || bps > best_bps)) {
+            b->best = &m[i];
+            b->best_is_clean = bps >= CLEAN_PART * (double)m[i].rate_bps;
             best_bps = bps;
         }
     }
+    if (!b->best) /* all of them were far until now */
+        b->best = b->fastest;
+    return slots;
+}
+
+void park_refresh(struct session *s, const struct path_metrics m[SESSION_SLOTS], instant now)
+{
+    struct beside b = { 0 };
+    uint64_t total;
+    uint8_t slots = survey(s, m, &b, &total, now);
+    bool alone = !(slots & (slots - 1)); /* there is nothing that it could hurt, for a moment or longer */
+
+    measure_carried(s, m, now);
+    b.carried_bps = s->carried.bps;
     for (unsigned i = 0; i < SESSION_SLOTS; i++) {
         struct park *k = &s->paths[i].park;
-        bool parked = s->parked & 1u << i;
 
-        if (!(slots & 1u << i) || !(slots & (slots - 1))) { /* there is nothing that it could hurt */
-            k->verdict = PARK_NOT;
-            k->differs_since = now;
-        } else {
+        if (!s->paths[i].path) {
+            unpark(k, now);
+        } else if (slots & 1u << i) {
+            bool parked = k->verdict != PARK_NOT;
+
             b.others_bps = parked ? total : total - m[i].rate_bps;
-            settle(k, judge(&m[i], k, &b, parked), now);
-        }
-        if (k->verdict == PARK_NOT)
-            s->parked &= (uint8_t) ~(1u << i);
-        else
-            s->parked |= (uint8_t)(1u << i);
+            settle(k, alone ? PARK_NOT : judge(&m[i], k, &b, parked), !alone && is_wanted(&m[i], &b), now);
+        } /* else it is in doubt, and nothing new is known of it */
     }
-    if (slots && !(slots & ~s->parked)) { /* the best that is left */
-        unsigned left = (unsigned)((b.best ? b.best : b.fastest) - m);
+    if (!alone) { /* not all of them */
+        bool used = false;
 
-        s->paths[left].park.verdict = PARK_NOT;
-        s->paths[left].park.differs_since = now;
-        s->parked &= (uint8_t) ~(1u << left);
+        for (unsigned left = slots; left; left &= left - 1)
+            used |= s->paths[__builtin_ctz(left)].park.verdict == PARK_NOT;
+        if (!used)
+            unpark(&s->paths[b.best - m].park, now);
+    }
+    s->parked = s->on_trial = 0;
+    for (unsigned i = 0; i < SESSION_SLOTS; i++) {
+        s->parked |= (uint8_t)((s->paths[i].park.verdict != PARK_NOT) << i);
+        s->on_trial |= (uint8_t)((s->paths[i].park.trial == TRIAL_RUNS) << i);
     }
 }

@@ -28,6 +28,7 @@
 #define SKIP_MIN 128
 #define SKIP_SPAN 512   /* chosen: a mean of 384 records, which nobody can guess */
 #define SKIP_RUN 3      /* chosen: most losses are no longer, so that a gap of ours looks like one of the network */
+#define TRIAL_ONE_IN 8  /* chosen: of a flow's packets: the copies that park.c wants in 4 s of 40 Mbit/s */
 #define AMPLIFICATION 3 /* RFC 9000 section 8.1 */
 
 /* Of a stream: the length before each record. */
@@ -462,6 +463,8 @@ static void number(struct session *s, struct flow *f, struct pbuf *b, unsigned s
 
     if (t->mode == MODE_REDUNDANT)
         copies = sched_candidates(s, t);
+    else if (s->on_trial && t->mode == MODE_STRIPE && seq % TRIAL_ONE_IN == 0)
+        copies = s->on_trial & sched_usable(s, t);
     /* A path in doubt, and the paths beside it: new data goes both ways until the doubt is resolved. */
     for (unsigned others = h.paths & ~(1u << slot); others && s->paths[slot].rank != 1; others &= others - 1)
         if (s->paths[__builtin_ctz(others)].rank == 1)
@@ -590,7 +593,7 @@ static struct pbuf *pull(struct turn *t)
 
 static bool has_more(const struct session *s, unsigned slot)
 {
-    return s->paths[slot].stash || s->paths[slot].dup_count > 0 || session_has_data(s);
+    return s->paths[slot].stash || s->paths[slot].dup_count > 0 || (session_has_data(s) && !(s->on_trial & 1u << slot));
 }
 
 static bool data_output(struct session *s, unsigned slot, uint8_t *buf, struct session_tx *ret, instant now)

@@ -14,12 +14,14 @@
  * Linux has them with RACK-TLP, CUBIC, Reno and BBR. The first runs for 24 s, the others for 16, which is enough for
  * RTTs of up to .1 s and is what the machine has time for; for the same reason Reno and BBR are spared the environments
  * that are twice as fast as the others or differ from another in one figure only (`brief`). The last kind is a
- * connection that is split: ended at the node, its bytes carried over both. Its links alone are of the same kind. One
- * run of one seed each: a figure near a bound may fall on either side of it when anything changes, which is why misses
- * are listed and not counted.
+ * connection that is split: ended at the node, its bytes carried over both. Its links alone are of the same kind. Links
+ * that lose or delay by chance are run with three seeds, and the run in the middle counts; a figure near a bound may
+ * still fall on either side of it when anything changes, which is why misses are listed and not counted.
  *
  * HAWSER_SIM_TIMES=n   runs n times as long, and tells without failing: what a start in an unlucky second does to a
- *                      flow for ten more is a smaller part of it */
+ *                      flow for ten more is a smaller part of it
+ * HAWSER_SIM_SEED=n    begins with another seed, likewise
+ * An argument names the tests to run, as test_reno or test_*parked. */
 #include "sim/connection.h"
 #include "tests/sim/sim.h"
 
@@ -28,6 +30,7 @@
 #define LEAST_OF_BEST .97
 #define LEAST_OF_SUM .85
 #define LEAST_OF_SUM_SPLIT .95
+#define SEEDS 3
 
 /* --- inner flows --- */
 
@@ -58,12 +61,22 @@ static const struct kind_spec {
     [SPLIT] = { "split", { 0 }, 16 * SEC, 6 * SEC, false, true, 1.5 },
 };
 
+static unsigned asked_for(const char *name)
+{
+    const char *text = getenv(name);
+    unsigned long n = text ? strtoul(text, NULL, 10) : 1;
+
+    return (unsigned)CLAMP(n, 1u, 100u);
+}
+
 static unsigned times_as_long(void)
 {
-    const char *text = getenv("HAWSER_SIM_TIMES");
-    unsigned long times = text ? strtoul(text, NULL, 10) : 1;
+    return asked_for("HAWSER_SIM_TIMES");
+}
 
-    return (unsigned)CLAMP(times, 1u, 100u);
+static unsigned seed(void)
+{
+    return asked_for("HAWSER_SIM_SEED");
 }
 
 static double goodput_of(struct bench *b, const struct kind_spec *k)
@@ -107,10 +120,10 @@ static double goodput_split(struct bench *b, const struct kind_spec *k)
     return bps;
 }
 
-static double goodput(const char *const params[], const struct kind_spec *k)
+static double goodput(const char *const params[], const struct kind_spec *k, unsigned with_seed)
 {
     const struct node_options as_hawserd = { .pool_pkts = 32768 };
-    struct bench b = bench_make(1, &as_hawserd, false, params);
+    struct bench b = bench_make(with_seed, &as_hawserd, false, params);
     double bps;
 
     if (k->split)
@@ -121,21 +134,22 @@ static double goodput(const char *const params[], const struct kind_spec *k)
 }
 
 /* A link alone; the same link stands in many environments. */
-static double goodput_alone(const char *params, enum kind kind)
+static double goodput_alone(const char *params, enum kind kind, unsigned with_seed)
 {
     static struct {
         const char *params;
+        unsigned seed;
         double bps;
-    } known[KIND_COUNT][40];
-    size_t i = 0;
+    } known[KIND_COUNT][80], *k;
 
-    for (; known[kind][i].params && strcmp(known[kind][i].params, params) != 0; i++)
-        assert_true(i + 1 < ARRAY_LEN(known[kind]));
-    if (!known[kind][i].params) {
-        known[kind][i].params = params;
-        known[kind][i].bps = goodput(PARAMS(params), &kinds[kind]);
+    for (k = known[kind]; k->params && (k->seed != with_seed || strcmp(k->params, params) != 0); k++)
+        assert_true(k + 1 < known[kind] + ARRAY_LEN(known[kind]));
+    if (!k->params) {
+        k->params = params;
+        k->seed = with_seed;
+        k->bps = goodput(PARAMS(params), &kinds[kind], with_seed);
     }
-    return known[kind][i].bps;
+    return k->bps;
 }
 
 /* --- environments --- */
@@ -154,9 +168,7 @@ static const struct environment {
     { "300@8+30@40", { "rate=300mbit delay=8ms", "rate=30mbit delay=40ms" }, .full_only = true },
     { "50@20 twice", { "rate=50mbit delay=20ms", "rate=50mbit delay=20ms" }, .alike = true },
     { "50@20 twice, 2 %", { "rate=50mbit delay=20ms loss=2%", "rate=50mbit delay=20ms loss=2%" }, .slower = OF(RENO) },
-    { "50@20+-20 twice",
-      { "rate=50mbit delay=20ms jitter=20ms", "rate=50mbit delay=20ms jitter=20ms" },
-      .slower = OF(CUBIC) | OF(RENO) },
+    { "50@20+-20 twice", { "rate=50mbit delay=20ms jitter=20ms", "rate=50mbit delay=20ms jitter=20ms" }, .slower = 0 },
     { "50@20+50@40", { "rate=50mbit delay=20ms", "rate=50mbit delay=40ms" }, .alike = true, .full_only = true },
     { "50@20+50@70", { "rate=50mbit delay=20ms", "rate=50mbit delay=70ms" }, .slower = 0 },
     { "50@20+50@120", { "rate=50mbit delay=20ms", "rate=50mbit delay=120ms" }, .slower = 0 },
@@ -166,12 +178,10 @@ static const struct environment {
     { "50@20 twice, .5 %", { "rate=50mbit delay=20ms loss=0.5%", "rate=50mbit delay=20ms loss=0.5%" }, .alike = true },
     { "LTE 40@30+-5 and 25@45+-8, .5 %",
       { "rate=40mbit delay=30ms jitter=5ms loss=0.5%", "rate=25mbit delay=45ms jitter=8ms loss=0.5%" },
-      .alike = true,
-      .short_of = OF(RENO) | OF(BBR) },
+      .alike = true },
     { "fibre 300@8, LTE 30@40+-8 .5 %",
       { "rate=300mbit delay=8ms", "rate=30mbit delay=40ms jitter=8ms loss=0.5%" },
-      .full_only = true,
-      .slower = OF(BARE) },
+      .full_only = true },
     { "LTE 40@35+-8, LEO 100@50+-25 1 %",
       { "rate=40mbit delay=35ms jitter=8ms", "rate=100mbit delay=50ms jitter=25ms loss=1%" },
       .slower = OF(BARE) | OF(RENO) },
@@ -189,6 +199,46 @@ static const char *remark(bool missed, bool known)
     return missed ? known ? "a known miss" : "MISSED" : known ? "no longer missed" : "";
 }
 
+/* Mbit/s of the first link alone, the second alone, and both. */
+struct outcome {
+    double alone[2], both, of_best, of_sum;
+};
+
+static struct outcome outcome_of(const struct environment *e, enum kind kind, unsigned with_seed)
+{
+    struct outcome o = { .both = goodput(e->links, &kinds[kind], with_seed) };
+
+    for (unsigned i = 0; i < 2; i++)
+        o.alone[i] = goodput_alone(e->links[i], kind, with_seed);
+    o.of_best = o.both / MAX(o.alone[0], o.alone[1]);
+    o.of_sum = o.both / (o.alone[0] + o.alone[1]);
+    return o;
+}
+
+static int by_of_best(const void *a, const void *b)
+{
+    double x = ((const struct outcome *)a)->of_best, y = ((const struct outcome *)b)->of_best;
+
+    return (x > y) - (x < y);
+}
+
+static bool by_chance(const char *link)
+{
+    return strstr(link, "loss=") || strstr(link, "jitter=");
+}
+
+static struct outcome middle_outcome(const struct environment *e, enum kind kind)
+{
+    struct outcome o[SEEDS];
+
+    if (sim_brief() || !(by_chance(e->links[0]) || by_chance(e->links[1])))
+        return outcome_of(e, kind, seed());
+    for (unsigned i = 0; i < SEEDS; i++)
+        o[i] = outcome_of(e, kind, seed() + i);
+    qsort(o, SEEDS, sizeof(o[0]), by_of_best);
+    return o[SEEDS / 2];
+}
+
 static void environments_of(enum kind kind)
 {
     /* Where a few seeds are asked for (under sanitizers) a few environments do, and no mean. */
@@ -201,20 +251,16 @@ static void environments_of(enum kind kind)
     for (size_t i = 0; i < ARRAY_LEN(environments); i += step) {
         const struct environment *e = &environments[i];
         bool known_slower = e->slower & OF(kind), known_short = e->short_of & OF(kind), slower, short_of;
-        double a, b, both, of_best, of_sum;
+        struct outcome o;
 
         if (k->brief && e->full_only)
             continue;
-        a = goodput_alone(e->links[0], kind);
-        b = goodput_alone(e->links[1], kind);
-        both = goodput(e->links, k);
-        of_best = both / MAX(a, b);
-        of_sum = both / (a + b);
-        slower = of_best < LEAST_OF_BEST;
-        short_of = e->alike && of_sum < (k->split ? LEAST_OF_SUM_SPLIT : LEAST_OF_SUM);
-        printf("# %-40s %6.1f %6.1f %6.1f  %.2f %-16s %.2f %s\n", e->name, a / 1e6, b / 1e6, both / 1e6, of_best,
-               remark(slower, known_slower), of_sum, remark(short_of, known_short));
-        product += log(of_best);
+        o = middle_outcome(e, kind);
+        slower = o.of_best < LEAST_OF_BEST;
+        short_of = e->alike && o.of_sum < (k->split ? LEAST_OF_SUM_SPLIT : LEAST_OF_SUM);
+        printf("# %-40s %6.1f %6.1f %6.1f  %.2f %-16s %.2f %s\n", e->name, o.alone[0] / 1e6, o.alone[1] / 1e6,
+               o.both / 1e6, o.of_best, remark(slower, known_slower), o.of_sum, remark(short_of, known_short));
+        product += log(o.of_best);
         count++;
         reached += !slower;
         failed += (slower && !known_slower) || (short_of && !known_short);
@@ -222,7 +268,7 @@ static void environments_of(enum kind kind)
     product = exp(product / (double)count);
     printf("# geometric mean of both over the better one: %.2f; %zu of %zu not slower than it\n", product, reached,
            count);
-    if (times_as_long() > 1)
+    if (times_as_long() > 1 || seed() > 1)
         return;
     assert_int_equal(failed, 0);
     if (!few)
@@ -252,8 +298,8 @@ static void test_bbr(void **state)
 /* A clean link beside one that loses: the clean one carries what it carries alone, and some of the other is added. */
 static void test_loss_on_one_path_slows_no_other(void **state)
 {
-    double clean = goodput(PARAMS("rate=50mbit delay=20ms"), &kinds[BARE]),
-           both = goodput(PARAMS("rate=50mbit delay=20ms", "rate=50mbit delay=25ms loss=2%"), &kinds[BARE]);
+    double clean = goodput(PARAMS("rate=50mbit delay=20ms"), &kinds[BARE], 1),
+           both = goodput(PARAMS("rate=50mbit delay=20ms", "rate=50mbit delay=25ms loss=2%"), &kinds[BARE], 1);
 
     printf("# 50@20 alone %.1f, with 50@25 of 2 %% beside it %.1f Mbit/s\n", clean / 1e6, both / 1e6);
     assert_true(both >= LEAST_OF_BEST * clean);
@@ -315,7 +361,7 @@ static void test_far_path_is_parked(void **state)
 static void test_late_losses_are_parked(void **state)
 {
     struct bench b = bench_make(
-        1, NULL, false, PARAMS("rate=40mbit delay=35ms jitter=8ms", "rate=100mbit delay=50ms jitter=25ms loss=1%"));
+        1, NULL, false, PARAMS("rate=40mbit delay=35ms jitter=8ms", "rate=35mbit delay=50ms jitter=25ms loss=1%"));
     struct session_path_info clean, lossy;
 
     goodput_of(&b, &kinds[CUBIC]);
@@ -327,12 +373,43 @@ static void test_late_losses_are_parked(void **state)
     bench_done(&b);
 }
 
+/* So it stays through moments in which one of both is in doubt; and when it loses no more, copies of what the other
+ * carries show that, and it is used again. */
+static void test_parked_until_it_loses_no_more(void **state)
+{
+    struct bench b = bench_make(
+        1, NULL, false, PARAMS("rate=40mbit delay=35ms jitter=8ms", "rate=35mbit delay=50ms jitter=25ms loss=1%"));
+    struct session *s;
+    struct session_path_info lossy;
+    struct session_info before, after;
+    struct traffic_flow *f;
+
+    bench_begin(&b);
+    s = node_peer_session(b.agent->node, 0);
+    f = traffic_window(b.t, b.agent, b.node, 0, &kinds[CUBIC].options);
+    world_run_for(b.w, 8 * SEC);
+    for (unsigned i = 0; i < 180; i++) { /* 18 s, before it is tried: after 30 */
+        world_run_for(b.w, 100 * MSEC);
+        session_path_info(s, 1, b.w->now, &lossy);
+        assert_int_equal(lossy.parked, PARK_LOSSY);
+    }
+    world_link(world_uplink(b.node, 1), "jitter=0ms loss=0%");
+    session_info(s, b.w->now, &before);
+    world_run_for(b.w, 20 * SEC);
+    session_info(s, b.w->now, &after);
+    session_path_info(s, 1, b.w->now, &lossy);
+    assert_int_equal(lossy.parked, PARK_NOT);
+    assert_true(after.duplicated - before.duplicated >= 1600);
+    traffic_stop(f);
+    bench_done(&b);
+}
+
 static void test_split(void **state)
 {
     environments_of(SPLIT);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_cubic_by_threshold),
@@ -343,7 +420,10 @@ int main(void)
         cmocka_unit_test(test_resent_after_a_long_queue),
         cmocka_unit_test(test_far_path_is_parked),
         cmocka_unit_test(test_late_losses_are_parked),
+        cmocka_unit_test(test_parked_until_it_loses_no_more),
         cmocka_unit_test(test_split),
     };
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
