@@ -26,10 +26,10 @@ static void kernel_on_transport(void *state, const struct cc_transport *t)
 {
     struct kernel *k = state;
 
-    if (t->rate_bps > 0 && (!t->rate_is_lower_bound || t->rate_bps > k->rate_bps)) {
+    if (t->rate_bps > 0 && (!t->rate_is_lower_bound || t->rate_bps > k->rate_bps))
         k->rate_bps = t->rate_bps;
-        k->counted |= !t->rate_is_lower_bound;
-    }
+    if (t->rate_bps > 0)
+        k->counted = !t->rate_is_lower_bound;
     k->window_bytes = MAX(t->inflight_bytes + t->room_bytes, UINT64_C(1));
 }
 

@@ -83,11 +83,13 @@ static void test_room(void **state)
     assert_int_equal(m.rate_bps, 8000000);
     assert_int_equal(m.pacing_bps, 8000000);
     assert_int_equal(path_size_probe(p, START), 0);
-    t.rate_bps = 4000000; /* the application limited it: it says nothing */
+    assert_false(m.rate_is_sought);
+    t.rate_bps = 4000000; /* the application limited it: it says nothing, nor that it is no more than it was */
     t.rate_is_lower_bound = true;
     path_on_transport(p, &t, START);
     path_get_metrics(p, START, &m);
     assert_int_equal(m.rate_bps, 8000000);
+    assert_true(m.rate_is_sought);
     path_free(p);
 }
 
