@@ -151,7 +151,7 @@ static void set_options(struct socket *sock)
     const struct sctp_paddrparams path = { .spp_flags = SPP_PMTUD_DISABLE | SPP_HB_DISABLE,
                                            .spp_pathmtu = PACKET_BYTES - COMMON_HEADER };
     const struct sctp_event event = { .se_assoc_id = SCTP_ALL_ASSOC, .se_type = SCTP_ASSOC_CHANGE, .se_on = 1 };
-    const struct sctp_assoc_value delay = { .assoc_id = SCTP_ALL_ASSOC, .assoc_value = 0 };
+    const struct sctp_sack_info at_once = { .sack_assoc_id = SCTP_FUTURE_ASSOC, .sack_freq = 1 };
     const struct linger none = { .l_onoff = 1, .l_linger = 0 };
     const int on = 1, bytes = BUFFER_BYTES;
 
@@ -163,7 +163,7 @@ static void set_options(struct socket *sock)
     set_option(sock, IPPROTO_SCTP, SCTP_RTOINFO, &rto, sizeof(rto));
     set_option(sock, IPPROTO_SCTP, SCTP_PEER_ADDR_PARAMS, &path, sizeof(path));
     set_option(sock, IPPROTO_SCTP, SCTP_EVENT, &event, sizeof(event));
-    set_option(sock, IPPROTO_SCTP, SCTP_DELAYED_SACK, &delay, sizeof(delay));
+    set_option(sock, IPPROTO_SCTP, SCTP_DELAYED_SACK, &at_once, sizeof(at_once));
 }
 
 static struct sockaddr_conn conn_address(const struct assoc *a)
