@@ -85,6 +85,17 @@ struct world_watch {
     void (*event)(void *ctx, struct world_end *e, const struct node_event *ev);
 };
 
+/* Whoever carries the records of that transport for the ends: what it makes of them are datagrams of the world, whose
+ * addresses are those of its own (world_carry). The rest may be NULL. */
+struct world_carrier {
+    void *ctx;
+    enum transport transport;
+    void (*send)(void *ctx, struct world_end *e, const struct session_tx *tx, const uint8_t *data);
+    void (*arrive)(void *ctx, struct world_end *e, const struct locator_pair *at, uint8_t *data, size_t len);
+    void (*before_output)(void *ctx, struct world_end *e);
+    void (*path_down)(void *ctx, struct world_end *e, const struct locator_pair *at);
+};
+
 struct world_link {
     struct link_dir dir;
     struct world_source source;
@@ -187,6 +198,7 @@ struct world {
     size_t slabs_count;
     const struct world_watch *watches[WORLD_WATCHES_MAX];
     size_t watches_count;
+    const struct world_carrier *carrier; /* or NULL */
     struct world_trunk *trunks[WORLD_TRUNKS_MAX];
     size_t trunks_count;
     struct world_stream *streams[WORLD_STREAMS_MAX];
@@ -279,6 +291,8 @@ void world_stream_packet(struct world_uplink *u, struct world_end *agent, const 
                          const struct endpoint *dst, const struct world_segment *segment, const uint8_t *data,
                          uint16_t len);
 struct world_end *world_agent_at(struct world *w, const struct endpoint *at);
+/* A datagram of the carrier's leaves that end, by the uplink that `at` names. */
+void world_carry(struct world_end *e, const struct locator_pair *at, const uint8_t *data, size_t len);
 /* From the attacker's hand: a datagram at the core. */
 void world_inject(struct world *w, const struct endpoint *src, const struct endpoint *dst, const uint8_t *data,
                   size_t len);

@@ -40,7 +40,10 @@ void world_end_arrive(struct world_end *e, struct world_uplink *u, struct world_
     for (size_t i = 0; i < w->watches_count; i++)
         if (w->watches[i]->arriving)
             w->watches[i]->arriving(w->watches[i]->ctx, e, p);
-    node_on_datagram(e->node, &at, p->data, p->len, 0, p->tos, w->now);
+    if (w->carrier && at.transport == w->carrier->transport)
+        w->carrier->arrive(w->carrier->ctx, e, &at, p->data, p->len);
+    else
+        node_on_datagram(e->node, &at, p->data, p->len, 0, p->tos, w->now);
     for (size_t i = 0; i < w->watches_count; i++)
         if (w->watches[i]->arrived)
             w->watches[i]->arrived(w->watches[i]->ctx, e, p);
@@ -94,6 +97,10 @@ static void send_train(struct world_end *e, const struct session_tx *tx)
     struct world_stream *stream;
     struct endpoint src;
 
+    if (e->world->carrier && tx->at.transport == e->world->carrier->transport) {
+        e->world->carrier->send(e->world->carrier->ctx, e, tx, e->world->buf);
+        return;
+    }
     if (e->options.delivery && tx->at.transport == TRANSPORT_TCP) {
         stream = u ? world_stream_of(u) : world_stream_find(e->world, tx->at.conn);
         if (stream && source_endpoint(e, u, tx, &src))
@@ -116,9 +123,20 @@ static void send_train(struct world_end *e, const struct session_tx *tx)
     }
 }
 
+void world_carry(struct world_end *e, const struct locator_pair *at, const uint8_t *data, size_t len)
+{
+    struct world_uplink *u = at->link == NODE_LISTEN_LINK ? NULL : uplink_by_link(e, at->link);
+    const struct session_tx tx = { .at = *at };
+    struct endpoint src;
+
+    if ((at->link == NODE_LISTEN_LINK || u) && source_endpoint(e, u, &tx, &src))
+        send_one(e, u, &src, at, 0, data, len);
+}
+
 /* A path that is down needs another connection than it had. */
 static void end_path(struct world_end *e, const struct node_event *ev)
 {
+    const struct world_carrier *carrier = e->world->carrier;
     const struct session *s = node_peer_session(e->node, ev->peer);
     struct session_path_info info;
     struct world_uplink *u;
@@ -126,6 +144,9 @@ static void end_path(struct world_end *e, const struct node_event *ev)
     if (!s)
         return;
     session_path_info(s, ev->slot, e->world->now, &info);
+    if (info.used && info.metrics.state == PATH_DOWN && carrier && info.at.transport == carrier->transport &&
+        carrier->path_down)
+        carrier->path_down(carrier->ctx, e, &info.at);
     u = info.used && info.at.transport == TRANSPORT_TCP ? uplink_by_link(e, info.at.link) : NULL;
     if (u && u->stream && info.metrics.state == PATH_DOWN)
         world_stream_reset(u->stream);
@@ -232,6 +253,8 @@ void world_end_drive(struct world_end *e)
     w->driving++;
     e->driving = true;
     pop_inner(e);
+    if (w->carrier && w->carrier->before_output)
+        w->carrier->before_output(w->carrier->ctx, e);
     while (!w->failed && e->node && node_output(e->node, w->buf, &tx, w->now)) {
         if (tx.len == 0 || tx.len > SESSION_OUTPUT_MAX)
             world_fail(w, "%s: output of %zu bytes", e->name, tx.len);

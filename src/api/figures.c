@@ -149,6 +149,8 @@ PUBLIC int hws_session_statistics(struct hws_session *s, struct hws_statistics *
         .queued_bytes = d.written - d.acked + u.queued_bytes,
         .handshakes = i.handshakes,
         .is_clear = i.clear,
+        .records_abandoned = i.abandoned,
+        .records_insisted = i.insisted,
     };
     for (unsigned slot = 0; slot < SESSION_SLOTS; slot++) {
         session_path_info(session, slot, clock_now(), &path);

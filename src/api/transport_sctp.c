@@ -7,9 +7,12 @@
  * thread: its timers are run from the engine's. A client associates when the node first sends to an endpoint, and again
  * when that has ended; a listener has a socket of usrsctp for each remote endpoint that begins an association.
  *
- * A record is a message, reliable and unordered, so that none waits for one that was lost before it. What there is room
- * for is the congestion window and what 15 ms of the rate add to it, less what the session has in flight; the rate is
- * taken to be a window each round trip.
+ * A record is a message, unordered, so that none waits for one that was lost before it, and reliable, unless the
+ * session says that nobody may need it in the end (struct session_tx): then it is sent once, or again until its
+ * lifetime is over (PR-SCTP: RFC 3758, with the policies of RFC 7496), and what was given up the session is told. A
+ * peer whose SCTP does not know FORWARD-TSN gets all of it, however late. What there is room for is the congestion
+ * window and what 15 ms of the rate add to it, less what the session has in flight; the rate is taken to be a window
+ * each round trip.
  *
  * What is usrsctp's is the process's, and so is the table of associations by their numbers: sessions over SCTP are for
  * one thread of a process.
@@ -58,10 +61,12 @@ struct assoc {
     unsigned index, uses;
     struct locator_pair at;
     bool up, over, proven, told;
+    bool partial; /* the other end takes FORWARD-TSN */
     unsigned peer;
     uint8_t slot;
     instant since, heard, moved, told_at;
     size_t given, room;
+    uint64_t newest;    /* counter of a record */
     uint32_t rto_least; /* ms, since it moved */
     uint64_t acked;
     struct held *held; /* HELD_MAX, while it is not up */
@@ -150,7 +155,8 @@ static void set_options(struct socket *sock)
     const struct sctp_rtoinfo rto = { .srto_initial = RTO_FIRST_MS, .srto_min = RTO_MIN_MS, .srto_max = RTO_MAX_MS };
     const struct sctp_paddrparams path = { .spp_flags = SPP_PMTUD_DISABLE | SPP_HB_DISABLE,
                                            .spp_pathmtu = PACKET_BYTES - COMMON_HEADER };
-    const struct sctp_event event = { .se_assoc_id = SCTP_ALL_ASSOC, .se_type = SCTP_ASSOC_CHANGE, .se_on = 1 };
+    const struct sctp_event change = { .se_assoc_id = SCTP_ALL_ASSOC, .se_type = SCTP_ASSOC_CHANGE, .se_on = 1 };
+    const struct sctp_event failed = { .se_assoc_id = SCTP_ALL_ASSOC, .se_type = SCTP_SEND_FAILED_EVENT, .se_on = 1 };
     const struct sctp_sack_info at_once = { .sack_assoc_id = SCTP_FUTURE_ASSOC, .sack_freq = 1 };
     const struct linger none = { .l_onoff = 1, .l_linger = 0 };
     const int on = 1, bytes = BUFFER_BYTES;
@@ -162,7 +168,8 @@ static void set_options(struct socket *sock)
     set_option(sock, IPPROTO_SCTP, SCTP_NODELAY, &on, sizeof(on));
     set_option(sock, IPPROTO_SCTP, SCTP_RTOINFO, &rto, sizeof(rto));
     set_option(sock, IPPROTO_SCTP, SCTP_PEER_ADDR_PARAMS, &path, sizeof(path));
-    set_option(sock, IPPROTO_SCTP, SCTP_EVENT, &event, sizeof(event));
+    set_option(sock, IPPROTO_SCTP, SCTP_EVENT, &change, sizeof(change));
+    set_option(sock, IPPROTO_SCTP, SCTP_EVENT, &failed, sizeof(failed));
     set_option(sock, IPPROTO_SCTP, SCTP_DELAYED_SACK, &at_once, sizeof(at_once));
 }
 
@@ -234,7 +241,7 @@ static void hang_up(struct assoc *a, instant now)
     a->held = NULL;
     a->held_count = 0;
     a->sock = a->listening = NULL;
-    a->up = a->over = a->told = false;
+    a->up = a->over = a->told = a->partial = false;
     if (was)
         node_on_transport_lost(a->of->t.all->node, a->peer, a->slot, &a->at, now);
 }
@@ -303,6 +310,7 @@ static void tell(struct assoc *a, instant now)
         .rate_bps = rate * 8,
         .rate_is_lower_bound = info.metrics.inflight_bytes < status.sstat_primary.spinfo_cwnd,
         .troubled = status.sstat_primary.spinfo_rto >= 2 * a->rto_least,
+        .partial = a->partial,
     };
     a->told = true;
     a->told_at = now;
@@ -320,12 +328,32 @@ static void before_output(struct transport_use *t, instant now)
 
 /* --- sending --- */
 
-/* False: it is over. */
-static bool give(struct assoc *a, const uint8_t *data, size_t len)
+/* What may be given up of it; all zero: nothing. */
+static struct sctp_prinfo policy_of(const struct assoc *a, const struct session_tx *tx)
 {
-    struct sctp_sndinfo info = { .snd_flags = SCTP_UNORDERED };
+    struct sctp_prinfo none = { .pr_policy = SCTP_PR_SCTP_NONE };
 
-    return usrsctp_sendv(a->sock, data, len, NULL, 0, &info, sizeof(info), SCTP_SENDV_SNDINFO, 0) == (ssize_t)len;
+    if (!a->partial)
+        return none;
+    if (tx->once)
+        return (struct sctp_prinfo){ .pr_policy = SCTP_PR_SCTP_RTX, .pr_value = 0 };
+    if (tx->lifetime_ms > 0)
+        return (struct sctp_prinfo){ .pr_policy = SCTP_PR_SCTP_TTL, .pr_value = tx->lifetime_ms };
+    return none;
+}
+
+/* pr NULL: it is brought at any price. False: it is over. */
+static bool give(struct assoc *a, const uint8_t *data, size_t len, const struct sctp_prinfo *pr)
+{
+    struct sctp_sendv_spa spa = { .sendv_flags = SCTP_SEND_SNDINFO_VALID, .sendv_sndinfo.snd_flags = SCTP_UNORDERED };
+
+    if (pr && pr->pr_policy != SCTP_PR_SCTP_NONE) {
+        a->newest = record_counter_get(data);
+        spa.sendv_sndinfo.snd_context = (uint32_t)a->newest;
+        spa.sendv_flags |= SCTP_SEND_PRINFO_VALID;
+        spa.sendv_prinfo = *pr;
+    }
+    return usrsctp_sendv(a->sock, data, len, NULL, 0, &spa, sizeof(spa), SCTP_SENDV_SPA, 0) == (ssize_t)len;
 }
 
 /* Before it is up: a few datagrams wait, and others are sent again by whoever needs them. */
@@ -345,6 +373,7 @@ static void send_records(struct transport_use *t, const struct session_tx *tx, c
     struct sctp_transport *s = (struct sctp_transport *)t;
     struct assoc *a = find(s, &tx->at);
     size_t segment = tx->segment ? tx->segment : tx->len;
+    struct sctp_prinfo pr;
     bool ok = true;
 
     if (!a && tx->at.conn == 0 && !t->all->listens && tx->at.link <= TRANSPORT_LINKS_MAX)
@@ -361,9 +390,10 @@ static void send_records(struct transport_use *t, const struct session_tx *tx, c
             node_on_transport_lost(t->all->node, tx->peer, tx->slot, &tx->at, now);
         return;
     }
+    pr = policy_of(a, tx);
     for (size_t at = 0, n; at < tx->len && ok; at += n) {
         n = MIN(segment, tx->len - at);
-        ok = a->up ? give(a, data + at, n) : hold(a, data + at, n);
+        ok = a->up ? give(a, data + at, n, &pr) : hold(a, data + at, n);
     }
     a->given += tx->len;
     a->moved = now;
@@ -373,26 +403,44 @@ static void send_records(struct transport_use *t, const struct session_tx *tx, c
 
 /* --- receiving --- */
 
-static void on_notification(struct assoc *a, const union sctp_notification *n, size_t len)
+static void come_up(struct assoc *a)
 {
-    if (len < sizeof(n->sn_assoc_change) || n->sn_header.sn_type != SCTP_ASSOC_CHANGE)
-        return;
-    if (n->sn_assoc_change.sac_state != SCTP_COMM_UP) {
-        a->over = true;
-        return;
-    }
+    struct sctp_assoc_value partial = { .assoc_id = SCTP_FUTURE_ASSOC };
+    socklen_t len = sizeof(partial);
+
     a->up = true;
+    a->partial =
+        usrsctp_getsockopt(a->sock, IPPROTO_SCTP, SCTP_PR_SUPPORTED, &partial, &len) == 0 && partial.assoc_value;
     for (unsigned i = 0; i < a->held_count && !a->over; i++)
-        a->over = !give(a, a->held[i].data, a->held[i].len);
+        a->over = !give(a, a->held[i].data, a->held[i].len, NULL);
     free(a->held);
     a->held = NULL;
     a->held_count = 0;
 }
 
+/* Once for each of its chunks, and it is told of once: the path knows it no more then. */
+static void on_given_up(struct assoc *a, const struct sctp_send_failed_event *e)
+{
+    node_on_abandoned(a->of->t.all->node, a->peer, a->slot, &a->at,
+                      a->newest - (uint32_t)(a->newest - e->ssfe_info.snd_context));
+}
+
+static void on_notification(struct assoc *a, const union sctp_notification *n, size_t len)
+{
+    if (len >= sizeof(n->sn_send_failed_event) && n->sn_header.sn_type == SCTP_SEND_FAILED_EVENT)
+        on_given_up(a, &n->sn_send_failed_event);
+    if (len < sizeof(n->sn_assoc_change) || n->sn_header.sn_type != SCTP_ASSOC_CHANGE)
+        return;
+    if (n->sn_assoc_change.sac_state == SCTP_COMM_UP)
+        come_up(a);
+    else
+        a->over = true;
+}
+
 /* Whatever it has for us. */
 static void take_messages(struct assoc *a, instant now)
 {
-    static uint8_t buf[RECORD_LARGE_MAX + 1];
+    static uint8_t buf[sizeof(struct sctp_send_failed_event) + RECORD_LARGE_MAX + 1];
     unsigned uses = a->uses;
     socklen_t none, info_len;
     struct sctp_rcvinfo info;
@@ -405,7 +453,7 @@ static void take_messages(struct assoc *a, instant now)
         if (!a->sock)
             return;
         set_options(a->sock);
-        a->up = true;
+        come_up(a);
     }
     while (a->sock && a->uses == uses && !a->over) {
         none = 0;

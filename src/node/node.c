@@ -440,6 +440,16 @@ void node_on_transport_lost(struct node *n, unsigned peer, unsigned slot, const 
     peer_pump(n->peers[peer], now);
 }
 
+void node_on_abandoned(struct node *n, unsigned peer, unsigned slot, const struct locator_pair *at, uint64_t counter)
+{
+    struct session *s = node_peer_session(n, peer);
+
+    if (!s)
+        return;
+    session_path_abandoned(s, slot, at, counter);
+    peer_touch(n->peers[peer]);
+}
+
 void node_connect(struct node *n, unsigned peer, const struct endpoint *at, size_t count, instant now)
 {
     struct locator_pair pairs[NODE_ENDPOINTS_MAX] = { 0 };

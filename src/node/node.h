@@ -288,10 +288,12 @@ uint8_t *node_inside_buffer(struct node *n);
 void node_on_packet(struct node *n, const uint8_t *pkt, size_t len, const struct offload *offload, instant now);
 /* The kernel or the network said that this locator pair does not work now. */
 void node_on_unreachable(struct node *n, const struct locator_pair *at, instant now);
-/* As session_path_transport and session_path_transport_lost, of that peer's session: session_tx said whose it is. */
+/* As session_path_transport, session_path_transport_lost and session_path_abandoned, of that peer's session: session_tx
+ * said whose it is. */
 void node_on_transport(struct node *n, unsigned peer, unsigned slot, const struct locator_pair *at,
                        const struct path_transport *t, instant now);
 void node_on_transport_lost(struct node *n, unsigned peer, unsigned slot, const struct locator_pair *at, instant now);
+void node_on_abandoned(struct node *n, unsigned peer, unsigned slot, const struct locator_pair *at, uint64_t counter);
 /* ICMP said that outer packets to this locator pair may have mtu_bytes; 0: the kernel refused one as too large. A hint:
  * the path's size is measured again. */
 void node_on_too_big(struct node *n, const struct locator_pair *at, size_t mtu_bytes, instant now);

@@ -282,6 +282,20 @@ instant inflight_loss_at(const struct inflight *f, span threshold_time)
     return sent_at(f, f->lowest_open)->at + threshold_time;
 }
 
+bool inflight_give_up(struct inflight *f, uint64_t counter, struct inflight_lost *ret)
+{
+    struct sent *s;
+
+    if (counter < f->lowest_open || counter >= f->next || sent_at(f, counter)->state != SENT_OPEN)
+        return false;
+    s = sent_at(f, counter);
+    ret->newest_at = MAX(ret->newest_at, s->at);
+    lose(f, s, ret);
+    drop_data(s, &f->told_lost);
+    find_lowest_open(f);
+    return true;
+}
+
 void inflight_abandon(struct inflight *f, struct inflight_lost *ret)
 {
     while (f->lowest_open != f->next) {

@@ -67,8 +67,8 @@ struct inflight_acked {
 struct inflight_lost {
     unsigned pkts;
     uint64_t bytes;
+    instant newest_at; /* when the newest was sent of those that inflight_detect or inflight_give_up found */
     /* of those that inflight_detect found: */
-    instant newest_at;   /* when the newest was sent */
     span run;            /* longest from one to another without an acknowledged record between */
     unsigned big_pkts;   /* of sizes from big_least to big_most, */
     uint32_t big_max;    /* the largest of these, */
@@ -92,6 +92,8 @@ void inflight_detect(struct inflight *f, uint64_t threshold_pkts, span threshold
                      struct inflight_lost *ret);
 /* When the oldest open record below the largest acknowledged will be lost by time; INSTANT_NEVER if none. */
 instant inflight_loss_at(const struct inflight *f, span threshold_time);
+/* That record, if it is open, is lost, and its data is told of. False: it is not. */
+bool inflight_give_up(struct inflight *f, uint64_t counter, struct inflight_lost *ret);
 /* Every open record counts as lost; their data stays to be taken. */
 void inflight_abandon(struct inflight *f, struct inflight_lost *ret);
 /* Gives back the data of lost records. */

@@ -70,6 +70,7 @@ struct path {
     uint64_t skipped[SKIPPED_MAX];
     unsigned skipped_count;
     struct path_transport transport; /* of a reliable one: as it was told last; its room is what is left of that */
+    instant abandoned_since; /* when the oldest was sent that it gave up since anything was acknowledged, or NEVER */
     struct {
         bool wanted, waiting;
         uint64_t counter; /* of the record */
@@ -100,6 +101,7 @@ static void start_measuring(struct path *p, instant now)
     p->loss_eighths = LOSS_TIME_EIGHTHS;
     p->reordered_round = 0;
     p->loss = 0;
+    p->abandoned_since = INSTANT_NEVER;
 }
 
 static void forget_known(struct path *p)
@@ -181,7 +183,7 @@ static span loss_time(const struct path *p)
  * with it. */
 static instant waits_since(const struct path *p)
 {
-    instant oldest = inflight_oldest(&p->inflight);
+    instant oldest = instant_min(inflight_oldest(&p->inflight), p->abandoned_since);
 
     return p->o.reliable && oldest != INSTANT_NEVER ? MAX(oldest, p->liveness.acked_at) : oldest;
 }
@@ -459,7 +461,9 @@ int path_on_ack(struct path *p, const struct ack *a, instant now, struct path_ac
         }
         if (acked.spurious_pkts > 0 && !p->o.reliable)
             on_reordering(p, acked.spurious_pkts);
-        for (unsigned i = acked.spurious_pkts; i < acked.pkts && !p->o.reliable; i++)
+        p->abandoned_since = INSTANT_NEVER;
+        /* But of a transport that says what it sends again: sample_transport_loss. */
+        for (unsigned i = acked.spurious_pkts; i < acked.pkts && p->transport.sent_bytes == 0; i++)
             p->loss -= p->loss / LOSS_SMOOTH;
         detect_losses(p, now, &lost);
         update_control(p, a, &acked, &lost, sample, newest, now);
@@ -611,6 +615,17 @@ void path_on_transport(struct path *p, const struct path_transport *t, instant n
     set_speed(p);
 }
 
+bool path_on_abandoned(struct path *p, uint64_t counter)
+{
+    struct inflight_lost lost = { 0 };
+
+    if (!p->o.reliable || !inflight_give_up(&p->inflight, counter, &lost))
+        return false;
+    count_losses(p, &lost);
+    p->abandoned_since = instant_min(p->abandoned_since, lost.newest_at);
+    return true;
+}
+
 void path_on_transport_lost(struct path *p, instant now)
 {
     enum path_state old = p->liveness.state;
@@ -618,6 +633,7 @@ void path_on_transport_lost(struct path *p, instant now)
     if (!p->o.reliable)
         return;
     p->transport = (struct path_transport){ 0 };
+    p->abandoned_since = INSTANT_NEVER;
     liveness_on_lost(&p->liveness, now);
     if (old == PATH_DOWN)
         abandon(p);

@@ -89,6 +89,7 @@ struct path_transport {
     uint64_t sent_bytes, resent_bytes; /* since it began; resent: less those that were not needed */
     uint64_t acked_bytes;              /* likewise: by the other end's transport */
     bool troubled;                     /* it recovers from a loss, or its retransmission timer has backed off */
+    bool partial; /* what is of no use any more it gives up, if it is asked to (RFC 3758): path_on_abandoned */
 };
 
 /* What the delivery of one acknowledgement means to the owner. */
@@ -125,6 +126,9 @@ void path_on_transport(struct path *p, const struct path_transport *t, instant n
 /* Its connection is gone, and with it what was in flight: the path is down until a probe, which opens another, is
  * answered. */
 void path_on_transport_lost(struct path *p, instant now);
+/* It has given this record up: nobody needed it any more. It may have arrived. The path counts it as lost and tells so
+ * (path_take_told); while nothing else is acknowledged it waits as for one that is in flight. False: it was not. */
+bool path_on_abandoned(struct path *p, uint64_t counter);
 /* Leaves the next counter out: no record will have it, and who acknowledges it acknowledges what it did not get (RFC
  * 9000 section 21.4). The last 32 are remembered. */
 void path_skip_counter(struct path *p, instant now);

@@ -444,6 +444,13 @@ bool adus_copy(const struct adus *a, const struct piece *p, uint8_t *out)
     return u != NULL;
 }
 
+struct adu_use adus_use_of(const struct adus *a, const struct piece *p)
+{
+    const struct out_unit *u = find_out(a, p->number);
+
+    return (struct adu_use){ .until = u ? u->expires : INSTANT_NEVER, .once = u && u->spec.unreliable };
+}
+
 void adus_on_copied(struct adus *a, const struct piece *p)
 {
     struct out_unit *u = find_out(a, p->number);

@@ -24,6 +24,12 @@
 #define ADU_LEFT_NEVER 0xffffu      /* of piece.left_ms */
 #define ADU_LEFT_MAX (60000 * MSEC) /* the longest lifetime: 16 bits of milliseconds on the wire */
 
+/* How long a piece is of use, whichever way it goes. */
+struct adu_use {
+    instant until; /* INSTANT_NEVER: until it has arrived */
+    bool once;     /* what is lost of it is not sent again */
+};
+
 struct adus;
 
 struct adu_options {
@@ -101,6 +107,7 @@ uint64_t adus_waiting(const struct adus *a);
 bool adus_cut(struct adus *a, const struct adu_offer *o, struct piece *ret, instant now);
 /* Its bytes. False: the unit is done with, and the piece must not be sent. */
 bool adus_copy(const struct adus *a, const struct piece *p, uint8_t *out);
+struct adu_use adus_use_of(const struct adus *a, const struct piece *p);
 /* The piece will be sent once more, as it is: each copy meets a fate of its own. */
 void adus_on_copied(struct adus *a, const struct piece *p);
 /* Such a copy was never sent. */

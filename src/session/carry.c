@@ -281,6 +281,16 @@ int carry_gather(const struct session *s, const struct pbuf *b, uint8_t *out)
     return (h.channel ? channels_copy(s, &h, &c, b->note, out) : delivery_copy(s->delivery, &c, out)) ? 0 : -ECANCELED;
 }
 
+struct adu_use carry_use_of(const struct session *s, const struct pbuf *b)
+{
+    struct piece p;
+
+    if (!b->tracked || !is_unit(b->data))
+        return (struct adu_use){ .until = INSTANT_NEVER };
+    p = piece_of(b);
+    return adus_use_of(s->adus, &p);
+}
+
 static void met_fate(struct session *s, struct pbuf *b, bool acked)
 {
     if (is_unit(b->data)) {

@@ -88,6 +88,7 @@ struct spath {
     uint32_t id; /* 0: not yet opened under this session */
     struct path *path;
     bool reliable;                /* its transport loses nothing */
+    bool partial;                 /* unless it is told that it may: path_transport.partial */
     struct replay_record *replay; /* owned; there while `path` is */
     uint64_t rx_highest;
     unsigned skip_in; /* records until counters are left out; 0: not drawn yet */
@@ -389,7 +390,9 @@ bool carry_has_begun(const struct session *s);                          /* the p
 struct pbuf *carry_pull(struct session *s, unsigned slot, instant now); /* NULL: nothing for this path now */
 struct pbuf *carry_pull_channel(struct session *s, enum flow_class class, unsigned slot, instant now);
 MUST_CHECK int carry_gather(const struct session *s, const struct pbuf *b,
-                            uint8_t *out);            /* -ECANCELED: not wanted any more */
+                            uint8_t *out); /* -ECANCELED: not wanted any more */
+/* Of whatever is sent: what is no piece of a unit is of use until it has arrived. */
+struct adu_use carry_use_of(const struct session *s, const struct pbuf *b);
 void carry_lost(struct session *s, struct pbuf *b);   /* takes the reference */
 void carry_forget(struct session *s, struct pbuf *b); /* the same of a copy that was never sent, or of a packet's */
 void carry_told(struct session *s, unsigned slot);    /* what the path has told */

@@ -161,6 +161,7 @@ int session_path_start(struct session *s, unsigned slot, uint32_t id, instant no
     p->told.at = now;
     p->id = id;
     p->reliable = o.reliable;
+    p->partial = false;
     p->rx_highest = 0;
     replay_record_init(p->replay);
     p->validated = s->o.opener; /* it chose the endpoint itself */
@@ -295,8 +296,18 @@ static bool is_over(const struct session *s, unsigned slot, const struct locator
 void session_path_transport(struct session *s, unsigned slot, const struct locator_pair *at,
                             const struct path_transport *t, instant now)
 {
-    if (is_over(s, slot, at))
-        path_on_transport(s->paths[slot].path, t, now);
+    if (!is_over(s, slot, at))
+        return;
+    s->paths[slot].partial = t->partial;
+    path_on_transport(s->paths[slot].path, t, now);
+}
+
+void session_path_abandoned(struct session *s, unsigned slot, const struct locator_pair *at, uint64_t counter)
+{
+    if (!is_over(s, slot, at))
+        return;
+    s->info.abandoned += path_on_abandoned(s->paths[slot].path, counter);
+    carry_told(s, slot);
 }
 
 void session_path_transport_lost(struct session *s, unsigned slot, const struct locator_pair *at, instant now)

@@ -466,7 +466,7 @@ bool session_on_sealed(struct cid_entry *e, uint8_t *pkt, size_t len, uint8_t to
         drop(s, DROP_MALFORMED);
         return false;
     }
-    counter = get_be64(pkt + 8);
+    counter = record_counter_get(pkt);
     slot = ep->fresh && ep == s->next ? -1 : session_find_path(s, id);
     if (slot >= 0 && !replay_check(&s->paths[slot].replay->window, counter)) {
         drop(s, DROP_REPLAY);

@@ -88,8 +88,11 @@ struct session_tx {
     size_t len, segment; /* segment 0: one datagram; else datagrams of that length, the last may be shorter */
     uint8_t tos;         /* DSCP and ECN of the outer header */
     bool framed;         /* bytes of a stream: each datagram stands behind its length already */
-    uint8_t slot;        /* whose path it is; SESSION_SLOTS: of none yet */
-    uint16_t peer;       /* node_output: whose session it is; UINT16_MAX: nobody's */
+    /* Of a reliable transport that gives up what it need not bring (path_transport.partial): */
+    uint32_t lifetime_ms; /* from now on each datagram may be given up after that; 0: none */
+    bool once;            /* or as soon as it would be sent again */
+    uint8_t slot;         /* whose path it is; SESSION_SLOTS: of none yet */
+    uint16_t peer;        /* node_output: whose session it is; UINT16_MAX: nobody's */
 };
 
 struct session_path_spec {
@@ -314,6 +317,8 @@ int session_slot_at(const struct session *s, const struct locator_pair *at);
 void session_path_transport(struct session *s, unsigned slot, const struct locator_pair *at,
                             const struct path_transport *t, instant now);
 void session_path_transport_lost(struct session *s, unsigned slot, const struct locator_pair *at, instant now);
+/* It has given up the record of this counter (wire/header.h), as session_tx allowed. */
+void session_path_abandoned(struct session *s, unsigned slot, const struct locator_pair *at, uint64_t counter);
 
 /* Under FAIRNESS_GROUPED: what we send by paths of the same group is to be as one flow; 0: of none. At any
  * time; a path that begins is in none. */
@@ -364,6 +369,8 @@ struct session_info {
     uint64_t rx_bytes, tx_bytes, rx_pkts, tx_pkts; /* inner */
     uint64_t drops[SESSION_DROP_COUNT];
     uint64_t reinjected, duplicated, handshakes, pieces;
+    uint64_t abandoned; /* records that a reliable transport gave up, since nobody needed them any more */
+    uint64_t insisted;  /* that SCTP brings at any price, though nobody may need them: the peer's knows no other way */
     size_t queued_bytes;
     span reseq_wait;
     struct flowq_stats flowq;

@@ -596,9 +596,36 @@ static bool has_more(const struct session *s, unsigned slot)
     return s->paths[slot].stash || s->paths[slot].dup_count > 0 || (session_has_data(s) && !(s->on_trial & 1u << slot));
 }
 
+/* SCTP is told what it need not bring (RFC 3758): not once the time is over in which it would arrive soon enough. */
+static void set_use(struct session *s, const struct spath *p, const struct adu_use *use, unsigned count,
+                    struct session_tx *ret, instant now)
+{
+    bool lossy = use->once || use->until != INSTANT_NEVER;
+
+    if (!lossy || p->spec.at.transport != TRANSPORT_SCTP)
+        return;
+    if (!p->partial) {
+        s->info.insisted += count;
+        return;
+    }
+    ret->once = use->once;
+    if (use->until != INSTANT_NEVER)
+        ret->lifetime_ms = (uint32_t)CLAMP((use->until - p->least_delay - now) / MSEC, 1, ADU_LEFT_MAX / MSEC);
+}
+
+/* Does it go into one train with those before? */
+static bool goes_with(const struct pbuf *b, size_t len, size_t segment, uint8_t tos, const struct adu_use *mine,
+                      const struct adu_use *theirs)
+{
+    return len <= segment && note_tos(b) == tos && /* the kernel gives a train one TOS */
+           mine->until == theirs->until && mine->once == theirs->once;
+}
+
 static bool data_output(struct session *s, unsigned slot, uint8_t *buf, struct session_tx *ret, instant now)
 {
     struct spath *p = &s->paths[slot];
+    bool sctp = p->spec.at.transport == TRANSPORT_SCTP;
+    struct adu_use use = { .until = INSTANT_NEVER }, next = use;
     bool framed = p->reliable && transport_is_stream(p->spec.at.transport);
     size_t used = 0, segment = 0, prefix = framed ? CARRIER_PREFIX : 0;
     size_t most = framed ? SESSION_OUTPUT_MAX : SESSION_TRAIN_MAX;
@@ -622,11 +649,14 @@ static bool data_output(struct session *s, unsigned slot, uint8_t *buf, struct s
             break;
         }
         len = SEALED_HEADER_LEN + b->len + SEALED_TAG_LEN;
-        if (!framed && segment > 0 && (len > segment || note_tos(b) != tos)) { /* the kernel gives a train one TOS */
+        if (sctp)
+            next = carry_use_of(s, b);
+        if (!framed && segment > 0 && !goes_with(b, len, segment, tos, &next, &use)) {
             p->stash = b;
             break;
         }
         tos = note_tos(b);
+        use = next;
         put_be16(b->data + 10, time64_from(now));
         r = seal_data(s, slot, b, buf + used + prefix, now);
         if (r < 0) {
@@ -654,6 +684,7 @@ static bool data_output(struct session *s, unsigned slot, uint8_t *buf, struct s
                                 .tos = tos,
                                 .framed = framed,
                                 .slot = (uint8_t)slot };
+    set_use(s, p, &use, count, ret, now);
     return true;
 }
 

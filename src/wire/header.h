@@ -94,6 +94,12 @@ static inline void clear_header_put(uint8_t *p, uint64_t cid, uint64_t counter)
     put_be64(p + 8, counter);
 }
 
+/* Of either. */
+static inline uint64_t record_counter_get(const uint8_t *p)
+{
+    return get_be64(p + 8);
+}
+
 static inline uint16_t time64_from(instant now)
 {
     return (uint16_t)(now >> 6);

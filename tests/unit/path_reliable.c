@@ -257,6 +257,48 @@ static int all_given_back(void **state)
     return 0;
 }
 
+/* What the transport gives up is lost at once and told of, once. Nothing else being acknowledged the path waits for it
+ * as for what is in flight, though nothing is; an acknowledgement of anything ends that. */
+static void test_abandoned(void **state)
+{
+    struct path_transport t = told(100000);
+    struct path *p = make();
+    struct path_metrics m;
+    instant now = START;
+    struct pbuf *b;
+    bool acked;
+
+    t.troubled = t.partial = true;
+    path_on_transport(p, &t, now);
+    send_data(p, now); /* 1 */
+    send_data(p, now);
+    assert_true(path_on_abandoned(p, 1));
+    assert_false(path_on_abandoned(p, 1));
+    assert_false(path_on_abandoned(p, 0));
+    assert_false(path_on_abandoned(p, 3));
+    b = path_take_told(p, &acked);
+    assert_non_null(b);
+    assert_false(acked);
+    pbuf_unref(b);
+    assert_null(path_take_told(p, &acked));
+    path_get_metrics(p, now, &m);
+    assert_int_equal(m.lost_pkts, 1);
+    assert_int_equal(m.inflight_bytes, 1000);
+    assert_true(m.loss > 0);
+    ack(p, 2, 2, START + RTT);
+    pass(p, &now, START + RTT + PATH_STALL_MIN + 1);
+    assert_int_equal(path_state(p), PATH_ACTIVE);
+    send_data(p, now); /* 3 */
+    assert_true(path_on_abandoned(p, 3));
+    path_get_metrics(p, now, &m);
+    assert_int_equal(m.inflight_bytes, 0);
+    pass(p, &now, now + PATH_STALL_MIN - 1);
+    assert_int_equal(path_state(p), PATH_ACTIVE);
+    pass(p, &now, now + 2);
+    assert_int_equal(path_state(p), PATH_SUSPECTED);
+    path_free(p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -267,6 +309,7 @@ int main(void)
         cmocka_unit_test_teardown(test_patience, all_given_back),
         cmocka_unit_test_teardown(test_connection_lost, all_given_back),
         cmocka_unit_test_teardown(test_moved, all_given_back),
+        cmocka_unit_test_teardown(test_abandoned, all_given_back),
     };
 
     assert_int_equal(pbuf_pool_init(&pool, 64), 0);
