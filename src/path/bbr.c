@@ -18,6 +18,8 @@
  *   rate, and the minimum is set anew. Without this check a longer route looks like an endless queue.
  * - more than 20 % loss in a round is a fall too: a policer or a short queue;
  * - when UP loses records it goes less far the next time, so that a short queue is not overrun in every cycle;
+ * - a first window of which twice as much is lost as comes through was more than a short queue holds: STARTUP goes on
+ *   from what came, with the window and the pace that its rate gives, and those losses count for nothing else;
  * - where others have measured the path, the first round trip of data is paced to half of their rate, with no more in
  *   flight than that brings: if it was wrong, that much stands in a queue once, and the samples of that round decide.
  *
@@ -60,6 +62,7 @@
 #define FALL_LOSS 20                 /* percent: no random loss of a usable path, but a policer or a short queue */
 #define FULL_LOSS 10            /* percent: chosen: ends STARTUP if the rate does not grow, or its rounds do not tell */
 #define LOSS_MIN_PKTS 8         /* chosen: fewer are no share */
+#define OVERRUN 2               /* chosen: of what came: no random loss, and more than jitter puts out of order */
 #define STARTUP_RTTS 3          /* chosen: STARTUP's own window makes a round trip no longer than this many minima */
 #define JITTER_MAX (100 * MSEC) /* chosen: a radio's; what is more is somebody's queue */
 #define LONE_SMOOTH 8           /* chosen: the samples of a path that has just been validated */
@@ -80,9 +83,12 @@ struct bbr {
     span initial_rtt;
     struct rate_max max;
     instant state_since;
-    bool full;          /* the path's rate was found: STARTUP is over */
-    bool was_full;      /* once: the first window has done its work */
-    uint64_t known_bps; /* what the first round trip may come up to; 0: nothing is known, or it was tried */
+    bool full;              /* the path's rate was found: STARTUP is over */
+    bool was_full;          /* once: the first window has done its work */
+    instant overrun_at;     /* when it was seen to be more than the path holds, by what it lost; 0: it was not */
+    uint64_t overrun_bytes; /* so much, less what came after all */
+    bool reordered;         /* most came */
+    uint64_t known_bps;     /* what the first round trip may come up to; 0: nothing is known, or it was tried */
     instant known_until;
     uint64_t full_bps;
     unsigned full_rounds;
@@ -165,7 +171,7 @@ static uint64_t pacing_bps(const struct bbr *b, span srtt)
     };
     uint64_t bps = b->max.bps / 100 * (gain[b->state] + (b->state == BBR_UP ? b->up_percent : 0));
 
-    if (!b->full && !b->was_full) {
+    if (!b->full && !b->was_full && b->overrun_at == 0) {
         span rtt = srtt > 0 ? srtt : b->initial_rtt;
 
         bps = MAX(bps, (uint64_t)b->record_bytes * INITIAL_RECORDS * 8 * (uint64_t)SEC / (uint64_t)MAX(rtt, MSEC));
@@ -208,7 +214,7 @@ static uint64_t window_bytes(const struct bbr *b, span min_rtt)
 
     if (b->state != BBR_PROBE_RTT)
         window += extra(b) + 2 * b->record_bytes;
-    if (!b->full) {
+    if (!b->full && b->overrun_at == 0) {
         pkts = INITIAL_RECORDS;
         window = MAX(window, bytes_in(b->known_bps, min_rtt > 0 ? min_rtt : b->initial_rtt));
     }
@@ -439,6 +445,33 @@ static void judge_up(struct bbr *b, const struct cc_ack *a, instant now)
     }
 }
 
+/* What the first window lost, if it was more than the path holds, says just that: STARTUP begins anew with what came
+ * through. Records that came out of order take that back. */
+static void count_losses(struct bbr *b, const struct cc_ack *a, instant now)
+{
+    b->overrun_bytes -= MIN(a->spurious_bytes, b->overrun_bytes);
+    if (b->overrun_at > 0 && b->overrun_bytes < LOSS_MIN_PKTS / 2 * b->record_bytes) {
+        b->overrun_at = 0;
+        b->reordered = true;
+    }
+    if (b->overrun_at > 0 && a->lost_at <= b->overrun_at) {
+        b->overrun_bytes += a->lost_bytes;
+        return;
+    }
+    b->round_lost += a->lost_bytes;
+    b->round_lost -= MIN(a->spurious_bytes, b->round_lost);
+    b->round_lost_pkts += a->lost_pkts;
+    if (b->round_lost_pkts < LOSS_MIN_PKTS)
+        return;
+    b->known_bps = 0; /* what others found is more than there is */
+    if (b->full || b->was_full || b->overrun_at > 0 || b->reordered || b->round_lost <= OVERRUN * b->round_acked)
+        return;
+    b->overrun_at = now;
+    b->overrun_bytes = b->round_lost;
+    b->round_lost = b->round_lost_pkts = 0;
+    forget_startup(b);
+}
+
 static enum cc_verdict on_ack(void *state, const struct cc_ack *a, instant now, span *ret_min_rtt)
 {
     struct bbr *b = state;
@@ -451,11 +484,7 @@ static enum cc_verdict on_ack(void *state, const struct cc_ack *a, instant now, 
     if (a->lone && a->rtt > 0)
         learn_lone(b, a->rtt);
     b->round_acked += a->acked_bytes;
-    b->round_lost += a->lost_bytes;
-    b->round_lost -= MIN(a->spurious_bytes, b->round_lost);
-    b->round_lost_pkts += a->lost_pkts;
-    if (b->round_lost_pkts >= LOSS_MIN_PKTS) /* what others found is more than there is */
-        b->known_bps = 0;
+    count_losses(b, a, now);
     if (a->sample.bps > 0) {
         rate_max_add(&b->max, a->sample.bps, a->sample.app_limited);
         b->round_bps = MAX(b->round_bps, a->sample.bps);
