@@ -82,7 +82,7 @@ struct bbr {
     size_t record_bytes;
     span initial_rtt;
     struct rate_max max;
-    instant state_since;
+    instant state_since, drain_ended;
     bool full;              /* the path's rate was found: STARTUP is over */
     bool was_full;          /* once: the first window has done its work */
     instant overrun_at;     /* when it was seen to be more than the path holds, by what it lost; 0: it was not */
@@ -311,7 +311,8 @@ static void on_round_end(struct bbr *b, const struct cc_ack *a, instant now)
         b->extra_max[1] = b->extra_max[0];
         b->extra_max[0] = 0;
     }
-    if (b->state == BBR_CRUISE)
+    /* What left before DRAIN had ended met STARTUP's queue. */
+    if (b->state == BBR_CRUISE && b->round_since - a->min_rtt >= b->drain_ended)
         b->queue_since = !queue ? 0 : b->queue_since > 0 ? b->queue_since : now;
     b->round_since = now;
     b->round_bps = b->round_last_bps = b->round_acked = b->round_lost = 0;
@@ -508,6 +509,7 @@ static enum cc_verdict on_ack(void *state, const struct cc_ack *a, instant now, 
     case BBR_DRAIN:
         if (a->inflight_bytes <= bdp + 2 * b->record_bytes || now - b->state_since > 3 * a->min_rtt + QUEUE_SLACK) {
             b->cycle_bps = b->max.bps;
+            b->drain_ended = now;
             enter(b, BBR_CRUISE, now);
         }
         break;

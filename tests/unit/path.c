@@ -114,6 +114,19 @@ static void test_first_window_reordered(void **state)
     world_free(&w);
 }
 
+/* The queue that STARTUP has made on a path of 600 ms is seen for a round trip after it has gone. */
+static void test_long_path(void **state)
+{
+    struct world w = { .backlog = true };
+
+    world_init(&w, 10000000, 300 * MSEC, 1 << 20, 1);
+    world_run(&w, 6 * SEC);
+    world_reset_stats(&w);
+    world_run(&w, 3 * SEC);
+    assert_true(world_utilisation(&w, 3 * SEC) > .98);
+    world_free(&w);
+}
+
 /* A longer route is not a queue: the rate must survive it. */
 static void test_longer_route(void **state)
 {
@@ -754,6 +767,7 @@ int main(void)
         cmocka_unit_test(test_jitter),
         cmocka_unit_test(test_first_window_too_large),
         cmocka_unit_test(test_first_window_reordered),
+        cmocka_unit_test(test_long_path),
         cmocka_unit_test(test_longer_route),
         cmocka_unit_test(test_deep_fall),
         cmocka_unit_test(test_coarse_clock),
