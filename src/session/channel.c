@@ -551,6 +551,16 @@ static bool may(const struct channel *c, unsigned slot, struct ways *ways)
                             MIN(c->waiting * t->count, c->of->waiting) + flowq_bytes(s->packets->flowq));
 }
 
+static bool cut(struct channel *c, unsigned slot, struct chunk *ret)
+{
+    const struct session *s = c->of->s;
+    size_t most = s->paths[slot].mtu - RECORD_OVERHEAD;
+
+    return (sched_leaves_lost(s, slot, sched_usable(s, session_target(s, c->target)), delivery_lost(c->d)) &&
+            delivery_cut_fresh(c->d, most, ret)) ||
+           delivery_cut(c->d, most, ret);
+}
+
 /* The channel whose turn it is of those that may use this path. */
 static struct channel *choose(struct turns *t, unsigned slot)
 {
@@ -578,7 +588,7 @@ bool channels_cut(struct session *s, enum flow_class class, unsigned slot, struc
     struct chunk k;
     size_t flows;
 
-    if (!c || !delivery_cut(c->d, s->paths[slot].mtu - RECORD_OVERHEAD, &k))
+    if (!c || !cut(c, slot, &k))
         return false;
     chunk_header_put(b->data, &(struct chunk_header){ .last = k.last, .place = k.at, .channel = c->request.channel });
     b->len = (uint16_t)(DATA_HEADER_LEN + k.len);

@@ -250,12 +250,25 @@ uint64_t delivery_window(const struct delivery *d)
 
 uint64_t delivery_waiting(const struct delivery *d)
 {
-    return d->lost.count > 0 ? d->lost.sum : sendable(d);
+    return d->lost.sum + sendable(d);
+}
+
+uint64_t delivery_lost(const struct delivery *d)
+{
+    return d->lost.sum;
 }
 
 static bool is_last(const struct delivery *d, uint64_t to)
 {
     return d->finished && to == d->written;
+}
+
+static void cut_fresh(struct delivery *d, size_t max, struct chunk *ret)
+{
+    uint64_t n = MIN(sendable(d), (uint64_t)max);
+
+    *ret = (struct chunk){ .at = d->cut, .len = (uint32_t)n, .last = is_last(d, d->cut + n) };
+    d->cut += n;
 }
 
 bool delivery_cut(struct delivery *d, size_t max, struct chunk *ret)
@@ -272,10 +285,17 @@ bool delivery_cut(struct delivery *d, size_t max, struct chunk *ret)
         d->resent += n;
         *ret = (struct chunk){ .at = r.from, .len = (uint32_t)n, .last = is_last(d, r.from + n) };
     } else {
-        n = MIN(sendable(d), (uint64_t)max);
-        *ret = (struct chunk){ .at = d->cut, .len = (uint32_t)n, .last = is_last(d, d->cut + n) };
-        d->cut += n;
+        cut_fresh(d, max, ret);
     }
+    d->last_due &= !ret->last;
+    return true;
+}
+
+bool delivery_cut_fresh(struct delivery *d, size_t max, struct chunk *ret)
+{
+    if (d->error || sendable(d) == 0 || max == 0)
+        return false;
+    cut_fresh(d, max, ret);
     d->last_due &= !ret->last;
     return true;
 }

@@ -77,10 +77,13 @@ int delivery_error(const struct delivery *d);
 bool delivery_wants_send(const struct delivery *d);
 /* Bytes that the peer would take beyond what it has acknowledged. */
 uint64_t delivery_window(const struct delivery *d);
-/* Bytes of it: for who decides whether a slow path is worth waiting for. */
+/* Bytes of it, and those among them that were lost: for who decides whether a slow path is worth waiting for. */
 uint64_t delivery_waiting(const struct delivery *d);
+uint64_t delivery_lost(const struct delivery *d);
 /* The next chunk of at most max bytes; what was lost goes first. False: none. */
 bool delivery_cut(struct delivery *d, size_t max, struct chunk *ret);
+/* The same of what was not cut yet: what was lost is left to a path that brings it sooner. */
+bool delivery_cut_fresh(struct delivery *d, size_t max, struct chunk *ret);
 /* Its bytes. False: some of it has been acknowledged meanwhile, and the chunk must not be sent. */
 bool delivery_copy(const struct delivery *d, const struct chunk *c, uint8_t *out);
 /* Each chunk that was cut meets its fate once. */

@@ -457,6 +457,9 @@ bool sched_may(const struct session *s, const struct session_target *t, const st
                bool *ret_lasts);
 /* What leaves now by this path arrives before all that waits would have left by the fastest (ECF). */
 bool sched_is_earlier(const struct session *s, unsigned slot, unsigned fastest, uint64_t waiting_bytes);
+/* What was lost of a stream, of which the reader waits for all that is behind it, is better left to the fastest of
+ * these slots: this one may carry what is new. */
+bool sched_leaves_lost(const struct session *s, unsigned slot, uint8_t slots, uint64_t lost_bytes);
 int sched_fastest(const struct session *s, uint8_t slots);
 /* Slots in the order in which they are offered packets: fastest first. Returns their number. */
 unsigned sched_order(const struct session *s, uint8_t order[SESSION_SLOTS]);

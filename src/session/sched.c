@@ -192,6 +192,14 @@ bool sched_is_earlier(const struct session *s, unsigned slot, unsigned fastest, 
     return delay(s, slot) <= delay(s, fastest) + (span)(waiting_bytes * 8 * 1000000 / rate_of(s, fastest));
 }
 
+bool sched_leaves_lost(const struct session *s, unsigned slot, uint8_t slots, uint64_t lost_bytes)
+{
+    int fastest = sched_fastest(s, slots);
+
+    return lost_bytes > 0 && fastest >= 0 && fastest != (int)slot &&
+           !sched_is_earlier(s, slot, (unsigned)fastest, lost_bytes);
+}
+
 static bool stripe_may(const struct session *s, const struct flow *f, unsigned slot, uint8_t candidates,
                        bool *ret_lasts)
 {

@@ -189,6 +189,31 @@ static void test_window(void **state)
     delivery_free(e);
 }
 
+/* What was lost goes first, or is left to another path; what waits is both. */
+static void test_lost_and_fresh(void **state)
+{
+    const struct delivery_options o = { 0 };
+    struct delivery *d = delivery_new(&o);
+    static uint8_t data[5000];
+    struct chunk a, b, c;
+
+    assert_int_equal(delivery_write(d, data, sizeof(data)), sizeof(data));
+    assert_true(delivery_cut(d, 1000, &a) && delivery_cut(d, 1000, &b));
+    delivery_on_lost(d, &a);
+    assert_int_equal(delivery_waiting(d), 4000);
+    assert_int_equal(delivery_lost(d), 1000);
+    assert_true(delivery_cut_fresh(d, 1000, &c) && c.at == 2000 && c.len == 1000);
+    assert_true(delivery_cut(d, 1000, &c) && c.at == 0);
+    assert_int_equal(delivery_lost(d), 0);
+    delivery_finish(d);
+    assert_true(delivery_cut_fresh(d, 5000, &c) && c.at == 3000 && c.len == 2000 && c.last);
+    delivery_on_lost(d, &b);
+    assert_false(delivery_cut_fresh(d, 1000, &c)); /* nothing is */
+    assert_true(delivery_cut(d, 1000, &c) && c.at == 1000 && !c.last);
+    assert_false(delivery_wants_send(d));
+    delivery_free(d);
+}
+
 /* A peer that breaks the rules is refused, and nothing of it is kept. */
 static void test_lies(void **state)
 {
@@ -416,6 +441,7 @@ int main(void)
         cmocka_unit_test(test_unordered),
         cmocka_unit_test(test_nothing_but_an_end),
         cmocka_unit_test(test_window),
+        cmocka_unit_test(test_lost_and_fresh),
         cmocka_unit_test(test_lies),
         cmocka_unit_test(test_broken),
         cmocka_unit_test(test_memory_of_bytes),
