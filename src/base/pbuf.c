@@ -52,6 +52,7 @@ struct pbuf *pbuf_take(struct pbuf_pool *p)
     b->refs = 1;
     b->note = 0;
     b->tracked = false;
+    b->again = false;
     b->stamp = 0;
     p->used++;
     return b;

@@ -24,6 +24,7 @@ struct pbuf {
     uint16_t len, tail_len, tail_off;
     uint16_t refs;
     bool tracked; /* its fate in flight is told: one holder at a time (path_take_told) */
+    bool again;   /* for whoever holds the buffer: a copy of it was sent */
     _Alignas(64) uint8_t head[PBUF_HEAD];
 };
 

@@ -366,6 +366,22 @@ struct pbuf *inflight_take_told(struct inflight *f, bool *ret_acked)
     return b;
 }
 
+struct pbuf *inflight_late(const struct inflight *f, instant sent_before, uint64_t ahead)
+{
+    uint64_t end = MIN(f->next, f->lowest_open + INFLIGHT_LOOK), bytes = 0;
+
+    for (uint64_t c = f->lowest_open; c < end; c++) {
+        const struct sent *s = sent_at(f, c);
+
+        if (s->state != SENT_OPEN)
+            continue;
+        bytes += s->bytes;
+        if ((s->at < sent_before || bytes >= ahead) && s->data && s->data->tracked && !s->data->again)
+            return s->data;
+    }
+    return NULL;
+}
+
 instant inflight_oldest(const struct inflight *f)
 {
     return f->lowest_open == f->next ? INSTANT_NEVER : sent_at(f, f->lowest_open)->at;

@@ -12,7 +12,8 @@
 #define PATH_INFLIGHT_MIN 32    /* chosen: probes and acknowledgements of an idle path; it grows within a round trip */
 #define PATH_INFLIGHT_MAX 65536 /* chosen: 10 Gbit/s x 73 ms of 1400-byte records; 6 MB */
 
-#define INFLIGHT_KEPT 8 /* chosen: about as many flows hear at once that they are too large */
+#define INFLIGHT_LOOK 256 /* chosen: a window of 50 Mbit/s and 50 ms */
+#define INFLIGHT_KEPT 8   /* chosen: about as many flows hear at once that they are too large */
 
 enum sent_state { SENT_SILENT, SENT_OPEN, SENT_LOST, SENT_ACKED };
 
@@ -112,5 +113,10 @@ struct pbuf *inflight_take_lost(struct inflight *f);
 /* Tracked data whose fate is known, and which it is; its reference passes. NULL when there is none. None is forgotten.
  */
 struct pbuf *inflight_take_told(struct inflight *f, bool *ret_acked);
+/* Tracked data of the oldest open record of which `again` is not set and that was sent before then, or has no fewer
+ * than `ahead` bytes in flight up to its end; it stays the log's. NULL: there is none, or not among the oldest
+ * INFLIGHT_LOOK.
+ */
+struct pbuf *inflight_late(const struct inflight *f, instant sent_before, uint64_t ahead);
 /* When the oldest open record was sent; INSTANT_NEVER if none. */
 instant inflight_oldest(const struct inflight *f);

@@ -493,6 +493,25 @@ struct pbuf *path_take_told(struct path *p, bool *ret_acked)
     return inflight_take_told(&p->inflight, ret_acked);
 }
 
+struct pbuf *path_late(const struct path *p, span within, instant now)
+{
+    uint64_t bps = p->cc->info(p->control).rate_bps;
+    uint64_t ahead = bps > 0 ? (uint64_t)((double)bps / 8 * (double)within / SEC) + p->o.record_bytes : UINT64_MAX;
+
+    /* While nothing is late the rate may just not be found yet. */
+    if (now - inflight_oldest(&p->inflight) < p->rtt.min_rtt * LOSS_TIME_EIGHTHS / 8 + PATH_ACK_DELAY_MAX)
+        return NULL;
+    return inflight_late(&p->inflight, now - loss_time(p) - PATH_ACK_DELAY_MAX, ahead);
+}
+
+span path_arrival(const struct path *p)
+{
+    uint64_t bps = MAX(p->cc->info(p->control).rate_bps, 1u);
+    double behind = (double)(p->inflight.open_bytes + p->o.record_bytes) * 8 * SEC / (double)bps;
+
+    return MAX(rtt_get(&p->rtt) / 2, (span)MIN(behind, (double)(60 * SEC)));
+}
+
 struct pbuf *path_take_inflight(struct path *p)
 {
     return inflight_take(&p->inflight);

@@ -148,6 +148,13 @@ struct pbuf *path_take_lost(struct path *p);
  * is not told of. */
 struct pbuf *path_take_told(struct path *p, bool *ret_acked);
 
+/* Tracked data of the oldest record, of which `again` is not set, that should have been acknowledged by now, or will
+ * not arrive within that time, since what is in flight before it takes longer at the rate that was measured; it stays
+ * the path's. NULL: there is none. */
+struct pbuf *path_late(const struct path *p, span within, instant now);
+/* How long a record takes that leaves now: half a round trip, or longer if what is in flight is. */
+span path_arrival(const struct path *p);
+
 /* --- size --- */
 
 /* Bytes of the largest record that the path carries, as far as is known, IP and UDP included (path/pmtu.h). */

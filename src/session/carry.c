@@ -7,6 +7,9 @@
  * sealed. What is lost, or in flight on a path that is in doubt, is cut again for whichever path asks next. Nothing
  * gives up but a unit whose time is over: a session without a path keeps everything until it ends.
  *
+ * When the peer's window is used up, and what its reader waits for comes late by one path, another that is free brings
+ * a copy ("opportunistic retransmission": Raiciu et al., NSDI 2012).
+ *
  * Beside packets there are channels (channel.c), whose chunks are told apart by their number.
  *
  * Units go before the stream. They are made when the first one is sent or comes.
@@ -266,6 +269,43 @@ struct pbuf *carry_pull_channel(struct session *s, enum flow_class class, unsign
     s->info.tx_pkts++;
     session_on_data(s, now);
     return b;
+}
+
+bool carry_is_blocked(const struct session *s)
+{
+    return channels_are_blocked(s) || (s->delivery && delivery_is_blocked(s->delivery));
+}
+
+static bool wants_sooner(const struct session *s, const struct pbuf *b, unsigned slot)
+{
+    struct chunk_header h;
+    struct chunk c;
+
+    if (is_unit(b->data) || !size_fitting(s, (uint8_t)(1u << slot), b->len))
+        return false;
+    (void)!chunk_get(b->data, b->len, &h, &c);
+    if (h.channel)
+        return channels_want_sooner(s, &h, b->note, slot);
+    return delivery_is_blocked(s->delivery) && (sched_best(s) & 1u << slot);
+}
+
+struct pbuf *carry_pull_late(struct session *s, unsigned slot, instant now)
+{
+    span within = path_arrival(s->paths[slot].path);
+
+    for (unsigned i = 0; i < SESSION_SLOTS; i++) {
+        struct pbuf *late = i != slot && s->paths[i].path ? path_late(s->paths[i].path, within, now) : NULL, *b;
+
+        if (!late || !wants_sooner(s, late, slot) || !(b = take(s, now)))
+            continue;
+        late->again = b->again = true;
+        memcpy(b->data, late->data, DATA_HEADER_LEN);
+        b->len = late->len;
+        b->note = late->note;
+        s->info.duplicated++;
+        return b;
+    }
+    return NULL;
 }
 
 int carry_gather(const struct session *s, const struct pbuf *b, uint8_t *out)

@@ -149,6 +149,7 @@ void channel_destroy(struct channel *c)
     cs->windows -= info.window;
     cs->waiting -= c->waiting;
     cs->unacked -= c->unacked;
+    cs->blocked -= c->blocked;
     leave_turn(c);
     list_remove(&c->touched);
     list_remove(&c->saying);
@@ -175,12 +176,16 @@ void channels_each(struct channels *cs, void (*fn)(struct channel *, int), int a
 static void recount(struct channel *c)
 {
     uint64_t waiting = delivery_error(c->d) ? 0 : delivery_waiting(c->d);
+    bool blocked = c->state == CHANNEL_OPEN && delivery_is_blocked(c->d);
     struct delivery_info info;
 
     delivery_info(c->d, &info);
     c->of->waiting += waiting - c->waiting;
     c->of->unacked += info.written - info.acked - c->unacked;
+    c->of->blocked += blocked;
+    c->of->blocked -= c->blocked;
     c->waiting = waiting;
+    c->blocked = blocked;
     c->unacked = info.written - info.acked;
 }
 
@@ -601,6 +606,18 @@ bool channels_cut(struct session *s, enum flow_class class, unsigned slot, struc
     if (c->wants_room && room(c) >= UNSENT_MIN / 2)
         channel_touch(c);
     return true;
+}
+
+bool channels_are_blocked(const struct session *s)
+{
+    return s->channels && s->channels->blocked > 0;
+}
+
+bool channels_want_sooner(const struct session *s, const struct chunk_header *h, uint32_t note, unsigned slot)
+{
+    const struct channel *c = find_born(s, h->channel, note);
+
+    return c && c->blocked && (sched_usable(s, session_target(s, c->target)) & 1u << slot);
 }
 
 bool channels_copy(const struct session *s, const struct chunk_header *h, const struct chunk *k, uint32_t note,

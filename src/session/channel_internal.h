@@ -24,6 +24,7 @@ struct channel {
     uint64_t limit;
     struct list active, touched, saying, starved;
     int32_t deficit;
+    bool blocked;              /* delivery_is_blocked, as counted in `of` */
     uint64_t waiting, unacked; /* as counted in `of` */
     uint64_t widened_at;       /* bytes read when the window was doubled last */
     bool to_name, awaited;     /* channel_resume.c: to be said to the peer that we have it; the peer is yet to say so */
@@ -47,6 +48,7 @@ struct channels {
     struct list touched, saying;
     struct list starved;                /* who had no room because of CHANNELS_TX_MAX, the first to ask first */
     uint64_t waiting, unacked, windows; /* bytes, of all */
+    size_t blocked;                     /* channels */
     uint16_t busy[CHANNELS_MAX];        /* the acceptor's: what is to be refused, and has no channel to say so */
     unsigned busy_head, busy_count;
     bool resuming; /* that all were named is to be said */

@@ -243,6 +243,11 @@ bool delivery_wants_send(const struct delivery *d)
     return !d->error && (d->lost.count > 0 || sendable(d) > 0 || (d->last_due && d->cut == d->written));
 }
 
+bool delivery_is_blocked(const struct delivery *d)
+{
+    return !d->error && d->lost.count == 0 && d->written > d->limit && d->cut == d->limit && d->acked < d->cut;
+}
+
 uint64_t delivery_window(const struct delivery *d)
 {
     return d->limit > d->acked ? d->limit - d->acked : 0;

@@ -75,6 +75,9 @@ int delivery_error(const struct delivery *d);
 
 /* Something may be cut now. */
 bool delivery_wants_send(const struct delivery *d);
+/* Something waits, and nothing may be cut before the peer's reader goes on, for whom something in flight may be
+ * missing. */
+bool delivery_is_blocked(const struct delivery *d);
 /* Bytes that the peer would take beyond what it has acknowledged. */
 uint64_t delivery_window(const struct delivery *d);
 /* Bytes of it, and those among them that were lost: for who decides whether a slow path is worth waiting for. */

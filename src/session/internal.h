@@ -365,6 +365,10 @@ bool channels_come_first(const struct session *s, enum flow_class class);
 void channels_on_packet(struct session *s, enum flow_class class, size_t bytes); /* one has left */
 /* The header, the length and the note of the next chunk for this path. */
 bool channels_cut(struct session *s, enum flow_class class, unsigned slot, struct pbuf *b);
+/* Some channel waits for its reader (delivery_is_blocked). */
+bool channels_are_blocked(const struct session *s);
+/* It is the one of this chunk, and may use this path. note: as it was cut. */
+bool channels_want_sooner(const struct session *s, const struct chunk_header *h, uint32_t note, unsigned slot);
 /* note: as it was cut. False: not wanted any more. */
 MUST_CHECK bool channels_copy(const struct session *s, const struct chunk_header *h, const struct chunk *k,
                               uint32_t note, uint8_t *out);
@@ -389,6 +393,10 @@ bool carry_wants_send(const struct session *s);
 bool carry_has_begun(const struct session *s);                          /* the peer knows something of it */
 struct pbuf *carry_pull(struct session *s, unsigned slot, instant now); /* NULL: nothing for this path now */
 struct pbuf *carry_pull_channel(struct session *s, enum flow_class class, unsigned slot, instant now);
+/* Some stream waits for its reader, who may wait for what another path brings later than this one would; a copy of
+ * that, for a path that has nothing else to do. Each chunk is copied once. NULL: there is none. */
+bool carry_is_blocked(const struct session *s);
+struct pbuf *carry_pull_late(struct session *s, unsigned slot, instant now);
 MUST_CHECK int carry_gather(const struct session *s, const struct pbuf *b,
                             uint8_t *out); /* -ECANCELED: not wanted any more */
 /* Of whatever is sent: what is no piece of a unit is of use until it has arrived. */

@@ -575,9 +575,9 @@ static struct pbuf *pull(struct turn *t)
         b = dup_pop(s, slot, now);
     if (b && !size_fitting(s, (uint8_t)(1u << slot), b->len))
         b = drop_too_big(s, b);
-    if (!s->packets)
-        return b ? b : carry_pull(s, slot, now);
-    for (int c = 0; c < FLOW_CLASS_COUNT && !b; c++) {
+    if (!s->packets && !b)
+        b = carry_pull(s, slot, now);
+    for (int c = 0; c < FLOW_CLASS_COUNT && !b && s->packets; c++) {
         bool channels = channels_come_first(s, (enum flow_class)c);
 
         b = reinject_pop(s, (enum flow_class)c, slot);
@@ -588,6 +588,8 @@ static struct pbuf *pull(struct turn *t)
         if (!b && !channels)
             b = carry_pull_channel(s, (enum flow_class)c, slot, now);
     }
+    if (!b && carry_is_blocked(s))
+        b = carry_pull_late(s, slot, now);
     return b;
 }
 
@@ -633,7 +635,7 @@ static bool data_output(struct session *s, unsigned slot, uint8_t *buf, struct s
     unsigned count = 0;
     uint8_t tos = 0;
 
-    if (p->rank == 4 || !has_more(s, slot))
+    if (p->rank == 4 || (!has_more(s, slot) && !carry_is_blocked(s)))
         return false;
     while (count < SESSION_GSO_MAX && used + prefix + MAX(p->mtu, RECORD_MAX) <= most) {
         struct pbuf *b;

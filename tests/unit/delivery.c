@@ -214,6 +214,32 @@ static void test_lost_and_fresh(void **state)
     delivery_free(d);
 }
 
+/* Blocked: more is written than the peer takes, and something of what it takes is in flight. */
+static void test_blocked(void **state)
+{
+    const struct delivery_options o = { .send_bytes = 1 << 20 };
+    struct delivery *d = delivery_new(&o);
+    static uint8_t data[DELIVERY_WINDOW_INITIAL];
+    struct chunk a, b;
+
+    assert_int_equal(delivery_write(d, data, sizeof(data)), sizeof(data));
+    assert_true(delivery_cut(d, 1000, &a) && delivery_cut(d, sizeof(data), &b));
+    assert_false(delivery_is_blocked(d)); /* nothing waits */
+    assert_int_equal(delivery_write(d, data, 1), 1);
+    assert_true(delivery_is_blocked(d));
+    delivery_on_lost(d, &a);
+    assert_false(delivery_is_blocked(d)); /* it may be cut */
+    assert_true(delivery_cut(d, 1000, &a) && delivery_is_blocked(d));
+    delivery_on_acked(d, &a);
+    assert_true(delivery_is_blocked(d));
+    delivery_on_acked(d, &b);
+    assert_false(delivery_is_blocked(d)); /* all is there: the reader is slow */
+    assert_int_equal(delivery_waiting(d), 0);
+    delivery_on_limit(d, 2 * DELIVERY_WINDOW_INITIAL);
+    assert_int_equal(delivery_waiting(d), 1);
+    delivery_free(d);
+}
+
 /* A peer that breaks the rules is refused, and nothing of it is kept. */
 static void test_lies(void **state)
 {
@@ -442,6 +468,7 @@ int main(void)
         cmocka_unit_test(test_nothing_but_an_end),
         cmocka_unit_test(test_window),
         cmocka_unit_test(test_lost_and_fresh),
+        cmocka_unit_test(test_blocked),
         cmocka_unit_test(test_lies),
         cmocka_unit_test(test_broken),
         cmocka_unit_test(test_memory_of_bytes),

@@ -127,6 +127,50 @@ static void test_long_path(void **state)
     world_free(&w);
 }
 
+/* A record is late by the rate of what is in flight before it, or when it is overdue; while the oldest is not, the rate
+ * may just not be known. */
+static void test_late(void **state)
+{
+    const struct path_options o = { .record_bytes = 1500 };
+    instant start = 100 * SEC, now = start;
+    struct path *p = path_new(&o, now);
+    struct path_metrics m;
+    struct pbuf_pool pool;
+    struct pbuf *sent[20];
+
+    assert_non_null(p);
+    assert_int_equal(pbuf_pool_init(&pool, ARRAY_LEN(sent)), 0);
+    for (unsigned i = 0; i < ARRAY_LEN(sent); i++) {
+        assert_non_null(sent[i] = pbuf_take(&pool));
+        sent[i]->tracked = true;
+        path_on_sent(p, 1500, sent[i], true, true, now);
+        pbuf_unref(sent[i]);
+    }
+    assert_null(path_late(p, 0, start + 1 * MSEC));
+    for (unsigned i = 0; i < 10; i++) { /* 12 ms each: 1 Mbit/s */
+        const struct ack a = { .largest = i, .ranges_count = 1, .ranges = { { .first = 0, .last = i } } };
+        struct path_ack_result r;
+
+        now = start + 40 * MSEC + i * 12 * MSEC;
+        assert_int_equal(path_on_ack(p, &a, now, &r), 0);
+        if (i == 0) /* sent 40 ms ago, as the first, and that much and 10 ms more is not late */
+            assert_null(path_late(p, 0, now));
+    }
+    path_get_metrics(p, now, &m);
+    for (unsigned ahead = 0; ahead < 10; ahead++) {
+        span within = (span)((uint64_t)ahead * 1500 * 8 * SEC / m.rate_bps);
+
+        assert_ptr_equal(path_late(p, within, now), sent[10 + ahead]);
+    }
+    assert_null(path_late(p, 1 * SEC, now));
+    assert_in_range(path_arrival(p), 11 * 1500 * 8 * SEC / m.rate_bps - 1, 11 * 1500 * 8 * SEC / m.rate_bps + 1);
+    sent[10]->again = true;
+    assert_ptr_equal(path_late(p, 0, now), sent[11]);
+    assert_ptr_equal(path_late(p, 1 * SEC, now + 1 * SEC), sent[11]); /* overdue, all of them */
+    path_free(p);
+    pbuf_pool_deinit(&pool);
+}
+
 /* A longer route is not a queue: the rate must survive it. */
 static void test_longer_route(void **state)
 {
@@ -768,6 +812,7 @@ int main(void)
         cmocka_unit_test(test_first_window_too_large),
         cmocka_unit_test(test_first_window_reordered),
         cmocka_unit_test(test_long_path),
+        cmocka_unit_test(test_late),
         cmocka_unit_test(test_longer_route),
         cmocka_unit_test(test_deep_fall),
         cmocka_unit_test(test_coarse_clock),
