@@ -178,15 +178,12 @@ static bool cut_piece(struct session *s, const struct sched_choice *c, unsigned 
 
 static bool cut_chunk(struct session *s, const struct sched_choice *c, unsigned slot, struct pbuf *b, instant now)
 {
-    uint64_t waiting = delivery_waiting(s->delivery) + (s->adus ? adus_waiting(s->adus) : 0);
-    size_t most = s->paths[slot].mtu - RECORD_OVERHEAD;
+    uint64_t lost = delivery_lost(s->delivery); /* goes first, and nothing is read before it */
+    uint64_t waiting = (lost > 0 ? lost : delivery_waiting(s->delivery)) + (s->adus ? adus_waiting(s->adus) : 0);
     struct chunk k;
 
-    if (!delivery_wants_send(s->delivery) || !sched_may_carry(s, c, slot, waiting, delivery_window(s->delivery), now))
-        return false;
-    if (!(sched_leaves_lost(s, slot, c->best, delivery_lost(s->delivery)) &&
-          delivery_cut_fresh(s->delivery, most, &k)) &&
-        !delivery_cut(s->delivery, most, &k))
+    if (!delivery_wants_send(s->delivery) || !sched_may_carry(s, c, slot, waiting, delivery_window(s->delivery), now) ||
+        !delivery_cut(s->delivery, s->paths[slot].mtu - RECORD_OVERHEAD, &k))
         return false;
     chunk_header_put(b->data, &(struct chunk_header){ .last = k.last, .place = k.at });
     b->len = (uint16_t)(DATA_HEADER_LEN + k.len);
