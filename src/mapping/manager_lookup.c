@@ -200,7 +200,7 @@ static struct asked lookup_find(const struct manager *m, const struct lookup *l,
 /* Where realms are is told whoever follows a referral, so it is told who asks. */
 static bool is_open(const struct asked *a, uint8_t kind)
 {
-    return kind == KIND_REALM_REALM && !a->decoy && (!a->found || a->found->type == ENTITY_REALM);
+    return kind == KIND_REALM_REALM && !a->decoy && !a->label && (!a->found || a->found->type == ENTITY_REALM);
 }
 
 bool manager_wants(struct manager *m, const struct manager_who *who, const uint8_t *bytes, size_t len, uint64_t wall_s,
@@ -248,7 +248,7 @@ static struct mapping_answer resolve(struct manager *m, const struct who *w, con
         granted = CLASS_FULL;
         there = bindings_find(m->bindings, &asked->subject, r->kind, CLASS_FULL, now, &b) == 0;
     }
-    if (there && asked->label) { /* whose chain goes with it */
+    if (there && asked->label && granted != CLASS_DENY) { /* whose chain goes with it */
         found = manager_issuer(m, &b, wall_s);
         there = found != NULL;
     }
