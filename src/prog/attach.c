@@ -30,21 +30,25 @@ struct attach {
     instant look_at; /* when to look for the managers again */
 };
 
-/* To each address of a manager over each uplink in the order of their tiers, then to the next address: what is not
- * answered goes by another uplink first. How many. */
+/* To each address of a manager over uplinks in the order of their tiers, then to the next address: what is not answered
+ * goes by another uplink first. Each address has its share of the ways, so that the last has one, too. How many. */
 static size_t find_ways(const struct attach *a, struct locator_pair ret[EXCHANGE_WAYS_MAX])
 {
+    const size_t share = MAX(EXCHANGE_WAYS_MAX / MAX(a->at_count, 1u), 1u);
     size_t n = 0;
 
-    for (size_t j = 0; j < a->at_count; j++)
+    for (size_t j = 0; j < a->at_count; j++) {
+        const size_t most = MIN(n + share, EXCHANGE_WAYS_MAX);
+
         for (unsigned tier = TIER_PRIMARY; tier < TIER_NEVER; tier++)
-            for (unsigned i = 1; i <= UPLINKS_MAX && n < EXCHANGE_WAYS_MAX; i++) {
+            for (unsigned i = 1; i <= UPLINKS_MAX && n < most; i++) {
                 const struct node_uplink *u = &a->d->uplinks[i].node;
                 bool has = a->at[j].addr.family == ADDR_V6 ? u->has_v6 : u->has_v4;
 
                 if (a->d->uplinks[i].used && u->up && u->tier == tier && has)
                     ret[n++] = (struct locator_pair){ .link = i, .remote = a->at[j] };
             }
+    }
     return n;
 }
 
