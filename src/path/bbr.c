@@ -455,7 +455,7 @@ static void count_losses(struct bbr *b, const struct cc_ack *a, instant now)
         b->overrun_at = 0;
         b->reordered = true;
     }
-    if (b->overrun_at > 0 && a->lost_at <= b->overrun_at) {
+    if (b->overrun_at > 0 && a->lost_bytes > 0 && a->lost_at <= b->overrun_at) {
         b->overrun_bytes += a->lost_bytes;
         return;
     }
