@@ -292,7 +292,8 @@ struct hws_statistics {
     uint64_t handshakes;
     uint32_t is_clear; /* 1: both ends avoid encryption, and what is written and sent is only authenticated */
     /* Over SCTP: records of messages that it gave up, since nobody needed them any more; and that it brings however
-     * late, though they have a lifetime or are unreliable, since the peer's SCTP knows no other way. */
+     * late, though they have a lifetime or are unreliable, since the peer's SCTP knows no other way, or has not said
+     * yet that it does. */
     uint64_t records_abandoned, records_insisted;
 };
 

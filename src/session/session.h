@@ -370,7 +370,8 @@ struct session_info {
     uint64_t drops[SESSION_DROP_COUNT];
     uint64_t reinjected, duplicated, handshakes, pieces;
     uint64_t abandoned; /* records that a reliable transport gave up, since nobody needed them any more */
-    uint64_t insisted;  /* that SCTP brings at any price, though nobody may need them: the peer's knows no other way */
+    uint64_t insisted;  /* that SCTP brings at any price, though nobody may need them: the peer's knows no other way, as
+                           far as it said */
     size_t queued_bytes;
     span reseq_wait;
     struct flowq_stats flowq;
