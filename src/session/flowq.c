@@ -378,6 +378,15 @@ size_t flowq_flows(const struct flowq *q, enum flow_class c)
     return q->rounds[c].flows;
 }
 
+size_t flowq_runs(const struct flowq *q, uint64_t bytes, instant since)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < FLOWQ_FLOWS; i++)
+        n += q->flows[i].run_bytes >= bytes && q->flows[i].run_until >= since;
+    return n;
+}
+
 bool flowq_empty(const struct flowq *q, enum flow_class c)
 {
     return q->rounds[c].pkts == 0;

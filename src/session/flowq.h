@@ -85,6 +85,8 @@ void flowq_unpop(struct flowq *q, struct flow *f, struct pbuf *b);
 bool flowq_empty(const struct flowq *q, enum flow_class c);
 /* Flows that have packets. */
 size_t flowq_flows(const struct flowq *q, enum flow_class c);
+/* Flows whose runs have so many bytes and went on until then, or later. It looks at all FLOWQ_FLOWS. */
+size_t flowq_runs(const struct flowq *q, uint64_t bytes, instant since);
 size_t flowq_bytes(const struct flowq *q);
 /* Nothing can be sent (no path): keep only the newest packet of each flow, so that it can be sent at once later. */
 void flowq_keep_newest(struct flowq *q);

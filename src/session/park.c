@@ -42,6 +42,8 @@
 #define CLEAN_PART .5              /* of its rate: so much at least one TCP would get of a path */
 #define UNUSED_PART .7   /* of its rate: chosen: flows that make less of all paths would make more of it alone */
 #define FULL_PART .85    /* of its rate: chosen: packets' headers, and TCP's saw teeth */
+#define MANY_FLOWS 4     /* chosen: one that loses is not the loss of all */
+#define RUN_BYTES 100000 /* chosen: more than most of what is fetched for a page */
 #define LOSS_RECORDS 200 /* chosen: of fewer a loss of .5 % is chance */
 #define LOST_RECORDS 4   /* chosen: in a window: of fewer nothing follows */
 #define MATHIS 1.22
@@ -109,7 +111,8 @@ struct beside {
     const struct path_metrics *fastest, *best;
     bool best_is_clean;   /* one TCP would get most of it */
     uint64_t others_bps;  /* of all but the one that is judged */
-    uint64_t carried_bps; /* what flows made of all in the last window */
+    uint64_t carried_bps; /* what flows made of all in the last window, */
+    size_t runs;          /* and how many they were */
 };
 
 /* What a single TCP would make of the best path if it saw the losses of the other as well, which come by that one's
@@ -122,18 +125,19 @@ static double tcp_beside(const struct path_metrics *best, const struct path_metr
 }
 
 /* The flow would see what it loses, and would make less of the best path than without it; which alone carries as much
- * as this one, or as flows make of all. How late what it loses comes is only to be seen while it is used. */
+ * as this one, or as the flow makes of all. Many flows make more of both than of the best alone, whatever each of them
+ * loses. How late what it loses comes is only to be seen while it is used. */
 static bool is_too_late(const struct path_metrics *m, const struct park *k, span each, const struct beside *b,
                         bool strict)
 {
     double best_bps = (double)b->best->rate_bps;
 
-    if (m == b->best || !b->best_is_clean || k->lost < LOST_RECORDS)
+    if (m == b->best || !b->best_is_clean || k->lost < LOST_RECORDS || b->runs >= MANY_FLOWS)
         return false;
     if (strict)
         return tcp_beside(b->best, m, k->loss) < best_bps;
     return each > TOO_LATE && tcp_beside(b->best, m, k->loss) < best_bps * CLEAN_PART &&
-           (best_bps >= (double)m->rate_bps || best_bps * UNUSED_PART > (double)b->carried_bps);
+           (best_bps >= (double)m->rate_bps || (b->runs <= 1 && (double)b->carried_bps < best_bps * UNUSED_PART));
 }
 
 static bool is_lossy(const struct path_metrics *m, const struct park *k, const struct beside *b, bool strict)
@@ -142,8 +146,8 @@ static bool is_lossy(const struct path_metrics *m, const struct park *k, const s
     double share, gain = (double)m->rate_bps / (double)MAX(b->others_bps, 1u);
     span each = held_span(m, k->loss, &share);
 
-    if (m->rate_is_sought)
-        return false;
+    if (m->rate_is_sought) /* its losses may be of the search; if it is parked, it is idle, and will be tried */
+        return k->verdict == PARK_LOSSY && k->trial == TRIAL_NONE;
     if (is_too_late(m, k, each, b, strict))
         return true;
     if (share > (strict ? HELD_SHARE / 2 : HELD_SHARE))
@@ -172,6 +176,8 @@ static void park(struct park *k, enum session_park verdict, instant now)
     if (verdict == PARK_LOSSY)
         k->patience = k->patience == 0 || now - k->parked_at > 2 * PATIENCE_MAX ? PATIENCE_MIN
                                                                                 : MIN(2 * k->patience, PATIENCE_MAX);
+    else
+        k->lost = 0; /* out of date when it is near again */
     k->verdict = (uint8_t)verdict;
     k->trial = TRIAL_NONE;
     k->differs_since = k->parked_at = now;
@@ -234,6 +240,7 @@ static void measure_carried(struct session *s, const struct path_metrics m[SESSI
         bytes += s->paths[i].path ? m[i].tx_bytes : 0;
     if (bytes >= c->tx_bytes && now - c->since < LOSS_WINDOW)
         return;
+    c->runs = s->packets ? flowq_runs(s->packets->flowq, RUN_BYTES, now - LOSS_WINDOW) : 0;
     c->bps = bytes > c->tx_bytes ? (bytes - c->tx_bytes) * 8 * SEC / (uint64_t)(now - c->since) : 0;
     c->since = now;
     c->tx_bytes = bytes;
@@ -281,6 +288,7 @@ void park_refresh(struct session *s, const struct path_metrics m[SESSION_SLOTS],
 
     measure_carried(s, m, now);
     b.carried_bps = s->carried.bps;
+    b.runs = s->carried.runs;
     for (unsigned i = 0; i < SESSION_SLOTS; i++) {
         struct park *k = &s->paths[i].park;
 
@@ -304,6 +312,6 @@ void park_refresh(struct session *s, const struct path_metrics m[SESSION_SLOTS],
     s->parked = s->on_trial = 0;
     for (unsigned i = 0; i < SESSION_SLOTS; i++) {
         s->parked |= (uint8_t)((s->paths[i].park.verdict != PARK_NOT) << i);
-        s->on_trial |= (uint8_t)((s->paths[i].park.trial == TRIAL_RUNS) << i);
+        s->on_trial |= (uint8_t)((s->paths[i].park.trial == TRIAL_RUNS && !alone) << i);
     }
 }

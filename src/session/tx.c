@@ -20,7 +20,9 @@
  */
 #define CONTROL_MIN (SEALED_HEADER_LEN + SEALED_TAG_LEN + CONTROL_HEADER_LEN + FRAME_HEADER_LEN + 8)
 #define ACK_ROOM (FRAME_HEADER_LEN + 4 + 8 + 4 * 4 + 1 + 4) /* of one range */
-#define ACKNOWLEDGEMENT_MAX 112  /* chosen: IPv6, TCP, timestamps and three blocks of SACK are 100 */
+#define ACKNOWLEDGEMENT_MAX 112 /* chosen: IPv6, TCP, timestamps and three blocks of SACK are 100 */
+#define PROTOCOL_TCP 6
+#define TCP_FIN_SYN_RST 0x07
 #define RUN_PAUSE (1 * SEC)      /* chosen: ends a run, of which packets are in order */
 #define RECENT_SPAN (200 * MSEC) /* chosen: the longest resequencing wait */
 /* Counters left out: so that a gap stands in few acknowledgements, and who acknowledges what it did not get lies in
@@ -414,12 +416,22 @@ static struct pbuf *dup_pop(struct session *s, unsigned slot, instant now)
     return NULL;
 }
 
-/* By its size the packet only acknowledges the other way's data. A flow of these gains nothing by a second path, and
- * needs no order: what one of them says, the next says too (RFC 9293 section 3.10.7.4), and those that came need not
- * wait for one that did not. */
+/* A packet of TCP that carries no data, and neither begins nor ends a connection. A flow of these gains nothing by a
+ * second path, and needs no order: what one of them says, the next says too (RFC 9293 section 3.10.7.4), and those that
+ * came need not wait for one that did not. */
 static bool is_acknowledgement(const struct pbuf *b)
 {
-    return b->len <= DATA_HEADER_LEN + ACKNOWLEDGEMENT_MAX && !(b->note & (SESSION_PIECE | SESSION_PIECE_MORE));
+    const uint8_t *ip = b->data + DATA_HEADER_LEN, *tcp;
+    size_t len = b->len - DATA_HEADER_LEN, ip_len;
+    bool v6;
+
+    if (len < 20 + 20 || len > ACKNOWLEDGEMENT_MAX || b->tail_len > 0 || b->note & (SESSION_PIECE | SESSION_PIECE_MORE))
+        return false;
+    v6 = ip[0] >> 4 == 6;
+    ip_len = v6 ? 40 : (size_t)(ip[0] & 15) * 4;
+    tcp = ip + ip_len;
+    return ip[v6 ? 6 : 9] == PROTOCOL_TCP && ip_len + 20 <= len && ip_len + (size_t)(tcp[12] >> 4) * 4 == len &&
+           !(tcp[13] & TCP_FIN_SYN_RST);
 }
 
 /* A sequence for a packet that leaves for the first time, and copies for the paths that are to carry it too. */
@@ -469,7 +481,7 @@ static void number(struct session *s, struct flow *f, struct pbuf *b, unsigned s
     for (unsigned others = h.paths & ~(1u << slot); others && s->paths[slot].rank != 1; others &= others - 1)
         if (s->paths[__builtin_ctz(others)].rank == 1)
             copies |= (uint8_t)(others & -others);
-    for (unsigned left = copies & ~(1u << slot); left; left &= left - 1) {
+    for (unsigned left = size_fitting(s, copies, b->len) & ~(1u << slot); left; left &= left - 1) {
         tx_copy(s, (unsigned)__builtin_ctz(left), b, now);
         s->info.duplicated++;
     }
@@ -595,7 +607,7 @@ static struct pbuf *pull(struct turn *t)
 
 static bool has_more(const struct session *s, unsigned slot)
 {
-    return s->paths[slot].stash || s->paths[slot].dup_count > 0 || (session_has_data(s) && !(s->on_trial & 1u << slot));
+    return s->paths[slot].stash || s->paths[slot].dup_count > 0 || session_has_data(s);
 }
 
 /* SCTP is told what it need not bring (RFC 3758): not once the time is over in which it would arrive soon enough. */
@@ -667,7 +679,7 @@ static bool data_output(struct session *s, unsigned slot, uint8_t *buf, struct s
                 continue;
             break;
         }
-        sent(s, slot, len, b, true, has_more(s, slot), now);
+        sent(s, slot, len, b, true, has_more(s, slot) && (!(s->on_trial & 1u << slot) || p->dup_count > 0), now);
         pbuf_unref(b);
         if (framed)
             put_be16(buf + used, (uint16_t)len);
