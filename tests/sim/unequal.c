@@ -15,8 +15,9 @@
  * RTTs of up to .1 s and is what the machine has time for; for the same reason Reno and BBR are spared the environments
  * that are twice as fast as the others or differ from another in one figure only (`brief`). The last kind is a
  * connection that is split: ended at the node, its bytes carried over both. Its links alone are of the same kind. Links
- * that lose or delay by chance are run with three seeds, and the run in the middle counts; a figure near a bound may
- * still fall on either side of it when anything changes, which is why misses are listed and not counted.
+ * that lose or delay by chance are run with three seeds, and the run in the middle counts (one seed is enough for what
+ * is split); a figure near a bound may still fall on either side of it when anything changes, which is why misses are
+ * listed and not counted.
  *
  * HAWSER_SIM_TIMES=n   runs n times as long, and tells without failing: what a start in an unlucky second does to a
  *                      flow for ten more is a smaller part of it
@@ -231,7 +232,7 @@ static struct outcome middle_outcome(const struct environment *e, enum kind kind
 {
     struct outcome o[SEEDS];
 
-    if (sim_brief() || !(by_chance(e->links[0]) || by_chance(e->links[1])))
+    if (sim_brief() || kinds[kind].split || !(by_chance(e->links[0]) || by_chance(e->links[1])))
         return outcome_of(e, kind, seed());
     for (unsigned i = 0; i < SEEDS; i++)
         o[i] = outcome_of(e, kind, seed() + i);
