@@ -2,11 +2,9 @@
 # The simulation of gateways by their coordinates as a whole, in a small world. Speaks TAP.
 # Usage: coordinates.sh HAWSER_COORDINATES
 set -u
-coordinates=$1
-dir=$(mktemp -d /tmp/hawser-coordinates-XXXXXX)
-trap 'rm -rf "$dir"' EXIT
-# shellcheck source-path=SCRIPTDIR source=../tap.sh
-. "$(dirname "$0")/../tap.sh"
+# shellcheck source-path=SCRIPTDIR source=report.sh
+. "$(dirname "$0")/report.sh" "$1"
+always=(--gateways 200 --routers 1000 --providers 20)
 
 # Twelve nodes on a line, 20 ms between two that are beside each other.
 mkdir -p "$dir/data/latency"
@@ -15,17 +13,6 @@ for ((i = 0; i < 12; i++)); do
     for ((j = 0; j < 12; j++)); do row+="$(((i > j ? i - j : j - i) * 20)) "; done
     echo "$row"
 done >"$dir/data/latency/PlanetLabData_1.txt"
-
-# run FOLDER [ARGUMENT...]: JSON and files into FOLDER.
-run() {
-    local out=$dir/$1
-    shift
-    mkdir -p "$out"
-    "$coordinates" --gateways 200 --routers 1000 --providers 20 --out "$out" --json "$@" >"$out/json" 2>"$dir/err"
-}
-
-# found FOLDER FILTER: what jq finds is true.
-found() { jq -e "$2" "$dir/$1/json" >/dev/null 2>"$dir/err"; }
 
 ok "a run over a line" run line --data "$dir/data"
 ok "at the beginning nothing is known" found line '.error[0].relative.p50 > .9'
@@ -43,7 +30,6 @@ run again
 ok "the same seed, the same bytes" diff -r "$dir/earth" "$dir/again"
 run other --seed 2
 ok "another seed, another world" test "$(jq -c .error "$dir/earth/json")" != "$(jq -c .error "$dir/other/json")"
-refused() { ! run bad "${@:2}" && grep -qF "$1" "$dir/err" && [ ! -s "$dir/bad/json" ]; }
 ok "all lie" refused "found 199 liars of 200 gateways, expected two that do not lie" --liars 199
 ok "more providers than routers" refused "found 2000 providers of 1000 routers" --providers 2000
 ok "a file that is missing" refused "$dir/latency/PlanetLabData_1.txt: No such file or directory" --data "$dir"

@@ -2,22 +2,9 @@
 # The simulation of gateways that find each other by bindings as a whole, in a small world. Speaks TAP.
 # Usage: directory.sh HAWSER_DIRECTORY
 set -u
-directory=$1
-dir=$(mktemp -d /tmp/hawser-directory-XXXXXX)
-trap 'rm -rf "$dir"' EXIT
-# shellcheck source-path=SCRIPTDIR source=../tap.sh
-. "$(dirname "$0")/../tap.sh"
-
-# run FOLDER [ARGUMENT...]: JSON and files into FOLDER.
-run() {
-    local out=$dir/$1
-    shift
-    mkdir -p "$out"
-    "$directory" --gateways 200 --routers 2000 --providers 20 --out "$out" --json "$@" >"$out/json" 2>"$dir/err"
-}
-
-# found FOLDER FILTER: what jq finds is true.
-found() { jq -e "$2" "$dir/$1/json" >/dev/null 2>"$dir/err"; }
+# shellcheck source-path=SCRIPTDIR source=report.sh
+. "$(dirname "$0")/report.sh" "$1"
+always=(--gateways 200 --routers 2000 --providers 20)
 
 ok "a run of two sizes" run one
 ok "those that a mesh could be, and all" found one '[.sizes[].gateways] == [50, 200]'
@@ -37,7 +24,6 @@ run again
 ok "the same seed, the same bytes" diff -r "$dir/one" "$dir/again"
 run other --seed 2
 ok "another seed, another world" test "$(jq -c .sizes "$dir/one/json")" != "$(jq -c .sizes "$dir/other/json")"
-refused() { ! run bad "${@:2}" && grep -qF "$1" "$dir/err" && [ ! -s "$dir/bad/json" ]; }
 ok "more providers than routers" refused "found 3000 providers of 2000 routers" --providers 3000
 ok "too few gateways" refused "found --gateways 39, expected a number from 40 to 20000" --gateways 39
 plan

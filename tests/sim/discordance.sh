@@ -3,22 +3,9 @@
 # hosts, twice. Speaks TAP.
 # Usage: discordance.sh HAWSER_DISCORDANCE
 set -u
-discordance=$1
-dir=$(mktemp -d /tmp/hawser-discordance-XXXXXX)
-trap 'rm -rf "$dir"' EXIT
-# shellcheck source-path=SCRIPTDIR source=../tap.sh
-. "$(dirname "$0")/../tap.sh"
-
-# run FOLDER [ARGUMENT...]: JSON and files into FOLDER.
-run() {
-    local out=$dir/$1
-    shift
-    mkdir -p "$out"
-    "$discordance" --data "$dir" --out "$out" --hosts 2 --json "$@" >"$out/json" 2>"$dir/err"
-}
-
-# found FOLDER FILTER: what jq finds is true.
-found() { jq -e "$2" "$dir/$1/json" >/dev/null 2>"$dir/err"; }
+# shellcheck source-path=SCRIPTDIR source=report.sh
+. "$(dirname "$0")/report.sh" "$1"
+always=(--data "$dir" --hosts 2)
 
 # Four series, of pair 0 and hosts 0 to 3; an interval has a slice before it and all four round trips:
 #   0   two intervals; the first node has the shorter round trip and the smaller jitter (0 to .5): 0 of 2
@@ -64,7 +51,7 @@ gzip "$dir/planetlab-24pairs.csv"
 run four
 ok "a packed file, the same bytes" diff -r "$dir/one" "$dir/four"
 nowhere() {
-    ! "$discordance" --data "$dir" --out "$dir/none" --hosts 1 >"$dir/out" 2>"$dir/err" && [ ! -s "$dir/out" ] &&
+    ! "$program" --data "$dir" --out "$dir/none" --hosts 1 >"$dir/out" 2>"$dir/err" && [ ! -s "$dir/out" ] &&
         grep -qF "$dir/none/discordance-a.csv: No such file" "$dir/err"
 }
 ok "a folder that is not there is told" nowhere

@@ -3,22 +3,8 @@
 # Speaks TAP.
 # Usage: routing.sh HAWSER_ROUTING
 set -u
-routing=$1
-dir=$(mktemp -d /tmp/hawser-routing-XXXXXX)
-trap 'rm -rf "$dir"' EXIT
-# shellcheck source-path=SCRIPTDIR source=../tap.sh
-. "$(dirname "$0")/../tap.sh"
-
-# run FOLDER [ARGUMENT...]: JSON and files into FOLDER.
-run() {
-    local out=$dir/$1
-    shift
-    mkdir -p "$out"
-    "$routing" --out "$out" --json "$@" >"$out/json" 2>"$dir/err"
-}
-
-# found FOLDER FILTER: what jq finds is true.
-found() { jq -e "$2" "$dir/$1/json" >/dev/null 2>"$dir/err"; }
+# shellcheck source-path=SCRIPTDIR source=report.sh
+. "$(dirname "$0")/report.sh" "$1"
 
 # table PACE YEARS THOUSANDS: the paper's curve goes through this point.
 table() {
@@ -52,7 +38,7 @@ ok "by prefix every manager holds less, or one entry, the way up" found one \
     '[.realms.levels[] | .by_prefix.largest <= .flat.largest or .by_prefix.largest == 1] | all'
 ok "a line for each manager" test "$(wc -l <"$dir/one/realms.csv")" = 1001
 ok "a picture" grep -q '</svg>' "$dir/one/routing.svg"
-misfits() { "$routing" --out "$dir/one" >"$dir/out" && grep -q '14\.87 % a year' "$dir/out" && grep -q 'so the table is 24\.5K, not 30K' "$dir/out"; }
+misfits() { "$program" --out "$dir/one" >"$dir/out" && grep -q '14\.87 % a year' "$dir/out" && grep -q 'so the table is 24\.5K, not 30K' "$dir/out"; }
 ok "what does not fit is told" misfits
 
 run two

@@ -3,11 +3,9 @@
 # and the way to another, and round trips that are all alike. Speaks TAP.
 # Usage: stretch.sh HAWSER_STRETCH
 set -u
-stretch=$1
-dir=$(mktemp -d /tmp/hawser-stretch-XXXXXX)
-trap 'rm -rf "$dir"' EXIT
-# shellcheck source-path=SCRIPTDIR source=../tap.sh
-. "$(dirname "$0")/../tap.sh"
+# shellcheck source-path=SCRIPTDIR source=report.sh
+. "$(dirname "$0")/report.sh" "$1"
+always=(--data "$dir/data" --runs 200)
 
 mkdir -p "$dir/data/topology/rocketfuel" "$dir/data/topology/topologyzoo/graphml" "$dir/data/latency"
 for isp in 1221 1239 1755 3257 3967 6461; do
@@ -36,17 +34,6 @@ for ((i = 0; i < 12; i++)); do
     for ((j = 0; j < 12; j++)); do echo "$i,$j,30000,31000,32000,1"; done
 done >"$dir/data/latency/fleek222_rtt_us.csv"
 
-# run FOLDER [ARGUMENT...]: JSON and files into FOLDER.
-run() {
-    local out=$dir/$1
-    shift
-    mkdir -p "$out"
-    "$stretch" --data "$dir/data" --out "$out" --json --runs 200 "$@" >"$out/json" 2>"$dir/err"
-}
-
-# found FOLDER FILTER: what jq finds is true.
-found() { jq -e "$2" "$dir/$1/json" >/dev/null 2>"$dir/err"; }
-
 ok "a run" run one
 ok "22 ISPs, 44 POPs" found one '.isps == 22 and .pops == 44'
 # With more gateways and routers than POPs there is one of each everywhere: no path is longer than the direct one.
@@ -64,9 +51,6 @@ run two
 ok "the same seed, the same bytes, whatever thread did it" diff -r "$dir/one" "$dir/two"
 run three --seed 2
 ok "another seed, other draws" test "$(jq -c .measured "$dir/one/json")" != "$(jq -c .measured "$dir/three/json")"
-refused() {
-    ! run four && grep -qF "$1" "$dir/err" && [ ! -s "$dir/four/json" ]
-}
 echo "Hub Leaf" >"$dir/data/topology/rocketfuel/1239.latencies.intra"
 ok "a line that is none is told" refused "1239.latencies.intra:1: found Hub Leaf, expected two cities"
 rm "$dir/data/topology/rocketfuel/1239.latencies.intra"
