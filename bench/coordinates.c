@@ -142,26 +142,12 @@ static void second(struct world *w, unsigned long number)
     }
 }
 
-static int by_size(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-
-    return (x > y) - (x < y);
-}
-
-static void spread_of(double *values, size_t count, struct coordinates_spread *ret)
-{
-    qsort(values, count, sizeof(*values), by_size);
-    for (size_t i = 0; i <= COORDINATES_STEPS; i++)
-        ret->at[i] = count > 0 ? values[(count - 1) * i / COORDINATES_STEPS] : NAN;
-}
-
 static size_t honest(struct world *w)
 {
     return w->found->liars + prng_below(&w->prng, w->found->gateways - w->found->liars);
 }
 
-static void look_at_errors(struct world *w, struct coordinates_spread *ret)
+static void look_at_errors(struct world *w, struct distribution *ret)
 {
     size_t count = 0;
 
@@ -172,7 +158,7 @@ static void look_at_errors(struct world *w, struct coordinates_spread *ret)
         if (a != b && isfinite(ms) && ms > 0)
             w->values[count++] = fabs(coord_estimate_us(&w->gateways[a].coord, &w->gateways[b].coord) / 1e3 - ms) / ms;
     }
-    spread_of(w->values, count, ret);
+    distribution_of(w->values, count, ret);
 }
 
 static double to_router_ms(const struct world *w, size_t gateway, size_t router)
@@ -237,8 +223,8 @@ static void look_at_choices(struct world *w)
             w->values[count] = ms / least;
             w->more[count++] = ms - least;
         }
-        spread_of(w->values, count, &f->stretch[by]);
-        spread_of(w->more, count, &f->more_ms[by]);
+        distribution_of(w->values, count, &f->stretch[by]);
+        distribution_of(w->more, count, &f->more_ms[by]);
     }
 }
 

@@ -3,14 +3,9 @@
 #pragma once
 
 #include "bench/args.h"
+#include "bench/distribution.h"
 
 #define COORDINATES_TIMES 8 /* when the error is looked at */
-#define COORDINATES_STEPS 100
-
-/* Of values, each hundredth from the least to the greatest; NAN: there were none. */
-struct coordinates_spread {
-    double at[COORDINATES_STEPS + 1];
-};
 
 enum coordinates_choice {
     CHOICE_FOUR,     /* the nearest four by estimate are asked, and the nearest of them is taken */
@@ -23,9 +18,9 @@ struct coordinates_found {
     unsigned long seed, gateways, routers, providers, neighbours, liars;
     char source[64];
     double error_s[COORDINATES_TIMES];
-    struct coordinates_spread error[COORDINATES_TIMES]; /* |estimate - round trip| / round trip */
-    struct coordinates_spread stretch[CHOICE_COUNT];    /* of what was chosen, by what a full mesh would */
-    struct coordinates_spread more_ms[CHOICE_COUNT];
+    struct distribution error[COORDINATES_TIMES]; /* |estimate - round trip| / round trip */
+    struct distribution stretch[CHOICE_COUNT];    /* of what was chosen, by what a full mesh would */
+    struct distribution more_ms[CHOICE_COUNT];
     size_t link_bytes; /* of a link's state in a gateway */
 };
 

@@ -4,8 +4,6 @@
 #include <errno.h>
 #include <math.h>
 
-#include "bench/plot.h"
-
 static const char *const names[CHOICE_COUNT] = {
     [CHOICE_FOUR] = "the nearest four by estimate, asked",
     [CHOICE_ESTIMATE] = "the nearest by estimate",
@@ -45,7 +43,7 @@ static void print(const void *found)
            f->neighbours, (double)f->neighbours * (double)f->link_bytes / 1e3, MESSAGES);
 }
 
-static json_t *spread_json(const struct coordinates_spread *s)
+static json_t *distribution_json(const struct distribution *s)
 {
     return json_pack("{s:o, s:o, s:o, s:o}", "p10", bench_number(s->at[10]), "p50", bench_number(s->at[50]), "p90",
                      bench_number(s->at[90]), "p99", bench_number(s->at[99]));
@@ -57,12 +55,12 @@ static json_t *json_all(const void *found)
     json_t *errors = json_array(), *choices = json_object();
 
     for (size_t i = 0; i < COORDINATES_TIMES; i++)
-        json_array_append_new(
-            errors, json_pack("{s:o, s:o}", "s", bench_number(f->error_s[i]), "relative", spread_json(&f->error[i])));
+        json_array_append_new(errors, json_pack("{s:o, s:o}", "s", bench_number(f->error_s[i]), "relative",
+                                                distribution_json(&f->error[i])));
     for (size_t i = 0; i < CHOICE_COUNT; i++)
-        json_object_set_new(
-            choices, keys[i],
-            json_pack("{s:o, s:o}", "stretch", spread_json(&f->stretch[i]), "more_ms", spread_json(&f->more_ms[i])));
+        json_object_set_new(choices, keys[i],
+                            json_pack("{s:o, s:o}", "stretch", distribution_json(&f->stretch[i]), "more_ms",
+                                      distribution_json(&f->more_ms[i])));
     return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:o, s:o, s:{s:I, s:I}, s:{s:I, s:I}}", "seed",
                      (json_int_t)f->seed, "gateways", (json_int_t)f->gateways, "routers", (json_int_t)f->routers,
                      "providers", (json_int_t)f->providers, "neighbours", (json_int_t)f->neighbours, "liars",
@@ -76,7 +74,7 @@ static int write_csv(FILE *out, const void *found)
     const struct coordinates_found *f = found;
 
     fputs("what,of,percent,value\n", out);
-    for (size_t p = 0; p <= COORDINATES_STEPS; p++) {
+    for (size_t p = 0; p <= DISTRIBUTION_STEPS; p++) {
         for (size_t i = 0; i < COORDINATES_TIMES; i++)
             fprintf(out, "error,%.0f,%zu,%.6f\n", f->error_s[i], p, f->error[i].at[p]);
         for (size_t i = 0; i < CHOICE_COUNT; i++)
@@ -90,21 +88,15 @@ static int write_csv(FILE *out, const void *found)
 
 struct drawing {
     struct plot_panel panels[PANELS];
-    struct plot_point points[COORDINATES_TIMES + CHOICE_COUNT][COORDINATES_STEPS + 1];
+    struct plot_point points[COORDINATES_TIMES + CHOICE_COUNT][DISTRIBUTION_STEPS + 1];
     size_t used;
 };
 
-static void add(struct drawing *d, size_t panel, const struct coordinates_spread *s, const char *name)
+static void add(struct drawing *d, size_t panel, const struct distribution *of, const char *name)
 {
-    struct plot_curve *c = &d->panels[panel].curves[d->panels[panel].count++];
-    struct plot_point *points = d->points[d->used++];
+    struct plot_panel *p = &d->panels[panel];
 
-    snprintf(c->name, sizeof(c->name), "%s", name);
-    for (size_t i = 0; i <= COORDINATES_STEPS; i++)
-        points[i] = (struct plot_point){ s->at[i], (double)i / COORDINATES_STEPS };
-    c->points = points;
-    c->count = COORDINATES_STEPS + 1;
-    c->stepped = true;
+    p->curves[p->count++] = distribution_curve(of, name, d->points[d->used++]);
 }
 
 static int write_picture(FILE *out, const void *found)

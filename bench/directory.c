@@ -46,21 +46,6 @@ struct run {
     uint32_t *served_by; /* the routers' gateways: of service s those at s, s + services, ... */
 };
 
-static int by_size(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-
-    return (x > y) - (x < y);
-}
-
-static void spread_of(double *values, size_t count, struct directory_spread *ret)
-{
-    qsort(values, count, sizeof(*values), by_size);
-    ret->count = count;
-    for (size_t i = 0; i <= DIRECTORY_STEPS; i++)
-        ret->at[i] = count > 0 ? values[(count - 1) * i / DIRECTORY_STEPS] : NAN;
-}
-
 static void run_for(struct run *r, span s)
 {
     gateways_run(r->w, gateways_now(r->w) + s);
@@ -124,18 +109,18 @@ static void state(struct run *r, double *values)
 
     for (size_t i = 0; i < s->gateways; i++)
         values[i] = (double)gateways_state(r->w, i);
-    spread_of(values, s->gateways, &s->state_bytes);
+    distribution_of(values, s->gateways, &s->state_bytes);
     for (size_t i = 0; i < s->gateways; i++) {
         values[i] = (double)gateways_links(r->w, i);
         pings += gateways_pings(r->w, i);
     }
-    spread_of(values, s->gateways, &s->links);
+    distribution_of(values, s->gateways, &s->links);
     for (size_t i = 0; i < s->gateways; i++) {
         directory_stats_get(gateways_directory(r->w, i), &stats);
         values[i] = stats.owned;
         entries += stats.services;
     }
-    spread_of(values, s->gateways, &s->owned);
+    distribution_of(values, s->gateways, &s->owned);
     s->entries = entries / (double)s->gateways;
     s->pings_s = pings / (double)s->gateways;
     manager_get_stats(gateways_manager(r->w), &m);
@@ -178,8 +163,8 @@ static void stretch(struct run *r, double *values, double *more)
         more[count++] = gateways_way_ms(r->w, gateway, chosen) - least;
     }
     s->unserved = (double)unserved / (double)MAX(count + unserved, 1u);
-    spread_of(values, count, &s->stretch);
-    spread_of(more, count, &s->more_ms);
+    distribution_of(values, count, &s->stretch);
+    distribution_of(more, count, &s->more_ms);
 }
 
 /* --- what changes --- */
@@ -280,7 +265,7 @@ static bool has_happened(const struct run *r, const struct watched *x)
 }
 
 /* When each has; those that have not, at the end, do not count. */
-static void watch(struct run *r, struct watched *all, size_t count, span most, struct directory_spread *ret)
+static void watch(struct run *r, struct watched *all, size_t count, span most, struct distribution *ret)
 {
     double values[WAITED_FOR];
     size_t n = 0;
@@ -293,7 +278,7 @@ static void watch(struct run *r, struct watched *all, size_t count, span most, s
             values[n++] = (double)(gateways_now(r->w) - began) / SEC;
         }
     }
-    spread_of(values, n, ret);
+    distribution_of(values, n, ret);
 }
 
 static void first_ones(struct run *r)

@@ -3,15 +3,9 @@
 #pragma once
 
 #include "bench/args.h"
+#include "bench/distribution.h"
 
 #define DIRECTORY_SIZES 3
-#define DIRECTORY_STEPS 100
-
-/* Each hundredth of values from the least to the greatest; NAN: there were none. */
-struct directory_spread {
-    double at[DIRECTORY_STEPS + 1];
-    unsigned long count;
-};
 
 enum directory_change { CHANGE_REGISTRATION, CHANGE_WITHDRAWAL, CHANGE_FLAP, CHANGE_COUNT };
 enum directory_time {
@@ -25,7 +19,7 @@ enum directory_time {
 struct directory_size {
     unsigned long gateways, routers, services;
     /* of a gateway */
-    struct directory_spread state_bytes, links, owned;
+    struct distribution state_bytes, links, owned;
     double entries, pings_s, asks_s, tells_s;
     /* of the managers, all together */
     unsigned long bindings, names, refused_links;
@@ -33,7 +27,7 @@ struct directory_size {
     struct {
         double manager, mesh; /* messages of one */
     } change[CHANGE_COUNT];
-    struct directory_spread time_s[TIME_COUNT], stretch, more_ms;
+    struct distribution time_s[TIME_COUNT], stretch, more_ms;
     double unserved; /* part of those that want something and have nobody */
     double virtual_s;
 };

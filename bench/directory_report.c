@@ -4,8 +4,6 @@
 #include <errno.h>
 #include <math.h>
 
-#include "bench/plot.h"
-
 static const char *const changes[CHANGE_COUNT] = { "registration", "withdrawal", "flap" };
 static const char *const times[TIME_COUNT] = { "first", "nearer", "withdrawn", "dead" };
 static const char *const words[TIME_COUNT] = { "a first router, until who waits uses it",
@@ -41,7 +39,7 @@ static void print_times(const struct directory_found *f)
     printf("\nSeconds, median and longest\n");
     for (unsigned t = 0; t < TIME_COUNT; t++) {
         LINE(words[t], ".1f", s->time_s[t].at[50]);
-        LINE("", ".1f", s->time_s[t].at[DIRECTORY_STEPS]);
+        LINE("", ".1f", s->time_s[t].at[DISTRIBUTION_STEPS]);
     }
     printf("\nThe way to the router's gateway, beside that of the nearest: a full mesh measures all, and has 1\n");
     LINE("stretch, median", ".2f", s->stretch.at[50]);
@@ -65,14 +63,14 @@ static void print(const void *found)
     LINE("providers", "lu", s->services);
     printf("\nOf a gateway\n");
     LINE("state of its directory, KB, median", ".0f", s->state_bytes.at[50] / 1e3);
-    LINE("state of its directory, KB, most", ".0f", s->state_bytes.at[DIRECTORY_STEPS] / 1e3);
+    LINE("state of its directory, KB, most", ".0f", s->state_bytes.at[DISTRIBUTION_STEPS] / 1e3);
     LINE("  full mesh", ".0f", mesh_bytes(f, s) / 1e3);
     LINE("links, median", ".0f", s->links.at[50]);
-    LINE("links, most", ".0f", s->links.at[DIRECTORY_STEPS]);
+    LINE("links, most", ".0f", s->links.at[DISTRIBUTION_STEPS]);
     LINE("  full mesh", "lu", s->gateways - 1);
     LINE("services known, mean", ".1f", s->entries);
     LINE("bindings owned, median", ".0f", s->owned.at[50]);
-    LINE("bindings owned, most", ".0f", s->owned.at[DIRECTORY_STEPS]);
+    LINE("bindings owned, most", ".0f", s->owned.at[DISTRIBUTION_STEPS]);
     printf("\nMessages of a gateway, a second, while nothing changes\n");
     LINE("to others, PING and PONG", ".1f", s->pings_s);
     LINE("  full mesh", ".1f", mesh_messages(s));
@@ -92,11 +90,11 @@ static void print(const void *found)
     print_times(f);
 }
 
-static json_t *spread_json(const struct directory_spread *s)
+static json_t *distribution_json(const struct distribution *s)
 {
     return json_pack("{s:I, s:o, s:o, s:o, s:o}", "count", (json_int_t)s->count, "p50", bench_number(s->at[50]), "p90",
                      bench_number(s->at[90]), "p99", bench_number(s->at[99]), "most",
-                     bench_number(s->at[DIRECTORY_STEPS]));
+                     bench_number(s->at[DISTRIBUTION_STEPS]));
 }
 
 static json_t *size_json(const struct directory_found *f, const struct directory_size *s)
@@ -104,12 +102,12 @@ static json_t *size_json(const struct directory_found *f, const struct directory
     json_t *all = json_pack(
         "{s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o}", "gateways",
         (json_int_t)s->gateways, "routers", (json_int_t)s->routers, "providers", (json_int_t)s->services, "state_bytes",
-        spread_json(&s->state_bytes), "links", spread_json(&s->links), "owned", spread_json(&s->owned), "services",
-        bench_number(s->entries), "pings_per_s", bench_number(s->pings_s), "asks_per_s", bench_number(s->asks_s),
-        "tells_per_s", bench_number(s->tells_s), "bindings", (json_int_t)s->bindings, "names", (json_int_t)s->names,
-        "refused_links", (json_int_t)s->refused_links, "bindings_bytes", bench_number(s->bindings_bytes), "stretch",
-        spread_json(&s->stretch), "more_ms", spread_json(&s->more_ms), "unserved", bench_number(s->unserved),
-        "virtual_s", bench_number(s->virtual_s));
+        distribution_json(&s->state_bytes), "links", distribution_json(&s->links), "owned",
+        distribution_json(&s->owned), "services", bench_number(s->entries), "pings_per_s", bench_number(s->pings_s),
+        "asks_per_s", bench_number(s->asks_s), "tells_per_s", bench_number(s->tells_s), "bindings",
+        (json_int_t)s->bindings, "names", (json_int_t)s->names, "refused_links", (json_int_t)s->refused_links,
+        "bindings_bytes", bench_number(s->bindings_bytes), "stretch", distribution_json(&s->stretch), "more_ms",
+        distribution_json(&s->more_ms), "unserved", bench_number(s->unserved), "virtual_s", bench_number(s->virtual_s));
     json_t *change = json_object(), *time = json_object();
 
     for (unsigned c = 0; c < CHANGE_COUNT; c++)
@@ -117,7 +115,7 @@ static json_t *size_json(const struct directory_found *f, const struct directory
                             json_pack("{s:o, s:o}", "manager", bench_number(s->change[c].manager), "mesh",
                                       bench_number(s->change[c].mesh)));
     for (unsigned t = 0; t < TIME_COUNT; t++)
-        json_object_set_new(time, times[t], spread_json(&s->time_s[t]));
+        json_object_set_new(time, times[t], distribution_json(&s->time_s[t]));
     json_object_set_new(all, "messages_per_change", change);
     json_object_set_new(all, "time_s", time);
     json_object_set_new(all, "full_mesh",
@@ -144,7 +142,7 @@ static int write_csv(FILE *out, const void *found)
     for (size_t i = 0; i < f->count; i++) {
         const struct directory_size *s = &f->sizes[i];
 
-        for (size_t p = 0; p <= DIRECTORY_STEPS; p++) {
+        for (size_t p = 0; p <= DISTRIBUTION_STEPS; p++) {
             fprintf(out, "%lu,stretch,%zu,%.6f\n%lu,more_ms,%zu,%.6f\n%lu,links,%zu,%.0f\n%lu,state_bytes,%zu,%.0f\n",
                     s->gateways, p, s->stretch.at[p], s->gateways, p, s->more_ms.at[p], s->gateways, p, s->links.at[p],
                     s->gateways, p, s->state_bytes.at[p]);
@@ -159,21 +157,15 @@ static int write_csv(FILE *out, const void *found)
 
 struct drawing {
     struct plot_panel panels[PANELS];
-    struct plot_point points[DIRECTORY_SIZES + TIME_COUNT][DIRECTORY_STEPS + 1];
+    struct plot_point points[DIRECTORY_SIZES + TIME_COUNT][DISTRIBUTION_STEPS + 1];
     size_t used;
 };
 
-static void add(struct drawing *d, size_t panel, const struct directory_spread *s, const char *name)
+static void add(struct drawing *d, size_t panel, const struct distribution *of, const char *name)
 {
-    struct plot_curve *c = &d->panels[panel].curves[d->panels[panel].count++];
-    struct plot_point *points = d->points[d->used++];
+    struct plot_panel *p = &d->panels[panel];
 
-    snprintf(c->name, sizeof(c->name), "%s", name);
-    for (size_t i = 0; i <= DIRECTORY_STEPS; i++)
-        points[i] = (struct plot_point){ s->at[i], (double)i / DIRECTORY_STEPS };
-    c->points = points;
-    c->count = DIRECTORY_STEPS + 1;
-    c->stepped = true;
+    p->curves[p->count++] = distribution_curve(of, name, d->points[d->used++]);
 }
 
 static int write_picture(FILE *out, const void *found)
