@@ -246,7 +246,7 @@ struct session {
     struct carried { /* by all paths, in windows of a second */
         instant since;
         uint64_t tx_bytes, bps; /* at its beginning; of the last one */
-        size_t runs;            /* flows that made it */
+        size_t runs;            /* flows that made it; 0 while no path loses */
     } carried;
     uint8_t parked;   /* slots that stripes are better without, */
     uint8_t on_trial; /* and of these, who carries copies of some of their records */

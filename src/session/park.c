@@ -40,15 +40,15 @@
 #define LOSS_WINDOW_MAX (10 * SEC) /* chosen: until then a flow that its losses made slow has sent LOSS_RECORDS */
 #define SOUGHT_ROUND_TRIPS 2       /* one until the loss shows, one to empty the queue that the search made */
 #define CLEAN_PART .5              /* of its rate: so much at least one TCP would get of a path */
-#define UNUSED_PART .7   /* of its rate: chosen: flows that make less of all paths would make more of it alone */
-#define FULL_PART .85    /* of its rate: chosen: packets' headers, and TCP's saw teeth */
-#define MANY_FLOWS 4     /* chosen: one that loses is not the loss of all */
-#define RUN_BYTES 100000 /* chosen: more than most of what is fetched for a page */
-#define LOSS_RECORDS 200 /* chosen: of fewer a loss of .5 % is chance */
-#define LOST_RECORDS 4   /* chosen: in a window: of fewer nothing follows */
-#define MATHIS 1.22
-#define TRIAL_RECORDS 1600       /* chosen: the rarest loss that is told from none, LOST_RECORDS of them, is .5 % */
-#define PATIENCE_MIN (30 * SEC)  /* chosen: what passes a trial and is parked again cost a flow some seconds' rate */
+#define UNUSED_PART .7          /* of its rate: chosen: flows that make less of all paths would make more of it alone */
+#define FULL_PART .85           /* of its rate: chosen: packets' headers, and TCP's saw teeth */
+#define MANY_FLOWS 4            /* chosen: one that loses is not the loss of all */
+#define RUN_BYTES 100000        /* chosen: more than most of what is fetched for a page */
+#define LOSS_RECORDS 200        /* chosen: of fewer a loss of .5 % is chance */
+#define LOST_RECORDS 4          /* chosen: in a window: of fewer nothing follows */
+#define MATHIS 1.22             /* sqrt(3/2): each segment is acknowledged, every loss another event */
+#define TRIAL_RECORDS 1600      /* chosen: the rarest loss that is told from none, LOST_RECORDS of them, is .5 % */
+#define PATIENCE_MIN (30 * SEC) /* chosen: what passes a trial and is parked again cost a flow some seconds' rate */
 #define PATIENCE_MAX (300 * SEC) /* chosen: that each five minutes is not noticed */
 
 enum park_trial { TRIAL_NONE, TRIAL_RUNS, TRIAL_ENDED };
@@ -170,6 +170,12 @@ static enum session_park judge(const struct path_metrics *m, const struct park *
     return is_lossy(m, k, b, strict) ? PARK_LOSSY : PARK_NOT;
 }
 
+static void forget_losses(struct park *k)
+{
+    k->loss = 0;
+    k->lost = 0;
+}
+
 static void park(struct park *k, enum session_park verdict, instant now)
 {
     k->expected = PARK_NOT;
@@ -177,7 +183,7 @@ static void park(struct park *k, enum session_park verdict, instant now)
         k->patience = k->patience == 0 || now - k->parked_at > 2 * PATIENCE_MAX ? PATIENCE_MIN
                                                                                 : MIN(2 * k->patience, PATIENCE_MAX);
     else
-        k->lost = 0; /* out of date when it is near again */
+        forget_losses(k); /* out of date when it is near again */
     k->verdict = (uint8_t)verdict;
     k->trial = TRIAL_NONE;
     k->differs_since = k->parked_at = now;
@@ -198,8 +204,7 @@ static void try_again(struct park *k, bool wanted, instant now)
     else
         k->trial = TRIAL_RUNS; /* count_losses ends it */
     k->window_at = now;
-    k->loss = 0;
-    k->lost = 0;
+    forget_losses(k);
 }
 
 static void settle(struct park *k, enum session_park verdict, bool wanted, instant now)
@@ -235,12 +240,15 @@ static void measure_carried(struct session *s, const struct path_metrics m[SESSI
 {
     struct carried *c = &s->carried;
     uint64_t bytes = 0;
+    bool some_loses = false;
 
-    for (unsigned i = 0; i < SESSION_SLOTS; i++)
+    for (unsigned i = 0; i < SESSION_SLOTS; i++) {
         bytes += s->paths[i].path ? m[i].tx_bytes : 0;
+        some_loses |= s->paths[i].park.lost >= LOST_RECORDS;
+    }
     if (bytes >= c->tx_bytes && now - c->since < LOSS_WINDOW)
         return;
-    c->runs = s->packets ? flowq_runs(s->packets->flowq, RUN_BYTES, now - LOSS_WINDOW) : 0;
+    c->runs = s->packets && some_loses ? flowq_runs(s->packets->flowq, RUN_BYTES, now - LOSS_WINDOW) : 0;
     c->bps = bytes > c->tx_bytes ? (bytes - c->tx_bytes) * 8 * SEC / (uint64_t)(now - c->since) : 0;
     c->since = now;
     c->tx_bytes = bytes;
