@@ -518,7 +518,20 @@ static struct pbuf *drop_too_big(struct session *s, struct pbuf *b)
     return NULL;
 }
 
-static struct pbuf *reinject_pop(struct session *s, enum flow_class c, unsigned slot)
+/* What was lost once goes by a second path, too, if that is not just being filled to find its rate: if it is lost again
+ * there is no time for a third. */
+static void copy_again(struct session *s, struct pbuf *b, uint8_t others, instant now)
+{
+    int second = sched_fastest(s, others);
+
+    if (second < 0 || s->paths[second].rate_is_sought || b->tracked ||
+        session_target(s, note_steer(b))->mode != MODE_STRIPE)
+        return;
+    tx_copy(s, (unsigned)second, b, now);
+    s->info.duplicated++;
+}
+
+static struct pbuf *reinject_pop(struct session *s, enum flow_class c, unsigned slot, instant now)
 {
     struct reinjection *r = &s->packets->reinject[c];
     struct pbuf *b;
@@ -538,6 +551,8 @@ static struct pbuf *reinject_pop(struct session *s, enum flow_class c, unsigned 
     candidates = fit;
     if (!(candidates & 1u << slot) || (r->items[r->head].from == slot && (candidates & ~(1u << slot)) != 0))
         return NULL;
+    if (r->items[r->head].from == SESSION_SLOTS)
+        copy_again(s, b, fit & (uint8_t) ~(1u << slot), now);
     r->head = (r->head + 1) % REINJECT_MAX;
     r->count--;
     s->info.reinjected++;
@@ -592,7 +607,7 @@ static struct pbuf *pull(struct turn *t)
     for (int c = 0; c < FLOW_CLASS_COUNT && !b && s->packets; c++) {
         bool channels = channels_come_first(s, (enum flow_class)c);
 
-        b = reinject_pop(s, (enum flow_class)c, slot);
+        b = reinject_pop(s, (enum flow_class)c, slot, now);
         if (!b && channels)
             b = carry_pull_channel(s, (enum flow_class)c, slot, now);
         if (!b)

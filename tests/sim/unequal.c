@@ -6,9 +6,10 @@
  *            +-- uplink 2 --+
  *
  * What is promised: never slower than the better link alone (97 %), and 85 % of the sum (95 % for what is split) where
- * the links are not further apart than three times in delay and lose at most .5 %. Environments are the published sweep
- * of a multipath VPN, those that its users complain of, and the cases that were measured with real programs; delays are
- * one way. What is not reached yet is a known miss of one kind of inner flow: it is printed and does not fail.
+ * the links are not further apart than three times in delay and lose at most .5 %, or 2 % where the round trip is
+ * short. Environments are the published sweep of a multipath VPN, those that its users complain of, and the cases that
+ * were measured with real programs; delays are one way. What is not reached yet is a known miss of one kind of inner
+ * flow: it is printed and does not fail.
  *
  * The inner flow is CUBIC without HyStart and with the fixed threshold of three that QUIC stacks have too, and, as
  * Linux has them with RACK-TLP, CUBIC, Reno and BBR. The first runs for 24 s, the others for 16, which is enough for
@@ -47,7 +48,7 @@ static const struct kind_spec {
     span run, warm;    /* goodput is that of the time from warm to run */
     bool brief;        /* not in every environment */
     bool split;        /* ended at the node, and carried as bytes */
-    double least_mean; /* of both over the better one: so much is reached; 1.35 is wanted */
+    double least_mean; /* of both over the better one */
 } kinds[KIND_COUNT] = {
     [BARE] = { "CUBIC, threshold of three",
                { &tcp_cc_cubic_bare, TCP_LOSS_THRESHOLD },
@@ -55,10 +56,10 @@ static const struct kind_spec {
                10 * SEC,
                false,
                false,
-               1.3 },
-    [CUBIC] = { "CUBIC, RACK", { &tcp_cc_cubic, TCP_LOSS_RACK }, 16 * SEC, 6 * SEC, false, false, 1.3 },
-    [RENO] = { "Reno, RACK", { &tcp_cc_reno, TCP_LOSS_RACK }, 16 * SEC, 6 * SEC, true, false, 1.3 },
-    [BBR] = { "BBR, RACK", { &tcp_cc_bbr, TCP_LOSS_RACK }, 16 * SEC, 6 * SEC, true, false, 1.3 },
+               1.35 },
+    [CUBIC] = { "CUBIC, RACK", { &tcp_cc_cubic, TCP_LOSS_RACK }, 16 * SEC, 6 * SEC, false, false, 1.35 },
+    [RENO] = { "Reno, RACK", { &tcp_cc_reno, TCP_LOSS_RACK }, 16 * SEC, 6 * SEC, true, false, 1.35 },
+    [BBR] = { "BBR, RACK", { &tcp_cc_bbr, TCP_LOSS_RACK }, 16 * SEC, 6 * SEC, true, false, 1.35 },
     [SPLIT] = { "split", { 0 }, 16 * SEC, 6 * SEC, false, true, 1.5 },
 };
 
@@ -168,7 +169,7 @@ static const struct environment {
     { "100@10+20@50", { "rate=100mbit delay=10ms", "rate=20mbit delay=50ms" }, .slower = 0 },
     { "300@8+30@40", { "rate=300mbit delay=8ms", "rate=30mbit delay=40ms" }, .full_only = true },
     { "50@20 twice", { "rate=50mbit delay=20ms", "rate=50mbit delay=20ms" }, .alike = true },
-    { "50@20 twice, 2 %", { "rate=50mbit delay=20ms loss=2%", "rate=50mbit delay=20ms loss=2%" }, .slower = OF(RENO) },
+    { "50@20 twice, 2 %", { "rate=50mbit delay=20ms loss=2%", "rate=50mbit delay=20ms loss=2%" }, .alike = true },
     { "50@20+-20 twice", { "rate=50mbit delay=20ms jitter=20ms", "rate=50mbit delay=20ms jitter=20ms" }, .slower = 0 },
     { "50@20+50@40", { "rate=50mbit delay=20ms", "rate=50mbit delay=40ms" }, .alike = true, .full_only = true },
     { "50@20+50@70", { "rate=50mbit delay=20ms", "rate=50mbit delay=70ms" }, .slower = 0 },
@@ -185,7 +186,7 @@ static const struct environment {
       .full_only = true },
     { "LTE 40@35+-8, LEO 100@50+-25 1 %",
       { "rate=40mbit delay=35ms jitter=8ms", "rate=100mbit delay=50ms jitter=25ms loss=1%" },
-      .slower = OF(BARE) | OF(RENO) },
+      .slower = OF(BARE) },
     { "LTE 40@35, GEO 20@320+-20 .5 %",
       { "rate=40mbit delay=35ms", "rate=20mbit delay=320ms jitter=20ms loss=0.5%" },
       .slower = 0 },
