@@ -147,7 +147,7 @@ static bool is_lossy(const struct path_metrics *m, const struct park *k, const s
     span each = held_span(m, k->loss, &share);
 
     if (m->rate_is_sought) /* its losses may be of the search; if it is parked, it is idle, and will be tried */
-        return k->verdict == PARK_LOSSY && k->trial == TRIAL_NONE;
+        return k->verdict == PARK_LOSSY && k->trial == TRIAL_NONE && b->runs < MANY_FLOWS;
     if (is_too_late(m, k, each, b, strict))
         return true;
     if (share > (strict ? HELD_SHARE / 2 : HELD_SHARE))
@@ -244,7 +244,7 @@ static void measure_carried(struct session *s, const struct path_metrics m[SESSI
 
     for (unsigned i = 0; i < SESSION_SLOTS; i++) {
         bytes += s->paths[i].path ? m[i].tx_bytes : 0;
-        some_loses |= s->paths[i].park.lost >= LOST_RECORDS;
+        some_loses |= s->paths[i].park.lost > 0;
     }
     if (bytes >= c->tx_bytes && now - c->since < LOSS_WINDOW)
         return;
