@@ -133,12 +133,12 @@ static void rank_udp(struct peer *p, const struct node_uplink *u, bool rest, ins
     struct session_path_info info;
 
     for (unsigned i = 0; i < SESSION_SLOTS; i++) {
-        uint8_t tier = rest ? (uint8_t)TIER_NEVER : u->tier;
+        struct session_path_use use = roles_use(u, rest ? (uint8_t)TIER_NEVER : u->tier);
 
         session_path_info(p->session, i, now, &info);
-        if (!info.used || info.at.link != u->link || info.at.transport != TRANSPORT_UDP || info.tier == tier)
+        if (!info.used || info.at.link != u->link || info.at.transport != TRANSPORT_UDP || info.tier == use.tier)
             continue;
-        session_path_set(p->session, i, tier, u->weight, u->leaving, now);
+        session_path_set(p->session, i, &use, now);
         peer_touch(p);
     }
 }

@@ -107,6 +107,7 @@ struct node_uplink {
     uint8_t lanes;      /* source ports of its UDP paths, to each endpoint one path: 1..NODE_LANES_MAX, 0: 1 */
     uint16_t weight;
     uint64_t rate_cap_bps;
+    bool metered;          /* bytes cost there */
     bool trains;           /* its idle paths are measured (session_path_spec) */
     bool up;               /* carrier, an address and a route: packets can leave */
     bool has_v4, has_v6;   /* usable families */

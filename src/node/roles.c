@@ -430,9 +430,11 @@ bool roles_open_path(struct peer *p, const struct node_uplink *u, const struct e
         .tier = tier_of(u, transport, to),
         .weight = u->weight,
         .rate_cap_bps = u->rate_cap_bps,
+        .metered = u->metered,
         .trains = u->trains,
         .network = u->address_hash,
     };
+    struct session_path_use use = roles_use(u, spec.tier);
     int slot;
 
     if (node_is_relayed(to) ? !u->up || has_way(p, to)
@@ -446,7 +448,7 @@ bool roles_open_path(struct peer *p, const struct node_uplink *u, const struct e
                             ((transport == TRANSPORT_TCP || slot_of_link(p, u->link) < 0) && drop_double(p, now))))
         slot = session_path_add(p->session, &spec, now);
     if (slot >= 0)
-        session_path_set(p->session, (unsigned)slot, spec.tier, u->weight, u->leaving, now);
+        session_path_set(p->session, (unsigned)slot, &use, now);
     if (slot >= 0 && !u->up)
         session_path_link(p->session, (unsigned)slot, false, now);
     return slot >= 0;
@@ -527,6 +529,7 @@ static void open_missing(struct peer *p, instant now)
 static void uplink_paths(struct peer *p, const struct node_uplink *u, bool moved, instant now)
 {
     struct session_path_info info;
+    struct session_path_use use;
 
     if (!p->session)
         return;
@@ -544,7 +547,8 @@ static void uplink_paths(struct peer *p, const struct node_uplink *u, bool moved
             session_path_remove(p->session, i, now);
             continue;
         }
-        session_path_set(p->session, i, tier_of(u, info.at.transport, &info.at.remote), u->weight, u->leaving, now);
+        use = roles_use(u, tier_of(u, info.at.transport, &info.at.remote));
+        session_path_set(p->session, i, &use, now);
         session_path_link(p->session, i, u->up, now);
         session_path_network(p->session, i, u->address_hash, now);
         if (moved && u->up)
@@ -557,8 +561,9 @@ bool node_uplink_equal(const struct node_uplink *a, const struct node_uplink *b)
 {
     return a->link == b->link && strcmp(a->name, b->name) == 0 && a->tier == b->tier && a->tcp == b->tcp &&
            a->transports == b->transports && a->spares == b->spares && a->lanes == b->lanes && a->weight == b->weight &&
-           a->rate_cap_bps == b->rate_cap_bps && a->trains == b->trains && a->up == b->up && a->has_v4 == b->has_v4 &&
-           a->has_v6 == b->has_v6 && a->leaving == b->leaving && a->address_hash == b->address_hash;
+           a->rate_cap_bps == b->rate_cap_bps && a->metered == b->metered && a->trains == b->trains && a->up == b->up &&
+           a->has_v4 == b->has_v4 && a->has_v6 == b->has_v6 && a->leaving == b->leaving &&
+           a->address_hash == b->address_hash;
 }
 
 void node_uplink_set(struct node *n, const struct node_uplink *u, instant now)

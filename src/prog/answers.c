@@ -40,6 +40,7 @@ static json_t *path_json(struct daemon *d, unsigned peer, const struct session_p
                      i->link_down ? "link down"
                      : i->leaving ? "leaving"
                      : i->parked  ? session_park_name((enum session_park)i->parked)
+                     : i->twice   ? "copied: whatever it loses comes too late, and so it is with the others"
                                   : path_why_name(m->why),
                      "tier", link_tier_name(i->tier), "weight", (int)i->weight, "leaving", i->leaving, "validated",
                      i->validated, "srtt_ms", ms(m->srtt), "rttvar_ms", ms(m->rttvar), "min_rtt_ms", ms(m->min_rtt),

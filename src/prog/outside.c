@@ -324,7 +324,8 @@ static void refresh_one(struct daemon *d, const struct nlmon_link *l, instant no
     fresh.tier = (uint8_t)(u->tier_override >= 0 ? u->tier_override : c ? c->tier : TIER_PRIMARY);
     fresh.weight = (uint16_t)(c ? c->weight : 100);
     fresh.rate_cap_bps = c ? c->rate_up_bps : 0;
-    fresh.trains = !c || !c->metered;
+    fresh.metered = c && c->metered;
+    fresh.trains = !fresh.metered;
     fresh.tcp = (uint8_t)(c ? c->tcp : CONFIG_TCP_AUTO);
     fresh.lanes = (uint8_t)(c ? c->ports : 1);
     fresh.leaving = u->said_down || u->signal_low;

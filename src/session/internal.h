@@ -9,6 +9,7 @@
  *   sched.c      which path a flow may use now
  *   known.c      what is known of paths, asked for and told
  *   park.c       which paths a striped flow is better without
+ *   twice.c      when each packet of a stripe goes by two paths
  *   fairness.c   what paths take together
  *   feedback.c   what an application says of what it gets
  *   size.c       what is larger than paths carry
@@ -248,6 +249,13 @@ struct session {
         uint64_t tx_bytes, bps; /* at its beginning; of the last one */
         size_t runs;            /* flows that made it; 0 while no path loses */
     } carried;
+    struct twice {    /* twice.c */
+        bool is;      /* packets go by two paths, */
+        bool full;    /* or did until so much waited for them that it ended */
+        double waits; /* share of the ticks at which something waits for a path */
+        instant since, differs_since;
+        span patience; /* until it may end because something waits */
+    } twice;
     uint8_t parked;   /* slots that stripes are better without, */
     uint8_t on_trial; /* and of these, who carries copies of some of their records */
     bool narrow;      /* some path carries less than RECORD_MAX */
@@ -296,6 +304,9 @@ void session_path_unstart(struct session *s, unsigned slot); /* the peer has for
 void session_drop_inflight(struct session *s, struct spath *p);
 void session_reinject_clear(struct session *s);
 void session_path_events(struct session *s, unsigned slot, instant now);
+/* What the peer is told of it; and what it was told. */
+struct path_open session_path_open(const struct session *s, unsigned slot);
+void session_path_opened(struct spath *p, const struct path_open *o);
 int session_find_path(const struct session *s, uint32_t path_id); /* slot or -1 */
 bool session_may_open(const struct session *s, uint32_t path_id); /* acceptor: never opened, and near the highest */
 void session_mark_open(struct session *s, uint32_t path_id);
@@ -345,6 +356,14 @@ int session_pump_messages(struct session *s, instant now);
 /* park.c */
 /* Each tick; m: of each slot that has a path. */
 void park_refresh(struct session *s, const struct path_metrics m[SESSION_SLOTS], instant now);
+
+/* What a single TCP that sees its losses would get of a path of any rate, bits a second (Mathis et al.). */
+double park_lossy_bps(const struct path_metrics *m);
+
+/* twice.c: after park_refresh, likewise */
+void twice_refresh(struct session *s, const struct path_metrics m[SESSION_SLOTS], instant now);
+/* How long it takes until what a path lost has been sent again: the news of it, and the way. */
+span session_resend_span(const struct path_metrics *m);
 
 /* known.c */
 void known_ask(struct session *s, unsigned slot, struct path_options *o, instant now);

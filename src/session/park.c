@@ -88,18 +88,23 @@ static void count_losses(struct park *k, const struct path_metrics *m, instant n
     k->lost_pkts = m->lost_pkts;
 }
 
+double park_lossy_bps(const struct path_metrics *m)
+{
+    double round_trip = (double)MAX(m->srtt, 1 * MSEC) / SEC;
+
+    return m->loss > 0 ? MATHIS * 8 * RECORD_MAX / (round_trip * sqrt(m->loss)) : INFINITY;
+}
+
 /* What a single TCP would get of the path, bits a second. */
 static double tcp_bps(const struct path_metrics *m)
 {
-    double rate = (double)m->rate_bps, round_trip = (double)MAX(m->srtt, 1 * MSEC) / SEC;
-
-    return m->loss > 0 ? MIN(rate, MATHIS * 8 * RECORD_MAX / (round_trip * sqrt(m->loss))) : rate;
+    return MIN((double)m->rate_bps, park_lossy_bps(m));
 }
 
 /* How much of the time, and for how long each time, a flow waits for what the path lost. */
 static span held_span(const struct path_metrics *m, double loss, double *ret_share)
 {
-    span each = m->srtt * 5 / 4 + 4 * m->rttvar + PATH_ACK_DELAY_MAX;
+    span each = session_resend_span(m);
     double records = (double)m->rate_bps / 8 / RECORD_MAX;
 
     *ret_share = loss * records * (double)each / SEC;

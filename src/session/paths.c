@@ -211,22 +211,41 @@ int session_path_add(struct session *s, const struct session_path_spec *spec, in
     return -ENOSPC;
 }
 
-static void send_path_message(struct session *s, unsigned slot, enum message_type type, instant now)
+struct path_open session_path_open(const struct session *s, unsigned slot)
 {
-    struct spath *p = &s->paths[slot];
-    uint8_t buf[64];
-    struct writer w = writer_init(buf, sizeof(buf));
+    const struct spath *p = &s->paths[slot];
     struct path_open o = {
         .slot = (uint8_t)slot,
         .tier = p->spec.tier,
         .weight = p->spec.weight,
         .revision = p->revision,
-        .flags = (uint8_t)((p->leaving ? PATH_FLAG_LEAVING : 0) | (p->link_down ? PATH_FLAG_DOWN : 0)),
+        .flags = (uint8_t)((p->leaving ? PATH_FLAG_LEAVING : 0) | (p->link_down ? PATH_FLAG_DOWN : 0) |
+                           (p->spec.metered ? PATH_FLAG_METERED : 0)),
     };
+
+    memcpy(o.link, p->spec.link, sizeof(o.link));
+    return o;
+}
+
+void session_path_opened(struct spath *p, const struct path_open *o)
+{
+    p->revision = o->revision;
+    p->spec.tier = o->tier;
+    p->spec.weight = o->weight;
+    p->spec.metered = (o->flags & PATH_FLAG_METERED) != 0;
+    p->leaving = (o->flags & PATH_FLAG_LEAVING) != 0;
+    p->link_down = (o->flags & PATH_FLAG_DOWN) != 0;
+}
+
+static void send_path_message(struct session *s, unsigned slot, enum message_type type, instant now)
+{
+    struct spath *p = &s->paths[slot];
+    uint8_t buf[64];
+    struct writer w = writer_init(buf, sizeof(buf));
+    struct path_open o = session_path_open(s, slot);
 
     if (!s->up || !p->id)
         return;
-    memcpy(o.link, p->spec.link, sizeof(o.link));
     write_u8(&w, (uint8_t)type);
     write_u32(&w, p->id);
     if (type == MESSAGE_PATH_STATUS)
@@ -244,16 +263,18 @@ void session_path_remove(struct session *s, unsigned slot, instant now)
     epochs_sync_rx(s);
 }
 
-void session_path_set(struct session *s, unsigned slot, uint8_t tier, uint16_t weight, bool leaving, instant now)
+void session_path_set(struct session *s, unsigned slot, const struct session_path_use *use, instant now)
 {
     struct spath *p = &s->paths[slot];
 
     if (slot >= SESSION_SLOTS || !p->used ||
-        (p->spec.tier == tier && p->spec.weight == weight && p->leaving == leaving))
+        (p->spec.tier == use->tier && p->spec.weight == use->weight && p->spec.metered == use->metered &&
+         p->leaving == use->leaving))
         return;
-    p->spec.tier = tier;
-    p->spec.weight = weight;
-    p->leaving = leaving;
+    p->spec.tier = use->tier;
+    p->spec.weight = use->weight;
+    p->spec.metered = use->metered;
+    p->leaving = use->leaving;
     p->revision++;
     send_path_message(s, slot, MESSAGE_PATH_STATUS, now);
 }

@@ -357,16 +357,15 @@ static span reordering_span(const struct path_metrics m[SESSION_SLOTS], uint8_t 
     return spread + 4 * jitter + round_trip;
 }
 
-/* Of the slots: how long it takes until what a path lost has been sent again: the news of it, and the way. Those for
- * which that is not too long are marked in ret; the longest of theirs is returned. */
+/* Of the slots those of which what is lost comes again in time are marked in ret; how long the longest takes is
+ * returned. */
 static span resend_span(const struct path_metrics m[SESSION_SLOTS], uint8_t slots, uint8_t *ret)
 {
     span longest = 0;
 
     *ret = 0;
     for (unsigned left = slots; left; left &= left - 1) {
-        const struct path_metrics *i = &m[__builtin_ctz(left)];
-        span t = i->srtt * 5 / 4 + 4 * i->rttvar + PATH_ACK_DELAY_MAX;
+        span t = session_resend_span(&m[__builtin_ctz(left)]);
 
         if (t > RESEQ_WAIT_MAX)
             continue;
@@ -401,6 +400,8 @@ static void tune(struct session *s, const struct path_metrics m[SESSION_SLOTS], 
     uint8_t slots = 0, resent;
 
     park_refresh(s, m, now);
+    if (s->packets)
+        twice_refresh(s, m, now);
     for (unsigned i = 0; i < SESSION_SLOTS; i++) {
         if (!s->paths[i].path || m[i].state != PATH_ACTIVE || m[i].srtt == 0 || (s->parked & 1u << i))
             continue;
@@ -632,6 +633,7 @@ void session_path_info(const struct session *s, unsigned slot, instant now, stru
     ret->weight = p->spec.weight;
     ret->leaving = p->leaving;
     ret->parked = p->park.verdict;
+    ret->twice = s->twice.is && p->park.verdict == PARK_NOT;
     ret->link_down = p->link_down;
     ret->validated = p->validated;
     ret->open = p->open;

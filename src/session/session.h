@@ -101,6 +101,7 @@ struct session_path_spec {
     uint8_t tier; /* enum link_tier */
     uint16_t weight;
     uint64_t rate_cap_bps;
+    bool metered;     /* bytes cost */
     bool trains;      /* what it would carry is measured when it is idle, at the cost of some bytes (path/train.h) */
     uint32_t network; /* scoreboard_key.network */
 };
@@ -299,8 +300,14 @@ void session_set_target(struct session *s, uint16_t index, const struct session_
 /* Opener. The slot, or -ENOSPC. */
 int session_path_add(struct session *s, const struct session_path_spec *spec, instant now);
 void session_path_remove(struct session *s, unsigned slot, instant now);
-/* Opener: tier, weight, leaving (send nothing new, for a planned handover). */
-void session_path_set(struct session *s, unsigned slot, uint8_t tier, uint16_t weight, bool leaving, instant now);
+struct session_path_use {
+    uint8_t tier; /* enum link_tier */
+    uint16_t weight;
+    bool metered;
+    bool leaving; /* send nothing new, for a planned handover */
+};
+/* Opener. */
+void session_path_set(struct session *s, unsigned slot, const struct session_path_use *use, instant now);
 /* Trigger 1: the link under this path came or went. */
 void session_path_link(struct session *s, unsigned slot, bool up, instant now);
 void session_path_error(struct session *s, unsigned slot, instant now);
@@ -341,6 +348,7 @@ struct session_path_info {
     uint16_t weight;
     bool leaving, link_down, validated, open;
     uint8_t parked;     /* enum session_park */
+    bool twice;         /* what a stripe sends by it goes by another, too: all of them lose too late to send it again */
     enum cc congestion; /* its control, if there is a path yet */
     struct path_metrics metrics;
     size_t mtu;    /* bytes of the outer packet that it carries, as far as is known; 0: no path yet */

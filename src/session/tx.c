@@ -160,17 +160,9 @@ static void add_bytes(struct writer *w, enum frame_type type, const uint8_t *bod
 
 static void add_path_open(struct session *s, struct writer *w, unsigned slot)
 {
-    const struct spath *p = &s->paths[slot];
-    struct path_open o = {
-        .slot = (uint8_t)slot,
-        .tier = p->spec.tier,
-        .weight = p->spec.weight,
-        .revision = p->revision,
-        .flags = (uint8_t)((p->leaving ? PATH_FLAG_LEAVING : 0) | (p->link_down ? PATH_FLAG_DOWN : 0)),
-    };
+    struct path_open o = session_path_open(s, slot);
     uint8_t *mark = frame_begin(w, FRAME_PATH_OPEN);
 
-    memcpy(o.link, p->spec.link, sizeof(o.link));
     path_open_write(w, &o);
     frame_end(w, mark);
 }
@@ -434,6 +426,21 @@ static bool is_acknowledgement(const struct pbuf *b)
            !(tcp[13] & TCP_FIN_SYN_RST);
 }
 
+/* The slots that are to carry a copy of what leaves by this one, whatever state that is in. */
+static uint8_t copied_to(const struct session *s, const struct session_target *t, unsigned slot, uint64_t seq)
+{
+    int second;
+
+    if (t->mode == MODE_REDUNDANT)
+        return sched_candidates(s, t);
+    if (t->mode != MODE_STRIPE || !(s->twice.is | s->on_trial))
+        return 0;
+    if (s->on_trial && seq % TRIAL_ONE_IN == 0)
+        return s->on_trial & sched_usable(s, t);
+    second = s->twice.is ? sched_fastest(s, sched_candidates(s, t) & (uint8_t) ~(1u << slot)) : -1;
+    return second >= 0 ? (uint8_t)(1u << second) : 0;
+}
+
 /* A sequence for a packet that leaves for the first time, and copies for the paths that are to carry it too. */
 static void number(struct session *s, struct flow *f, struct pbuf *b, unsigned slot, instant now)
 {
@@ -443,7 +450,7 @@ static void number(struct session *s, struct flow *f, struct pbuf *b, unsigned s
                              .piece = b->note & SESSION_PIECE,
                              .flow = f->index,
                              .seq = (uint32_t)seq };
-    uint8_t copies = 0;
+    uint8_t copies = copied_to(s, t, slot, seq);
 
     if (now - f->paths_since > RECENT_SPAN) {
         f->older_paths = now - f->paths_since > 2 * RECENT_SPAN ? 0 : f->recent_paths;
@@ -458,7 +465,7 @@ static void number(struct session *s, struct flow *f, struct pbuf *b, unsigned s
         f->run_until = now;
         f->run_bytes += b->len;
     }
-    f->recent_paths |= (uint8_t)(1u << slot);
+    f->recent_paths |= (uint8_t)(1u << slot) | (s->twice.is ? copies : 0);
     h.paths = f->recent_paths | f->older_paths;
     if (f->has_seq && (f->class != FLOW_INTERACTIVE || (b->note & SESSION_PIECE_MORE)) &&
         (uint32_t)seq - f->last_seq <= UINT16_MAX)
@@ -473,10 +480,6 @@ static void number(struct session *s, struct flow *f, struct pbuf *b, unsigned s
     s->info.tx_pkts++;
     session_on_data(s, now);
 
-    if (t->mode == MODE_REDUNDANT)
-        copies = sched_candidates(s, t);
-    else if (s->on_trial && t->mode == MODE_STRIPE && seq % TRIAL_ONE_IN == 0)
-        copies = s->on_trial & sched_usable(s, t);
     /* A path in doubt, and the paths beside it: new data goes both ways until the doubt is resolved. */
     for (unsigned others = h.paths & ~(1u << slot); others && s->paths[slot].rank != 1; others &= others - 1)
         if (s->paths[__builtin_ctz(others)].rank == 1)

@@ -42,6 +42,7 @@ struct path_open {
 
 #define PATH_FLAG_LEAVING 1 /* send nothing new on it: a planned handover */
 #define PATH_FLAG_DOWN 2    /* its link has gone: what is in flight on it is lost */
+#define PATH_FLAG_METERED 4 /* bytes cost there: nothing goes twice for fear that it is lost */
 
 enum link_tier { TIER_PRIMARY, TIER_SECONDARY, TIER_BACKUP, TIER_NEVER, TIER_COUNT };
 

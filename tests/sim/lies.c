@@ -159,7 +159,10 @@ static void misbehave(struct world_end *liar, unsigned step)
         g.told++;
         break;
     case STATUS:
-        session_path_set(s, 0, (uint8_t)(step % 3), (uint16_t)(1 + step % 1000), step % 2, now);
+        session_path_set(s, 0,
+                         &(struct session_path_use){
+                             .tier = (uint8_t)(step % 3), .weight = (uint16_t)(1 + step % 1000), .leaving = step % 2 },
+                         now);
         g.told++;
         break;
     case PATHS:

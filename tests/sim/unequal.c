@@ -192,7 +192,7 @@ static const struct environment {
       .slower = 0 },
     { "congested 20@50+-20 and 15@60+-25, 2 %",
       { "rate=20mbit delay=50ms jitter=20ms loss=2%", "rate=15mbit delay=60ms jitter=25ms loss=2%" },
-      .slower = OF(BARE) | OF(CUBIC) },
+      .slower = 0 },
 };
 
 /* What is known and is no longer so is reported, and does not fail either. */
@@ -463,6 +463,72 @@ static void test_many_flows_use_what_one_would_not(void **state)
     bench_done(&b);
 }
 
+/* What both links lose, and too late to be sent again, goes twice while there is room. */
+static bool goes_twice_after(struct bench *b, span most, bool expected)
+{
+    struct session *s = node_peer_session(b->agent->node, 0);
+    struct session_path_info info;
+
+    for (instant end = b->w->now + most; b->w->now < end;) {
+        world_run_for(b->w, 100 * MSEC);
+        session_path_info(s, 0, b->w->now, &info);
+        if (info.twice == expected)
+            return true;
+    }
+    return false;
+}
+
+#define BOTH_LOSE PARAMS("rate=20mbit delay=50ms jitter=20ms loss=2%", "rate=15mbit delay=60ms jitter=25ms loss=2%")
+
+static void test_what_all_lose_goes_twice(void **state)
+{
+    struct bench b = bench_make(1, NULL, false, BOTH_LOSE);
+    struct world_uplink *first = world_uplink(b.node, 0);
+    struct session_info before, after;
+    struct traffic_flow *f;
+
+    bench_begin(&b);
+    f = traffic_window(b.t, b.agent, b.node, 0, &kinds[BARE].options);
+    assert_true(goes_twice_after(&b, 20 * SEC, true));
+    session_info(node_peer_session(b.agent->node, 0), b.w->now, &before);
+    world_run_for(b.w, 2 * SEC);
+    session_info(node_peer_session(b.agent->node, 0), b.w->now, &after);
+    assert_true(after.duplicated - before.duplicated > (after.tx_pkts - before.tx_pkts) * 9 / 10);
+    first->spec.metered = true; /* says the node, and the agent keeps to it */
+    world_uplink_tell(first);
+    assert_true(goes_twice_after(&b, 5 * SEC, false));
+    first->spec.metered = false;
+    world_uplink_tell(first);
+    assert_true(goes_twice_after(&b, 20 * SEC, true));
+    world_link(first, "loss=0%");
+    assert_true(goes_twice_after(&b, 20 * SEC, false));
+    traffic_stop(f);
+    world_run_for(b.w, 1 * SEC);
+    bench_done(&b);
+}
+
+/* But what minds no losses, and is more than one link carries, ends it. */
+static void test_nothing_goes_twice_for_want_of_room(void **state)
+{
+    struct bench b = bench_make(1, NULL, false, BOTH_LOSE);
+    struct traffic_flow *few, *many;
+    uint64_t received;
+
+    bench_begin(&b);
+    few = traffic_window(b.t, b.agent, b.node, 0, &kinds[BARE].options);
+    assert_true(goes_twice_after(&b, 20 * SEC, true));
+    many = traffic_steady(b.t, b.agent, b.node, 26000000, 1200, false);
+    assert_true(goes_twice_after(&b, 20 * SEC, false));
+    world_run_for(b.w, 15 * SEC); /* until the rates are found */
+    received = many->received_bytes;
+    world_run_for(b.w, 5 * SEC);
+    assert_true(traffic_bps(many->received_bytes - received, 5 * SEC) > 20e6);
+    traffic_stop(few);
+    traffic_stop(many);
+    world_run_for(b.w, 1 * SEC);
+    bench_done(&b);
+}
+
 static void test_split(void **state)
 {
     environments_of(SPLIT);
@@ -482,6 +548,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_parked_until_it_loses_no_more),
         cmocka_unit_test(test_a_trial_is_no_standstill),
         cmocka_unit_test(test_many_flows_use_what_one_would_not),
+        cmocka_unit_test(test_what_all_lose_goes_twice),
+        cmocka_unit_test(test_nothing_goes_twice_for_want_of_room),
         cmocka_unit_test(test_split),
     };
     if (argc > 1)
