@@ -69,9 +69,9 @@ uint8_t size_fitting(const struct session *s, uint8_t slots, size_t len)
 {
     uint8_t fit = 0;
 
-    for (unsigned i = 0; i < SESSION_SLOTS; i++)
-        if ((slots & 1u << i) && len + SEALED_HEADER_LEN + SEALED_TAG_LEN <= s->paths[i].mtu)
-            fit |= (uint8_t)(1u << i);
+    for (unsigned left = slots; left; left &= left - 1)
+        if (len + SEALED_HEADER_LEN + SEALED_TAG_LEN <= s->paths[__builtin_ctz(left)].mtu)
+            fit |= (uint8_t)(left & -left);
     return fit;
 }
 

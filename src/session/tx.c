@@ -615,7 +615,7 @@ static struct pbuf *pull(struct turn *t)
             b = carry_pull_channel(s, (enum flow_class)c, slot, now);
         if (!b)
             b = pull_packet(t, (enum flow_class)c);
-        if (!b && !channels)
+        if (!b && !channels && s->channels)
             b = carry_pull_channel(s, (enum flow_class)c, slot, now);
     }
     if (!b && carry_is_blocked(s))
