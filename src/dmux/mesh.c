@@ -252,7 +252,7 @@ static void on_init(struct mesh *m, const uint8_t *data, size_t len, const struc
         if (memcmp(m->peers[i]->fresh_digest, digest, sizeof(digest)) == 0)
             return; /* repeated: it was answered */
     }
-    if (link_init_read(m, data, len, from, wall_s, &n, &c, card) < 0)
+    if (mesh_init_read(m, data, len, from, wall_s, &n, &c, card) < 0)
         return;
     p = peer_find(m, c.gateway, from);
     if (!p)
@@ -266,7 +266,7 @@ static void on_init(struct mesh *m, const uint8_t *data, size_t len, const struc
     memcpy(p->x25519, noise_remote_static(&n), IDENT_KEY_LEN);
     memcpy(p->fresh_digest, digest, sizeof(digest));
     link_keys_free(&p->fresh);
-    p->answer_len = link_answer_write(m, &n, c.index, fresh_index(m), p->answer, &p->fresh);
+    p->answer_len = mesh_answer_write(m, &n, c.index, fresh_index(m), p->answer, &p->fresh);
     noise_wipe(&n);
     if (!p->up) { /* it has the word for a while */
         p->shake = SHAKE_IDLE;
@@ -284,7 +284,7 @@ static void on_answer(struct mesh *m, const uint8_t *data, size_t len, const str
 
         if (p->shake != SHAKE_SENT || p->shake_index != link_to(data) || !endpoint_equal(&p->at, from))
             continue;
-        if (link_answer_read(m, p, data, len, from, wall_s, &keys, &gateway) < 0)
+        if (mesh_answer_read(m, p, data, len, from, wall_s, &keys, &gateway) < 0)
             return;
         if (p->gateway == 0 && peer_of(m, gateway)) { /* a seed that is known by another address already */
             link_keys_free(&keys);
@@ -453,7 +453,7 @@ static size_t shake_output(struct mesh *m, struct peer *p, uint8_t *out, instant
     p->shake_next = now + p->shake_retry;
     if (p->shake == SHAKE_SENT && p->shake_index == 0) {
         p->shake_index = fresh_index(m);
-        len = link_init_write(m, p, out);
+        len = mesh_init_write(m, p, out);
         if (len > 0)
             return len;
     }
@@ -548,11 +548,11 @@ static size_t peer_output(struct mesh *m, struct peer *p, uint8_t *out, instant 
     if (!p->up)
         return shake_output(m, p, out, now);
     if (choose(m, p, &msg, rest, now))
-        return link_seal(&p->keys, &msg, out);
+        return mesh_seal(m, &p->keys, &msg, out);
     len = log_output(m, p, rest, now);
     if (len == 0 || mesh_read(rest, len, &msg) < 0)
         return 0;
-    return link_seal(&p->keys, &msg, out);
+    return mesh_seal(m, &p->keys, &msg, out);
 }
 
 bool mesh_output(struct mesh *m, uint8_t *out, struct mesh_tx *tx, instant now)

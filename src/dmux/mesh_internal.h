@@ -1,11 +1,10 @@
 /* dmux/mesh_internal.h - what the files of the mesh share: mesh.c has peers and what is sent, mesh_link.c handshakes
- * and seals, mesh_log.c what this gateway tells of its own routers, mesh_routes.c what it hears of others'. */
+ * and seals (link.h), mesh_log.c what this gateway tells of its own routers, mesh_routes.c what it hears of others'. */
 #pragma once
 
 #include "dmux/directory.h"
+#include "dmux/link.h"
 #include "dmux/mesh.h"
-#include "ident/aead.h"
-#include "ident/noise.h"
 #include "wire/mesh.h"
 
 #define MESH_WINDOW 64 /* chosen: datagrams of news that a peer has not heard yet: 1 MB/s at 80 ms */
@@ -30,12 +29,6 @@ struct mesh_local {
     uint64_t new_version; /* when key and proof changed last: who has heard less must be told them */
     uint8_t key[DMUX_KEY_LEN];
     struct mesh_proof proof;
-};
-
-struct link_keys {
-    struct aead *tx, *rx; /* NULL: none */
-    uint32_t local, remote;
-    uint64_t tx_next, rx_next; /* counters */
 };
 
 enum peer_shake { SHAKE_IDLE, SHAKE_ASKED, SHAKE_SENT };
@@ -106,24 +99,19 @@ struct mesh {
 /* The round trip to a peer, us: measured, else estimated; 0: nothing is known. */
 uint32_t mesh_rtt(const struct mesh *m, const struct peer *p);
 
-/* --- mesh_link.c --- */
-void link_keys_free(struct link_keys *k);
+/* --- mesh_link.c: dmux/link.h, for gateways of the mesh --- */
 /* Each writes a datagram and returns its length; 0: it could not. */
-size_t link_init_write(struct mesh *m, struct peer *p, uint8_t *out);
+size_t mesh_init_write(struct mesh *m, struct peer *p, uint8_t *out);
 /* The card of an INIT or ANSWER whose sender is a gateway at `from`: 0, or a negative error after a count. The state
  * *ret goes on with the answer. */
-int link_init_read(struct mesh *m, const uint8_t *data, size_t len, const struct endpoint *from, uint64_t wall_s,
+int mesh_init_read(struct mesh *m, const uint8_t *data, size_t len, const struct endpoint *from, uint64_t wall_s,
                    struct noise *ret, struct mesh_card *ret_card, uint8_t card[MESH_CARD_MAX]);
 /* Answers, and gives the keys for what comes after. */
-size_t link_answer_write(struct mesh *m, struct noise *n, uint32_t remote, uint32_t local, uint8_t *out,
+size_t mesh_answer_write(struct mesh *m, struct noise *n, uint32_t remote, uint32_t local, uint8_t *out,
                          struct link_keys *ret);
-int link_answer_read(struct mesh *m, struct peer *p, const uint8_t *data, size_t len, const struct endpoint *from,
+int mesh_answer_read(struct mesh *m, struct peer *p, const uint8_t *data, size_t len, const struct endpoint *from,
                      uint64_t wall_s, struct link_keys *ret, uint32_t *ret_gateway);
-size_t link_seal(struct link_keys *k, const struct mesh_message *msg, uint8_t *out);
-/* The length of the text, or a negative error; text: MESH_TEXT_MAX bytes. */
-int link_open(struct link_keys *k, const uint8_t *data, size_t len, uint8_t *text);
-/* The index that a RECORD or ANSWER is for. */
-uint32_t link_to(const uint8_t *data);
+size_t mesh_seal(struct mesh *m, struct link_keys *k, const struct mesh_message *msg, uint8_t *out);
 
 /* --- mesh_log.c --- */
 void log_take_news(struct mesh *m, instant now);

@@ -1,197 +1,83 @@
-/* dmux/mesh_link.c - the handshake of two gateways, and the seal of what they say after it.
- *
- *   INIT    cookie 12 | Noise IKpsk2 message 1 of a card    ANSWER  index 4 | message 2 of a card
- *   RECORD  index 4 | counter 8 | sealed text               each behind a shim with C, u8 type | u8 0
- *
- * Theory of operation. Noise IKpsk2: the initiator knows the other's key from its configuration or from a gateway that
- * it believes; the psk comes from the secret that all have. A card has the sender's chain, which must be of a gateway
- * of the realm, with the very key of the handshake, at the address that it came from. A cookie has shown that address
- * before the first key is computed. ANSWER is shorter than INIT.
- *
- * A replayed INIT decrypts, as Noise says: its keys take no effect until a record comes under them. Records count up,
- * and one that does not is dropped: news that are lost that way are sent again.
- *
- * Limits: 2^62 records of ChaCha20-Poly1305 (ident/suite.h), so keys last as long as the link.
- * Sources: The Noise Protocol Framework, revision 34, section 7.5 (IK) and 9 (psk). */
+/* dmux/mesh_link.c - links of the mesh: link.c with the secret that all have, for gateways of one realm. What is wrong
+ * is counted here. */
 #include "dmux/mesh_internal.h"
-
-#include "ident/hash.h"
 
 #include <errno.h>
 
-#define INDEX_AT DMUX_HEADER_LEN
-#define INIT_AT (DMUX_HEADER_LEN + SHIM_COOKIE_LEN)
-#define ANSWER_AT (DMUX_HEADER_LEN + 4)
-#define RECORD_AT (DMUX_HEADER_LEN + 12)
-
-static const char prologue[] = "hawser dmux mesh 2";
-
-void link_keys_free(struct link_keys *k)
+static struct link_realm realm_of(const struct mesh *m)
 {
-    aead_free(k->tx);
-    aead_free(k->rx);
-    *k = (struct link_keys){ 0 };
+    return (struct link_realm){ .trust = m->trust, .name = m->o.realm };
 }
 
-static void put_header(uint8_t *out, uint8_t type)
+static struct link_end end_of(const struct mesh *m)
 {
-    shim_put(out, SHIM_CONTROL, 0, PROVIDER_ANY);
-    out[SHIM_LEN] = type;
-    out[SHIM_LEN + 1] = 0;
-}
-
-uint32_t link_to(const uint8_t *data)
-{
-    return get_be32(data + INDEX_AT);
+    return (struct link_end){ .init_type = DMUX_MESH_INIT,
+                              .prologue = "hawser dmux mesh 2",
+                              .psk = m->psk,
+                              .id = m->o.id,
+                              .unicast = m->o.unicast,
+                              .identity = m->o.identity,
+                              .chain = m->o.chain,
+                              .rng = m->rng };
 }
 
 const uint8_t *mesh_cookie_of(const uint8_t *data, size_t len)
 {
-    return len >= INIT_AT && data[SHIM_LEN] == DMUX_MESH_INIT ? data + DMUX_HEADER_LEN : NULL;
+    return data[SHIM_LEN] == DMUX_MESH_INIT ? link_cookie_of(data, len) : NULL;
 }
 
-static size_t own_card(const struct mesh *m, uint32_t index, uint8_t card[MESH_CARD_MAX])
+size_t mesh_init_write(struct mesh *m, struct peer *p, uint8_t *out)
 {
-    const struct mesh_card c = {
-        .gateway = m->o.id, .index = index, .at = m->o.unicast, .chain = m->o.chain.data, .chain_len = m->o.chain.len
-    };
+    const struct link_end e = end_of(m);
 
-    return mesh_card_write(&c, card, MESH_CARD_MAX);
+    return link_init_write(&e, p->cookie, p->x25519, p->shake_index, &p->noise, out);
 }
 
-size_t link_init_write(struct mesh *m, struct peer *p, uint8_t *out)
+static int refused(struct mesh *m, int r)
 {
-    const struct identity *id = m->o.identity;
-    uint8_t card[MESH_CARD_MAX];
-    size_t n = own_card(m, p->shake_index, card);
-    int r = noise_init(&p->noise, NOISE_IKPSK2, SUITE_CHACHA20_POLY1305, true, prologue, sizeof(prologue) - 1,
-                       id->x25519_priv, id->x25519, p->x25519, m->psk);
-
-    put_header(out, DMUX_MESH_INIT);
-    memcpy(out + DMUX_HEADER_LEN, p->cookie, SHIM_COOKIE_LEN);
-    if (r == 0 && n > 0)
-        r = noise_write(&p->noise, &m->rng, card, n, out + INIT_AT, DMUX_REGISTER_MAX - INIT_AT);
-    return r > 0 ? (size_t)INIT_AT + (size_t)r : 0;
-}
-
-/* Is the sender of this card a gateway of the realm, with this key, here? */
-static int card_check(struct mesh *m, const struct mesh_card *c, const uint8_t *x25519, const struct endpoint *from,
-                      uint64_t wall_s)
-{
-    struct slice links[CHAIN_LINKS_MAX];
-    struct record_error e;
-    struct name_error ne;
-    struct chain_end end;
-    struct name n;
-    uint32_t number;
-    size_t count = CHAIN_LINKS_MAX;
-
-    if (record_split(c->chain, c->chain_len, links, &count, &e) < 0)
-        return -EBADMSG;
-    if (!x25519 || !endpoint_equal(&c->at, from) || c->gateway == m->o.id ||
-        trust_verify(m->trust, links, count, wall_s, &end, &e) < 0 || end.is_realm ||
-        memcmp(end.x25519, x25519, IDENT_KEY_LEN) != 0 || name_parse(end.name, strlen(end.name), &n, &ne) < 0 ||
-        strcmp(n.text + n.realm_at, m->o.realm) != 0 || credentials_numbers(&n, "dmux-gateway", &number, 1) != 1 ||
-        number != c->gateway)
-        return -EACCES;
-    return 0;
-}
-
-int link_init_read(struct mesh *m, const uint8_t *data, size_t len, const struct endpoint *from, uint64_t wall_s,
-                   struct noise *ret, struct mesh_card *ret_card, uint8_t card[MESH_CARD_MAX])
-{
-    const struct identity *id = m->o.identity;
-    int n = noise_init(ret, NOISE_IKPSK2, SUITE_CHACHA20_POLY1305, false, prologue, sizeof(prologue) - 1,
-                       id->x25519_priv, id->x25519, NULL, m->psk);
-
-    if (n == 0)
-        n = len > INIT_AT ? noise_read(ret, data + INIT_AT, len - INIT_AT, card, MESH_CARD_MAX) : -EBADMSG;
-    if (n > 0)
-        n = mesh_card_read(card, (size_t)n, ret_card);
-    if (n == 0 && card_check(m, ret_card, noise_remote_static(ret), from, wall_s) == 0)
-        return 0;
-    mesh_drop(m, n < 0 ? MESH_DROP_MALFORMED : MESH_DROP_STRANGER);
-    noise_wipe(ret);
+    mesh_drop(m, r == -EBADMSG ? MESH_DROP_MALFORMED : MESH_DROP_STRANGER);
     return -EACCES;
 }
 
-static int split(struct noise *n, uint32_t local, uint32_t remote, struct link_keys *ret)
+int mesh_init_read(struct mesh *m, const uint8_t *data, size_t len, const struct endpoint *from, uint64_t wall_s,
+                   struct noise *ret, struct mesh_card *ret_card, uint8_t card[MESH_CARD_MAX])
 {
-    uint8_t tx[32], rx[32];
-    struct link_keys k = { .local = local, .remote = remote, .rx_next = 0 };
-    int r = noise_split(n, tx, rx);
+    const struct link_realm realm = realm_of(m);
+    const struct link_end e = end_of(m);
+    int r = link_init_read(&e, &realm, 1, data, len, from, wall_s, ret, ret_card, card);
 
-    if (r == 0) {
-        k.tx = aead_new(SUITE_CHACHA20_POLY1305, tx);
-        k.rx = aead_new(SUITE_CHACHA20_POLY1305, rx);
-        r = k.tx && k.rx ? 0 : -ENOMEM;
+    if (r == 0 && ret_card->gateway == m->o.id) {
+        noise_wipe(ret);
+        r = -EACCES;
     }
-    ident_wipe(tx, sizeof(tx));
-    ident_wipe(rx, sizeof(rx));
-    if (r < 0)
-        link_keys_free(&k);
-    else
-        *ret = k;
-    return r;
+    return r < 0 ? refused(m, r) : 0;
 }
 
-size_t link_answer_write(struct mesh *m, struct noise *n, uint32_t remote, uint32_t local, uint8_t *out,
+size_t mesh_answer_write(struct mesh *m, struct noise *n, uint32_t remote, uint32_t local, uint8_t *out,
                          struct link_keys *ret)
 {
-    uint8_t card[MESH_CARD_MAX];
-    size_t len = own_card(m, local, card);
-    int r = -EINVAL;
+    const struct link_end e = end_of(m);
 
-    put_header(out, DMUX_MESH_ANSWER);
-    put_be32(out + INDEX_AT, remote);
-    if (len > 0)
-        r = noise_write(n, &m->rng, card, len, out + ANSWER_AT, DMUX_REGISTER_MAX - ANSWER_AT);
-    return r > 0 && split(n, local, remote, ret) == 0 ? (size_t)ANSWER_AT + (size_t)r : 0;
+    return link_answer_write(&e, n, remote, local, out, ret);
 }
 
-int link_answer_read(struct mesh *m, struct peer *p, const uint8_t *data, size_t len, const struct endpoint *from,
+int mesh_answer_read(struct mesh *m, struct peer *p, const uint8_t *data, size_t len, const struct endpoint *from,
                      uint64_t wall_s, struct link_keys *ret, uint32_t *ret_gateway)
 {
-    uint8_t card[MESH_CARD_MAX];
-    struct noise n = p->noise; /* a forged answer spoils nothing */
-    struct mesh_card c = { 0 };
-    int r = len > ANSWER_AT ? noise_read(&n, data + ANSWER_AT, len - ANSWER_AT, card, sizeof(card)) : -EBADMSG;
+    const struct link_realm realm = realm_of(m);
+    const struct link_end e = end_of(m);
+    int r = link_answer_read(&e, &realm, &p->noise, p->shake_index, data, len, from, wall_s, ret, ret_gateway);
 
-    if (r > 0)
-        r = mesh_card_read(card, (size_t)r, &c);
-    if (r < 0)
-        mesh_drop(m, MESH_DROP_MALFORMED);
-    else if ((r = card_check(m, &c, p->x25519, from, wall_s)) < 0 || (p->gateway != 0 && p->gateway != c.gateway))
-        mesh_drop(m, MESH_DROP_STRANGER), r = -EACCES;
-    if (r == 0)
-        r = split(&n, p->shake_index, c.index, ret);
-    *ret_gateway = c.gateway;
-    noise_wipe(&n);
-    return r;
+    if (r == 0 && (*ret_gateway == m->o.id || (p->gateway != 0 && p->gateway != *ret_gateway))) {
+        link_keys_free(ret);
+        r = -EACCES;
+    }
+    return r < 0 ? refused(m, r) : 0;
 }
 
-size_t link_seal(struct link_keys *k, const struct mesh_message *msg, uint8_t *out)
+size_t mesh_seal(struct mesh *m, struct link_keys *k, const struct mesh_message *msg, uint8_t *out)
 {
-    size_t len = mesh_write(msg, out + RECORD_AT, MESH_TEXT_MAX);
+    const struct link_end e = end_of(m);
 
-    put_header(out, DMUX_MESH_RECORD);
-    put_be32(out + INDEX_AT, k->remote);
-    put_be64(out + INDEX_AT + 4, k->tx_next);
-    if (len == 0 || aead_seal(k->tx, k->tx_next, out, RECORD_AT, out + RECORD_AT, len, out + RECORD_AT) < 0)
-        return 0;
-    k->tx_next++;
-    return RECORD_AT + len + AEAD_TAG_LEN;
-}
-
-int link_open(struct link_keys *k, const uint8_t *data, size_t len, uint8_t *text)
-{
-    uint64_t counter;
-
-    if (len < RECORD_AT + AEAD_TAG_LEN || len - RECORD_AT - AEAD_TAG_LEN > MESH_TEXT_MAX)
-        return -EBADMSG;
-    counter = get_be64(data + INDEX_AT + 4);
-    if (counter < k->rx_next || aead_open(k->rx, counter, data, RECORD_AT, data + RECORD_AT, len - RECORD_AT, text) < 0)
-        return -EBADMSG;
-    k->rx_next = counter + 1;
-    return (int)(len - RECORD_AT - AEAD_TAG_LEN);
+    return link_seal(&e, k, mesh_write(msg, out + LINK_TEXT_AT, MESH_TEXT_MAX), out);
 }

@@ -1,0 +1,213 @@
+/* dmux/link.c - see link.h.
+ *
+ *   INIT    cookie 12 | Noise message 1 of a card           ANSWER  index 4 | message 2 of a card
+ *   RECORD  index 4 | counter 8 | sealed text               each behind a shim with C, u8 type | u8 0
+ *
+ * Theory of operation. Noise IK, or IKpsk2 where both have a secret: the initiator knows the other's key from its
+ * configuration or from a gateway that it believes. A card has the sender's chain, which must be of a gateway of the
+ * realm, with the very key of the handshake, at the address that it came from. A cookie has shown that address before
+ * the first key is computed. ANSWER is shorter than INIT.
+ *
+ * A replayed INIT decrypts, as Noise says: its keys take no effect until a record comes under them. Records count up,
+ * and one that does not is dropped: news that are lost that way are sent again.
+ *
+ * Limits: 2^62 records of ChaCha20-Poly1305 (ident/suite.h), so keys last as long as the link.
+ * Sources: The Noise Protocol Framework, revision 34, section 7.5 (IK) and 9 (psk). */
+#include "dmux/link.h"
+
+#include "dmux/credentials.h"
+#include "ident/hash.h"
+
+#include <errno.h>
+
+#define INDEX_AT DMUX_HEADER_LEN
+#define INIT_AT (DMUX_HEADER_LEN + SHIM_COOKIE_LEN)
+#define ANSWER_AT (DMUX_HEADER_LEN + 4)
+#define RECORD_AT LINK_TEXT_AT
+
+void link_keys_free(struct link_keys *k)
+{
+    aead_free(k->tx);
+    aead_free(k->rx);
+    *k = (struct link_keys){ 0 };
+}
+
+static void put_header(uint8_t *out, uint8_t type)
+{
+    shim_put(out, SHIM_CONTROL, 0, PROVIDER_ANY);
+    out[SHIM_LEN] = type;
+    out[SHIM_LEN + 1] = 0;
+}
+
+uint32_t link_to(const uint8_t *data)
+{
+    return get_be32(data + INDEX_AT);
+}
+
+const uint8_t *link_cookie_of(const uint8_t *data, size_t len)
+{
+    return len >= INIT_AT ? data + DMUX_HEADER_LEN : NULL;
+}
+
+static size_t own_card(const struct link_end *e, uint32_t index, uint8_t card[MESH_CARD_MAX])
+{
+    const struct mesh_card c = {
+        .gateway = e->id, .index = index, .at = e->unicast, .chain = e->chain.data, .chain_len = e->chain.len
+    };
+
+    return mesh_card_write(&c, card, MESH_CARD_MAX);
+}
+
+static int begin(const struct link_end *e, bool initiator, const uint8_t *to, struct noise *ret)
+{
+    return noise_init(ret, e->psk ? NOISE_IKPSK2 : NOISE_IK, SUITE_CHACHA20_POLY1305, initiator, e->prologue,
+                      strlen(e->prologue), e->identity->x25519_priv, e->identity->x25519, to, e->psk);
+}
+
+size_t link_init_write(const struct link_end *e, const uint8_t cookie[SHIM_COOKIE_LEN], const uint8_t to[IDENT_KEY_LEN],
+                       uint32_t index, struct noise *ret, uint8_t *out)
+{
+    uint8_t card[MESH_CARD_MAX];
+    size_t n = own_card(e, index, card);
+    int r = begin(e, true, to, ret);
+
+    put_header(out, e->init_type);
+    memcpy(out + DMUX_HEADER_LEN, cookie, SHIM_COOKIE_LEN);
+    if (r == 0 && n > 0)
+        r = noise_write(ret, &e->rng, card, n, out + INIT_AT, DMUX_REGISTER_MAX - INIT_AT);
+    return r > 0 ? (size_t)INIT_AT + (size_t)r : 0;
+}
+
+/* Is the sender of this card, with this key, a gateway of the realm? */
+static bool is_gateway(const struct link_realm *realm, const struct mesh_card *c, const struct slice *links,
+                       size_t count, const uint8_t *x25519, uint64_t wall_s)
+{
+    struct record_error e;
+    struct name_error ne;
+    struct chain_end end;
+    struct name n;
+    uint32_t number;
+
+    return trust_verify(realm->trust, links, count, wall_s, &end, &e) == 0 && !end.is_realm &&
+           memcmp(end.x25519, x25519, IDENT_KEY_LEN) == 0 && name_parse(end.name, strlen(end.name), &n, &ne) == 0 &&
+           strcmp(n.text + n.realm_at, realm->name) == 0 && credentials_numbers(&n, "dmux-gateway", &number, 1) == 1 &&
+           number == c->gateway;
+}
+
+/* Which of the realms the sender of this card is a gateway of, with this key, here. -EBADMSG, -EACCES. */
+static int card_check(const struct link_realm *realms, size_t realms_count, const struct mesh_card *c,
+                      const uint8_t *x25519, const struct endpoint *from, uint64_t wall_s)
+{
+    struct slice links[CHAIN_LINKS_MAX];
+    struct record_error e;
+    size_t count = CHAIN_LINKS_MAX;
+
+    if (record_split(c->chain, c->chain_len, links, &count, &e) < 0)
+        return -EBADMSG;
+    if (!x25519 || !endpoint_equal(&c->at, from))
+        return -EACCES;
+    for (size_t i = 0; i < realms_count; i++) {
+        if (is_gateway(&realms[i], c, links, count, x25519, wall_s))
+            return (int)i;
+    }
+    return -EACCES;
+}
+
+int link_init_read(const struct link_end *e, const struct link_realm *realms, size_t count, const uint8_t *data,
+                   size_t len, const struct endpoint *from, uint64_t wall_s, struct noise *ret,
+                   struct mesh_card *ret_card, uint8_t card[MESH_CARD_MAX])
+{
+    int n = begin(e, false, NULL, ret);
+
+    if (n == 0)
+        n = len > INIT_AT ? noise_read(ret, data + INIT_AT, len - INIT_AT, card, MESH_CARD_MAX) : -EBADMSG;
+    if (n > 0)
+        n = mesh_card_read(card, (size_t)n, ret_card);
+    if (n == 0)
+        n = card_check(realms, count, ret_card, noise_remote_static(ret), from, wall_s);
+    else
+        n = -EBADMSG;
+    if (n < 0)
+        noise_wipe(ret);
+    return n;
+}
+
+static int split(struct noise *n, uint32_t local, uint32_t remote, struct link_keys *ret)
+{
+    uint8_t tx[32], rx[32];
+    struct link_keys k = { .local = local, .remote = remote, .rx_next = 0 };
+    int r = noise_split(n, tx, rx);
+
+    if (r == 0) {
+        k.tx = aead_new(SUITE_CHACHA20_POLY1305, tx);
+        k.rx = aead_new(SUITE_CHACHA20_POLY1305, rx);
+        r = k.tx && k.rx ? 0 : -ENOMEM;
+    }
+    ident_wipe(tx, sizeof(tx));
+    ident_wipe(rx, sizeof(rx));
+    if (r < 0)
+        link_keys_free(&k);
+    else
+        *ret = k;
+    return r;
+}
+
+size_t link_answer_write(const struct link_end *e, struct noise *n, uint32_t remote, uint32_t local, uint8_t *out,
+                         struct link_keys *ret)
+{
+    uint8_t card[MESH_CARD_MAX];
+    size_t len = own_card(e, local, card);
+    int r = -EINVAL;
+
+    put_header(out, e->init_type + 1);
+    put_be32(out + INDEX_AT, remote);
+    if (len > 0)
+        r = noise_write(n, &e->rng, card, len, out + ANSWER_AT, DMUX_REGISTER_MAX - ANSWER_AT);
+    return r > 0 && split(n, local, remote, ret) == 0 ? (size_t)ANSWER_AT + (size_t)r : 0;
+}
+
+int link_answer_read(const struct link_end *e, const struct link_realm *realm, const struct noise *state,
+                     uint32_t index, const uint8_t *data, size_t len, const struct endpoint *from, uint64_t wall_s,
+                     struct link_keys *ret, uint32_t *ret_gateway)
+{
+    uint8_t card[MESH_CARD_MAX];
+    struct noise n = *state; /* a forged answer spoils nothing */
+    struct mesh_card c = { 0 };
+    int r = len > ANSWER_AT ? noise_read(&n, data + ANSWER_AT, len - ANSWER_AT, card, sizeof(card)) : -EBADMSG;
+
+    if (r > 0)
+        r = mesh_card_read(card, (size_t)r, &c);
+    if (r == 0)
+        r = card_check(realm, 1, &c, noise_remote_static(&n), from, wall_s);
+    else
+        r = -EBADMSG;
+    if (r == 0)
+        r = split(&n, index, c.index, ret);
+    *ret_gateway = c.gateway;
+    noise_wipe(&n);
+    return r;
+}
+
+size_t link_seal(const struct link_end *e, struct link_keys *k, size_t len, uint8_t *out)
+{
+    put_header(out, e->init_type + 2);
+    put_be32(out + INDEX_AT, k->remote);
+    put_be64(out + INDEX_AT + 4, k->tx_next);
+    if (len == 0 || aead_seal(k->tx, k->tx_next, out, RECORD_AT, out + RECORD_AT, len, out + RECORD_AT) < 0)
+        return 0;
+    k->tx_next++;
+    return RECORD_AT + len + AEAD_TAG_LEN;
+}
+
+int link_open(struct link_keys *k, const uint8_t *data, size_t len, uint8_t *text)
+{
+    uint64_t counter;
+
+    if (len < RECORD_AT + AEAD_TAG_LEN || len - RECORD_AT - AEAD_TAG_LEN > MESH_TEXT_MAX)
+        return -EBADMSG;
+    counter = get_be64(data + INDEX_AT + 4);
+    if (counter < k->rx_next || aead_open(k->rx, counter, data, RECORD_AT, data + RECORD_AT, len - RECORD_AT, text) < 0)
+        return -EBADMSG;
+    k->rx_next = counter + 1;
+    return (int)(len - RECORD_AT - AEAD_TAG_LEN);
+}
