@@ -31,7 +31,8 @@ enum field {
     REFUSAL,
     WAIT,
     ROUTER,
-    RTT
+    RTT,
+    PREFIX
 };
 
 #define FIELDS_MAX 10
@@ -51,7 +52,7 @@ static const struct {
     [DMUX_WITHDRAW] = { { GATEWAY, SEQ, MAC }, 0 },
     [DMUX_ECHO] = { { COOKIE, NONCE }, DMUX_ECHO_LEN },
     [DMUX_VOUCHED] = { { GATEWAY, VOUCHER, UNICAST, NONCE, MAC }, 0 },
-    [DMUX_ECHO_REPLY] = { { NONCE, GATEWAY, UNICAST, REFUSAL, ROUTER, RTT }, 0 },
+    [DMUX_ECHO_REPLY] = { { NONCE, GATEWAY, UNICAST, REFUSAL, ROUTER, RTT, PREFIX }, 0 },
 };
 
 static const uint8_t field_len[] = {
@@ -74,6 +75,7 @@ static const uint8_t field_len[] = {
     [WAIT] = 2,
     [ROUTER] = 6,
     [RTT] = 4,
+    [PREFIX] = 5,
 };
 
 static void write_endpoint(struct writer *w, const struct endpoint *e)
@@ -149,6 +151,10 @@ static void write_field(struct writer *w, enum field f, const struct dmux_messag
     case RTT:
         write_u32(w, m->rtt_us);
         break;
+    case PREFIX:
+        write_bytes(w, m->prefix.addr.bytes, 4);
+        write_u8(w, m->prefix.len);
+        break;
     case END:
         break;
     }
@@ -215,6 +221,11 @@ static void read_field(struct reader *r, enum field f, struct dmux_message *m)
     case RTT:
         m->rtt_us = read_u32(r);
         break;
+    case PREFIX:
+        m->prefix.addr.family = ADDR_V4;
+        read_copy(r, m->prefix.addr.bytes, 4);
+        m->prefix.len = read_u8(r);
+        break;
     case END:
         break;
     }
@@ -230,6 +241,8 @@ static bool has_sense(enum field f, const struct dmux_message *m)
         return m->voucher != 0;
     case REFUSAL:
         return m->refusal < DMUX_REFUSAL_COUNT;
+    case PREFIX:
+        return m->prefix.len <= 32;
     case CHAIN:
         return m->chain_len <= DMUX_REGISTER_MAX - DMUX_MESSAGE_MAX;
     default:

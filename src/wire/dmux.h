@@ -26,6 +26,10 @@ enum dmux_type {
     DMUX_MESH_INIT = 16,
     DMUX_MESH_ANSWER = 17,
     DMUX_MESH_RECORD = 18,
+    /* Between gateways of different providers of demultiplexing; dmux/federation.h has the rest. */
+    DMUX_FEDERATION_INIT = 19,
+    DMUX_FEDERATION_ANSWER = 20,
+    DMUX_FEDERATION_RECORD = 21,
 };
 
 enum dmux_refusal {
@@ -46,7 +50,7 @@ enum dmux_refusal {
 #define DMUX_MESSAGE_MAX 192   /* bytes of the longest datagram, rounded up, but for a REGISTER with a certificate: */
 #define DMUX_REGISTER_MAX 1300 /* chosen: whole on every link that carries a client's packets */
 #define DMUX_HELLO_LEN 64      /* at least; chosen: above CHALLENGE, which is 46 */
-#define DMUX_ECHO_LEN 48       /* at least: above ECHO_REPLY, which is 43 */
+#define DMUX_ECHO_LEN 48       /* at least: above ECHO_REPLY, which is 44 */
 #define DMUX_KEY_LEN 32
 #define DMUX_SIGNATURE_LEN 64
 #define DMUX_MAC_LEN 16
@@ -76,6 +80,7 @@ struct dmux_message {
     uint16_t wait_s;                       /* NAK: not again before */
     struct endpoint router;                /* ECHO_REPLY */
     uint32_t rtt_us;                       /* ECHO_REPLY: from gateway to router; 0: not measured */
+    struct prefix prefix;                  /* ECHO_REPLY: of the provider of demultiplexing that serves; 0/0: none */
 };
 
 /* Writes the datagram; HELLO and ECHO filled up. Its length; 0: it does not fit size. */

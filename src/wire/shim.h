@@ -3,6 +3,7 @@
  *   ver=1 (4 bits) | hlen (4 bits, 32-bit words) | flags 8 | protocol_id 16 | provider_id 32
  *   [K] cookie 12:  epoch 1 | time 3 (seconds) | mac 8
  *   [A] client 8:   IPv4 address 4 | port 2 | gateway site 1 | hop limit 1
+ *   [H] home 20:    IPv4 address 4 | port 2 | zero 2 | pass or ticket 12, as a cookie
  *   [O] trace 8:    id 4 | time 4
  *   the packet, or with C a control message (wire/dmux.h), or with W a word (wire/word.h)
  *
@@ -23,8 +24,10 @@
 #define SHIM_LEN 8 /* the fixed part, bytes; all lengths here are bytes */
 #define SHIM_COOKIE_LEN 12
 #define SHIM_CLIENT_LEN 8
+#define SHIM_HOME_LEN 20
+#define SHIM_HOME_COOKIE_AT 8 /* inside the home field */
 #define SHIM_TRACE_LEN 8
-#define SHIM_LEN_MAX (SHIM_LEN + SHIM_COOKIE_LEN + SHIM_CLIENT_LEN + SHIM_TRACE_LEN)
+#define SHIM_LEN_MAX (SHIM_LEN + SHIM_COOKIE_LEN + SHIM_CLIENT_LEN + SHIM_HOME_LEN + SHIM_TRACE_LEN)
 
 #define SHIM_CONTROL 0x80  /* C: a control message follows, and no field */
 #define SHIM_CLIENT 0x40   /* A: the client's address; between gateway and router only */
@@ -32,7 +35,8 @@
 #define SHIM_COOKIE 0x10   /* K: what shows it */
 #define SHIM_TRACE 0x08    /* O */
 #define SHIM_WORD 0x04     /* W: no packet, but a word between client and router, which gateways carry like one */
-#define SHIM_RESERVED 0x03 /* 0, or the packet is dropped */
+#define SHIM_HOME 0x02     /* H: by way of another provider of demultiplexing: its gateway. Beside A, V and K only */
+#define SHIM_RESERVED 0x01 /* 0, or the packet is dropped */
 
 #define PROVIDER_INVALID 0u
 #define PROVIDER_ANY 1u /* whoever is nearest */
@@ -60,14 +64,25 @@ struct shim {
     uint8_t len; /* of the header with its fields */
     uint16_t protocol;
     uint32_t provider;
-    uint8_t cookie_at, client_at, trace_at; /* where the fields begin; 0: not there */
+    uint8_t cookie_at, client_at, home_at, trace_at; /* where the fields begin; 0: not there */
 };
 
 /* The length of a header with these flags. */
 SHIM_INLINE uint8_t shim_len(uint8_t flags)
 {
     return (uint8_t)(SHIM_LEN + ((flags & SHIM_COOKIE) ? SHIM_COOKIE_LEN : 0) +
-                     ((flags & SHIM_CLIENT) ? SHIM_CLIENT_LEN : 0) + ((flags & SHIM_TRACE) ? SHIM_TRACE_LEN : 0));
+                     ((flags & SHIM_CLIENT) ? SHIM_CLIENT_LEN : 0) + ((flags & SHIM_HOME) ? SHIM_HOME_LEN : 0) +
+                     ((flags & SHIM_TRACE) ? SHIM_TRACE_LEN : 0));
+}
+
+/* What stands beside each other means something: control stands alone, and a home is that of a client which has shown
+ * its address, with what shows each of them. */
+SHIM_INLINE int shim_flags_sound(uint8_t flags)
+{
+    const uint8_t shown = SHIM_CLIENT | SHIM_VERIFIED | SHIM_COOKIE;
+
+    return (flags & SHIM_RESERVED) == 0 && ((flags & SHIM_CONTROL) == 0 || flags == SHIM_CONTROL) &&
+           ((flags & SHIM_HOME) == 0 || (flags & shown) == shown);
 }
 
 /* Reads the header of the datagram at..end. SHIM_OK and *ret, or what is wrong with *ret undefined. */
@@ -80,7 +95,7 @@ SHIM_INLINE enum shim_fault shim_parse(const uint8_t *at, const uint8_t *end, st
     if (at[0] >> 4 != SHIM_VERSION)
         return SHIM_NOT_VERSION_1;
     flags = at[1];
-    if ((flags & SHIM_RESERVED) != 0 || ((flags & SHIM_CONTROL) != 0 && flags != SHIM_CONTROL))
+    if (!shim_flags_sound(flags))
         return SHIM_BAD_FLAGS;
     len = shim_len(flags);
     if ((uint8_t)((at[0] & 15) * 4) != len)
@@ -97,6 +112,7 @@ SHIM_INLINE enum shim_fault shim_parse(const uint8_t *at, const uint8_t *end, st
         return SHIM_BAD_PROTOCOL;
     ret->cookie_at = (flags & SHIM_COOKIE) ? SHIM_LEN : 0;
     ret->client_at = (flags & SHIM_CLIENT) ? (uint8_t)(SHIM_LEN + ((flags & SHIM_COOKIE) ? SHIM_COOKIE_LEN : 0)) : 0;
+    ret->home_at = (flags & SHIM_HOME) ? SHIM_LEN + SHIM_COOKIE_LEN + SHIM_CLIENT_LEN : 0;
     ret->trace_at = (flags & SHIM_TRACE) ? (uint8_t)(len - SHIM_TRACE_LEN) : 0;
     return SHIM_OK;
 }
@@ -122,6 +138,7 @@ enum shim_cookie_kind {
     SHIM_COOKIE_CLIENT = 1,     /* anyone -> gateway: the sender is at its address; router and gateway are 0 */
     SHIM_COOKIE_UNVERIFIED = 2, /* gateway <-> router: it sent this router a packet of that client, which ... */
     SHIM_COOKIE_VERIFIED = 3,   /* ... had not, or had, shown its address */
+    SHIM_COOKIE_PASS = 4,       /* border -> gateway of another provider, the claim's client: its clients are served */
 };
 
 /* All that a cookie's mac covers. Numbers in host order. */
@@ -131,6 +148,8 @@ struct shim_claim {
     uint32_t client, router;
     uint16_t client_port, router_port;
     uint32_t gateway;
+    uint32_t home; /* the gateway of another provider by which the client's packets come; 0: none */
+    uint16_t home_port;
 };
 
 struct shim_key {
@@ -164,16 +183,17 @@ SHIM_INLINE void shim_sip_word(uint64_t v[4], uint64_t word)
     v[0] ^= word;
 }
 
-/* SipHash-2-4 (Aumasson and Bernstein) of the 24 bytes that are these words, little-endian. */
-SHIM_INLINE uint64_t shim_sip24(const struct shim_key *key, uint64_t a, uint64_t b, uint64_t c)
+SHIM_INLINE void shim_sip_begin(uint64_t v[4], const struct shim_key *key)
 {
-    uint64_t v[4] = { key->k[0] ^ 0x736f6d6570736575u, key->k[1] ^ 0x646f72616e646f6du, key->k[0] ^ 0x6c7967656e657261u,
-                      key->k[1] ^ 0x7465646279746573u };
+    v[0] = key->k[0] ^ 0x736f6d6570736575u;
+    v[1] = key->k[1] ^ 0x646f72616e646f6du;
+    v[2] = key->k[0] ^ 0x6c7967656e657261u;
+    v[3] = key->k[1] ^ 0x7465646279746573u;
+}
 
-    shim_sip_word(v, a);
-    shim_sip_word(v, b);
-    shim_sip_word(v, c);
-    shim_sip_word(v, (uint64_t)24 << 56);
+SHIM_INLINE uint64_t shim_sip_end(uint64_t v[4], uint64_t bytes)
+{
+    shim_sip_word(v, bytes << 56);
     v[2] ^= 0xff;
     shim_sip_round(v);
     shim_sip_round(v);
@@ -182,12 +202,27 @@ SHIM_INLINE uint64_t shim_sip24(const struct shim_key *key, uint64_t a, uint64_t
     return v[0] ^ v[1] ^ v[2] ^ v[3];
 }
 
+/* SipHash-2-4 (Aumasson and Bernstein) of the 24 bytes, or the 32 with a d that is not 0, that are these words,
+ * little-endian. */
+SHIM_INLINE uint64_t shim_sip(const struct shim_key *key, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
+{
+    uint64_t v[4];
+
+    shim_sip_begin(v, key);
+    shim_sip_word(v, a);
+    shim_sip_word(v, b);
+    shim_sip_word(v, c);
+    if (d)
+        shim_sip_word(v, d);
+    return shim_sip_end(v, d ? 32 : 24);
+}
+
 SHIM_INLINE uint64_t shim_mac(const struct shim_key *key, const struct shim_claim *c)
 {
     uint64_t a = c->kind | (uint64_t)c->epoch << 8 | (uint64_t)(c->time & 0xffffff) << 16;
     uint64_t b = c->client | (uint64_t)c->client_port << 32 | (uint64_t)c->router_port << 48;
 
-    return shim_sip24(key, a, b, c->router | (uint64_t)c->gateway << 32);
+    return shim_sip(key, a, b, c->router | (uint64_t)c->gateway << 32, c->home | (uint64_t)c->home_port << 32);
 }
 
 SHIM_INLINE void shim_put_cookie(uint8_t *at, const struct shim_claim *c, uint64_t mac)

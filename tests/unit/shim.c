@@ -41,6 +41,23 @@ static void test_fields(void **state)
     assert_int_equal(s.cookie_at, 0);
 }
 
+/* K, A, H and O with V: 8 + 12 + 8 + 20 + 8 = 56 bytes = 14 words. */
+static void test_home(void **state)
+{
+    uint8_t all[56] = { 0x1e, 0x7a, 0x00, 0x06, 0x00, 0x00, 0x00, 0x64 };
+    struct shim s;
+
+    assert_int_equal(shim_parse(all, all + sizeof(all), &s), SHIM_OK);
+    assert_int_equal(s.len, 56);
+    assert_int_equal(s.client_at, 20);
+    assert_int_equal(s.home_at, 28);
+    assert_int_equal(s.trace_at, 48);
+    assert_int_equal(shim_parse(all, all + 55, &s), SHIM_SHORT);
+    all[0] = 0x17, all[1] = 0x70;
+    assert_int_equal(shim_parse(all, all + sizeof(all), &s), SHIM_OK);
+    assert_int_equal(s.home_at, 0);
+}
+
 static void test_faults(void **state)
 {
     static const struct {
@@ -56,7 +73,9 @@ static void test_faults(void **state)
         { { 0x13, 0, 0, 6, 0, 0, 0, 1 }, 12, SHIM_BAD_LENGTH },
         { { 0x11, 0, 0, 6, 0, 0, 0, 1 }, 12, SHIM_BAD_LENGTH },
         { { 0x12, 1, 0, 6, 0, 0, 0, 1 }, 12, SHIM_BAD_FLAGS },
-        { { 0x12, 2, 0, 6, 0, 0, 0, 1 }, 12, SHIM_BAD_FLAGS },
+        { { 0x17, 2, 0, 6, 0, 0, 0, 1 }, 12, SHIM_BAD_FLAGS },    /* a home of nobody */
+        { { 0x1c, 0x52, 0, 6, 0, 0, 0, 1 }, 12, SHIM_BAD_FLAGS }, /* of who has not shown its address */
+        { { 0x1c, 0x72, 0, 6, 0, 0, 0, 1 }, 12, SHIM_SHORT },
         { { 0x12, 4, 0, 6, 0, 0, 0, 1 }, 12, SHIM_OK },           /* a word */
         { { 0x12, 4, 0, 0, 0, 0, 0, 1 }, 12, SHIM_BAD_PROTOCOL }, /* and of no protocol */
         { { 0x12, 0x84, 0, 6, 0, 0, 0, 1 }, 12, SHIM_BAD_FLAGS }, /* control and a word */
@@ -86,12 +105,34 @@ static void test_mac(void **state)
     uint8_t out[12];
 
     /* openssl gives bytes, which are the number little-endian: 94af49f6c650adb8 and f17fcaad57ac7eb5 */
-    assert_true(shim_sip24(&key, 0x0706050403020100u, 0x0f0e0d0c0b0a0908u, 0x1716151413121110u) == 0xb8ad50c6f649af94u);
+    assert_true(shim_sip(&key, 0x0706050403020100u, 0x0f0e0d0c0b0a0908u, 0x1716151413121110u, 0) ==
+                0xb8ad50c6f649af94u);
     assert_true(shim_mac(&key, &c) == 0xb57eac57adca7ff1u);
     shim_put_cookie(out, &c, shim_mac(&key, &c));
     assert_memory_equal(out, cookie, sizeof(cookie));
     assert_int_equal(shim_cookie_time(out), 0x123456);
     assert_true(shim_cookie_mac(out) == 0xb57eac57adca7ff1u);
+}
+
+/* What is minted for a client that comes by a home is nothing for one that comes by itself. */
+static void test_mac_of_home(void **state)
+{
+    const struct shim_key key = { { 0x0706050403020100u, 0x0f0e0d0c0b0a0908u } };
+    const struct shim_claim c = { .kind = SHIM_COOKIE_VERIFIED,
+                                  .epoch = 7,
+                                  .time = 0x123456,
+                                  .client = 0xc0000207,
+                                  .client_port = 0x1234,
+                                  .router = 0xcb007109,
+                                  .router_port = 51821,
+                                  .gateway = 5,
+                                  .home = 0xc6336409,
+                                  .home_port = 51821 };
+
+    /* openssl: ce7cf2722f512771 of the bytes 0 to 31, and 88d00060fbc3ca34 */
+    assert_true(shim_sip(&key, 0x0706050403020100u, 0x0f0e0d0c0b0a0908u, 0x1716151413121110u, 0x1f1e1d1c1b1a1918u) ==
+                0x7127512f72f27cceu);
+    assert_true(shim_mac(&key, &c) == 0x34cac3fb6000d088u);
 }
 
 static int read_message(const uint8_t *data, size_t len, struct dmux_message *ret)
@@ -177,9 +218,10 @@ static void test_signed_len(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_fixed_part), cmocka_unit_test(test_fields),     cmocka_unit_test(test_faults),
-        cmocka_unit_test(test_mac),        cmocka_unit_test(test_hello),      cmocka_unit_test(test_challenge),
-        cmocka_unit_test(test_lengths),    cmocka_unit_test(test_signed_len),
+        cmocka_unit_test(test_fixed_part), cmocka_unit_test(test_fields),    cmocka_unit_test(test_faults),
+        cmocka_unit_test(test_mac),        cmocka_unit_test(test_home),      cmocka_unit_test(test_mac_of_home),
+        cmocka_unit_test(test_hello),      cmocka_unit_test(test_challenge), cmocka_unit_test(test_lengths),
+        cmocka_unit_test(test_signed_len),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
