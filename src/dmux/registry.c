@@ -33,15 +33,18 @@ struct group {
     struct registration *only;
     struct registration **slots; /* SLOTS_COUNT, or NULL: only */
     uint8_t which;
-    struct list dirty, changed;
+    bool told_there; /* as the sums had it last */
+    uint32_t told_rtt_us;
+    struct list dirty, changed, summed;
 };
 
 struct registry {
     struct map64 by_name, groups;
-    struct list alive, gone, dirty, changed, changed_routers, news;
+    struct list alive, gone, dirty, changed, changed_routers, news, summed;
     struct list urgent; /* groups that lost members, inside registry_on_expiry */
     bool exports;       /* somebody pops changed tables */
     bool watched;       /* and somebody the news */
+    bool sums;          /* and somebody the services */
     bool closing;       /* no table is made any more */
     uint8_t seed[16];
     size_t count, max_items;
@@ -82,6 +85,7 @@ struct registry *registry_new(size_t max_items, const uint8_t seed[16])
     list_init(&r->changed);
     list_init(&r->changed_routers);
     list_init(&r->news);
+    list_init(&r->summed);
     list_init(&r->urgent);
     r->rebuild_at = INSTANT_NEVER;
     return r;
@@ -94,8 +98,16 @@ static void group_free(struct registry *r, struct group *g)
     map64_remove(&r->groups, g->key);
     list_remove(&g->dirty);
     list_remove(&g->changed);
+    list_remove(&g->summed);
     free(g->slots);
     free(g);
+}
+
+/* When its last member has gone, and nobody has yet to be told so. */
+static void group_end(struct registry *r, struct group *g)
+{
+    if (list_empty(&g->members) && list_empty(&g->changed) && list_empty(&g->summed))
+        group_free(r, g);
 }
 
 static struct group *group_get(struct registry *r, uint16_t protocol, uint32_t provider, uint8_t which)
@@ -113,6 +125,7 @@ static struct group *group_get(struct registry *r, uint16_t protocol, uint32_t p
     list_init(&g->members);
     list_init(&g->dirty);
     list_init(&g->changed);
+    list_init(&g->summed);
     if (map64_put(&r->groups, g->key, g) < 0) {
         free(g);
         return NULL;
@@ -135,16 +148,27 @@ static uint32_t share_of(const struct registration *m, instant now)
     return (uint32_t)m->weight * MIN(step, (uint32_t)REGISTRY_RAMP_STEPS) * free_steps;
 }
 
-/* The nearest of the group that take new clients; when all have weight 0, all count. */
+static bool has_own(const struct group *g)
+{
+    for (struct list *at = g->members.next; at != &g->members; at = at->next) {
+        if (member_of(at, g->which)->realm == 0)
+            return true;
+    }
+    return false;
+}
+
+/* The nearest of the group that take new clients; when all have weight 0, all count. Borders count where there is no
+ * router of one's own. */
 static size_t candidates(struct group *g, struct registration *out[SLOTS_MEMBERS_MAX], bool any_weight)
 {
+    bool own = has_own(g);
     uint32_t best = UINT32_MAX;
     size_t n = 0;
 
     for (struct list *at = g->members.next; at != &g->members; at = at->next) {
-        const struct registration *m = member_of(at, g->which);
+        struct registration *m = member_of(at, g->which);
 
-        if (any_weight || m->weight > 0)
+        if ((any_weight || m->weight > 0) && (m->realm == 0) == own)
             best = MIN(best, m->rtt_us);
     }
     for (struct list *at = g->members.next; at != &g->members; at = at->next) {
@@ -152,11 +176,37 @@ static size_t candidates(struct group *g, struct registration *out[SLOTS_MEMBERS
         uint64_t limit = m->near[g->which] ? (uint64_t)best * NEAR_OUT_PERCENT / 100 + NEAR_OUT_US
                                            : (uint64_t)best * NEAR_IN_PERCENT / 100 + NEAR_IN_US;
 
-        m->near[g->which] = (any_weight || m->weight > 0) && m->rtt_us <= limit;
+        m->near[g->which] = (any_weight || m->weight > 0) && (m->realm == 0) == own && m->rtt_us <= limit;
         if (m->near[g->which] && n < SLOTS_MEMBERS_MAX)
             out[n++] = m;
     }
     return n;
+}
+
+/* By as much as others would choose differently. */
+static bool is_apart(uint32_t rtt_us, uint32_t told_us)
+{
+    uint32_t apart = rtt_us > told_us ? rtt_us - told_us : told_us - rtt_us;
+
+    return apart > told_us / 4 + NEAR_IN_US;
+}
+
+/* For who tells other providers of demultiplexing: what the n nearest are. */
+static void sum_up(struct registry *r, struct group *g, struct registration *const *near, size_t n)
+{
+    bool there = n > 0 && near[0]->realm == 0;
+    uint32_t rtt_us = UINT32_MAX;
+
+    if (!r->sums || g->which != 0)
+        return;
+    for (size_t i = 0; i < n && there; i++)
+        rtt_us = MIN(rtt_us, near[i]->rtt_us);
+    if (there == g->told_there && (!there || !is_apart(rtt_us, g->told_rtt_us)))
+        return;
+    g->told_there = there;
+    g->told_rtt_us = rtt_us;
+    list_remove(&g->summed);
+    list_append(&r->summed, &g->summed);
 }
 
 static void group_rebuild(struct registry *r, struct group *g, instant now)
@@ -174,6 +224,7 @@ static void group_rebuild(struct registry *r, struct group *g, instant now)
     if (n == 0)
         n = candidates(g, near, true);
     g->only = n > 0 ? near[0] : NULL;
+    sum_up(r, g, near, n);
     if (n >= 2 && !g->slots)
         g->slots = malloc(SLOTS_COUNT * sizeof(*g->slots)); /* without memory the first serves all */
     if (n < 2 || !g->slots) {
@@ -191,12 +242,9 @@ static void group_rebuild(struct registry *r, struct group *g, instant now)
 /* A member has gone; near: packets went to it. */
 static void settle(struct registry *r, struct group *g, bool near, instant now)
 {
-    if (list_empty(&g->members) && (!r->exports || r->closing))
-        group_free(r, g);
-    else if (r->closing)
-        return;
-    else if (near || list_empty(&g->members))
+    if (!r->closing && (near || list_empty(&g->members)))
         group_rebuild(r, g, now);
+    group_end(r, g);
 }
 
 /* later: several go at once, and settle_all follows. */
@@ -294,9 +342,7 @@ static void announce(struct registry *r, struct registration *m)
 /* By as much as others would choose differently. */
 static bool changed_much(const struct registration *m)
 {
-    uint32_t apart = m->rtt_us > m->told_rtt_us ? m->rtt_us - m->told_rtt_us : m->told_rtt_us - m->rtt_us;
-
-    return apart > m->told_rtt_us / 4 + NEAR_IN_US || m->weight != m->told_weight ||
+    return is_apart(m->rtt_us, m->told_rtt_us) || m->weight != m->told_weight ||
            m->load * LOAD_STEPS / 65536 != m->told_load * LOAD_STEPS / 65536;
 }
 
@@ -334,6 +380,8 @@ void registry_free(struct registry *r)
     LIST_FOREACH_SAFE (m, &r->gone, struct registration, by_time)
         forget(r, m, 0);
     LIST_FOREACH_SAFE (g, &r->changed, struct group, changed) /* the last that nobody popped */
+        group_free(r, g);
+    LIST_FOREACH_SAFE (g, &r->summed, struct group, summed)
         group_free(r, g);
     map64_deinit(&r->by_name);
     map64_deinit(&r->groups);
@@ -430,6 +478,7 @@ int registry_claim(struct registry *r, const struct registration *claim, instant
         r->count++;
     }
     m->origin = claim->origin;
+    m->realm = claim->realm;
     m->weight = claim->weight;
     m->load = claim->load;
     m->seq = 0;
@@ -479,6 +528,12 @@ void registry_vouch(struct registration *m, uint32_t origin, const uint8_t key[3
 {
     m->origin = origin;
     memcpy(m->key, key, sizeof(m->key));
+}
+
+void registry_set_pass(struct registry *r, struct registration *m, const uint8_t pass[SHIM_COOKIE_LEN])
+{
+    memcpy(m->pass, pass, sizeof(m->pass));
+    tell(r, m);
 }
 
 void registry_set_load(struct registration *m, uint16_t weight, uint16_t load)
@@ -547,8 +602,28 @@ bool registry_pop_table(struct registry *r, struct registry_table *ret)
     ret->empty = !g->only;
     for (unsigned i = 0; i < SLOTS_COUNT; i++)
         ret->slots[i] = g->slots ? g->slots[i] : g->only;
-    if (list_empty(&g->members))
-        group_free(r, g);
+    group_end(r, g);
+    return true;
+}
+
+void registry_sum_up(struct registry *r)
+{
+    r->sums = true;
+}
+
+bool registry_pop_service(struct registry *r, struct registry_service *ret)
+{
+    struct group *g;
+
+    if (list_empty(&r->summed))
+        return false;
+    g = LIST_FIRST(&r->summed, struct group, summed);
+    list_remove(&g->summed);
+    *ret = (struct registry_service){ .protocol = (uint16_t)(g->key >> 32),
+                                      .provider = (uint32_t)g->key,
+                                      .there = g->told_there,
+                                      .rtt_us = g->told_rtt_us };
+    group_end(r, g);
     return true;
 }
 

@@ -3,7 +3,10 @@
  * A registration is (protocol, provider, router's address and port). It counts once the router has proved that it is
  * there, and as long as it proves so again; silence ends it. Whoever comes and goes too often is not taken for a while
  * (flap damping, RFC 2439). Packets for (protocol, provider) go to the nearest router, and by slots to several that are
- * as near; provider PROVIDER_ANY is every provider of the protocol. */
+ * as near; provider PROVIDER_ANY is every provider of the protocol.
+ *
+ * A border of another provider of demultiplexing (federation.h) is a registration too, of each provider that it serves:
+ * one with a realm. It gets packets where there is no router of one's own, of whatever weight. */
 #pragma once
 
 #include "base/addr.h"
@@ -48,10 +51,12 @@ struct registration {
     uint8_t key[32];          /* of its messages */
     uint8_t fresh_key[32];    /* of the registration that renews this one; key until it is used */
     bool has_fresh_key;
-    uint32_t origin;          /* the gateway that vouches for it; 0: it is registered here */
-    struct mesh_proof *proof; /* what it signed to register here; NULL: nobody wants to know (registry_watch) */
-    uint64_t until_s;         /* seconds since 1970: the end of what lets its provider speak; 0: none */
-    uint64_t pkts, bytes;     /* forwarded to it */
+    uint32_t origin;               /* the gateway that vouches for it; 0: it is registered here */
+    uint8_t realm;                 /* 0: a router; else a border, of the federation's realm of that number */
+    uint8_t pass[SHIM_COOKIE_LEN]; /* a border's, for this gateway */
+    struct mesh_proof *proof;      /* what it signed to register here; NULL: nobody wants to know (registry_watch) */
+    uint64_t until_s;              /* seconds since 1970: the end of what lets its provider speak; 0: none */
+    uint64_t pkts, bytes;          /* forwarded to it */
 
     /* inside */
     uint64_t id;
@@ -72,8 +77,9 @@ struct registry;
 struct registry *registry_new(size_t max_items, const uint8_t seed[16]);
 void registry_free(struct registry *r);
 
-/* A router has signed: of claim the name, weight, load, key, origin and until_s count. 0 and *ret; one that is proved
- * goes on under its old key beside the fresh one. Or a positive enum dmux_refusal: DAMPED with *ret_wait_s, FULL. */
+/* A router has signed: of claim the name, weight, load, key, origin, realm and until_s count. 0 and *ret; one that is
+ * proved goes on under its old key beside the fresh one. Or a positive enum dmux_refusal: DAMPED with *ret_wait_s,
+ * FULL. */
 int registry_claim(struct registry *r, const struct registration *claim, instant now, struct registration **ret,
                    uint16_t *ret_wait_s);
 /* NULL when there is none that is claimed or proved. */
@@ -89,6 +95,8 @@ void registry_vouch(struct registration *g, uint32_t origin, const uint8_t key[3
 void registry_drop(struct registry *r, struct registration *g, instant now);
 /* Counts with the next rebuild. */
 void registry_set_load(struct registration *g, uint16_t weight, uint16_t load);
+/* What a border wants to see; told to who exports. */
+void registry_set_pass(struct registry *r, struct registration *g, const uint8_t pass[SHIM_COOKIE_LEN]);
 /* It has said that it goes. */
 void registry_withdraw(struct registry *r, struct registration *g, instant now);
 
@@ -107,6 +115,17 @@ void registry_export(struct registry *r);
 bool registry_pop_table(struct registry *r, struct registry_table *ret);
 /* A router that is proved now, or no longer: its name and state; NULL: no more. Valid until the registry changes. */
 const struct registration *registry_pop_router(struct registry *r);
+
+/* Who tells other providers of demultiplexing: from registry_sum_up on, which comes before the first claim, each
+ * service is popped that gets its first router, loses its last, or whose nearest is nearer or farther by much. */
+struct registry_service {
+    uint16_t protocol;
+    uint32_t provider;
+    bool there;      /* there is a router of one's own */
+    uint32_t rtt_us; /* to the nearest */
+};
+void registry_sum_up(struct registry *r);
+bool registry_pop_service(struct registry *r, struct registry_service *ret);
 
 /* Who tells others: from registry_watch on, which comes before the first claim, each router that is registered here
  * is popped when it is proved, changes by much, or goes. Its key and proof are kept for that. */

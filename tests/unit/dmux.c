@@ -294,6 +294,82 @@ static void test_registry_nearest(void **state)
 }
 
 /* All fall silent together, those that served and those that did not: nobody is left, and no memory of who was. */
+/* A border serves where no router does: of its provider, and of any; and however near it is. */
+static void test_registry_borders(void **state)
+{
+    struct registration
+        border = { .protocol = 6, .provider = 2, .addr = 1, .port = 1, .weight = 100, .origin = 7, .realm = 1 },
+        *b, *m;
+    struct registry *r = registry_new(10, seed);
+    instant now = SEC;
+    uint16_t wait;
+
+    assert_int_equal(registry_claim(r, &border, now, &b, &wait), 0);
+    registry_prove(r, b, 2 * MSEC, now);
+    assert_ptr_equal(registry_select(r, 6, 2, 0), b);
+    assert_ptr_equal(registry_select(r, 6, PROVIDER_ANY, 0), b);
+    m = add(r, 3, 2, 90 * MSEC, now);
+    run_until(r, now + REGISTRY_REBUILD);
+    now += REGISTRY_REBUILD;
+    assert_ptr_equal(registry_select(r, 6, PROVIDER_ANY, 0), m);
+    assert_ptr_equal(registry_select(r, 6, 2, 0), b); /* which the router is not of */
+    registry_set_load(m, 0, 0);                       /* a router that takes no new clients is one all the same */
+    registry_prove(r, m, 90 * MSEC, now);
+    registry_prove(r, b, 2 * MSEC, now);
+    run_until(r, now + REGISTRY_REBUILD);
+    assert_ptr_equal(registry_select(r, 6, PROVIDER_ANY, 0), m);
+    registry_withdraw(r, m, now);
+    assert_ptr_equal(registry_select(r, 6, PROVIDER_ANY, 0), b); /* at once */
+    registry_free(r);
+}
+
+/* Sums: a service is told when it gets its first router, when the nearest is another 25 % and 1 ms away, and when the
+ * last goes; never of a border. */
+static void test_registry_sums(void **state)
+{
+    struct registration
+        border = { .protocol = 6, .provider = 2, .addr = 9, .port = 1, .weight = 100, .origin = 7, .realm = 1 },
+        *b, *m, *n;
+    struct registry *r = registry_new(10, seed);
+    struct registry_service s;
+    instant now = SEC;
+    uint16_t wait;
+
+    registry_sum_up(r);
+    assert_int_equal(registry_claim(r, &border, now, &b, &wait), 0);
+    registry_prove(r, b, MSEC, now);
+    assert_false(registry_pop_service(r, &s));
+    m = add(r, 2, 1, 40 * MSEC, now);
+    run_until(r, now + REGISTRY_REBUILD);
+    now += REGISTRY_REBUILD;
+    assert_true(registry_pop_service(r, &s));
+    assert_int_equal(s.protocol, 6);
+    assert_int_equal(s.provider, 2);
+    assert_true(s.there);
+    assert_int_equal(s.rtt_us, 40 * MSEC);
+    assert_false(registry_pop_service(r, &s)); /* nor of any provider */
+    n = add(r, 2, 2, 39 * MSEC, now);
+    run_until(r, now + REGISTRY_REBUILD);
+    now += REGISTRY_REBUILD;
+    assert_false(registry_pop_service(r, &s)); /* by too little */
+    registry_withdraw(r, n, now);
+    n = add(r, 2, 3, 5 * MSEC, now);
+    registry_prove(r, m, 40 * MSEC, now);
+    run_until(r, now + REGISTRY_REBUILD);
+    now += REGISTRY_REBUILD;
+    assert_true(registry_pop_service(r, &s));
+    assert_int_equal(s.rtt_us, 5 * MSEC);
+    registry_withdraw(r, m, now);
+    assert_false(registry_pop_service(r, &s));
+    registry_withdraw(r, n, now);
+    assert_true(registry_pop_service(r, &s));
+    assert_false(s.there);
+    assert_false(registry_pop_service(r, &s));
+    m = add(r, 5, 1, MSEC, now); /* one that nobody pops before the end */
+    registry_withdraw(r, m, now);
+    registry_free(r);
+}
+
 static void test_registry_all_silent(void **state)
 {
     struct registry *r = registry_new(400, seed);
@@ -407,6 +483,8 @@ int main(void)
         cmocka_unit_test(test_registry_full_exported),
         cmocka_unit_test(test_registry_renew),
         cmocka_unit_test(test_registry_pause),
+        cmocka_unit_test(test_registry_borders),
+        cmocka_unit_test(test_registry_sums),
         cmocka_unit_test(test_registry_all_silent),
     };
 
