@@ -131,6 +131,7 @@ static enum client_input on_echo_reply(struct client *c, const struct dmux_messa
     c->info.provider = m->provider;
     c->info.router = m->router;
     c->info.router_rtt_us = m->rtt_us;
+    c->info.dmux = m->prefix;
     return CLIENT_NOTHING;
 }
 

@@ -289,6 +289,24 @@ int credentials_check(const struct credentials *c, uint32_t provider, uint16_t p
     return 0;
 }
 
+const uint8_t *credentials_key(const struct credentials *c, uint32_t provider, uint64_t wall_s)
+{
+    const struct provider *p = listed(c, provider);
+    const struct certificate *best = NULL;
+
+    if (p)
+        return p->key;
+    LIST_FOREACH (x, &c->all, struct certificate, all) {
+        bool ends = x->not_after_s != 0;
+
+        if (x->provider != provider || (ends && x->not_after_s < wall_s))
+            continue;
+        if (!best || (best->not_after_s != 0 && (!ends || x->not_after_s > best->not_after_s)))
+            best = x;
+    }
+    return best ? best->key : NULL;
+}
+
 struct slice credentials_chain(const struct credentials *c, const uint8_t key[IDENT_KEY_LEN])
 {
     const struct certificate *x = certificate_of(c, key);

@@ -13,10 +13,8 @@
  *
  * Limits: registry.h, limits.h. Outer addresses are IPv4.
  * Sources: RFC 9000 section 8.1 (amplification), RFC 2439 (damping), RFC 7526 (why anycast must say who serves). */
-#include "dmux/gateway.h"
-
-#include "dmux/credentials.h"
-#include "dmux/limits.h"
+#include "dmux/gateway_internal.h"
+#include "dmux/link.h"
 #include "dmux/mac.h"
 #include "ident/hash.h"
 #include "ident/keys.h"
@@ -24,32 +22,6 @@
 #define PLACED_ERROR .5         /* chosen: from then on a coordinate is about right */
 #define PLACED_AFTER (60 * SEC) /* chosen: or there is nobody to learn it from */
 #define PLACED_EVERY (10 * SEC) /* chosen */
-
-struct gateway {
-    struct gateway_options o;
-    struct jar jar;
-    struct registry *registry;
-    struct limits *limits;
-    struct credentials *credentials;
-    struct mesh *mesh;           /* NULL: none */
-    struct directory *directory; /* NULL: a full mesh */
-    instant began, place_at;
-    struct gateway_stats stats;
-    uint32_t service, unicast; /* host order */
-};
-
-/* What is known of the datagram that is being looked at. */
-struct arrival {
-    const uint8_t *data;
-    size_t len;
-    struct shim shim;
-    const struct endpoint *from;
-    uint32_t addr;
-    instant now;
-    bool at_service; /* it was sent to the service's address */
-    uint8_t *out;
-    struct gateway_tx *tx;
-};
 
 static struct mesh *mesh_begin(struct gateway *g, const struct gateway_options *o, instant now)
 {
@@ -80,6 +52,18 @@ static struct directory *directory_begin(const struct gateway_options *o, instan
     return ret;
 }
 
+static struct federation *federation_begin(struct gateway *g, const struct gateway_options *o, instant now)
+{
+    struct federation_options f = *o->federation;
+
+    f.id = o->id;
+    f.unicast = o->unicast;
+    f.identity = o->mesh->identity;
+    f.chain = o->mesh->chain;
+    f.rng = o->rng;
+    return federation_new(&f, g->registry, g->credentials, &g->jar, g->mesh, g->directory, now);
+}
+
 struct gateway *gateway_new(const struct gateway_options *o, uint32_t wall_s, instant now)
 {
     struct gateway *g = calloc(1, sizeof(*g));
@@ -101,7 +85,9 @@ struct gateway *gateway_new(const struct gateway_options *o, uint32_t wall_s, in
         g->directory = directory_begin(o, now);
     if (g->registry && g->credentials && o->mesh && (!o->directory || g->directory))
         g->mesh = mesh_begin(g, o, now);
-    if (!g->registry || !g->limits || !g->credentials || (o->mesh && !g->mesh)) {
+    if (o->mesh && g->mesh && o->federation)
+        g->federation = federation_begin(g, o, now);
+    if (!g->registry || !g->limits || !g->credentials || (o->mesh && !g->mesh) || (o->federation && !g->federation)) {
         gateway_free(g);
         return NULL;
     }
@@ -112,6 +98,7 @@ void gateway_free(struct gateway *g)
 {
     if (!g)
         return;
+    federation_free(g->federation);
     mesh_free(g->mesh); /* which watches the registry, and tells the directory */
     directory_free(g->directory);
     registry_free(g->registry);
@@ -126,24 +113,17 @@ void gateway_set_wall(struct gateway *g, uint32_t wall_s)
     jar_set_time(&g->jar, wall_s);
 }
 
-static bool drop(struct gateway *g, unsigned cause)
-{
-    g->stats.drops[cause]++;
-    return false;
-}
-
-static struct endpoint endpoint_of(uint32_t addr, uint16_t port)
-{
-    return (struct endpoint){ .addr = addr_v4(addr), .port = port };
-}
-
-/* May anybody be there? Nothing of the service, nothing that is not a host's. */
-static bool address_allowed(const struct gateway *g, const struct endpoint *e)
+bool gateway_address_allowed(const struct gateway *g, const struct endpoint *e)
 {
     uint32_t addr = get_be32(e->addr.bytes);
 
     return e->port != 0 && addr_is_unicast(&e->addr) && !addr_is_link_local(&e->addr) && addr >> 24 != 0 &&
            addr != g->service && addr != g->unicast && !prefix_contains(&g->o.prefix, &e->addr);
+}
+
+static bool drop(struct gateway *g, unsigned cause)
+{
+    return gateway_drop(g, cause);
 }
 
 static bool cookie_holds(const struct gateway *g, const struct arrival *a, const uint8_t *cookie)
@@ -155,11 +135,16 @@ static bool cookie_holds(const struct gateway *g, const struct arrival *a, const
 
 /* --- what others have --- */
 
-/* Nobody is known: whoever has shown its address has it looked for. */
-static void want(struct gateway *g, const struct arrival *a, uint16_t protocol, uint32_t provider)
+void gateway_want(struct gateway *g, const struct arrival *a, uint16_t protocol, uint32_t provider,
+                  const struct registration *r)
 {
-    if (g->directory && protocol != 0 && directory_want(g->directory, protocol, provider, a->addr, a->now) < 0)
+    if (protocol == 0)
+        return;
+    if (g->directory && directory_want(g->directory, protocol, provider, a->addr, a->now) < 0)
         g->stats.unwanted++;
+    /* a client says each few seconds that it still wants it, whichever way its packets take */
+    if (g->federation && (!r || a->shim.flags & SHIM_CONTROL))
+        federation_want(g->federation, protocol, provider, a->now);
 }
 
 /* Where this gateway is, once that is about right. */
@@ -217,7 +202,7 @@ static bool forward_to_router(struct gateway *g, const struct arrival *a)
         return drop(g, GATEWAY_DROP_CLIENT);
     if (packet_len == 0)
         return drop(g, GATEWAY_DROP_EMPTY);
-    if (!address_allowed(g, a->from))
+    if (!gateway_address_allowed(g, a->from))
         return drop(g, GATEWAY_DROP_SOURCE);
     if (a->shim.cookie_at && cookie_holds(g, a, a->data + a->shim.cookie_at)) {
         c.kind = SHIM_COOKIE_VERIFIED;
@@ -228,12 +213,15 @@ static bool forward_to_router(struct gateway *g, const struct arrival *a)
         return drop(g, GATEWAY_DROP_UNVERIFIED);
     }
     r = registry_select(g->registry, a->shim.protocol, a->shim.provider, a->addr);
-    if (!r && flags & SHIM_VERIFIED)
-        want(g, a, a->shim.protocol, a->shim.provider);
+    if ((!r || r->realm != 0) && flags & SHIM_VERIFIED)
+        gateway_want(g, a, a->shim.protocol, a->shim.provider, r);
     if (!r)
         return drop(g, GATEWAY_DROP_NO_ROUTER);
-    if (!credentials_may(g->credentials, r->provider, a->now))
+    if (r->realm != 0 && !(flags & SHIM_VERIFIED)) /* who vouches for it to others must know */
+        return drop(g, GATEWAY_DROP_UNVERIFIED);
+    if (r->realm == 0 && !credentials_may(g->credentials, r->provider, a->now))
         return drop(g, GATEWAY_DROP_RATE);
+    flags |= r->realm != 0 ? SHIM_HOME : 0;
     c.router = r->addr;
     c.router_port = r->port;
     a->tx->len = shim_put(a->out, flags, a->shim.protocol, r->provider) + packet_len;
@@ -242,7 +230,12 @@ static bool forward_to_router(struct gateway *g, const struct arrival *a)
     put_be16(at + 16, a->from->port);
     at[18] = g->o.site;
     at[19] = GATEWAY_HOPS;
-    at += GATEWAY_GROWS;
+    at += SHIM_COOKIE_LEN + SHIM_CLIENT_LEN;
+    if (r->realm != 0) {
+        gateway_put_home(g, r, at);
+        at += SHIM_HOME_LEN;
+        g->stats.to_border_pkts++;
+    }
     if (a->shim.trace_at) {
         memcpy(at, a->data + a->shim.trace_at, SHIM_TRACE_LEN);
         at += SHIM_TRACE_LEN;
@@ -320,7 +313,7 @@ static bool on_hello(struct gateway *g, const struct arrival *a, const struct dm
                                   .unicast = g->o.unicast,
                                   .you = *a->from };
 
-    if (!address_allowed(g, a->from))
+    if (!gateway_address_allowed(g, a->from))
         return drop(g, GATEWAY_DROP_SOURCE);
     /* a router that is registered is asked for by name, and its own network's budget is all that others may spend */
     if (!(registry_find(g->registry, m->protocol, m->provider, a->addr, a->from->port)
@@ -398,8 +391,9 @@ static bool on_register(struct gateway *g, const struct arrival *a, const struct
                                                                 : drop(g, GATEWAY_DROP_UNVERIFIED);
     if (!limits_shown(g->limits, a->addr, a->now)) /* signatures cost */
         return drop(g, GATEWAY_DROP_RATE);
-    if (!endpoint_equal(&m->you, a->from) || !address_allowed(g, a->from) ||
-        (g->mesh && mesh_is_member(g->mesh, a->addr)))
+    if (!endpoint_equal(&m->you, a->from) || !gateway_address_allowed(g, a->from) ||
+        (g->mesh && mesh_is_member(g->mesh, a->addr)) ||
+        (g->federation && federation_is_member(g->federation, a->addr)))
         return refuse(g, a, m, DMUX_REFUSED_ADDRESS, 0);
     if (!provider_speaks(g, m, &claim.until_s))
         return refuse(g, a, m, DMUX_REFUSED_PROVIDER, 0);
@@ -512,27 +506,37 @@ static bool on_echo(struct gateway *g, const struct arrival *a, const struct dmu
         reply.provider = r->provider;
         reply.router = endpoint_of(r->addr, r->port);
         reply.rtt_us = r->rtt_us;
-        if (g->directory && r->origin != 0) /* whichever way its packets take (DataPath) */
+        reply.prefix = r->realm == 0 ? g->o.prefix : federation_realm_of(g->federation, r->realm)->prefix;
+        if (g->directory && r->realm == 0 && r->origin != 0) /* whichever way its packets take (DataPath) */
             directory_keep(g->directory, r->protocol, r->provider, r->origin, a->now);
     } else {
-        want(g, a, m->protocol, m->provider);
         reply.refusal = DMUX_REFUSED_NO_ROUTER;
     }
+    if (!r || r->realm != 0)
+        gateway_want(g, a, m->protocol, r ? r->provider : m->provider, r);
     return answer(g, a, dmux_write(&reply, a->out, DMUX_MESSAGE_MAX));
 }
 
 /* What gateways say to each other. */
-static bool on_mesh(struct gateway *g, const struct arrival *a)
+static bool on_link(struct gateway *g, const struct arrival *a)
 {
-    const uint8_t *cookie = mesh_cookie_of(a->data, a->len);
+    uint8_t type = a->data[SHIM_LEN];
+    bool federated = type >= DMUX_FEDERATION_INIT;
 
-    if (a->data[SHIM_LEN] == DMUX_MESH_INIT) {
+    if (federated ? !g->federation : !g->mesh)
+        return drop(g, GATEWAY_DROP_CONTROL);
+    if (type == DMUX_MESH_INIT || type == DMUX_FEDERATION_INIT) {
+        const uint8_t *cookie = link_cookie_of(a->data, a->len);
+
         if (!cookie || !cookie_holds(g, a, cookie))
             return drop(g, GATEWAY_DROP_COOKIE);
         if (!limits_shown(g->limits, a->addr, a->now)) /* keys and signatures cost */
             return drop(g, GATEWAY_DROP_RATE);
     }
-    mesh_on_datagram(g->mesh, a->data, a->len, a->from, g->jar.wall_s, a->now);
+    if (federated)
+        federation_on_datagram(g->federation, a->data, a->len, a->from, g->jar.wall_s, a->now);
+    else
+        mesh_on_datagram(g->mesh, a->data, a->len, a->from, g->jar.wall_s, a->now);
     return false;
 }
 
@@ -540,8 +544,8 @@ static bool on_control(struct gateway *g, const struct arrival *a)
 {
     struct dmux_message m;
 
-    if (g->mesh && a->len > DMUX_HEADER_LEN && a->data[SHIM_LEN] >= DMUX_MESH_INIT)
-        return on_mesh(g, a);
+    if (a->len > DMUX_HEADER_LEN && a->data[SHIM_LEN] >= DMUX_MESH_INIT)
+        return on_link(g, a);
     if (dmux_read(&a->shim, a->data, a->len, &m) < 0)
         return drop(g, GATEWAY_DROP_CONTROL);
     switch (m.type) {
@@ -556,11 +560,12 @@ static bool on_control(struct gateway *g, const struct arrival *a)
     case DMUX_ECHO:
         return on_echo(g, a, &m);
     case DMUX_CHALLENGE:
-        if (g->mesh) {
-            mesh_on_challenge(g->mesh, &m, a->from, a->now);
-            return false;
-        }
-        return drop(g, GATEWAY_DROP_CONTROL);
+        if (!g->mesh)
+            return drop(g, GATEWAY_DROP_CONTROL);
+        mesh_on_challenge(g->mesh, &m, a->from, a->now);
+        if (g->federation)
+            federation_on_challenge(g->federation, &m, a->from, a->now);
+        return false;
     default:
         return drop(g, GATEWAY_DROP_CONTROL);
     }
@@ -585,6 +590,8 @@ bool gateway_on_datagram(struct gateway *g, const uint8_t *data, size_t len, con
     a.addr = get_be32(from->addr.bytes);
     if (a.shim.flags & SHIM_CONTROL)
         return on_control(g, &a);
+    if (a.shim.home_at)
+        return gateway_on_home(g, &a);
     if (a.shim.client_at)
         return forward_to_client(g, &a);
     return forward_to_router(g, &a);
@@ -594,6 +601,8 @@ instant gateway_next_expiry(const struct gateway *g)
 {
     instant next = instant_min(registry_next_expiry(g->registry), g->mesh ? mesh_next_expiry(g->mesh) : INSTANT_NEVER);
 
+    if (g->federation)
+        next = instant_min(next, federation_next_expiry(g->federation));
     return g->directory ? instant_min(next, tend_next(g)) : next;
 }
 
@@ -601,7 +610,8 @@ bool gateway_output(struct gateway *g, uint8_t *out, struct gateway_tx *tx, inst
 {
     struct mesh_tx t;
 
-    if (!g->mesh || !mesh_output(g->mesh, out, &t, now))
+    if (!(g->mesh && mesh_output(g->mesh, out, &t, now)) &&
+        !(g->federation && federation_output(g->federation, out, &t, now)))
         return false;
     *tx = (struct gateway_tx){ .len = t.len, .to = t.to };
     return true;
@@ -612,11 +622,18 @@ const struct mesh *gateway_mesh(const struct gateway *g)
     return g->mesh;
 }
 
+const struct federation *gateway_federation(const struct gateway *g)
+{
+    return g->federation;
+}
+
 void gateway_on_expiry(struct gateway *g, instant now)
 {
     registry_on_expiry(g->registry, now);
     if (g->mesh)
         mesh_on_expiry(g->mesh, g->jar.wall_s, now);
+    if (g->federation)
+        federation_on_expiry(g->federation, g->jar.wall_s, now);
     if (g->directory)
         tend(g, now);
 }
@@ -671,6 +688,8 @@ const char *gateway_drop_name(unsigned drop)
         [GATEWAY_DROP_COOKIE] = "cookie",
         [GATEWAY_DROP_MAC] = "mac",
         [GATEWAY_DROP_REPLAY] = "replay",
+        [GATEWAY_DROP_PASS] = "pass",
+        [GATEWAY_DROP_TRANSIT] = "transit",
     };
 
     return drop < GATEWAY_DROP_COUNT ? names[drop] : "?";

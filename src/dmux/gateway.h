@@ -9,14 +9,16 @@
 #include "base/rng.h"
 #include "dmux/credentials.h"
 #include "dmux/directory.h"
+#include "dmux/federation.h"
 #include "dmux/jar.h"
 #include "dmux/mesh.h"
 #include "dmux/registry.h"
 
-#define GATEWAY_GROWS (SHIM_COOKIE_LEN + SHIM_CLIENT_LEN) /* a datagram that goes to a router gets longer by this */
+/* A datagram that goes to a router or a border gets longer by this at most. */
+#define GATEWAY_GROWS (SHIM_COOKIE_LEN + SHIM_CLIENT_LEN + SHIM_HOME_LEN)
 #define GATEWAY_COOKIE_S 120  /* chosen: clients renew after a few seconds; a sleeping laptop asks again */
 #define GATEWAY_TICKET_S 300  /* chosen: how long a router may answer a client that says nothing */
-#define GATEWAY_HOPS 4        /* hop limit of the tunnel: a gateway, and what a mesh may add */
+#define GATEWAY_HOPS 4        /* hop limit of the tunnel: a gateway and a border, there and back */
 #define GATEWAY_LIFETIME_S 60 /* of a registration: what ACK says; silence ends it sooner */
 
 enum gateway_drop {
@@ -35,6 +37,8 @@ enum gateway_drop {
     GATEWAY_DROP_COOKIE,                    /* ECHO without a cookie that holds */
     GATEWAY_DROP_MAC,
     GATEWAY_DROP_REPLAY,
+    GATEWAY_DROP_PASS,    /* by way of another provider's gateway, without a pass of this one's */
+    GATEWAY_DROP_TRANSIT, /* by way of one, for what this one's own routers do not provide */
     GATEWAY_DROP_COUNT,
 };
 
@@ -56,11 +60,16 @@ struct gateway_options {
     /* Instead of a full mesh: who finds others by managers, as this entity of the mesh's realm; id, address and key are
      * those above. Read by gateway_new alone; NULL: a full mesh. */
     const struct directory_options *directory;
+    /* Other providers of demultiplexing; its id, address, key, chain and randomness are those above, of the mesh, which
+     * it needs. Read by gateway_new alone, its realms outlive the gateway; NULL: none. */
+    const struct federation_options *federation;
     struct rng rng;
 };
 
 struct gateway_stats {
     uint64_t to_router_pkts, to_router_bytes, to_client_pkts, to_client_bytes, answered;
+    uint64_t to_border_pkts;               /* of those to a router: to another provider's gateway */
+    uint64_t from_home_pkts, to_home_pkts; /* of others' clients: to a router, and back */
     uint64_t registered, refused[DMUX_REFUSAL_COUNT];
     uint64_t unwanted; /* what clients want, beyond what is looked for */
     uint64_t drops[GATEWAY_DROP_COUNT];
@@ -90,6 +99,8 @@ void gateway_on_expiry(struct gateway *g, instant now);
 const struct gateway_stats *gateway_stats_get(const struct gateway *g);
 /* NULL: none. */
 const struct mesh *gateway_mesh(const struct gateway *g);
+/* NULL: none. */
+const struct federation *gateway_federation(const struct gateway *g);
 /* By managers; NULL: it is not. What gateway_pop_question has given out is answered there. */
 struct directory *gateway_directory(struct gateway *g);
 /* The next thing to ask or tell managers: DIRECTORY_ASK or DIRECTORY_TELL, with its request in out, HOLDER_REQUEST_MAX

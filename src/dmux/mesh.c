@@ -695,6 +695,7 @@ bool mesh_peer_info(const struct mesh *m, size_t i, struct mesh_peer_info *ret)
                                     .rtt_us = p->rtt_us,
                                     .estimate_us = p->placed ? coord_estimate_us(&m->coord, &p->coord) : 0,
                                     .routers = p->routes_count };
+    memcpy(ret->x25519, p->x25519, sizeof(ret->x25519));
     return true;
 }
 

@@ -67,6 +67,7 @@ struct mesh_stats {
 struct mesh_peer_info {
     uint32_t gateway; /* 0: a seed that has not answered yet */
     struct endpoint at;
+    uint8_t x25519[IDENT_KEY_LEN];
     bool up;
     uint32_t rtt_us;      /* 0: not measured */
     uint32_t estimate_us; /* by coordinates; 0: it has not said where it is */
@@ -89,8 +90,6 @@ void mesh_on_challenge(struct mesh *m, const struct dmux_message *c, const struc
 /* A datagram of the types DMUX_MESH_*, whole. The caller has checked the cookie of an INIT. */
 void mesh_on_datagram(struct mesh *m, const uint8_t *data, size_t len, const struct endpoint *from, uint64_t wall_s,
                       instant now);
-/* Where the cookie of an INIT stands; NULL: it is none. */
-const uint8_t *mesh_cookie_of(const uint8_t *data, size_t len);
 /* What is to be sent, until false. out: DMUX_REGISTER_MAX + 64 bytes. */
 bool mesh_output(struct mesh *m, uint8_t *out, struct mesh_tx *tx, instant now);
 instant mesh_next_expiry(const struct mesh *m);

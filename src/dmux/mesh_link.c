@@ -21,11 +21,6 @@ static struct link_end end_of(const struct mesh *m)
                               .rng = m->rng };
 }
 
-const uint8_t *mesh_cookie_of(const uint8_t *data, size_t len)
-{
-    return data[SHIM_LEN] == DMUX_MESH_INIT ? link_cookie_of(data, len) : NULL;
-}
-
 size_t mesh_init_write(struct mesh *m, struct peer *p, uint8_t *out)
 {
     const struct link_end e = end_of(m);

@@ -17,6 +17,7 @@
 #include "ident/keys.h"
 
 #define WAYS 8
+#define DIRECT_FOR (10 * SEC) /* chosen: a client that moves to another provider of demultiplexing waits so long */
 #define VOUCHED_WAYS 4
 #define LEAVE_TRIES 3
 #define LEAVE_RETRY (100 * MSEC) /* chosen: a few round trips; whoever hears none of them learns it by silence */
@@ -55,7 +56,8 @@ struct client_entry {
     uint32_t provider; /* as the shim had it */
     struct endpoint via;
     uint8_t flags;
-    uint8_t fields[SHIM_COOKIE_LEN + SHIM_CLIENT_LEN]; /* K and A as they came */
+    instant direct; /* when it came last through a gateway of this provider's, without a home; 0: never */
+    uint8_t fields[SHIM_COOKIE_LEN + SHIM_CLIENT_LEN + SHIM_HOME_LEN]; /* K, A and H as they came */
 };
 
 struct router {
@@ -158,6 +160,8 @@ static struct client_entry *client_get(struct router *r, const struct client_id 
         }
     }
     r->clock += 1 + (r->clock == UINT32_MAX);
+    if (e->id.addr != id->addr || e->id.port != id->port)
+        e->direct = 0;
     e->id = *id;
     e->used = r->clock;
     return e;
@@ -169,7 +173,16 @@ static void heard_from(struct client_entry *e, const struct shim *s, const uint8
     e->via = *from;
     e->provider = s->provider;
     e->flags = s->flags & (uint8_t) ~(SHIM_TRACE | SHIM_WORD);
-    memcpy(e->fields, data + SHIM_LEN, sizeof(e->fields));
+    memcpy(e->fields, data + SHIM_LEN, shim_len(e->flags) - SHIM_LEN);
+}
+
+/* A gateway of another provider of demultiplexing says that it has this client, which has been here by itself: it could
+ * have the client's answers sent to it. */
+static bool is_claimed(const struct router *r, const struct client_id *id, const struct shim *s, instant now)
+{
+    const struct client_entry *e = s->home_at ? client_find(r, id) : NULL;
+
+    return e && e->direct != 0 && now - e->direct < DIRECT_FOR;
 }
 
 /* flags: 0 or SHIM_WORD. */
@@ -178,7 +191,7 @@ static size_t wrap(struct router *r, const struct client_entry *e, uint8_t flags
 {
     size_t at = shim_put(out, e->flags | flags, r->o.protocol->id, e->provider);
 
-    memcpy(out + SHIM_LEN, e->fields, sizeof(e->fields));
+    memcpy(out + SHIM_LEN, e->fields, at - SHIM_LEN);
     memcpy(out + at, packet, len);
     tx->len = at + len;
     tx->to = e->via;
@@ -308,12 +321,16 @@ static enum router_input on_tunnelled(struct router *r, const struct shim *s, co
     if (client[7] == 0)
         return drop(r, ROUTER_DROP_HOPS);
     id = (struct client_id){ .addr = get_be32(client), .port = get_be16(client + 4) };
+    if (is_claimed(r, &id, s, now))
+        return drop(r, ROUTER_DROP_HOME);
     /* who writes a client's address as his source has no V, and passes for nobody */
     if (s->flags & SHIM_WORD ||
         (r->admission && (!(s->flags & SHIM_VERIFIED) || !admission_holds(r->admission, &id, now))))
         return at_the_door(r, &id, s, data, len, from, now, out, tx);
     e = client_get(r, &id);
     heard_from(e, s, data, from);
+    if (!s->home_at)
+        e->direct = now;
     r->stats.rx_pkts++;
     switch (r->o.protocol->on_client(r->state, &id, data + s->len, len - s->len, &r->reply)) {
     case PROTOCOL_DELIVER:
@@ -744,8 +761,8 @@ const struct admission *router_admission(const struct router *r)
 
 const char *router_drop_name(unsigned drop)
 {
-    static const char *const names[ROUTER_DROP_COUNT] = { "shim",   "from", "other", "hops",     "packet",
-                                                          "client", "size", "mac",   "admission" };
+    static const char *const names[ROUTER_DROP_COUNT] = { "shim",   "from", "other", "hops",      "packet",
+                                                          "client", "size", "mac",   "admission", "home" };
 
     return drop < ROUTER_DROP_COUNT ? names[drop] : "?";
 }

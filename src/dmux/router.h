@@ -20,7 +20,7 @@
 #include "wire/dmux.h"
 
 #define ROUTER_HOMES_MAX 16
-#define ROUTER_GROWS (SHIM_LEN + SHIM_COOKIE_LEN + SHIM_CLIENT_LEN + SHIM_TRACE_LEN)
+#define ROUTER_GROWS SHIM_LEN_MAX
 #define ROUTER_KEEPALIVE (1 * SEC)
 #define ROUTER_SILENCE (3 * SEC)  /* as the gateway's: then it is asked anew */
 #define ROUTER_LOOK_EVERY 5       /* keepalives: then the home's address is asked who is there */
@@ -52,6 +52,7 @@ enum router_drop {
     ROUTER_DROP_SIZE,
     ROUTER_DROP_MAC,
     ROUTER_DROP_ADMISSION, /* of or for a client that is not let in */
+    ROUTER_DROP_HOME,      /* by way of another provider's gateway, of a client that is here by itself */
     ROUTER_DROP_COUNT,
 };
 

@@ -30,6 +30,9 @@ size_t next_credentials_count;
 void (*watch)(unsigned sender, const uint8_t *data, size_t len);
 struct mesh_options *next_mesh;
 struct directory_options *next_directory;
+const struct federation_options *next_federation;
+const struct authority *next_authority;
+uint32_t next_service = SERVICE, next_wanted = PROVIDER_ANY;
 void (*ask_managers)(unsigned gateway);
 size_t registrations_max = 100;
 span (*delay_between)(unsigned from, unsigned to);
@@ -68,6 +71,10 @@ void world_begin(void)
     watch = NULL;
     next_mesh = NULL;
     next_directory = NULL;
+    next_federation = NULL;
+    next_authority = NULL;
+    next_service = SERVICE;
+    next_wanted = PROVIDER_ANY;
     ask_managers = NULL;
     delay_between = NULL;
     for (unsigned i = 0; i < 2; i++) {
@@ -81,26 +88,33 @@ unsigned host_new(enum kind kind, uint32_t addr, unsigned nearest)
 {
     struct host *h = &hosts[hosts_count];
 
-    *h = (struct host){ .kind = kind, .addr = addr, .nearest = nearest };
+    *h = (struct host){ .kind = kind, .addr = addr, .nearest = nearest, .service = next_service };
     return hosts_count++;
+}
+
+uint32_t gateway_addr(uint32_t id)
+{
+    return 0x0a000000 + ((next_service ^ SERVICE) & 0xff0000) + (id << 8);
 }
 
 unsigned gateway_at(uint32_t id)
 {
-    unsigned i = host_new(GATEWAY, 0x0a000000 + (id << 8), 0);
+    unsigned i = host_new(GATEWAY, gateway_addr(id), 0);
     struct gateway_options o = { .id = id,
                                  .site = (uint8_t)id,
-                                 .service = at(SERVICE, DMUX_PORT),
+                                 .service = at(next_service, DMUX_PORT),
                                  .unicast = at(hosts[i].addr, DMUX_PORT),
                                  .providers = providers,
                                  .providers_count = 2,
-                                 .authorities = &authority,
+                                 .authorities = next_authority ? next_authority : &authority,
                                  .authorities_count = 1,
                                  .registrations_max = registrations_max,
                                  .rng = prng_rng(&prng) };
 
-    o.prefix = (struct prefix){ .addr = addr_v4(0xc0000200), .len = 24 };
+    o.prefix = (struct prefix){ .addr = addr_v4(next_service & 0xffffff00), .len = 24 };
     memcpy(o.secret, secret, sizeof(secret));
+    put_be32(o.secret + 28, next_service ^ SERVICE); /* of another provider of demultiplexing */
+    o.federation = next_federation;
     o.mesh = next_mesh;
     o.directory = next_directory;
     hosts[i].gateway = gateway_new(&o, 1000, now);
@@ -153,9 +167,9 @@ unsigned router_at(uint32_t addr, unsigned gateway)
 unsigned client_at(uint32_t addr, unsigned gateway)
 {
     unsigned i = host_new(CLIENT, addr, gateway);
-    const struct client_options o = { .service = at(SERVICE, DMUX_PORT),
+    const struct client_options o = { .service = at(next_service, DMUX_PORT),
                                       .protocol = protocol_client_find(DMUX_IPV6),
-                                      .provider = PROVIDER_ANY,
+                                      .provider = next_wanted,
                                       .credentials = next_credentials,
                                       .credentials_count = next_credentials_count,
                                       .rng = prng_rng(&prng) };
@@ -168,9 +182,9 @@ static unsigned host_of(const struct flight *f)
 {
     uint32_t addr = get_be32(f->to.addr.bytes);
 
-    if (addr == SERVICE)
-        return hosts[f->sender].nearest;
     for (unsigned i = 0; i < hosts_count; i++) {
+        if (hosts[i].service == addr)
+            return hosts[f->sender].nearest;
         if (hosts[i].addr == addr)
             return i;
     }
@@ -214,7 +228,7 @@ static void arrive(unsigned i, const struct flight *f)
         struct gateway_tx tx;
 
         if (gateway_on_datagram(h->gateway, f->data, f->len, &f->from, &f->to.addr, now, out, &tx)) {
-            self = at(tx.from_service ? SERVICE : h->addr, DMUX_PORT);
+            self = at(tx.from_service ? h->service : h->addr, DMUX_PORT);
             post(i, &self, &tx.to, out, tx.len);
         }
     } else if (h->kind == ROUTER) {
@@ -241,7 +255,7 @@ static void pump(unsigned i)
     struct host *h = &hosts[i];
     uint8_t out[2048];
     struct router_tx tx;
-    struct endpoint self = at(h->addr, h->kind == CLIENT ? 4000 : 1), service = at(SERVICE, DMUX_PORT);
+    struct endpoint self = at(h->addr, h->kind == CLIENT ? 4000 : 1), service = at(h->service, DMUX_PORT);
     size_t len;
 
     if (h->dead)
@@ -326,7 +340,7 @@ struct client_info info_of(unsigned client)
 bool client_sends(unsigned client, unsigned *ret)
 {
     struct client_info info = info_of(client);
-    struct endpoint self = at(hosts[client].addr, 4000), service = at(SERVICE, DMUX_PORT);
+    struct endpoint self = at(hosts[client].addr, 4000), service = at(hosts[client].service, DMUX_PORT);
     uint64_t before[HOSTS_MAX];
     uint8_t packet[48], out[200];
     size_t len;

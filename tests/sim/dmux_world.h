@@ -25,6 +25,7 @@ struct host {
     struct router_options options; /* of the router */
     bool dead;
     unsigned nearest;   /* host that the service address leads to */
+    uint32_t service;   /* of a gateway and a client: its provider of demultiplexing */
     uint8_t last[1500]; /* what came out for the device */
     size_t last_len;
     uint64_t delivered, bytes_in;
@@ -42,6 +43,10 @@ extern size_t next_credentials_count;
 extern void (*watch)(unsigned sender, const uint8_t *data, size_t len); /* sees what anybody sends; NULL: nobody */
 extern struct mesh_options *next_mesh;                    /* of the gateways that are made from now on; NULL: none */
 extern struct directory_options *next_directory;          /* likewise: they find others by managers */
+extern const struct federation_options *next_federation;  /* likewise: they are federated */
+extern const struct authority *next_authority;            /* likewise; NULL: of the realm acme.example */
+extern uint32_t next_service;                             /* of gateways and clients that are made from now on */
+extern uint32_t next_wanted;                              /* provider that clients want, likewise */
 extern void (*ask_managers)(unsigned gateway);            /* what they have to ask; NULL: nobody asks */
 extern span (*delay_between)(unsigned from, unsigned to); /* indices of hosts; NULL: DELAY for all */
 extern size_t registrations_max;                          /* of gateways that are made from now on */
@@ -50,6 +55,8 @@ extern const struct addr server;
 struct endpoint at(uint32_t addr, uint16_t port);
 void world_begin(void);
 unsigned host_new(enum kind kind, uint32_t addr, unsigned nearest);
+/* Where a gateway of that number, of next_service, is. */
+uint32_t gateway_addr(uint32_t id);
 unsigned gateway_at(uint32_t id);
 unsigned router_with(uint32_t addr, const uint32_t *homes, size_t count, uint32_t provider, const struct identity *id,
                      unsigned nearest);

@@ -1,0 +1,594 @@
+/* dmux/federation.c - see federation.h.
+ *
+ * Theory of operation. A link has two unlike ends: who asks, and a border that tells. Two gateways that are both have
+ * two links. Who asks begins: HELLO, CHALLENGE, INIT, ANSWER (link.h, without a secret in common: each card is checked
+ * by the root of the realm that the configuration names), then a PING a second, to which the PONG brings the round trip
+ * and a pass. A summary is confirmed before the next comes. A link without a record for FEDERATION_SILENCE is down, and
+ * with it all that it told; whoever is not up is tried again each RETRY_MAX.
+ *
+ * It begins with the borders of the configuration. Each tells of others of its realm; they are asked too, while there
+ * is room, and once there is none those whom the nearest border tells of take the place of the farthest that nobody has
+ * configured: so the links come nearer, as one who asks the way.
+ *
+ * Nothing that a border says makes this gateway send more than a HELLO of 64 bytes each RETRY_MAX to an address, for
+ * FORGET.
+ *
+ * Limits: federation.h. A gateway has FEDERATION_LINKS_MAX links to each realm, with a PING a second each. */
+#include "dmux/federation_internal.h"
+
+#include "ident/hash.h"
+
+#include <errno.h>
+
+#define RETRY (250 * MSEC) /* chosen: as a router's */
+#define RETRY_MAX (5 * SEC)
+#define TICK (1 * SEC)
+#define FORGET (15 * SEC)     /* chosen: a border that was only heard of, or is silent, and is not configured */
+#define PASS_EVERY (30 * SEC) /* chosen: a quarter of GATEWAY_COOKIE_S */
+
+static bool drop(struct realm *r, enum federation_drop cause)
+{
+    r->drops[cause]++;
+    return false;
+}
+
+size_t federation_seal(const struct federation *f, struct link_keys *k, const struct federation_message *m,
+                       uint8_t *out)
+{
+    return link_seal(&f->end, k, federation_write(m, out + LINK_TEXT_AT, MESH_TEXT_MAX), out);
+}
+
+/* --- borders --- */
+
+static void border_init(struct border *b, const struct endpoint *at, const uint8_t x25519[IDENT_KEY_LEN], instant now)
+{
+    *b = (struct border){ .at = *at, .next = now, .retry = RETRY, .known_at = now };
+    memcpy(b->x25519, x25519, IDENT_KEY_LEN);
+}
+
+static void border_down(struct federation *f, struct realm *r, unsigned i, instant now)
+{
+    struct border *b = r->borders[i];
+
+    services_lose(f, r, i, now);
+    link_keys_free(&b->keys);
+    noise_wipe(&b->noise);
+    b->state = BORDER_IDLE;
+    b->rtt_us = 0;
+    b->pass_at = 0;
+    b->heard_due = false;
+    b->known_at = now;
+    b->next = now;
+    b->retry = RETRY;
+}
+
+static void border_free(struct federation *f, struct realm *r, unsigned i, instant now)
+{
+    border_down(f, r, i, now);
+    free(r->borders[i]);
+    r->borders[i] = NULL;
+}
+
+static void border_up(struct border *b, struct link_keys *keys, uint32_t gateway, instant now)
+{
+    b->keys = *keys;
+    b->gateway = gateway;
+    b->state = BORDER_UP;
+    b->heard = b->known_at = b->ping_next = now;
+    b->have = 0;
+    noise_wipe(&b->noise);
+}
+
+struct federation *federation_new(const struct federation_options *o, struct registry *registry,
+                                  const struct credentials *own, const struct jar *jar, const struct mesh *mesh,
+                                  struct directory *directory, instant now)
+{
+    const struct trust_options t = { .cached_max = TRUST_CACHED_DEFAULT,
+                                     .facts_max = TRUST_FACTS_DEFAULT,
+                                     .rng = &o->rng };
+    struct federation *f = calloc(1, sizeof(*f));
+    bool ok = f != NULL;
+
+    if (!f)
+        return NULL;
+    f->o = *o;
+    f->registry = registry;
+    f->own = own;
+    f->jar = jar;
+    f->mesh = mesh;
+    f->directory = directory;
+    f->tick_at = now;
+    f->wall_s = jar->wall_s;
+    f->end = (struct link_end){ .init_type = DMUX_FEDERATION_INIT,
+                                .prologue = "hawser dmux federation 1",
+                                .id = o->id,
+                                .unicast = o->unicast,
+                                .identity = o->identity,
+                                .chain = o->chain,
+                                .rng = o->rng };
+    rng_fill(&o->rng, f->seed, sizeof(f->seed));
+    for (; ok && f->realms_count < o->realms_count; f->realms_count++) {
+        struct realm *r = &f->realms[f->realms_count];
+
+        r->o = &o->realms[f->realms_count];
+        r->number = (uint8_t)(f->realms_count + 1);
+        services_init(r, f->seed);
+        r->trust = trust_new(r->o->authority.root, &t);
+        r->credentials = credentials_new(NULL, 0, &r->o->authority, 1, &o->rng);
+        f->link_realms[f->realms_count] = (struct link_realm){ .trust = r->trust, .name = r->o->authority.realm };
+        ok = r->trust && r->credentials;
+    }
+    askers_init(f);
+    for (size_t i = 0; ok && i < o->borders_count; i++) {
+        const struct federation_border *e = &o->borders[i];
+        struct realm *r = &f->realms[e->realm];
+        unsigned at = 0;
+
+        while (at < FEDERATION_LINKS_MAX && r->borders[at])
+            at++;
+        if (at == FEDERATION_LINKS_MAX)
+            continue;
+        r->borders[at] = malloc(sizeof(struct border));
+        ok = r->borders[at] != NULL;
+        if (ok)
+            border_init(r->borders[at], &e->at, e->x25519, now);
+        if (ok)
+            r->borders[at]->configured = true;
+    }
+    if (!ok) {
+        federation_free(f);
+        return NULL;
+    }
+    registry_sum_up(registry);
+    return f;
+}
+
+void federation_free(struct federation *f)
+{
+    if (!f)
+        return;
+    for (size_t i = 0; i < f->realms_count; i++) {
+        struct realm *r = &f->realms[i];
+
+        services_free(r); /* before borders, which would withdraw them */
+        for (unsigned k = 0; k < FEDERATION_LINKS_MAX; k++) {
+            if (r->borders[k])
+                border_free(f, r, k, 0);
+        }
+        trust_free(r->trust);
+        credentials_free(r->credentials);
+    }
+    askers_free(f);
+    free(f);
+}
+
+/* --- in --- */
+
+void federation_on_challenge(struct federation *f, const struct dmux_message *c, const struct endpoint *from,
+                             instant now)
+{
+    for (size_t i = 0; i < f->realms_count; i++) {
+        for (unsigned k = 0; k < FEDERATION_LINKS_MAX; k++) {
+            struct border *b = f->realms[i].borders[k];
+
+            if (!b || b->state != BORDER_ASKED || b->hello_nonce != c->nonce || !endpoint_equal(&b->at, from))
+                continue;
+            memcpy(b->cookie, c->cookie, sizeof(b->cookie));
+            b->state = BORDER_SENT;
+            b->index = 0;
+            b->next = now;
+            return;
+        }
+    }
+}
+
+static void on_answer(struct federation *f, const uint8_t *data, size_t len, const struct endpoint *from, instant now)
+{
+    for (size_t i = 0; i < f->realms_count; i++) {
+        struct realm *r = &f->realms[i];
+
+        for (unsigned k = 0; k < FEDERATION_LINKS_MAX; k++) {
+            struct border *b = r->borders[k];
+            struct link_keys keys;
+            uint32_t gateway;
+            int e;
+
+            if (!b || b->state != BORDER_SENT || b->index == 0 || b->index != link_to(data) ||
+                !endpoint_equal(&b->at, from))
+                continue;
+            e = link_answer_read(&f->end, &f->link_realms[i], &b->noise, b->index, data, len, from, f->wall_s, &keys,
+                                 &gateway);
+            if (e == 0)
+                border_up(b, &keys, gateway, now);
+            else
+                drop(r, e == -EBADMSG ? FEDERATION_DROP_MALFORMED : FEDERATION_DROP_STRANGER);
+            return;
+        }
+    }
+}
+
+static unsigned border_at(const struct realm *r, const struct endpoint *at)
+{
+    unsigned i = 0;
+
+    while (i < FEDERATION_LINKS_MAX && !(r->borders[i] && endpoint_equal(&r->borders[i]->at, at)))
+        i++;
+    return i;
+}
+
+/* Where a border has room that the one of index `teller` tells of; FEDERATION_LINKS_MAX: nowhere. */
+static unsigned place_for(const struct realm *r, unsigned teller)
+{
+    unsigned farthest = FEDERATION_LINKS_MAX;
+
+    for (unsigned i = 0; i < FEDERATION_LINKS_MAX; i++) {
+        const struct border *b = r->borders[i];
+
+        if (!b)
+            return i;
+        if (b->state == BORDER_UP && b->rtt_us < r->borders[teller]->rtt_us)
+            return FEDERATION_LINKS_MAX; /* somebody is nearer */
+        if (!b->configured && i != teller && b->state == BORDER_UP &&
+            (farthest == FEDERATION_LINKS_MAX || b->rtt_us > r->borders[farthest]->rtt_us))
+            farthest = i;
+    }
+    return farthest;
+}
+
+static void on_borders(struct federation *f, struct realm *r, unsigned teller, const struct federation_message *m,
+                       instant now)
+{
+    struct reader rd = reader_init(m->rest, m->rest_len);
+    struct mesh_member e;
+    unsigned replaced = 0;
+
+    while (mesh_next_member(&rd, &e)) {
+        unsigned i = border_at(r, &e.at);
+
+        if (i < FEDERATION_LINKS_MAX) {
+            r->borders[i]->known_at = now;
+            continue;
+        }
+        i = addr_is_unicast(&e.at.addr) && !endpoint_equal(&e.at, &f->o.unicast) ? place_for(r, teller)
+                                                                                 : FEDERATION_LINKS_MAX;
+        if (i == FEDERATION_LINKS_MAX || (r->borders[i] && replaced++ > 0)) /* one at a time */
+            continue;
+        if (r->borders[i])
+            border_free(f, r, i, now);
+        r->borders[i] = malloc(sizeof(struct border));
+        if (r->borders[i])
+            border_init(r->borders[i], &e.at, e.x25519, now);
+    }
+}
+
+static void on_pong(struct federation *f, struct realm *r, unsigned i, const struct federation_message *m, instant now)
+{
+    struct border *b = r->borders[i];
+    uint32_t us;
+
+    if (m->time > (uint64_t)now || (uint64_t)now - m->time >= (uint64_t)FEDERATION_SILENCE)
+        return;
+    us = (uint32_t)MAX((uint64_t)now - m->time, 1u);
+    b->rtt_us = b->rtt_us == 0 ? us : (uint32_t)(((uint64_t)b->rtt_us * 9 + us) / 10);
+    if (b->pass_at != 0 && now - b->pass_at < PASS_EVERY)
+        return;
+    b->pass_at = now;
+    memcpy(b->pass, m->pass, sizeof(b->pass));
+    services_set_pass(f, r, i);
+}
+
+static void on_summary(struct federation *f, struct realm *r, unsigned i, const struct federation_message *m,
+                       instant now)
+{
+    struct border *b = r->borders[i];
+
+    if (!bucket_take(&b->summaries, FEDERATION_SUMMARIES_PER_S, now)) { /* it is not confirmed, and comes again */
+        drop(r, FEDERATION_DROP_FLOOD);
+        return;
+    }
+    b->heard_due = true;
+    if (m->from != b->have)
+        return;
+    services_take(f, r, i, m, now);
+    b->have = m->version;
+}
+
+static void on_text(struct federation *f, struct realm *r, unsigned i, const struct federation_message *m, instant now)
+{
+    switch (m->kind) {
+    case FEDERATION_PONG:
+        on_pong(f, r, i, m, now);
+        break;
+    case FEDERATION_SUMMARY:
+        on_summary(f, r, i, m, now);
+        break;
+    case FEDERATION_BORDERS:
+        on_borders(f, r, i, m, now);
+        break;
+    case FEDERATION_CERTIFICATE:
+        if (bucket_take(&r->borders[i]->proofs, FEDERATION_SUMMARIES_PER_S, now))
+            services_take_certificate(f, r, m, now);
+        else
+            drop(r, FEDERATION_DROP_FLOOD);
+        break;
+    default: /* what only who asks says */
+        drop(r, FEDERATION_DROP_MALFORMED);
+    }
+}
+
+static void on_record(struct federation *f, const uint8_t *data, size_t len, const struct endpoint *from, instant now)
+{
+    uint8_t text[MESH_TEXT_MAX];
+    struct federation_message m;
+
+    for (size_t i = 0; i < f->realms_count; i++) {
+        struct realm *r = &f->realms[i];
+        unsigned k = border_at(r, from);
+        int n;
+
+        if (k == FEDERATION_LINKS_MAX || r->borders[k]->state != BORDER_UP ||
+            r->borders[k]->keys.local != link_to(data))
+            continue;
+        n = link_open(&r->borders[k]->keys, data, len, text);
+        if (n < 0) {
+            drop(r, FEDERATION_DROP_SEAL);
+            return;
+        }
+        r->borders[k]->heard = r->borders[k]->known_at = now;
+        if (federation_read(text, (size_t)n, &m) < 0)
+            drop(r, FEDERATION_DROP_MALFORMED);
+        else
+            on_text(f, r, k, &m, now);
+        return;
+    }
+    if (!askers_on_record(f, data, len, from, now))
+        f->drops[FEDERATION_DROP_SEAL]++;
+}
+
+void federation_on_datagram(struct federation *f, const uint8_t *data, size_t len, const struct endpoint *from,
+                            uint64_t wall_s, instant now)
+{
+    f->wall_s = wall_s;
+    if (len < DMUX_HEADER_LEN + 4 || data[SHIM_LEN + 1] != 0) {
+        f->drops[FEDERATION_DROP_MALFORMED]++;
+        return;
+    }
+    switch (data[SHIM_LEN]) {
+    case DMUX_FEDERATION_INIT:
+        askers_on_init(f, data, len, from, now);
+        break;
+    case DMUX_FEDERATION_ANSWER:
+        on_answer(f, data, len, from, now);
+        break;
+    case DMUX_FEDERATION_RECORD:
+        on_record(f, data, len, from, now);
+        break;
+    default:
+        f->drops[FEDERATION_DROP_MALFORMED]++;
+    }
+}
+
+void federation_want(struct federation *f, uint16_t protocol, uint32_t provider, instant now)
+{
+    for (size_t i = 0; i < f->realms_count; i++) {
+        struct realm *r = &f->realms[i];
+        const struct authority *a = &r->o->authority;
+        bool there = false;
+
+        if (provider < a->provider_first || provider > a->provider_last)
+            continue;
+        for (size_t k = 0; k < r->wants_count; k++)
+            there |= r->wants[k].protocol == protocol && r->wants[k].provider == provider;
+        if (there || r->wants_count == WANTS_MAX || !bucket_take(&r->wanting, WANTS_MAX, now))
+            continue;
+        r->wants[r->wants_count++] = (struct want){ .protocol = protocol, .provider = provider };
+    }
+}
+
+/* --- out --- */
+
+static size_t shake_output(const struct federation *f, struct border *b, uint8_t *out, instant now)
+{
+    struct dmux_message hello = { .type = DMUX_HELLO, .provider = PROVIDER_ANY };
+    size_t len;
+
+    if (now < b->next)
+        return 0;
+    b->next = now + b->retry;
+    if (b->state == BORDER_SENT && b->index == 0) {
+        b->index = (uint32_t)rng_nonzero(&f->o.rng);
+        len = link_init_write(&f->end, b->cookie, b->x25519, b->index, &b->noise, out);
+        if (len > 0)
+            return len;
+    }
+    b->retry = MIN(b->retry * 2, RETRY_MAX);
+    b->state = BORDER_ASKED;
+    b->hello_nonce = hello.nonce = rng_nonzero(&f->o.rng);
+    return dmux_write(&hello, out, DMUX_MESSAGE_MAX);
+}
+
+/* The nearest that is up; FEDERATION_LINKS_MAX: none is. */
+static unsigned nearest(const struct realm *r)
+{
+    unsigned best = FEDERATION_LINKS_MAX;
+
+    for (unsigned i = 0; i < FEDERATION_LINKS_MAX; i++) {
+        const struct border *b = r->borders[i];
+
+        if (b && b->state == BORDER_UP && (best == FEDERATION_LINKS_MAX || b->rtt_us < r->borders[best]->rtt_us))
+            best = i;
+    }
+    return best;
+}
+
+/* What a border that is up is to be sent next; false: nothing. */
+static bool choose(struct realm *r, unsigned i, struct federation_message *m, instant now)
+{
+    struct border *b = r->borders[i];
+
+    *m = (struct federation_message){ .kind = 0 };
+    if (b->heard_due) {
+        b->heard_due = false;
+        m->kind = FEDERATION_HEARD;
+        m->version = b->have;
+    } else if (now >= b->ping_next) {
+        b->ping_next = now + MESH_PING_EVERY;
+        m->kind = FEDERATION_PING;
+        m->time = (uint64_t)now;
+    } else if (r->wants_count > 0 && nearest(r) == i) {
+        r->wants_count--;
+        m->kind = FEDERATION_WANT;
+        m->protocol = r->wants[r->wants_count].protocol;
+        m->provider = r->wants[r->wants_count].provider;
+    } else {
+        m->provider = services_prove(r, i, now);
+        m->kind = m->provider != 0 ? FEDERATION_PROVE : 0;
+    }
+    return m->kind != 0;
+}
+
+static size_t border_output(struct federation *f, struct realm *r, unsigned i, uint8_t *out, instant now)
+{
+    struct federation_message m;
+
+    if (r->borders[i]->state != BORDER_UP)
+        return shake_output(f, r->borders[i], out, now);
+    return choose(r, i, &m, now) ? federation_seal(f, &r->borders[i]->keys, &m, out) : 0;
+}
+
+bool federation_output(struct federation *f, uint8_t *out, struct mesh_tx *tx, instant now)
+{
+    size_t all = f->realms_count * FEDERATION_LINKS_MAX;
+
+    for (size_t n = 0; n < all; n++) {
+        size_t turn = f->turn++ % all;
+        struct realm *r = &f->realms[turn / FEDERATION_LINKS_MAX];
+        unsigned i = (unsigned)(turn % FEDERATION_LINKS_MAX);
+
+        if (!r->borders[i])
+            continue;
+        tx->to = r->borders[i]->at;
+        tx->len = border_output(f, r, i, out, now);
+        if (tx->len > 0)
+            return true;
+    }
+    tx->len = askers_output(f, out, &tx->to, now);
+    return tx->len > 0;
+}
+
+instant federation_next_expiry(const struct federation *f)
+{
+    instant next = instant_min(f->tick_at, askers_next_expiry(f));
+
+    for (size_t i = 0; i < f->realms_count; i++) {
+        const struct realm *r = &f->realms[i];
+        bool up = false;
+
+        for (unsigned k = 0; k < FEDERATION_LINKS_MAX; k++) {
+            const struct border *b = r->borders[k];
+
+            if (!b)
+                continue;
+            if (b->state != BORDER_UP) {
+                next = instant_min(next, b->next);
+                continue;
+            }
+            up = true;
+            next = instant_min(next, b->heard_due ? 0 : instant_min(b->ping_next, b->heard + FEDERATION_SILENCE));
+        }
+        if (up)
+            next = instant_min(next, r->wants_count > 0 ? 0 : services_next_proof(r));
+    }
+    return next;
+}
+
+void federation_on_expiry(struct federation *f, uint64_t wall_s, instant now)
+{
+    bool tick = now >= f->tick_at;
+
+    f->wall_s = wall_s;
+    if (tick)
+        f->tick_at = now + TICK;
+    for (size_t i = 0; i < f->realms_count; i++) {
+        struct realm *r = &f->realms[i];
+
+        for (unsigned k = 0; k < FEDERATION_LINKS_MAX; k++) {
+            struct border *b = r->borders[k];
+
+            if (b && b->state == BORDER_UP && b->heard + FEDERATION_SILENCE <= now)
+                border_down(f, r, k, now);
+            if (b && b->state != BORDER_UP && !b->configured && b->known_at + FORGET <= now)
+                border_free(f, r, k, now);
+        }
+        if (tick)
+            services_tend(f, r, now);
+    }
+    askers_on_expiry(f, now);
+}
+
+/* --- who asks --- */
+
+bool federation_is_member(const struct federation *f, uint32_t addr)
+{
+    for (size_t i = 0; i < f->realms_count; i++) {
+        for (unsigned k = 0; k < FEDERATION_LINKS_MAX; k++) {
+            const struct border *b = f->realms[i].borders[k];
+
+            if (b && get_be32(b->at.addr.bytes) == addr)
+                return true;
+        }
+    }
+    LIST_FOREACH (g, &f->askers, struct asker, all) {
+        if (get_be32(g->at.addr.bytes) == addr)
+            return true;
+    }
+    return false;
+}
+
+const struct federation_realm *federation_realm_of(const struct federation *f, uint8_t realm)
+{
+    return &f->o.realms[realm - 1];
+}
+
+bool federation_realm_info(const struct federation *f, size_t i, struct federation_realm_info *ret)
+{
+    const struct realm *r;
+
+    if (i >= f->realms_count)
+        return false;
+    r = &f->realms[i];
+    *ret = (struct federation_realm_info){
+        .realm = r->o, .services = r->services.count, .adopted = r->adopted, .refusal = r->refusal
+    };
+    LIST_FOREACH (s, &r->refused, struct service, waiting)
+        ret->services--;
+    memcpy(ret->drops, r->drops, sizeof(ret->drops));
+    return true;
+}
+
+bool federation_border_info(const struct federation *f, size_t i, size_t j, struct federation_border_info *ret)
+{
+    const struct realm *r = &f->realms[i];
+
+    for (unsigned k = 0; k < FEDERATION_LINKS_MAX; k++) {
+        const struct border *b = r->borders[k];
+
+        if (!b || j-- > 0)
+            continue;
+        *ret = (struct federation_border_info){
+            .gateway = b->gateway, .at = b->at, .up = b->state == BORDER_UP, .rtt_us = b->rtt_us
+        };
+        LIST_FOREACH (s, &r->all, struct service, all)
+            ret->services += s->has >> k & 1;
+        return true;
+    }
+    return false;
+}
+
+const char *federation_drop_name(unsigned drop)
+{
+    static const char *const names[FEDERATION_DROP_COUNT] = { "malformed", "stranger",    "seal", "full",  "flood",
+                                                              "number",    "certificate", "key",  "damped" };
+
+    return drop < FEDERATION_DROP_COUNT ? names[drop] : "?";
+}

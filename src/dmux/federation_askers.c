@@ -1,0 +1,419 @@
+/* dmux/federation_askers.c - whom this gateway tells, as a border, what it serves.
+ *
+ * Theory of operation. What there is to tell is a list of services in the order of their last change, from the
+ * registry's sums: those that routers of one's own provide. Borders of others are in no sum, so what is told is never
+ * what was heard. A service is told only if a certificate shows whose it is, which an asker may ask for. A asker has a
+ * mark in that list, up to where it was told, and one up to where it has said that it heard; one summary is on its way
+ * at a time, and told again when it is not confirmed within RETELL. A service that is gone stays in the list until all
+ * askers have heard so.
+ *
+ * With each PONG goes a pass: a cookie of this provider's gateways for the asker's address, which it shows with each
+ * packet of its clients. It costs no state, and any gateway of this provider takes it.
+ *
+ * A asker is known by its card; one that is silent for FEDERATION_SILENCE is forgotten. Its wants and proofs are
+ * QUESTIONS_PER_S.
+ *
+ * Limits: FEDERATION_ASKERS_MAX askers of 700 bytes; FEDERATION_SERVICES_MAX services are told. */
+#include "dmux/federation_internal.h"
+
+#include "ident/hash.h"
+
+#include <errno.h>
+
+#define RETELL (500 * MSEC) /* chosen: above the round trip of most pairs of gateways */
+#define TICK (250 * MSEC)
+#define BORDERS_EVERY (10 * SEC)
+#define BORDERS_TOLD 16     /* chosen: twice the links that an asker has */
+#define QUESTIONS_PER_S 100 /* chosen */
+
+static uint64_t endpoint_key(const struct endpoint *e)
+{
+    return (uint64_t)get_be32(e->addr.bytes) << 16 | e->port;
+}
+
+void askers_init(struct federation *f)
+{
+    map64_init(&f->by_index, FEDERATION_ASKERS_MAX, get_le64(f->seed));
+    map64_init(&f->by_at, FEDERATION_ASKERS_MAX, get_le64(f->seed + 8));
+    map64_init(&f->told, FEDERATION_SERVICES_MAX, get_le64(f->seed));
+    list_init(&f->askers);
+    list_init(&f->due);
+    list_init(&f->order);
+    f->askers_at = INSTANT_NEVER;
+}
+
+static void asker_free(struct federation *f, struct asker *g)
+{
+    map64_remove(&f->by_index, g->index);
+    map64_remove(&f->by_at, endpoint_key(&g->at));
+    list_remove(&g->all);
+    list_remove(&g->due);
+    link_keys_free(&g->keys);
+    link_keys_free(&g->fresh);
+    free(g->answer);
+    free(g);
+}
+
+static void told_free(struct federation *f, struct told *t)
+{
+    map64_remove(&f->told, t->key);
+    list_remove(&t->in_order);
+    free(t);
+}
+
+void askers_free(struct federation *f)
+{
+    LIST_FOREACH_SAFE (g, &f->askers, struct asker, all)
+        asker_free(f, g);
+    LIST_FOREACH_SAFE (t, &f->order, struct told, in_order)
+        told_free(f, t);
+    map64_deinit(&f->by_index);
+    map64_deinit(&f->by_at);
+    map64_deinit(&f->told);
+}
+
+static void mark(struct federation *f, struct asker *g)
+{
+    list_remove(&g->due);
+    list_append(&f->due, &g->due);
+}
+
+static struct asker *asker_new(struct federation *f, const struct endpoint *at, instant now)
+{
+    struct asker *g = calloc(1, sizeof(*g));
+
+    if (!g)
+        return NULL;
+    list_init(&g->all);
+    list_init(&g->due);
+    g->at = *at;
+    do {
+        g->index = (uint32_t)rng_nonzero(&f->o.rng);
+    } while (g->index == 0 || map64_get(&f->by_index, g->index));
+    if (map64_put(&f->by_index, g->index, g) < 0 || map64_put(&f->by_at, endpoint_key(at), g) < 0) {
+        asker_free(f, g);
+        return NULL;
+    }
+    list_append(&f->askers, &g->all);
+    g->heard = g->borders_next = now;
+    f->askers_at = instant_min(f->askers_at, now + TICK);
+    return g;
+}
+
+/* --- in --- */
+
+void askers_on_init(struct federation *f, const uint8_t *data, size_t len, const struct endpoint *from, instant now)
+{
+    struct asker *g = map64_get(&f->by_at, endpoint_key(from));
+    uint8_t card[MESH_CARD_MAX], digest[BLAKE2S_LEN], answer[DMUX_REGISTER_MAX];
+    struct mesh_card c;
+    struct noise n;
+    int realm;
+
+    blake2s(digest, HASH_PARTS({ data, len }));
+    if (g && memcmp(g->fresh_digest, digest, sizeof(digest)) == 0)
+        return; /* repeated: it was answered */
+    realm = link_init_read(&f->end, f->link_realms, f->realms_count, data, len, from, f->wall_s, &n, &c, card);
+    if (realm < 0) {
+        f->drops[realm == -EBADMSG ? FEDERATION_DROP_MALFORMED : FEDERATION_DROP_STRANGER]++;
+        return;
+    }
+    if (!g)
+        g = asker_new(f, from, now);
+    if (!g) {
+        noise_wipe(&n);
+        f->drops[FEDERATION_DROP_FULL]++;
+        return;
+    }
+    g->realm = (uint8_t)realm;
+    g->gateway = c.gateway;
+    memcpy(g->fresh_digest, digest, sizeof(digest));
+    link_keys_free(&g->fresh);
+    free(g->answer);
+    g->answer_len = link_answer_write(&f->end, &n, c.index, g->index, answer, &g->fresh);
+    g->answer = g->answer_len > 0 ? malloc(g->answer_len) : NULL;
+    noise_wipe(&n);
+    if (!g->answer)
+        return;
+    memcpy(g->answer, answer, g->answer_len);
+    mark(f, g);
+}
+
+/* From now on under these keys, and from the beginning. */
+static void renew(struct asker *g)
+{
+    link_keys_free(&g->keys);
+    g->keys = g->fresh;
+    g->fresh = (struct link_keys){ 0 };
+    g->sent = g->acked = 0;
+    g->proves_count = 0;
+}
+
+/* By managers: it is looked for, or still is. */
+static void on_want(struct federation *f, const struct asker *g, const struct federation_message *m, instant now)
+{
+    const struct registration *r = registry_select(f->registry, m->protocol, m->provider, 0);
+
+    if (!f->directory)
+        return;
+    if (r && r->realm == 0 && r->origin != 0)
+        directory_keep(f->directory, m->protocol, m->provider, r->origin, now);
+    else if ((!r || r->realm != 0) &&
+             directory_want(f->directory, m->protocol, m->provider, get_be32(g->at.addr.bytes), now) < 0)
+        f->drops[FEDERATION_DROP_FULL]++;
+}
+
+static void on_text(struct federation *f, struct asker *g, const struct federation_message *m, instant now)
+{
+    bool question = m->kind == FEDERATION_WANT || m->kind == FEDERATION_PROVE;
+
+    if (question && !bucket_take(&g->questions, QUESTIONS_PER_S, now)) {
+        f->drops[FEDERATION_DROP_FLOOD]++;
+        return;
+    }
+    switch (m->kind) {
+    case FEDERATION_PING:
+        g->pong_due = true;
+        g->pong_time = m->time;
+        break;
+    case FEDERATION_HEARD:
+        if (m->version > g->acked && m->version <= g->sent)
+            g->acked = m->version;
+        break;
+    case FEDERATION_WANT:
+        on_want(f, g, m, now);
+        break;
+    case FEDERATION_PROVE:
+        if (g->proves_count < PROVES_MAX)
+            g->proves[g->proves_count++] = m->provider;
+        break;
+    default: /* what only borders say */
+        f->drops[FEDERATION_DROP_MALFORMED]++;
+    }
+}
+
+bool askers_on_record(struct federation *f, const uint8_t *data, size_t len, const struct endpoint *from, instant now)
+{
+    struct asker *g = map64_get(&f->by_index, link_to(data));
+    uint8_t text[MESH_TEXT_MAX];
+    struct federation_message m;
+    int n;
+
+    if (!g || !endpoint_equal(&g->at, from))
+        return false;
+    n = g->keys.rx ? link_open(&g->keys, data, len, text) : -EBADMSG;
+    if (n < 0 && g->fresh.rx && (n = link_open(&g->fresh, data, len, text)) >= 0)
+        renew(g);
+    if (n < 0)
+        return false;
+    g->heard = now;
+    if (federation_read(text, (size_t)n, &m) < 0)
+        f->drops[FEDERATION_DROP_MALFORMED]++;
+    else
+        on_text(f, g, &m, now);
+    mark(f, g);
+    return true;
+}
+
+/* --- out --- */
+
+/* The summary behind what it was told; 0 items: there is none, or one is on its way. */
+static size_t summary(struct federation *f, struct asker *g, struct federation_message *m, uint8_t rest[MESH_TEXT_MAX],
+                      instant now)
+{
+    struct writer w = writer_init(rest, MESH_TEXT_MAX - 17);
+    struct list *at = f->order.prev;
+
+    if (g->sent > g->acked && now < g->sent_at + RETELL)
+        return 0;
+    while (at != &f->order && CONTAINER_OF(at, struct told, in_order)->version > g->acked)
+        at = at->prev;
+    *m = (struct federation_message){ .kind = FEDERATION_SUMMARY, .from = g->acked, .version = g->acked, .rest = rest };
+    for (at = at->next; at != &f->order && writer_left(&w) >= FEDERATION_ITEM_LEN; at = at->next) {
+        const struct told *t = CONTAINER_OF(at, struct told, in_order);
+        struct federation_item item = { .protocol = (uint16_t)(t->key >> 32),
+                                        .provider = (uint32_t)t->key,
+                                        .rtt_us = t->rtt_us };
+
+        federation_put_item(&w, &item);
+        m->version = t->version;
+    }
+    m->rest_len = writer_len(&w);
+    if (m->rest_len > 0) {
+        g->sent = m->version;
+        g->sent_at = now;
+    }
+    return m->rest_len;
+}
+
+/* Others of this realm: different ones each time, if there are more. */
+static size_t borders(const struct federation *f, uint8_t rest[MESH_TEXT_MAX])
+{
+    struct writer w = writer_init(rest, BORDERS_TOLD * MESH_MEMBER_LEN);
+    struct mesh_peer_info p;
+    size_t count = 0, first;
+
+    while (mesh_peer_info(f->mesh, count, &p))
+        count++;
+    first = count > 0 ? (size_t)(rng_u64(&f->o.rng) % count) : 0;
+    for (size_t i = 0; i < count && writer_left(&w) >= MESH_MEMBER_LEN; i++) {
+        struct mesh_member e;
+
+        mesh_peer_info(f->mesh, (first + i) % count, &p);
+        if (!p.up)
+            continue;
+        e = (struct mesh_member){ .gateway = p.gateway, .at = p.at };
+        memcpy(e.x25519, p.x25519, sizeof(e.x25519));
+        mesh_put_member(&w, &e);
+    }
+    return writer_len(&w);
+}
+
+static bool certificate(const struct federation *f, struct asker *g, struct federation_message *m)
+{
+    const uint8_t *key;
+    struct slice chain = { 0 };
+
+    m->provider = g->proves[--g->proves_count];
+    key = credentials_key(f->own, m->provider, f->wall_s);
+    if (key)
+        chain = credentials_chain(f->own, key);
+    if (chain.len == 0)
+        return false;
+    m->kind = FEDERATION_CERTIFICATE;
+    memcpy(m->key, key, sizeof(m->key));
+    m->rest = chain.data;
+    m->rest_len = chain.len;
+    return true;
+}
+
+static void pong(const struct federation *f, struct asker *g, struct federation_message *m)
+{
+    struct shim_claim c = { .kind = SHIM_COOKIE_PASS, .client = get_be32(g->at.addr.bytes), .client_port = g->at.port };
+
+    g->pong_due = false;
+    m->kind = FEDERATION_PONG;
+    m->time = g->pong_time;
+    jar_mint(f->jar, &c, m->pass);
+}
+
+/* What an asker is to be told next; false: nothing. */
+static bool choose(struct federation *f, struct asker *g, struct federation_message *m, uint8_t rest[MESH_TEXT_MAX],
+                   instant now)
+{
+    *m = (struct federation_message){ .rest = rest };
+    if (g->pong_due) {
+        pong(f, g, m);
+        return true;
+    }
+    while (g->proves_count > 0) {
+        if (certificate(f, g, m))
+            return true;
+    }
+    if (f->mesh && now >= g->borders_next) {
+        g->borders_next = now + BORDERS_EVERY;
+        m->kind = FEDERATION_BORDERS;
+        m->rest_len = borders(f, rest);
+        if (m->rest_len > 0)
+            return true;
+    }
+    return summary(f, g, m, rest, now) > 0;
+}
+
+size_t askers_output(struct federation *f, uint8_t *out, struct endpoint *to, instant now)
+{
+    while (!list_empty(&f->due)) {
+        struct asker *g = LIST_FIRST(&f->due, struct asker, due);
+        uint8_t rest[MESH_TEXT_MAX];
+        struct federation_message m;
+        size_t len = g->answer_len;
+
+        *to = g->at;
+        if (g->answer) {
+            memcpy(out, g->answer, len);
+            free(g->answer);
+            g->answer = NULL;
+            g->answer_len = 0;
+            return len;
+        }
+        if (g->keys.tx && choose(f, g, &m, rest, now))
+            return federation_seal(f, &g->keys, &m, out);
+        list_remove(&g->due);
+    }
+    return 0;
+}
+
+instant askers_next_expiry(const struct federation *f)
+{
+    return !list_empty(&f->due) ? 0 : f->askers_at;
+}
+
+/* A service has come, gone, or is nearer or farther. */
+static void take_service(struct federation *f, const struct registry_service *s)
+{
+    uint64_t key = service_key(s->protocol, s->provider);
+    struct told *t = map64_get(&f->told, key);
+    const uint8_t *vouched = s->there ? credentials_key(f->own, s->provider, f->wall_s) : NULL;
+    bool there = vouched && credentials_chain(f->own, vouched).len > 0;
+
+    f->unproven += s->there && !there;
+    if (!t && !there)
+        return;
+    if (!t) {
+        t = calloc(1, sizeof(*t));
+        if (!t || map64_put(&f->told, key, t) < 0) {
+            free(t);
+            f->drops[FEDERATION_DROP_FULL]++;
+            return;
+        }
+        t->key = key;
+        list_init(&t->in_order);
+    }
+    t->version = ++f->version;
+    t->rtt_us = there ? MIN(s->rtt_us, FEDERATION_GONE - 1) : FEDERATION_GONE;
+    list_remove(&t->in_order);
+    list_append(&f->order, &t->in_order);
+}
+
+static void forget_gone(struct federation *f)
+{
+    uint64_t heard = UINT64_MAX;
+
+    LIST_FOREACH (g, &f->askers, struct asker, all) {
+        if (g->keys.tx)
+            heard = MIN(heard, g->acked);
+    }
+    LIST_FOREACH_SAFE (t, &f->order, struct told, in_order) {
+        if (t->version > heard)
+            break;
+        if (t->rtt_us == FEDERATION_GONE)
+            told_free(f, t);
+    }
+}
+
+void askers_on_expiry(struct federation *f, instant now)
+{
+    struct registry_service s;
+    bool changed = false;
+
+    for (; registry_pop_service(f->registry, &s); changed = true)
+        take_service(f, &s);
+    if (!changed && now < f->askers_at)
+        return;
+    LIST_FOREACH_SAFE (g, &f->askers, struct asker, all) {
+        if (g->heard + FEDERATION_SILENCE <= now)
+            asker_free(f, g);
+        else if (changed || g->sent > g->acked || now >= g->borders_next)
+            mark(f, g);
+    }
+    forget_gone(f);
+    f->askers_at = list_empty(&f->askers) ? INSTANT_NEVER : now + TICK;
+}
+
+void federation_stats_get(const struct federation *f, struct federation_stats *ret)
+{
+    *ret = (struct federation_stats){ .askers = f->by_index.count, .unproven = f->unproven };
+    LIST_FOREACH (t, &f->order, struct told, in_order)
+        ret->told += t->rtt_us != FEDERATION_GONE;
+    memcpy(ret->drops, f->drops, sizeof(ret->drops));
+}

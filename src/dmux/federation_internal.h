@@ -1,0 +1,160 @@
+/* dmux/federation_internal.h - what the files of the federation share: federation.c has the links to borders,
+ * federation_services.c what those tell, federation_askers.c whom this gateway tells as a border. */
+#pragma once
+
+#include "base/hash.h"
+#include "dmux/directory.h"
+#include "dmux/federation.h"
+#include "dmux/limits.h"
+#include "dmux/link.h"
+#include "wire/federation.h"
+
+#define WANTS_MAX 16  /* chosen: of a realm, until they are sent */
+#define PROVES_MAX 16 /* chosen: of an asker, likewise */
+
+enum border_state { BORDER_IDLE, BORDER_ASKED, BORDER_SENT, BORDER_UP };
+
+/* A gateway of another realm that this one asks. */
+struct border {
+    uint32_t gateway; /* 0: not known yet */
+    struct endpoint at;
+    uint8_t x25519[IDENT_KEY_LEN];
+    bool configured;
+    enum border_state state;
+    uint64_t hello_nonce;
+    uint8_t cookie[SHIM_COOKIE_LEN];
+    struct noise noise;
+    uint32_t index;
+    instant next; /* step of the handshake */
+    span retry;
+    instant known_at; /* when it was up last, or heard of */
+    struct link_keys keys;
+    instant heard, ping_next;
+    uint32_t rtt_us; /* 0: not measured */
+    uint64_t have;   /* version up to which all was heard */
+    bool heard_due;
+    uint8_t pass[SHIM_COOKIE_LEN];
+    instant pass_at; /* when it was given; 0: there is none */
+    struct bucket summaries, proofs;
+};
+
+enum service_state { SERVICE_UNPROVED, SERVICE_PROVED, SERVICE_REFUSED };
+
+/* What the borders of a realm have told of one provider and protocol. Bits are by the index of the border. */
+struct service {
+    struct list all;
+    struct list waiting; /* in one of the realm's lists, but for who is proved; all of a list wait equally long */
+    uint16_t protocol;
+    uint32_t provider;
+    uint8_t state; /* enum service_state */
+    uint8_t has;   /* borders that have it */
+    uint8_t used;  /* and that are registered for it */
+    uint32_t rtt_us[FEDERATION_LINKS_MAX];
+    uint64_t until_s; /* of the certificate; 0: none */
+    instant next;     /* asked: again; refused: looked at again */
+};
+
+struct want {
+    uint16_t protocol;
+    uint32_t provider;
+};
+
+struct realm {
+    const struct federation_realm *o;
+    uint8_t number; /* of registrations */
+    struct trust *trust;
+    struct credentials *credentials; /* what its root has certified */
+    struct border *borders[FEDERATION_LINKS_MAX];
+    struct map64 services;
+    struct list all, unproved, asked, refused; /* asked: for whose certificate a border was asked */
+    size_t asked_count, adopted;
+    struct want wants[WANTS_MAX];
+    size_t wants_count;
+    struct bucket wanting;
+    uint64_t drops[FEDERATION_DROP_COUNT];
+    struct federation_refusal refusal;
+};
+
+/* What this gateway has to tell; in the order of versions. */
+struct told {
+    struct list in_order;
+    uint64_t key, version;
+    uint32_t rtt_us; /* FEDERATION_GONE */
+};
+
+/* A gateway of another realm that asks this one. */
+struct asker {
+    struct list all, due;
+    uint32_t index, gateway;
+    uint8_t realm; /* index */
+    struct endpoint at;
+    struct link_keys keys, fresh; /* fresh: of an INIT that was answered; until its sender uses them */
+    uint8_t fresh_digest[32];     /* of that INIT */
+    uint8_t *answer;              /* that waits to be sent; NULL: none */
+    size_t answer_len;
+    instant heard;
+    bool pong_due, borders_due;
+    uint64_t pong_time;
+    uint64_t sent, acked; /* versions */
+    instant sent_at, borders_next;
+    uint32_t proves[PROVES_MAX];
+    size_t proves_count;
+    struct bucket questions;
+};
+
+struct federation {
+    struct federation_options o;
+    struct link_end end;
+    struct registry *registry;
+    const struct credentials *own;
+    const struct jar *jar;
+    const struct mesh *mesh;
+    struct directory *directory;
+    struct realm realms[FEDERATION_REALMS_MAX];
+    struct link_realm link_realms[FEDERATION_REALMS_MAX];
+    size_t realms_count, turn;
+    instant tick_at;
+    uint64_t wall_s;
+    uint8_t seed[16];
+    uint64_t drops[FEDERATION_DROP_COUNT];
+    /* federation_askers.c */
+    struct map64 by_index, by_at, told;
+    struct list askers, due, order;
+    uint64_t version, unproven;
+    instant askers_at;
+};
+
+static inline uint64_t service_key(uint16_t protocol, uint32_t provider)
+{
+    return (uint64_t)protocol << 32 | provider;
+}
+
+/* --- federation_services.c --- */
+void services_init(struct realm *r, const uint8_t seed[16]);
+void services_free(struct realm *r);
+void services_take(struct federation *f, struct realm *r, unsigned border, const struct federation_message *m,
+                   instant now);
+/* The border has none of them any more, or another has its place. */
+void services_lose(struct federation *f, struct realm *r, unsigned border, instant now);
+void services_take_certificate(struct federation *f, struct realm *r, const struct federation_message *m, instant now);
+/* The next provider whose certificate this border is to be asked for; 0: none. */
+uint32_t services_prove(struct realm *r, unsigned border, instant now);
+instant services_next_proof(const struct realm *r);
+/* The border has given a new pass. */
+void services_set_pass(struct federation *f, struct realm *r, unsigned border);
+/* Each second: registrations are held, or moved to borders that are nearer. */
+void services_tend(struct federation *f, struct realm *r, instant now);
+
+/* --- federation_askers.c --- */
+void askers_init(struct federation *f);
+void askers_free(struct federation *f);
+void askers_on_init(struct federation *f, const uint8_t *data, size_t len, const struct endpoint *from, instant now);
+/* False: it is for no asker. */
+bool askers_on_record(struct federation *f, const uint8_t *data, size_t len, const struct endpoint *from, instant now);
+size_t askers_output(struct federation *f, uint8_t *out, struct endpoint *to, instant now);
+instant askers_next_expiry(const struct federation *f);
+void askers_on_expiry(struct federation *f, instant now);
+
+/* Seals a message: the record's length. */
+size_t federation_seal(const struct federation *f, struct link_keys *k, const struct federation_message *m,
+                       uint8_t *out);

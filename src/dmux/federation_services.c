@@ -1,0 +1,358 @@
+/* dmux/federation_services.c - what the borders of other realms have told, and who of them gets packets.
+ *
+ * Theory of operation. A service is a provider and a protocol that one or more borders of a realm have a router of. It
+ * counts once it is proved whose it is: the number is one that the realm may give (this gateway's configuration), and
+ * the realm has certified the provider's key for it, by a chain that a border shows when it is asked (PROVE). If the
+ * number has a key here as well, it must be the same: nobody takes over a number by announcing it. What is refused is
+ * counted by its cause, and the last of it is remembered by name.
+ *
+ * Of a service that is proved the FEDERATION_NEAREST borders that are nearest, by the measured round trip to the border
+ * and what that says of the rest of the way, are registrations (registry.h), held each second while their link is up.
+ * A border that says that it has no router any more, or falls silent, is withdrawn at once, which is damped as a
+ * router's departure is.
+ *
+ * Limits: FEDERATION_SERVICES_MAX services of 120 bytes a realm, FEDERATION_ADOPTED_MAX registrations;
+ * ASKED_MAX certificates are asked for at a time. */
+#include "dmux/federation_internal.h"
+
+#include <errno.h>
+
+#define ASKED_MAX 16             /* chosen */
+#define ASK_AGAIN (2 * SEC)      /* chosen: above the round trip of any link */
+#define REFUSED_AGAIN (60 * SEC) /* chosen: for when the realm has certified it meanwhile */
+#define SWAP_PERCENT 90          /* chosen: a border that is nearer by less takes no other's place */
+#define WEIGHT 100               /* of a border: all alike */
+
+_Static_assert(FEDERATION_LINKS_MAX <= 8, "bits of has and used");
+
+void services_init(struct realm *r, const uint8_t seed[16])
+{
+    map64_init(&r->services, FEDERATION_SERVICES_MAX, get_le64(seed));
+    list_init(&r->all);
+    list_init(&r->unproved);
+    list_init(&r->asked);
+    list_init(&r->refused);
+}
+
+static void wait_in(struct realm *r, struct list *where, struct service *s, enum service_state state, instant next)
+{
+    if (s->next != 0 && s->state == SERVICE_UNPROVED)
+        r->asked_count--;
+    list_remove(&s->waiting);
+    if (where)
+        list_append(where, &s->waiting);
+    if (where == &r->asked)
+        r->asked_count++;
+    s->state = (uint8_t)state;
+    s->next = next;
+}
+
+static void service_free(struct realm *r, struct service *s)
+{
+    wait_in(r, NULL, s, SERVICE_REFUSED, 0);
+    map64_remove(&r->services, service_key(s->protocol, s->provider));
+    list_remove(&s->all);
+    free(s);
+}
+
+void services_free(struct realm *r)
+{
+    LIST_FOREACH_SAFE (s, &r->all, struct service, all)
+        service_free(r, s);
+    map64_deinit(&r->services);
+}
+
+static struct service *service_get(struct realm *r, uint16_t protocol, uint32_t provider)
+{
+    uint64_t key = service_key(protocol, provider);
+    struct service *s = map64_get(&r->services, key);
+
+    if (s)
+        return s;
+    s = calloc(1, sizeof(*s));
+    if (!s)
+        return NULL;
+    s->protocol = protocol;
+    s->provider = provider;
+    list_init(&s->all);
+    list_init(&s->waiting);
+    if (map64_put(&r->services, key, s) < 0) {
+        free(s);
+        return NULL;
+    }
+    list_append(&r->all, &s->all);
+    wait_in(r, &r->unproved, s, SERVICE_UNPROVED, 0);
+    return s;
+}
+
+/* --- registrations --- */
+
+static struct registration *registered(const struct federation *f, const struct realm *r, const struct service *s,
+                                       const struct border *b)
+{
+    struct registration *m =
+        registry_find(f->registry, s->protocol, s->provider, get_be32(b->at.addr.bytes), b->at.port);
+
+    return m && m->realm == r->number ? m : NULL;
+}
+
+/* gone: the border has it no longer, and that is damped; else another is nearer. */
+static void release(struct federation *f, struct realm *r, struct service *s, unsigned i, bool gone, instant now)
+{
+    struct registration *m = s->used >> i & 1 ? registered(f, r, s, r->borders[i]) : NULL;
+
+    if (s->used >> i & 1)
+        r->adopted--;
+    s->used &= (uint8_t) ~(1u << i);
+    if (m && gone)
+        registry_withdraw(f->registry, m, now);
+    else if (m)
+        registry_drop(f->registry, m, now);
+}
+
+/* It is one more registration, or one that is held. */
+static void adopt(struct federation *f, struct realm *r, struct service *s, unsigned i, instant now)
+{
+    struct border *b = r->borders[i];
+    struct registration *m = registered(f, r, s, b), claim = { .protocol = s->protocol,
+                                                               .provider = s->provider,
+                                                               .addr = get_be32(b->at.addr.bytes),
+                                                               .port = b->at.port,
+                                                               .weight = WEIGHT,
+                                                               .origin = b->gateway,
+                                                               .realm = r->number };
+    uint16_t wait_s;
+    int refusal;
+
+    if (!m) {
+        bool there = registry_find(f->registry, claim.protocol, claim.provider, claim.addr, claim.port);
+        size_t all = 0;
+
+        for (size_t k = 0; k < f->realms_count; k++)
+            all += f->realms[k].adopted;
+        release(f, r, s, i, false, now);
+        refusal = there || all >= FEDERATION_ADOPTED_MAX ? DMUX_REFUSED_FULL
+                                                         : registry_claim(f->registry, &claim, now, &m, &wait_s);
+        if (refusal != 0) {
+            r->drops[refusal == DMUX_REFUSED_DAMPED ? FEDERATION_DROP_DAMPED : FEDERATION_DROP_FULL]++;
+            return;
+        }
+        registry_set_pass(f->registry, m, b->pass);
+        s->used |= (uint8_t)(1u << i);
+        r->adopted++;
+    }
+    m->until_s = s->until_s;
+    registry_prove(f->registry, m, (span)b->rtt_us + s->rtt_us[i], now);
+}
+
+static uint64_t distance(const struct realm *r, const struct service *s, unsigned i)
+{
+    uint64_t d = (uint64_t)r->borders[i]->rtt_us + s->rtt_us[i];
+
+    return s->used >> i & 1 ? d * SWAP_PERCENT / 100 : d;
+}
+
+/* The nearest that have it, and gave a pass. */
+static uint8_t chosen(const struct realm *r, const struct service *s)
+{
+    uint8_t ret = 0;
+
+    for (unsigned n = 0; n < FEDERATION_NEAREST && s->state == SERVICE_PROVED; n++) {
+        unsigned best = FEDERATION_LINKS_MAX;
+
+        for (unsigned i = 0; i < FEDERATION_LINKS_MAX; i++) {
+            if ((s->has & ~ret) >> i & 1 && r->borders[i]->pass_at != 0 &&
+                (best == FEDERATION_LINKS_MAX || distance(r, s, i) < distance(r, s, best)))
+                best = i;
+        }
+        if (best < FEDERATION_LINKS_MAX)
+            ret |= (uint8_t)(1u << best);
+    }
+    return ret;
+}
+
+static void adopt_all(struct federation *f, struct realm *r, struct service *s, uint8_t wanted, instant now)
+{
+    for (unsigned i = 0; i < FEDERATION_LINKS_MAX; i++) {
+        if (wanted >> i & 1)
+            adopt(f, r, s, i, now);
+    }
+}
+
+/* Who serves comes before who does no longer, so that nobody is without. */
+static void settle(struct federation *f, struct realm *r, struct service *s, instant now)
+{
+    uint8_t wanted = chosen(r, s);
+
+    adopt_all(f, r, s, wanted, now);
+    for (unsigned i = 0; i < FEDERATION_LINKS_MAX; i++) {
+        if ((s->used & ~wanted) >> i & 1)
+            release(f, r, s, i, false, now);
+    }
+}
+
+/* --- whose it is --- */
+
+static void refuse(struct realm *r, enum federation_drop cause, uint32_t gateway, uint16_t protocol, uint32_t provider)
+{
+    r->drops[cause]++;
+    r->refusal =
+        (struct federation_refusal){ .cause = cause, .gateway = gateway, .provider = provider, .protocol = protocol };
+}
+
+/* A border that has it. */
+static uint32_t teller(const struct realm *r, const struct service *s)
+{
+    for (unsigned i = 0; i < FEDERATION_LINKS_MAX; i++) {
+        if (s->has >> i & 1)
+            return r->borders[i]->gateway;
+    }
+    return 0;
+}
+
+/* By what is known of the provider's keys. False: no certificate is known. */
+static bool judge(struct federation *f, struct realm *r, struct service *s, instant now)
+{
+    const uint8_t *key = credentials_key(r->credentials, s->provider, f->wall_s),
+                  *own = credentials_key(f->own, s->provider, f->wall_s);
+    enum federation_drop cause = FEDERATION_DROP_COUNT;
+
+    if (!key)
+        return false;
+    if (credentials_check(r->credentials, s->provider, s->protocol, key, f->wall_s, &s->until_s) < 0)
+        cause = FEDERATION_DROP_CERTIFICATE;
+    else if (own && memcmp(own, key, IDENT_KEY_LEN) != 0)
+        cause = FEDERATION_DROP_KEY;
+    if (cause == FEDERATION_DROP_COUNT) {
+        wait_in(r, NULL, s, SERVICE_PROVED, 0);
+    } else {
+        refuse(r, cause, teller(r, s), s->protocol, s->provider);
+        wait_in(r, &r->refused, s, SERVICE_REFUSED, now + REFUSED_AGAIN);
+    }
+    return true;
+}
+
+void services_take_certificate(struct federation *f, struct realm *r, const struct federation_message *m, instant now)
+{
+    int e;
+
+    if (list_empty(&r->asked))
+        return; /* nobody asked */
+    e = credentials_learn(r->credentials, m->key, m->rest, m->rest_len, f->wall_s);
+    LIST_FOREACH_SAFE (s, &r->asked, struct service, waiting) {
+        if (s->provider != m->provider)
+            continue;
+        if (e < 0 || !judge(f, r, s, now)) {
+            refuse(r, e == -ENOSPC ? FEDERATION_DROP_FULL : FEDERATION_DROP_CERTIFICATE, teller(r, s), s->protocol,
+                   s->provider);
+            wait_in(r, &r->refused, s, SERVICE_REFUSED, now + REFUSED_AGAIN);
+        }
+        settle(f, r, s, now);
+    }
+}
+
+uint32_t services_prove(struct realm *r, unsigned border, instant now)
+{
+    if (r->asked_count >= ASKED_MAX)
+        return 0;
+    LIST_FOREACH (s, &r->unproved, struct service, waiting) {
+        if (s->has >> border & 1) {
+            wait_in(r, &r->asked, s, SERVICE_UNPROVED, now + ASK_AGAIN);
+            return s->provider;
+        }
+    }
+    return 0;
+}
+
+instant services_next_proof(const struct realm *r)
+{
+    return list_empty(&r->unproved) || r->asked_count >= ASKED_MAX ? INSTANT_NEVER : 0;
+}
+
+/* --- what is told --- */
+
+static bool may_give(const struct authority *a, uint16_t protocol, uint32_t provider)
+{
+    bool named = false;
+
+    for (unsigned i = 0; i < a->protocols_count; i++)
+        named |= a->protocols[i] == protocol;
+    return named && provider >= a->provider_first && provider <= a->provider_last;
+}
+
+static void lose(struct federation *f, struct realm *r, struct service *s, unsigned i, instant now)
+{
+    s->has &= (uint8_t) ~(1u << i);
+    adopt_all(f, r, s, chosen(r, s), now); /* who takes over comes before it goes */
+    release(f, r, s, i, true, now);
+    if (s->has == 0)
+        service_free(r, s);
+}
+
+static void take_item(struct federation *f, struct realm *r, unsigned i, const struct federation_item *item,
+                      instant now)
+{
+    struct service *s = map64_get(&r->services, service_key(item->protocol, item->provider));
+
+    if (item->rtt_us == FEDERATION_GONE) {
+        if (s && s->has >> i & 1)
+            lose(f, r, s, i, now);
+        return;
+    }
+    if (!may_give(&r->o->authority, item->protocol, item->provider)) {
+        refuse(r, FEDERATION_DROP_NUMBER, r->borders[i]->gateway, item->protocol, item->provider);
+        return;
+    }
+    s = s ? s : service_get(r, item->protocol, item->provider);
+    if (!s) {
+        r->drops[FEDERATION_DROP_FULL]++;
+        return;
+    }
+    s->has |= (uint8_t)(1u << i);
+    s->rtt_us[i] = item->rtt_us;
+    if (s->state == SERVICE_UNPROVED)
+        judge(f, r, s, now);
+    settle(f, r, s, now);
+}
+
+void services_take(struct federation *f, struct realm *r, unsigned border, const struct federation_message *m,
+                   instant now)
+{
+    struct reader rd = reader_init(m->rest, m->rest_len);
+    struct federation_item item;
+
+    while (federation_next_item(&rd, &item))
+        take_item(f, r, border, &item, now);
+}
+
+void services_lose(struct federation *f, struct realm *r, unsigned border, instant now)
+{
+    LIST_FOREACH_SAFE (s, &r->all, struct service, all) {
+        if (s->has >> border & 1)
+            lose(f, r, s, border, now);
+    }
+}
+
+void services_set_pass(struct federation *f, struct realm *r, unsigned border)
+{
+    LIST_FOREACH (s, &r->all, struct service, all) {
+        struct registration *m = s->used >> border & 1 ? registered(f, r, s, r->borders[border]) : NULL;
+
+        if (m)
+            registry_set_pass(f->registry, m, r->borders[border]->pass);
+    }
+}
+
+void services_tend(struct federation *f, struct realm *r, instant now)
+{
+    while (!list_empty(&r->asked) && LIST_FIRST(&r->asked, struct service, waiting)->next <= now)
+        wait_in(r, &r->unproved, LIST_FIRST(&r->asked, struct service, waiting), SERVICE_UNPROVED, 0);
+    while (!list_empty(&r->refused) && LIST_FIRST(&r->refused, struct service, waiting)->next <= now)
+        wait_in(r, &r->unproved, LIST_FIRST(&r->refused, struct service, waiting), SERVICE_UNPROVED, 0);
+    LIST_FOREACH (s, &r->all, struct service, all) {
+        if (s->state == SERVICE_PROVED && s->until_s != 0 && s->until_s < f->wall_s)
+            wait_in(r, &r->unproved, s, SERVICE_UNPROVED, 0); /* there may be a newer one */
+        if (s->state == SERVICE_PROVED || s->used != 0)
+            settle(f, r, s, now);
+    }
+}

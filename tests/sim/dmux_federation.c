@@ -1,0 +1,620 @@
+/* Several providers of demultiplexing in virtual time (dmux_world.h): who serves whose clients, who is believed, what
+ * passes between them and what does not, and how long it takes. Each party has a realm, a service address, a secret and
+ * a hundred numbers of providers of its own. Delays are literal; what is expected follows from them. */
+#include "dmux/link.h"
+#include "tests/sim/dmux_world.h"
+
+#include <stdio.h>
+
+#define PARTIES 3
+#define EACH 3 /* gateways of a party, at most; the first is the border that the others are told of */
+
+enum { A, B, C };
+
+static struct party {
+    char name[2], realm[16];
+    struct identity root, ids[EACH + 1], provider;
+    uint32_t service;
+    struct authority authority;
+    struct slice chain; /* of the provider, authority.provider_first */
+} parties[PARTIES];
+
+static struct mesh_options mesh;
+static struct federation_options federation;
+static struct federation_realm realms[PARTIES][PARTIES];
+static struct federation_border borders[PARTIES];
+
+static void parties_begin(void)
+{
+    const struct rng rng = prng_rng(&prng);
+    const uint32_t services[PARTIES] = { SERVICE, 0xc6120001, 0xc6130001 };
+
+    world_begin();
+    for (unsigned i = 0; i < PARTIES; i++) {
+        struct party *p = &parties[i];
+        char leaf[32];
+
+        memset(p, 0, sizeof(*p));
+        p->name[0] = (char)('a' + i);
+        snprintf(p->realm, sizeof(p->realm), "%c.example", 'a' + i);
+        assert_int_equal(identity_generate(&p->root, &rng), 0);
+        assert_int_equal(identity_generate(&p->provider, &rng), 0);
+        for (unsigned k = 1; k <= EACH; k++)
+            assert_int_equal(identity_generate(&p->ids[k], &rng), 0);
+        p->service = services[i];
+        p->authority = (struct authority){ .provider_first = 200 + 100 * i,
+                                           .provider_last = 299 + 100 * i,
+                                           .protocols = { DMUX_IPV6 },
+                                           .protocols_count = 1 };
+        memcpy(p->authority.root, p->root.ed25519, 32);
+        snprintf(p->authority.realm, sizeof(p->authority.realm), "%s", p->realm);
+        snprintf(leaf, sizeof(leaf), "dmux-provider-%u", p->authority.provider_first);
+        p->chain = chain_kept(&p->root, p->realm, &p->provider, leaf, 0);
+    }
+}
+
+/* Gateway `id` of a party, which knows the others that `with` has the bits of, and all their first gateways. */
+static unsigned gateway_of(unsigned party, uint32_t id, unsigned with)
+{
+    struct party *p = &parties[party];
+    char leaf[32];
+
+    snprintf(leaf, sizeof(leaf), "dmux-gateway-%u", id);
+    memset(&mesh, 0, sizeof(mesh));
+    mesh.identity = &p->ids[id];
+    mesh.chain = chain_kept(&p->root, p->realm, &p->ids[id], leaf, 0);
+    memcpy(mesh.root, p->root.ed25519, 32);
+    snprintf(mesh.realm, sizeof(mesh.realm), "%s", p->realm);
+    memset(&federation, 0, sizeof(federation));
+    federation.realms = realms[party];
+    federation.borders = borders;
+    for (unsigned i = 0; i < PARTIES; i++) {
+        if (!(with >> i & 1))
+            continue;
+        next_service = parties[i].service;
+        realms[party][federation.realms_count] =
+            (struct federation_realm){ .authority = parties[i].authority,
+                                       .prefix = { .addr = addr_v4(next_service & 0xffffff00), .len = 24 } };
+        memcpy(realms[party][federation.realms_count].name, parties[i].name, 2);
+        borders[federation.borders_count] =
+            (struct federation_border){ .realm = federation.realms_count++, .at = at(gateway_addr(1), DMUX_PORT) };
+        memcpy(borders[federation.borders_count++].x25519, parties[i].ids[1].x25519, 32);
+    }
+    next_service = p->service;
+    if (id != 1) {
+        mesh.seeds_count = 1;
+        mesh.seeds[0].at = at(gateway_addr(1), DMUX_PORT);
+        memcpy(mesh.seeds[0].x25519, p->ids[1].x25519, 32);
+    }
+    next_mesh = &mesh;
+    next_federation = with ? &federation : NULL;
+    next_authority = &p->authority;
+    return gateway_at(id);
+}
+
+/* A router of the party's provider, registered with that gateway. */
+static unsigned router_of(unsigned party, uint32_t addr, unsigned gateway)
+{
+    struct party *p = &parties[party];
+    uint32_t home = hosts[gateway].addr;
+
+    next_chain = p->chain;
+    return router_with(addr, &home, 1, p->authority.provider_first, &p->provider, gateway);
+}
+
+static unsigned client_of(unsigned party, uint32_t addr, unsigned gateway, uint32_t provider)
+{
+    next_service = parties[party].service;
+    next_wanted = provider;
+    return client_at(addr, gateway);
+}
+
+static const struct federation *federation_at(unsigned gateway)
+{
+    return gateway_federation(hosts[gateway].gateway);
+}
+
+static struct federation_realm_info realm_at(unsigned gateway, size_t i)
+{
+    struct federation_realm_info ret;
+
+    assert_true(federation_realm_info(federation_at(gateway), i, &ret));
+    return ret;
+}
+
+static const struct gateway_stats *stats(unsigned gateway)
+{
+    return gateway_stats_get(hosts[gateway].gateway);
+}
+
+/* Whom the gateway sends packets of this provider's to; 0: nobody. */
+static uint32_t serves(unsigned gateway, uint32_t provider)
+{
+    const struct registration *r =
+        registry_select(gateway_registry(hosts[gateway].gateway), DMUX_IPV6, provider, 0xc6336407);
+
+    return r ? r->addr : 0;
+}
+
+/* A client's packet gets to the router, and the answer back to the client: from its own service's address. */
+static void there_and_back(unsigned client, unsigned router)
+{
+    uint8_t packet[48], out[200];
+    struct router_tx tx;
+    struct endpoint self = at(hosts[router].addr, 1);
+    struct client_info info = info_of(client);
+    unsigned by = 0;
+
+    assert_true(client_sends(client, &by));
+    assert_int_equal(by, router);
+    packet_make(packet, &server, &info.address);
+    assert_true(router_on_packet(hosts[router].router, packet, 48, now, out, &tx));
+    post(router, &self, &tx.to, out, tx.len);
+    hosts[client].last_len = 0;
+    world_run(4 * DELAY);
+    assert_int_equal(hosts[client].last_len, 48);
+    assert_memory_equal(hosts[client].last, packet, 48);
+}
+
+/* b has a router, a has none: a's client is served by b, and is told so. When a has one, that serves whom any provider
+ * will do, within a second; who names b's goes on there. */
+static void test_foreign_where_none_is_own(void **state)
+{
+    unsigned a, b, far, near, any, named;
+    struct client_info info;
+
+    parties_begin();
+    a = gateway_of(A, 1, 1 << B);
+    b = gateway_of(B, 1, 1 << A);
+    far = router_of(B, 0xcb007109, b);
+    world_run(5 * SEC);
+    assert_int_equal(serves(a, 300), hosts[b].addr);
+    any = client_of(A, 0xc6336407, a, PROVIDER_ANY);
+    named = client_of(A, 0xc6336408, a, 300);
+    world_run(3 * SEC);
+    info = info_of(any);
+    assert_true(prefix_equal(&info.dmux, &realms[A][0].prefix));
+    assert_int_equal(info_of(any).provider, 300);
+    assert_int_equal(info_of(any).gateway, 1);
+    assert_int_equal(info_of(any).router_rtt_us, 4 * DELAY); /* to the border, and on */
+    there_and_back(any, far);
+    there_and_back(named, far);
+    assert_true(stats(a)->to_border_pkts > 0 && stats(b)->from_home_pkts > 0);
+    assert_int_equal(stats(a)->drops[GATEWAY_DROP_TICKET] + stats(b)->drops[GATEWAY_DROP_TICKET], 0);
+    near = router_of(A, 0xcb007201, a);
+    while (!serves(a, 200))
+        world_run(MSEC);
+    world_run(SEC);
+    assert_int_equal(serves(a, PROVIDER_ANY), hosts[near].addr);
+    world_run(6 * SEC); /* the client has asked again, and has its address of the other router */
+    assert_int_equal(get_be32(info_of(any).dmux.addr.bytes), SERVICE & 0xffffff00);
+    there_and_back(any, near);
+    there_and_back(named, far);
+    hosts[near].dead = true;
+    world_run(REGISTRY_SILENCE + SEC);
+    assert_int_equal(serves(a, PROVIDER_ANY), hosts[b].addr);
+}
+
+/* Whoever names b by its prefix is b's client, whatever a has. */
+static void test_named_by_prefix(void **state)
+{
+    unsigned a, b, r, c;
+
+    parties_begin();
+    a = gateway_of(A, 1, 1 << B);
+    b = gateway_of(B, 1, 1 << A);
+    router_of(A, 0xcb007201, a);
+    r = router_of(B, 0xcb007109, b);
+    c = client_of(B, 0xc6336407, b, PROVIDER_ANY);
+    world_run(5 * SEC);
+    there_and_back(c, r);
+    assert_int_equal(get_be32(info_of(c).dmux.addr.bytes), 0xc6120000);
+    assert_int_equal(stats(b)->from_home_pkts, 0);
+}
+
+/* The bounds: a withdrawal is heard after one way; silence counts after FEDERATION_SILENCE; one that is back is asked
+ * within its RETRY_MAX of 5 s, and served by after a handshake. */
+static void test_withdrawal_death_return(void **state)
+{
+    unsigned a, b, r;
+    instant since;
+
+    parties_begin();
+    a = gateway_of(A, 1, 1 << B);
+    b = gateway_of(B, 1, 1 << A);
+    r = router_of(B, 0xcb007109, b);
+    world_run(5 * SEC);
+    assert_int_equal(serves(a, 300), hosts[b].addr);
+    router_leave(hosts[r].router);
+    world_run(2 * DELAY); /* the router's way, and the border's */
+    assert_int_equal(serves(a, 300), 0);
+    router_restart(r);
+    world_run(5 * SEC);
+    assert_int_equal(serves(a, 300), hosts[b].addr);
+    hosts[b].dead = true;
+    world_run(FEDERATION_SILENCE);
+    assert_int_equal(serves(a, 300), 0);
+    world_run(60 * SEC); /* until what it went for is forgiven, three times */
+    hosts[b].dead = false;
+    since = now;
+    while (!serves(a, 300))
+        world_run(10 * MSEC);
+    printf("# back after %lld ms\n", (long long)(now - since) / MSEC);
+    assert_true(now - since <= 5 * SEC + SEC);
+}
+
+/* Another border takes over from the one that dies, at once where a knows of its silence; a is told of it by the first,
+ * and not by its configuration. */
+static void test_another_border(void **state)
+{
+    struct federation_border_info i;
+    unsigned a, b1, b2, r, c;
+
+    parties_begin();
+    a = gateway_of(A, 1, 1 << B);
+    b1 = gateway_of(B, 1, 1 << A);
+    b2 = gateway_of(B, 2, 1 << A);
+    r = router_of(B, 0xcb007109, b2);
+    c = client_of(A, 0xc6336407, a, PROVIDER_ANY);
+    world_run(15 * SEC);
+    assert_true(federation_border_info(federation_at(a), 0, 1, &i) && i.up && i.gateway == 2 && i.services == 1);
+    there_and_back(c, r);
+    hosts[b1].dead = true;
+    world_run(FEDERATION_SILENCE);
+    assert_int_equal(serves(a, 300), hosts[b2].addr);
+    there_and_back(c, r);
+}
+
+/* Two levels: b, which c serves, tells a nothing of c; and what a sends b for c goes nowhere. */
+static void test_no_third(void **state)
+{
+    struct federation_stats s;
+    unsigned a, b, c, r, client;
+
+    parties_begin();
+    a = gateway_of(A, 1, 1 << B);
+    b = gateway_of(B, 1, 1 << A | 1 << C);
+    c = gateway_of(C, 1, 1 << B);
+    router_of(C, 0xcb007109, c);
+    r = router_of(B, 0xcb007201, b);
+    client = client_of(A, 0xc6336407, a, 300);
+    world_run(6 * SEC);
+    assert_int_equal(serves(b, 400), hosts[c].addr);
+    assert_int_equal(serves(a, 400), 0);
+    federation_stats_get(federation_at(b), &s);
+    assert_int_equal(s.told, 1); /* of its own router alone */
+    there_and_back(client, r);
+    /* b's router goes, and while a does not know, its packets come: b does not send them on to anybody */
+    hosts[r].dead = true;
+    registry_withdraw(gateway_export(hosts[b].gateway),
+                      registry_find(gateway_registry(hosts[b].gateway), DMUX_IPV6, 300, hosts[r].addr, 1), now);
+    assert_false(client_sends(client, &r));
+    assert_int_equal(stats(b)->drops[GATEWAY_DROP_NO_ROUTER], 1);
+    assert_int_equal(stats(c)->from_home_pkts, 0);
+}
+
+/* A datagram as gateway a would send it to b, for provider 400, which b has by way of c. */
+static void test_transit_is_dropped(void **state)
+{
+    struct shim_claim pass = { .kind = SHIM_COOKIE_PASS, .client_port = DMUX_PORT };
+    uint8_t d[100] = { 0 }, out[256], secret[JAR_SECRET_LEN] = { 7 };
+    struct endpoint from, b_at;
+    struct gateway_tx tx;
+    struct jar jar;
+    unsigned a, b, c;
+
+    parties_begin();
+    a = gateway_of(A, 1, 1 << B);
+    b = gateway_of(B, 1, 1 << A | 1 << C);
+    c = gateway_of(C, 1, 1 << B);
+    router_of(C, 0xcb007109, c);
+    world_run(6 * SEC);
+    put_be32(secret + 28, parties[B].service ^ SERVICE);
+    jar_init(&jar, secret, 1000);
+    from = at(hosts[a].addr, DMUX_PORT);
+    b_at = at(hosts[b].addr, DMUX_PORT);
+    shim_put(d, SHIM_CLIENT | SHIM_VERIFIED | SHIM_COOKIE | SHIM_HOME, DMUX_IPV6, 400);
+    put_be32(d + 20, 0xc6336407), put_be16(d + 24, 4000), d[27] = GATEWAY_HOPS;
+    put_be32(d + 28, hosts[a].addr), put_be16(d + 32, DMUX_PORT);
+    pass.client = hosts[a].addr;
+    jar_mint(&jar, &pass, d + 36);
+    assert_false(gateway_on_datagram(hosts[b].gateway, d, 90, &from, &b_at.addr, now, out, &tx));
+    assert_int_equal(stats(b)->drops[GATEWAY_DROP_TRANSIT], 1);
+    /* the hop limit, for what b's own router would serve */
+    router_of(B, 0xcb007201, b);
+    world_run(3 * SEC);
+    put_be32(d + 4, 300);
+    assert_true(gateway_on_datagram(hosts[b].gateway, d, 90, &from, &b_at.addr, now, out, &tx));
+    assert_int_equal(out[27], GATEWAY_HOPS - 1);
+    d[27] = 1;
+    assert_false(gateway_on_datagram(hosts[b].gateway, d, 90, &from, &b_at.addr, now, out, &tx));
+    assert_int_equal(stats(b)->drops[GATEWAY_DROP_HOPS], 1);
+    d[27] = GATEWAY_HOPS;
+    /* what goes to the router is no pass, for whichever gateway: the loop that would need one */
+    assert_true(gateway_on_datagram(hosts[b].gateway, d, 90, &from, &b_at.addr, now, out, &tx));
+    memcpy(d, out, 90);
+    for (unsigned g = a; g <= c; g++) {
+        struct endpoint self = at(hosts[g].addr, DMUX_PORT);
+        uint64_t before = stats(g)->drops[GATEWAY_DROP_PASS];
+
+        assert_false(gateway_on_datagram(hosts[g].gateway, d, 90, &b_at, &self.addr, now, out, &tx));
+        assert_int_equal(stats(g)->drops[GATEWAY_DROP_PASS], before + 1);
+    }
+    /* another's pass, another address, another port, no pass */
+    shim_put(d, SHIM_CLIENT | SHIM_VERIFIED | SHIM_COOKIE | SHIM_HOME, DMUX_IPV6, 300);
+    put_be32(d + 28, hosts[a].addr);
+    jar_mint(&jar, &pass, d + 36);
+    from.addr = addr_v4(hosts[c].addr);
+    assert_false(gateway_on_datagram(hosts[b].gateway, d, 90, &from, &b_at.addr, now, out, &tx));
+    put_be32(d + 28, hosts[c].addr);
+    assert_false(gateway_on_datagram(hosts[b].gateway, d, 90, &from, &b_at.addr, now, out, &tx));
+    from = at(hosts[a].addr, DMUX_PORT + 1);
+    put_be32(d + 28, hosts[a].addr);
+    assert_false(gateway_on_datagram(hosts[b].gateway, d, 90, &from, &b_at.addr, now, out, &tx));
+    from.port = DMUX_PORT;
+    gateway_set_wall(hosts[b].gateway, 1000 + GATEWAY_COOKIE_S);
+    assert_true(gateway_on_datagram(hosts[b].gateway, d, 90, &from, &b_at.addr, now, out, &tx));
+    gateway_set_wall(hosts[b].gateway, 1001 + GATEWAY_COOKIE_S);
+    assert_false(gateway_on_datagram(hosts[b].gateway, d, 90, &from, &b_at.addr, now, out, &tx));
+}
+
+/* What comes back: b sends a's clients nothing but answers, and its routers send others nothing but what they were
+ * asked. */
+static void test_answers_only(void **state)
+{
+    uint8_t packet[48], out[200], sent[200], again[256];
+    struct endpoint b_at, a_at, r_at;
+    struct router_tx tx;
+    struct gateway_tx g;
+    unsigned a, b, r, c, by = 0;
+    struct client_info info;
+    size_t len;
+
+    parties_begin();
+    a = gateway_of(A, 1, 1 << B);
+    b = gateway_of(B, 1, 1 << A);
+    r = router_of(B, 0xcb007109, b);
+    c = client_of(A, 0xc6336407, a, PROVIDER_ANY);
+    world_run(5 * SEC);
+    a_at = at(hosts[a].addr, DMUX_PORT);
+    b_at = at(hosts[b].addr, DMUX_PORT);
+    r_at = at(hosts[r].addr, 1);
+    assert_true(client_sends(c, &by));
+    info = info_of(c);
+    packet_make(packet, &server, &info.address);
+    assert_true(router_on_packet(hosts[r].router, packet, 48, now, out, &tx));
+    /* the router has the answer sent to somebody else */
+    memcpy(sent, out, tx.len);
+    put_be32(sent + 28, 0xc6336463);
+    assert_false(gateway_on_datagram(hosts[b].gateway, sent, tx.len, &r_at, &b_at.addr, now, again, &g));
+    /* or to another client */
+    memcpy(sent, out, tx.len);
+    sent[24] ^= 1;
+    assert_false(gateway_on_datagram(hosts[b].gateway, sent, tx.len, &r_at, &b_at.addr, now, again, &g));
+    assert_int_equal(stats(b)->drops[GATEWAY_DROP_TICKET], 2);
+    /* as it is, it goes to a, which takes it; not for another client, whatever b says */
+    assert_true(gateway_on_datagram(hosts[b].gateway, out, tx.len, &r_at, &b_at.addr, now, sent, &g));
+    assert_int_equal(get_be32(g.to.addr.bytes), hosts[a].addr);
+    len = g.len;
+    assert_true(gateway_on_datagram(hosts[a].gateway, sent, len, &b_at, &a_at.addr, now, again, &g));
+    assert_int_equal(get_be32(g.to.addr.bytes), hosts[c].addr);
+    assert_true(g.from_service);
+    sent[23] ^= 1;
+    assert_false(gateway_on_datagram(hosts[a].gateway, sent, len, &b_at, &a_at.addr, now, again, &g));
+    assert_int_equal(stats(a)->drops[GATEWAY_DROP_TICKET], 1);
+}
+
+/* --- whose numbers --- */
+
+/* b certifies a number that is not its own to give: it is refused by name, and what is b's is served. */
+static void test_number_of_another(void **state)
+{
+    const uint32_t stolen = 410;
+    struct federation_realm_info i;
+    unsigned a, b;
+    uint32_t home;
+
+    parties_begin();
+    a = gateway_of(A, 1, 1 << B);
+    parties[B].authority.provider_last = 499; /* as b's own configuration has it */
+    b = gateway_of(B, 1, 1 << A);
+    home = hosts[b].addr;
+    next_chain = chain_kept(&parties[B].root, "b.example", &stranger_id, "dmux-provider-410", 0);
+    router_with(0xcb00710a, &home, 1, stolen, &stranger_id, b);
+    router_of(B, 0xcb007109, b);
+    world_run(6 * SEC);
+    assert_int_equal(serves(a, 300), hosts[b].addr);
+    assert_int_equal(serves(b, 410), 0xcb00710a);
+    assert_int_equal(serves(a, 410), 0);
+    i = realm_at(a, 0);
+    assert_int_equal(i.drops[FEDERATION_DROP_NUMBER], 1);
+    assert_int_equal(i.refusal.provider, 410);
+    assert_int_equal(i.refusal.gateway, 1);
+    assert_int_equal(i.refusal.cause, FEDERATION_DROP_NUMBER);
+}
+
+/* A number that a knows with another key: b's is refused, whoever was first. With the same key it is the same. */
+static void test_key_of_another(void **state)
+{
+    struct federation_realm_info i;
+    unsigned a, b;
+
+    for (unsigned same = 0; same < 2; same++) {
+        uint32_t home;
+
+        parties_begin();
+        parties[A].authority.provider_last = 399; /* a's configuration gives the number to both */
+        a = gateway_of(A, 1, 1 << B);
+        b = gateway_of(B, 1, 1 << A);
+        home = hosts[a].addr;
+        next_chain = chain_kept(&parties[A].root, "a.example", same ? &parties[B].provider : &stranger_id,
+                                "dmux-provider-300", 0);
+        router_with(0xcb00710a, &home, 1, 300, same ? &parties[B].provider : &stranger_id, a);
+        world_run(2 * SEC);
+        router_of(B, 0xcb007109, b);
+        world_run(6 * SEC);
+        i = realm_at(a, 0);
+        assert_int_equal(serves(a, 300), 0xcb00710a);
+        assert_int_equal(i.drops[FEDERATION_DROP_KEY], !same);
+        assert_int_equal(i.adopted, same);
+    }
+}
+
+/* The realm has not certified it: another root has, or nobody; or the certificate ends. */
+static void test_certificates(void **state)
+{
+    struct federation_stats s;
+    struct federation_realm_info i;
+    unsigned a, b;
+    uint32_t home;
+
+    parties_begin();
+    a = gateway_of(A, 1, 1 << B);
+    memcpy(parties[B].authority.root, parties[C].root.ed25519, 32); /* which b trusts, and a for b does not */
+    b = gateway_of(B, 1, 1 << A);
+    home = hosts[b].addr;
+    next_chain = chain_kept(&parties[C].root, "b.example", &parties[B].provider, "dmux-provider-300", 0);
+    router_with(0xcb007109, &home, 1, 300, &parties[B].provider, b);
+    next_chain = (struct slice){ 0 };
+    router_with(0xcb007108, &home, 1, 100, &provider_id, b); /* that b lists, without a certificate */
+    world_run(6 * SEC);
+    assert_int_equal(serves(b, 300), 0xcb007109);
+    assert_int_equal(serves(a, 300), 0);
+    i = realm_at(a, 0);
+    assert_int_equal(i.drops[FEDERATION_DROP_CERTIFICATE], 1);
+    assert_int_equal(i.refusal.provider, 300);
+    federation_stats_get(federation_at(b), &s);
+    assert_int_equal(s.unproven, 1);
+    assert_int_equal(s.told, 1);
+
+    parties_begin();
+    a = gateway_of(A, 1, 1 << B);
+    b = gateway_of(B, 1, 1 << A);
+    parties[B].chain = chain_kept(&parties[B].root, "b.example", &parties[B].provider, "dmux-provider-300", 1010);
+    router_of(B, 0xcb007109, b);
+    world_run(5 * SEC);
+    assert_int_equal(serves(a, 300), hosts[b].addr);
+    gateway_set_wall(hosts[a].gateway, 1011);
+    world_run(2 * SEC);
+    assert_int_equal(serves(a, 300), 0);
+}
+
+/* Who is no gateway of the realm by its certificate is told nothing, and asked nothing. */
+static void test_strangers(void **state)
+{
+    struct federation_border_info i;
+    struct federation_stats s;
+    unsigned a, b;
+
+    parties_begin();
+    a = gateway_of(A, 1, 1 << B);
+    parties[B].root = parties[C].root; /* b is b by another root */
+    b = gateway_of(B, 1, 1 << A);
+    router_of(B, 0xcb007109, b);
+    world_run(10 * SEC);
+    assert_true(federation_border_info(federation_at(a), 0, 0, &i));
+    assert_false(i.up);
+    assert_int_equal(serves(a, 300), 0);
+    assert_true(realm_at(a, 0).drops[FEDERATION_DROP_STRANGER] > 0);
+    federation_stats_get(federation_at(a), &s);
+    assert_int_equal(s.askers, 0);
+    assert_true(s.drops[FEDERATION_DROP_STRANGER] > 0);
+}
+
+/* A border whose news never end: its one service comes and goes 77 times a second for 20 s. What is taken of it
+ * is bounded and counted, and the service is damped; when it has calmed down it is served by again. */
+static void test_flood(void **state)
+{
+    struct registry *reg;
+    struct registration *m;
+    unsigned a, b, r;
+    uint64_t before;
+    uint16_t wait_s;
+
+    parties_begin();
+    a = gateway_of(A, 1, 1 << B);
+    b = gateway_of(B, 1, 1 << A);
+    r = router_of(B, 0xcb007109, b);
+    world_run(5 * SEC);
+    reg = (struct registry *)(uintptr_t)gateway_registry(hosts[b].gateway);
+    m = registry_find(reg, DMUX_IPV6, 300, hosts[r].addr, 1);
+    before = hosts[a].bytes_in;
+    for (unsigned i = 0; i < 1600; i++) { /* not in step with the round trip */
+        registry_drop(reg, m, now);
+        world_run(7 * MSEC);
+        assert_int_equal(registry_claim(reg, m, now, &m, &wait_s), 0);
+        registry_prove(reg, m, MSEC, now);
+        world_run(6 * MSEC);
+    }
+    assert_true(realm_at(a, 0).drops[FEDERATION_DROP_FLOOD] > 0);
+    assert_true(realm_at(a, 0).drops[FEDERATION_DROP_DAMPED] > 0);
+    /* one summary of an item, 67 bytes, each round trip of 10 ms; and what else a border says */
+    assert_true(hosts[a].bytes_in - before < 21 * (100 * 67 + 500));
+    world_run(5 * DAMP_HALF_LIFE);
+    assert_int_equal(serves(a, 300), hosts[b].addr);
+}
+
+/* A client that is b's own, and that another's gateway says it has: its answers stay its own. Once it is silent, it may
+ * have moved there. */
+static void test_claimed_client(void **state)
+{
+    unsigned a, b, r, c, by = 0;
+    uint8_t d[96] = { 0 }, packet[48], out[200];
+    const uint8_t *delivered;
+    struct client_info info;
+    struct endpoint from;
+    struct router_tx tx;
+    size_t len;
+
+    parties_begin();
+    a = gateway_of(A, 1, 1 << B);
+    b = gateway_of(B, 1, 1 << A);
+    r = router_of(B, 0xcb007109, b);
+    c = client_of(B, 0xc6336407, b, PROVIDER_ANY);
+    world_run(5 * SEC);
+    assert_true(client_sends(c, &by));
+    info = info_of(c);
+    from = at(hosts[b].addr, DMUX_PORT);
+    shim_put(d, SHIM_CLIENT | SHIM_VERIFIED | SHIM_COOKIE | SHIM_HOME, DMUX_IPV6, 300);
+    put_be32(d + 20, 0xc6336407), put_be16(d + 24, 4000), d[27] = GATEWAY_HOPS;
+    put_be32(d + 28, hosts[a].addr), put_be16(d + 32, DMUX_PORT);
+    packet_make(d + 48, &info.address, &server);
+    assert_int_equal(router_on_datagram(hosts[r].router, d, 96, &from, now, &delivered, &len, out, &tx),
+                     ROUTER_NOTHING);
+    assert_int_equal(router_stats_get(hosts[r].router)->drops[ROUTER_DROP_HOME], 1);
+    packet_make(packet, &server, &info.address);
+    assert_true(router_on_packet(hosts[r].router, packet, 48, now, out, &tx));
+    assert_int_equal(out[1] & SHIM_HOME, 0);
+    hosts[c].dead = true;
+    world_run(20 * SEC);
+    assert_int_equal(router_on_datagram(hosts[r].router, d, 96, &from, now, &delivered, &len, out, &tx), ROUTER_PACKET);
+    assert_true(router_on_packet(hosts[r].router, packet, 48, now, out, &tx));
+    assert_memory_equal(out + 28, d + 28, SHIM_HOME_LEN);
+}
+
+static int teardown(void **state)
+{
+    world_begin();
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_foreign_where_none_is_own),
+        cmocka_unit_test(test_named_by_prefix),
+        cmocka_unit_test(test_withdrawal_death_return),
+        cmocka_unit_test(test_another_border),
+        cmocka_unit_test(test_no_third),
+        cmocka_unit_test(test_transit_is_dropped),
+        cmocka_unit_test(test_answers_only),
+        cmocka_unit_test(test_number_of_another),
+        cmocka_unit_test(test_key_of_another),
+        cmocka_unit_test(test_certificates),
+        cmocka_unit_test(test_strangers),
+        cmocka_unit_test(test_flood),
+        cmocka_unit_test(test_claimed_client),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, teardown);
+}
