@@ -71,7 +71,7 @@ static int fill(struct xdp *x, struct gateway *g)
     if ((r = xdp_set_config(x, &c)) < 0 || (r = xdp_set_clock(x, DMUX_PAIR_WALL_S)) < 0 ||
         (r = xdp_set_group(x, &any, &group)) < 0)
         return r;
-    return xdp_set_router(x, &key, true);
+    return xdp_set_router(x, &key, &(struct xdp_router){ 0 });
 }
 
 int main(void)

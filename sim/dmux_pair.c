@@ -90,6 +90,29 @@ size_t dmux_pair_ask(uint8_t *out, size_t len)
     return shim + len;
 }
 
+size_t dmux_pair_pass(uint8_t *out, const struct endpoint *home, size_t len)
+{
+    struct shim_claim claim = { .kind = SHIM_COOKIE_PASS,
+                                .client = get_be32(home->addr.bytes),
+                                .client_port = home->port };
+    uint8_t *at = out + SHIM_LEN + SHIM_COOKIE_LEN;
+    size_t shim = shim_put(out, SHIM_CLIENT | SHIM_VERIFIED | SHIM_COOKIE | SHIM_HOME, DMUX_IPV6, 100);
+    struct jar jar;
+
+    memset(out + SHIM_LEN, 0x55, SHIM_COOKIE_LEN); /* the home's ticket, which nobody here can read */
+    memcpy(at, dmux_pair_client.addr.bytes, 4);
+    put_be16(at + 4, dmux_pair_client.port);
+    at[6] = 9;
+    at[7] = GATEWAY_HOPS;
+    at += SHIM_CLIENT_LEN;
+    memcpy(at, home->addr.bytes, 4);
+    put_be32(at + 4, (uint32_t)home->port << 16);
+    jar_init(&jar, secret, DMUX_PAIR_WALL_S);
+    jar_mint(&jar, &claim, at + SHIM_HOME_COOKIE_AT);
+    memset(out + shim, 0, len);
+    return shim + len;
+}
+
 size_t dmux_pair_frame(uint8_t *f, const struct endpoint *from, const struct endpoint *to, const uint8_t *payload,
                        size_t len)
 {

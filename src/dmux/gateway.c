@@ -117,8 +117,8 @@ bool gateway_address_allowed(const struct gateway *g, const struct endpoint *e)
 {
     uint32_t addr = get_be32(e->addr.bytes);
 
-    return e->port != 0 && addr_is_unicast(&e->addr) && !addr_is_link_local(&e->addr) && addr >> 24 != 0 &&
-           addr != g->service && addr != g->unicast && !prefix_contains(&g->o.prefix, &e->addr);
+    return e->port != 0 && shim_is_host(addr) && addr != g->service && addr != g->unicast &&
+           !prefix_contains(&g->o.prefix, &e->addr);
 }
 
 static bool drop(struct gateway *g, unsigned cause)

@@ -15,6 +15,7 @@ struct xdp_config {
     struct shim_keys keys;
     uint32_t id;
     uint32_t service, unicast; /* network order */
+    uint32_t prefix, mask;     /* of the service; network order */
     uint16_t port;             /* network order */
     uint8_t site, hops;
 };
@@ -25,9 +26,9 @@ struct xdp_group_key {
 };
 
 struct xdp_slot {
-    uint32_t addr; /* network order */
-    uint16_t port; /* network order */
-    uint16_t zero;
+    uint32_t addr;     /* network order */
+    uint16_t port;     /* network order */
+    uint16_t border;   /* 1: a border, of whose pass xdp_router has more; 0: a router */
     uint32_t provider; /* host order */
 };
 
@@ -42,10 +43,18 @@ struct xdp_router_key {
     uint32_t provider;
 };
 
+/* Who may send answers, and be sent packets. */
+struct xdp_router {
+    uint32_t border; /* as above */
+    uint8_t pass[SHIM_COOKIE_LEN];
+};
+
 /* Counters, of each processor. Those of faults are by enum shim_fault. */
 enum xdp_count {
     XDP_COUNT_TO_ROUTER = SHIM_FAULT_COUNT,
     XDP_COUNT_TO_CLIENT,
-    XDP_COUNT_PASSED, /* for the gateway, but not for this program: user space has them */
+    XDP_COUNT_FROM_HOME, /* another provider's client's, to a router */
+    XDP_COUNT_TO_HOME,   /* and back */
+    XDP_COUNT_PASSED,    /* for the gateway, but not for this program: user space has them */
     XDP_COUNT_COUNT,
 };

@@ -22,6 +22,8 @@ static int set_config(struct dmuxd *d)
 
     memcpy(&x.service, c->service.bytes, 4);
     memcpy(&x.unicast, c->address.bytes, 4);
+    memcpy(&x.prefix, c->prefix.addr.bytes, 4);
+    put_be32((uint8_t *)&x.mask, c->prefix.len == 0 ? 0 : UINT32_MAX << (32 - c->prefix.len));
     d->xdp_epoch = x.keys.epoch;
     return xdp_set_config(d->xdp, &x);
 }
@@ -50,11 +52,12 @@ static int put_group(struct dmuxd *d, const struct registry_table *t)
     for (unsigned i = 0; i < SLOTS_COUNT; i++) {
         const struct registration *m = t->slots[i];
 
-        if (gateway_rate(d->gateway, m->provider) > 0)
+        if (m->realm == 0 && gateway_rate(d->gateway, m->provider) > 0)
             return xdp_set_group(d->xdp, &key, NULL);
         put_be32(&g.slots[i].addr, m->addr);
         put_be16(&g.slots[i].port, m->port);
         g.slots[i].provider = m->provider;
+        g.slots[i].border = m->realm != 0;
     }
     return xdp_set_group(d->xdp, &key, &g);
 }
@@ -62,10 +65,12 @@ static int put_group(struct dmuxd *d, const struct registry_table *t)
 static int put_router(struct dmuxd *d, const struct registration *m)
 {
     struct xdp_router_key key = { .protocol = m->protocol, .provider = m->provider };
+    struct xdp_router router = { .border = m->realm != 0 };
 
     put_be32(&key.addr, m->addr);
     put_be16(&key.port, m->port);
-    return xdp_set_router(d->xdp, &key, m->state == REGISTRATION_PROVED);
+    memcpy(router.pass, m->pass, sizeof(router.pass));
+    return xdp_set_router(d->xdp, &key, m->state == REGISTRATION_PROVED ? &router : NULL);
 }
 
 void dmuxd_xdp_turn(struct dmuxd *d, uint32_t wall_s)
@@ -105,6 +110,8 @@ void dmuxd_xdp_status(struct dmuxd *d, json_t *doc)
     if (xdp_counts(d->xdp, n) == 0) {
         json_object_set_new(o, "to_router_pkts", json_integer((json_int_t)n[XDP_COUNT_TO_ROUTER]));
         json_object_set_new(o, "to_client_pkts", json_integer((json_int_t)n[XDP_COUNT_TO_CLIENT]));
+        json_object_set_new(o, "from_home_pkts", json_integer((json_int_t)n[XDP_COUNT_FROM_HOME]));
+        json_object_set_new(o, "to_home_pkts", json_integer((json_int_t)n[XDP_COUNT_TO_HOME]));
         json_object_set_new(o, "passed_pkts", json_integer((json_int_t)n[XDP_COUNT_PASSED]));
         for (unsigned i = 1; i < SHIM_FAULT_COUNT; i++) {
             if (n[i] > 0)

@@ -114,11 +114,10 @@ int xdp_set_group(struct xdp *x, const struct xdp_group_key *key, const struct x
     return group ? bpf_map_update_elem(x->groups, key, group, BPF_ANY) : removed(bpf_map_delete_elem(x->groups, key));
 }
 
-int xdp_set_router(struct xdp *x, const struct xdp_router_key *key, bool there)
+int xdp_set_router(struct xdp *x, const struct xdp_router_key *key, const struct xdp_router *router)
 {
-    const uint32_t one = 1;
-
-    return there ? bpf_map_update_elem(x->routers, key, &one, BPF_ANY) : removed(bpf_map_delete_elem(x->routers, key));
+    return router ? bpf_map_update_elem(x->routers, key, router, BPF_ANY)
+                  : removed(bpf_map_delete_elem(x->routers, key));
 }
 
 int xdp_counts(const struct xdp *x, uint64_t ret[XDP_COUNT_COUNT])
@@ -178,7 +177,7 @@ int xdp_set_group(struct xdp *x, const struct xdp_group_key *key, const struct x
     return -EOPNOTSUPP;
 }
 
-int xdp_set_router(struct xdp *x, const struct xdp_router_key *key, bool there)
+int xdp_set_router(struct xdp *x, const struct xdp_router_key *key, const struct xdp_router *router)
 {
     return -EOPNOTSUPP;
 }

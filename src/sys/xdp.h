@@ -20,7 +20,7 @@ MUST_CHECK int xdp_set_config(struct xdp *x, const struct xdp_config *c);
 MUST_CHECK int xdp_set_clock(struct xdp *x, uint32_t wall_s);
 /* NULL: it is taken away, if it is there. */
 MUST_CHECK int xdp_set_group(struct xdp *x, const struct xdp_group_key *key, const struct xdp_group *group);
-MUST_CHECK int xdp_set_router(struct xdp *x, const struct xdp_router_key *key, bool there);
+MUST_CHECK int xdp_set_router(struct xdp *x, const struct xdp_router_key *key, const struct xdp_router *router);
 /* The sums over all processors. 0 or -errno. */
 MUST_CHECK int xdp_counts(const struct xdp *x, uint64_t ret[XDP_COUNT_COUNT]);
 

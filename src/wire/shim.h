@@ -273,6 +273,12 @@ SHIM_INLINE int shim_cookie_holds(const struct shim_keys *k, uint32_t wall_s, st
     return shim_mac(&k->keys[which], c) == shim_cookie_mac(cookie);
 }
 
+/* May a host have this IPv4 address (host order)? Not 0/8, 127/8, 169.254/16, nor 224/3. */
+SHIM_INLINE int shim_is_host(uint32_t addr)
+{
+    return addr >> 24 != 0 && addr >> 24 != 127 && addr >> 16 != 0xa9fe && addr >> 29 != 7;
+}
+
 /* chosen: a prime; a share of 1/251 is the finest */
 #define SHIM_SLOTS 251
 

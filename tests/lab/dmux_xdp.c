@@ -14,8 +14,15 @@
 static struct dmux_pair pair;
 static struct gateway *gateway; /* the pair's */
 static struct xdp *xdp;
-static uint8_t to_router_frame[256], to_client_frame[256];
-static size_t to_router_len, to_client_len;
+
+/* One of each kind that is right. */
+enum kind { TO_ROUTER, TO_CLIENT, FROM_HOME, TO_HOME, TO_BORDER, FROM_BORDER, KINDS };
+
+static uint8_t frames[KINDS][256];
+static size_t lens[KINDS];
+
+/* A gateway of another provider of demultiplexing: a home, and the border of provider 300. */
+static const struct endpoint other = { .addr = { .family = ADDR_V4, .bytes = { 10, 18, 1, 2 } }, .port = DMUX_PORT };
 
 /* The kernel's tables, from the gateway's. */
 static void tables(void)
@@ -28,6 +35,8 @@ static void tables(void)
 
     memcpy(&c.service, dmux_pair_service.addr.bytes, 4);
     memcpy(&c.unicast, dmux_pair_unicast.addr.bytes, 4);
+    memcpy(&c.prefix, (const uint8_t[]){ 192, 0, 2, 0 }, 4);
+    memcpy(&c.mask, (const uint8_t[]){ 255, 255, 255, 0 }, 4);
     assert_int_equal(xdp_set_config(xdp, &c), 0);
     assert_int_equal(xdp_set_clock(xdp, DMUX_PAIR_WALL_S), 0);
     while (registry_pop_table(gateway_export(gateway), &t)) {
@@ -39,31 +48,78 @@ static void tables(void)
             put_be32(&g.slots[i].addr, t.slots[i]->addr);
             put_be16(&g.slots[i].port, t.slots[i]->port);
             g.slots[i].provider = t.slots[i]->provider;
+            g.slots[i].border = t.slots[i]->realm != 0;
         }
         assert_int_equal(xdp_set_group(xdp, &key, &g), 0);
     }
     while ((m = registry_pop_router(gateway_export(gateway)))) {
         struct xdp_router_key key = { .protocol = m->protocol, .provider = m->provider };
+        struct xdp_router router = { .border = m->realm != 0 };
 
+        memcpy(router.pass, m->pass, sizeof(router.pass));
         assert_int_equal(m->state, REGISTRATION_PROVED);
         put_be32(&key.addr, m->addr);
         put_be16(&key.port, m->port);
-        assert_int_equal(xdp_set_router(xdp, &key, true), 0);
+        assert_int_equal(xdp_set_router(xdp, &key, &router), 0);
     }
 }
 
-/* One of each that is right: a client's, and the router's answer with the ticket that user space gave. */
-static void frames(void)
+/* As the federation would: a border, which is used for its provider alone, since there is a router. */
+static void border(void)
+{
+    const struct registration claim = { .protocol = DMUX_IPV6,
+                                        .provider = 300,
+                                        .addr = get_be32(other.addr.bytes),
+                                        .port = other.port,
+                                        .weight = 100,
+                                        .origin = 7,
+                                        .realm = 1 };
+    const uint8_t pass[SHIM_COOKIE_LEN] = { 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12 };
+    struct registration *m;
+    uint16_t wait_s;
+
+    assert_int_equal(registry_claim(gateway_export(gateway), &claim, SEC, &m, &wait_s), 0);
+    registry_set_pass(gateway_export(gateway), m, pass);
+    registry_prove(gateway_export(gateway), m, 1000, SEC);
+}
+
+/* What the gateway makes of a datagram, with other bytes in the packet: for the frame of its answer. */
+static size_t through(uint8_t *d, size_t len, const struct endpoint *from, const struct addr *to, uint8_t out[256])
+{
+    struct gateway_tx tx;
+
+    assert_true(gateway_on_datagram(gateway, d, len, from, to, 2 * SEC, out, &tx));
+    memset(out + tx.len - 100, 0x61, 100);
+    return tx.len;
+}
+
+static void frame(enum kind kind, const struct endpoint *from, const struct endpoint *to, const uint8_t *d, size_t len)
+{
+    lens[kind] = dmux_pair_frame(frames[kind], from, to, d, len);
+}
+
+/* One of each that is right: a client's and a home's, and the router's answers with the tickets that user space gave.
+ */
+static void frames_make(void)
 {
     uint8_t d[200], out[256];
-    struct gateway_tx tx;
     size_t len = dmux_pair_ask(d, 100);
 
     memset(d + len - 100, 0x60, 100);
-    to_router_len = dmux_pair_frame(to_router_frame, &dmux_pair_client, &dmux_pair_service, d, len);
-    assert_true(gateway_on_datagram(gateway, d, len, &dmux_pair_client, &dmux_pair_service.addr, 2 * SEC, out, &tx));
-    memset(out + 28, 0x61, tx.len - 28);
-    to_client_len = dmux_pair_frame(to_client_frame, &dmux_pair_router, &dmux_pair_unicast, out, tx.len);
+    frame(TO_ROUTER, &dmux_pair_client, &dmux_pair_service, d, len);
+    frame(TO_CLIENT, &dmux_pair_router, &dmux_pair_unicast, out,
+          through(d, len, &dmux_pair_client, &dmux_pair_service.addr, out));
+    put_be32(d + 4, 300);
+    frame(TO_BORDER, &dmux_pair_client, &dmux_pair_service, d, len);
+    len = through(d, len, &dmux_pair_client, &dmux_pair_service.addr, out);
+    out[0] -= SHIM_HOME_LEN / 4; /* what a border sends back has no home any more */
+    out[1] &= (uint8_t)~SHIM_HOME;
+    memmove(out + 28, out + 48, len - 48);
+    frame(FROM_BORDER, &other, &dmux_pair_unicast, out, len - SHIM_HOME_LEN);
+    len = dmux_pair_pass(d, &other, 100);
+    memset(d + len - 100, 0x62, 100);
+    frame(FROM_HOME, &other, &dmux_pair_unicast, d, len);
+    frame(TO_HOME, &dmux_pair_router, &dmux_pair_unicast, out, through(d, len, &other, &dmux_pair_unicast.addr, out));
 }
 
 static int setup(void **state)
@@ -76,8 +132,9 @@ static int setup(void **state)
     }
     assert_true(dmux_pair_init(&pair, SEC));
     gateway = pair.gateway;
+    border();
     tables();
-    frames();
+    frames_make();
     return 0;
 }
 
@@ -154,45 +211,50 @@ static int both(const uint8_t *frame, size_t len)
 
 static void test_right_ones(void **state)
 {
+    static const size_t mac_at[KINDS] = { 15, 15, 47, 15, 15, 15 }; /* a byte of the cookie, ticket or pass */
     uint8_t f[256];
 
-    assert_int_equal(both(to_router_frame, to_router_len), XDP_ACTION_TX);
-    assert_int_equal(both(to_client_frame, to_client_len), XDP_ACTION_TX);
-    /* words go like packets */
-    memcpy(f, to_router_frame, to_router_len);
-    f[42 + 1] |= SHIM_WORD;
-    assert_int_equal(both(f, to_router_len), XDP_ACTION_TX);
-    memcpy(f, to_client_frame, to_client_len);
-    f[42 + 1] |= SHIM_WORD;
-    assert_int_equal(both(f, to_client_len), XDP_ACTION_TX);
-    /* a byte of the cookie: a stranger's, for user space */
-    memcpy(f, to_router_frame, to_router_len);
-    f[42 + 15] ^= 1;
-    assert_int_equal(both(f, to_router_len), XDP_ACTION_PASS);
-    memcpy(f, to_client_frame, to_client_len);
-    f[42 + 15] ^= 1;
-    assert_int_equal(both(f, to_client_len), XDP_ACTION_PASS);
-    memcpy(f, to_router_frame, to_router_len);
-    f[42] = 0x25; /* no version that we know */
-    assert_int_equal(both(f, to_router_len), XDP_ACTION_DROP);
+    for (unsigned k = 0; k < KINDS; k++) {
+        assert_int_equal(both(frames[k], lens[k]), XDP_ACTION_TX);
+        memcpy(f, frames[k], lens[k]);
+        f[42 + 1] |= SHIM_WORD; /* words go like packets */
+        assert_int_equal(both(f, lens[k]), XDP_ACTION_TX);
+        memcpy(f, frames[k], lens[k]);
+        f[42 + mac_at[k]] ^= 1; /* for user space */
+        assert_int_equal(both(f, lens[k]), XDP_ACTION_PASS);
+        memcpy(f, frames[k], lens[k]);
+        f[42] = 0x2f; /* no version that we know */
+        assert_int_equal(both(f, lens[k]), XDP_ACTION_DROP);
+    }
+    /* one hop is not enough to go on, and enough for a client */
+    for (unsigned k = TO_CLIENT; k <= TO_HOME; k++) {
+        memcpy(f, frames[k], lens[k]);
+        f[42 + 27] = 1;
+        assert_int_equal(both(f, lens[k]), k == TO_CLIENT ? XDP_ACTION_TX : XDP_ACTION_PASS);
+    }
+    /* two levels: what came from another provider goes to no border */
+    memcpy(f, frames[FROM_HOME], lens[FROM_HOME]);
+    put_be32(f + 42 + 4, 300);
+    assert_int_equal(both(f, lens[FROM_HOME]), XDP_ACTION_PASS);
+    assert_int_equal(gateway_stats_get(gateway)->drops[GATEWAY_DROP_TRANSIT], 1);
 }
 
 static void test_random_changes(void **state)
 {
-    unsigned seen[4] = { 0 };
+    unsigned seen[KINDS][4] = { 0 };
     uint8_t f[256];
 
     for (unsigned i = 0; i < FRAMES; i++) {
-        bool answer = i & 1;
-        size_t len = answer ? to_client_len : to_router_len;
+        unsigned kind = i % KINDS;
+        size_t len = lens[kind];
         unsigned changes = (unsigned)prng_below(&pair.prng, 4);
         int action;
 
-        memcpy(f, answer ? to_client_frame : to_router_frame, len);
+        memcpy(f, frames[kind], len);
         f[42 + 1] |= prng_below(&pair.prng, 4) == 0 ? SHIM_WORD : 0;
         for (unsigned k = 0; k < changes; k++) {
             /* mostly the shim; its first bytes most of all */
-            size_t at = prng_below(&pair.prng, 4) ? 42 + prng_below(&pair.prng, prng_below(&pair.prng, 2) ? 8 : 36)
+            size_t at = prng_below(&pair.prng, 4) ? 42 + prng_below(&pair.prng, prng_below(&pair.prng, 2) ? 8 : 56)
                                                   : prng_below(&pair.prng, len);
 
             f[at] =
@@ -205,11 +267,13 @@ static void test_random_changes(void **state)
         }
         action = both(f, len);
         assert_in_range(action, XDP_ACTION_DROP, XDP_ACTION_TX);
-        seen[action]++;
+        seen[kind][action]++;
     }
     /* all outcomes were there, in numbers */
-    for (unsigned a = XDP_ACTION_DROP; a <= XDP_ACTION_TX; a++)
-        assert_true(seen[a] > FRAMES / 50);
+    for (unsigned k = 0; k < KINDS; k++) {
+        for (unsigned a = XDP_ACTION_DROP; a <= XDP_ACTION_TX; a++)
+            assert_true(seen[k][a] > FRAMES / KINDS / 50);
+    }
 }
 
 /* A router that is taken away: at once nothing goes to it, nor comes from it. */
@@ -222,11 +286,11 @@ static void test_tables_change(void **state)
     uint32_t ns;
 
     assert_int_equal(xdp_set_group(xdp, &any, NULL), 0);
-    assert_int_equal(xdp_try(xdp, to_router_frame, to_router_len, out, sizeof(out), &len, 1, &ns), XDP_ACTION_PASS);
+    assert_int_equal(xdp_try(xdp, frames[TO_ROUTER], lens[TO_ROUTER], out, sizeof(out), &len, 1, &ns), XDP_ACTION_PASS);
     memcpy(&key.addr, dmux_pair_router.addr.bytes, 4);
     put_be16(&key.port, dmux_pair_router.port);
-    assert_int_equal(xdp_set_router(xdp, &key, false), 0);
-    assert_int_equal(xdp_try(xdp, to_client_frame, to_client_len, out, sizeof(out), &len, 1, &ns), XDP_ACTION_PASS);
+    assert_int_equal(xdp_set_router(xdp, &key, NULL), 0);
+    assert_int_equal(xdp_try(xdp, frames[TO_CLIENT], lens[TO_CLIENT], out, sizeof(out), &len, 1, &ns), XDP_ACTION_PASS);
 }
 
 int main(void)
