@@ -16,6 +16,14 @@ HAWSER=$HAWSER_BUILD/src/prog/hawser
 [[ -x $DMUXD ]] || lab_skip "$DMUXD is not built"
 DMUX=$LAB_DIR/dmux
 
+# Of the gateways and clients that are made from now on: the service address, whose /24 is announced; the gateways' secret;
+# lines of their configuration that say which providers there are; and of routers, whose they are.
+DMUX_SERVICE=192.0.2.1
+DMUX_SECRET=secret
+DMUX_PROVIDERS=''
+DMUX_PROVIDER=100
+DMUX_PROVIDER_KEY=provider.key
+
 # dmux_bird HOST: starts BIRD with $DMUX/HOST.bird.
 dmux_bird() {
     bg "$1" "bird-$1" bird -f -c "$DMUX/$1.bird" -s "$DMUX/$1.ctl" -P "$DMUX/$1.pid"
@@ -168,16 +176,16 @@ dmux_gateway_conf() {
 [Gateway]
 Id = $id
 Site = $id
-Service = 192.0.2.1
-Prefix = 192.0.2.0/24
+Service = $DMUX_SERVICE
+Prefix = ${DMUX_SERVICE%.*}.0/24
 Address = $address
-SecretFile = $DMUX/secret
+SecretFile = $DMUX/$DMUX_SECRET
 Control = $DMUX/$host.sock
 $(printf '%s\n' "${DMUX_DATA_PATH[@]}")
-[Provider six]
+${DMUX_PROVIDERS:-[Provider six]
 Id = 100
 PublicKey = $(<"$DMUX/provider.pub")
-Protocols = ipv6, ipv4, mirror, hawser
+Protocols = ipv6, ipv4, mirror, hawser}
 $([[ -z $DMUX_MESH ]] || printf '[Mesh]\nKeyFile = %s\nChainFile = %s\n%s\n' "$DMUX/$host.key" "$DMUX/$host.chain" "$DMUX_MESH")
 [Bgp]
 As = $as
@@ -205,8 +213,8 @@ dmux_router() {
     cat >"$DMUX/$1.conf" <<EOC
 [Router]
 Protocol = $DMUX_PROTOCOL
-Provider = 100
-KeyFile = $DMUX/provider.key
+Provider = $DMUX_PROVIDER
+KeyFile = $DMUX/$DMUX_PROVIDER_KEY
 Gateways = $3
 $clients
 Control = $DMUX/$1.sock
@@ -221,7 +229,7 @@ dmux_client() {
     cat >"$DMUX/$1.conf" <<EOC
 [Client]
 Protocol = $DMUX_PROTOCOL
-Gateway = 192.0.2.1
+Gateway = $DMUX_SERVICE
 Routes = $DMUX_ROUTES
 Control = $DMUX/$1.sock
 $(printf '%s\n' "${@:2}")
@@ -252,5 +260,5 @@ dmux_says() {
 
 # dmux_announced HOST GATEWAY: does the transit network have the prefix by way of it?
 dmux_announced() {
-    dmux_birdc "$1" show route 192.0.2.0/24 primary | grep -q "via $2 "
+    dmux_birdc "$1" show route "${DMUX_SERVICE%.*}.0/24" primary | grep -q "via $2 "
 }

@@ -20,9 +20,26 @@
 
 #define AGENT_PORT 51820 /* as of ListenPort in hawser.conf */
 
-enum section { GATEWAY = 1, PROVIDER, AUTHORITY, MESH, SEED, BGP, NEIGHBOR, OSPF, ROUTER, ADMIT, CLIENT, CREDENTIAL };
+enum section {
+    GATEWAY = 1,
+    PROVIDER,
+    AUTHORITY,
+    MESH,
+    SEED,
+    FEDERATION,
+    BORDER,
+    BGP,
+    NEIGHBOR,
+    OSPF,
+    ROUTER,
+    ADMIT,
+    CLIENT,
+    CREDENTIAL
+};
 
-#define NAMED (1u << PROVIDER | 1u << AUTHORITY | 1u << SEED | 1u << NEIGHBOR | 1u << ADMIT | 1u << CREDENTIAL)
+#define NAMED                                                                                                          \
+    (1u << PROVIDER | 1u << AUTHORITY | 1u << SEED | 1u << FEDERATION | 1u << BORDER | 1u << NEIGHBOR | 1u << ADMIT |  \
+     1u << CREDENTIAL)
 
 struct parse {
     struct ini ini;
@@ -227,8 +244,7 @@ static const char *read_protocols(struct ini *f, const char *value, void *out)
 
 static const char *read_authority_protocols(struct ini *f, const char *value, void *out)
 {
-    struct dmux_config *c = config_of(f);
-    struct authority *x = &c->authorities[c->authorities_count - 1];
+    struct authority *x = out;
 
     return read_protocol_list(value, x->protocols, &x->protocols_count);
 }
@@ -249,8 +265,7 @@ static const char *read_realm(struct ini *f, const char *value, void *out)
 
 static const char *read_range(struct ini *f, const char *value, void *out)
 {
-    struct dmux_config *c = config_of(f);
-    struct authority *x = &c->authorities[c->authorities_count - 1];
+    struct authority *x = out;
     char first[16];
     const char *dash = strchr(value, '-');
 
@@ -493,6 +508,8 @@ static const char *read_offers(struct ini *f, const char *value, void *out)
 /* --- schema --- */
 
 #define AT(member) offsetof(struct dmux_config, member)
+#define OTHERS_BASE offsetof(struct federation_realm, authority)
+#define OTHERS(member) offsetof(struct federation_realm, authority.member)
 
 static const struct ini_row schema[] = {
     { GATEWAY, "Id", read_id, AT(id), NULL, true, "number of this gateway among all" },
@@ -526,6 +543,15 @@ static const struct ini_row schema[] = {
     { MESH, "RootManagers", read_root_managers, 0, NULL, false, "of the root, if that realm is another" },
     { SEED, "Address", read_seed_address, offsetof(struct mesh_seed, at), NULL, true, "of a gateway alone" },
     { SEED, "PublicKey", read_seed_key, offsetof(struct mesh_seed, x25519), NULL, true, "of that gateway" },
+    { FEDERATION, "Root", read_root, OTHERS(root), NULL, true,
+      "key of the root of another provider of demultiplexing" },
+    { FEDERATION, "Realm", read_realm, OTHERS(realm), NULL, true, "realm that enrols its gateways and providers" },
+    { FEDERATION, "Prefix", read_prefix4, offsetof(struct federation_realm, prefix), NULL, true, "that it announces" },
+    { FEDERATION, "Providers", read_range, OTHERS_BASE, NULL, true, "numbers that are its own" },
+    { FEDERATION, "Protocols", read_authority_protocols, OTHERS_BASE, NULL, true, "which are taken from it" },
+    { BORDER, "Realm", read_realm, offsetof(struct dmux_border, realm), NULL, true, "of which [Federation]" },
+    { BORDER, "Address", read_seed_address, offsetof(struct dmux_border, at), NULL, true, "of that gateway alone" },
+    { BORDER, "PublicKey", read_seed_key, offsetof(struct dmux_border, x25519), NULL, true, "of that gateway" },
     { BGP, "As", read_id, AT(as), NULL, true, "autonomous system of this site" },
     { BGP, "RouterId", read_addr4, AT(router_id), NULL, false, "default: the gateway's Address" },
     { BGP, "Bfd", read_bfd, AT(bfd_ms), "50", false, "interval in ms, three missed are a failure; 0: no BFD" },
@@ -586,6 +612,10 @@ static void *base_of(struct dmux_config *c, unsigned section)
         return &c->authorities[c->authorities_count - 1];
     if (section == SEED)
         return &c->seeds[c->seeds_count - 1];
+    if (section == FEDERATION)
+        return &c->federations[c->federations_count - 1];
+    if (section == BORDER)
+        return &c->border_entries[c->borders_count - 1];
     if (section == NEIGHBOR)
         return &c->neighbors[c->neighbors_count - 1];
     if (section == ADMIT)
@@ -617,6 +647,8 @@ static bool begin_named(struct ini *f, unsigned s, const char *name)
     } lists[] = { [PROVIDER] = { &c->providers_count, DMUX_PROVIDERS_MAX },
                   [AUTHORITY] = { &c->authorities_count, DMUX_AUTHORITIES_MAX },
                   [SEED] = { &c->seeds_count, MESH_SEEDS_MAX },
+                  [FEDERATION] = { &c->federations_count, FEDERATION_REALMS_MAX },
+                  [BORDER] = { &c->borders_count, FEDERATION_BORDERS_MAX },
                   [NEIGHBOR] = { &c->neighbors_count, DMUX_NEIGHBORS_MAX },
                   [ADMIT] = { &c->admits_count, DMUX_ADMITS_MAX },
                   [CREDENTIAL] = { &c->credentials_count, DMUX_CREDENTIALS_MAX } };
@@ -638,6 +670,15 @@ static bool begin_named(struct ini *f, unsigned s, const char *name)
         c->neighbors[*count].line = f->line;
         snprintf(c->neighbors[*count].name, DMUX_NAME_MAX + 1, "%s", name);
     }
+    if (s == AUTHORITY)
+        c->authority_lines[*count] = f->line;
+    if (s == FEDERATION) {
+        _Static_assert(FEDERATION_NAME_MAX >= DMUX_NAME_MAX, "a name fits");
+        c->federation_lines[*count] = f->line;
+        snprintf(c->federations[*count].name, DMUX_NAME_MAX + 1, "%s", name);
+    }
+    if (s == BORDER)
+        c->border_entries[*count].line = f->line;
     if (s == ADMIT)
         c->admits[*count].line = f->line;
     if (s == CREDENTIAL)
@@ -673,11 +714,11 @@ static bool key_at(size_t i, struct ini_key *ret)
 }
 
 const struct ini_schema dmux_config_schema = {
-    .sections = { "", "Gateway", "Provider", "Authority", "Mesh", "Seed", "Bgp", "Neighbor", "Ospf", "Router", "Admit",
-                  "Client", "Credential" },
+    .sections = { "", "Gateway", "Provider", "Authority", "Mesh", "Seed", "Federation", "Border", "Bgp", "Neighbor",
+                  "Ospf", "Router", "Admit", "Client", "Credential" },
     .named = NAMED,
-    .expected = "[Gateway], [Provider NAME], [Authority NAME], [Mesh], [Seed NAME], [Bgp], [Neighbor NAME], [Ospf], "
-                "[Router], [Admit NAME], [Client] or [Credential NAME]",
+    .expected = "[Gateway], [Provider NAME], [Authority NAME], [Mesh], [Seed NAME], [Federation NAME], "
+                "[Border NAME], [Bgp], [Neighbor NAME], [Ospf], [Router], [Admit NAME], [Client] or [Credential NAME]",
     .first = "[Gateway], [Router] or [Client]",
     .key = key_at,
     .begin = begin,
@@ -788,8 +829,9 @@ static void check_whole(struct ini *f)
 
     if (c->role == DMUX_ROLE_NONE)
         ini_error(f, 0, "found no role, expected one of [Gateway], [Router] and [Client]");
-    if (c->role != DMUX_ROLE_GATEWAY && (c->providers_count > 0 || c->authorities_count > 0 || c->has_mesh ||
-                                         f->once[BGP] || f->once[OSPF] || c->neighbors_count > 0))
+    if (c->role != DMUX_ROLE_GATEWAY &&
+        (c->providers_count > 0 || c->authorities_count > 0 || c->has_mesh || c->federations_count > 0 ||
+         c->borders_count > 0 || f->once[BGP] || f->once[OSPF] || c->neighbors_count > 0))
         ini_error(f, 0, "found a section of gateways, expected [Gateway] as well");
     if (c->role == DMUX_ROLE_GATEWAY && !prefix_contains(&c->prefix, &c->service))
         ini_error(f, f->once[GATEWAY], "found a Service outside of Prefix, expected it inside");
@@ -836,6 +878,8 @@ int dmux_config_parse(const char *file_name, const char *data, size_t len, struc
         check_whole(&p.ini);
     if (r == 0 && p.ini.errors_count == 0)
         check_admission(&p.ini);
+    if (r == 0 && p.ini.errors_count == 0)
+        dmux_config_check_federations(&p.ini, p.c);
     if (r == 0 && p.ini.errors_count > 0)
         r = -EINVAL;
     if (r < 0) {

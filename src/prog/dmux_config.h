@@ -3,7 +3,8 @@
  * INI as in hawser.conf: one of [Gateway], [Router] and [Client]; for gateways a [Provider NAME] for each that may
  * register or an
  * [Authority NAME] that says which,
- * [Mesh] with a [Seed NAME] each, and [Bgp] with a [Neighbor NAME] each, or [Ospf], for `hawser-dmuxd bird-config`; for
+ * [Mesh] with a [Seed NAME] each, for other providers of demultiplexing a [Federation NAME] with a [Border NAME] each,
+ * and [Bgp] with a [Neighbor NAME] each, or [Ospf], for `hawser-dmuxd bird-config`; for
  * routers an [Admit NAME] for each key or realm whose clients are let in, and for clients a [Credential NAME] for each
  * provider that asks.
  * Unknown keys and sections are errors; an error is a line `FILE:LINE: found ..., expected ...`. */
@@ -26,6 +27,7 @@
 #define DMUX_NAME_MAX 15  /* of sections, bytes */
 #define DMUX_PATH_MAX 108 /* of a socket's name, with its NUL */
 
+struct ini;
 struct ini_schema;
 
 enum dmux_role { DMUX_ROLE_NONE, DMUX_ROLE_GATEWAY, DMUX_ROLE_ROUTER, DMUX_ROLE_CLIENT };
@@ -42,6 +44,14 @@ struct dmux_admit {
     bool has_key, has_root, has_realm;
     struct peer_key key;
     struct admission_realm realm;
+    unsigned line;
+};
+
+/* A gateway of another provider of demultiplexing, as it stands in the file. */
+struct dmux_border {
+    struct endpoint at;
+    uint8_t x25519[IDENT_KEY_LEN];
+    char realm[NAME_SIZE];
     unsigned line;
 };
 
@@ -77,8 +87,14 @@ struct dmux_config {
     size_t root_managers_count;
     struct tag tag;                   /* with managers: who this gateway is to them, by the chain, */
     uint8_t realm_key[IDENT_KEY_LEN]; /* and its realm's Ed25519 key */
-    uint32_t as;                      /* 0: no BGP */
-    char ospf_interface[16];          /* empty: no OSPF */
+    struct federation_realm federations[FEDERATION_REALMS_MAX];
+    unsigned federation_lines[FEDERATION_REALMS_MAX], authority_lines[DMUX_AUTHORITIES_MAX];
+    size_t federations_count;
+    struct dmux_border border_entries[FEDERATION_BORDERS_MAX];
+    struct federation_border borders[FEDERATION_BORDERS_MAX]; /* the same, of which federation */
+    size_t borders_count;
+    uint32_t as;             /* 0: no BGP */
+    char ospf_interface[16]; /* empty: no OSPF */
     uint32_t ospf_area;
     struct addr router_id;
     uint32_t bfd_ms; /* 0: no BFD */
@@ -129,6 +145,9 @@ int dmux_config_load(const char *path, struct text *errors, struct dmux_config *
 int dmux_config_parse(const char *file_name, const char *data, size_t len, struct text *errors,
                       struct dmux_config **ret);
 void dmux_config_free(struct dmux_config *c);
+
+/* What is wrong of [Federation] and [Border], as errors; then c->borders are right. */
+void dmux_config_check_federations(struct ini *f, struct dmux_config *c);
 
 /* What may stand in a file. */
 extern const struct ini_schema dmux_config_schema;

@@ -130,6 +130,9 @@ void dmuxd_managers_turn(struct dmuxd *d, instant now);
 void dmuxd_managers_end(struct dmuxd *d);
 void dmuxd_managers_status(struct dmuxd *d, json_t *doc);
 
+/* What a gateway says of other providers of demultiplexing. */
+void dmuxd_federation_status(struct dmuxd *d, json_t *doc);
+
 /* The gateway's data path in the kernel: start it, follow the core's tables, add what it counted. */
 int dmuxd_xdp_start(struct dmuxd *d, uint32_t wall_s);
 void dmuxd_xdp_turn(struct dmuxd *d, uint32_t wall_s);

@@ -91,6 +91,10 @@ static int gateway_start(struct dmuxd *d, instant now)
     struct mesh_options mesh = { .identity = &c->identity,
                                  .chain = { c->chain, c->chain_len },
                                  .seeds_count = c->seeds_count };
+    const struct federation_options federation = { .realms = c->federations,
+                                                   .realms_count = c->federations_count,
+                                                   .borders = c->borders,
+                                                   .borders_count = c->borders_count };
     struct directory_options directory;
     int r = watchdog_start(&d->watchdog, c->device, false);
 
@@ -101,6 +105,7 @@ static int gateway_start(struct dmuxd *d, instant now)
     memcpy(mesh.realm, c->mesh_realm, sizeof(mesh.realm));
     memcpy(mesh.seeds, c->seeds, sizeof(mesh.seeds));
     o.mesh = c->has_mesh ? &mesh : NULL;
+    o.federation = c->federations_count > 0 ? &federation : NULL;
     directory = dmuxd_managers_options(d);
     o.directory = c->managers_count > 0 ? &directory : NULL;
     d->gateway = gateway_new(&o, wall_s(), now);
@@ -174,6 +179,7 @@ static instant gateway_next(const struct dmuxd *d)
 
 struct router_list {
     json_t *array;
+    const struct federation *federation;
     instant now;
 };
 
@@ -188,7 +194,9 @@ static bool add_router(void *ctx, const struct registration *g)
     number_set(o, "provider", g->provider);
     text_set(o, "state", g->state == REGISTRATION_PROVED ? "proved" : "claimed");
     if (g->origin != 0)
-        number_set(o, "registered_with", g->origin);
+        number_set(o, g->realm != 0 ? "border" : "registered_with", g->origin);
+    if (g->realm != 0)
+        text_set(o, "dmux", federation_realm_of(l->federation, g->realm)->name);
     number_set(o, "weight", g->weight);
     number_set(o, "rtt_us", g->rtt_us);
     number_set(o, "pkts", g->pkts);
@@ -226,7 +234,7 @@ static json_t *mesh_json(const struct mesh *m)
 static int gateway_status(struct dmuxd *d, json_t *doc, instant now)
 {
     const struct gateway_stats *s = gateway_stats_get(d->gateway);
-    struct router_list l = { .array = json_array(), .now = now };
+    struct router_list l = { .array = json_array(), .federation = gateway_federation(d->gateway), .now = now };
     char buf[PREFIX_STRLEN];
 
     registry_foreach(gateway_registry(d->gateway), add_router, &l);
@@ -242,6 +250,8 @@ static int gateway_status(struct dmuxd *d, json_t *doc, instant now)
         dmuxd_xdp_status(d, doc);
     if (gateway_mesh(d->gateway))
         json_object_set_new(doc, "mesh", mesh_json(gateway_mesh(d->gateway)));
+    if (gateway_federation(d->gateway))
+        dmuxd_federation_status(d, doc);
     if (d->lookup)
         dmuxd_managers_status(d, doc);
     number_set(doc, "registrations", registry_count(gateway_registry(d->gateway)));
@@ -623,7 +633,7 @@ static json_t *applicant_json(const struct applicant_info *i, instant now)
 static int client_status(struct dmuxd *d, json_t *doc, instant now)
 {
     struct client_info i;
-    char buf[ADDR_STRLEN];
+    char buf[ADDR_STRLEN], prefix[PREFIX_STRLEN];
 
     client_info_get(d->client, &i);
     text_set(doc, "protocol", protocol_client_find(d->config->protocol)->name);
@@ -637,6 +647,8 @@ static int client_status(struct dmuxd *d, json_t *doc, instant now)
     }
     if (i.provider != 0) {
         number_set(doc, "provider", i.provider);
+        text_set(doc, "dmux", prefix_format(&i.dmux, prefix));
+        json_object_set_new(doc, "elsewhere", json_boolean(!prefix_contains(&i.dmux, &d->config->gateways[0].addr)));
         endpoint_set(doc, "router", &i.router);
         json_object_set_new(doc, "router_rtt_ms", json_real(i.router_rtt_us / 1e3));
     }

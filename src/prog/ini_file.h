@@ -10,8 +10,8 @@
 #define INI_FILE_MAX (1024 * 1024) /* bytes of a file */
 #define INI_LINE_MAX 1000          /* bytes of a line */
 #define INI_ERRORS_MAX 50          /* lines told before "more" */
-#define INI_KEYS_MAX 80            /* rows of a schema */
-#define INI_SECTIONS_MAX 14        /* of a schema, and the place outside of all */
+#define INI_KEYS_MAX 96            /* rows of a schema */
+#define INI_SECTIONS_MAX 16        /* of a schema, and the place outside of all */
 #define INI_WORD_SIZE 256          /* of one item of a list and its NUL: the longest host name has 253 characters */
 
 struct ini;

@@ -82,7 +82,12 @@ static void print_trace(const json_t *doc)
     if (*json_text(doc, "unicast"))
         printf(" 1  gateway %" PRId64 " (%s)  %.3f ms, sees us as %s\n", (int64_t)json_number(doc, "gateway"),
                json_text(doc, "unicast"), json_number(doc, "rtt_ms"), json_text(doc, "seen_as"));
-    if (*json_text(doc, "router"))
+    if (*json_text(doc, "router") && json_is_true(json_object_get(doc, "elsewhere")))
+        printf(" 2  border %s of %s\n 3  router of provider %" PRId64 "  %.3f ms from the gateway%s%s\n",
+               json_text(doc, "router"), json_text(doc, "dmux"), (int64_t)json_number(doc, "provider"),
+               json_number(doc, "router_rtt_ms"), *json_text(doc, "address") ? ", our address " : "",
+               json_text(doc, "address"));
+    else if (*json_text(doc, "router"))
         printf(" 2  router %s of provider %" PRId64 "  %.3f ms from the gateway%s%s\n", json_text(doc, "router"),
                (int64_t)json_number(doc, "provider"), json_number(doc, "router_rtt_ms"),
                *json_text(doc, "address") ? ", our address " : "", json_text(doc, "address"));

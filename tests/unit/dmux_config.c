@@ -295,10 +295,10 @@ static void test_errors(void **state)
 {
     refuses("", "f: found no role, expected one of [Gateway], [Router] and [Client]\n");
     refuses("Id = 1\n", "f:1: found Id before any section, expected [Gateway], [Router] or [Client]\n");
-    refuses(
-        "[Clint]\n",
-        "f:1: found [Clint], expected [Gateway], [Provider NAME], [Authority NAME], [Mesh], [Seed NAME], [Bgp], "
-        "[Neighbor NAME], [Ospf], [Router], [Admit NAME], [Client] or [Credential NAME] (did you mean [Client]?)\n");
+    refuses("[Clint]\n",
+            "f:1: found [Clint], expected [Gateway], [Provider NAME], [Authority NAME], [Mesh], [Seed NAME], "
+            "[Federation NAME], [Border NAME], [Bgp], [Neighbor NAME], [Ospf], [Router], [Admit NAME], [Client] or "
+            "[Credential NAME] (did you mean [Client]?)\n");
     refuses("[Client]\nProtocol = ipv6\nGatewy = 192.0.2.1\nGateway = 192.0.2.1\n",
             "f:3: found Gatewy, expected a key of [Client] (did you mean Gateway?)\n");
     refuses("[Client]\nProtocol = ipv6\n", "f:1: found no Gateway in this section, expected one\n");
@@ -399,6 +399,78 @@ static void test_gateway_addresses(void **state)
     assert_non_null(strstr(lines, "found the gateway's Address inside of Prefix"));
 }
 
+#define ROOT_KEY "a2tra2tra2tra2tra2tra2tra2tra2tra2tra2tra2s="
+#define FEDERATED                                                                                                      \
+    "[Gateway]\nId = 3\nService = 192.0.2.1\nPrefix = 192.0.2.0/24\nAddress = 10.0.1.2\nSecretFile = %s\n"             \
+    "[Authority own]\nRoot = " ROOT_KEY "\nRealm = a.example\nProviders = 200-299\nProtocols = ipv6\n"                 \
+    "[Mesh]\nKeyFile = %s\nChainFile = %s\nRoot = " ROOT_KEY "\nRealm = a.example\n"
+
+/* A section of another provider: name, realm, prefix, numbers. */
+static size_t add_federation(char *out, size_t size, const char *name, const char *realm, const char *prefix,
+                             const char *numbers)
+{
+    return (size_t)snprintf(out, size,
+                            "[Federation %s]\nRoot = " ROOT_KEY "\nRealm = %s\nPrefix = %s\nProviders = %s\n"
+                            "Protocols = ipv6, 65281\n",
+                            name, realm, prefix, numbers);
+}
+
+static void test_federation(void **state)
+{
+    struct dmux_config *c = NULL;
+    char data[4096];
+    size_t n = (size_t)snprintf(data, sizeof(data), FEDERATED, secret_path, key_path, chain_path), at;
+
+    at = n + add_federation(data + n, sizeof(data) - n, "b", "b.example", "198.18.0.0/24", "300-399");
+    at += add_federation(data + at, sizeof(data) - at, "c", "c.example", "198.19.0.0/24", "400-499");
+    snprintf(data + at, sizeof(data) - at, "[Border x]\nRealm = c.example\nAddress = 10.0.3.2:7\nPublicKey = %s\n",
+             public_key);
+    assert_int_equal(parse(data, &c), 0);
+    assert_int_equal(c->federations_count, 2);
+    assert_string_equal(c->federations[0].name, "b");
+    assert_string_equal(c->federations[0].authority.realm, "b.example");
+    assert_int_equal(c->federations[0].authority.provider_last, 399);
+    assert_int_equal(c->federations[0].authority.protocols[1], 0xff01);
+    assert_int_equal(c->federations[0].prefix.len, 24);
+    assert_int_equal(c->borders_count, 1);
+    assert_int_equal(c->borders[0].realm, 1);
+    assert_int_equal(c->borders[0].at.port, 7);
+    dmux_config_free(c);
+
+    /* nobody may have two owners, nor two places */
+    at = n + add_federation(data + n, sizeof(data) - n, "b", "a.example", "192.0.2.0/25", "299-399");
+    refuses(data, "f:17: found the Realm of [Mesh] in [Federation b], expected another provider's\n"
+                  "f:17: found a Prefix in [Federation b] that is in that of [Gateway], expected another\n"
+                  "f:17: found Providers = 299-399 in [Federation b], expected numbers that the [Authority] of line 7 "
+                  "does not have (200-299)\n");
+    at = n + add_federation(data + n, sizeof(data) - n, "b", "b.example", "198.18.0.0/24", "300-399");
+    add_federation(data + at, sizeof(data) - at, "c", "b.example", "198.18.0.0/16", "399-400");
+    refuses(data, "f:23: found the Realm of [Federation b] in [Federation c] as well, expected another\n"
+                  "f:23: found Providers = 399-400 in [Federation c], expected numbers that [Federation b] does not "
+                  "have (300-399)\n"
+                  "f:23: found a Prefix in [Federation c] that is in that of [Federation b], expected another\n");
+    snprintf(data + at, sizeof(data) - at,
+             "[Border x]\nRealm = e.example\nAddress = 10.0.3.2\nPublicKey = %s\n"
+             "[Border y]\nRealm = b.example\nAddress = 198.18.0.1\nPublicKey = %s\n",
+             public_key, public_key);
+    refuses(data, "f:23: found a [Border] of the realm e.example, expected one of a [Federation]\n"
+                  "f:27: found a [Border] at an address of a Prefix or of this gateway, expected one of its own\n");
+    for (unsigned i = 0; i < 9; i++)
+        at +=
+            (size_t)snprintf(data + at, sizeof(data) - at,
+                             "[Border x]\nRealm = b.example\nAddress = 10.0.3.%u\nPublicKey = %s\n", i + 1, public_key);
+    refuses(data, "f:55: found more than 8 sections [Border ...] of the realm b.example\n");
+    refuses("[Client]\nProtocol = ipv6\nGateway = 192.0.2.1\n[Border x]\nRealm = b.example\n",
+            "f:4: found no Address in this section, expected one\n"
+            "f:4: found no PublicKey in this section, expected one\n");
+    n = (size_t)snprintf(data, sizeof(data), GATEWAY, secret_path);
+    add_federation(data + n, sizeof(data) - n, "b", "b.example", "198.18.0.0/24", "300-399");
+    refuses(data, "f:12: found [Federation], expected [Mesh] as well\n");
+    n = (size_t)snprintf(data, sizeof(data), "[Client]\nProtocol = ipv6\nGateway = 192.0.2.1\n");
+    add_federation(data + n, sizeof(data) - n, "b", "b.example", "198.18.0.0/24", "300-399");
+    refuses(data, "f: found a section of gateways, expected [Gateway] as well\n");
+}
+
 static int write_chain(const struct identity *id, char *path)
 {
     struct record r = {
@@ -456,17 +528,10 @@ static int teardown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_client),
-        cmocka_unit_test(test_capture),
-        cmocka_unit_test(test_authority),
-        cmocka_unit_test(test_errors),
-        cmocka_unit_test(test_admit),
-        cmocka_unit_test(test_credential),
-        cmocka_unit_test(test_offers),
-        cmocka_unit_test(test_gateway),
-        cmocka_unit_test(test_managers),
-        cmocka_unit_test(test_ospf),
-        cmocka_unit_test(test_gateway_addresses),
+        cmocka_unit_test(test_client),   cmocka_unit_test(test_capture), cmocka_unit_test(test_authority),
+        cmocka_unit_test(test_errors),   cmocka_unit_test(test_admit),   cmocka_unit_test(test_credential),
+        cmocka_unit_test(test_offers),   cmocka_unit_test(test_gateway), cmocka_unit_test(test_federation),
+        cmocka_unit_test(test_managers), cmocka_unit_test(test_ospf),    cmocka_unit_test(test_gateway_addresses),
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);
