@@ -6,9 +6,10 @@
  * and a pass. A summary is confirmed before the next comes. A link without a record for FEDERATION_SILENCE is down, and
  * with it all that it told; whoever is not up is tried again each RETRY_MAX.
  *
- * It begins with the borders of the configuration. Each tells of others of its realm; they are asked too, while there
- * is room, and once there is none those whom the nearest border tells of take the place of the farthest that nobody has
- * configured: so the links come nearer, as one who asks the way.
+ * It begins with the borders of the configuration, and again when none is left. Each tells of others of its realm,
+ * those that are near it first; they are asked too, while there is room, and once there is none those whom the nearest
+ * border tells of take the place of the farthest: so the links come nearer, as one who asks the way, and the borders of
+ * the configuration are not everybody's for ever. A link goes with what only it has; a nearer border has the rest.
  *
  * Nothing that a border says makes this gateway send more than a HELLO of 64 bytes each RETRY_MAX to an address, for
  * FORGET.
@@ -23,7 +24,8 @@
 #define RETRY (250 * MSEC) /* chosen: as a router's */
 #define RETRY_MAX (5 * SEC)
 #define TICK (1 * SEC)
-#define FORGET (15 * SEC)     /* chosen: a border that was only heard of, or is silent, and is not configured */
+#define FORGET (15 * SEC) /* chosen: a border that was only heard of, or is silent, and is not configured */
+#define REPLACED_MAX 3    /* chosen: links that one message may replace: the nearest stays, and most of what is used */
 #define PASS_EVERY (30 * SEC) /* chosen: a quarter of GATEWAY_COOKIE_S */
 
 static bool drop(struct realm *r, enum federation_drop cause)
@@ -79,9 +81,38 @@ static void border_up(struct border *b, struct link_keys *keys, uint32_t gateway
     noise_wipe(&b->noise);
 }
 
+static unsigned border_at(const struct realm *r, const struct endpoint *at)
+{
+    unsigned i = 0;
+
+    while (i < FEDERATION_LINKS_MAX && !(r->borders[i] && endpoint_equal(&r->borders[i]->at, at)))
+        i++;
+    return i;
+}
+
+/* With the borders of the configuration, as far as there is room. */
+static void begin(struct federation *f, struct realm *r, instant now)
+{
+    unsigned at = 0;
+
+    for (size_t i = 0; i < f->o.borders_count; i++) {
+        const struct federation_border *e = &f->o.borders[i];
+
+        if (&f->realms[e->realm] != r || border_at(r, &e->at) < FEDERATION_LINKS_MAX)
+            continue;
+        while (at < FEDERATION_LINKS_MAX && r->borders[at])
+            at++;
+        if (at == FEDERATION_LINKS_MAX)
+            return;
+        r->borders[at] = malloc(sizeof(struct border)); /* without memory it is begun with at the next tick */
+        if (r->borders[at])
+            border_init(r->borders[at], &e->at, e->x25519, now);
+    }
+}
+
 struct federation *federation_new(const struct federation_options *o, struct registry *registry,
-                                  const struct credentials *own, const struct jar *jar, const struct mesh *mesh,
-                                  struct directory *directory, instant now)
+                                  const struct credentials *own, const struct jar *jar, struct directory *directory,
+                                  instant now)
 {
     const struct trust_options t = { .cached_max = TRUST_CACHED_DEFAULT,
                                      .facts_max = TRUST_FACTS_DEFAULT,
@@ -95,7 +126,6 @@ struct federation *federation_new(const struct federation_options *o, struct reg
     f->registry = registry;
     f->own = own;
     f->jar = jar;
-    f->mesh = mesh;
     f->directory = directory;
     f->tick_at = now;
     f->wall_s = jar->wall_s;
@@ -119,22 +149,8 @@ struct federation *federation_new(const struct federation_options *o, struct reg
         ok = r->trust && r->credentials;
     }
     askers_init(f);
-    for (size_t i = 0; ok && i < o->borders_count; i++) {
-        const struct federation_border *e = &o->borders[i];
-        struct realm *r = &f->realms[e->realm];
-        unsigned at = 0;
-
-        while (at < FEDERATION_LINKS_MAX && r->borders[at])
-            at++;
-        if (at == FEDERATION_LINKS_MAX)
-            continue;
-        r->borders[at] = malloc(sizeof(struct border));
-        ok = r->borders[at] != NULL;
-        if (ok)
-            border_init(r->borders[at], &e->at, e->x25519, now);
-        if (ok)
-            r->borders[at]->configured = true;
-    }
+    for (size_t i = 0; i < f->realms_count; i++)
+        begin(f, &f->realms[i], now);
     if (!ok) {
         federation_free(f);
         return NULL;
@@ -207,16 +223,8 @@ static void on_answer(struct federation *f, const uint8_t *data, size_t len, con
     }
 }
 
-static unsigned border_at(const struct realm *r, const struct endpoint *at)
-{
-    unsigned i = 0;
-
-    while (i < FEDERATION_LINKS_MAX && !(r->borders[i] && endpoint_equal(&r->borders[i]->at, at)))
-        i++;
-    return i;
-}
-
-/* Where a border has room that the one of index `teller` tells of; FEDERATION_LINKS_MAX: nowhere. */
+/* Where one has room that the border of index `teller` tells of; FEDERATION_LINKS_MAX: nowhere. Once there is none,
+ * those that the nearest tells of take the place of the farthest. */
 static unsigned place_for(const struct realm *r, unsigned teller)
 {
     unsigned farthest = FEDERATION_LINKS_MAX;
@@ -226,10 +234,11 @@ static unsigned place_for(const struct realm *r, unsigned teller)
 
         if (!b)
             return i;
-        if (b->state == BORDER_UP && b->rtt_us < r->borders[teller]->rtt_us)
+        if (i == teller || b->state != BORDER_UP)
+            continue;
+        if (b->rtt_us < r->borders[teller]->rtt_us)
             return FEDERATION_LINKS_MAX; /* somebody is nearer */
-        if (!b->configured && i != teller && b->state == BORDER_UP &&
-            (farthest == FEDERATION_LINKS_MAX || b->rtt_us > r->borders[farthest]->rtt_us))
+        if (farthest == FEDERATION_LINKS_MAX || b->rtt_us > r->borders[farthest]->rtt_us)
             farthest = i;
     }
     return farthest;
@@ -251,7 +260,7 @@ static void on_borders(struct federation *f, struct realm *r, unsigned teller, c
         }
         i = addr_is_unicast(&e.at.addr) && !endpoint_equal(&e.at, &f->o.unicast) ? place_for(r, teller)
                                                                                  : FEDERATION_LINKS_MAX;
-        if (i == FEDERATION_LINKS_MAX || (r->borders[i] && replaced++ > 0)) /* one at a time */
+        if (i == FEDERATION_LINKS_MAX || (r->borders[i] && replaced++ >= REPLACED_MAX))
             continue;
         if (r->borders[i])
             border_free(f, r, i, now);
@@ -511,19 +520,29 @@ void federation_on_expiry(struct federation *f, uint64_t wall_s, instant now)
         f->tick_at = now + TICK;
     for (size_t i = 0; i < f->realms_count; i++) {
         struct realm *r = &f->realms[i];
+        bool any = false;
 
         for (unsigned k = 0; k < FEDERATION_LINKS_MAX; k++) {
             struct border *b = r->borders[k];
 
             if (b && b->state == BORDER_UP && b->heard + FEDERATION_SILENCE <= now)
                 border_down(f, r, k, now);
-            if (b && b->state != BORDER_UP && !b->configured && b->known_at + FORGET <= now)
+            if (b && b->state != BORDER_UP && b->known_at + FORGET <= now)
                 border_free(f, r, k, now);
+            any |= r->borders[k] != NULL;
         }
+        if (!any)
+            begin(f, r, now);
         if (tick)
             services_tend(f, r, now);
     }
     askers_on_expiry(f, now);
+}
+
+void federation_set_others(struct federation *f, const struct mesh_member *others, size_t count)
+{
+    f->others_count = MIN(count, (size_t)FEDERATION_KNOWN_MAX);
+    memcpy(f->others, others, f->others_count * sizeof(*others));
 }
 
 /* --- who asks --- */

@@ -27,6 +27,7 @@
 #define FEDERATION_ASKERS_MAX 1024    /* chosen: gateways of others that this one tells */
 #define FEDERATION_SUMMARIES_PER_S 50 /* chosen: that are taken of a border: 6,300 items */
 #define FEDERATION_SILENCE (3 * SEC)  /* as a router's */
+#define FEDERATION_KNOWN_MAX 64       /* chosen: of one's own realm, of whom others are told */
 #define FEDERATION_NAME_MAX 15
 
 /* Another provider of demultiplexing. */
@@ -46,7 +47,7 @@ struct federation_border {
 struct federation_options {
     const struct federation_realm *realms; /* outlive the federation; at most FEDERATION_REALMS_MAX */
     size_t realms_count;
-    const struct federation_border *borders; /* read by federation_new alone; at most FEDERATION_LINKS_MAX of a realm */
+    const struct federation_border *borders; /* outlive it; at most FEDERATION_LINKS_MAX of a realm */
     size_t borders_count;
     /* This gateway: as of the mesh. */
     uint32_t id;
@@ -103,11 +104,11 @@ struct federation_stats {
 
 struct federation;
 
-/* registry, own (who speaks for which provider here), jar, mesh and directory (NULL: none) outlive it; the registry is
- * summed up. NULL: no memory. */
+/* registry, own (who speaks for which provider here), jar and directory (NULL: none) outlive it; the registry is summed
+ * up. NULL: no memory. */
 struct federation *federation_new(const struct federation_options *o, struct registry *registry,
-                                  const struct credentials *own, const struct jar *jar, const struct mesh *mesh,
-                                  struct directory *directory, instant now);
+                                  const struct credentials *own, const struct jar *jar, struct directory *directory,
+                                  instant now);
 void federation_free(struct federation *f);
 /* An answer to a HELLO that the federation has sent, or not. */
 void federation_on_challenge(struct federation *f, const struct dmux_message *c, const struct endpoint *from,
@@ -120,6 +121,8 @@ bool federation_output(struct federation *f, uint8_t *out, struct mesh_tx *tx, i
 instant federation_next_expiry(const struct federation *f);
 /* After the registry's. */
 void federation_on_expiry(struct federation *f, uint64_t wall_s, instant now);
+/* Other gateways of this realm, which are borders too, the nearest first: at most FEDERATION_KNOWN_MAX count. */
+void federation_set_others(struct federation *f, const struct mesh_member *others, size_t count);
 /* A client wants what nobody here has: borders that may have it are asked. */
 void federation_want(struct federation *f, uint16_t protocol, uint32_t provider, instant now);
 /* Is this the address of a border or an asker? Host order. */

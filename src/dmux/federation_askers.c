@@ -246,26 +246,17 @@ static size_t summary(struct federation *f, struct asker *g, struct federation_m
     return m->rest_len;
 }
 
-/* Others of this realm: different ones each time, if there are more. */
+/* Others of this realm: the nearest, and as many of the rest, from another place each time. */
 static size_t borders(const struct federation *f, uint8_t rest[MESH_TEXT_MAX])
 {
     struct writer w = writer_init(rest, BORDERS_TOLD * MESH_MEMBER_LEN);
-    struct mesh_peer_info p;
-    size_t count = 0, first;
+    size_t near = MIN(f->others_count, (size_t)BORDERS_TOLD / 2), far = f->others_count - near;
+    size_t from = far > 0 ? (size_t)(rng_u64(&f->o.rng) % far) : 0;
 
-    while (mesh_peer_info(f->mesh, count, &p))
-        count++;
-    first = count > 0 ? (size_t)(rng_u64(&f->o.rng) % count) : 0;
-    for (size_t i = 0; i < count && writer_left(&w) >= MESH_MEMBER_LEN; i++) {
-        struct mesh_member e;
-
-        mesh_peer_info(f->mesh, (first + i) % count, &p);
-        if (!p.up)
-            continue;
-        e = (struct mesh_member){ .gateway = p.gateway, .at = p.at };
-        memcpy(e.x25519, p.x25519, sizeof(e.x25519));
-        mesh_put_member(&w, &e);
-    }
+    for (size_t i = 0; i < near; i++)
+        mesh_put_member(&w, &f->others[i]);
+    for (size_t i = 0; i < far && writer_left(&w) >= MESH_MEMBER_LEN; i++)
+        mesh_put_member(&w, &f->others[near + (from + i) % far]);
     return writer_len(&w);
 }
 
@@ -310,7 +301,7 @@ static bool choose(struct federation *f, struct asker *g, struct federation_mess
         if (certificate(f, g, m))
             return true;
     }
-    if (f->mesh && now >= g->borders_next) {
+    if (now >= g->borders_next) {
         g->borders_next = now + BORDERS_EVERY;
         m->kind = FEDERATION_BORDERS;
         m->rest_len = borders(f, rest);
@@ -403,7 +394,7 @@ void askers_on_expiry(struct federation *f, instant now)
     LIST_FOREACH_SAFE (g, &f->askers, struct asker, all) {
         if (g->heard + FEDERATION_SILENCE <= now)
             asker_free(f, g);
-        else if (changed || g->sent > g->acked || now >= g->borders_next)
+        else if (changed || g->sent > g->acked || (f->others_count > 0 && now >= g->borders_next))
             mark(f, g);
     }
     forget_gone(f);

@@ -19,7 +19,6 @@ struct border {
     uint32_t gateway; /* 0: not known yet */
     struct endpoint at;
     uint8_t x25519[IDENT_KEY_LEN];
-    bool configured;
     enum border_state state;
     uint64_t hello_nonce;
     uint8_t cookie[SHIM_COOKIE_LEN];
@@ -108,7 +107,6 @@ struct federation {
     struct registry *registry;
     const struct credentials *own;
     const struct jar *jar;
-    const struct mesh *mesh;
     struct directory *directory;
     struct realm realms[FEDERATION_REALMS_MAX];
     struct link_realm link_realms[FEDERATION_REALMS_MAX];
@@ -122,6 +120,8 @@ struct federation {
     struct list askers, due, order;
     uint64_t version, unproven;
     instant askers_at;
+    struct mesh_member others[FEDERATION_KNOWN_MAX];
+    size_t others_count;
 };
 
 static inline uint64_t service_key(uint16_t protocol, uint32_t provider)

@@ -22,6 +22,7 @@
 #define PLACED_ERROR .5         /* chosen: from then on a coordinate is about right */
 #define PLACED_AFTER (60 * SEC) /* chosen: or there is nobody to learn it from */
 #define PLACED_EVERY (10 * SEC) /* chosen */
+#define OTHERS_EVERY (5 * SEC)  /* chosen: below what a border waits before it tells of others again */
 
 static struct mesh *mesh_begin(struct gateway *g, const struct gateway_options *o, instant now)
 {
@@ -61,7 +62,7 @@ static struct federation *federation_begin(struct gateway *g, const struct gatew
     f.identity = o->mesh->identity;
     f.chain = o->mesh->chain;
     f.rng = o->rng;
-    return federation_new(&f, g->registry, g->credentials, &g->jar, g->mesh, g->directory, now);
+    return federation_new(&f, g->registry, g->credentials, &g->jar, g->directory, now);
 }
 
 struct gateway *gateway_new(const struct gateway_options *o, uint32_t wall_s, instant now)
@@ -145,6 +146,32 @@ void gateway_want(struct gateway *g, const struct arrival *a, uint16_t protocol,
     /* a client says each few seconds that it still wants it, whichever way its packets take */
     if (g->federation && (!r || a->shim.flags & SHIM_CONTROL))
         federation_want(g->federation, protocol, provider, a->now);
+}
+
+static int by_distance(const void *a, const void *b)
+{
+    const struct mesh_peer_info *x = a, *y = b;
+    uint32_t x_us = x->rtt_us > 0 ? x->rtt_us : x->estimate_us, y_us = y->rtt_us > 0 ? y->rtt_us : y->estimate_us;
+
+    return (x_us > y_us) - (x_us < y_us);
+}
+
+/* Of whom others are told: peers whose link is up, which are borders as this one is. */
+static void tell_others(struct gateway *g)
+{
+    struct mesh_peer_info peers[MESH_PEERS_MAX];
+    struct mesh_member others[FEDERATION_KNOWN_MAX];
+    size_t count = 0;
+
+    for (size_t i = 0; i < MESH_PEERS_MAX && mesh_peer_info(g->mesh, i, &peers[count]); i++)
+        count += peers[count].up;
+    qsort(peers, count, sizeof(*peers), by_distance);
+    count = MIN(count, ARRAY_LEN(others));
+    for (size_t i = 0; i < count; i++) {
+        others[i] = (struct mesh_member){ .gateway = peers[i].gateway, .at = peers[i].at };
+        memcpy(others[i].x25519, peers[i].x25519, sizeof(others[i].x25519));
+    }
+    federation_set_others(g->federation, others, count);
 }
 
 /* Where this gateway is, once that is about right. */
@@ -602,7 +629,7 @@ instant gateway_next_expiry(const struct gateway *g)
     instant next = instant_min(registry_next_expiry(g->registry), g->mesh ? mesh_next_expiry(g->mesh) : INSTANT_NEVER);
 
     if (g->federation)
-        next = instant_min(next, federation_next_expiry(g->federation));
+        next = instant_min(next, instant_min(g->others_at, federation_next_expiry(g->federation)));
     return g->directory ? instant_min(next, tend_next(g)) : next;
 }
 
@@ -632,6 +659,10 @@ void gateway_on_expiry(struct gateway *g, instant now)
     registry_on_expiry(g->registry, now);
     if (g->mesh)
         mesh_on_expiry(g->mesh, g->jar.wall_s, now);
+    if (g->federation && now >= g->others_at) {
+        g->others_at = now + OTHERS_EVERY;
+        tell_others(g);
+    }
     if (g->federation)
         federation_on_expiry(g->federation, g->jar.wall_s, now);
     if (g->directory)

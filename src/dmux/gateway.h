@@ -61,7 +61,7 @@ struct gateway_options {
      * those above. Read by gateway_new alone; NULL: a full mesh. */
     const struct directory_options *directory;
     /* Other providers of demultiplexing; its id, address, key, chain and randomness are those above, of the mesh, which
-     * it needs. Read by gateway_new alone, its realms outlive the gateway; NULL: none. */
+     * it needs. Read by gateway_new alone, its realms and borders outlive the gateway; NULL: none. */
     const struct federation_options *federation;
     struct rng rng;
 };

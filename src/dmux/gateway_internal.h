@@ -14,7 +14,7 @@ struct gateway {
     struct mesh *mesh;             /* NULL: none */
     struct directory *directory;   /* NULL: a full mesh */
     struct federation *federation; /* NULL: none */
-    instant began, place_at;
+    instant began, place_at, others_at;
     struct gateway_stats stats;
     uint32_t service, unicast; /* host order */
 };
