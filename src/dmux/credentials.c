@@ -289,6 +289,11 @@ int credentials_check(const struct credentials *c, uint32_t provider, uint16_t p
     return 0;
 }
 
+struct trust *credentials_trust(struct credentials *c, size_t authority)
+{
+    return c->trusts[authority];
+}
+
 const uint8_t *credentials_key(const struct credentials *c, uint32_t provider, uint64_t wall_s)
 {
     const struct provider *p = listed(c, provider);

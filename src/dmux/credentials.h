@@ -43,6 +43,8 @@ MUST_CHECK int credentials_learn(struct credentials *c, const uint8_t key[IDENT_
  * seconds since 1970, 0: none. */
 MUST_CHECK int credentials_check(const struct credentials *c, uint32_t provider, uint16_t protocol,
                                  const uint8_t key[IDENT_KEY_LEN], uint64_t wall_s, uint64_t *ret_until_s);
+/* What it has seen of an authority's root: for other certificates of the same root. */
+struct trust *credentials_trust(struct credentials *c, size_t authority);
 /* The key that speaks for this provider now: listed, or of the certificate that ends last. NULL: there is none. */
 const uint8_t *credentials_key(const struct credentials *c, uint32_t provider, uint64_t wall_s);
 /* The certificate of a key that was learnt; len 0: none. Valid until the next credentials_learn. */

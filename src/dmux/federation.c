@@ -24,8 +24,11 @@
 #define RETRY (250 * MSEC) /* chosen: as a router's */
 #define RETRY_MAX (5 * SEC)
 #define TICK (1 * SEC)
-#define FORGET (15 * SEC) /* chosen: a border that was only heard of, or is silent, and is not configured */
-#define REPLACED_MAX 3    /* chosen: links that one message may replace: the nearest stays, and most of what is used */
+#define FORGET (15 * SEC)    /* chosen: a border that was only heard of, or is silent, and is not configured */
+#define TRY_MIN (1 * SEC)    /* chosen: above a handshake with those that were tried last */
+#define TRY_EVERY (10 * SEC) /* chosen: as often as borders tell of others */
+#define TRY_MAX (600 * SEC)
+#define REPLACED_MAX 3 /* chosen: links that one message may replace: the nearest stays, and most of what is used */
 #define PASS_EVERY (30 * SEC) /* chosen: a quarter of GATEWAY_COOKIE_S */
 
 static bool drop(struct realm *r, enum federation_drop cause)
@@ -48,11 +51,12 @@ static void border_init(struct border *b, const struct endpoint *at, const uint8
     memcpy(b->x25519, x25519, IDENT_KEY_LEN);
 }
 
-static void border_down(struct federation *f, struct realm *r, unsigned i, instant now)
+/* silent: else it has to make room. */
+static void border_down(struct federation *f, struct realm *r, unsigned i, bool silent, instant now)
 {
     struct border *b = r->borders[i];
 
-    services_lose(f, r, i, now);
+    services_lose(f, r, i, silent, now);
     link_keys_free(&b->keys);
     noise_wipe(&b->noise);
     b->state = BORDER_IDLE;
@@ -66,7 +70,7 @@ static void border_down(struct federation *f, struct realm *r, unsigned i, insta
 
 static void border_free(struct federation *f, struct realm *r, unsigned i, instant now)
 {
-    border_down(f, r, i, now);
+    border_down(f, r, i, false, now);
     free(r->borders[i]);
     r->borders[i] = NULL;
 }
@@ -114,9 +118,6 @@ struct federation *federation_new(const struct federation_options *o, struct reg
                                   const struct credentials *own, const struct jar *jar, struct directory *directory,
                                   instant now)
 {
-    const struct trust_options t = { .cached_max = TRUST_CACHED_DEFAULT,
-                                     .facts_max = TRUST_FACTS_DEFAULT,
-                                     .rng = &o->rng };
     struct federation *f = calloc(1, sizeof(*f));
     bool ok = f != NULL;
 
@@ -143,10 +144,12 @@ struct federation *federation_new(const struct federation_options *o, struct reg
         r->o = &o->realms[f->realms_count];
         r->number = (uint8_t)(f->realms_count + 1);
         services_init(r, f->seed);
-        r->trust = trust_new(r->o->authority.root, &t);
+        r->tried_wait = TRY_EVERY;
         r->credentials = credentials_new(NULL, 0, &r->o->authority, 1, &o->rng);
-        f->link_realms[f->realms_count] = (struct link_realm){ .trust = r->trust, .name = r->o->authority.realm };
-        ok = r->trust && r->credentials;
+        ok = r->credentials != NULL;
+        if (ok)
+            f->link_realms[f->realms_count] =
+                (struct link_realm){ .trust = credentials_trust(r->credentials, 0), .name = r->o->authority.realm };
     }
     askers_init(f);
     for (size_t i = 0; i < f->realms_count; i++)
@@ -171,7 +174,6 @@ void federation_free(struct federation *f)
             if (r->borders[k])
                 border_free(f, r, k, 0);
         }
-        trust_free(r->trust);
         credentials_free(r->credentials);
     }
     askers_free(f);
@@ -223,6 +225,34 @@ static void on_answer(struct federation *f, const uint8_t *data, size_t len, con
     }
 }
 
+/* The nearest that is up; FEDERATION_LINKS_MAX: none is. */
+static unsigned nearest(const struct realm *r)
+{
+    unsigned best = FEDERATION_LINKS_MAX;
+
+    for (unsigned i = 0; i < FEDERATION_LINKS_MAX; i++) {
+        const struct border *b = r->borders[i];
+
+        if (b && b->state == BORDER_UP && (best == FEDERATION_LINKS_MAX || b->rtt_us < r->borders[best]->rtt_us))
+            best = i;
+    }
+    return best;
+}
+
+/* Whether others are to be tried in the place of those that are far: when the nearest is nearer than the last time, for
+ * its own neighbours are near, too; and else ever more rarely, for some that are anywhere. */
+static bool may_try(struct realm *r, const struct border *teller, bool *ret_near, instant now)
+{
+    *ret_near = r->nearest_us == 0 || teller->rtt_us < r->nearest_us * 9ull / 10;
+    if (now < r->tried_at + (*ret_near ? TRY_MIN : r->tried_wait))
+        return false;
+    r->tried_wait = *ret_near ? TRY_EVERY : MIN(r->tried_wait * 2, TRY_MAX);
+    if (*ret_near)
+        r->nearest_us = teller->rtt_us;
+    r->tried_at = now;
+    return true;
+}
+
 /* Where one has room that the border of index `teller` tells of; FEDERATION_LINKS_MAX: nowhere. Once there is none,
  * those that the nearest tells of take the place of the farthest. */
 static unsigned place_for(const struct realm *r, unsigned teller)
@@ -234,11 +264,8 @@ static unsigned place_for(const struct realm *r, unsigned teller)
 
         if (!b)
             return i;
-        if (i == teller || b->state != BORDER_UP)
-            continue;
-        if (b->rtt_us < r->borders[teller]->rtt_us)
-            return FEDERATION_LINKS_MAX; /* somebody is nearer */
-        if (farthest == FEDERATION_LINKS_MAX || b->rtt_us > r->borders[farthest]->rtt_us)
+        if (i != teller && b->state == BORDER_UP && b->rtt_us > 0 &&
+            (farthest == FEDERATION_LINKS_MAX || b->rtt_us > r->borders[farthest]->rtt_us))
             farthest = i;
     }
     return farthest;
@@ -250,8 +277,13 @@ static void on_borders(struct federation *f, struct realm *r, unsigned teller, c
     struct reader rd = reader_init(m->rest, m->rest_len);
     struct mesh_member e;
     unsigned replaced = 0;
+    bool room = false, tries, near = true;
+    size_t told = m->rest_len / MESH_MEMBER_LEN, n = 0;
 
-    while (mesh_next_member(&rd, &e)) {
+    for (unsigned i = 0; i < FEDERATION_LINKS_MAX; i++)
+        room |= !r->borders[i];
+    tries = !room && nearest(r) == teller && may_try(r, r->borders[teller], &near, now);
+    for (; mesh_next_member(&rd, &e); n++) {
         unsigned i = border_at(r, &e.at);
 
         if (i < FEDERATION_LINKS_MAX) {
@@ -260,7 +292,8 @@ static void on_borders(struct federation *f, struct realm *r, unsigned teller, c
         }
         i = addr_is_unicast(&e.at.addr) && !endpoint_equal(&e.at, &f->o.unicast) ? place_for(r, teller)
                                                                                  : FEDERATION_LINKS_MAX;
-        if (i == FEDERATION_LINKS_MAX || (r->borders[i] && replaced++ >= REPLACED_MAX))
+        if (i == FEDERATION_LINKS_MAX ||
+            (r->borders[i] && (!tries || (!near && n < told / 2) || replaced++ >= REPLACED_MAX)))
             continue;
         if (r->borders[i])
             border_free(f, r, i, now);
@@ -416,20 +449,6 @@ static size_t shake_output(const struct federation *f, struct border *b, uint8_t
     return dmux_write(&hello, out, DMUX_MESSAGE_MAX);
 }
 
-/* The nearest that is up; FEDERATION_LINKS_MAX: none is. */
-static unsigned nearest(const struct realm *r)
-{
-    unsigned best = FEDERATION_LINKS_MAX;
-
-    for (unsigned i = 0; i < FEDERATION_LINKS_MAX; i++) {
-        const struct border *b = r->borders[i];
-
-        if (b && b->state == BORDER_UP && (best == FEDERATION_LINKS_MAX || b->rtt_us < r->borders[best]->rtt_us))
-            best = i;
-    }
-    return best;
-}
-
 /* What a border that is up is to be sent next; false: nothing. */
 static bool choose(struct realm *r, unsigned i, struct federation_message *m, instant now)
 {
@@ -526,7 +545,7 @@ void federation_on_expiry(struct federation *f, uint64_t wall_s, instant now)
             struct border *b = r->borders[k];
 
             if (b && b->state == BORDER_UP && b->heard + FEDERATION_SILENCE <= now)
-                border_down(f, r, k, now);
+                border_down(f, r, k, true, now);
             if (b && b->state != BORDER_UP && b->known_at + FORGET <= now)
                 border_free(f, r, k, now);
             any |= r->borders[k] != NULL;

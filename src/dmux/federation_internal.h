@@ -60,9 +60,11 @@ struct want {
 
 struct realm {
     const struct federation_realm *o;
-    uint8_t number; /* of registrations */
-    struct trust *trust;
+    uint8_t number;                  /* of registrations */
     struct credentials *credentials; /* what its root has certified */
+    instant tried_at;                /* when others were tried in the place of borders that are far, */
+    span tried_wait;                 /* not again before, */
+    uint32_t nearest_us;             /* and how far the nearest was */
     struct border *borders[FEDERATION_LINKS_MAX];
     struct map64 services;
     struct list all, unproved, asked, refused; /* asked: for whose certificate a border was asked */
@@ -134,8 +136,8 @@ void services_init(struct realm *r, const uint8_t seed[16]);
 void services_free(struct realm *r);
 void services_take(struct federation *f, struct realm *r, unsigned border, const struct federation_message *m,
                    instant now);
-/* The border has none of them any more, or another has its place. */
-void services_lose(struct federation *f, struct realm *r, unsigned border, instant now);
+/* The border has none of them any more; silent: that is damped. */
+void services_lose(struct federation *f, struct realm *r, unsigned border, bool silent, instant now);
 void services_take_certificate(struct federation *f, struct realm *r, const struct federation_message *m, instant now);
 /* The next provider whose certificate this border is to be asked for; 0: none. */
 uint32_t services_prove(struct realm *r, unsigned border, instant now);

@@ -280,11 +280,11 @@ static bool may_give(const struct authority *a, uint16_t protocol, uint32_t prov
     return named && provider >= a->provider_first && provider <= a->provider_last;
 }
 
-static void lose(struct federation *f, struct realm *r, struct service *s, unsigned i, instant now)
+static void lose(struct federation *f, struct realm *r, struct service *s, unsigned i, bool gone, instant now)
 {
     s->has &= (uint8_t) ~(1u << i);
     adopt_all(f, r, s, chosen(r, s), now); /* who takes over comes before it goes */
-    release(f, r, s, i, true, now);
+    release(f, r, s, i, gone, now);
     if (s->has == 0)
         service_free(r, s);
 }
@@ -296,7 +296,7 @@ static void take_item(struct federation *f, struct realm *r, unsigned i, const s
 
     if (item->rtt_us == FEDERATION_GONE) {
         if (s && s->has >> i & 1)
-            lose(f, r, s, i, now);
+            lose(f, r, s, i, true, now);
         return;
     }
     if (!may_give(&r->o->authority, item->protocol, item->provider)) {
@@ -325,11 +325,11 @@ void services_take(struct federation *f, struct realm *r, unsigned border, const
         take_item(f, r, border, &item, now);
 }
 
-void services_lose(struct federation *f, struct realm *r, unsigned border, instant now)
+void services_lose(struct federation *f, struct realm *r, unsigned border, bool silent, instant now)
 {
     LIST_FOREACH_SAFE (s, &r->all, struct service, all) {
         if (s->has >> border & 1)
-            lose(f, r, s, border, now);
+            lose(f, r, s, border, silent, now);
     }
 }
 
