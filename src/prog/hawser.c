@@ -82,7 +82,9 @@ static const struct verb verbs[] = {
     { "sim",
       "list [--json] | coordinates [--data DIR] [--gateways N] [--routers N] [--providers N] [--neighbours N] "
       "[--liars N] [--seed N] [--out DIR] [--json] | directory [--gateways N] [--routers N] [--providers N] "
-      "[--wants N] [--seed N] [--out DIR] [--json] | routing [--growth G] [--pace S] [--kept F] [--proxies X] "
+      "[--wants N] [--seed N] [--out DIR] [--json] | federation [--gateways N] [--routers N] [--providers N] "
+      "[--realms N] [--asking N] [--seed N] [--out DIR] [--json] | routing [--growth G] [--pace S] [--kept F] "
+      "[--proxies X] "
       "[--realms N] [--seed N] [--out DIR] "
       "[--json] | stretch --data DIR [--out DIR] [--runs N] [--seed N] [--json]",
       "simulations of what is larger than a laboratory", verb_sim, false },
