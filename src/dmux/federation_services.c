@@ -125,14 +125,13 @@ static void adopt(struct federation *f, struct realm *r, struct service *s, unsi
     int refusal;
 
     if (!m) {
-        bool there = registry_find(f->registry, claim.protocol, claim.provider, claim.addr, claim.port);
         size_t all = 0;
 
         for (size_t k = 0; k < f->realms_count; k++)
             all += f->realms[k].adopted;
         release(f, r, s, i, false, now);
-        refusal = there || all >= FEDERATION_ADOPTED_MAX ? DMUX_REFUSED_FULL
-                                                         : registry_claim(f->registry, &claim, now, &m, &wait_s);
+        refusal =
+            all >= FEDERATION_ADOPTED_MAX ? DMUX_REFUSED_FULL : registry_claim(f->registry, &claim, now, &m, &wait_s);
         if (refusal != 0) {
             r->drops[refusal == DMUX_REFUSED_DAMPED ? FEDERATION_DROP_DAMPED : FEDERATION_DROP_FULL]++;
             return;

@@ -122,6 +122,14 @@ bool gateway_address_allowed(const struct gateway *g, const struct endpoint *e)
            !prefix_contains(&g->o.prefix, &e->addr);
 }
 
+struct registration *gateway_router(const struct gateway *g, const struct arrival *a, uint16_t protocol,
+                                    uint32_t provider)
+{
+    struct registration *r = registry_find(g->registry, protocol, provider, a->addr, a->from->port);
+
+    return r && r->realm == 0 ? r : NULL;
+}
+
 static bool drop(struct gateway *g, unsigned cause)
 {
     return gateway_drop(g, cause);
@@ -343,9 +351,8 @@ static bool on_hello(struct gateway *g, const struct arrival *a, const struct dm
     if (!gateway_address_allowed(g, a->from))
         return drop(g, GATEWAY_DROP_SOURCE);
     /* a router that is registered is asked for by name, and its own network's budget is all that others may spend */
-    if (!(registry_find(g->registry, m->protocol, m->provider, a->addr, a->from->port)
-              ? limits_shown(g->limits, a->addr, a->now)
-              : limits_unverified(g->limits, a->addr, 0, a->now)))
+    if (!(gateway_router(g, a, m->protocol, m->provider) ? limits_shown(g->limits, a->addr, a->now)
+                                                         : limits_unverified(g->limits, a->addr, 0, a->now)))
         return drop(g, GATEWAY_DROP_UNVERIFIED);
     jar_mint(&g->jar, &c, reply.cookie);
     return answer(g, a, dmux_write(&reply, a->out, DMUX_MESSAGE_MAX));
@@ -446,7 +453,7 @@ static bool on_register(struct gateway *g, const struct arrival *a, const struct
 /* The registration that a sealed message belongs to; NULL after a count, or after *ret_answered. */
 static struct registration *authentic(struct gateway *g, const struct arrival *a, const struct dmux_message *m)
 {
-    struct registration *r = registry_find(g->registry, m->protocol, m->provider, a->addr, a->from->port);
+    struct registration *r = gateway_router(g, a, m->protocol, m->provider);
     bool fresh;
 
     if (!r)
@@ -494,7 +501,7 @@ static bool on_sealed(struct gateway *g, const struct arrival *a, const struct d
 
     if (m->gateway != g->o.id)
         return drop(g, GATEWAY_DROP_CONTROL);
-    if (!registry_find(g->registry, m->protocol, m->provider, a->addr, a->from->port)) {
+    if (!gateway_router(g, a, m->protocol, m->provider)) {
         if (!limits_unverified(g->limits, a->addr, 0, a->now))
             return drop(g, GATEWAY_DROP_UNVERIFIED);
         return refuse(g, a, m, DMUX_REFUSED_UNKNOWN, 0);

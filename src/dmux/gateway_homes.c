@@ -132,10 +132,9 @@ static bool from_home(struct gateway *g, const struct arrival *a)
 
 bool gateway_on_home(struct gateway *g, const struct arrival *a)
 {
-    const struct registration *r =
-        registry_find(g->registry, a->shim.protocol, a->shim.provider, a->addr, a->from->port);
+    const struct registration *r = gateway_router(g, a, a->shim.protocol, a->shim.provider);
 
     if (a->len == a->shim.len)
         return gateway_drop(g, GATEWAY_DROP_EMPTY);
-    return r && r->realm == 0 ? to_home(g, a, r) : from_home(g, a);
+    return r ? to_home(g, a, r) : from_home(g, a);
 }

@@ -43,6 +43,9 @@ static inline struct endpoint endpoint_of(uint32_t addr, uint16_t port)
     return (struct endpoint){ .addr = addr_v4(addr), .port = port };
 }
 
+/* The router of that name; NULL: there is none, or it is a border, which has no key and says nothing as routers do. */
+struct registration *gateway_router(const struct gateway *g, const struct arrival *a, uint16_t protocol,
+                                    uint32_t provider);
 /* May anybody be there? Nothing of the service, nothing that is not a host's. */
 bool gateway_address_allowed(const struct gateway *g, const struct endpoint *e);
 /* The sender has shown its address, and wants what no router here provides: it is looked for. r: a border that has it;

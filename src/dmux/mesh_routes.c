@@ -69,7 +69,7 @@ static struct registration *taken(const struct mesh *m, const struct route *t)
 {
     struct registration *r = registry_find(m->registry, t->protocol, t->provider, t->addr, t->port);
 
-    return r && r->origin == t->origin ? r : NULL;
+    return r && r->realm == 0 && r->origin == t->origin ? r : NULL;
 }
 
 static void unask(struct mesh *m, struct route *t)
@@ -371,7 +371,7 @@ static void adopt(struct mesh *m, struct route *t, uint64_t until_s, instant now
     uint16_t wait_s = 0;
 
     t->next = now + AGAIN;
-    if ((r && r->origin == 0) || m->adopted_count >= MESH_ADOPTED_MAX)
+    if ((r && (r->origin == 0 || r->realm != 0)) || m->adopted_count >= MESH_ADOPTED_MAX)
         return;
     memcpy(claim.key, t->vouch, sizeof(claim.key));
     if (r) /* by way of another gateway until now */

@@ -461,7 +461,7 @@ int registry_claim(struct registry *r, const struct registration *claim, instant
         if (r->by_name.count < r->max_items)
             m = registration_new(r, claim, now);
     }
-    if (!m)
+    if (!m || (m->state != REGISTRATION_GONE && m->realm != claim->realm))
         return DMUX_REFUSED_FULL;
     m->until_s = claim->until_s;
     if (m->state == REGISTRATION_PROVED) {

@@ -78,8 +78,8 @@ struct registry *registry_new(size_t max_items, const uint8_t seed[16]);
 void registry_free(struct registry *r);
 
 /* A router has signed: of claim the name, weight, load, key, origin, realm and until_s count. 0 and *ret; one that is
- * proved goes on under its old key beside the fresh one. Or a positive enum dmux_refusal: DAMPED with *ret_wait_s,
- * FULL. */
+ * proved goes on under its old key beside the fresh one. Or a positive enum dmux_refusal: DAMPED with *ret_wait_s;
+ * FULL, also for a name that another realm's has. */
 int registry_claim(struct registry *r, const struct registration *claim, instant now, struct registration **ret,
                    uint16_t *ret_wait_s);
 /* NULL when there is none that is claimed or proved. */

@@ -2,6 +2,7 @@
  * passes between them and what does not, and how long it takes. Each party has a realm, a service address, a secret and
  * a hundred numbers of providers of its own. Delays are literal; what is expected follows from them. */
 #include "dmux/link.h"
+#include "dmux/mac.h"
 #include "tests/sim/dmux_world.h"
 
 #include <stdio.h>
@@ -592,6 +593,32 @@ static void test_claimed_client(void **state)
     assert_memory_equal(out + 28, d + 28, SHIM_HOME_LEN);
 }
 
+/* A border has no key: what is sealed under none, from its address, is as from a router that is not known. */
+static void test_border_is_no_router(void **state)
+{
+    static const uint8_t types[] = { DMUX_KEEPALIVE, DMUX_PROOF, DMUX_WITHDRAW }, none[DMUX_KEY_LEN];
+    struct endpoint border, self;
+    uint8_t d[256], out[2048];
+    struct gateway_tx tx;
+    unsigned a, b;
+
+    parties_begin();
+    a = gateway_of(A, 1, 1 << B);
+    b = gateway_of(B, 1, 1 << A);
+    router_of(B, 0xcb007109, b);
+    world_run(5 * SEC);
+    border = at(hosts[b].addr, DMUX_PORT);
+    self = at(hosts[a].addr, DMUX_PORT);
+    for (unsigned i = 0; i < ARRAY_LEN(types); i++) {
+        struct dmux_message m = { .type = types[i], .protocol = DMUX_IPV6, .provider = 300, .gateway = 1, .seq = 1 };
+        size_t len = dmux_write_sealed(&m, none, d, sizeof(d));
+
+        gateway_on_datagram(hosts[a].gateway, d, len, &border, &self.addr, now, out, &tx);
+        assert_int_equal(serves(a, 300), hosts[b].addr);
+        assert_int_equal(stats(a)->refused[DMUX_REFUSED_UNKNOWN], i + 1);
+    }
+}
+
 static int teardown(void **state)
 {
     world_begin();
@@ -614,6 +641,7 @@ int main(void)
         cmocka_unit_test(test_strangers),
         cmocka_unit_test(test_flood),
         cmocka_unit_test(test_claimed_client),
+        cmocka_unit_test(test_border_is_no_router),
     };
 
     return cmocka_run_group_tests(tests, NULL, teardown);

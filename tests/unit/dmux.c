@@ -339,6 +339,8 @@ static void test_registry_sums(void **state)
     assert_int_equal(registry_claim(r, &border, now, &b, &wait), 0);
     registry_prove(r, b, MSEC, now);
     assert_false(registry_pop_service(r, &s));
+    border.realm = 0; /* a router at its address is none */
+    assert_int_equal(registry_claim(r, &border, now, &m, &wait), DMUX_REFUSED_FULL);
     m = add(r, 2, 1, 40 * MSEC, now);
     run_until(r, now + REGISTRY_REBUILD);
     now += REGISTRY_REBUILD;
