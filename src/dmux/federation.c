@@ -572,12 +572,12 @@ bool federation_is_member(const struct federation *f, uint32_t addr)
         for (unsigned k = 0; k < FEDERATION_LINKS_MAX; k++) {
             const struct border *b = f->realms[i].borders[k];
 
-            if (b && get_be32(b->at.addr.bytes) == addr)
+            if (b && b->state == BORDER_UP && get_be32(b->at.addr.bytes) == addr)
                 return true;
         }
     }
     LIST_FOREACH (g, &f->askers, struct asker, all) {
-        if (get_be32(g->at.addr.bytes) == addr)
+        if (g->keys.tx && get_be32(g->at.addr.bytes) == addr)
             return true;
     }
     return false;

@@ -619,6 +619,30 @@ static void test_border_is_no_router(void **state)
     }
 }
 
+static void tells_of(unsigned gateway, const struct mesh_member *others, size_t count)
+{
+    federation_set_others((struct federation *)(uintptr_t)federation_at(gateway), others, count);
+}
+
+/* A border tells of the address of one's own router as if a gateway was there: who says so takes nobody's place. */
+static void test_told_of_own_router(void **state)
+{
+    const struct mesh_member said = { .gateway = 50, .at = at(0xcb007201, DMUX_PORT) };
+    unsigned a, b;
+
+    parties_begin();
+    a = gateway_of(A, 1, 1 << B);
+    b = gateway_of(B, 1, 1 << A);
+    for (unsigned t = 0; t < 300; t++) {
+        tells_of(b, &said, 1);
+        if (t == 200) /* a asks it by now */
+            router_of(A, 0xcb007201, a);
+        world_run(100 * MSEC);
+    }
+    assert_int_equal(stats(a)->refused[DMUX_REFUSED_ADDRESS], 0);
+    assert_int_equal(serves(a, 200), 0xcb007201);
+}
+
 static int teardown(void **state)
 {
     world_begin();
@@ -642,6 +666,7 @@ int main(void)
         cmocka_unit_test(test_flood),
         cmocka_unit_test(test_claimed_client),
         cmocka_unit_test(test_border_is_no_router),
+        cmocka_unit_test(test_told_of_own_router),
     };
 
     return cmocka_run_group_tests(tests, NULL, teardown);
