@@ -6,13 +6,15 @@
  * and a pass. A summary is confirmed before the next comes. A link without a record for FEDERATION_SILENCE is down, and
  * with it all that it told; whoever is not up is tried again each RETRY_MAX.
  *
- * It begins with the borders of the configuration, and again when none is left. Each tells of others of its realm,
- * those that are near it first; they are asked too, while there is room, and once there is none those whom the nearest
- * border tells of take the place of the farthest: so the links come nearer, as one who asks the way, and the borders of
- * the configuration are not everybody's for ever. A link goes with what only it has; a nearer border has the rest.
+ * Places for links are the borders' of the configuration first. Each border tells of others of its realm, and one of
+ * those at a time is tried beside the links: by its handshake and a PING, within TRY_FOR, without being listened to. It
+ * gets a link if it is a gateway that has none yet, and a place is free or it is nearer than the farthest, whose place
+ * it takes: so the links come nearer, as one who asks the way, and the borders of the configuration are not everybody's
+ * for ever. What a border only tells of holds no place and ends no link; each tries for itself, so none keeps out whom
+ * others tell of. When all links are taken, those whom the nearest tells of are tried, ever more rarely while none is
+ * nearer.
  *
- * Nothing that a border says makes this gateway send more than a HELLO of 64 bytes each RETRY_MAX to an address, for
- * FORGET.
+ * Nothing that a border says makes this gateway send more than 4 HELLOs of 64 bytes each TOLD_EVERY to an address.
  *
  * Limits: federation.h. A gateway has FEDERATION_LINKS_MAX links to each realm, with a PING a second each. */
 #include "dmux/federation_internal.h"
@@ -24,11 +26,12 @@
 #define RETRY (250 * MSEC) /* chosen: as a router's */
 #define RETRY_MAX (5 * SEC)
 #define TICK (1 * SEC)
-#define FORGET (15 * SEC)    /* chosen: a border that was only heard of, or is silent, and is not configured */
-#define TRY_MIN (1 * SEC)    /* chosen: above a handshake with those that were tried last */
-#define TRY_EVERY (10 * SEC) /* chosen: as often as borders tell of others */
+#define FORGET (15 * SEC) /* chosen: a border that is silent; one that is configured has its place while none asks */
+#define TRY_FOR (3 * SEC) /* chosen: three round trips of any link, and a HELLO that is lost */
+#define TRY_MIN (1 * SEC) /* as often as is looked */
 #define TRY_MAX (600 * SEC)
-#define REPLACED_MAX 3 /* chosen: links that one message may replace: the nearest stays, and most of what is used */
+#define TOLD_EVERY (5 * SEC)  /* chosen: half of what borders take to tell of others again */
+#define NEARER_PERCENT 90     /* chosen: who is nearer by less takes no other's place */
 #define PASS_EVERY (30 * SEC) /* chosen: a quarter of GATEWAY_COOKIE_S */
 
 static bool drop(struct realm *r, enum federation_drop cause)
@@ -47,7 +50,7 @@ size_t federation_seal(const struct federation *f, struct link_keys *k, const st
 
 static void border_init(struct border *b, const struct endpoint *at, const uint8_t x25519[IDENT_KEY_LEN], instant now)
 {
-    *b = (struct border){ .at = *at, .next = now, .retry = RETRY, .known_at = now };
+    *b = (struct border){ .at = *at, .next = now, .retry = RETRY, .idle_at = now };
     memcpy(b->x25519, x25519, IDENT_KEY_LEN);
 }
 
@@ -56,14 +59,15 @@ static void border_down(struct federation *f, struct realm *r, unsigned i, bool 
 {
     struct border *b = r->borders[i];
 
-    services_lose(f, r, i, silent, now);
+    if (i < FEDERATION_LINKS_MAX)
+        services_lose(f, r, i, silent, now);
     link_keys_free(&b->keys);
     noise_wipe(&b->noise);
     b->state = BORDER_IDLE;
     b->rtt_us = 0;
     b->pass_at = 0;
     b->heard_due = false;
-    b->known_at = now;
+    b->idle_at = now;
     b->next = now;
     b->retry = RETRY;
 }
@@ -80,16 +84,17 @@ static void border_up(struct border *b, struct link_keys *keys, uint32_t gateway
     b->keys = *keys;
     b->gateway = gateway;
     b->state = BORDER_UP;
-    b->heard = b->known_at = b->ping_next = now;
+    b->heard = b->ping_next = now;
     b->have = 0;
     noise_wipe(&b->noise);
 }
 
+/* PLACES_MAX: none is there. */
 static unsigned border_at(const struct realm *r, const struct endpoint *at)
 {
     unsigned i = 0;
 
-    while (i < FEDERATION_LINKS_MAX && !(r->borders[i] && endpoint_equal(&r->borders[i]->at, at)))
+    while (i < PLACES_MAX && !(r->borders[i] && endpoint_equal(&r->borders[i]->at, at)))
         i++;
     return i;
 }
@@ -102,15 +107,17 @@ static void begin(struct federation *f, struct realm *r, instant now)
     for (size_t i = 0; i < f->o.borders_count; i++) {
         const struct federation_border *e = &f->o.borders[i];
 
-        if (&f->realms[e->realm] != r || border_at(r, &e->at) < FEDERATION_LINKS_MAX)
+        if (&f->realms[e->realm] != r || border_at(r, &e->at) < PLACES_MAX)
             continue;
         while (at < FEDERATION_LINKS_MAX && r->borders[at])
             at++;
         if (at == FEDERATION_LINKS_MAX)
             return;
         r->borders[at] = malloc(sizeof(struct border)); /* without memory it is begun with at the next tick */
-        if (r->borders[at])
-            border_init(r->borders[at], &e->at, e->x25519, now);
+        if (!r->borders[at])
+            return;
+        border_init(r->borders[at], &e->at, e->x25519, now);
+        r->borders[at]->configured = true;
     }
 }
 
@@ -144,7 +151,7 @@ struct federation *federation_new(const struct federation_options *o, struct reg
         r->o = &o->realms[f->realms_count];
         r->number = (uint8_t)(f->realms_count + 1);
         services_init(r, f->seed);
-        r->tried_wait = TRY_EVERY;
+        r->try_wait = TRY_MIN;
         r->credentials = credentials_new(NULL, 0, &r->o->authority, 1, &o->rng);
         ok = r->credentials != NULL;
         if (ok)
@@ -170,7 +177,7 @@ void federation_free(struct federation *f)
         struct realm *r = &f->realms[i];
 
         services_free(r); /* before borders, which would withdraw them */
-        for (unsigned k = 0; k < FEDERATION_LINKS_MAX; k++) {
+        for (unsigned k = 0; k < PLACES_MAX; k++) {
             if (r->borders[k])
                 border_free(f, r, k, 0);
         }
@@ -186,7 +193,7 @@ void federation_on_challenge(struct federation *f, const struct dmux_message *c,
                              instant now)
 {
     for (size_t i = 0; i < f->realms_count; i++) {
-        for (unsigned k = 0; k < FEDERATION_LINKS_MAX; k++) {
+        for (unsigned k = 0; k < PLACES_MAX; k++) {
             struct border *b = f->realms[i].borders[k];
 
             if (!b || b->state != BORDER_ASKED || b->hello_nonce != c->nonce || !endpoint_equal(&b->at, from))
@@ -205,7 +212,7 @@ static void on_answer(struct federation *f, const uint8_t *data, size_t len, con
     for (size_t i = 0; i < f->realms_count; i++) {
         struct realm *r = &f->realms[i];
 
-        for (unsigned k = 0; k < FEDERATION_LINKS_MAX; k++) {
+        for (unsigned k = 0; k < PLACES_MAX; k++) {
             struct border *b = r->borders[k];
             struct link_keys keys;
             uint32_t gateway;
@@ -239,69 +246,126 @@ static unsigned nearest(const struct realm *r)
     return best;
 }
 
-/* Whether others are to be tried in the place of those that are far: when the nearest is nearer than the last time, for
- * its own neighbours are near, too; and else ever more rarely, for some that are anywhere. */
-static bool may_try(struct realm *r, const struct border *teller, bool *ret_near, instant now)
+/* --- others that borders tell of --- */
+
+/* Where a link has room; FEDERATION_LINKS_MAX: nowhere. Who is configured and silent has a place while nobody asks. */
+static unsigned room(const struct realm *r, instant now)
 {
-    *ret_near = r->nearest_us == 0 || teller->rtt_us < r->nearest_us * 9ull / 10;
-    if (now < r->tried_at + (*ret_near ? TRY_MIN : r->tried_wait))
-        return false;
-    r->tried_wait = *ret_near ? TRY_EVERY : MIN(r->tried_wait * 2, TRY_MAX);
-    if (*ret_near)
-        r->nearest_us = teller->rtt_us;
-    r->tried_at = now;
-    return true;
+    unsigned i = 0;
+
+    while (i < FEDERATION_LINKS_MAX && r->borders[i] &&
+           (r->borders[i]->state == BORDER_UP || r->borders[i]->idle_at + FORGET > now))
+        i++;
+    return i;
 }
 
-/* Where one has room that the border of index `teller` tells of; FEDERATION_LINKS_MAX: nowhere. Once there is none,
- * those that the nearest tells of take the place of the farthest. */
-static unsigned place_for(const struct realm *r, unsigned teller)
+/* The farthest link, if one of this round trip is nearer; FEDERATION_LINKS_MAX: none. */
+static unsigned farther(const struct realm *r, uint32_t rtt_us)
 {
-    unsigned farthest = FEDERATION_LINKS_MAX;
+    unsigned worst = FEDERATION_LINKS_MAX;
 
     for (unsigned i = 0; i < FEDERATION_LINKS_MAX; i++) {
         const struct border *b = r->borders[i];
 
-        if (!b)
-            return i;
-        if (i != teller && b->state == BORDER_UP && b->rtt_us > 0 &&
-            (farthest == FEDERATION_LINKS_MAX || b->rtt_us > r->borders[farthest]->rtt_us))
-            farthest = i;
+        if (b && b->state == BORDER_UP && rtt_us < (uint64_t)b->rtt_us * NEARER_PERCENT / 100 &&
+            (worst == FEDERATION_LINKS_MAX || b->rtt_us > r->borders[worst]->rtt_us))
+            worst = i;
     }
-    return farthest;
+    return worst;
 }
 
-static void on_borders(struct federation *f, struct realm *r, unsigned teller, const struct federation_message *m,
-                       instant now)
+static bool is_linked(const struct realm *r, uint32_t gateway)
+{
+    for (unsigned i = 0; i < FEDERATION_LINKS_MAX; i++) {
+        if (r->borders[i] && r->borders[i]->state == BORDER_UP && r->borders[i]->gateway == gateway)
+            return true;
+    }
+    return false;
+}
+
+/* It has shown who it is and how far, and gets a link or none. */
+static void border_tried(struct federation *f, struct realm *r, unsigned i, instant now)
+{
+    struct border *b = r->borders[i];
+    unsigned at = is_linked(r, b->gateway) ? FEDERATION_LINKS_MAX : room(r, now);
+
+    if (at == FEDERATION_LINKS_MAX && !is_linked(r, b->gateway))
+        at = farther(r, b->rtt_us);
+    if (at == FEDERATION_LINKS_MAX) {
+        border_free(f, r, i, now);
+        return;
+    }
+    if (r->borders[at])
+        border_free(f, r, at, now);
+    r->borders[at] = b;
+    r->borders[i] = NULL;
+    b->ping_next = now; /* which says that it is listened to */
+    r->try_wait = TRY_MIN;
+    r->try_next = now;
+}
+
+/* One of those that a link has told of. */
+static void try_one(struct federation *f, struct realm *r, unsigned teller, instant now)
+{
+    struct border *by = r->borders[teller], *b;
+    size_t n = (size_t)(rng_u64(&f->o.rng) % by->told_count);
+    struct mesh_member e = by->told[n];
+
+    by->told[n] = by->told[--by->told_count];
+    if (border_at(r, &e.at) < PLACES_MAX)
+        return;
+    b = malloc(sizeof(*b));
+    if (b)
+        border_init(b, &e.at, e.x25519, now);
+    r->borders[FEDERATION_LINKS_MAX + teller] = b;
+}
+
+/* Each TICK: whoever is silent too long is given up, and others are tried. */
+static void borders_tend(struct federation *f, struct realm *r, instant now)
+{
+    for (unsigned i = 0; i < PLACES_MAX; i++) {
+        struct border *b = r->borders[i];
+
+        if (b && (i < FEDERATION_LINKS_MAX ? b->state != BORDER_UP && !b->configured && b->idle_at + FORGET <= now
+                                           : b->idle_at + TRY_FOR <= now))
+            border_free(f, r, i, now);
+    }
+    begin(f, r, now);
+    for (unsigned i = 0; i < FEDERATION_LINKS_MAX; i++) {
+        const struct border *b = r->borders[i];
+
+        if (!b || b->state != BORDER_UP || b->told_count == 0 || r->borders[FEDERATION_LINKS_MAX + i])
+            continue;
+        if (room(r, now) == FEDERATION_LINKS_MAX) {
+            if (now < r->try_next || nearest(r) != i)
+                continue;
+            r->try_next = now + r->try_wait;
+            r->try_wait = MIN(r->try_wait * 2, TRY_MAX);
+        }
+        try_one(f, r, i, now);
+    }
+}
+
+static void on_borders(const struct federation *f, struct border *b, const struct federation_message *m, instant now)
 {
     struct reader rd = reader_init(m->rest, m->rest_len);
     struct mesh_member e;
-    unsigned replaced = 0;
-    bool room = false, tries, near = true;
-    size_t told = m->rest_len / MESH_MEMBER_LEN, n = 0;
 
-    for (unsigned i = 0; i < FEDERATION_LINKS_MAX; i++)
-        room |= !r->borders[i];
-    tries = !room && nearest(r) == teller && may_try(r, r->borders[teller], &near, now);
-    for (; mesh_next_member(&rd, &e); n++) {
-        unsigned i = border_at(r, &e.at);
+    if (now < b->told_next)
+        return;
+    b->told_next = now + TOLD_EVERY;
+    b->told_count = 0;
+    while (b->told_count < BORDERS_TOLD && mesh_next_member(&rd, &e)) {
+        bool known = !addr_is_unicast(&e.at.addr) || endpoint_equal(&e.at, &f->o.unicast);
 
-        if (i < FEDERATION_LINKS_MAX) {
-            r->borders[i]->known_at = now;
-            continue;
-        }
-        i = addr_is_unicast(&e.at.addr) && !endpoint_equal(&e.at, &f->o.unicast) ? place_for(r, teller)
-                                                                                 : FEDERATION_LINKS_MAX;
-        if (i == FEDERATION_LINKS_MAX ||
-            (r->borders[i] && (!tries || (!near && n < told / 2) || replaced++ >= REPLACED_MAX)))
-            continue;
-        if (r->borders[i])
-            border_free(f, r, i, now);
-        r->borders[i] = malloc(sizeof(struct border));
-        if (r->borders[i])
-            border_init(r->borders[i], &e.at, e.x25519, now);
+        for (size_t i = 0; i < b->told_count; i++)
+            known |= endpoint_equal(&e.at, &b->told[i].at);
+        if (!known)
+            b->told[b->told_count++] = e;
     }
 }
+
+/* --- what borders say --- */
 
 static void on_pong(struct federation *f, struct realm *r, unsigned i, const struct federation_message *m, instant now)
 {
@@ -316,7 +380,10 @@ static void on_pong(struct federation *f, struct realm *r, unsigned i, const str
         return;
     b->pass_at = now;
     memcpy(b->pass, m->pass, sizeof(b->pass));
-    services_set_pass(f, r, i);
+    if (i < FEDERATION_LINKS_MAX)
+        services_set_pass(f, r, i);
+    else
+        border_tried(f, r, i, now);
 }
 
 static void on_summary(struct federation *f, struct realm *r, unsigned i, const struct federation_message *m,
@@ -337,6 +404,8 @@ static void on_summary(struct federation *f, struct realm *r, unsigned i, const 
 
 static void on_text(struct federation *f, struct realm *r, unsigned i, const struct federation_message *m, instant now)
 {
+    if (i >= FEDERATION_LINKS_MAX && m->kind != FEDERATION_PONG)
+        return; /* it is tried, and not listened to */
     switch (m->kind) {
     case FEDERATION_PONG:
         on_pong(f, r, i, m, now);
@@ -345,7 +414,7 @@ static void on_text(struct federation *f, struct realm *r, unsigned i, const str
         on_summary(f, r, i, m, now);
         break;
     case FEDERATION_BORDERS:
-        on_borders(f, r, i, m, now);
+        on_borders(f, r->borders[i], m, now);
         break;
     case FEDERATION_CERTIFICATE:
         if (bucket_take(&r->borders[i]->proofs, FEDERATION_SUMMARIES_PER_S, now))
@@ -368,15 +437,14 @@ static void on_record(struct federation *f, const uint8_t *data, size_t len, con
         unsigned k = border_at(r, from);
         int n;
 
-        if (k == FEDERATION_LINKS_MAX || r->borders[k]->state != BORDER_UP ||
-            r->borders[k]->keys.local != link_to(data))
+        if (k == PLACES_MAX || r->borders[k]->state != BORDER_UP || r->borders[k]->keys.local != link_to(data))
             continue;
         n = link_open(&r->borders[k]->keys, data, len, text);
         if (n < 0) {
             drop(r, FEDERATION_DROP_SEAL);
             return;
         }
-        r->borders[k]->heard = r->borders[k]->known_at = now;
+        r->borders[k]->heard = now;
         if (federation_read(text, (size_t)n, &m) < 0)
             drop(r, FEDERATION_DROP_MALFORMED);
         else
@@ -463,6 +531,9 @@ static bool choose(struct realm *r, unsigned i, struct federation_message *m, in
         b->ping_next = now + MESH_PING_EVERY;
         m->kind = FEDERATION_PING;
         m->time = (uint64_t)now;
+        m->version = i < FEDERATION_LINKS_MAX ? b->have : FEDERATION_UNHEARD;
+    } else if (i >= FEDERATION_LINKS_MAX) {
+        return false; /* it is tried */
     } else if (r->wants_count > 0 && nearest(r) == i) {
         r->wants_count--;
         m->kind = FEDERATION_WANT;
@@ -486,12 +557,12 @@ static size_t border_output(struct federation *f, struct realm *r, unsigned i, u
 
 bool federation_output(struct federation *f, uint8_t *out, struct mesh_tx *tx, instant now)
 {
-    size_t all = f->realms_count * FEDERATION_LINKS_MAX;
+    size_t all = f->realms_count * PLACES_MAX;
 
     for (size_t n = 0; n < all; n++) {
         size_t turn = f->turn++ % all;
-        struct realm *r = &f->realms[turn / FEDERATION_LINKS_MAX];
-        unsigned i = (unsigned)(turn % FEDERATION_LINKS_MAX);
+        struct realm *r = &f->realms[turn / PLACES_MAX];
+        unsigned i = (unsigned)(turn % PLACES_MAX);
 
         if (!r->borders[i])
             continue;
@@ -512,7 +583,7 @@ instant federation_next_expiry(const struct federation *f)
         const struct realm *r = &f->realms[i];
         bool up = false;
 
-        for (unsigned k = 0; k < FEDERATION_LINKS_MAX; k++) {
+        for (unsigned k = 0; k < PLACES_MAX; k++) {
             const struct border *b = r->borders[k];
 
             if (!b)
@@ -521,8 +592,11 @@ instant federation_next_expiry(const struct federation *f)
                 next = instant_min(next, b->next);
                 continue;
             }
-            up = true;
-            next = instant_min(next, b->heard_due ? 0 : instant_min(b->ping_next, b->heard + FEDERATION_SILENCE));
+            next = instant_min(next, b->heard_due ? 0 : b->ping_next);
+            if (k < FEDERATION_LINKS_MAX) {
+                up = true;
+                next = instant_min(next, b->heard + FEDERATION_SILENCE);
+            }
         }
         if (up)
             next = instant_min(next, r->wants_count > 0 ? 0 : services_next_proof(r));
@@ -539,21 +613,19 @@ void federation_on_expiry(struct federation *f, uint64_t wall_s, instant now)
         f->tick_at = now + TICK;
     for (size_t i = 0; i < f->realms_count; i++) {
         struct realm *r = &f->realms[i];
-        bool any = false;
 
         for (unsigned k = 0; k < FEDERATION_LINKS_MAX; k++) {
             struct border *b = r->borders[k];
 
-            if (b && b->state == BORDER_UP && b->heard + FEDERATION_SILENCE <= now)
+            if (b && b->state == BORDER_UP && b->heard + FEDERATION_SILENCE <= now) {
                 border_down(f, r, k, true, now);
-            if (b && b->state != BORDER_UP && b->known_at + FORGET <= now)
-                border_free(f, r, k, now);
-            any |= r->borders[k] != NULL;
+                r->try_wait = TRY_MIN;
+            }
         }
-        if (!any)
-            begin(f, r, now);
-        if (tick)
-            services_tend(f, r, now);
+        if (!tick)
+            continue;
+        borders_tend(f, r, now);
+        services_tend(f, r, now);
     }
     askers_on_expiry(f, now);
 }
@@ -569,7 +641,7 @@ void federation_set_others(struct federation *f, const struct mesh_member *other
 bool federation_is_member(const struct federation *f, uint32_t addr)
 {
     for (size_t i = 0; i < f->realms_count; i++) {
-        for (unsigned k = 0; k < FEDERATION_LINKS_MAX; k++) {
+        for (unsigned k = 0; k < PLACES_MAX; k++) {
             const struct border *b = f->realms[i].borders[k];
 
             if (b && b->state == BORDER_UP && get_be32(b->at.addr.bytes) == addr)

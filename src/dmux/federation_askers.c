@@ -2,15 +2,15 @@
  *
  * Theory of operation. What there is to tell is a list of services in the order of their last change, from the
  * registry's sums: those that routers of one's own provide. Borders of others are in no sum, so what is told is never
- * what was heard. A service is told only if a certificate shows whose it is, which an asker may ask for. A asker has a
- * mark in that list, up to where it was told, and one up to where it has said that it heard; one summary is on its way
- * at a time, and told again when it is not confirmed within RETELL. A service that is gone stays in the list until all
- * askers have heard so.
+ * what was heard. A service is told only if a certificate shows whose it is, which an asker may ask for. An asker that
+ * listens has a mark in that list, up to where it was told, and one up to where it has said that it heard; one summary
+ * is on its way at a time, and told again when it is not confirmed within RETELL. A service that is gone stays in the
+ * list until all askers have heard so.
  *
  * With each PONG goes a pass: a cookie of this provider's gateways for the asker's address, which it shows with each
  * packet of its clients. It costs no state, and any gateway of this provider takes it.
  *
- * A asker is known by its card; one that is silent for FEDERATION_SILENCE is forgotten. Its wants and proofs are
+ * An asker is known by its card; one that is silent for FEDERATION_SILENCE is forgotten. Its wants and proofs are
  * QUESTIONS_PER_S.
  *
  * Limits: FEDERATION_ASKERS_MAX askers of 700 bytes; FEDERATION_SERVICES_MAX services are told. */
@@ -23,7 +23,6 @@
 #define RETELL (500 * MSEC) /* chosen: above the round trip of most pairs of gateways */
 #define TICK (250 * MSEC)
 #define BORDERS_EVERY (10 * SEC)
-#define BORDERS_TOLD 16     /* chosen: twice the links that an asker has */
 #define QUESTIONS_PER_S 100 /* chosen */
 
 static uint64_t endpoint_key(const struct endpoint *e)
@@ -146,6 +145,7 @@ static void renew(struct asker *g)
     g->keys = g->fresh;
     g->fresh = (struct link_keys){ 0 };
     g->sent = g->acked = 0;
+    g->listens = false;
     g->proves_count = 0;
 }
 
@@ -163,6 +163,12 @@ static void on_want(struct federation *f, const struct asker *g, const struct fe
         f->drops[FEDERATION_DROP_FULL]++;
 }
 
+static void heard(struct asker *g, uint64_t version)
+{
+    if (version > g->acked && version <= g->sent)
+        g->acked = version;
+}
+
 static void on_text(struct federation *f, struct asker *g, const struct federation_message *m, instant now)
 {
     bool question = m->kind == FEDERATION_WANT || m->kind == FEDERATION_PROVE;
@@ -175,10 +181,11 @@ static void on_text(struct federation *f, struct asker *g, const struct federati
     case FEDERATION_PING:
         g->pong_due = true;
         g->pong_time = m->time;
+        g->listens = m->version != FEDERATION_UNHEARD;
+        heard(g, m->version);
         break;
     case FEDERATION_HEARD:
-        if (m->version > g->acked && m->version <= g->sent)
-            g->acked = m->version;
+        heard(g, m->version);
         break;
     case FEDERATION_WANT:
         on_want(f, g, m, now);
@@ -224,7 +231,7 @@ static size_t summary(struct federation *f, struct asker *g, struct federation_m
     struct writer w = writer_init(rest, MESH_TEXT_MAX - 17);
     struct list *at = f->order.prev;
 
-    if (g->sent > g->acked && now < g->sent_at + RETELL)
+    if (!g->listens || (g->sent > g->acked && now < g->sent_at + RETELL))
         return 0;
     while (at != &f->order && CONTAINER_OF(at, struct told, in_order)->version > g->acked)
         at = at->prev;
@@ -371,7 +378,7 @@ static void forget_gone(struct federation *f)
     uint64_t heard = UINT64_MAX;
 
     LIST_FOREACH (g, &f->askers, struct asker, all) {
-        if (g->keys.tx)
+        if (g->listens)
             heard = MIN(heard, g->acked);
     }
     LIST_FOREACH_SAFE (t, &f->order, struct told, in_order) {

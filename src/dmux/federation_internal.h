@@ -12,6 +12,9 @@
 #define WANTS_MAX 16  /* chosen: of a realm, until they are sent */
 #define PROVES_MAX 16 /* chosen: of an asker, likewise */
 
+#define BORDERS_TOLD 16 /* chosen: others that a border tells of at a time: twice the links that an asker has */
+#define PLACES_MAX (2 * FEDERATION_LINKS_MAX) /* of a realm: links, and one for each of them that is tried */
+
 enum border_state { BORDER_IDLE, BORDER_ASKED, BORDER_SENT, BORDER_UP };
 
 /* A gateway of another realm that this one asks. */
@@ -26,7 +29,8 @@ struct border {
     uint32_t index;
     instant next; /* step of the handshake */
     span retry;
-    instant known_at; /* when it was up last, or heard of */
+    bool configured;
+    instant idle_at; /* when it was begun with, or was up last */
     struct link_keys keys;
     instant heard, ping_next;
     uint32_t rtt_us; /* 0: not measured */
@@ -35,6 +39,9 @@ struct border {
     uint8_t pass[SHIM_COOKIE_LEN];
     instant pass_at; /* when it was given; 0: there is none */
     struct bucket summaries, proofs;
+    struct mesh_member told[BORDERS_TOLD]; /* others that it has told of, and that are yet to be tried */
+    size_t told_count;
+    instant told_next; /* not looked at before */
 };
 
 enum service_state { SERVICE_UNPROVED, SERVICE_PROVED, SERVICE_REFUSED };
@@ -62,10 +69,10 @@ struct realm {
     const struct federation_realm *o;
     uint8_t number;                  /* of registrations */
     struct credentials *credentials; /* what its root has certified */
-    instant tried_at;                /* when others were tried in the place of borders that are far, */
-    span tried_wait;                 /* not again before, */
-    uint32_t nearest_us;             /* and how far the nearest was */
-    struct border *borders[FEDERATION_LINKS_MAX];
+    /* Links; and behind FEDERATION_LINKS_MAX, for each of them, one that it has told of and that is tried. */
+    struct border *borders[PLACES_MAX];
+    instant try_next; /* when all links are taken: when one is tried that may be nearer, and */
+    span try_wait;    /* the next one after this */
     struct map64 services;
     struct list all, unproved, asked, refused; /* asked: for whose certificate a border was asked */
     size_t asked_count, adopted;
@@ -94,7 +101,7 @@ struct asker {
     uint8_t *answer;              /* that waits to be sent; NULL: none */
     size_t answer_len;
     instant heard;
-    bool pong_due, borders_due;
+    bool pong_due, listens; /* listens: it is told */
     uint64_t pong_time;
     uint64_t sent, acked; /* versions */
     instant sent_at, borders_next;

@@ -164,7 +164,7 @@ static int by_distance(const void *a, const void *b)
     return (x_us > y_us) - (x_us < y_us);
 }
 
-/* Of whom others are told: peers whose link is up, which are borders as this one is. */
+/* Of whom others are told: peers whose link is up. Whether they have [Federation], who tries them finds out. */
 static void tell_others(struct gateway *g)
 {
     struct mesh_peer_info peers[MESH_PEERS_MAX];

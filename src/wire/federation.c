@@ -7,7 +7,7 @@ enum field { TIME = 1, FROM = 2, VERSION = 4, PASS = 8, PROTOCOL = 16, PROVIDER 
 
 /* Which fields a kind has, in the order above. */
 static const uint8_t fields_of[FEDERATION_KIND_COUNT] = {
-    [FEDERATION_PING] = TIME,
+    [FEDERATION_PING] = TIME | VERSION,
     [FEDERATION_PONG] = TIME | PASS,
     [FEDERATION_SUMMARY] = FROM | VERSION | REST,
     [FEDERATION_HEARD] = VERSION,

@@ -2,7 +2,7 @@
  * records (doc/dmux.md, Federation).
  *
  *   u8 kind | the message
- *   PING         time 8                     who asks -> border
+ *   PING         time 8 | version 8         who asks -> border; version: as HEARD, or FEDERATION_UNHEARD
  *   PONG         time 8 | pass 12           the time of the PING
  *   SUMMARY      from 8 | to 8 | items      all that is new behind version `from`, up to `to`
  *   HEARD        version 8
@@ -18,6 +18,7 @@
 #include "wire/mesh.h"
 
 #define FEDERATION_GONE UINT32_MAX
+#define FEDERATION_UNHEARD UINT64_MAX /* who asks wants no summaries yet */
 
 enum federation_kind {
     FEDERATION_PING = 1,
@@ -34,7 +35,7 @@ enum federation_kind {
 struct federation_message {
     uint8_t kind;
     uint64_t time;                 /* PING, PONG: the asker's */
-    uint64_t from, version;        /* SUMMARY: from, to; HEARD: up to here all was heard */
+    uint64_t from, version;        /* SUMMARY: from, to; HEARD, PING: up to here all was heard */
     uint8_t pass[SHIM_COOKIE_LEN]; /* PONG */
     uint16_t protocol;             /* WANT */
     uint32_t provider;             /* WANT, PROVE, CERTIFICATE: 2 or more */

@@ -8,7 +8,7 @@
 #include <stdio.h>
 
 #define PARTIES 3
-#define EACH 3 /* gateways of a party, at most; the first is the border that the others are told of */
+#define EACH 9 /* gateways of a party, at most; the first is the border that the others are told of */
 
 enum { A, B, C };
 
@@ -23,7 +23,8 @@ static struct party {
 static struct mesh_options mesh;
 static struct federation_options federation;
 static struct federation_realm realms[PARTIES][PARTIES];
-static struct federation_border borders[PARTIES][PARTIES];
+static struct federation_border borders[PARTIES][PARTIES * EACH];
+static unsigned next_borders; /* gateways of each other party that the next one is told of by its configuration */
 
 static void parties_begin(void)
 {
@@ -31,6 +32,7 @@ static void parties_begin(void)
     const uint32_t services[PARTIES] = { SERVICE, 0xc6120001, 0xc6130001 };
 
     world_begin();
+    next_borders = 1;
     for (unsigned i = 0; i < PARTIES; i++) {
         struct party *p = &parties[i];
         char leaf[32];
@@ -54,7 +56,8 @@ static void parties_begin(void)
     }
 }
 
-/* Gateway `id` of a party, which knows the others that `with` has the bits of, and all their first gateways. */
+/* Gateway `id` of a party, which knows the others that `with` has the bits of, and the first next_borders of their
+ * gateways. */
 static unsigned gateway_of(unsigned party, uint32_t id, unsigned with)
 {
     struct party *p = &parties[party];
@@ -77,9 +80,13 @@ static unsigned gateway_of(unsigned party, uint32_t id, unsigned with)
             (struct federation_realm){ .authority = parties[i].authority,
                                        .prefix = { .addr = addr_v4(next_service & 0xffffff00), .len = 24 } };
         memcpy(realms[party][federation.realms_count].name, parties[i].name, 2);
-        borders[party][federation.borders_count] =
-            (struct federation_border){ .realm = federation.realms_count++, .at = at(gateway_addr(1), DMUX_PORT) };
-        memcpy(borders[party][federation.borders_count++].x25519, parties[i].ids[1].x25519, 32);
+        for (unsigned k = 1; k <= next_borders; k++) {
+            struct federation_border *e = &borders[party][federation.borders_count++];
+
+            *e = (struct federation_border){ .realm = federation.realms_count, .at = at(gateway_addr(k), DMUX_PORT) };
+            memcpy(e->x25519, parties[i].ids[k].x25519, 32);
+        }
+        federation.realms_count++;
     }
     next_service = p->service;
     if (id != 1) {
@@ -643,6 +650,134 @@ static void test_told_of_own_router(void **state)
     assert_int_equal(serves(a, 200), 0xcb007201);
 }
 
+/* Whether a link to gateway `id` of the first realm is up. */
+static bool linked(unsigned gateway, uint32_t id)
+{
+    struct federation_border_info i;
+    bool up = false;
+
+    for (size_t k = 0; federation_border_info(federation_at(gateway), 0, k, &i); k++)
+        up |= i.up && i.gateway == id;
+    return up;
+}
+
+static size_t links_of(unsigned gateway)
+{
+    struct federation_border_info i;
+    size_t n = 0;
+
+    while (federation_border_info(federation_at(gateway), 0, n, &i))
+        n++;
+    return n;
+}
+
+static unsigned near_one;
+
+static span near_and_far(unsigned x, unsigned y)
+{
+    return x == near_one || y == near_one ? DELAY : 4 * DELAY;
+}
+
+/* The nearest border tells of nobody but addresses where nothing is, for 60 s: the links that are there stay, and whom
+ * another tells of is found. */
+static void test_told_of_nobody(void **state)
+{
+    struct mesh_member nobody[20] = { 0 }, third;
+    unsigned a, b[3];
+
+    for (unsigned i = 0; i < ARRAY_LEN(nobody); i++)
+        nobody[i] = (struct mesh_member){ .gateway = 50 + i, .at = at(0x0a000001 + i, DMUX_PORT) };
+    parties_begin();
+    next_borders = 2;
+    a = gateway_of(A, 1, 1 << B);
+    for (unsigned i = 0; i < 3; i++)
+        b[i] = gateway_of(B, i + 1, 1 << A);
+    near_one = b[0];
+    delay_between = near_and_far;
+    third = (struct mesh_member){ .gateway = 3, .at = at(hosts[b[2]].addr, DMUX_PORT) };
+    memcpy(third.x25519, parties[B].ids[3].x25519, 32);
+    for (unsigned t = 0; t < 600; t++) {
+        tells_of(b[0], nobody, ARRAY_LEN(nobody));
+        tells_of(b[1], t < 300 ? nobody : &third, t < 300 ? ARRAY_LEN(nobody) : 1);
+        world_run(100 * MSEC);
+        assert_true(t < 100 || (linked(a, 1) && linked(a, 2)));
+        assert_true(t < 500 || linked(a, 3));
+    }
+}
+
+/* All links are taken, and the nearest border tells of nobody: none is given up. When a nearer one is told of, it takes
+ * the place of a farther one. */
+static void test_links_are_kept(void **state)
+{
+    struct mesh_member nobody[20] = { 0 }, ninth;
+    unsigned a, b[9];
+
+    for (unsigned i = 0; i < ARRAY_LEN(nobody); i++)
+        nobody[i] = (struct mesh_member){ .gateway = 50 + i, .at = at(0x0a000001 + i, DMUX_PORT) };
+    parties_begin();
+    next_borders = 8;
+    a = gateway_of(A, 1, 1 << B);
+    for (unsigned i = 0; i < 9; i++)
+        b[i] = gateway_of(B, i + 1, 1 << A);
+    near_one = b[8];
+    delay_between = near_and_far;
+    ninth = (struct mesh_member){ .gateway = 9, .at = at(hosts[b[8]].addr, DMUX_PORT) };
+    memcpy(ninth.x25519, parties[B].ids[9].x25519, 32);
+    for (unsigned t = 0; t < 600; t++) {
+        for (unsigned i = 0; i < 9; i++)
+            tells_of(b[i], nobody, ARRAY_LEN(nobody));
+        world_run(100 * MSEC);
+        for (unsigned id = 1; t >= 100 && id <= 8; id++)
+            assert_true(linked(a, id));
+    }
+    assert_int_equal(links_of(a), 8);
+    for (unsigned t = 0; t < 1200; t++) { /* a try each 64 s by now */
+        for (unsigned i = 0; i < 8; i++)
+            tells_of(b[i], &ninth, 1);
+        world_run(100 * MSEC);
+    }
+    assert_true(linked(a, 9));
+    assert_int_equal(links_of(a), 8);
+}
+
+/* A gateway with one certificate, at two addresses. */
+static void test_one_link_each(void **state)
+{
+    struct mesh_member again = { .gateway = 1 };
+    unsigned a, b;
+
+    parties_begin();
+    a = gateway_of(A, 1, 1 << B);
+    b = gateway_of(B, 1, 1 << A);
+    next_moved = 1;
+    again.at = at(hosts[gateway_of(B, 1, 1 << A)].addr, DMUX_PORT);
+    memcpy(again.x25519, parties[B].ids[1].x25519, 32);
+    for (unsigned t = 0; t < 300; t++) {
+        tells_of(b, &again, 1);
+        world_run(100 * MSEC);
+        assert_true(t < 100 || linked(a, 1));
+        assert_int_equal(links_of(a), 1);
+    }
+}
+
+/* A configured border that was away for long is asked again within its RETRY_MAX of 5 s. */
+static void test_configured_comes_back(void **state)
+{
+    unsigned a, b1;
+
+    parties_begin();
+    a = gateway_of(A, 1, 1 << B);
+    b1 = gateway_of(B, 1, 1 << A);
+    gateway_of(B, 2, 1 << A);
+    world_run(20 * SEC);
+    assert_true(linked(a, 1) && linked(a, 2));
+    hosts[b1].dead = true;
+    world_run(60 * SEC);
+    hosts[b1].dead = false;
+    world_run(6 * SEC);
+    assert_true(linked(a, 1) && linked(a, 2));
+}
+
 static int teardown(void **state)
 {
     world_begin();
@@ -667,6 +802,10 @@ int main(void)
         cmocka_unit_test(test_claimed_client),
         cmocka_unit_test(test_border_is_no_router),
         cmocka_unit_test(test_told_of_own_router),
+        cmocka_unit_test(test_told_of_nobody),
+        cmocka_unit_test(test_links_are_kept),
+        cmocka_unit_test(test_one_link_each),
+        cmocka_unit_test(test_configured_comes_back),
     };
 
     return cmocka_run_group_tests(tests, NULL, teardown);

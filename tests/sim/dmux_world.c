@@ -33,6 +33,7 @@ struct directory_options *next_directory;
 const struct federation_options *next_federation;
 const struct authority *next_authority;
 uint32_t next_service = SERVICE, next_wanted = PROVIDER_ANY;
+uint32_t next_moved;
 void (*ask_managers)(unsigned gateway);
 size_t registrations_max = 100;
 span (*delay_between)(unsigned from, unsigned to);
@@ -77,6 +78,7 @@ void world_begin(void)
     next_wanted = PROVIDER_ANY;
     ask_managers = NULL;
     delay_between = NULL;
+    next_moved = 0;
     for (unsigned i = 0; i < 2; i++) {
         providers[i] = (struct provider){ .id = 100 + i, .protocols = { DMUX_IPV6 }, .protocols_count = 1 };
         memcpy(providers[i].key, i == 0 ? provider_id.ed25519 : stranger_id.ed25519, 32);
@@ -94,7 +96,7 @@ unsigned host_new(enum kind kind, uint32_t addr, unsigned nearest)
 
 uint32_t gateway_addr(uint32_t id)
 {
-    return 0x0a000000 + ((next_service ^ SERVICE) & 0xff0000) + (id << 8);
+    return 0x0a000000 + ((next_service ^ SERVICE) & 0xff0000) + (id << 8) + next_moved;
 }
 
 unsigned gateway_at(uint32_t id)

@@ -46,6 +46,7 @@ extern struct directory_options *next_directory;          /* likewise: they find
 extern const struct federation_options *next_federation;  /* likewise: they are federated */
 extern const struct authority *next_authority;            /* likewise; NULL: of the realm acme.example */
 extern uint32_t next_service;                             /* of gateways and clients that are made from now on */
+extern uint32_t next_moved;                               /* added to the addresses of gateways, likewise */
 extern uint32_t next_wanted;                              /* provider that clients want, likewise */
 extern void (*ask_managers)(unsigned gateway);            /* what they have to ask; NULL: nobody asks */
 extern span (*delay_between)(unsigned from, unsigned to); /* indices of hosts; NULL: DELAY for all */
