@@ -10,10 +10,11 @@
  * With each PONG goes a pass: a cookie of this provider's gateways for the asker's address, which it shows with each
  * packet of its clients. It costs no state, and any gateway of this provider takes it.
  *
- * An asker is known by its card; one that is silent for FEDERATION_SILENCE is forgotten. Its wants and proofs are
- * QUESTIONS_PER_S.
+ * An asker is a gateway, by its card; where it is when it shakes hands anew, it is once it uses the new keys. One that
+ * is silent for FEDERATION_SILENCE is forgotten. Its wants and proofs are QUESTIONS_PER_S.
  *
- * Limits: FEDERATION_ASKERS_MAX askers of 700 bytes; FEDERATION_SERVICES_MAX services are told. */
+ * Limits: FEDERATION_ASKERS_MAX askers of 700 bytes, of each realm an equal share; FEDERATION_SERVICES_MAX services are
+ * told. */
 #include "dmux/federation_internal.h"
 
 #include "ident/hash.h"
@@ -25,15 +26,15 @@
 #define BORDERS_EVERY (10 * SEC)
 #define QUESTIONS_PER_S 100 /* chosen */
 
-static uint64_t endpoint_key(const struct endpoint *e)
+static uint64_t gateway_key(size_t realm, uint32_t gateway)
 {
-    return (uint64_t)get_be32(e->addr.bytes) << 16 | e->port;
+    return (uint64_t)realm << 32 | gateway;
 }
 
 void askers_init(struct federation *f)
 {
     map64_init(&f->by_index, FEDERATION_ASKERS_MAX, get_le64(f->seed));
-    map64_init(&f->by_at, FEDERATION_ASKERS_MAX, get_le64(f->seed + 8));
+    map64_init(&f->by_gateway, FEDERATION_ASKERS_MAX, get_le64(f->seed + 8));
     map64_init(&f->told, FEDERATION_SERVICES_MAX, get_le64(f->seed));
     list_init(&f->askers);
     list_init(&f->due);
@@ -44,7 +45,8 @@ void askers_init(struct federation *f)
 static void asker_free(struct federation *f, struct asker *g)
 {
     map64_remove(&f->by_index, g->index);
-    map64_remove(&f->by_at, endpoint_key(&g->at));
+    map64_remove(&f->by_gateway, gateway_key(g->realm, g->gateway));
+    f->realms[g->realm].askers--;
     list_remove(&g->all);
     list_remove(&g->due);
     link_keys_free(&g->keys);
@@ -67,7 +69,7 @@ void askers_free(struct federation *f)
     LIST_FOREACH_SAFE (t, &f->order, struct told, in_order)
         told_free(f, t);
     map64_deinit(&f->by_index);
-    map64_deinit(&f->by_at);
+    map64_deinit(&f->by_gateway);
     map64_deinit(&f->told);
 }
 
@@ -77,19 +79,22 @@ static void mark(struct federation *f, struct asker *g)
     list_append(&f->due, &g->due);
 }
 
-static struct asker *asker_new(struct federation *f, const struct endpoint *at, instant now)
+/* NULL: its realm has its share of FEDERATION_ASKERS_MAX, or there is no memory. */
+static struct asker *asker_new(struct federation *f, size_t realm, uint32_t gateway, instant now)
 {
-    struct asker *g = calloc(1, sizeof(*g));
+    struct asker *g = f->realms[realm].askers < FEDERATION_ASKERS_MAX / f->realms_count ? calloc(1, sizeof(*g)) : NULL;
 
     if (!g)
         return NULL;
     list_init(&g->all);
     list_init(&g->due);
-    g->at = *at;
+    g->realm = (uint8_t)realm;
+    g->gateway = gateway;
+    f->realms[realm].askers++;
     do {
         g->index = (uint32_t)rng_nonzero(&f->o.rng);
     } while (g->index == 0 || map64_get(&f->by_index, g->index));
-    if (map64_put(&f->by_index, g->index, g) < 0 || map64_put(&f->by_at, endpoint_key(at), g) < 0) {
+    if (map64_put(&f->by_index, g->index, g) < 0 || map64_put(&f->by_gateway, gateway_key(realm, gateway), g) < 0) {
         asker_free(f, g);
         return NULL;
     }
@@ -103,29 +108,31 @@ static struct asker *asker_new(struct federation *f, const struct endpoint *at, 
 
 void askers_on_init(struct federation *f, const uint8_t *data, size_t len, const struct endpoint *from, instant now)
 {
-    struct asker *g = map64_get(&f->by_at, endpoint_key(from));
+    struct asker *g;
     uint8_t card[MESH_CARD_MAX], digest[BLAKE2S_LEN], answer[DMUX_REGISTER_MAX];
     struct mesh_card c;
     struct noise n;
     int realm;
 
-    blake2s(digest, HASH_PARTS({ data, len }));
-    if (g && memcmp(g->fresh_digest, digest, sizeof(digest)) == 0)
-        return; /* repeated: it was answered */
     realm = link_init_read(&f->end, f->link_realms, f->realms_count, data, len, from, f->wall_s, &n, &c, card);
     if (realm < 0) {
         f->drops[realm == -EBADMSG ? FEDERATION_DROP_MALFORMED : FEDERATION_DROP_STRANGER]++;
         return;
     }
-    if (!g)
-        g = asker_new(f, from, now);
-    if (!g) {
+    blake2s(digest, HASH_PARTS({ data, len }));
+    g = map64_get(&f->by_gateway, gateway_key((size_t)realm, c.gateway));
+    if (g && memcmp(g->fresh_digest, digest, sizeof(digest)) == 0) { /* repeated: it was answered */
         noise_wipe(&n);
-        f->drops[FEDERATION_DROP_FULL]++;
         return;
     }
-    g->realm = (uint8_t)realm;
-    g->gateway = c.gateway;
+    if (!g)
+        g = asker_new(f, (size_t)realm, c.gateway, now);
+    if (!g) {
+        noise_wipe(&n);
+        f->realms[realm].drops[FEDERATION_DROP_FULL]++;
+        return;
+    }
+    g->fresh_at = *from;
     memcpy(g->fresh_digest, digest, sizeof(digest));
     link_keys_free(&g->fresh);
     free(g->answer);
@@ -138,11 +145,12 @@ void askers_on_init(struct federation *f, const uint8_t *data, size_t len, const
     mark(f, g);
 }
 
-/* From now on under these keys, and from the beginning. */
+/* From now on under these keys, from there, and from the beginning. */
 static void renew(struct asker *g)
 {
     link_keys_free(&g->keys);
     g->keys = g->fresh;
+    g->at = g->fresh_at;
     g->fresh = (struct link_keys){ 0 };
     g->sent = g->acked = 0;
     g->listens = false;
@@ -206,10 +214,10 @@ bool askers_on_record(struct federation *f, const uint8_t *data, size_t len, con
     struct federation_message m;
     int n;
 
-    if (!g || !endpoint_equal(&g->at, from))
+    if (!g)
         return false;
-    n = g->keys.rx ? link_open(&g->keys, data, len, text) : -EBADMSG;
-    if (n < 0 && g->fresh.rx && (n = link_open(&g->fresh, data, len, text)) >= 0)
+    n = g->keys.rx && endpoint_equal(&g->at, from) ? link_open(&g->keys, data, len, text) : -EBADMSG;
+    if (n < 0 && g->fresh.rx && endpoint_equal(&g->fresh_at, from) && (n = link_open(&g->fresh, data, len, text)) >= 0)
         renew(g);
     if (n < 0)
         return false;
@@ -326,14 +334,15 @@ size_t askers_output(struct federation *f, uint8_t *out, struct endpoint *to, in
         struct federation_message m;
         size_t len = g->answer_len;
 
-        *to = g->at;
         if (g->answer) {
+            *to = g->fresh_at;
             memcpy(out, g->answer, len);
             free(g->answer);
             g->answer = NULL;
             g->answer_len = 0;
             return len;
         }
+        *to = g->at;
         if (g->keys.tx && choose(f, g, &m, rest, now))
             return federation_seal(f, &g->keys, &m, out);
         list_remove(&g->due);

@@ -75,7 +75,7 @@ struct realm {
     span try_wait;    /* the next one after this */
     struct map64 services;
     struct list all, unproved, asked, refused; /* asked: for whose certificate a border was asked */
-    size_t asked_count, adopted;
+    size_t asked_count, adopted, askers;
     struct want wants[WANTS_MAX];
     size_t wants_count;
     struct bucket wanting;
@@ -90,13 +90,13 @@ struct told {
     uint32_t rtt_us; /* FEDERATION_GONE */
 };
 
-/* A gateway of another realm that asks this one. */
+/* A gateway of another realm that asks this one: one for each, wherever it is. */
 struct asker {
     struct list all, due;
     uint32_t index, gateway;
     uint8_t realm; /* index */
-    struct endpoint at;
-    struct link_keys keys, fresh; /* fresh: of an INIT that was answered; until its sender uses them */
+    struct endpoint at, fresh_at;
+    struct link_keys keys, fresh; /* fresh: of an INIT that was answered; until its sender, there, uses them */
     uint8_t fresh_digest[32];     /* of that INIT */
     uint8_t *answer;              /* that waits to be sent; NULL: none */
     size_t answer_len;
@@ -125,7 +125,7 @@ struct federation {
     uint8_t seed[16];
     uint64_t drops[FEDERATION_DROP_COUNT];
     /* federation_askers.c */
-    struct map64 by_index, by_at, told;
+    struct map64 by_index, by_gateway, told;
     struct list askers, due, order;
     uint64_t version, unproven;
     instant askers_at;

@@ -4,6 +4,7 @@
 #include "dmux/link.h"
 #include "dmux/mac.h"
 #include "tests/sim/dmux_world.h"
+#include "wire/federation.h"
 
 #include <stdio.h>
 
@@ -650,6 +651,120 @@ static void test_told_of_own_router(void **state)
     assert_int_equal(serves(a, 200), 0xcb007201);
 }
 
+/* Somebody who asks a gateway of b, and says what he likes. */
+struct questioner {
+    struct link_end end;
+    struct link_keys keys;
+    unsigned border;
+};
+
+/* Sends it to the border, and takes what that has to send him: the length of the last such; 0: nothing. */
+static size_t question(const struct questioner *q, const uint8_t *data, size_t len, uint8_t out[2048])
+{
+    struct endpoint self = at(hosts[q->border].addr, DMUX_PORT);
+    uint8_t any[2048];
+    struct gateway_tx tx;
+    size_t ret = 0;
+
+    gateway_on_datagram(hosts[q->border].gateway, data, len, &q->end.unicast, &self.addr, now, any, &tx);
+    gateway_on_expiry(hosts[q->border].gateway, now);
+    while (gateway_output(hosts[q->border].gateway, any, &tx, now)) {
+        if (!endpoint_equal(&tx.to, &q->end.unicast))
+            continue;
+        memcpy(out, any, tx.len);
+        ret = tx.len;
+    }
+    return ret;
+}
+
+/* As gateway `id` of a party, with that key, from there. Whether it is answered. */
+static bool shake_hands(struct questioner *q, unsigned border, unsigned party, uint32_t id, const struct identity *key,
+                        uint32_t addr)
+{
+    const struct rng rng = prng_rng(&prng);
+    struct shim_claim c = { .kind = SHIM_COOKIE_CLIENT, .client = addr, .client_port = DMUX_PORT };
+    struct endpoint self = at(hosts[border].addr, DMUX_PORT);
+    struct credentials *b = credentials_new(NULL, 0, &parties[B].authority, 1, &rng);
+    struct link_realm realm = { .trust = credentials_trust(b, 0), .name = "b.example" };
+    uint8_t cookie[SHIM_COOKIE_LEN], secret[JAR_SECRET_LEN] = { 7 }, init[2048], answer[2048];
+    struct noise n = { 0 };
+    uint32_t gateway = 0;
+    struct jar jar;
+    char leaf[32];
+    size_t len;
+    int e;
+
+    snprintf(leaf, sizeof(leaf), "dmux-gateway-%u", id);
+    put_be32(secret + 28, parties[B].service ^ SERVICE);
+    jar_init(&jar, secret, 1000);
+    jar_mint(&jar, &c, cookie);
+    *q = (struct questioner){ .border = border,
+                              .end = { .init_type = DMUX_FEDERATION_INIT,
+                                       .prologue = "hawser dmux federation 1",
+                                       .id = id,
+                                       .unicast = at(addr, DMUX_PORT),
+                                       .identity = key,
+                                       .chain = chain_kept(&parties[party].root, parties[party].realm, key, leaf, 0),
+                                       .rng = rng } };
+    len = link_init_write(&q->end, cookie, parties[B].ids[1].x25519, 5, &n, init);
+    len = question(q, init, len, answer);
+    e = len == 0 ? -1 : link_answer_read(&q->end, &realm, &n, 5, answer, len, &self, 1000, &q->keys, &gateway);
+    noise_wipe(&n);
+    credentials_free(b);
+    return e == 0 && gateway == 1;
+}
+
+static void says(struct questioner *q, const struct federation_message *m)
+{
+    uint8_t d[2048], out[2048];
+
+    question(q, d, link_seal(&q->end, &q->keys, federation_write(m, d + LINK_TEXT_AT, MESH_TEXT_MAX), d), out);
+}
+
+static size_t askers_of(unsigned gateway)
+{
+    struct federation_stats s;
+
+    federation_stats_get(federation_at(gateway), &s);
+    return s.askers;
+}
+
+/* Who asks from many addresses with one certificate is one; who has many certificates of a realm takes nothing of
+ * another's share. */
+static void test_askers_are_gateways(void **state)
+{
+    const struct federation_message ping = { .kind = FEDERATION_PING };
+    const struct rng rng = prng_rng(&prng);
+    struct questioner q, first;
+    struct identity key;
+    unsigned b;
+
+    parties_begin();
+    b = gateway_of(B, 1, 1 << A | 1 << C);
+    assert_true(shake_hands(&first, b, A, 1, &parties[A].ids[1], 0x0b000001));
+    says(&first, &ping);
+    for (uint32_t i = 1; i < 20; i++) {
+        assert_true(shake_hands(&q, b, A, 1, &parties[A].ids[1], 0x0b000001 + (i << 8)));
+        assert_true(federation_is_member(federation_at(b), 0x0b000001));
+        if (i < 19)
+            link_keys_free(&q.keys);
+    }
+    assert_int_equal(askers_of(b), 1);
+    says(&q, &ping); /* it has moved */
+    assert_true(federation_is_member(federation_at(b), 0x0b001301));
+    assert_false(federation_is_member(federation_at(b), 0x0b000001));
+    link_keys_free(&q.keys);
+    link_keys_free(&first.keys);
+    for (uint32_t i = 2; i <= FEDERATION_ASKERS_MAX / 2 + 2; i++) {
+        assert_int_equal(identity_generate(&key, &rng), 0);
+        assert_int_equal(shake_hands(&q, b, A, i, &key, 0x0b100001 + (i << 8)), i <= FEDERATION_ASKERS_MAX / 2);
+        link_keys_free(&q.keys);
+    }
+    assert_int_equal(askers_of(b), FEDERATION_ASKERS_MAX / 2);
+    assert_true(shake_hands(&q, b, C, 1, &parties[C].ids[1], 0x0b200001));
+    link_keys_free(&q.keys);
+}
+
 /* Whether a link to gateway `id` of the first realm is up. */
 static bool linked(unsigned gateway, uint32_t id)
 {
@@ -802,6 +917,7 @@ int main(void)
         cmocka_unit_test(test_claimed_client),
         cmocka_unit_test(test_border_is_no_router),
         cmocka_unit_test(test_told_of_own_router),
+        cmocka_unit_test(test_askers_are_gateways),
         cmocka_unit_test(test_told_of_nobody),
         cmocka_unit_test(test_links_are_kept),
         cmocka_unit_test(test_one_link_each),

@@ -367,9 +367,9 @@ bool client_sends(unsigned client, unsigned *ret)
 struct slice chain_kept(const struct identity *root, const char *realm, const struct identity *id, const char *leaf,
                         uint64_t not_after_s)
 {
-    static uint8_t chains[64][CREDENTIAL_CHAIN_MAX];
+    static uint8_t chains[1024][CREDENTIAL_CHAIN_MAX];
     static unsigned used;
-    uint8_t *out = chains[used++ % 64];
+    uint8_t *out = chains[used++ % ARRAY_LEN(chains)];
     struct record r = { .type = RECORD_ROOT, .seq = 1, .issued_s = 900, .suites = 3 };
     size_t first, second;
 
