@@ -418,7 +418,7 @@ static void on_text(struct federation *f, struct realm *r, unsigned i, const str
         break;
     case FEDERATION_CERTIFICATE:
         if (bucket_take(&r->borders[i]->proofs, FEDERATION_SUMMARIES_PER_S, now))
-            services_take_certificate(f, r, m, now);
+            services_take_certificate(f, r, i, m, now);
         else
             drop(r, FEDERATION_DROP_FLOOD);
         break;
@@ -595,11 +595,13 @@ instant federation_next_expiry(const struct federation *f)
             next = instant_min(next, b->heard_due ? 0 : b->ping_next);
             if (k < FEDERATION_LINKS_MAX) {
                 up = true;
+                if (r->may_ask >> k & 1)
+                    next = 0;
                 next = instant_min(next, b->heard + FEDERATION_SILENCE);
             }
         }
-        if (up)
-            next = instant_min(next, r->wants_count > 0 ? 0 : services_next_proof(r));
+        if (up && r->wants_count > 0)
+            next = 0;
     }
     return next;
 }

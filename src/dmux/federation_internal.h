@@ -39,6 +39,7 @@ struct border {
     uint8_t pass[SHIM_COOKIE_LEN];
     instant pass_at; /* when it was given; 0: there is none */
     struct bucket summaries, proofs;
+    unsigned asked;                        /* services for whose certificate it was asked */
     struct mesh_member told[BORDERS_TOLD]; /* others that it has told of, and that are yet to be tried */
     size_t told_count;
     instant told_next; /* not looked at before */
@@ -52,9 +53,12 @@ struct service {
     struct list waiting; /* in one of the realm's lists, but for who is proved; all of a list wait equally long */
     uint16_t protocol;
     uint32_t provider;
-    uint8_t state; /* enum service_state */
-    uint8_t has;   /* borders that have it */
-    uint8_t used;  /* and that are registered for it */
+    uint8_t state;    /* enum service_state */
+    uint8_t has;      /* borders that have it */
+    uint8_t used;     /* and that are registered for it */
+    uint8_t bad;      /* and that have shown nothing that proves it */
+    uint8_t tried;    /* and that were asked to, in this round */
+    uint8_t asked_of; /* index; FEDERATION_LINKS_MAX: nobody */
     uint32_t rtt_us[FEDERATION_LINKS_MAX];
     uint64_t until_s; /* of the certificate; 0: none */
     instant next;     /* asked: again; refused: looked at again */
@@ -75,7 +79,8 @@ struct realm {
     span try_wait;    /* the next one after this */
     struct map64 services;
     struct list all, unproved, asked, refused; /* asked: for whose certificate a border was asked */
-    size_t asked_count, adopted, askers;
+    uint8_t may_ask;                           /* borders for which there may be something to ask */
+    size_t adopted, askers;
     struct want wants[WANTS_MAX];
     size_t wants_count;
     struct bucket wanting;
@@ -145,10 +150,10 @@ void services_take(struct federation *f, struct realm *r, unsigned border, const
                    instant now);
 /* The border has none of them any more; silent: that is damped. */
 void services_lose(struct federation *f, struct realm *r, unsigned border, bool silent, instant now);
-void services_take_certificate(struct federation *f, struct realm *r, const struct federation_message *m, instant now);
-/* The next provider whose certificate this border is to be asked for; 0: none. */
+void services_take_certificate(struct federation *f, struct realm *r, unsigned border,
+                               const struct federation_message *m, instant now);
+/* The next provider whose certificate this border is to be asked for; 0: none, until may_ask has its bit. */
 uint32_t services_prove(struct realm *r, unsigned border, instant now);
-instant services_next_proof(const struct realm *r);
 /* The border has given a new pass. */
 void services_set_pass(struct federation *f, struct realm *r, unsigned border);
 /* Each second: registrations are held, or moved to borders that are nearer. */

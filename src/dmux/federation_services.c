@@ -2,9 +2,10 @@
  *
  * Theory of operation. A service is a provider and a protocol that one or more borders of a realm have a router of. It
  * counts once it is proved whose it is: the number is one that the realm may give (this gateway's configuration), and
- * the realm has certified the provider's key for it, by a chain that a border shows when it is asked (PROVE). If the
- * number has a key here as well, it must be the same: nobody takes over a number by announcing it. What is refused is
- * counted by its cause, and the last of it is remembered by name.
+ * the realm has certified the provider's key for it, by a chain that a border shows when it is asked (PROVE). One that
+ * shows nothing that proves it, or does not answer, keeps nobody else from it: each that has the service is asked. If
+ * the number has a key here as well, it must be the same: nobody takes over a number by announcing it. What is refused
+ * is counted by its cause, and the last of it is remembered by name.
  *
  * Of a service that is proved the FEDERATION_NEAREST borders that are nearest, by the measured round trip to the border
  * and what that says of the rest of the way, are registrations (registry.h), held each second while their link is up.
@@ -12,7 +13,7 @@
  * router's departure is.
  *
  * Limits: FEDERATION_SERVICES_MAX services of 120 bytes a realm, FEDERATION_ADOPTED_MAX registrations;
- * ASKED_MAX certificates are asked for at a time. */
+ * each border is asked for ASKED_MAX certificates at a time. */
 #include "dmux/federation_internal.h"
 
 #include <errno.h>
@@ -36,13 +37,14 @@ void services_init(struct realm *r, const uint8_t seed[16])
 
 static void wait_in(struct realm *r, struct list *where, struct service *s, enum service_state state, instant next)
 {
-    if (s->next != 0 && s->state == SERVICE_UNPROVED)
-        r->asked_count--;
+    if (s->asked_of < FEDERATION_LINKS_MAX)
+        r->borders[s->asked_of]->asked--;
+    if (s->asked_of < FEDERATION_LINKS_MAX || where == &r->unproved)
+        r->may_ask = UINT8_MAX;
+    s->asked_of = FEDERATION_LINKS_MAX;
     list_remove(&s->waiting);
     if (where)
         list_append(where, &s->waiting);
-    if (where == &r->asked)
-        r->asked_count++;
     s->state = (uint8_t)state;
     s->next = next;
 }
@@ -74,6 +76,7 @@ static struct service *service_get(struct realm *r, uint16_t protocol, uint32_t 
         return NULL;
     s->protocol = protocol;
     s->provider = provider;
+    s->asked_of = FEDERATION_LINKS_MAX;
     list_init(&s->all);
     list_init(&s->waiting);
     if (map64_put(&r->services, key, s) < 0) {
@@ -209,6 +212,15 @@ static uint32_t teller(const struct realm *r, const struct service *s)
     return 0;
 }
 
+/* Who is not proved waits for somebody to be asked, or until it is looked at again. */
+static void reconsider(struct realm *r, struct service *s, instant now)
+{
+    if (s->has & ~s->bad)
+        wait_in(r, &r->unproved, s, SERVICE_UNPROVED, 0);
+    else
+        wait_in(r, &r->refused, s, SERVICE_REFUSED, now + REFUSED_AGAIN);
+}
+
 /* By what is known of the provider's keys. False: no certificate is known. */
 static bool judge(struct federation *f, struct realm *r, struct service *s, instant now)
 {
@@ -223,49 +235,74 @@ static bool judge(struct federation *f, struct realm *r, struct service *s, inst
     else if (own && memcmp(own, key, IDENT_KEY_LEN) != 0)
         cause = FEDERATION_DROP_KEY;
     if (cause == FEDERATION_DROP_COUNT) {
+        s->bad = s->tried = 0;
         wait_in(r, NULL, s, SERVICE_PROVED, 0);
     } else {
         refuse(r, cause, teller(r, s), s->protocol, s->provider);
-        wait_in(r, &r->refused, s, SERVICE_REFUSED, now + REFUSED_AGAIN);
+        s->bad = UINT8_MAX; /* whoever else says so */
+        reconsider(r, s, now);
     }
     return true;
 }
 
-void services_take_certificate(struct federation *f, struct realm *r, const struct federation_message *m, instant now)
+/* This border has shown nothing that proves it: another may, or for a while nobody is asked. */
+static void doubt(struct realm *r, struct service *s, unsigned border, enum federation_drop cause, instant now)
 {
+    refuse(r, cause, r->borders[border]->gateway, s->protocol, s->provider);
+    s->bad |= (uint8_t)(1u << border);
+    reconsider(r, s, now);
+}
+
+void services_take_certificate(struct federation *f, struct realm *r, unsigned border,
+                               const struct federation_message *m, instant now)
+{
+    bool asked = false;
     int e;
 
-    if (list_empty(&r->asked))
-        return; /* nobody asked */
+    LIST_FOREACH (s, &r->asked, struct service, waiting)
+        asked |= s->provider == m->provider && s->asked_of == border;
+    if (!asked)
+        return;
     e = credentials_learn(r->credentials, m->key, m->rest, m->rest_len, f->wall_s);
     LIST_FOREACH_SAFE (s, &r->asked, struct service, waiting) {
         if (s->provider != m->provider)
             continue;
-        if (e < 0 || !judge(f, r, s, now)) {
-            refuse(r, e == -ENOSPC ? FEDERATION_DROP_FULL : FEDERATION_DROP_CERTIFICATE, teller(r, s), s->protocol,
-                   s->provider);
-            wait_in(r, &r->refused, s, SERVICE_REFUSED, now + REFUSED_AGAIN);
-        }
-        settle(f, r, s, now);
+        if (e == 0 && judge(f, r, s, now))
+            settle(f, r, s, now);
+        else if (s->asked_of == border)
+            doubt(r, s, border, e == -ENOSPC ? FEDERATION_DROP_FULL : FEDERATION_DROP_CERTIFICATE, now);
     }
+}
+
+/* Whether this border is to be asked next: each that has it once, and then again. */
+static bool is_next(const struct service *s, unsigned border)
+{
+    unsigned open = s->has & ~s->bad, fresh = open & ~s->tried;
+
+    return (fresh ? fresh : open) >> border & 1;
 }
 
 uint32_t services_prove(struct realm *r, unsigned border, instant now)
 {
-    if (r->asked_count >= ASKED_MAX)
+    const uint8_t bit = (uint8_t)(1u << border);
+
+    if (!(r->may_ask & bit))
         return 0;
     LIST_FOREACH (s, &r->unproved, struct service, waiting) {
-        if (s->has >> border & 1) {
-            wait_in(r, &r->asked, s, SERVICE_UNPROVED, now + ASK_AGAIN);
-            return s->provider;
-        }
+        if (r->borders[border]->asked >= ASKED_MAX)
+            break;
+        if (!is_next(s, border))
+            continue;
+        if (!(s->has & ~s->bad & ~s->tried))
+            s->tried = 0;
+        s->tried |= bit;
+        wait_in(r, &r->asked, s, SERVICE_UNPROVED, now + ASK_AGAIN);
+        s->asked_of = (uint8_t)border;
+        r->borders[border]->asked++;
+        return s->provider;
     }
+    r->may_ask &= (uint8_t)~bit;
     return 0;
-}
-
-instant services_next_proof(const struct realm *r)
-{
-    return list_empty(&r->unproved) || r->asked_count >= ASKED_MAX ? INSTANT_NEVER : 0;
 }
 
 /* --- what is told --- */
@@ -281,7 +318,13 @@ static bool may_give(const struct authority *a, uint16_t protocol, uint32_t prov
 
 static void lose(struct federation *f, struct realm *r, struct service *s, unsigned i, bool gone, instant now)
 {
-    s->has &= (uint8_t) ~(1u << i);
+    const uint8_t others = (uint8_t) ~(1u << i);
+
+    s->has &= others;
+    s->bad &= others;
+    s->tried &= others;
+    if (s->asked_of == i || (s->state == SERVICE_UNPROVED && !(s->has & ~s->bad)))
+        reconsider(r, s, now);
     adopt_all(f, r, s, chosen(r, s), now); /* who takes over comes before it goes */
     release(f, r, s, i, gone, now);
     if (s->has == 0)
@@ -309,6 +352,8 @@ static void take_item(struct federation *f, struct realm *r, unsigned i, const s
     }
     s->has |= (uint8_t)(1u << i);
     s->rtt_us[i] = item->rtt_us;
+    if (s->state == SERVICE_REFUSED && s->has & ~s->bad) /* it may show what others could not */
+        wait_in(r, &r->unproved, s, SERVICE_UNPROVED, 0);
     if (s->state == SERVICE_UNPROVED)
         judge(f, r, s, now);
     settle(f, r, s, now);
@@ -346,8 +391,12 @@ void services_tend(struct federation *f, struct realm *r, instant now)
 {
     while (!list_empty(&r->asked) && LIST_FIRST(&r->asked, struct service, waiting)->next <= now)
         wait_in(r, &r->unproved, LIST_FIRST(&r->asked, struct service, waiting), SERVICE_UNPROVED, 0);
-    while (!list_empty(&r->refused) && LIST_FIRST(&r->refused, struct service, waiting)->next <= now)
-        wait_in(r, &r->unproved, LIST_FIRST(&r->refused, struct service, waiting), SERVICE_UNPROVED, 0);
+    while (!list_empty(&r->refused) && LIST_FIRST(&r->refused, struct service, waiting)->next <= now) {
+        struct service *s = LIST_FIRST(&r->refused, struct service, waiting);
+
+        s->bad = 0;
+        wait_in(r, &r->unproved, s, SERVICE_UNPROVED, 0);
+    }
     LIST_FOREACH (s, &r->all, struct service, all) {
         if (s->state == SERVICE_PROVED && s->until_s != 0 && s->until_s < f->wall_s)
             wait_in(r, &r->unproved, s, SERVICE_UNPROVED, 0); /* there may be a newer one */

@@ -1,6 +1,7 @@
 /* Several providers of demultiplexing in virtual time (dmux_world.h): who serves whose clients, who is believed, what
  * passes between them and what does not, and how long it takes. Each party has a realm, a service address, a secret and
  * a hundred numbers of providers of its own. Delays are literal; what is expected follows from them. */
+#include "dmux/federation_internal.h"
 #include "dmux/link.h"
 #include "dmux/mac.h"
 #include "tests/sim/dmux_world.h"
@@ -508,6 +509,54 @@ static void test_certificates(void **state)
     assert_int_equal(serves(a, 300), 0);
 }
 
+/* A border has what it cannot prove: what another can is served, whichever of them is asked first; and what one says
+ * that was not asked has no effect. */
+static void test_proved_by_another(void **state)
+{
+    static const uint8_t nothing[40] = { 1, 2, 3 };
+    struct federation_message m = {
+        .kind = FEDERATION_CERTIFICATE, .provider = 300, .rest = nothing, .rest_len = sizeof(nothing)
+    };
+    struct federation *f;
+    unsigned a, b1, b2;
+    uint32_t home;
+
+    for (unsigned first = 0; first < 2; first++) {
+        parties_begin();
+        next_borders = 2;
+        a = gateway_of(A, 1, 1 << B);
+        b1 = gateway_of(B, 1, 1 << A);
+        memcpy(parties[B].authority.root, parties[C].root.ed25519, 32); /* which the second trusts, and a does not */
+        b2 = gateway_of(B, 2, 1 << A);
+        if (first)
+            router_of(B, 0xcb007109, b1);
+        else
+            world_run(2 * SEC);
+        home = hosts[b2].addr;
+        next_chain = chain_kept(&parties[C].root, "b.example", &parties[B].provider, "dmux-provider-300", 0);
+        router_with(0xcb007108, &home, 1, 300, &parties[B].provider, b2);
+        world_run(5 * SEC);
+        if (!first)
+            router_of(B, 0xcb007109, b1);
+        world_run(5 * SEC);
+        assert_true(serves(a, 300));
+    }
+    parties_begin();
+    next_borders = 2;
+    a = gateway_of(A, 1, 1 << B);
+    b1 = gateway_of(B, 1, 1 << A);
+    gateway_of(B, 2, 1 << A);
+    world_run(5 * SEC);
+    f = (struct federation *)(uintptr_t)federation_at(a);
+    router_of(B, 0xcb007109, b1);
+    while (!serves(a, 300) && now < 20 * SEC) {
+        services_take_certificate(f, &f->realms[0], 1, &m, now);
+        world_run(MSEC);
+    }
+    assert_int_equal(serves(a, 300), hosts[b1].addr);
+    assert_int_equal(realm_at(a, 0).drops[FEDERATION_DROP_CERTIFICATE], 0);
+}
+
 /* Who is no gateway of the realm by its certificate is told nothing, and asked nothing. */
 static void test_strangers(void **state)
 {
@@ -912,6 +961,7 @@ int main(void)
         cmocka_unit_test(test_number_of_another),
         cmocka_unit_test(test_key_of_another),
         cmocka_unit_test(test_certificates),
+        cmocka_unit_test(test_proved_by_another),
         cmocka_unit_test(test_strangers),
         cmocka_unit_test(test_flood),
         cmocka_unit_test(test_claimed_client),
