@@ -113,8 +113,8 @@ static void release(struct federation *f, struct realm *r, struct service *s, un
         registry_drop(f->registry, m, now);
 }
 
-/* It is one more registration, or one that is held. */
-static void adopt(struct federation *f, struct realm *r, struct service *s, unsigned i, instant now)
+/* It is one more registration, or one that is held. False: it cannot be. */
+static bool adopt(struct federation *f, struct realm *r, struct service *s, unsigned i, instant now)
 {
     struct border *b = r->borders[i];
     struct registration *m = registered(f, r, s, b), claim = { .protocol = s->protocol,
@@ -137,7 +137,7 @@ static void adopt(struct federation *f, struct realm *r, struct service *s, unsi
             all >= FEDERATION_ADOPTED_MAX ? DMUX_REFUSED_FULL : registry_claim(f->registry, &claim, now, &m, &wait_s);
         if (refusal != 0) {
             r->drops[refusal == DMUX_REFUSED_DAMPED ? FEDERATION_DROP_DAMPED : FEDERATION_DROP_FULL]++;
-            return;
+            return false;
         }
         registry_set_pass(f->registry, m, b->pass);
         s->used |= (uint8_t)(1u << i);
@@ -145,6 +145,7 @@ static void adopt(struct federation *f, struct realm *r, struct service *s, unsi
     }
     m->until_s = s->until_s;
     registry_prove(f->registry, m, (span)b->rtt_us + s->rtt_us[i], now);
+    return true;
 }
 
 static uint64_t distance(const struct realm *r, const struct service *s, unsigned i)
@@ -154,42 +155,40 @@ static uint64_t distance(const struct realm *r, const struct service *s, unsigne
     return s->used >> i & 1 ? d * SWAP_PERCENT / 100 : d;
 }
 
-/* The nearest that have it, and gave a pass. */
-static uint8_t chosen(const struct realm *r, const struct service *s)
+/* The nearest that has it, gave a pass, and is none of these; FEDERATION_LINKS_MAX: none. */
+static unsigned nearest(const struct realm *r, const struct service *s, uint8_t but)
 {
-    uint8_t ret = 0;
+    unsigned best = FEDERATION_LINKS_MAX;
 
-    for (unsigned n = 0; n < FEDERATION_NEAREST && s->state == SERVICE_PROVED; n++) {
-        unsigned best = FEDERATION_LINKS_MAX;
-
-        for (unsigned i = 0; i < FEDERATION_LINKS_MAX; i++) {
-            if ((s->has & ~ret) >> i & 1 && r->borders[i]->pass_at != 0 &&
-                (best == FEDERATION_LINKS_MAX || distance(r, s, i) < distance(r, s, best)))
-                best = i;
-        }
-        if (best < FEDERATION_LINKS_MAX)
-            ret |= (uint8_t)(1u << best);
-    }
-    return ret;
-}
-
-static void adopt_all(struct federation *f, struct realm *r, struct service *s, uint8_t wanted, instant now)
-{
     for (unsigned i = 0; i < FEDERATION_LINKS_MAX; i++) {
-        if (wanted >> i & 1)
-            adopt(f, r, s, i, now);
+        if ((s->has & ~but) >> i & 1 && r->borders[i]->pass_at != 0 &&
+            (best == FEDERATION_LINKS_MAX || distance(r, s, i) < distance(r, s, best)))
+            best = i;
     }
+    return best;
 }
 
-/* Who serves comes before who does no longer, so that nobody is without. */
-static void settle(struct federation *f, struct realm *r, struct service *s, instant now)
+/* The nearest that the registry takes are registered, and no others. Who serves comes before who does no longer, so
+ * that nobody is without. gone: those of whom has it no longer, which is damped. */
+static void settle(struct federation *f, struct realm *r, struct service *s, uint8_t gone, instant now)
 {
-    uint8_t wanted = chosen(r, s);
+    uint8_t wanted = 0, refused = 0;
 
-    adopt_all(f, r, s, wanted, now);
+    for (unsigned n = 0; n < FEDERATION_NEAREST && s->state == SERVICE_PROVED;) {
+        unsigned i = nearest(r, s, wanted | refused);
+
+        if (i == FEDERATION_LINKS_MAX)
+            break;
+        if (adopt(f, r, s, i, now)) {
+            wanted |= (uint8_t)(1u << i);
+            n++;
+        } else {
+            refused |= (uint8_t)(1u << i);
+        }
+    }
     for (unsigned i = 0; i < FEDERATION_LINKS_MAX; i++) {
         if ((s->used & ~wanted) >> i & 1)
-            release(f, r, s, i, false, now);
+            release(f, r, s, i, gone >> i & 1, now);
     }
 }
 
@@ -268,7 +267,7 @@ void services_take_certificate(struct federation *f, struct realm *r, unsigned b
         if (s->provider != m->provider)
             continue;
         if (e == 0 && judge(f, r, s, now))
-            settle(f, r, s, now);
+            settle(f, r, s, 0, now);
         else if (s->asked_of == border)
             doubt(r, s, border, e == -ENOSPC ? FEDERATION_DROP_FULL : FEDERATION_DROP_CERTIFICATE, now);
     }
@@ -325,8 +324,7 @@ static void lose(struct federation *f, struct realm *r, struct service *s, unsig
     s->tried &= others;
     if (s->asked_of == i || (s->state == SERVICE_UNPROVED && !(s->has & ~s->bad)))
         reconsider(r, s, now);
-    adopt_all(f, r, s, chosen(r, s), now); /* who takes over comes before it goes */
-    release(f, r, s, i, gone, now);
+    settle(f, r, s, (uint8_t)(gone << i), now);
     if (s->has == 0)
         service_free(r, s);
 }
@@ -356,7 +354,7 @@ static void take_item(struct federation *f, struct realm *r, unsigned i, const s
         wait_in(r, &r->unproved, s, SERVICE_UNPROVED, 0);
     if (s->state == SERVICE_UNPROVED)
         judge(f, r, s, now);
-    settle(f, r, s, now);
+    settle(f, r, s, 0, now);
 }
 
 void services_take(struct federation *f, struct realm *r, unsigned border, const struct federation_message *m,
@@ -401,6 +399,6 @@ void services_tend(struct federation *f, struct realm *r, instant now)
         if (s->state == SERVICE_PROVED && s->until_s != 0 && s->until_s < f->wall_s)
             wait_in(r, &r->unproved, s, SERVICE_UNPROVED, 0); /* there may be a newer one */
         if (s->state == SERVICE_PROVED || s->used != 0)
-            settle(f, r, s, now);
+            settle(f, r, s, 0, now);
     }
 }

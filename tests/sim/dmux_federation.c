@@ -778,6 +778,41 @@ static size_t askers_of(unsigned gateway)
     return s.askers;
 }
 
+static unsigned far_one;
+
+static span all_but_far(unsigned x, unsigned y)
+{
+    return x == far_one || y == far_one ? 4 * DELAY : DELAY;
+}
+
+/* Two near borders fall silent three times, and are damped: the third, which is far and stays, serves all the while. */
+static void test_damped_take_no_place(void **state)
+{
+    unsigned a, b[3];
+
+    parties_begin();
+    next_borders = 3;
+    a = gateway_of(A, 1, 1 << B);
+    for (unsigned i = 0; i < 3; i++)
+        b[i] = gateway_of(B, i + 1, 1 << A);
+    far_one = b[2];
+    delay_between = all_but_far;
+    router_of(B, 0xcb007109, b[2]);
+    world_run(20 * SEC);
+    for (unsigned i = 0; i < 3; i++) {
+        hosts[b[0]].dead = hosts[b[1]].dead = true;
+        world_run(FEDERATION_SILENCE + SEC / 2);
+        assert_int_equal(serves(a, 300), hosts[b[2]].addr);
+        hosts[b[0]].dead = hosts[b[1]].dead = false;
+        world_run(9 * SEC);
+    }
+    assert_true(realm_at(a, 0).drops[FEDERATION_DROP_DAMPED] > 0);
+    for (unsigned i = 0; i < 60; i++) {
+        assert_int_equal(serves(a, 300), hosts[b[2]].addr);
+        world_run(SEC);
+    }
+}
+
 /* Who asks from many addresses with one certificate is one; who has many certificates of a realm takes nothing of
  * another's share. */
 static void test_askers_are_gateways(void **state)
@@ -967,6 +1002,7 @@ int main(void)
         cmocka_unit_test(test_claimed_client),
         cmocka_unit_test(test_border_is_no_router),
         cmocka_unit_test(test_told_of_own_router),
+        cmocka_unit_test(test_damped_take_no_place),
         cmocka_unit_test(test_askers_are_gateways),
         cmocka_unit_test(test_told_of_nobody),
         cmocka_unit_test(test_links_are_kept),
