@@ -439,7 +439,7 @@ static void on_record(struct federation *f, const uint8_t *data, size_t len, con
 
         if (k == PLACES_MAX || r->borders[k]->state != BORDER_UP || r->borders[k]->keys.local != link_to(data))
             continue;
-        n = link_open(&r->borders[k]->keys, data, len, text);
+        n = link_open(&r->borders[k]->keys, data, len, f->wall_s, text);
         if (n < 0) {
             drop(r, FEDERATION_DROP_SEAL);
             return;

@@ -109,12 +109,12 @@ static struct asker *asker_new(struct federation *f, size_t realm, uint32_t gate
 void askers_on_init(struct federation *f, const uint8_t *data, size_t len, const struct endpoint *from, instant now)
 {
     struct asker *g;
-    uint8_t card[MESH_CARD_MAX], digest[BLAKE2S_LEN], answer[DMUX_REGISTER_MAX];
-    struct mesh_card c;
+    uint8_t digest[BLAKE2S_LEN], answer[DMUX_REGISTER_MAX];
+    struct link_sender c;
     struct noise n;
     int realm;
 
-    realm = link_init_read(&f->end, f->link_realms, f->realms_count, data, len, from, f->wall_s, &n, &c, card);
+    realm = link_init_read(&f->end, f->link_realms, f->realms_count, data, len, from, f->wall_s, &n, &c);
     if (realm < 0) {
         f->drops[realm == -EBADMSG ? FEDERATION_DROP_MALFORMED : FEDERATION_DROP_STRANGER]++;
         return;
@@ -136,7 +136,7 @@ void askers_on_init(struct federation *f, const uint8_t *data, size_t len, const
     memcpy(g->fresh_digest, digest, sizeof(digest));
     link_keys_free(&g->fresh);
     free(g->answer);
-    g->answer_len = link_answer_write(&f->end, &n, c.index, g->index, answer, &g->fresh);
+    g->answer_len = link_answer_write(&f->end, &n, &c, g->index, answer, &g->fresh);
     g->answer = g->answer_len > 0 ? malloc(g->answer_len) : NULL;
     noise_wipe(&n);
     if (!g->answer)
@@ -216,8 +216,9 @@ bool askers_on_record(struct federation *f, const uint8_t *data, size_t len, con
 
     if (!g)
         return false;
-    n = g->keys.rx && endpoint_equal(&g->at, from) ? link_open(&g->keys, data, len, text) : -EBADMSG;
-    if (n < 0 && g->fresh.rx && endpoint_equal(&g->fresh_at, from) && (n = link_open(&g->fresh, data, len, text)) >= 0)
+    n = g->keys.rx && endpoint_equal(&g->at, from) ? link_open(&g->keys, data, len, f->wall_s, text) : -EBADMSG;
+    if (n < 0 && g->fresh.rx && endpoint_equal(&g->fresh_at, from) &&
+        (n = link_open(&g->fresh, data, len, f->wall_s, text)) >= 0)
         renew(g);
     if (n < 0)
         return false;

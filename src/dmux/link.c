@@ -11,6 +11,9 @@
  * A replayed INIT decrypts, as Noise says: its keys take no effect until a record comes under them. Records count up,
  * and one that does not is dropped: news that are lost that way are sent again.
  *
+ * A link is good as long as the chain that its other end has shown: then its records are opened no more, so it falls
+ * silent, and begins anew with another chain or not at all.
+ *
  * Limits: 2^62 records of ChaCha20-Poly1305 (ident/suite.h), so keys last as long as the link.
  * Sources: The Noise Protocol Framework, revision 34, section 7.5 (IK) and 9 (psk). */
 #include "dmux/link.h"
@@ -78,9 +81,9 @@ size_t link_init_write(const struct link_end *e, const uint8_t cookie[SHIM_COOKI
     return r > 0 ? (size_t)INIT_AT + (size_t)r : 0;
 }
 
-/* Is the sender of this card, with this key, a gateway of the realm? */
+/* Is the sender of this card, with this key, a gateway of the realm? And until when. */
 static bool is_gateway(const struct link_realm *realm, const struct mesh_card *c, const struct slice *links,
-                       size_t count, const uint8_t *x25519, uint64_t wall_s)
+                       size_t count, const uint8_t *x25519, uint64_t wall_s, uint64_t *ret_until_s)
 {
     struct record_error e;
     struct name_error ne;
@@ -88,15 +91,17 @@ static bool is_gateway(const struct link_realm *realm, const struct mesh_card *c
     struct name n;
     uint32_t number;
 
-    return trust_verify(realm->trust, links, count, wall_s, &end, &e) == 0 && !end.is_realm &&
-           memcmp(end.x25519, x25519, IDENT_KEY_LEN) == 0 && name_parse(end.name, strlen(end.name), &n, &ne) == 0 &&
-           strcmp(n.text + n.realm_at, realm->name) == 0 && credentials_numbers(&n, "dmux-gateway", &number, 1) == 1 &&
-           number == c->gateway;
+    if (trust_verify(realm->trust, links, count, wall_s, &end, &e) < 0)
+        return false;
+    *ret_until_s = end.not_after_s;
+    return !end.is_realm && memcmp(end.x25519, x25519, IDENT_KEY_LEN) == 0 &&
+           name_parse(end.name, strlen(end.name), &n, &ne) == 0 && strcmp(n.text + n.realm_at, realm->name) == 0 &&
+           credentials_numbers(&n, "dmux-gateway", &number, 1) == 1 && number == c->gateway;
 }
 
 /* Which of the realms the sender of this card is a gateway of, with this key, here. -EBADMSG, -EACCES. */
 static int card_check(const struct link_realm *realms, size_t realms_count, const struct mesh_card *c,
-                      const uint8_t *x25519, const struct endpoint *from, uint64_t wall_s)
+                      const uint8_t *x25519, const struct endpoint *from, uint64_t wall_s, uint64_t *ret_until_s)
 {
     struct slice links[CHAIN_LINKS_MAX];
     struct record_error e;
@@ -107,7 +112,7 @@ static int card_check(const struct link_realm *realms, size_t realms_count, cons
     if (!x25519 || !endpoint_equal(&c->at, from))
         return -EACCES;
     for (size_t i = 0; i < realms_count; i++) {
-        if (is_gateway(&realms[i], c, links, count, x25519, wall_s))
+        if (is_gateway(&realms[i], c, links, count, x25519, wall_s, ret_until_s))
             return (int)i;
     }
     return -EACCES;
@@ -115,27 +120,32 @@ static int card_check(const struct link_realm *realms, size_t realms_count, cons
 
 int link_init_read(const struct link_end *e, const struct link_realm *realms, size_t count, const uint8_t *data,
                    size_t len, const struct endpoint *from, uint64_t wall_s, struct noise *ret,
-                   struct mesh_card *ret_card, uint8_t card[MESH_CARD_MAX])
+                   struct link_sender *ret_sender)
 {
+    uint8_t card[MESH_CARD_MAX];
+    struct mesh_card c = { 0 };
+    uint64_t until_s = 0;
     int n = begin(e, false, NULL, ret);
 
     if (n == 0)
         n = len > INIT_AT ? noise_read(ret, data + INIT_AT, len - INIT_AT, card, MESH_CARD_MAX) : -EBADMSG;
     if (n > 0)
-        n = mesh_card_read(card, (size_t)n, ret_card);
+        n = mesh_card_read(card, (size_t)n, &c);
     if (n == 0)
-        n = card_check(realms, count, ret_card, noise_remote_static(ret), from, wall_s);
+        n = card_check(realms, count, &c, noise_remote_static(ret), from, wall_s, &until_s);
     else
         n = -EBADMSG;
     if (n < 0)
         noise_wipe(ret);
+    else
+        *ret_sender = (struct link_sender){ .gateway = c.gateway, .index = c.index, .until_s = until_s };
     return n;
 }
 
-static int split(struct noise *n, uint32_t local, uint32_t remote, struct link_keys *ret)
+static int split(struct noise *n, uint32_t local, uint32_t remote, uint64_t until_s, struct link_keys *ret)
 {
     uint8_t tx[32], rx[32];
-    struct link_keys k = { .local = local, .remote = remote, .rx_next = 0 };
+    struct link_keys k = { .local = local, .remote = remote, .until_s = until_s };
     int r = noise_split(n, tx, rx);
 
     if (r == 0) {
@@ -152,18 +162,18 @@ static int split(struct noise *n, uint32_t local, uint32_t remote, struct link_k
     return r;
 }
 
-size_t link_answer_write(const struct link_end *e, struct noise *n, uint32_t remote, uint32_t local, uint8_t *out,
-                         struct link_keys *ret)
+size_t link_answer_write(const struct link_end *e, struct noise *n, const struct link_sender *to, uint32_t local,
+                         uint8_t *out, struct link_keys *ret)
 {
     uint8_t card[MESH_CARD_MAX];
     size_t len = own_card(e, local, card);
     int r = -EINVAL;
 
     put_header(out, e->init_type + 1);
-    put_be32(out + INDEX_AT, remote);
+    put_be32(out + INDEX_AT, to->index);
     if (len > 0)
         r = noise_write(n, &e->rng, card, len, out + ANSWER_AT, DMUX_REGISTER_MAX - ANSWER_AT);
-    return r > 0 && split(n, local, remote, ret) == 0 ? (size_t)ANSWER_AT + (size_t)r : 0;
+    return r > 0 && split(n, local, to->index, to->until_s, ret) == 0 ? (size_t)ANSWER_AT + (size_t)r : 0;
 }
 
 int link_answer_read(const struct link_end *e, const struct link_realm *realm, const struct noise *state,
@@ -173,16 +183,17 @@ int link_answer_read(const struct link_end *e, const struct link_realm *realm, c
     uint8_t card[MESH_CARD_MAX];
     struct noise n = *state; /* a forged answer spoils nothing */
     struct mesh_card c = { 0 };
+    uint64_t until_s = 0;
     int r = len > ANSWER_AT ? noise_read(&n, data + ANSWER_AT, len - ANSWER_AT, card, sizeof(card)) : -EBADMSG;
 
     if (r > 0)
         r = mesh_card_read(card, (size_t)r, &c);
     if (r == 0)
-        r = card_check(realm, 1, &c, noise_remote_static(&n), from, wall_s);
+        r = card_check(realm, 1, &c, noise_remote_static(&n), from, wall_s, &until_s);
     else
         r = -EBADMSG;
     if (r == 0)
-        r = split(&n, index, c.index, ret);
+        r = split(&n, index, c.index, until_s, ret);
     *ret_gateway = c.gateway;
     noise_wipe(&n);
     return r;
@@ -199,7 +210,7 @@ size_t link_seal(const struct link_end *e, struct link_keys *k, size_t len, uint
     return RECORD_AT + len + AEAD_TAG_LEN;
 }
 
-int link_open(struct link_keys *k, const uint8_t *data, size_t len, uint8_t *text)
+int link_open(struct link_keys *k, const uint8_t *data, size_t len, uint64_t wall_s, uint8_t *text)
 {
     uint64_t counter;
 
@@ -208,6 +219,8 @@ int link_open(struct link_keys *k, const uint8_t *data, size_t len, uint8_t *tex
     counter = get_be64(data + INDEX_AT + 4);
     if (counter < k->rx_next || aead_open(k->rx, counter, data, RECORD_AT, data + RECORD_AT, len - RECORD_AT, text) < 0)
         return -EBADMSG;
+    if (k->until_s != 0 && k->until_s < wall_s)
+        return -EKEYEXPIRED;
     k->rx_next = counter + 1;
     return (int)(len - RECORD_AT - AEAD_TAG_LEN);
 }

@@ -37,6 +37,13 @@ struct link_keys {
     struct aead *tx, *rx; /* NULL: none */
     uint32_t local, remote;
     uint64_t tx_next, rx_next; /* counters */
+    uint64_t until_s;          /* seconds since 1970: the end of what the other end has shown; 0: none */
+};
+
+/* Who has sent an INIT. */
+struct link_sender {
+    uint32_t gateway, index; /* index: of the records to it */
+    uint64_t until_s;        /* as of struct link_keys */
 };
 
 void link_keys_free(struct link_keys *k);
@@ -44,14 +51,15 @@ void link_keys_free(struct link_keys *k);
  * index: of the ANSWER and of the records to come. */
 size_t link_init_write(const struct link_end *e, const uint8_t cookie[SHIM_COOKIE_LEN], const uint8_t to[IDENT_KEY_LEN],
                        uint32_t index, struct noise *ret, uint8_t *out);
-/* The card of an INIT that came from there: which realm its sender is of; -EBADMSG: it cannot be read; -EACCES: its
- * sender is none of their gateways, or not from where it says to be. The card's chain stands in `card`. */
+/* An INIT that came from there: which realm its sender is of; -EBADMSG: it cannot be read; -EACCES: its sender is none
+ * of their gateways, or not from where it says to be. */
 int link_init_read(const struct link_end *e, const struct link_realm *realms, size_t count, const uint8_t *data,
                    size_t len, const struct endpoint *from, uint64_t wall_s, struct noise *ret,
-                   struct mesh_card *ret_card, uint8_t card[MESH_CARD_MAX]);
-/* Answers, and gives the keys for what comes after. The length; 0: it cannot be. */
-size_t link_answer_write(const struct link_end *e, struct noise *n, uint32_t remote, uint32_t local, uint8_t *out,
-                         struct link_keys *ret);
+                   struct link_sender *ret_sender);
+/* Answers, and gives the keys for what comes after. The length; 0: it cannot be. local: the index of records from it.
+ */
+size_t link_answer_write(const struct link_end *e, struct noise *n, const struct link_sender *to, uint32_t local,
+                         uint8_t *out, struct link_keys *ret);
 /* The answer to an INIT of which *n is the state, which stays as it was: 0 with *ret and *ret_gateway, -EBADMSG or
  * -EACCES as above, or -ENOMEM. index: the INIT's. */
 int link_answer_read(const struct link_end *e, const struct link_realm *realm, const struct noise *n, uint32_t index,
@@ -59,8 +67,8 @@ int link_answer_read(const struct link_end *e, const struct link_realm *realm, c
                      struct link_keys *ret, uint32_t *ret_gateway);
 /* Seals the text of len bytes that stands at out + LINK_TEXT_AT. The record's length; 0: it cannot be. */
 size_t link_seal(const struct link_end *e, struct link_keys *k, size_t len, uint8_t *out);
-/* The length of the text, or a negative error; text: MESH_TEXT_MAX bytes. */
-int link_open(struct link_keys *k, const uint8_t *data, size_t len, uint8_t *text);
+/* The length of the text; -EBADMSG; -EKEYEXPIRED: what the other end has shown has ended. text: MESH_TEXT_MAX bytes. */
+int link_open(struct link_keys *k, const uint8_t *data, size_t len, uint64_t wall_s, uint8_t *text);
 /* The index that a RECORD or ANSWER, of at least DMUX_HEADER_LEN + 4 bytes, is for. */
 uint32_t link_to(const uint8_t *data);
 /* Where the cookie of an INIT stands; NULL: the datagram is too short. */

@@ -242,8 +242,8 @@ static uint32_t fresh_index(struct mesh *m)
 static void on_init(struct mesh *m, const uint8_t *data, size_t len, const struct endpoint *from, uint64_t wall_s,
                     instant now)
 {
-    uint8_t card[MESH_CARD_MAX], digest[BLAKE2S_LEN];
-    struct mesh_card c;
+    uint8_t digest[BLAKE2S_LEN];
+    struct link_sender c;
     struct noise n;
     struct peer *p;
 
@@ -252,7 +252,7 @@ static void on_init(struct mesh *m, const uint8_t *data, size_t len, const struc
         if (memcmp(m->peers[i]->fresh_digest, digest, sizeof(digest)) == 0)
             return; /* repeated: it was answered */
     }
-    if (mesh_init_read(m, data, len, from, wall_s, &n, &c, card) < 0)
+    if (mesh_init_read(m, data, len, from, wall_s, &n, &c) < 0)
         return;
     p = peer_find(m, c.gateway, from);
     if (!p)
@@ -266,7 +266,7 @@ static void on_init(struct mesh *m, const uint8_t *data, size_t len, const struc
     memcpy(p->x25519, noise_remote_static(&n), IDENT_KEY_LEN);
     memcpy(p->fresh_digest, digest, sizeof(digest));
     link_keys_free(&p->fresh);
-    p->answer_len = mesh_answer_write(m, &n, c.index, fresh_index(m), p->answer, &p->fresh);
+    p->answer_len = mesh_answer_write(m, &n, &c, fresh_index(m), p->answer, &p->fresh);
     noise_wipe(&n);
     if (!p->up) { /* it has the word for a while */
         p->shake = SHAKE_IDLE;
@@ -402,7 +402,7 @@ static void on_record(struct mesh *m, const uint8_t *data, size_t len, const str
 
         if (!endpoint_equal(&p->at, from) || (!fresh && !(p->keys.rx && p->keys.local == link_to(data))))
             continue;
-        n = link_open(fresh ? &p->fresh : &p->keys, data, len, text);
+        n = link_open(fresh ? &p->fresh : &p->keys, data, len, wall_s, text);
         if (n < 0) {
             mesh_drop(m, MESH_DROP_SEAL);
             return;

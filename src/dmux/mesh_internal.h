@@ -102,12 +102,12 @@ uint32_t mesh_rtt(const struct mesh *m, const struct peer *p);
 /* --- mesh_link.c: dmux/link.h, for gateways of the mesh --- */
 /* Each writes a datagram and returns its length; 0: it could not. */
 size_t mesh_init_write(struct mesh *m, struct peer *p, uint8_t *out);
-/* The card of an INIT or ANSWER whose sender is a gateway at `from`: 0, or a negative error after a count. The state
- * *ret goes on with the answer. */
+/* An INIT whose sender is a gateway at `from`: 0, or a negative error after a count. The state *ret goes on with the
+ * answer. */
 int mesh_init_read(struct mesh *m, const uint8_t *data, size_t len, const struct endpoint *from, uint64_t wall_s,
-                   struct noise *ret, struct mesh_card *ret_card, uint8_t card[MESH_CARD_MAX]);
+                   struct noise *ret, struct link_sender *ret_sender);
 /* Answers, and gives the keys for what comes after. */
-size_t mesh_answer_write(struct mesh *m, struct noise *n, uint32_t remote, uint32_t local, uint8_t *out,
+size_t mesh_answer_write(struct mesh *m, struct noise *n, const struct link_sender *to, uint32_t local, uint8_t *out,
                          struct link_keys *ret);
 int mesh_answer_read(struct mesh *m, struct peer *p, const uint8_t *data, size_t len, const struct endpoint *from,
                      uint64_t wall_s, struct link_keys *ret, uint32_t *ret_gateway);

@@ -35,25 +35,25 @@ static int refused(struct mesh *m, int r)
 }
 
 int mesh_init_read(struct mesh *m, const uint8_t *data, size_t len, const struct endpoint *from, uint64_t wall_s,
-                   struct noise *ret, struct mesh_card *ret_card, uint8_t card[MESH_CARD_MAX])
+                   struct noise *ret, struct link_sender *ret_sender)
 {
     const struct link_realm realm = realm_of(m);
     const struct link_end e = end_of(m);
-    int r = link_init_read(&e, &realm, 1, data, len, from, wall_s, ret, ret_card, card);
+    int r = link_init_read(&e, &realm, 1, data, len, from, wall_s, ret, ret_sender);
 
-    if (r == 0 && ret_card->gateway == m->o.id) {
+    if (r == 0 && ret_sender->gateway == m->o.id) {
         noise_wipe(ret);
         r = -EACCES;
     }
     return r < 0 ? refused(m, r) : 0;
 }
 
-size_t mesh_answer_write(struct mesh *m, struct noise *n, uint32_t remote, uint32_t local, uint8_t *out,
+size_t mesh_answer_write(struct mesh *m, struct noise *n, const struct link_sender *to, uint32_t local, uint8_t *out,
                          struct link_keys *ret)
 {
     const struct link_end e = end_of(m);
 
-    return link_answer_write(&e, n, remote, local, out, ret);
+    return link_answer_write(&e, n, to, local, out, ret);
 }
 
 int mesh_answer_read(struct mesh *m, struct peer *p, const uint8_t *data, size_t len, const struct endpoint *from,

@@ -26,6 +26,7 @@ static struct mesh_options mesh;
 static struct federation_options federation;
 static struct federation_realm realms[PARTIES][PARTIES];
 static struct federation_border borders[PARTIES][PARTIES * EACH];
+static uint64_t next_until;   /* end of the certificates of gateways that are made from now on; 0: none */
 static unsigned next_borders; /* gateways of each other party that the next one is told of by its configuration */
 
 static void parties_begin(void)
@@ -35,6 +36,7 @@ static void parties_begin(void)
 
     world_begin();
     next_borders = 1;
+    next_until = 0;
     for (unsigned i = 0; i < PARTIES; i++) {
         struct party *p = &parties[i];
         char leaf[32];
@@ -68,7 +70,7 @@ static unsigned gateway_of(unsigned party, uint32_t id, unsigned with)
     snprintf(leaf, sizeof(leaf), "dmux-gateway-%u", id);
     memset(&mesh, 0, sizeof(mesh));
     mesh.identity = &p->ids[id];
-    mesh.chain = chain_kept(&p->root, p->realm, &p->ids[id], leaf, 0);
+    mesh.chain = chain_kept(&p->root, p->realm, &p->ids[id], leaf, next_until);
     memcpy(mesh.root, p->root.ed25519, 32);
     snprintf(mesh.realm, sizeof(mesh.realm), "%s", p->realm);
     memset(&federation, 0, sizeof(federation));
@@ -144,6 +146,14 @@ static uint32_t serves(unsigned gateway, uint32_t provider)
         registry_select(gateway_registry(hosts[gateway].gateway), DMUX_IPV6, provider, 0xc6336407);
 
     return r ? r->addr : 0;
+}
+
+static size_t askers_of(unsigned gateway)
+{
+    struct federation_stats s;
+
+    federation_stats_get(federation_at(gateway), &s);
+    return s.askers;
 }
 
 /* A client's packet gets to the router, and the answer back to the client: from its own service's address. */
@@ -579,6 +589,33 @@ static void test_strangers(void **state)
     assert_true(s.drops[FEDERATION_DROP_STRANGER] > 0);
 }
 
+/* A gateway's certificate ends: from then on it is asked and told no more, whichever end it is. */
+static void test_gateway_certificates_end(void **state)
+{
+    for (unsigned which = 0; which < 2; which++) {
+        unsigned a, b;
+
+        parties_begin();
+        next_until = which == 0 ? 1010 : 0;
+        a = gateway_of(A, 1, 1 << B);
+        next_until = which == 1 ? 1010 : 0;
+        b = gateway_of(B, 1, 1 << A);
+        router_of(B, 0xcb007109, b);
+        world_run(5 * SEC);
+        gateway_set_wall(hosts[a].gateway, 1010);
+        gateway_set_wall(hosts[b].gateway, 1010);
+        world_run(5 * SEC);
+        assert_int_equal(serves(a, 300), hosts[b].addr);
+        gateway_set_wall(hosts[a].gateway, 1011);
+        gateway_set_wall(hosts[b].gateway, 1011);
+        world_run(FEDERATION_SILENCE + SEC);
+        assert_int_equal(serves(a, 300), 0);
+        assert_int_equal(askers_of(which == 0 ? b : a), 0);
+        world_run(20 * SEC);
+        assert_int_equal(serves(a, 300), 0);
+    }
+}
+
 /* A border whose news never end: its one service comes and goes 77 times a second for 20 s. What is taken of it
  * is bounded and counted, and the service is damped; when it has calmed down it is served by again. */
 static void test_flood(void **state)
@@ -768,14 +805,6 @@ static void says(struct questioner *q, const struct federation_message *m)
     uint8_t d[2048], out[2048];
 
     question(q, d, link_seal(&q->end, &q->keys, federation_write(m, d + LINK_TEXT_AT, MESH_TEXT_MAX), d), out);
-}
-
-static size_t askers_of(unsigned gateway)
-{
-    struct federation_stats s;
-
-    federation_stats_get(federation_at(gateway), &s);
-    return s.askers;
 }
 
 static unsigned far_one;
@@ -998,6 +1027,7 @@ int main(void)
         cmocka_unit_test(test_certificates),
         cmocka_unit_test(test_proved_by_another),
         cmocka_unit_test(test_strangers),
+        cmocka_unit_test(test_gateway_certificates_end),
         cmocka_unit_test(test_flood),
         cmocka_unit_test(test_claimed_client),
         cmocka_unit_test(test_border_is_no_router),

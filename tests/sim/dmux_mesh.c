@@ -12,6 +12,7 @@
 
 static struct identity ids[GATEWAYS + 2];
 static struct mesh_options options;
+static uint64_t until_s; /* end of the certificates of gateways that are made from now on; 0: none */
 
 /* Gateway `id` of the mesh, whose seed is the first one; leaf: NULL for the one that its realm gives it. */
 static unsigned member_at(uint32_t id, const char *leaf)
@@ -23,7 +24,7 @@ static unsigned member_at(uint32_t id, const char *leaf)
     assert_int_equal(identity_generate(&ids[id], &rng), 0);
     memset(&options, 0, sizeof(options));
     options.identity = &ids[id];
-    options.chain = chain_kept(&root_id, "acme.example", &ids[id], leaf ? leaf : name, 0);
+    options.chain = chain_kept(&root_id, "acme.example", &ids[id], leaf ? leaf : name, until_s);
     memcpy(options.root, root_id.ed25519, 32);
     snprintf(options.realm, sizeof(options.realm), "acme.example");
     if (id != 1) {
@@ -402,6 +403,28 @@ static void test_memory(void **state)
     registrations_max = 100;
 }
 
+/* A gateway's certificate ends: others link to it no more, nor it to them. */
+static void test_certificate_ends(void **state)
+{
+    unsigned g1, g2;
+
+    world_begin();
+    g1 = member_at(1, NULL);
+    until_s = 1010;
+    g2 = member_at(2, NULL);
+    until_s = 0;
+    world_run(5 * SEC);
+    assert_int_equal(peers_up(g1), 1);
+    for (uint32_t wall_s = 1010; wall_s <= 1011; wall_s++) {
+        gateway_set_wall(hosts[g1].gateway, wall_s);
+        gateway_set_wall(hosts[g2].gateway, wall_s);
+        world_run(MESH_SILENCE + SEC);
+        assert_int_equal(peers_up(g1), wall_s == 1010);
+    }
+    world_run(20 * SEC);
+    assert_int_equal(peers_up(g1) + peers_up(g2), 0);
+}
+
 static int teardown(void **state)
 {
     world_begin();
@@ -411,11 +434,17 @@ static int teardown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_there_and_back), cmocka_unit_test(test_nearest),
-        cmocka_unit_test(test_gateway_dies),   cmocka_unit_test(test_gone_of_an_orphan),
-        cmocka_unit_test(test_strangers),      cmocka_unit_test(test_poisoning),
-        cmocka_unit_test(test_stale),          cmocka_unit_test(test_fifty),
-        cmocka_unit_test(test_memory),         cmocka_unit_test(test_certificate_travels),
+        cmocka_unit_test(test_there_and_back),
+        cmocka_unit_test(test_nearest),
+        cmocka_unit_test(test_gateway_dies),
+        cmocka_unit_test(test_gone_of_an_orphan),
+        cmocka_unit_test(test_strangers),
+        cmocka_unit_test(test_poisoning),
+        cmocka_unit_test(test_stale),
+        cmocka_unit_test(test_fifty),
+        cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_certificate_travels),
+        cmocka_unit_test(test_certificate_ends),
     };
 
     return cmocka_run_group_tests(tests, NULL, teardown);
