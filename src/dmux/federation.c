@@ -478,20 +478,11 @@ void federation_on_datagram(struct federation *f, const uint8_t *data, size_t le
     }
 }
 
-void federation_want(struct federation *f, uint16_t protocol, uint32_t provider, instant now)
+void federation_want(struct federation *f, uint16_t protocol, uint32_t provider, uint32_t client, instant now)
 {
     for (size_t i = 0; i < f->realms_count; i++) {
-        struct realm *r = &f->realms[i];
-        const struct authority *a = &r->o->authority;
-        bool there = false;
-
-        if (provider < a->provider_first || provider > a->provider_last)
-            continue;
-        for (size_t k = 0; k < r->wants_count; k++)
-            there |= r->wants[k].protocol == protocol && r->wants[k].provider == provider;
-        if (there || r->wants_count == WANTS_MAX || !bucket_take(&r->wanting, WANTS_MAX, now))
-            continue;
-        r->wants[r->wants_count++] = (struct want){ .protocol = protocol, .provider = provider };
+        if (services_may_give(&f->realms[i], protocol, provider))
+            wants_add(&f->realms[i], protocol, provider, client >> 8, now);
     }
 }
 
@@ -534,12 +525,7 @@ static bool choose(struct realm *r, unsigned i, struct federation_message *m, in
         m->version = i < FEDERATION_LINKS_MAX ? b->have : FEDERATION_UNHEARD;
     } else if (i >= FEDERATION_LINKS_MAX) {
         return false; /* it is tried */
-    } else if (r->wants_count > 0 && nearest(r) == i) {
-        r->wants_count--;
-        m->kind = FEDERATION_WANT;
-        m->protocol = r->wants[r->wants_count].protocol;
-        m->provider = r->wants[r->wants_count].provider;
-    } else {
+    } else if (r->wants_due == 0 || nearest(r) != i || !wants_pop(r, m)) {
         m->provider = services_prove(r, i, now);
         m->kind = m->provider != 0 ? FEDERATION_PROVE : 0;
     }
@@ -600,7 +586,7 @@ instant federation_next_expiry(const struct federation *f)
                 next = instant_min(next, b->heard + FEDERATION_SILENCE);
             }
         }
-        if (up && r->wants_count > 0)
+        if (up && r->wants_due > 0)
             next = 0;
     }
     return next;

@@ -123,8 +123,8 @@ instant federation_next_expiry(const struct federation *f);
 void federation_on_expiry(struct federation *f, uint64_t wall_s, instant now);
 /* Other gateways of this realm, which are borders too, the nearest first: at most FEDERATION_KNOWN_MAX count. */
 void federation_set_others(struct federation *f, const struct mesh_member *others, size_t count);
-/* A client wants what nobody here has: borders that may have it are asked. */
-void federation_want(struct federation *f, uint16_t protocol, uint32_t provider, instant now);
+/* That client (host order) wants what nobody here has: borders that may have it are asked. */
+void federation_want(struct federation *f, uint16_t protocol, uint32_t provider, uint32_t client, instant now);
 /* Is this the address of a border or an asker that has shown that it is there? Host order. */
 bool federation_is_member(const struct federation *f, uint32_t addr);
 /* Of a registration's realm, which is not 0. */

@@ -1,5 +1,6 @@
 /* dmux/federation_internal.h - what the files of the federation share: federation.c has the links to borders,
- * federation_services.c what those tell, federation_askers.c whom this gateway tells as a border. */
+ * federation_services.c what those tell, federation_wants.c what they are asked for, federation_askers.c whom this
+ * gateway tells as a border. */
 #pragma once
 
 #include "base/hash.h"
@@ -9,7 +10,7 @@
 #include "dmux/link.h"
 #include "wire/federation.h"
 
-#define WANTS_MAX 16  /* chosen: of a realm, until they are sent */
+#define WANTS_MAX 128 /* chosen: of a realm */
 #define PROVES_MAX 16 /* chosen: of an asker, likewise */
 
 #define BORDERS_TOLD 16 /* chosen: others that a border tells of at a time: twice the links that an asker has */
@@ -64,9 +65,13 @@ struct service {
     instant next;     /* asked: again; refused: looked at again */
 };
 
+/* What clients want. */
 struct want {
     uint16_t protocol;
+    bool due; /* a border is to be told */
     uint32_t provider;
+    uint32_t network; /* of the client that wanted it first */
+    instant until, next;
 };
 
 struct realm {
@@ -82,8 +87,7 @@ struct realm {
     uint8_t may_ask;                           /* borders for which there may be something to ask */
     size_t adopted, askers;
     struct want wants[WANTS_MAX];
-    size_t wants_count;
-    struct bucket wanting;
+    size_t wants_count, wants_due;
     uint64_t drops[FEDERATION_DROP_COUNT];
     struct federation_refusal refusal;
 };
@@ -158,6 +162,14 @@ uint32_t services_prove(struct realm *r, unsigned border, instant now);
 void services_set_pass(struct federation *f, struct realm *r, unsigned border);
 /* Each second: registrations are held, or moved to borders that are nearer. */
 void services_tend(struct federation *f, struct realm *r, instant now);
+
+/* May the realm give it? */
+bool services_may_give(const struct realm *r, uint16_t protocol, uint32_t provider);
+
+/* --- federation_wants.c --- */
+void wants_add(struct realm *r, uint16_t protocol, uint32_t provider, uint32_t network, instant now);
+/* WANT, for the nearest border; false: there is none. */
+bool wants_pop(struct realm *r, struct federation_message *ret);
 
 /* --- federation_askers.c --- */
 void askers_init(struct federation *f);

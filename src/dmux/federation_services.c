@@ -306,8 +306,9 @@ uint32_t services_prove(struct realm *r, unsigned border, instant now)
 
 /* --- what is told --- */
 
-static bool may_give(const struct authority *a, uint16_t protocol, uint32_t provider)
+bool services_may_give(const struct realm *r, uint16_t protocol, uint32_t provider)
 {
+    const struct authority *a = &r->o->authority;
     bool named = false;
 
     for (unsigned i = 0; i < a->protocols_count; i++)
@@ -339,7 +340,7 @@ static void take_item(struct federation *f, struct realm *r, unsigned i, const s
             lose(f, r, s, i, true, now);
         return;
     }
-    if (!may_give(&r->o->authority, item->protocol, item->provider)) {
+    if (!services_may_give(r, item->protocol, item->provider)) {
         refuse(r, FEDERATION_DROP_NUMBER, r->borders[i]->gateway, item->protocol, item->provider);
         return;
     }

@@ -144,16 +144,20 @@ static bool cookie_holds(const struct gateway *g, const struct arrival *a, const
 
 /* --- what others have --- */
 
-void gateway_want(struct gateway *g, const struct arrival *a, uint16_t protocol, uint32_t provider,
-                  const struct registration *r)
+void gateway_look_for(struct gateway *g, const struct arrival *a, uint16_t protocol, uint32_t provider)
 {
-    if (protocol == 0)
-        return;
-    if (g->directory && directory_want(g->directory, protocol, provider, a->addr, a->now) < 0)
+    if (g->directory && protocol != 0 && directory_want(g->directory, protocol, provider, a->addr, a->now) < 0)
         g->stats.unwanted++;
+}
+
+/* Likewise, of other providers of demultiplexing too. r: a border that has it; NULL: nobody has. */
+static void look_everywhere(struct gateway *g, const struct arrival *a, uint16_t protocol, uint32_t provider,
+                            const struct registration *r)
+{
+    gateway_look_for(g, a, protocol, provider);
     /* a client says each few seconds that it still wants it, whichever way its packets take */
     if (g->federation && (!r || a->shim.flags & SHIM_CONTROL))
-        federation_want(g->federation, protocol, provider, a->now);
+        federation_want(g->federation, protocol, provider, a->addr, a->now);
 }
 
 static int by_distance(const void *a, const void *b)
@@ -249,7 +253,7 @@ static bool forward_to_router(struct gateway *g, const struct arrival *a)
     }
     r = registry_select(g->registry, a->shim.protocol, a->shim.provider, a->addr);
     if ((!r || r->realm != 0) && flags & SHIM_VERIFIED)
-        gateway_want(g, a, a->shim.protocol, a->shim.provider, r);
+        look_everywhere(g, a, a->shim.protocol, a->shim.provider, r);
     if (!r)
         return drop(g, GATEWAY_DROP_NO_ROUTER);
     if (r->realm != 0 && !(flags & SHIM_VERIFIED)) /* who vouches for it to others must know */
@@ -547,7 +551,7 @@ static bool on_echo(struct gateway *g, const struct arrival *a, const struct dmu
         reply.refusal = DMUX_REFUSED_NO_ROUTER;
     }
     if (!r || r->realm != 0)
-        gateway_want(g, a, m->protocol, r ? r->provider : m->provider, r);
+        look_everywhere(g, a, m->protocol, r ? r->provider : m->provider, r);
     return answer(g, a, dmux_write(&reply, a->out, DMUX_MESSAGE_MAX));
 }
 

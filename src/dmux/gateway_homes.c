@@ -106,7 +106,7 @@ static bool from_home(struct gateway *g, const struct arrival *a)
         return gateway_drop(g, GATEWAY_DROP_RATE);
     r = registry_select(g->registry, a->shim.protocol, a->shim.provider, c.client);
     if (!r || r->realm != 0)
-        gateway_want(g, a, a->shim.protocol, a->shim.provider, r);
+        gateway_look_for(g, a, a->shim.protocol, a->shim.provider);
     if (!r)
         return gateway_drop(g, GATEWAY_DROP_NO_ROUTER);
     if (r->realm != 0)

@@ -48,10 +48,8 @@ struct registration *gateway_router(const struct gateway *g, const struct arriva
                                     uint32_t provider);
 /* May anybody be there? Nothing of the service, nothing that is not a host's. */
 bool gateway_address_allowed(const struct gateway *g, const struct endpoint *e);
-/* The sender has shown its address, and wants what no router here provides: it is looked for. r: a border that has it;
- * NULL: nobody has. */
-void gateway_want(struct gateway *g, const struct arrival *a, uint16_t protocol, uint32_t provider,
-                  const struct registration *r);
+/* The sender has shown its address, and wants what no router here provides: by managers, it is looked for. */
+void gateway_look_for(struct gateway *g, const struct arrival *a, uint16_t protocol, uint32_t provider);
 
 /* --- gateway_homes.c --- */
 /* A packet with a home: from a gateway of another provider, for a router here, or from a router here for that gateway.

@@ -878,6 +878,72 @@ static void test_askers_are_gateways(void **state)
     link_keys_free(&q.keys);
 }
 
+/* Managers that know of nobody. */
+static void nobody_there(unsigned gateway)
+{
+    struct directory *d = gateway_directory(hosts[gateway].gateway);
+    struct directory_event e;
+    uint8_t out[HOLDER_REQUEST_MAX];
+
+    while (gateway_pop_question(hosts[gateway].gateway, &e, out, now)) {
+        if (e.type == DIRECTORY_ASK)
+            directory_on_found(d, e.id, RESOLVER_NONE, (struct slice){ 0 }, now);
+        else
+            directory_on_told(d, e.id, NULL, 0, now);
+    }
+}
+
+/* A client of a asks a who serves it. */
+static void echoes(unsigned a, uint32_t client, uint16_t protocol, uint32_t provider)
+{
+    uint8_t secret[JAR_SECRET_LEN] = { 7 }, d[DMUX_MESSAGE_MAX], out[2048];
+    struct dmux_message m = { .type = DMUX_ECHO, .protocol = protocol, .provider = provider, .nonce = 1 };
+    struct shim_claim c = { .kind = SHIM_COOKIE_CLIENT, .client = client, .client_port = 4000 };
+    struct endpoint from = at(client, 4000), self = at(SERVICE, DMUX_PORT);
+    struct gateway_tx tx;
+    struct jar jar;
+
+    jar_init(&jar, secret, 1000);
+    jar_mint(&jar, &c, m.cookie);
+    gateway_on_datagram(hosts[a].gateway, d, dmux_write(&m, d, sizeof(d)), &from, &self.addr, now, out, &tx);
+}
+
+/* By managers b looks for what a's clients want: a client that makes up what nobody has, numbers and protocols, takes
+ * an eighth of what b looks for for a, so that another's client is looked for. */
+static void test_wants_are_shared(void **state)
+{
+    struct directory_options managers = { .boot_epoch = 1 };
+    struct directory_stats s;
+    struct federation_stats f;
+    unsigned a, b;
+
+    parties_begin();
+    ask_managers = nobody_there;
+    a = gateway_of(A, 1, 1 << B);
+    next_directory = &managers;
+    b = gateway_of(B, 1, 1 << A);
+    next_directory = NULL;
+    world_run(5 * SEC);
+    for (uint32_t i = 0; i < 70; i++) {
+        echoes(a, 0xc6336407, i < 20 ? (uint16_t)(0xff00 + i) : DMUX_IPV6, 300 + i);
+        world_run(100 * MSEC);
+    }
+    directory_stats_get(gateway_directory(hosts[b].gateway), &s);
+    assert_int_equal(s.wanted, 8);
+    echoes(a, 0xc0a80105, DMUX_IPV6, 399);
+    world_run(SEC);
+    directory_stats_get(gateway_directory(hosts[b].gateway), &s);
+    assert_int_equal(s.wanted, 9);
+    federation_stats_get(federation_at(b), &f);
+    assert_int_equal(f.drops[FEDERATION_DROP_FULL], 0);
+    assert_int_equal(realm_at(a, 0).drops[FEDERATION_DROP_FULL], 42);
+    world_run(100 * SEC); /* nobody wants them any more, and others have their places */
+    echoes(a, 0xc6336407, DMUX_IPV6, 390);
+    world_run(SEC);
+    directory_stats_get(gateway_directory(hosts[b].gateway), &s);
+    assert_int_equal(s.wanted, 1);
+}
+
 /* Whether a link to gateway `id` of the first realm is up. */
 static bool linked(unsigned gateway, uint32_t id)
 {
@@ -1034,6 +1100,7 @@ int main(void)
         cmocka_unit_test(test_told_of_own_router),
         cmocka_unit_test(test_damped_take_no_place),
         cmocka_unit_test(test_askers_are_gateways),
+        cmocka_unit_test(test_wants_are_shared),
         cmocka_unit_test(test_told_of_nobody),
         cmocka_unit_test(test_links_are_kept),
         cmocka_unit_test(test_one_link_each),

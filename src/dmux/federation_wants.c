@@ -1,0 +1,100 @@
+/* dmux/federation_wants.c - what clients want of another realm, until its nearest border is told (WANT).
+ *
+ * Theory of operation. A border by managers looks for what it is told, for a minute, and has DIRECTORY_WANTS_NETWORK
+ * places for what it has found nowhere, of this gateway in all. So what no border has is the clients' own making until
+ * it is found: of each network of theirs WANTS_NETWORK are told, and of all no more than the border has places. What a
+ * border has is told as often as clients say that they use it, each WANT_AGAIN at most.
+ *
+ * Limits: WANTS_MAX of a realm; beyond it, of those that are there, the one that was told longest ago makes room. */
+#include "dmux/federation_internal.h"
+
+#define WANTED_FOR (60 * SEC) /* as a border's, after the last time that it was told */
+#define WANT_AGAIN (5 * SEC)  /* chosen: clients that are served ask each few seconds */
+#define WANTS_NETWORK 8       /* chosen: an eighth of what a border looks for */
+
+_Static_assert(WANTS_MAX > DIRECTORY_WANTS_NETWORK, "some are there");
+
+static bool is_there(const struct realm *r, uint16_t protocol, uint32_t provider)
+{
+    const struct service *s = map64_get(&r->services, service_key(protocol, provider));
+
+    return s && s->state == SERVICE_PROVED;
+}
+
+static void forget(struct realm *r, size_t i)
+{
+    r->wants_due -= r->wants[i].due;
+    r->wants[i] = r->wants[--r->wants_count];
+}
+
+/* May one more be told of that nobody has? */
+static bool may_look(struct realm *r, uint32_t network, instant now)
+{
+    size_t all = 0, of_network = 0;
+
+    for (size_t i = 0; i < r->wants_count;) {
+        const struct want *w = &r->wants[i];
+        bool there = is_there(r, w->protocol, w->provider);
+
+        if (w->until <= now) {
+            forget(r, i);
+            continue;
+        }
+        all += !there;
+        of_network += !there && w->network == network;
+        i++;
+    }
+    return all < DIRECTORY_WANTS_NETWORK && of_network < WANTS_NETWORK;
+}
+
+static void make_room(struct realm *r)
+{
+    size_t oldest = WANTS_MAX;
+
+    for (size_t i = 0; i < r->wants_count; i++) {
+        const struct want *w = &r->wants[i];
+
+        if (is_there(r, w->protocol, w->provider) && (oldest == WANTS_MAX || w->next < r->wants[oldest].next))
+            oldest = i;
+    }
+    if (r->wants_count == WANTS_MAX)
+        forget(r, oldest); /* may_look has left some that are there */
+}
+
+void wants_add(struct realm *r, uint16_t protocol, uint32_t provider, uint32_t network, instant now)
+{
+    struct want *w = r->wants, *end = r->wants + r->wants_count;
+
+    while (w < end && (w->protocol != protocol || w->provider != provider))
+        w++;
+    if (w == end) {
+        if (!is_there(r, protocol, provider) && !may_look(r, network, now)) {
+            r->drops[FEDERATION_DROP_FULL]++;
+            return;
+        }
+        make_room(r);
+        w = &r->wants[r->wants_count++];
+        *w = (struct want){ .protocol = protocol, .provider = provider, .network = network };
+    }
+    w->until = now + WANTED_FOR;
+    if (now < w->next)
+        return;
+    w->next = now + WANT_AGAIN;
+    r->wants_due += !w->due;
+    w->due = true;
+}
+
+bool wants_pop(struct realm *r, struct federation_message *ret)
+{
+    for (size_t i = 0; i < r->wants_count && r->wants_due > 0; i++) {
+        struct want *w = &r->wants[i];
+
+        if (!w->due)
+            continue;
+        w->due = false;
+        r->wants_due--;
+        *ret = (struct federation_message){ .kind = FEDERATION_WANT, .protocol = w->protocol, .provider = w->provider };
+        return true;
+    }
+    return false;
+}
