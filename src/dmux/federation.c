@@ -86,6 +86,7 @@ static void border_up(struct border *b, struct link_keys *keys, uint32_t gateway
     b->state = BORDER_UP;
     b->heard = b->ping_next = now;
     b->have = 0;
+    b->missed = false;
     noise_wipe(&b->noise);
 }
 

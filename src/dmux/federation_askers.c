@@ -171,10 +171,14 @@ static void on_want(struct federation *f, const struct asker *g, const struct fe
         f->drops[FEDERATION_DROP_FULL]++;
 }
 
+/* Up to there; less than before: it is told from there again. */
 static void heard(struct asker *g, uint64_t version)
 {
-    if (version > g->acked && version <= g->sent)
-        g->acked = version;
+    if (version > g->sent)
+        return;
+    if (version < g->acked)
+        g->sent = version;
+    g->acked = version;
 }
 
 static void on_text(struct federation *f, struct asker *g, const struct federation_message *m, instant now)

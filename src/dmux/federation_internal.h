@@ -41,6 +41,9 @@ struct border {
     instant pass_at; /* when it was given; 0: there is none */
     struct bucket summaries, proofs;
     unsigned asked;                        /* services for whose certificate it was asked */
+    unsigned charged;                      /* services that it told of first, and that are not proved */
+    bool missed;                           /* it has told of what there was no room for */
+    instant again_at;                      /* and tells it all again, from then on */
     struct mesh_member told[BORDERS_TOLD]; /* others that it has told of, and that are yet to be tried */
     size_t told_count;
     instant told_next; /* not looked at before */
@@ -54,12 +57,13 @@ struct service {
     struct list waiting; /* in one of the realm's lists, but for who is proved; all of a list wait equally long */
     uint16_t protocol;
     uint32_t provider;
-    uint8_t state;    /* enum service_state */
-    uint8_t has;      /* borders that have it */
-    uint8_t used;     /* and that are registered for it */
-    uint8_t bad;      /* and that have shown nothing that proves it */
-    uint8_t tried;    /* and that were asked to, in this round */
-    uint8_t asked_of; /* index; FEDERATION_LINKS_MAX: nobody */
+    uint8_t state;      /* enum service_state */
+    uint8_t has;        /* borders that have it */
+    uint8_t used;       /* and that are registered for it */
+    uint8_t bad;        /* and that have shown nothing that proves it */
+    uint8_t tried;      /* and that were asked to, in this round */
+    uint8_t charged_to; /* index; FEDERATION_LINKS_MAX: nobody, for it was proved */
+    uint8_t asked_of;   /* index; FEDERATION_LINKS_MAX: nobody */
     uint32_t rtt_us[FEDERATION_LINKS_MAX];
     uint64_t until_s; /* of the certificate; 0: none */
     instant next;     /* asked: again; refused: looked at again */

@@ -12,14 +12,17 @@
  * A border that says that it has no router any more, or falls silent, is withdrawn at once, which is damped as a
  * router's departure is.
  *
- * Limits: FEDERATION_SERVICES_MAX services of 120 bytes a realm, FEDERATION_ADOPTED_MAX registrations;
- * each border is asked for ASKED_MAX certificates at a time. */
+ * Limits: FEDERATION_SERVICES_MAX services of 120 bytes a realm, of them UNPROVED_MAX that are not proved of each
+ * border; what there was no room for is heard once there is, by having the border tell all again.
+ * FEDERATION_ADOPTED_MAX registrations; each border is asked for ASKED_MAX certificates at a time. */
 #include "dmux/federation_internal.h"
 
 #include <errno.h>
 
-#define ASKED_MAX 16             /* chosen */
-#define ASK_AGAIN (2 * SEC)      /* chosen: above the round trip of any link */
+#define UNPROVED_MAX (FEDERATION_SERVICES_MAX / FEDERATION_LINKS_MAX) /* of a border: so none fills the table alone */
+#define HEAR_AGAIN (10 * SEC)                                         /* chosen: above what it takes to prove as many */
+#define ASKED_MAX 16                                                  /* chosen */
+#define ASK_AGAIN (2 * SEC)                                           /* chosen: above the round trip of any link */
 #define REFUSED_AGAIN (60 * SEC) /* chosen: for when the realm has certified it meanwhile */
 #define SWAP_PERCENT 90          /* chosen: a border that is nearer by less takes no other's place */
 #define WEIGHT 100               /* of a border: all alike */
@@ -49,9 +52,20 @@ static void wait_in(struct realm *r, struct list *where, struct service *s, enum
     s->next = next;
 }
 
+/* It takes a place of that border's; FEDERATION_LINKS_MAX: of nobody's. */
+static void charge(struct realm *r, struct service *s, unsigned to)
+{
+    if (s->charged_to < FEDERATION_LINKS_MAX)
+        r->borders[s->charged_to]->charged--;
+    if (to < FEDERATION_LINKS_MAX)
+        r->borders[to]->charged++;
+    s->charged_to = (uint8_t)to;
+}
+
 static void service_free(struct realm *r, struct service *s)
 {
     wait_in(r, NULL, s, SERVICE_REFUSED, 0);
+    charge(r, s, FEDERATION_LINKS_MAX);
     map64_remove(&r->services, service_key(s->protocol, s->provider));
     list_remove(&s->all);
     free(s);
@@ -64,19 +78,20 @@ void services_free(struct realm *r)
     map64_deinit(&r->services);
 }
 
-static struct service *service_get(struct realm *r, uint16_t protocol, uint32_t provider)
+/* NULL: there is no room for one more that this border tells of. */
+static struct service *service_get(struct realm *r, uint16_t protocol, uint32_t provider, unsigned border)
 {
     uint64_t key = service_key(protocol, provider);
     struct service *s = map64_get(&r->services, key);
 
     if (s)
         return s;
-    s = calloc(1, sizeof(*s));
+    s = r->borders[border]->charged < UNPROVED_MAX ? calloc(1, sizeof(*s)) : NULL;
     if (!s)
         return NULL;
     s->protocol = protocol;
     s->provider = provider;
-    s->asked_of = FEDERATION_LINKS_MAX;
+    s->asked_of = s->charged_to = FEDERATION_LINKS_MAX;
     list_init(&s->all);
     list_init(&s->waiting);
     if (map64_put(&r->services, key, s) < 0) {
@@ -84,6 +99,7 @@ static struct service *service_get(struct realm *r, uint16_t protocol, uint32_t 
         return NULL;
     }
     list_append(&r->all, &s->all);
+    charge(r, s, border);
     wait_in(r, &r->unproved, s, SERVICE_UNPROVED, 0);
     return s;
 }
@@ -235,6 +251,7 @@ static bool judge(struct federation *f, struct realm *r, struct service *s, inst
         cause = FEDERATION_DROP_KEY;
     if (cause == FEDERATION_DROP_COUNT) {
         s->bad = s->tried = 0;
+        charge(r, s, FEDERATION_LINKS_MAX);
         wait_in(r, NULL, s, SERVICE_PROVED, 0);
     } else {
         refuse(r, cause, teller(r, s), s->protocol, s->provider);
@@ -321,6 +338,8 @@ static void lose(struct federation *f, struct realm *r, struct service *s, unsig
     const uint8_t others = (uint8_t) ~(1u << i);
 
     s->has &= others;
+    if (s->charged_to == i)
+        charge(r, s, s->has ? (unsigned)__builtin_ctz(s->has) : FEDERATION_LINKS_MAX);
     s->bad &= others;
     s->tried &= others;
     if (s->asked_of == i || (s->state == SERVICE_UNPROVED && !(s->has & ~s->bad)))
@@ -344,9 +363,10 @@ static void take_item(struct federation *f, struct realm *r, unsigned i, const s
         refuse(r, FEDERATION_DROP_NUMBER, r->borders[i]->gateway, item->protocol, item->provider);
         return;
     }
-    s = s ? s : service_get(r, item->protocol, item->provider);
+    s = s ? s : service_get(r, item->protocol, item->provider, i);
     if (!s) {
         r->drops[FEDERATION_DROP_FULL]++;
+        r->borders[i]->missed = true;
         return;
     }
     s->has |= (uint8_t)(1u << i);
@@ -386,8 +406,23 @@ void services_set_pass(struct federation *f, struct realm *r, unsigned border)
     }
 }
 
+/* Where there is room again for what there was none for: from the beginning. */
+static void hear_again(struct realm *r, struct border *b, instant now)
+{
+    if (!b->missed || now < b->again_at || b->charged >= UNPROVED_MAX / 2 || r->services.count >= r->services.max_items)
+        return;
+    b->missed = false;
+    b->again_at = now + HEAR_AGAIN;
+    b->have = 0;
+    b->ping_next = now; /* which says so */
+}
+
 void services_tend(struct federation *f, struct realm *r, instant now)
 {
+    for (unsigned i = 0; i < FEDERATION_LINKS_MAX; i++) {
+        if (r->borders[i] && r->borders[i]->state == BORDER_UP)
+            hear_again(r, r->borders[i], now);
+    }
     while (!list_empty(&r->asked) && LIST_FIRST(&r->asked, struct service, waiting)->next <= now)
         wait_in(r, &r->unproved, LIST_FIRST(&r->asked, struct service, waiting), SERVICE_UNPROVED, 0);
     while (!list_empty(&r->refused) && LIST_FIRST(&r->refused, struct service, waiting)->next <= now) {

@@ -35,7 +35,7 @@ enum federation_kind {
 struct federation_message {
     uint8_t kind;
     uint64_t time;                 /* PING, PONG: the asker's */
-    uint64_t from, version;        /* SUMMARY: from, to; HEARD, PING: up to here all was heard */
+    uint64_t from, version;        /* SUMMARY: from, to; HEARD, PING: up to here, and what is behind it is told */
     uint8_t pass[SHIM_COOKIE_LEN]; /* PONG */
     uint16_t protocol;             /* WANT */
     uint32_t provider;             /* WANT, PROVE, CERTIFICATE: 2 or more */

@@ -567,6 +567,65 @@ static void test_proved_by_another(void **state)
     assert_int_equal(realm_at(a, 0).drops[FEDERATION_DROP_CERTIFICATE], 0);
 }
 
+/* A border tells of 4,200 numbers that it cannot prove: what another has is served meanwhile. */
+static void test_full(void **state)
+{
+    uint8_t rest[MESH_TEXT_MAX];
+    struct federation *f;
+    unsigned a, b2;
+
+    parties_begin();
+    next_borders = 2;
+    parties[B].authority.provider_last = 9999;
+    a = gateway_of(A, 1, 1 << B);
+    gateway_of(B, 1, 1 << A);
+    b2 = gateway_of(B, 2, 1 << A);
+    world_run(5 * SEC);
+    f = (struct federation *)(uintptr_t)federation_at(a);
+    for (unsigned gone = 0; gone < 2; gone++) {
+        for (uint32_t k = 0; k < 4200;) {
+            struct writer w = writer_init(rest, MESH_TEXT_MAX - 17);
+            struct federation_message m = { .rest = rest };
+
+            for (; k < 4200 && writer_left(&w) >= FEDERATION_ITEM_LEN; k++) {
+                struct federation_item i = { .protocol = DMUX_IPV6, .provider = 1000 + k };
+
+                i.rtt_us = gone ? FEDERATION_GONE : 1;
+                federation_put_item(&w, &i);
+            }
+            m.rest_len = writer_len(&w);
+            services_take(f, &f->realms[0], 0, &m, now);
+        }
+        if (!gone)
+            router_of(B, 0xcb00710a, b2);
+        world_run(5 * SEC);
+        assert_true(serves(a, 300));
+    }
+    assert_int_equal(f->realms[0].services.count, 1);
+    assert_int_equal(f->realms[0].borders[0]->charged, 0);
+}
+
+/* What a border has told of while there was no room is heard once there is. */
+static void test_room_again(void **state)
+{
+    struct federation *f;
+    unsigned a, b;
+
+    parties_begin();
+    a = gateway_of(A, 1, 1 << B);
+    b = gateway_of(B, 1, 1 << A);
+    world_run(5 * SEC);
+    f = (struct federation *)(uintptr_t)federation_at(a);
+    f->realms[0].services.max_items = 0;
+    router_of(B, 0xcb007109, b);
+    world_run(5 * SEC);
+    assert_int_equal(serves(a, 300), 0);
+    assert_int_equal(realm_at(a, 0).drops[FEDERATION_DROP_FULL], 1);
+    f->realms[0].services.max_items = FEDERATION_SERVICES_MAX;
+    world_run(11 * SEC);
+    assert_int_equal(serves(a, 300), hosts[b].addr);
+}
+
 /* Who is no gateway of the realm by its certificate is told nothing, and asked nothing. */
 static void test_strangers(void **state)
 {
@@ -1092,6 +1151,8 @@ int main(void)
         cmocka_unit_test(test_key_of_another),
         cmocka_unit_test(test_certificates),
         cmocka_unit_test(test_proved_by_another),
+        cmocka_unit_test(test_full),
+        cmocka_unit_test(test_room_again),
         cmocka_unit_test(test_strangers),
         cmocka_unit_test(test_gateway_certificates_end),
         cmocka_unit_test(test_flood),
