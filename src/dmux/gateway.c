@@ -150,14 +150,15 @@ void gateway_look_for(struct gateway *g, const struct arrival *a, uint16_t proto
         g->stats.unwanted++;
 }
 
-/* Likewise, of other providers of demultiplexing too. r: a border that has it; NULL: nobody has. */
+/* What the client has asked for; and of others what it gets by a border, or would. r: that border's; NULL: nobody has
+ * it. */
 static void look_everywhere(struct gateway *g, const struct arrival *a, uint16_t protocol, uint32_t provider,
                             const struct registration *r)
 {
     gateway_look_for(g, a, protocol, provider);
     /* a client says each few seconds that it still wants it, whichever way its packets take */
     if (g->federation && (!r || a->shim.flags & SHIM_CONTROL))
-        federation_want(g->federation, protocol, provider, a->addr, a->now);
+        federation_want(g->federation, protocol, r ? r->provider : provider, a->addr, a->now);
 }
 
 static int by_distance(const void *a, const void *b)
@@ -551,7 +552,7 @@ static bool on_echo(struct gateway *g, const struct arrival *a, const struct dmu
         reply.refusal = DMUX_REFUSED_NO_ROUTER;
     }
     if (!r || r->realm != 0)
-        look_everywhere(g, a, m->protocol, r ? r->provider : m->provider, r);
+        look_everywhere(g, a, m->protocol, m->provider, r);
     return answer(g, a, dmux_write(&reply, a->out, DMUX_MESSAGE_MAX));
 }
 

@@ -1003,6 +1003,32 @@ static void test_wants_are_shared(void **state)
     assert_int_equal(s.wanted, 1);
 }
 
+/* By managers: whom any provider will do is served by a border, and looked for at home. */
+static void test_any_is_looked_for_at_home(void **state)
+{
+    struct directory_options managers = { .boot_epoch = 1 };
+    struct directory_stats s;
+    struct directory *d;
+    unsigned a, b;
+
+    parties_begin();
+    ask_managers = nobody_there;
+    next_directory = &managers;
+    a = gateway_of(A, 1, 1 << B);
+    next_directory = NULL;
+    b = gateway_of(B, 1, 1 << A);
+    router_of(B, 0xcb007109, b);
+    world_run(5 * SEC);
+    assert_int_equal(serves(a, PROVIDER_ANY), hosts[b].addr);
+    echoes(a, 0xc6336407, DMUX_IPV6, PROVIDER_ANY);
+    d = gateway_directory(hosts[a].gateway);
+    directory_stats_get(d, &s);
+    assert_int_equal(s.wanted, 1);
+    assert_int_equal(directory_want(d, DMUX_IPV6, PROVIDER_ANY, 0xc6336407, now), 0);
+    directory_stats_get(d, &s);
+    assert_int_equal(s.wanted, 1); /* that it was */
+}
+
 /* Whether a link to gateway `id` of the first realm is up. */
 static bool linked(unsigned gateway, uint32_t id)
 {
@@ -1162,6 +1188,7 @@ int main(void)
         cmocka_unit_test(test_damped_take_no_place),
         cmocka_unit_test(test_askers_are_gateways),
         cmocka_unit_test(test_wants_are_shared),
+        cmocka_unit_test(test_any_is_looked_for_at_home),
         cmocka_unit_test(test_told_of_nobody),
         cmocka_unit_test(test_links_are_kept),
         cmocka_unit_test(test_one_link_each),
