@@ -477,6 +477,7 @@ void federation_on_datagram(struct federation *f, const uint8_t *data, size_t le
     default:
         f->drops[FEDERATION_DROP_MALFORMED]++;
     }
+    registry_settle(f->registry, now);
 }
 
 void federation_want(struct federation *f, uint16_t protocol, uint32_t provider, uint32_t client, instant now)
@@ -616,6 +617,7 @@ void federation_on_expiry(struct federation *f, uint64_t wall_s, instant now)
         borders_tend(f, r, now);
         services_tend(f, r, now);
     }
+    registry_settle(f->registry, now);
     askers_on_expiry(f, now);
 }
 

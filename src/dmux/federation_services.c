@@ -123,10 +123,8 @@ static void release(struct federation *f, struct realm *r, struct service *s, un
     if (s->used >> i & 1)
         r->adopted--;
     s->used &= (uint8_t) ~(1u << i);
-    if (m && gone)
-        registry_withdraw(f->registry, m, now);
-    else if (m)
-        registry_drop(f->registry, m, now);
+    if (m)
+        registry_leave(f->registry, m, gone, now); /* and registry_settle by who began it */
 }
 
 /* It is one more registration, or one that is held. False: it cannot be. */

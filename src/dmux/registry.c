@@ -33,6 +33,7 @@ struct group {
     struct registration *only;
     struct registration **slots; /* SLOTS_COUNT, or NULL: only */
     uint8_t which;
+    bool urgent;     /* in that list: a member has gone that its packets still go to */
     bool told_there; /* as the sums had it last */
     uint32_t told_rtt_us;
     struct list dirty, changed, summed;
@@ -41,14 +42,14 @@ struct group {
 struct registry {
     struct map64 by_name, groups;
     struct list alive, gone, dirty, changed, changed_routers, news, summed;
-    struct list urgent; /* groups that lost members, inside registry_on_expiry */
+    struct list urgent; /* groups that lost members, until registry_settle */
     bool exports;       /* somebody pops changed tables */
     bool watched;       /* and somebody the news */
     bool sums;          /* and somebody the services */
     bool closing;       /* no table is made any more */
     uint8_t seed[16];
     size_t count, max_items;
-    uint64_t silenced;
+    uint64_t silenced, rebuilds;
     instant rebuild_at;
     instant looked_at; /* the last look at expiries; 0: none yet */
 };
@@ -216,6 +217,8 @@ static void group_rebuild(struct registry *r, struct group *g, instant now)
     uint8_t table[SLOTS_COUNT];
     size_t n = candidates(g, near, false);
 
+    r->rebuilds++;
+    g->urgent = false;
     list_remove(&g->dirty);
     if (r->exports) {
         list_remove(&g->changed);
@@ -247,7 +250,7 @@ static void settle(struct registry *r, struct group *g, bool near, instant now)
     group_end(r, g);
 }
 
-/* later: several go at once, and settle_all follows. */
+/* later: several go at once, and registry_settle follows. */
 static void leave_groups(struct registry *r, struct registration *m, bool later, instant now)
 {
     for (unsigned i = 0; i < 2; i++) {
@@ -262,17 +265,19 @@ static void leave_groups(struct registry *r, struct registration *m, bool later,
         if (!later) {
             settle(r, g, near, now);
         } else if (near || list_empty(&g->members)) {
+            g->urgent = true;
             list_remove(&g->dirty);
             list_append(&r->urgent, &g->dirty);
         }
     }
 }
 
-static void settle_all(struct registry *r, instant now)
+void registry_settle(struct registry *r, instant now)
 {
     while (!list_empty(&r->urgent)) {
         struct group *g = LIST_FIRST(&r->urgent, struct group, dirty);
 
+        g->urgent = false;
         list_remove(&g->dirty);
         settle(r, g, true, now);
     }
@@ -280,6 +285,8 @@ static void settle_all(struct registry *r, instant now)
 
 static void mark_group(struct registry *r, struct group *g, instant now)
 {
+    if (g->urgent)
+        return;
     list_remove(&g->dirty);
     list_append(&r->dirty, &g->dirty);
     r->rebuild_at = instant_min(r->rebuild_at, now + REGISTRY_REBUILD);
@@ -375,6 +382,7 @@ void registry_free(struct registry *r)
     if (!r)
         return;
     r->closing = true;
+    registry_settle(r, 0);
     LIST_FOREACH_SAFE (m, &r->alive, struct registration, by_time)
         forget(r, m, 0);
     LIST_FOREACH_SAFE (m, &r->gone, struct registration, by_time)
@@ -437,6 +445,7 @@ static struct registration *registration_new(struct registry *r, const struct re
 /* Makes room: of who went longest ago, but for those whose end somebody has yet to be told of. */
 static void forget_one(struct registry *r, instant now)
 {
+    registry_settle(r, now); /* then no table has one that is gone */
     LIST_FOREACH (m, &r->gone, struct registration, by_time) {
         if (list_empty(&m->changed) && list_empty(&m->news)) {
             forget(r, m, now);
@@ -575,6 +584,11 @@ void registry_drop(struct registry *r, struct registration *m, instant now)
     depart(r, m, false, 0, now);
 }
 
+void registry_leave(struct registry *r, struct registration *m, bool gone, instant now)
+{
+    depart(r, m, true, gone ? DAMP_FLAP : 0, now);
+}
+
 struct registration *registry_select(const struct registry *r, uint16_t protocol, uint32_t provider, uint32_t client)
 {
     const struct group *g = map64_get(&r->groups, group_key(protocol, provider));
@@ -694,7 +708,7 @@ void registry_on_expiry(struct registry *r, instant now)
         r->silenced++;
         depart(r, m, true, DAMP_FLAP, now);
     }
-    settle_all(r, now);
+    registry_settle(r, now);
     LIST_FOREACH_SAFE (m, &r->gone, struct registration, by_time) {
         if (m->penalty_at + GONE_KEEP > now)
             break;
@@ -705,6 +719,11 @@ void registry_on_expiry(struct registry *r, instant now)
     r->rebuild_at = INSTANT_NEVER;
     while (!list_empty(&r->dirty))
         group_rebuild(r, LIST_FIRST(&r->dirty, struct group, dirty), now);
+}
+
+uint64_t registry_rebuilds(const struct registry *r)
+{
+    return r->rebuilds;
 }
 
 uint64_t registry_silenced(const struct registry *r)

@@ -100,6 +100,11 @@ void registry_set_pass(struct registry *r, struct registration *g, const uint8_t
 /* It has said that it goes. */
 void registry_withdraw(struct registry *r, struct registration *g, instant now);
 
+/* As registry_withdraw (gone) or registry_drop, of one of many: its packets go elsewhere with registry_settle, which
+ * the last of them is followed by, and which fills each table once. */
+void registry_leave(struct registry *r, struct registration *g, bool gone, instant now);
+void registry_settle(struct registry *r, instant now);
+
 /* Where a client's packet goes; NULL: nobody provides it. */
 struct registration *registry_select(const struct registry *r, uint16_t protocol, uint32_t provider, uint32_t client);
 
@@ -136,6 +141,8 @@ MUST_CHECK int registry_set_proof(struct registry *r, struct registration *g, co
 
 instant registry_next_expiry(const struct registry *r);
 void registry_on_expiry(struct registry *r, instant now);
+/* Groups whose choice was made since the start. */
+uint64_t registry_rebuilds(const struct registry *r);
 /* Those that went by silence since the start. */
 uint64_t registry_silenced(const struct registry *r);
 size_t registry_count(const struct registry *r);

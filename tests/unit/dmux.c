@@ -372,6 +372,43 @@ static void test_registry_sums(void **state)
     registry_free(r);
 }
 
+/* Many that leave are one loss: each provider's choice is made once more, and that of any provider once. Who comes
+ * meanwhile delays it not. */
+static void test_registry_many_leave(void **state)
+{
+    struct registration *m[2][50];
+    struct registry *r = registry_new(400, seed);
+    instant now = SEC;
+    uint64_t before;
+
+    for (uint32_t i = 0; i < 50; i++) {
+        m[0][i] = add(r, 100 + i, 1, 5 * MSEC, now);
+        m[1][i] = add(r, 100 + i, 2, 5 * MSEC, now);
+    }
+    run_until(r, 3 * SEC);
+    now = 3 * SEC;
+    for (uint32_t i = 0; i < 50; i++)
+        registry_prove(r, m[1][i], 5 * MSEC, now);
+    before = registry_rebuilds(r);
+    for (uint32_t i = 0; i < 50; i++)
+        registry_leave(r, m[0][i], i % 2, now);
+    registry_settle(r, now);
+    assert_int_equal(registry_rebuilds(r) - before, 51);
+    for (uint32_t c = 0; c < 200; c++) {
+        assert_int_equal(registry_select(r, 6, PROVIDER_ANY, c << 8)->addr, 2);
+        assert_int_equal(registry_select(r, 6, 100 + c % 50, c << 8)->addr, 2);
+    }
+    for (uint32_t i = 0; i < 50; i++)
+        registry_leave(r, m[1][i], false, now);
+    add(r, 100, 3, 5 * MSEC, now);
+    registry_settle(r, now);
+    assert_int_equal(registry_select(r, 6, PROVIDER_ANY, 1)->addr, 3);
+    assert_int_equal(registry_select(r, 6, 100, 1)->addr, 3);
+    assert_null(registry_select(r, 6, 101, 1));
+    registry_leave(r, registry_find(r, 6, 100, 3, 1), false, now); /* and the end of the registry before */
+    registry_free(r);
+}
+
 static void test_registry_all_silent(void **state)
 {
     struct registry *r = registry_new(400, seed);
@@ -487,6 +524,7 @@ int main(void)
         cmocka_unit_test(test_registry_pause),
         cmocka_unit_test(test_registry_borders),
         cmocka_unit_test(test_registry_sums),
+        cmocka_unit_test(test_registry_many_leave),
         cmocka_unit_test(test_registry_all_silent),
     };
 
