@@ -316,11 +316,14 @@ static bool join_groups(struct registry *r, struct registration *m, instant now)
 
 /* --- registrations --- */
 
-/* Its round trip, load or share has changed, which matters where it has company. */
+/* Its round trip, load or share has changed, which matters where it has company, and to who sums up. */
 static void mark(struct registry *r, struct registration *m, instant now)
 {
     for (unsigned i = 0; i < 2; i++) {
-        if (m->groups[i]->members.next != m->groups[i]->members.prev)
+        const struct group *g = m->groups[i];
+        bool apart = r->sums && i == 0 && m->realm == 0 && is_apart(m->rtt_us, g->told_rtt_us);
+
+        if (apart || g->members.next != g->members.prev)
             mark_group(r, m->groups[i], now);
     }
 }

@@ -367,6 +367,18 @@ static void test_registry_sums(void **state)
     assert_true(registry_pop_service(r, &s));
     assert_false(s.there);
     assert_false(registry_pop_service(r, &s));
+    m = add(r, 7, 1, MSEC, now); /* one alone, that moves away: told as it goes */
+    assert_true(registry_pop_service(r, &s));
+    for (unsigned i = 0; i < 60; i++) {
+        now += SEC;
+        registry_prove(r, m, 300 * MSEC, now);
+        run_until(r, now);
+        while (registry_pop_service(r, &s))
+            assert_int_equal(s.provider, 7);
+    }
+    assert_in_range(s.rtt_us, 299 * MSEC * 4 / 5, 300 * MSEC); /* nearer than it is by 25 % and 1 ms at most */
+    registry_withdraw(r, m, now);
+    assert_true(registry_pop_service(r, &s));
     m = add(r, 5, 1, MSEC, now); /* one that nobody pops before the end */
     registry_withdraw(r, m, now);
     registry_free(r);
