@@ -23,6 +23,7 @@
 
 #define RETELL (500 * MSEC) /* chosen: above the round trip of most pairs of gateways */
 #define TICK (250 * MSEC)
+#define GONE_FOR (30 * SEC) /* chosen: several times what it takes to be told all services */
 #define BORDERS_EVERY (10 * SEC)
 #define QUESTIONS_PER_S 100 /* chosen */
 
@@ -179,6 +180,7 @@ static void heard(struct asker *g, uint64_t version)
     if (version < g->acked)
         g->sent = version;
     g->acked = version;
+    g->knows = MAX(g->knows, version);
 }
 
 static void on_text(struct federation *f, struct asker *g, const struct federation_message *m, instant now)
@@ -193,6 +195,8 @@ static void on_text(struct federation *f, struct asker *g, const struct federati
     case FEDERATION_PING:
         g->pong_due = true;
         g->pong_time = m->time;
+        if (!g->listens)
+            g->knows = f->version; /* of what went before it has not heard that it was there */
         g->listens = m->version != FEDERATION_UNHEARD;
         heard(g, m->version);
         break;
@@ -361,7 +365,7 @@ instant askers_next_expiry(const struct federation *f)
 }
 
 /* A service has come, gone, or is nearer or farther. */
-static void take_service(struct federation *f, const struct registry_service *s)
+static void take_service(struct federation *f, const struct registry_service *s, instant now)
 {
     uint64_t key = service_key(s->protocol, s->provider);
     struct told *t = map64_get(&f->told, key);
@@ -382,18 +386,28 @@ static void take_service(struct federation *f, const struct registry_service *s)
         list_init(&t->in_order);
     }
     t->version = ++f->version;
+    t->at = now;
     t->rtt_us = there ? MIN(s->rtt_us, FEDERATION_GONE - 1) : FEDERATION_GONE;
     list_remove(&t->in_order);
     list_append(&f->order, &t->in_order);
 }
 
-static void forget_gone(struct federation *f)
+/* What is gone is kept until all have heard so, GONE_FOR at most: who has not by then has no link any more, so that it
+ * begins anew. */
+static void forget_gone(struct federation *f, instant now)
 {
-    uint64_t heard = UINT64_MAX;
+    uint64_t heard = UINT64_MAX, overdue = 0;
 
-    LIST_FOREACH (g, &f->askers, struct asker, all) {
-        if (g->listens)
-            heard = MIN(heard, g->acked);
+    LIST_FOREACH (t, &f->order, struct told, in_order) {
+        if (t->at + GONE_FOR > now)
+            break;
+        overdue = t->rtt_us == FEDERATION_GONE ? t->version : overdue;
+    }
+    LIST_FOREACH_SAFE (g, &f->askers, struct asker, all) {
+        if (g->listens && g->knows < overdue)
+            asker_free(f, g);
+        else if (g->listens)
+            heard = MIN(heard, g->knows);
     }
     LIST_FOREACH_SAFE (t, &f->order, struct told, in_order) {
         if (t->version > heard)
@@ -409,7 +423,7 @@ void askers_on_expiry(struct federation *f, instant now)
     bool changed = false;
 
     for (; registry_pop_service(f->registry, &s); changed = true)
-        take_service(f, &s);
+        take_service(f, &s, now);
     if (!changed && now < f->askers_at)
         return;
     LIST_FOREACH_SAFE (g, &f->askers, struct asker, all) {
@@ -418,7 +432,7 @@ void askers_on_expiry(struct federation *f, instant now)
         else if (changed || g->sent > g->acked || (f->others_count > 0 && now >= g->borders_next))
             mark(f, g);
     }
-    forget_gone(f);
+    forget_gone(f, now);
     f->askers_at = list_empty(&f->askers) ? INSTANT_NEVER : now + TICK;
 }
 

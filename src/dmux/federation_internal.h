@@ -101,6 +101,7 @@ struct told {
     struct list in_order;
     uint64_t key, version;
     uint32_t rtt_us; /* FEDERATION_GONE */
+    instant at;
 };
 
 /* A gateway of another realm that asks this one: one for each, wherever it is. */
@@ -117,6 +118,7 @@ struct asker {
     bool pong_due, listens; /* listens: it is told */
     uint64_t pong_time;
     uint64_t sent, acked; /* versions */
+    uint64_t knows;       /* up to there it has heard what is gone, or need not */
     instant sent_at, borders_next;
     uint32_t proves[PROVES_MAX];
     size_t proves_count;

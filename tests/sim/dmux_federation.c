@@ -937,6 +937,45 @@ static void test_askers_are_gateways(void **state)
     link_keys_free(&q.keys);
 }
 
+/* Who asks and never says that it has heard: what is gone is not kept for it longer than half a minute. It is told
+ * again when it asks again. */
+static void test_who_never_hears(void **state)
+{
+    struct federation_message ping = { .kind = FEDERATION_PING };
+    struct questioner q;
+    unsigned a, b, r;
+    struct federation *f;
+
+    parties_begin();
+    b = gateway_of(B, 1, 1 << A);
+    a = gateway_of(A, 1, 1 << B);
+    f = (struct federation *)(uintptr_t)federation_at(b);
+    r = router_of(B, 0xcb007109, b);
+    world_run(5 * SEC);
+    assert_int_equal(serves(a, 300), hosts[b].addr);
+    assert_true(shake_hands(&q, b, A, 2, &parties[A].ids[2], 0x0b000001));
+    says(&q, &ping);
+    router_leave(hosts[r].router);
+    for (unsigned s = 0; s < 20; s++) {
+        world_run(SEC);
+        says(&q, &ping);
+    }
+    assert_int_equal(serves(a, 300), 0);
+    assert_int_equal(f->told.count, 1); /* that it is gone */
+    assert_int_equal(askers_of(b), 2);
+    for (unsigned s = 0; s < 12; s++) {
+        world_run(SEC);
+        says(&q, &ping);
+    }
+    assert_int_equal(f->told.count, 0);
+    assert_int_equal(askers_of(b), 1);
+    link_keys_free(&q.keys);
+    assert_true(shake_hands(&q, b, A, 2, &parties[A].ids[2], 0x0b000001));
+    says(&q, &ping);
+    assert_int_equal(askers_of(b), 2);
+    link_keys_free(&q.keys);
+}
+
 /* Managers that know of nobody. */
 static void nobody_there(unsigned gateway)
 {
@@ -1187,6 +1226,7 @@ int main(void)
         cmocka_unit_test(test_told_of_own_router),
         cmocka_unit_test(test_damped_take_no_place),
         cmocka_unit_test(test_askers_are_gateways),
+        cmocka_unit_test(test_who_never_hears),
         cmocka_unit_test(test_wants_are_shared),
         cmocka_unit_test(test_any_is_looked_for_at_home),
         cmocka_unit_test(test_told_of_nobody),
