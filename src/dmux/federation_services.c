@@ -142,13 +142,10 @@ static bool adopt(struct federation *f, struct realm *r, struct service *s, unsi
     int refusal;
 
     if (!m) {
-        size_t all = 0;
+        bool full = r->adopted >= FEDERATION_ADOPTED_MAX / f->realms_count;
 
-        for (size_t k = 0; k < f->realms_count; k++)
-            all += f->realms[k].adopted;
         release(f, r, s, i, false, now);
-        refusal =
-            all >= FEDERATION_ADOPTED_MAX ? DMUX_REFUSED_FULL : registry_claim(f->registry, &claim, now, &m, &wait_s);
+        refusal = full ? DMUX_REFUSED_FULL : registry_claim(f->registry, &claim, now, &m, &wait_s);
         if (refusal != 0) {
             r->drops[refusal == DMUX_REFUSED_DAMPED ? FEDERATION_DROP_DAMPED : FEDERATION_DROP_FULL]++;
             return false;

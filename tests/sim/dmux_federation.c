@@ -605,6 +605,30 @@ static void test_full(void **state)
     assert_int_equal(f->realms[0].borders[0]->charged, 0);
 }
 
+/* Of two realms each has half of the registrations: what is beyond it finds no room, and the other's does. */
+static void test_shares_of_realms(void **state)
+{
+    struct federation *f;
+    unsigned a, b, c;
+
+    parties_begin();
+    a = gateway_of(A, 1, 1 << B | 1 << C);
+    b = gateway_of(B, 1, 1 << A);
+    c = gateway_of(C, 1, 1 << A);
+    f = (struct federation *)(uintptr_t)federation_at(a);
+    f->realms[0].adopted += FEDERATION_ADOPTED_MAX / 2;
+    router_of(B, 0xcb007109, b);
+    router_of(C, 0xcb00710a, c);
+    world_run(5 * SEC);
+    assert_int_equal(serves(a, 300), 0);
+    assert_int_equal(serves(a, 400), hosts[c].addr);
+    f->realms[0].adopted -= FEDERATION_ADOPTED_MAX / 2;
+    f->realms[1].adopted += FEDERATION_ADOPTED_MAX;
+    world_run(2 * SEC);
+    assert_int_equal(serves(a, 300), hosts[b].addr);
+    f->realms[1].adopted -= FEDERATION_ADOPTED_MAX;
+}
+
 /* What a border has told of while there was no room is heard once there is. */
 static void test_room_again(void **state)
 {
@@ -1217,6 +1241,7 @@ int main(void)
         cmocka_unit_test(test_certificates),
         cmocka_unit_test(test_proved_by_another),
         cmocka_unit_test(test_full),
+        cmocka_unit_test(test_shares_of_realms),
         cmocka_unit_test(test_room_again),
         cmocka_unit_test(test_strangers),
         cmocka_unit_test(test_gateway_certificates_end),
