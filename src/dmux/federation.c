@@ -371,9 +371,12 @@ static void on_borders(const struct federation *f, struct border *b, const struc
 static void on_pong(struct federation *f, struct realm *r, unsigned i, const struct federation_message *m, instant now)
 {
     struct border *b = r->borders[i];
+    bool ours = false;
     uint32_t us;
 
-    if (m->time > (uint64_t)now || (uint64_t)now - m->time >= (uint64_t)FEDERATION_SILENCE)
+    for (size_t k = 0; k < PINGS_MAX && m->time != 0; k++)
+        ours |= b->pings[k] == m->time;
+    if (!ours || (uint64_t)now - m->time >= (uint64_t)FEDERATION_SILENCE)
         return;
     us = (uint32_t)MAX((uint64_t)now - m->time, 1u);
     b->rtt_us = b->rtt_us == 0 ? us : (uint32_t)(((uint64_t)b->rtt_us * 9 + us) / 10);
@@ -523,7 +526,7 @@ static bool choose(struct realm *r, unsigned i, struct federation_message *m, in
     } else if (now >= b->ping_next) {
         b->ping_next = now + MESH_PING_EVERY;
         m->kind = FEDERATION_PING;
-        m->time = (uint64_t)now;
+        m->time = b->pings[b->pings_count++ % PINGS_MAX] = (uint64_t)now;
         m->version = i < FEDERATION_LINKS_MAX ? b->have : FEDERATION_UNHEARD;
     } else if (i >= FEDERATION_LINKS_MAX) {
         return false; /* it is tried */

@@ -14,6 +14,7 @@
 #define PROVES_MAX 16 /* chosen: of an asker, likewise */
 
 #define BORDERS_TOLD 16 /* chosen: others that a border tells of at a time: twice the links that an asker has */
+#define PINGS_MAX 4     /* FEDERATION_SILENCE of them, and one */
 #define PLACES_MAX (2 * FEDERATION_LINKS_MAX) /* of a realm: links, and one for each of them that is tried */
 
 enum border_state { BORDER_IDLE, BORDER_ASKED, BORDER_SENT, BORDER_UP };
@@ -34,6 +35,8 @@ struct border {
     instant idle_at; /* when it was begun with, or was up last */
     struct link_keys keys;
     instant heard, ping_next;
+    uint64_t pings[PINGS_MAX]; /* times of the last, which nobody makes shorter; 0: none */
+    unsigned pings_count;
     uint32_t rtt_us; /* 0: not measured */
     uint64_t have;   /* version up to which all was heard */
     bool heard_due;

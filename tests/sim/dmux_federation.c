@@ -1092,6 +1092,83 @@ static void test_any_is_looked_for_at_home(void **state)
     assert_int_equal(s.wanted, 1); /* that it was */
 }
 
+static struct {
+    struct link_end end;
+    struct link_realm asks;
+    struct link_keys keys;
+    unsigned border, asker;
+} liar;
+
+/* Shakes hands as a border, and answers each PING with a time that is nearly now. */
+static void lies(unsigned sender, const uint8_t *data, size_t len)
+{
+    struct endpoint from = at(hosts[sender].addr, DMUX_PORT), self = at(hosts[liar.border].addr, DMUX_PORT);
+    uint8_t out[2048], text[MESH_TEXT_MAX];
+    struct dmux_message hello,
+        challenge = { .type = DMUX_CHALLENGE, .provider = PROVIDER_ANY, .gateway = 1, .unicast = self, .you = from };
+    struct federation_message m;
+    struct link_sender who;
+    size_t n = 0;
+    struct noise noise;
+    struct shim s;
+    int e;
+
+    if (sender != liar.asker || shim_parse(data, data + len, &s) != SHIM_OK || !(s.flags & SHIM_CONTROL))
+        return;
+    if (dmux_read(&s, data, len, &hello) == 0 && hello.type == DMUX_HELLO) {
+        challenge.nonce = hello.nonce;
+        n = dmux_write(&challenge, out, sizeof(out));
+    } else if (data[SHIM_LEN] == DMUX_FEDERATION_INIT &&
+               link_init_read(&liar.end, &liar.asks, 1, data, len, &from, 1000, &noise, &who) == 0) {
+        link_keys_free(&liar.keys);
+        n = link_answer_write(&liar.end, &noise, &who, 9, out, &liar.keys);
+        noise_wipe(&noise);
+    } else if (data[SHIM_LEN] == DMUX_FEDERATION_RECORD && liar.keys.rx) {
+        e = link_open(&liar.keys, data, len, 1000, text);
+        assert_true(e > 0 && federation_read(text, (size_t)e, &m) == 0);
+        if (m.kind == FEDERATION_PING) {
+            m.kind = FEDERATION_PONG;
+            m.time += DELAY - MSEC;
+            n = link_seal(&liar.end, &liar.keys, federation_write(&m, out + LINK_TEXT_AT, MESH_TEXT_MAX), out);
+        }
+    }
+    if (n > 0)
+        post(liar.border, &self, &from, out, n);
+}
+
+/* A border cannot seem nearer than it is: by what it says of when it was asked, it is nowhere. */
+static void test_nearer_than_it_is(void **state)
+{
+    const struct rng rng = prng_rng(&prng);
+    struct federation_border_info i;
+    struct credentials *of_a;
+    unsigned a;
+
+    parties_begin();
+    of_a = credentials_new(NULL, 0, &parties[A].authority, 1, &rng);
+    a = gateway_of(A, 1, 1 << B);
+    next_service = parties[B].service;
+    memset(&liar, 0, sizeof(liar));
+    liar.asker = a;
+    liar.border = host_new(NOBODY, gateway_addr(1), 0);
+    liar.asks = (struct link_realm){ .trust = credentials_trust(of_a, 0), .name = "a.example" };
+    liar.end =
+        (struct link_end){ .init_type = DMUX_FEDERATION_INIT,
+                           .prologue = "hawser dmux federation 1",
+                           .id = 1,
+                           .unicast = at(hosts[liar.border].addr, DMUX_PORT),
+                           .identity = &parties[B].ids[1],
+                           .chain = chain_kept(&parties[B].root, "b.example", &parties[B].ids[1], "dmux-gateway-1", 0),
+                           .rng = rng };
+    watch = lies;
+    world_run(10 * SEC);
+    watch = NULL;
+    assert_true(federation_border_info(federation_at(a), 0, 0, &i) && i.up);
+    assert_int_equal(i.rtt_us, 0);
+    link_keys_free(&liar.keys);
+    credentials_free(of_a);
+}
+
 /* Whether a link to gateway `id` of the first realm is up. */
 static bool linked(unsigned gateway, uint32_t id)
 {
@@ -1254,6 +1331,7 @@ int main(void)
         cmocka_unit_test(test_who_never_hears),
         cmocka_unit_test(test_wants_are_shared),
         cmocka_unit_test(test_any_is_looked_for_at_home),
+        cmocka_unit_test(test_nearer_than_it_is),
         cmocka_unit_test(test_told_of_nobody),
         cmocka_unit_test(test_links_are_kept),
         cmocka_unit_test(test_one_link_each),

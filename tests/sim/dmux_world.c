@@ -196,11 +196,12 @@ static unsigned host_of(const struct flight *f)
 void post(unsigned sender, const struct endpoint *from, const struct endpoint *to, const uint8_t *data, size_t len)
 {
     struct flight f = { .at = now + DELAY, .from = *from, .to = *to, .sender = sender, .len = len };
-    unsigned place = flights_tail++;
+    unsigned place;
 
-    assert_true(flights_tail - flights_head < FLIGHT_MAX && len <= sizeof(f.data));
-    if (watch)
+    if (watch) /* which may post itself */
         watch(sender, data, len);
+    place = flights_tail++;
+    assert_true(flights_tail - flights_head < FLIGHT_MAX && len <= sizeof(f.data));
     if (delay_between && host_of(&f) < hosts_count)
         f.at = now + delay_between(sender, host_of(&f));
     /* in the order of arrival: most come last */
