@@ -132,11 +132,10 @@ static __always_inline int select(const struct shim *s, __u32 client, struct xdp
     return 1;
 }
 
-/* A ticket of this gateway's, for the rest of the claim. */
+/* A ticket of this gateway's and of that kind, for the rest of the claim. */
 static __always_inline void put_ticket(__u8 *at, struct shim_claim *c, const struct xdp_slot *slot,
                                        const struct xdp_config *cfg, __u32 now_s)
 {
-    c->kind = SHIM_COOKIE_VERIFIED;
     c->router = bpf_ntohl(slot->addr);
     c->router_port = bpf_ntohs(slot->port);
     c->gateway = cfg->id;
@@ -194,6 +193,7 @@ static __always_inline int to_router(struct xdp_md *ctx, const struct frame *f, 
     outer(out, &eth, tos, cfg->unicast, slot.addr, cfg->port, slot.port, payload + grow);
     shim_put(p, SHIM_CLIENT | SHIM_VERIFIED | SHIM_COOKIE | (slot.border ? SHIM_HOME : 0) | (s->flags & SHIM_WORD),
              s->protocol, slot.provider);
+    c.kind = SHIM_COOKIE_VERIFIED;
     put_ticket(p + SHIM_LEN, &c, &slot, cfg, now_s);
     p += SHIM_LEN + SHIM_COOKIE_LEN;
     __builtin_memcpy(p, &saddr, 4);
@@ -270,7 +270,7 @@ static __always_inline int from_home(struct xdp_md *ctx, struct frame *f, const 
     struct shim_claim pass = { .kind = SHIM_COOKIE_PASS,
                                .client = bpf_ntohl(f->ip.saddr),
                                .client_port = bpf_ntohs(f->udp.source) },
-                      c = { .home = pass.client, .home_port = pass.client_port };
+                      c = { .kind = SHIM_COOKIE_HOME, .home = pass.client, .home_port = pass.client_port };
     struct ethhdr eth = f->eth;
     struct xdp_slot slot;
     __u32 addr;
@@ -305,7 +305,7 @@ static __always_inline int to_home(struct xdp_md *ctx, const struct frame *f, co
 {
     const __u8 *end = (void *)(long)ctx->data_end, *at = (const __u8 *)(f + 1),
                *client = at + SHIM_LEN + SHIM_COOKIE_LEN, *home = at + HOME_AT;
-    struct shim_claim c = { .kind = SHIM_COOKIE_VERIFIED,
+    struct shim_claim c = { .kind = SHIM_COOKIE_HOME,
                             .router = bpf_ntohl(f->ip.saddr),
                             .router_port = bpf_ntohs(f->udp.source),
                             .gateway = cfg->id };

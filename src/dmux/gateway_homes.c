@@ -12,8 +12,8 @@
  * a pass becomes one with a ticket, which no gateway takes for a pass (the mac covers the kind); the hop limit is
  * counted down nevertheless.
  *
- * What a border sends to a router says the home, and so does the border's ticket (shim_claim.home), so that a router
- * cannot have its answers sent anywhere else. */
+ * What a border sends to a router says the home, and so does the border's ticket, which is of a kind of its own
+ * (SHIM_COOKIE_HOME), so that a router cannot have its answers sent anywhere else. */
 #include "dmux/gateway_internal.h"
 
 void gateway_put_home(const struct gateway *g, const struct registration *border, uint8_t at[SHIM_HOME_LEN])
@@ -50,7 +50,7 @@ static void finish(const struct arrival *a, uint8_t *at)
 static bool to_home(struct gateway *g, const struct arrival *a, const struct registration *r)
 {
     const uint8_t *client = a->data + a->shim.client_at, *home = a->data + a->shim.home_at;
-    struct shim_claim c = { .kind = SHIM_COOKIE_VERIFIED,
+    struct shim_claim c = { .kind = SHIM_COOKIE_HOME,
                             .client = get_be32(client),
                             .client_port = get_be16(client + 4),
                             .router = a->addr,
@@ -89,7 +89,7 @@ static bool from_home(struct gateway *g, const struct arrival *a)
 {
     const uint8_t *client = a->data + a->shim.client_at;
     struct endpoint who = endpoint_of(get_be32(client), get_be16(client + 4));
-    struct shim_claim c = { .kind = SHIM_COOKIE_VERIFIED,
+    struct shim_claim c = { .kind = SHIM_COOKIE_HOME,
                             .client = get_be32(client),
                             .client_port = who.port,
                             .gateway = g->o.id,

@@ -139,6 +139,7 @@ enum shim_cookie_kind {
     SHIM_COOKIE_UNVERIFIED = 2, /* gateway <-> router: it sent this router a packet of that client, which ... */
     SHIM_COOKIE_VERIFIED = 3,   /* ... had not, or had, shown its address */
     SHIM_COOKIE_PASS = 4,       /* border -> gateway of another provider, the claim's client: its clients are served */
+    SHIM_COOKIE_HOME = 5,       /* gateway <-> router: as VERIFIED, of a client whose packets come by way of a home */
 };
 
 /* All that a cookie's mac covers. Numbers in host order. */
@@ -148,7 +149,7 @@ struct shim_claim {
     uint32_t client, router;
     uint16_t client_port, router_port;
     uint32_t gateway;
-    uint32_t home; /* the gateway of another provider by which the client's packets come; 0: none */
+    uint32_t home; /* the gateway of another provider by which the client's packets come (HOME); else 0 */
     uint16_t home_port;
 };
 

@@ -424,6 +424,33 @@ static void test_answers_only(void **state)
     assert_int_equal(stats(a)->drops[GATEWAY_DROP_TICKET], 1);
 }
 
+/* The ticket of a client that came by no home is none for one that did, also when that is nowhere. */
+static void test_no_home_is_none(void **state)
+{
+    uint8_t packet[48], out[200], sent[256] = { 0 }, again[300];
+    struct endpoint b_at, r_at;
+    struct router_tx tx;
+    struct gateway_tx g;
+    unsigned b, r, c, by = 0;
+    struct client_info info;
+
+    parties_begin();
+    b = gateway_of(B, 1, 1 << A);
+    r = router_of(B, 0xcb007109, b);
+    c = client_of(B, 0xc6336407, b, PROVIDER_ANY);
+    world_run(5 * SEC);
+    assert_true(client_sends(c, &by));
+    info = info_of(c);
+    packet_make(packet, &server, &info.address);
+    assert_true(router_on_packet(hosts[r].router, packet, 48, now, out, &tx));
+    b_at = at(hosts[b].addr, DMUX_PORT);
+    r_at = at(hosts[r].addr, 1);
+    shim_put(sent, SHIM_CLIENT | SHIM_VERIFIED | SHIM_COOKIE | SHIM_HOME, DMUX_IPV6, 300);
+    memcpy(sent + SHIM_LEN, out + SHIM_LEN, SHIM_COOKIE_LEN + SHIM_CLIENT_LEN);
+    assert_false(gateway_on_datagram(hosts[b].gateway, sent, 96, &r_at, &b_at.addr, now, again, &g));
+    assert_int_equal(stats(b)->drops[GATEWAY_DROP_TICKET], 1);
+}
+
 /* --- whose numbers --- */
 
 /* b certifies a number that is not its own to give: it is refused by name, and what is b's is served. */
@@ -1313,6 +1340,7 @@ int main(void)
         cmocka_unit_test(test_no_third),
         cmocka_unit_test(test_transit_is_dropped),
         cmocka_unit_test(test_answers_only),
+        cmocka_unit_test(test_no_home_is_none),
         cmocka_unit_test(test_number_of_another),
         cmocka_unit_test(test_key_of_another),
         cmocka_unit_test(test_certificates),
