@@ -305,20 +305,25 @@ static void border_tried(struct federation *f, struct realm *r, unsigned i, inst
     r->try_next = now;
 }
 
-/* One of those that a link has told of. */
-static void try_one(struct federation *f, struct realm *r, unsigned teller, instant now)
+/* One of those that a link has told of, and that is not known yet. False: there is none. */
+static bool try_one(struct federation *f, struct realm *r, unsigned teller, instant now)
 {
     struct border *by = r->borders[teller], *b;
-    size_t n = (size_t)(rng_u64(&f->o.rng) % by->told_count);
-    struct mesh_member e = by->told[n];
 
-    by->told[n] = by->told[--by->told_count];
-    if (border_at(r, &e.at) < PLACES_MAX)
-        return;
-    b = malloc(sizeof(*b));
-    if (b)
-        border_init(b, &e.at, e.x25519, now);
-    r->borders[FEDERATION_LINKS_MAX + teller] = b;
+    while (by->told_count > 0) {
+        size_t n = (size_t)(rng_u64(&f->o.rng) % by->told_count);
+        struct mesh_member e = by->told[n];
+
+        by->told[n] = by->told[--by->told_count];
+        if (border_at(r, &e.at) < PLACES_MAX)
+            continue;
+        b = malloc(sizeof(*b));
+        if (b)
+            border_init(b, &e.at, e.x25519, now);
+        r->borders[FEDERATION_LINKS_MAX + teller] = b;
+        return true;
+    }
+    return false;
 }
 
 /* Each TICK: whoever is silent too long is given up, and others are tried. */
@@ -334,16 +339,13 @@ static void borders_tend(struct federation *f, struct realm *r, instant now)
     begin(f, r, now);
     for (unsigned i = 0; i < FEDERATION_LINKS_MAX; i++) {
         const struct border *b = r->borders[i];
+        bool full = room(r, now) == FEDERATION_LINKS_MAX;
 
-        if (!b || b->state != BORDER_UP || b->told_count == 0 || r->borders[FEDERATION_LINKS_MAX + i])
+        if (!b || b->state != BORDER_UP || r->borders[FEDERATION_LINKS_MAX + i] ||
+            (full && (now < r->try_next || nearest(r) != i)) || !try_one(f, r, i, now) || !full)
             continue;
-        if (room(r, now) == FEDERATION_LINKS_MAX) {
-            if (now < r->try_next || nearest(r) != i)
-                continue;
-            r->try_next = now + r->try_wait;
-            r->try_wait = MIN(r->try_wait * 2, TRY_MAX);
-        }
-        try_one(f, r, i, now);
+        r->try_next = now + r->try_wait;
+        r->try_wait = MIN(r->try_wait * 2, TRY_MAX);
     }
 }
 
