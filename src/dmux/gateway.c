@@ -378,14 +378,19 @@ static bool refuse(struct gateway *g, const struct arrival *a, const struct dmux
     return answer(g, a, dmux_write(&reply, a->out, DMUX_MESSAGE_MAX));
 }
 
-/* Does the key speak for the provider? By what is known, or by the certificate that came along. */
+/* Does the key speak for the provider? By what is known, or by the certificate that came along: it may be a newer one.
+ */
 static bool provider_speaks(struct gateway *g, const struct dmux_message *m, uint64_t *ret_until_s)
 {
+    int r;
+
     if (m->provider == PROVIDER_ANY || m->protocol == 0)
         return false;
-    return credentials_check(g->credentials, m->provider, m->protocol, m->key, g->jar.wall_s, ret_until_s) == 0 ||
-           (m->chain_len > 0 && credentials_learn(g->credentials, m->key, m->chain, m->chain_len, g->jar.wall_s) == 0 &&
-            credentials_check(g->credentials, m->provider, m->protocol, m->key, g->jar.wall_s, ret_until_s) == 0);
+    r = credentials_check(g->credentials, m->provider, m->protocol, m->key, g->jar.wall_s, ret_until_s);
+    if (m->chain_len > 0 && (r < 0 || *ret_until_s != 0) &&
+        credentials_learn(g->credentials, m->key, m->chain, m->chain_len, g->jar.wall_s) == 0)
+        r = credentials_check(g->credentials, m->provider, m->protocol, m->key, g->jar.wall_s, ret_until_s);
+    return r == 0;
 }
 
 /* The key of the registration, and this end's half of it. */

@@ -233,6 +233,32 @@ static void test_certificate(void **state)
     assert_int_equal(registry_count(gateway_registry(hosts[g].gateway)), 0);
 }
 
+/* A router that shows a newer one before the first one ends is registered all the while, and as long as the newer. */
+static void test_certificate_renewed(void **state)
+{
+    const uint32_t home = SERVICE;
+    unsigned g, r;
+
+    world_begin();
+    g = gateway_at(1);
+    next_chain = chain_kept(&root_id, "acme.example", &stranger_id, "dmux-provider-200", 1010);
+    r = router_with(0xcb007101, &home, 1, 200, &stranger_id, g);
+    world_run(3 * SEC);
+    hosts[r].options.chain = chain_kept(&root_id, "acme.example", &stranger_id, "dmux-provider-200", 1020);
+    router_restart(r);
+    world_run(3 * SEC);
+    for (uint32_t wall_s = 1010; wall_s <= 1020; wall_s++) {
+        gateway_set_wall(hosts[g].gateway, wall_s);
+        for (unsigned ms = 0; ms < 1000; ms++) {
+            world_run(MSEC);
+            assert_int_equal(registry_count(gateway_registry(hosts[g].gateway)), 1);
+        }
+    }
+    gateway_set_wall(hosts[g].gateway, 1021);
+    world_run(2 * SEC);
+    assert_int_equal(registry_count(gateway_registry(hosts[g].gateway)), 0);
+}
+
 /* What is no certificate of that number, for that key, by that realm, makes nobody a provider. */
 static void test_provider_hijack(void **state)
 {
@@ -484,6 +510,7 @@ int main(void)
         cmocka_unit_test(test_gateway_restarts),
         cmocka_unit_test(test_forged_refusals),
         cmocka_unit_test(test_certificate),
+        cmocka_unit_test(test_certificate_renewed),
         cmocka_unit_test(test_provider_hijack),
         cmocka_unit_test(test_flood_of_hellos),
     };
