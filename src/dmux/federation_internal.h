@@ -57,7 +57,7 @@ enum service_state { SERVICE_UNPROVED, SERVICE_PROVED, SERVICE_REFUSED };
 /* What the borders of a realm have told of one provider and protocol. Bits are by the index of the border. */
 struct service {
     struct list all;
-    struct list waiting; /* in one of the realm's lists, but for who is proved; all of a list wait equally long */
+    struct list waiting; /* in one of the realm's lists, or for nothing; all of a list wait equally long */
     uint16_t protocol;
     uint32_t provider;
     uint8_t state;      /* enum service_state */
@@ -69,7 +69,7 @@ struct service {
     uint8_t asked_of;   /* index; FEDERATION_LINKS_MAX: nobody */
     uint32_t rtt_us[FEDERATION_LINKS_MAX];
     uint64_t until_s; /* of the certificate; 0: none */
-    instant next;     /* asked: again; refused: looked at again */
+    instant next;     /* asked: again; refused: looked at again; proved: asked for a newer one, not before */
 };
 
 /* What clients want. */
@@ -90,8 +90,8 @@ struct realm {
     instant try_next; /* when all links are taken: when one is tried that may be nearer, and */
     span try_wait;    /* the next one after this */
     struct map64 services;
-    struct list all, unproved, asked, refused; /* asked: for whose certificate a border was asked */
-    uint8_t may_ask;                           /* borders for which there may be something to ask */
+    struct list all, to_ask, asked, refused; /* for whose certificate a border is to be asked, or was */
+    uint8_t may_ask;                         /* borders for which there may be something to ask */
     size_t adopted, askers;
     struct want wants[WANTS_MAX];
     size_t wants_count, wants_due;

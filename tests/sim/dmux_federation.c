@@ -546,6 +546,45 @@ static void test_certificates(void **state)
     assert_int_equal(serves(a, 300), 0);
 }
 
+/* The provider has a newer certificate before the first one ends, which its border is asked for: no millisecond is
+ * without service. Nor where another border, which shows one of another root, is asked first. */
+static void test_certificate_renewed(void **state)
+{
+    for (unsigned liar = 0; liar < 2; liar++) {
+        unsigned a, b[2], r;
+        uint32_t home;
+
+        parties_begin();
+        next_borders = 1 + liar;
+        a = gateway_of(A, 1, 1 << B);
+        b[0] = gateway_of(B, 1, 1 << A);
+        parties[B].chain = chain_kept(&parties[B].root, "b.example", &parties[B].provider, "dmux-provider-300", 1200);
+        r = router_of(B, 0xcb007109, b[0]);
+        world_run(5 * SEC);
+        assert_int_equal(serves(a, 300), hosts[b[0]].addr);
+        if (liar) {
+            memcpy(parties[B].authority.root, parties[C].root.ed25519, 32);
+            b[1] = gateway_of(B, 2, 1 << A);
+            home = hosts[b[1]].addr;
+            next_chain = chain_kept(&parties[C].root, "b.example", &parties[B].provider, "dmux-provider-300", 0);
+            router_with(0xcb007108, &home, 1, 300, &parties[B].provider, b[1]);
+            world_run(5 * SEC);
+        }
+        hosts[r].options.chain =
+            chain_kept(&parties[B].root, "b.example", &parties[B].provider, "dmux-provider-300", 2000);
+        router_restart(r);
+        for (uint32_t wall_s = 1170; wall_s <= 1202; wall_s++) {
+            gateway_set_wall(hosts[a].gateway, wall_s);
+            gateway_set_wall(hosts[b[0]].gateway, wall_s);
+            for (unsigned ms = 0; ms < 1000; ms++) {
+                world_run(MSEC);
+                assert_true(serves(a, 300));
+            }
+        }
+        assert_int_equal(realm_at(a, 0).drops[FEDERATION_DROP_CERTIFICATE], liar);
+    }
+}
+
 /* A border has what it cannot prove: what another can is served, whichever of them is asked first; and what one says
  * that was not asked has no effect. */
 static void test_proved_by_another(void **state)
@@ -1344,6 +1383,7 @@ int main(void)
         cmocka_unit_test(test_number_of_another),
         cmocka_unit_test(test_key_of_another),
         cmocka_unit_test(test_certificates),
+        cmocka_unit_test(test_certificate_renewed),
         cmocka_unit_test(test_proved_by_another),
         cmocka_unit_test(test_full),
         cmocka_unit_test(test_shares_of_realms),
