@@ -266,6 +266,14 @@ int credentials_learn(struct credentials *c, const uint8_t key[IDENT_KEY_LEN], c
     return 0;
 }
 
+void credentials_forget(struct credentials *c, bool (*used)(const void *ctx, uint32_t provider), const void *ctx)
+{
+    LIST_FOREACH_SAFE (x, &c->all, struct certificate, all) {
+        if (!used(ctx, x->provider))
+            certificate_free(c, x);
+    }
+}
+
 static const struct certificate *certificate_of(const struct credentials *c, const uint8_t key[IDENT_KEY_LEN])
 {
     const struct certificate *x = map64_get(&c->by_key, key_hash(c, key));

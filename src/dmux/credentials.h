@@ -39,6 +39,8 @@ void credentials_free(struct credentials *c);
  * another key, or its name says nothing; -ENOSPC: CREDENTIALS_MAX are known; -ENOMEM. */
 MUST_CHECK int credentials_learn(struct credentials *c, const uint8_t key[IDENT_KEY_LEN], const uint8_t *chain,
                                  size_t len, uint64_t wall_s);
+/* Forgets the certificates of those providers that are not used. */
+void credentials_forget(struct credentials *c, bool (*used)(const void *ctx, uint32_t provider), const void *ctx);
 /* May this key speak for this provider and protocol now? 0, or -EACCES; *ret_until_s: the end of its certificate,
  * seconds since 1970, 0: none. */
 MUST_CHECK int credentials_check(const struct credentials *c, uint32_t provider, uint16_t protocol,

@@ -16,7 +16,8 @@
  *
  * Limits: FEDERATION_SERVICES_MAX services of 120 bytes a realm, of them UNPROVED_MAX that are not proved of each
  * border; what there was no room for is heard once there is, by having the border tell all again.
- * FEDERATION_ADOPTED_MAX registrations; each border is asked for ASKED_MAX certificates at a time. */
+ * FEDERATION_ADOPTED_MAX registrations; each border is asked for ASKED_MAX certificates at a time. Of a realm
+ * CREDENTIALS_MAX are remembered, those first of whose providers something is told. */
 #include "dmux/federation_internal.h"
 
 #include <errno.h>
@@ -275,6 +276,28 @@ static void doubt(struct realm *r, struct service *s, unsigned border, enum fede
     reconsider(r, s, now);
 }
 
+/* Does a border have something of this provider's? */
+static bool is_told(const void *ctx, uint32_t provider)
+{
+    const struct realm *r = ctx;
+    bool told = false;
+
+    for (unsigned i = 0; i < r->o->authority.protocols_count; i++)
+        told |= map64_get(&r->services, service_key(r->o->authority.protocols[i], provider)) != NULL;
+    return told;
+}
+
+/* What is not told any more makes room. */
+static int learn(struct federation *f, struct realm *r, const struct federation_message *m)
+{
+    int e = credentials_learn(r->credentials, m->key, m->rest, m->rest_len, f->wall_s);
+
+    if (e != -ENOSPC)
+        return e;
+    credentials_forget(r->credentials, is_told, r);
+    return credentials_learn(r->credentials, m->key, m->rest, m->rest_len, f->wall_s);
+}
+
 void services_take_certificate(struct federation *f, struct realm *r, unsigned border,
                                const struct federation_message *m, instant now)
 {
@@ -285,7 +308,7 @@ void services_take_certificate(struct federation *f, struct realm *r, unsigned b
         asked |= s->provider == m->provider && s->asked_of == border;
     if (!asked)
         return;
-    e = credentials_learn(r->credentials, m->key, m->rest, m->rest_len, f->wall_s);
+    e = learn(f, r, m);
     LIST_FOREACH_SAFE (s, &r->asked, struct service, waiting) {
         if (s->provider != m->provider)
             continue;

@@ -716,6 +716,46 @@ static void test_room_again(void **state)
     assert_int_equal(serves(a, 300), hosts[b].addr);
 }
 
+/* As many certificates are remembered as may be, which never end: those of whose providers nothing is told any more
+ * make room, and others do not. */
+static void test_certificates_make_room(void **state)
+{
+    const struct rng rng = prng_rng(&prng);
+    uint8_t chain[CREDENTIAL_CHAIN_MAX];
+    struct identity key;
+    struct realm *realm;
+    char leaf[32];
+    unsigned a, b, r;
+    uint32_t home;
+
+    parties_begin();
+    parties[B].authority.provider_last = 9999;
+    a = gateway_of(A, 1, 1 << B);
+    b = gateway_of(B, 1, 1 << A);
+    realm = (struct realm *)(uintptr_t)&federation_at(a)->realms[0];
+    r = router_of(B, 0xcb007109, b);
+    world_run(5 * SEC);
+    assert_int_equal(serves(a, 300), hosts[b].addr);
+    for (uint32_t i = 1; i < CREDENTIALS_MAX; i++) {
+        struct slice s;
+
+        assert_int_equal(identity_generate(&key, &rng), 0);
+        snprintf(leaf, sizeof(leaf), "dmux-provider-%u", 1000 + i);
+        s = chain_make(&parties[B].root, "b.example", &key, leaf, 0, chain);
+        assert_int_equal(credentials_learn(realm->credentials, key.ed25519, s.data, s.len, 1000), 0);
+    }
+    home = hosts[b].addr;
+    next_chain = chain_kept(&parties[B].root, "b.example", &stranger_id, "dmux-provider-301", 0);
+    router_with(0xcb00710a, &home, 1, 301, &stranger_id, b);
+    world_run(5 * SEC);
+    assert_int_equal(serves(a, 301), hosts[b].addr);
+    assert_non_null(credentials_key(realm->credentials, 300, 1000));
+    assert_null(credentials_key(realm->credentials, 1001, 1000));
+    router_leave(hosts[r].router); /* it comes back to what is known of it */
+    world_run(SEC);
+    assert_non_null(credentials_key(realm->credentials, 300, 1000));
+}
+
 /* Who is no gateway of the realm by its certificate is told nothing, and asked nothing. */
 static void test_strangers(void **state)
 {
@@ -1388,6 +1428,7 @@ int main(void)
         cmocka_unit_test(test_full),
         cmocka_unit_test(test_shares_of_realms),
         cmocka_unit_test(test_room_again),
+        cmocka_unit_test(test_certificates_make_room),
         cmocka_unit_test(test_strangers),
         cmocka_unit_test(test_gateway_certificates_end),
         cmocka_unit_test(test_flood),

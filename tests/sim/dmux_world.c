@@ -365,12 +365,9 @@ bool client_sends(unsigned client, unsigned *ret)
     return false;
 }
 
-struct slice chain_kept(const struct identity *root, const char *realm, const struct identity *id, const char *leaf,
-                        uint64_t not_after_s)
+struct slice chain_make(const struct identity *root, const char *realm, const struct identity *id, const char *leaf,
+                        uint64_t not_after_s, uint8_t out[CREDENTIAL_CHAIN_MAX])
 {
-    static uint8_t chains[1024][CREDENTIAL_CHAIN_MAX];
-    static unsigned used;
-    uint8_t *out = chains[used++ % ARRAY_LEN(chains)];
     struct record r = { .type = RECORD_ROOT, .seq = 1, .issued_s = 900, .suites = 3 };
     size_t first, second;
 
@@ -387,4 +384,13 @@ struct slice chain_kept(const struct identity *root, const char *realm, const st
     assert_int_equal(tag_make(id->ed25519, TAG_RAA(9), TAG_HDA(TAG_TIER_SERVICE, 0), &r.subject), 0);
     assert_int_equal(record_encode(&r, root->ed25519_seed, out + first, CREDENTIAL_CHAIN_MAX - first, &second), 0);
     return (struct slice){ out, first + second };
+}
+
+struct slice chain_kept(const struct identity *root, const char *realm, const struct identity *id, const char *leaf,
+                        uint64_t not_after_s)
+{
+    static uint8_t chains[1024][CREDENTIAL_CHAIN_MAX];
+    static unsigned used;
+
+    return chain_make(root, realm, id, leaf, not_after_s, chains[used++ % ARRAY_LEN(chains)]);
 }

@@ -70,8 +70,9 @@ void world_run(span time);
 size_t packet_make(uint8_t *p, const struct addr *from, const struct addr *to);
 struct client_info info_of(unsigned client);
 bool client_sends(unsigned client, unsigned *ret);
-/* The chain of a service that a realm, which is a root, has enrolled; 1,024 of them are kept. Time is the gateways'
- * 1000.
- */
+/* The chain of a service that a realm, which is a root, has enrolled. Time is the gateways' 1000. */
+struct slice chain_make(const struct identity *root, const char *realm, const struct identity *id, const char *leaf,
+                        uint64_t not_after_s, uint8_t out[CREDENTIAL_CHAIN_MAX]);
+/* Likewise; 1,024 of them are kept. */
 struct slice chain_kept(const struct identity *root, const char *realm, const struct identity *id, const char *leaf,
                         uint64_t not_after_s);
