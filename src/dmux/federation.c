@@ -4,7 +4,9 @@
  * two links. Who asks begins: HELLO, CHALLENGE, INIT, ANSWER (link.h, without a secret in common: each card is checked
  * by the root of the realm that the configuration names), then a PING a second, to which the PONG brings the round trip
  * and a pass. A summary is confirmed before the next comes. A link without a record for FEDERATION_SILENCE is down, and
- * with it all that it told; whoever is not up is tried again each RETRY_MAX.
+ * with it all that it told; whoever is not up is tried again each RETRY_MAX. When nobody looked for REGISTRY_PAUSE, it
+ * was this gateway that was away (stopped, asleep), and all borders get that time again. They remember it for ABSENCE;
+ * after more, links begin anew, and nobody is damped for it.
  *
  * Places for links are the borders' of the configuration first. Each border tells of others of its realm, and one of
  * those at a time is tried beside the links: by its handshake and a PING, within TRY_FOR, without being listened to. It
@@ -136,7 +138,7 @@ struct federation *federation_new(const struct federation_options *o, struct reg
     f->own = own;
     f->jar = jar;
     f->directory = directory;
-    f->tick_at = now;
+    f->tick_at = f->looked_at = now;
     f->wall_s = jar->wall_s;
     f->end = (struct link_end){ .init_type = DMUX_FEDERATION_INIT,
                                 .prologue = "hawser dmux federation 1",
@@ -186,6 +188,27 @@ void federation_free(struct federation *f)
     }
     askers_free(f);
     free(f);
+}
+
+/* Was this gateway away? Then PONGs that waited measure no way. */
+static void look(struct federation *f, instant now)
+{
+    span away = now - f->looked_at;
+
+    f->looked_at = now;
+    for (size_t i = 0; i < f->realms_count && away > REGISTRY_PAUSE; i++) {
+        for (unsigned k = 0; k < PLACES_MAX; k++) {
+            struct border *b = f->realms[i].borders[k];
+
+            if (!b || b->state != BORDER_UP)
+                continue;
+            if (away > ABSENCE - FEDERATION_SILENCE)
+                border_down(f, &f->realms[i], k, false, now);
+            b->heard = MIN(b->heard + away, now);
+            b->ping_next = now;
+            memset(b->pings, 0, sizeof(b->pings));
+        }
+    }
 }
 
 /* --- in --- */
@@ -469,6 +492,7 @@ void federation_on_datagram(struct federation *f, const uint8_t *data, size_t le
         f->drops[FEDERATION_DROP_MALFORMED]++;
         return;
     }
+    look(f, now);
     switch (data[SHIM_LEN]) {
     case DMUX_FEDERATION_INIT:
         askers_on_init(f, data, len, from, now);
@@ -590,7 +614,7 @@ instant federation_next_expiry(const struct federation *f)
                 up = true;
                 if (r->may_ask >> k & 1)
                     next = 0;
-                next = instant_min(next, b->heard + FEDERATION_SILENCE);
+                next = instant_min(next, instant_min(b->heard + FEDERATION_SILENCE, f->looked_at + REGISTRY_PAUSE / 2));
             }
         }
         if (up && r->wants_due > 0)
@@ -604,6 +628,7 @@ void federation_on_expiry(struct federation *f, uint64_t wall_s, instant now)
     bool tick = now >= f->tick_at;
 
     f->wall_s = wall_s;
+    look(f, now);
     if (tick)
         f->tick_at = now + TICK;
     for (size_t i = 0; i < f->realms_count; i++) {
@@ -645,7 +670,7 @@ bool federation_is_member(const struct federation *f, uint32_t addr)
         }
     }
     LIST_FOREACH (g, &f->askers, struct asker, all) {
-        if (g->keys.tx && get_be32(g->at.addr.bytes) == addr)
+        if (g->keys.tx && !g->silent && get_be32(g->at.addr.bytes) == addr)
             return true;
     }
     return false;

@@ -11,7 +11,8 @@
  * packet of its clients. It costs no state, and any gateway of this provider takes it.
  *
  * An asker is a gateway, by its card; where it is when it shakes hands anew, it is once it uses the new keys. One that
- * is silent for FEDERATION_SILENCE is forgotten. Its wants and proofs are QUESTIONS_PER_S.
+ * is silent for FEDERATION_SILENCE is told nothing, and goes on from where it was when it speaks again, unless it was
+ * away for ABSENCE or has made room for another of its realm. Its wants and proofs are QUESTIONS_PER_S.
  *
  * Limits: FEDERATION_ASKERS_MAX askers of 700 bytes, of each realm an equal share; FEDERATION_SERVICES_MAX services are
  * told. */
@@ -23,7 +24,6 @@
 
 #define RETELL (500 * MSEC) /* chosen: above the round trip of most pairs of gateways */
 #define TICK (250 * MSEC)
-#define GONE_FOR (30 * SEC) /* chosen: several times what it takes to be told all services */
 #define BORDERS_EVERY (10 * SEC)
 #define QUESTIONS_PER_S 100 /* chosen */
 
@@ -80,10 +80,26 @@ static void mark(struct federation *f, struct asker *g)
     list_append(&f->due, &g->due);
 }
 
+/* Is there room for one more of the realm, or one that is silent makes some? */
+static bool has_room(struct federation *f, size_t realm)
+{
+    struct asker *last = NULL;
+
+    if (f->realms[realm].askers < FEDERATION_ASKERS_MAX / f->realms_count)
+        return true;
+    LIST_FOREACH (g, &f->askers, struct asker, all) {
+        if (g->realm == realm && g->silent && (!last || g->heard < last->heard))
+            last = g;
+    }
+    if (last)
+        asker_free(f, last);
+    return last != NULL;
+}
+
 /* NULL: its realm has its share of FEDERATION_ASKERS_MAX, or there is no memory. */
 static struct asker *asker_new(struct federation *f, size_t realm, uint32_t gateway, instant now)
 {
-    struct asker *g = f->realms[realm].askers < FEDERATION_ASKERS_MAX / f->realms_count ? calloc(1, sizeof(*g)) : NULL;
+    struct asker *g = has_room(f, realm) ? calloc(1, sizeof(*g)) : NULL;
 
     if (!g)
         return NULL;
@@ -147,7 +163,7 @@ void askers_on_init(struct federation *f, const uint8_t *data, size_t len, const
 }
 
 /* From now on under these keys, from there, and from the beginning. */
-static void renew(struct asker *g)
+static void renew(struct asker *g, instant now)
 {
     link_keys_free(&g->keys);
     g->keys = g->fresh;
@@ -156,6 +172,7 @@ static void renew(struct asker *g)
     g->sent = g->acked = 0;
     g->listens = false;
     g->proves_count = 0;
+    g->borders_next = now;
 }
 
 /* By managers: it is looked for, or still is. */
@@ -227,10 +244,11 @@ bool askers_on_record(struct federation *f, const uint8_t *data, size_t len, con
     n = g->keys.rx && endpoint_equal(&g->at, from) ? link_open(&g->keys, data, len, f->wall_s, text) : -EBADMSG;
     if (n < 0 && g->fresh.rx && endpoint_equal(&g->fresh_at, from) &&
         (n = link_open(&g->fresh, data, len, f->wall_s, text)) >= 0)
-        renew(g);
+        renew(g, now);
     if (n < 0)
         return false;
     g->heard = now;
+    g->silent = false;
     if (federation_read(text, (size_t)n, &m) < 0)
         f->drops[FEDERATION_DROP_MALFORMED]++;
     else
@@ -392,14 +410,14 @@ static void take_service(struct federation *f, const struct registry_service *s,
     list_append(&f->order, &t->in_order);
 }
 
-/* What is gone is kept until all have heard so, GONE_FOR at most: who has not by then has no link any more, so that it
- * begins anew. */
+/* What is gone is kept until all have heard so, ABSENCE at most, which is several times what it takes to be told all
+ * services: who has not by then has no link any more, so that it begins anew. */
 static void forget_gone(struct federation *f, instant now)
 {
     uint64_t heard = UINT64_MAX, overdue = 0;
 
     LIST_FOREACH (t, &f->order, struct told, in_order) {
-        if (t->at + GONE_FOR > now)
+        if (t->at + ABSENCE > now)
             break;
         overdue = t->rtt_us == FEDERATION_GONE ? t->version : overdue;
     }
@@ -427,9 +445,10 @@ void askers_on_expiry(struct federation *f, instant now)
     if (!changed && now < f->askers_at)
         return;
     LIST_FOREACH_SAFE (g, &f->askers, struct asker, all) {
-        if (g->heard + FEDERATION_SILENCE <= now)
+        g->silent = g->heard + FEDERATION_SILENCE <= now;
+        if (g->heard + ABSENCE <= now || (g->silent && !g->keys.tx))
             asker_free(f, g);
-        else if (changed || g->sent > g->acked || (f->others_count > 0 && now >= g->borders_next))
+        else if (!g->silent && (changed || g->sent > g->acked || (f->others_count > 0 && now >= g->borders_next)))
             mark(f, g);
     }
     forget_gone(f, now);
@@ -438,7 +457,9 @@ void askers_on_expiry(struct federation *f, instant now)
 
 void federation_stats_get(const struct federation *f, struct federation_stats *ret)
 {
-    *ret = (struct federation_stats){ .askers = f->by_index.count, .unproven = f->unproven };
+    *ret = (struct federation_stats){ .unproven = f->unproven };
+    LIST_FOREACH (g, &f->askers, struct asker, all)
+        ret->askers += !g->silent;
     LIST_FOREACH (t, &f->order, struct told, in_order)
         ret->told += t->rtt_us != FEDERATION_GONE;
     memcpy(ret->drops, f->drops, sizeof(ret->drops));

@@ -17,6 +17,8 @@
 #define PINGS_MAX 4     /* FEDERATION_SILENCE of them, and one */
 #define PLACES_MAX (2 * FEDERATION_LINKS_MAX) /* of a realm: links, and one for each of them that is tried */
 
+#define ABSENCE (30 * SEC) /* chosen: of an asker, until all that was agreed with it is forgotten */
+
 enum border_state { BORDER_IDLE, BORDER_ASKED, BORDER_SENT, BORDER_UP };
 
 /* A gateway of another realm that this one asks. */
@@ -119,6 +121,7 @@ struct asker {
     size_t answer_len;
     instant heard;
     bool pong_due, listens; /* listens: it is told */
+    bool silent;            /* for FEDERATION_SILENCE: it is told nothing until it speaks */
     uint64_t pong_time;
     uint64_t sent, acked; /* versions */
     uint64_t knows;       /* up to there it has heard what is gone, or need not */
@@ -138,7 +141,7 @@ struct federation {
     struct realm realms[FEDERATION_REALMS_MAX];
     struct link_realm link_realms[FEDERATION_REALMS_MAX];
     size_t realms_count, turn;
-    instant tick_at;
+    instant tick_at, looked_at;
     uint64_t wall_s;
     uint8_t seed[16];
     uint64_t drops[FEDERATION_DROP_COUNT];

@@ -263,6 +263,58 @@ static void test_withdrawal_death_return(void **state)
     assert_true(now - since <= 5 * SEC + SEC);
 }
 
+/* A gateway is stopped, or asleep, for some seconds: it serves by its borders on, under the same keys, and is told
+ * within half a second what has gone meanwhile. For longer than they remember it, it serves again after a handshake;
+ * nor is anybody damped for that. A border that has died meanwhile is known to be silent after 3 s. */
+static void test_own_absence(void **state)
+{
+    const span away[] = { FEDERATION_SILENCE / 2, 4 * SEC, 20 * SEC, ABSENCE - FEDERATION_SILENCE, ABSENCE, 90 * SEC };
+    unsigned a, b;
+
+    for (unsigned i = 0; i < ARRAY_LEN(away); i++) {
+        bool kept = away[i] < ABSENCE;
+        const struct registration *r;
+        unsigned leaves;
+        uint32_t home;
+
+        parties_begin();
+        a = gateway_of(A, 1, 1 << B);
+        b = gateway_of(B, 1, 1 << A);
+        home = hosts[b].addr;
+        router_of(B, 0xcb007109, b);
+        next_chain = chain_kept(&parties[B].root, "b.example", &stranger_id, "dmux-provider-301", 0);
+        leaves = router_with(0xcb00710a, &home, 1, 301, &stranger_id, b);
+        for (unsigned times = 0; times < 3; times++) {
+            uint32_t keys;
+
+            world_run(6 * SEC);
+            assert_int_equal(federation_at(a)->realms[0].borders[0]->state, BORDER_UP);
+            keys = federation_at(a)->realms[0].borders[0]->keys.local;
+            assert_int_equal(serves(a, 301), times == 0 ? hosts[b].addr : 0);
+            hosts[a].dead = true;
+            world_run(away[i] / 2);
+            if (times == 0)
+                router_leave(hosts[leaves].router);
+            world_run(away[i] / 2);
+            hosts[a].dead = false;
+            for (unsigned ms = 0; ms < 5000; ms++) {
+                world_run(MSEC);
+                assert_true(serves(a, 300) || (!kept && ms < 10 * DELAY / MSEC));
+                assert_true(!serves(a, 301) || ms <= 500 + 2 * DELAY / MSEC);
+            }
+            assert_int_equal(federation_at(a)->realms[0].borders[0]->keys.local == keys, kept);
+        }
+        r = registry_find((struct registry *)(uintptr_t)gateway_registry(hosts[a].gateway), DMUX_IPV6, 300,
+                          hosts[b].addr, DMUX_PORT);
+        assert_true(r->penalty == 0);
+        hosts[a].dead = hosts[b].dead = true;
+        world_run(away[i]);
+        hosts[a].dead = false;
+        world_run(FEDERATION_SILENCE);
+        assert_int_equal(serves(a, 300), 0);
+    }
+}
+
 /* Another border takes over from the one that dies, at once where a knows of its silence; a is told of it by the first,
  * and not by its configuration. */
 static void test_another_border(void **state)
@@ -1060,11 +1112,21 @@ static void test_askers_are_gateways(void **state)
     for (uint32_t i = 2; i <= FEDERATION_ASKERS_MAX / 2 + 2; i++) {
         assert_int_equal(identity_generate(&key, &rng), 0);
         assert_int_equal(shake_hands(&q, b, A, i, &key, 0x0b100001 + (i << 8)), i <= FEDERATION_ASKERS_MAX / 2);
+        if (i <= FEDERATION_ASKERS_MAX / 2)
+            says(&q, &ping);
         link_keys_free(&q.keys);
     }
     assert_int_equal(askers_of(b), FEDERATION_ASKERS_MAX / 2);
     assert_true(shake_hands(&q, b, C, 1, &parties[C].ids[1], 0x0b200001));
     link_keys_free(&q.keys);
+    world_run(FEDERATION_SILENCE + SEC); /* who is silent is remembered, and makes room */
+    assert_int_equal(askers_of(b), 0);
+    assert_int_equal(federation_at(b)->by_index.count, FEDERATION_ASKERS_MAX / 2);
+    assert_true(shake_hands(&q, b, A, FEDERATION_ASKERS_MAX, &key, 0x0b300001));
+    link_keys_free(&q.keys);
+    assert_int_equal(federation_at(b)->by_index.count, FEDERATION_ASKERS_MAX / 2);
+    world_run(ABSENCE);
+    assert_int_equal(federation_at(b)->by_index.count, 0);
 }
 
 /* Who asks and never says that it has heard: what is gone is not kept for it longer than half a minute. It is told
@@ -1415,6 +1477,7 @@ int main(void)
         cmocka_unit_test(test_foreign_where_none_is_own),
         cmocka_unit_test(test_named_by_prefix),
         cmocka_unit_test(test_withdrawal_death_return),
+        cmocka_unit_test(test_own_absence),
         cmocka_unit_test(test_another_border),
         cmocka_unit_test(test_no_third),
         cmocka_unit_test(test_transit_is_dropped),
