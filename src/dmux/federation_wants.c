@@ -2,17 +2,17 @@
  *
  * Theory of operation. A border by managers looks for what it is told, for a minute, and has DIRECTORY_WANTS_NETWORK
  * places for what it has found nowhere, of this gateway in all. So what no border has is the clients' own making until
- * it is found: of each network of theirs WANTS_NETWORK are told, and of all no more than the border has places. What a
- * border has is told as often as clients say that they use it, each WANT_AGAIN at most.
+ * it is found: of each network of theirs WANTS_NETWORK are told, and of all no more than the border has places. When
+ * those are taken, the network with most of them gives way to one with fewer. What a border has is told as often as
+ * clients say that they use it, each WANT_AGAIN at most.
  *
- * Limits: WANTS_MAX of a realm; beyond it, of those that are there, the one that was told longest ago makes room. */
+ * Limits: WANTS_MAX of a realm; beyond it the one that was told longest ago makes room, of those that are there if any
+ * is. */
 #include "dmux/federation_internal.h"
 
 #define WANTED_FOR (60 * SEC) /* as a border's, after the last time that it was told */
 #define WANT_AGAIN (5 * SEC)  /* chosen: clients that are served ask each few seconds */
 #define WANTS_NETWORK 8       /* chosen: an eighth of what a border looks for */
-
-_Static_assert(WANTS_MAX > DIRECTORY_WANTS_NETWORK, "some are there");
 
 static bool is_there(const struct realm *r, uint16_t protocol, uint32_t provider)
 {
@@ -27,38 +27,75 @@ static void forget(struct realm *r, size_t i)
     r->wants[i] = r->wants[--r->wants_count];
 }
 
-/* May one more be told of that nobody has? */
-static bool may_look(struct realm *r, uint32_t network, instant now)
+static void forget_ended(struct realm *r, instant now)
 {
-    size_t all = 0, of_network = 0;
-
     for (size_t i = 0; i < r->wants_count;) {
-        const struct want *w = &r->wants[i];
-        bool there = is_there(r, w->protocol, w->provider);
-
-        if (w->until <= now) {
+        if (r->wants[i].until <= now)
             forget(r, i);
-            continue;
-        }
-        all += !there;
-        of_network += !there && w->network == network;
-        i++;
+        else
+            i++;
     }
-    return all < DIRECTORY_WANTS_NETWORK && of_network < WANTS_NETWORK;
 }
 
-static void make_room(struct realm *r)
+/* Of what is there, or is not; of one network or of all: the one that was told longest ago, or WANTS_MAX. */
+static size_t oldest(const struct realm *r, bool there, const uint32_t *network)
 {
-    size_t oldest = WANTS_MAX;
+    size_t found = WANTS_MAX;
 
     for (size_t i = 0; i < r->wants_count; i++) {
         const struct want *w = &r->wants[i];
 
-        if (is_there(r, w->protocol, w->provider) && (oldest == WANTS_MAX || w->next < r->wants[oldest].next))
-            oldest = i;
+        if (is_there(r, w->protocol, w->provider) == there && (!network || w->network == *network) &&
+            (found == WANTS_MAX || w->next < r->wants[found].next))
+            found = i;
     }
-    if (r->wants_count == WANTS_MAX)
-        forget(r, oldest); /* may_look has left some that are there */
+    return found;
+}
+
+static size_t count_of(const uint32_t *networks, size_t count, uint32_t network)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < count; i++)
+        n += networks[i] == network;
+    return n;
+}
+
+/* May this network have one more told of that nobody has? */
+static bool may_look(struct realm *r, uint32_t network)
+{
+    uint32_t seekers[WANTS_MAX], greedy = network;
+    size_t all = 0, mine, most;
+
+    for (size_t i = 0; i < r->wants_count; i++) {
+        if (!is_there(r, r->wants[i].protocol, r->wants[i].provider))
+            seekers[all++] = r->wants[i].network;
+    }
+    mine = most = count_of(seekers, all, network);
+    if (mine >= WANTS_NETWORK || all < DIRECTORY_WANTS_NETWORK)
+        return mine < WANTS_NETWORK;
+    for (size_t i = 0; i < all; i++) {
+        size_t n = count_of(seekers, all, seekers[i]);
+
+        if (n > most) {
+            most = n;
+            greedy = seekers[i];
+        }
+    }
+    if (most == mine)
+        return false;
+    forget(r, oldest(r, false, &greedy));
+    return true;
+}
+
+static void make_room(struct realm *r)
+{
+    size_t i;
+
+    if (r->wants_count < WANTS_MAX)
+        return;
+    i = oldest(r, true, NULL);
+    forget(r, i < WANTS_MAX ? i : oldest(r, false, NULL));
 }
 
 void wants_add(struct realm *r, uint16_t protocol, uint32_t provider, uint32_t network, instant now)
@@ -68,7 +105,8 @@ void wants_add(struct realm *r, uint16_t protocol, uint32_t provider, uint32_t n
     while (w < end && (w->protocol != protocol || w->provider != provider))
         w++;
     if (w == end) {
-        if (!is_there(r, protocol, provider) && !may_look(r, network, now)) {
+        forget_ended(r, now);
+        if (!is_there(r, protocol, provider) && !may_look(r, network)) {
             r->drops[FEDERATION_DROP_FULL]++;
             return;
         }
