@@ -329,7 +329,7 @@ static enum router_input on_tunnelled(struct router *r, const struct shim *s, co
         return at_the_door(r, &id, s, data, len, from, now, out, tx);
     e = client_get(r, &id);
     heard_from(e, s, data, from);
-    if (!s->home_at)
+    if (!s->home_at && s->flags & SHIM_VERIFIED) /* else anybody may have written its address */
         e->direct = now;
     r->stats.rx_pkts++;
     switch (r->o.protocol->on_client(r->state, &id, data + s->len, len - s->len, &r->reply)) {

@@ -317,6 +317,33 @@ static void test_claimed_client(void **state)
     assert_memory_equal(out + 28, d + 28, SHIM_HOME_LEN);
 }
 
+/* A stranger writes a client's address into his packet, and sends it to the border that serves it: the client that
+ * comes by its home is served all the same. */
+static void test_stranger_in_a_clients_name(void **state)
+{
+    uint8_t d[SHIM_LEN + 48] = { 0 }, out[300];
+    struct endpoint from, to, at_b;
+    unsigned a, b, r, c, by = 0;
+    struct gateway_tx tx;
+
+    parties_begin();
+    a = gateway_of(A, 1, 1 << B);
+    b = gateway_of(B, 1, 1 << A);
+    r = router_of(B, 0xcb007109, b);
+    world_run(5 * SEC);
+    c = client_of(A, 0xc6336407, a, 300);
+    world_run(3 * SEC);
+    there_and_back(c, r);
+    from = at(0xc6336407, 4000), to = at(parties[B].service, DMUX_PORT), at_b = at(hosts[b].addr, DMUX_PORT);
+    shim_put(d, 0, DMUX_IPV6, 300);
+    packet_make(d + SHIM_LEN, &server, &server);
+    assert_true(gateway_on_datagram(hosts[b].gateway, d, sizeof(d), &from, &to.addr, now, out, &tx));
+    post(b, &at_b, &tx.to, out, tx.len);
+    world_run(1 * SEC);
+    assert_true(client_sends(c, &by));
+    assert_int_equal(router_stats_get(hosts[r].router)->drops[ROUTER_DROP_HOME], 0);
+}
+
 static int teardown(void **state)
 {
     world_begin();
@@ -335,6 +362,7 @@ int main(void)
         cmocka_unit_test(test_answers_only),
         cmocka_unit_test(test_no_home_is_none),
         cmocka_unit_test(test_claimed_client),
+        cmocka_unit_test(test_stranger_in_a_clients_name),
     };
 
     return cmocka_run_group_tests(tests, NULL, teardown);
