@@ -147,7 +147,8 @@ static bool adopt(struct federation *f, struct realm *r, struct service *s, unsi
     int refusal;
 
     if (!m) {
-        bool full = r->adopted >= FEDERATION_ADOPTED_MAX / f->realms_count;
+        size_t most = MIN((size_t)FEDERATION_ADOPTED_MAX, registry_capacity(f->registry) / 2);
+        bool full = r->adopted >= most / f->realms_count;
 
         release(f, r, s, i, false, now);
         refusal = full ? DMUX_REFUSED_FULL : registry_claim(f->registry, &claim, now, &m, &wait_s);

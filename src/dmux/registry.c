@@ -739,6 +739,11 @@ size_t registry_count(const struct registry *r)
     return r->count;
 }
 
+size_t registry_capacity(const struct registry *r)
+{
+    return r->max_items;
+}
+
 void registry_foreach(const struct registry *r, bool (*fn)(void *ctx, const struct registration *g), void *ctx)
 {
     LIST_FOREACH (m, &r->alive, struct registration, by_time) {

@@ -146,5 +146,6 @@ uint64_t registry_rebuilds(const struct registry *r);
 /* Those that went by silence since the start. */
 uint64_t registry_silenced(const struct registry *r);
 size_t registry_count(const struct registry *r);
+size_t registry_capacity(const struct registry *r); /* registrations: max_items */
 /* Every claimed or proved one, by age of its last sign of life; stops when fn returns false. */
 void registry_foreach(const struct registry *r, bool (*fn)(void *ctx, const struct registration *g), void *ctx);
