@@ -202,7 +202,9 @@ static void heard(struct asker *g, uint64_t version)
 
 static void on_text(struct federation *f, struct asker *g, const struct federation_message *m, instant now)
 {
-    bool question = m->kind == FEDERATION_WANT || m->kind == FEDERATION_PROVE;
+    bool question = m->kind == FEDERATION_WANT || m->kind == FEDERATION_PROVE ||
+                    /* these have it told much again */
+                    ((m->kind == FEDERATION_PING || m->kind == FEDERATION_HEARD) && m->version < g->acked);
 
     if (question && !bucket_take(&g->questions, QUESTIONS_PER_S, now)) {
         f->drops[FEDERATION_DROP_FLOOD]++;
