@@ -27,7 +27,7 @@
 #define ROUTER_RETRY (250 * MSEC) /* chosen: first repetition, doubled up to ROUTER_RETRY_MAX */
 #define ROUTER_RETRY_MAX (5 * SEC)
 #define ROUTER_VOUCHED 256   /* gateways that are vouched for; a set of 4 gives up its oldest */
-#define ROUTER_CLIENTS 65536 /* 4 MiB; a set of 8 gives up its oldest */
+#define ROUTER_CLIENTS 65536 /* 6 MiB; a set of 8 gives up its oldest */
 
 struct router_options {
     const struct protocol_router *protocol;
