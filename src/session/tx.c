@@ -160,7 +160,7 @@ static void add_bytes(struct writer *w, enum frame_type type, const uint8_t *bod
 
 static void add_path_open(struct session *s, struct writer *w, unsigned slot)
 {
-    struct path_open o = session_path_open(s, slot);
+    struct path_open o = session_describe_path(s, slot);
     uint8_t *mark = frame_begin(w, FRAME_PATH_OPEN);
 
     path_open_write(w, &o);
@@ -426,18 +426,14 @@ static bool is_acknowledgement(const struct pbuf *b)
            !(tcp[13] & TCP_FIN_SYN_RST);
 }
 
-/* The slots that are to carry a copy of what leaves by this one, whatever state that is in. */
-static uint8_t copied_to(const struct session *s, const struct session_target *t, unsigned slot, uint64_t seq)
+/* The slot, as a bit, by which a stripe sends what leaves by this one, too (twice.c), or 0. */
+static uint8_t second_of(const struct session *s, const struct session_target *t, unsigned slot)
 {
     int second;
 
-    if (t->mode == MODE_REDUNDANT)
-        return sched_candidates(s, t);
-    if (t->mode != MODE_STRIPE || !(s->twice.is | s->on_trial))
+    if (!s->twice.is || t->mode != MODE_STRIPE)
         return 0;
-    if (s->on_trial && seq % TRIAL_ONE_IN == 0)
-        return s->on_trial & sched_usable(s, t);
-    second = s->twice.is ? sched_fastest(s, sched_candidates(s, t) & (uint8_t) ~(1u << slot)) : -1;
+    second = sched_fastest(s, sched_candidates(s, t) & (uint8_t) ~(1u << slot));
     return second >= 0 ? (uint8_t)(1u << second) : 0;
 }
 
@@ -450,7 +446,7 @@ static void number(struct session *s, struct flow *f, struct pbuf *b, unsigned s
                              .piece = b->note & SESSION_PIECE,
                              .flow = f->index,
                              .seq = (uint32_t)seq };
-    uint8_t copies = copied_to(s, t, slot, seq);
+    uint8_t second = second_of(s, t, slot), copies = second;
 
     if (now - f->paths_since > RECENT_SPAN) {
         f->older_paths = now - f->paths_since > 2 * RECENT_SPAN ? 0 : f->recent_paths;
@@ -465,7 +461,7 @@ static void number(struct session *s, struct flow *f, struct pbuf *b, unsigned s
         f->run_until = now;
         f->run_bytes += b->len;
     }
-    f->recent_paths |= (uint8_t)(1u << slot) | (s->twice.is ? copies : 0);
+    f->recent_paths |= (uint8_t)(1u << slot) | second;
     h.paths = f->recent_paths | f->older_paths;
     if (f->has_seq && (f->class != FLOW_INTERACTIVE || (b->note & SESSION_PIECE_MORE)) &&
         (uint32_t)seq - f->last_seq <= UINT16_MAX)
@@ -480,6 +476,10 @@ static void number(struct session *s, struct flow *f, struct pbuf *b, unsigned s
     s->info.tx_pkts++;
     session_on_data(s, now);
 
+    if (t->mode == MODE_REDUNDANT)
+        copies = sched_candidates(s, t);
+    else if (s->on_trial && t->mode == MODE_STRIPE && seq % TRIAL_ONE_IN == 0)
+        copies |= s->on_trial & sched_usable(s, t);
     /* A path in doubt, and the paths beside it: new data goes both ways until the doubt is resolved. */
     for (unsigned others = h.paths & ~(1u << slot); others && s->paths[slot].rank != 1; others &= others - 1)
         if (s->paths[__builtin_ctz(others)].rank == 1)
