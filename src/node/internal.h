@@ -288,11 +288,12 @@ void roles_retarget(struct peer *p);           /* steering rules -> slots */
 void roles_tell_addresses(struct peer *p, instant now); /* ours, to who calls us */
 void roles_elsewhere(struct peer *p, instant now);      /* its endpoints are others: paths follow */
 void roles_tick(struct peer *p, instant now);
-/* A path of this uplink to that endpoint, unless there is one. True if it was opened. */
+/* How its paths of that tier are used. */
 static inline struct session_path_use roles_use(const struct node_uplink *u, uint8_t tier)
 {
     return (struct session_path_use){ .tier = tier, .weight = u->weight, .metered = u->metered, .leaving = u->leaving };
 }
+/* A path of this uplink to that endpoint, unless there is one. True if it was opened. */
 bool roles_open_path(struct peer *p, const struct node_uplink *u, const struct endpoint *to, enum transport transport,
                      uint8_t lane, instant now);
 

@@ -305,8 +305,8 @@ void session_drop_inflight(struct session *s, struct spath *p);
 void session_reinject_clear(struct session *s);
 void session_path_events(struct session *s, unsigned slot, instant now);
 /* What the peer is told of it; and what it was told. */
-struct path_open session_path_open(const struct session *s, unsigned slot);
-void session_path_opened(struct spath *p, const struct path_open *o);
+struct path_open session_describe_path(const struct session *s, unsigned slot);
+void session_take_description(struct spath *p, const struct path_open *o);
 int session_find_path(const struct session *s, uint32_t path_id); /* slot or -1 */
 bool session_may_open(const struct session *s, uint32_t path_id); /* acceptor: never opened, and near the highest */
 void session_mark_open(struct session *s, uint32_t path_id);

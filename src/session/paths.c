@@ -211,7 +211,7 @@ int session_path_add(struct session *s, const struct session_path_spec *spec, in
     return -ENOSPC;
 }
 
-struct path_open session_path_open(const struct session *s, unsigned slot)
+struct path_open session_describe_path(const struct session *s, unsigned slot)
 {
     const struct spath *p = &s->paths[slot];
     struct path_open o = {
@@ -227,7 +227,7 @@ struct path_open session_path_open(const struct session *s, unsigned slot)
     return o;
 }
 
-void session_path_opened(struct spath *p, const struct path_open *o)
+void session_take_description(struct spath *p, const struct path_open *o)
 {
     p->revision = o->revision;
     p->spec.tier = o->tier;
@@ -242,7 +242,7 @@ static void send_path_message(struct session *s, unsigned slot, enum message_typ
     struct spath *p = &s->paths[slot];
     uint8_t buf[64];
     struct writer w = writer_init(buf, sizeof(buf));
-    struct path_open o = session_path_open(s, slot);
+    struct path_open o = session_describe_path(s, slot);
 
     if (!s->up || !p->id)
         return;

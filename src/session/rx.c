@@ -109,7 +109,7 @@ static void on_path_status(struct session *s, unsigned slot, const struct path_o
 
     if ((int16_t)(o->revision - p->revision) < 0)
         return;
-    session_path_opened(p, o);
+    session_take_description(p, o);
     if (p->link_down != was_down) {
         path_on_link(p->path, !p->link_down, now);
         session_path_events(s, slot, now);
@@ -145,7 +145,7 @@ static int accept_path(struct session *s, uint32_t id, const uint8_t *plain, siz
     p->used = true;
     p->spec.at = *at;
     memcpy(p->spec.link, o.link, sizeof(o.link));
-    session_path_opened(p, &o);
+    session_take_description(p, &o);
     if (session_path_start(s, o.slot, id, now) < 0) {
         session_path_clear(s, o.slot);
         return -1;
