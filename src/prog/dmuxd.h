@@ -109,6 +109,16 @@ void dmuxd_device_flush(struct dmuxd *d);
 /* What the device gave, for the role, packet by packet. */
 void dmuxd_from_device(struct dmuxd *d, const uint8_t *packet, size_t len, const struct tun_meta *meta, instant now);
 
+/* Into what a status says. */
+static inline void text_set(json_t *o, const char *key, const char *value)
+{
+    json_object_set_new(o, key, json_string(value));
+}
+static inline void number_set(json_t *o, const char *key, uint64_t value)
+{
+    json_object_set_new(o, key, json_integer((json_int_t)value));
+}
+
 /* A client's packets by queues of the kernel: the queues, and whoever removes the rules when this process is no more.
  * What is wrong is told. 0 or -errno. */
 int dmuxd_capture_start(struct dmuxd *d);

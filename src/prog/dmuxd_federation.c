@@ -1,11 +1,6 @@
 /* prog/dmuxd_federation.c - what a gateway says of other providers of demultiplexing: for people, by their names. */
 #include "prog/dmuxd.h"
 
-static void number_set(json_t *o, const char *key, uint64_t value)
-{
-    json_object_set_new(o, key, json_integer((json_int_t)value));
-}
-
 static json_t *drops_json(const uint64_t drops[FEDERATION_DROP_COUNT])
 {
     json_t *o = json_object();
@@ -27,7 +22,7 @@ static json_t *borders_json(const struct federation *f, size_t realm)
         json_t *o = json_object();
 
         number_set(o, "gateway", b.gateway);
-        json_object_set_new(o, "at", json_string(endpoint_format(&b.at, at)));
+        text_set(o, "at", endpoint_format(&b.at, at));
         json_object_set_new(o, "up", json_boolean(b.up));
         number_set(o, "rtt_us", b.rtt_us);
         number_set(o, "services", b.services);
@@ -42,10 +37,10 @@ static json_t *realm_json(const struct federation *f, size_t i, const struct fed
     json_t *o = json_object();
 
     snprintf(numbers, sizeof(numbers), "%u-%u", r->realm->authority.provider_first, r->realm->authority.provider_last);
-    json_object_set_new(o, "name", json_string(r->realm->name));
-    json_object_set_new(o, "realm", json_string(r->realm->authority.realm));
-    json_object_set_new(o, "prefix", json_string(prefix_format(&r->realm->prefix, prefix)));
-    json_object_set_new(o, "providers", json_string(numbers));
+    text_set(o, "name", r->realm->name);
+    text_set(o, "realm", r->realm->authority.realm);
+    text_set(o, "prefix", prefix_format(&r->realm->prefix, prefix));
+    text_set(o, "providers", numbers);
     json_object_set_new(o, "borders", borders_json(f, i));
     number_set(o, "services", r->services);
     number_set(o, "registrations", r->adopted);

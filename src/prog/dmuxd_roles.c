@@ -18,16 +18,6 @@ static uint32_t wall_s(void)
     return (uint32_t)time(NULL);
 }
 
-static void text_set(json_t *o, const char *key, const char *value)
-{
-    json_object_set_new(o, key, json_string(value));
-}
-
-static void number_set(json_t *o, const char *key, uint64_t value)
-{
-    json_object_set_new(o, key, json_integer((json_int_t)value));
-}
-
 static void endpoint_set(json_t *o, const char *key, const struct endpoint *e)
 {
     char buf[ENDPOINT_STRLEN];

@@ -108,14 +108,14 @@ void dmuxd_xdp_status(struct dmuxd *d, json_t *doc)
     json_t *o = json_object(), *drops = json_object();
 
     if (xdp_counts(d->xdp, n) == 0) {
-        json_object_set_new(o, "to_router_pkts", json_integer((json_int_t)n[XDP_COUNT_TO_ROUTER]));
-        json_object_set_new(o, "to_client_pkts", json_integer((json_int_t)n[XDP_COUNT_TO_CLIENT]));
-        json_object_set_new(o, "from_home_pkts", json_integer((json_int_t)n[XDP_COUNT_FROM_HOME]));
-        json_object_set_new(o, "to_home_pkts", json_integer((json_int_t)n[XDP_COUNT_TO_HOME]));
-        json_object_set_new(o, "passed_pkts", json_integer((json_int_t)n[XDP_COUNT_PASSED]));
+        number_set(o, "to_router_pkts", n[XDP_COUNT_TO_ROUTER]);
+        number_set(o, "to_client_pkts", n[XDP_COUNT_TO_CLIENT]);
+        number_set(o, "from_home_pkts", n[XDP_COUNT_FROM_HOME]);
+        number_set(o, "to_home_pkts", n[XDP_COUNT_TO_HOME]);
+        number_set(o, "passed_pkts", n[XDP_COUNT_PASSED]);
         for (unsigned i = 1; i < SHIM_FAULT_COUNT; i++) {
             if (n[i] > 0)
-                json_object_set_new(drops, gateway_drop_name(i), json_integer((json_int_t)n[i]));
+                number_set(drops, gateway_drop_name(i), n[i]);
         }
     }
     json_object_set_new(o, "interface", json_string(d->config->interface));
