@@ -16,7 +16,8 @@
  * others tell of. When all links are taken, those whom the nearest tells of are tried, ever more rarely while none is
  * nearer.
  *
- * Nothing that a border says makes this gateway send more than 4 HELLOs of 64 bytes each TOLD_EVERY to an address.
+ * Nothing that the borders of a realm say makes this gateway send more than 4 HELLOs of 64 bytes in TRY_FOR to an
+ * address, nor any to its own prefix, to its own realm's gateways, or to the link.
  *
  * Limits: federation.h. A gateway has FEDERATION_LINKS_MAX links to each realm, with a PING a second each. */
 #include "dmux/federation_internal.h"
@@ -328,6 +329,15 @@ static void border_tried(struct federation *f, struct realm *r, unsigned i, inst
     r->try_next = now;
 }
 
+static bool is_asked(const struct realm *r, const struct addr *addr)
+{
+    for (unsigned i = 0; i < PLACES_MAX; i++) {
+        if (r->borders[i] && addr_equal(&r->borders[i]->at.addr, addr))
+            return true;
+    }
+    return false;
+}
+
 /* One of those that a link has told of, and that is not known yet. False: there is none. */
 static bool try_one(struct federation *f, struct realm *r, unsigned teller, instant now)
 {
@@ -338,7 +348,7 @@ static bool try_one(struct federation *f, struct realm *r, unsigned teller, inst
         struct mesh_member e = by->told[n];
 
         by->told[n] = by->told[--by->told_count];
-        if (border_at(r, &e.at) < PLACES_MAX)
+        if (is_asked(r, &e.at.addr))
             continue;
         b = malloc(sizeof(*b));
         if (b)
@@ -372,6 +382,15 @@ static void borders_tend(struct federation *f, struct realm *r, instant now)
     }
 }
 
+static bool is_own(const struct federation *f, const struct addr *addr)
+{
+    bool own = addr_equal(addr, &f->o.unicast.addr) || prefix_contains(&f->o.prefix, addr);
+
+    for (size_t i = 0; i < f->others_count; i++)
+        own |= addr_equal(addr, &f->others[i].at.addr);
+    return own;
+}
+
 static void on_borders(const struct federation *f, struct border *b, const struct federation_message *m, instant now)
 {
     struct reader rd = reader_init(m->rest, m->rest_len);
@@ -382,11 +401,11 @@ static void on_borders(const struct federation *f, struct border *b, const struc
     b->told_next = now + TOLD_EVERY;
     b->told_count = 0;
     while (b->told_count < BORDERS_TOLD && mesh_next_member(&rd, &e)) {
-        bool known = !addr_is_unicast(&e.at.addr) || endpoint_equal(&e.at, &f->o.unicast);
+        bool known = is_own(f, &e.at.addr);
 
         for (size_t i = 0; i < b->told_count; i++)
-            known |= endpoint_equal(&e.at, &b->told[i].at);
-        if (!known)
+            known |= addr_equal(&e.at.addr, &b->told[i].at.addr);
+        if (!known && addr_is_unicast(&e.at.addr) && !addr_is_link_local(&e.at.addr))
             b->told[b->told_count++] = e;
     }
 }
@@ -396,14 +415,14 @@ static void on_borders(const struct federation *f, struct border *b, const struc
 static void on_pong(struct federation *f, struct realm *r, unsigned i, const struct federation_message *m, instant now)
 {
     struct border *b = r->borders[i];
-    bool ours = false;
+    const struct ping *p = NULL;
     uint32_t us;
 
-    for (size_t k = 0; k < PINGS_MAX && m->time != 0; k++)
-        ours |= b->pings[k] == m->time;
-    if (!ours || (uint64_t)now - m->time >= (uint64_t)FEDERATION_SILENCE)
+    for (size_t k = 0; k < PINGS_MAX && m->nonce != 0; k++)
+        p = b->pings[k].nonce == m->nonce ? &b->pings[k] : p;
+    if (!p || now - p->at >= FEDERATION_SILENCE)
         return;
-    us = (uint32_t)MAX((uint64_t)now - m->time, 1u);
+    us = (uint32_t)MAX(now - p->at, 1);
     b->rtt_us = b->rtt_us == 0 ? us : (uint32_t)(((uint64_t)b->rtt_us * 9 + us) / 10);
     if (b->pass_at != 0 && now - b->pass_at < PASS_EVERY)
         return;
@@ -540,7 +559,7 @@ static size_t shake_output(const struct federation *f, struct border *b, uint8_t
 }
 
 /* What a border that is up is to be sent next; false: nothing. */
-static bool choose(struct realm *r, unsigned i, struct federation_message *m, instant now)
+static bool choose(const struct federation *f, struct realm *r, unsigned i, struct federation_message *m, instant now)
 {
     struct border *b = r->borders[i];
 
@@ -552,7 +571,8 @@ static bool choose(struct realm *r, unsigned i, struct federation_message *m, in
     } else if (now >= b->ping_next) {
         b->ping_next = now + MESH_PING_EVERY;
         m->kind = FEDERATION_PING;
-        m->time = b->pings[b->pings_count++ % PINGS_MAX] = (uint64_t)now;
+        m->nonce = rng_nonzero(&f->o.rng);
+        b->pings[b->pings_count++ % PINGS_MAX] = (struct ping){ .nonce = m->nonce, .at = now };
         m->version = i < FEDERATION_LINKS_MAX ? b->have : FEDERATION_UNHEARD;
     } else if (i >= FEDERATION_LINKS_MAX) {
         return false; /* it is tried */
@@ -569,7 +589,7 @@ static size_t border_output(struct federation *f, struct realm *r, unsigned i, u
 
     if (r->borders[i]->state != BORDER_UP)
         return shake_output(f, r->borders[i], out, now);
-    return choose(r, i, &m, now) ? federation_seal(f, &r->borders[i]->keys, &m, out) : 0;
+    return choose(f, r, i, &m, now) ? federation_seal(f, &r->borders[i]->keys, &m, out) : 0;
 }
 
 bool federation_output(struct federation *f, uint8_t *out, struct mesh_tx *tx, instant now)

@@ -51,8 +51,9 @@ struct federation_options {
     size_t realms_count;
     const struct federation_border *borders; /* outlive it; at most FEDERATION_LINKS_MAX of a realm */
     size_t borders_count;
-    /* This gateway: as of the mesh. */
+    /* This gateway: as of the mesh; and the prefix that it announces. */
     uint32_t id;
+    struct prefix prefix;
     struct endpoint unicast;
     const struct identity *identity;
     struct slice chain;
@@ -100,7 +101,7 @@ struct federation_border_info {
 struct federation_stats {
     size_t askers;                         /* gateways of others that this one tells */
     size_t told;                           /* services that they are told of */
-    uint64_t unproven;                     /* that were not told, since no certificate shows whose they are */
+    uint64_t unproven;                     /* that are not, since no certificate shows whose they are */
     uint64_t drops[FEDERATION_DROP_COUNT]; /* of no realm in particular */
 };
 

@@ -15,7 +15,7 @@
  * away for ABSENCE or has made room for another of its realm. Its wants and proofs are QUESTIONS_PER_S.
  *
  * Limits: FEDERATION_ASKERS_MAX askers of 700 bytes, of each realm an equal share; FEDERATION_SERVICES_MAX services are
- * told. */
+ * told. One for which there was no room, or no certificate, is looked at again after SUM_UP_AGAIN. */
 #include "dmux/federation_internal.h"
 
 #include "ident/hash.h"
@@ -25,7 +25,8 @@
 #define RETELL (500 * MSEC) /* chosen: above the round trip of most pairs of gateways */
 #define TICK (250 * MSEC)
 #define BORDERS_EVERY (10 * SEC)
-#define QUESTIONS_PER_S 100 /* chosen */
+#define QUESTIONS_PER_S 100     /* chosen */
+#define SUM_UP_AGAIN (10 * SEC) /* chosen */
 
 static uint64_t gateway_key(size_t realm, uint32_t gateway)
 {
@@ -150,6 +151,7 @@ void askers_on_init(struct federation *f, const uint8_t *data, size_t len, const
         return;
     }
     g->fresh_at = *from;
+    g->fresh_until = now + FEDERATION_SILENCE;
     memcpy(g->fresh_digest, digest, sizeof(digest));
     link_keys_free(&g->fresh);
     free(g->answer);
@@ -213,7 +215,7 @@ static void on_text(struct federation *f, struct asker *g, const struct federati
     switch (m->kind) {
     case FEDERATION_PING:
         g->pong_due = true;
-        g->pong_time = m->time;
+        g->pong_nonce = m->nonce;
         if (!g->listens)
             g->knows = f->version; /* of what went before it has not heard that it was there */
         g->listens = m->version != FEDERATION_UNHEARD;
@@ -328,7 +330,7 @@ static void pong(const struct federation *f, struct asker *g, struct federation_
 
     g->pong_due = false;
     m->kind = FEDERATION_PONG;
-    m->time = g->pong_time;
+    m->nonce = g->pong_nonce;
     jar_mint(f->jar, &c, m->pass);
 }
 
@@ -393,6 +395,7 @@ static void take_service(struct federation *f, const struct registry_service *s,
     bool there = vouched && credentials_chain(f->own, vouched).len > 0;
 
     f->unproven += s->there && !there;
+    f->untold |= s->there && !there;
     if (!t && !there)
         return;
     if (!t) {
@@ -400,6 +403,7 @@ static void take_service(struct federation *f, const struct registry_service *s,
         if (!t || map64_put(&f->told, key, t) < 0) {
             free(t);
             f->drops[FEDERATION_DROP_FULL]++;
+            f->untold = true;
             return;
         }
         t->key = key;
@@ -442,13 +446,19 @@ void askers_on_expiry(struct federation *f, instant now)
     struct registry_service s;
     bool changed = false;
 
+    if (f->untold && f->again_at <= now && f->told.count < f->told.max_items) {
+        f->again_at = now + SUM_UP_AGAIN;
+        f->untold = false;
+        f->unproven = 0;
+        registry_sum_up_again(f->registry);
+    }
     for (; registry_pop_service(f->registry, &s); changed = true)
         take_service(f, &s, now);
     if (!changed && now < f->askers_at)
         return;
     LIST_FOREACH_SAFE (g, &f->askers, struct asker, all) {
         g->silent = g->heard + FEDERATION_SILENCE <= now;
-        if (g->heard + ABSENCE <= now || (g->silent && !g->keys.tx))
+        if (g->fresh_until <= now && (g->heard + ABSENCE <= now || (g->silent && !g->keys.tx)))
             asker_free(f, g);
         else if (!g->silent && (changed || g->sent > g->acked || (f->others_count > 0 && now >= g->borders_next)))
             mark(f, g);

@@ -21,6 +21,11 @@
 
 enum border_state { BORDER_IDLE, BORDER_ASKED, BORDER_SENT, BORDER_UP };
 
+struct ping {
+    uint64_t nonce; /* 0: none */
+    instant at;
+};
+
 /* A gateway of another realm that this one asks. */
 struct border {
     uint32_t gateway; /* 0: not known yet */
@@ -37,7 +42,7 @@ struct border {
     instant idle_at; /* when it was begun with, or was up last */
     struct link_keys keys;
     instant heard, ping_next;
-    uint64_t pings[PINGS_MAX]; /* times of the last, which nobody makes shorter; 0: none */
+    struct ping pings[PINGS_MAX]; /* the last */
     unsigned pings_count;
     uint32_t rtt_us; /* 0: not measured */
     uint64_t have;   /* version up to which all was heard */
@@ -67,6 +72,7 @@ struct service {
     uint8_t used;       /* and that are registered for it */
     uint8_t bad;        /* and that have shown nothing that proves it */
     uint8_t tried;      /* and that were asked to, in this round */
+    uint8_t denied;     /* and that the registry has no place for, or not yet */
     uint8_t charged_to; /* index; FEDERATION_LINKS_MAX: nobody, for it was proved */
     uint8_t asked_of;   /* index; FEDERATION_LINKS_MAX: nobody */
     uint32_t rtt_us[FEDERATION_LINKS_MAX];
@@ -116,13 +122,14 @@ struct asker {
     uint8_t realm; /* index */
     struct endpoint at, fresh_at;
     struct link_keys keys, fresh; /* fresh: of an INIT that was answered; until its sender, there, uses them */
-    uint8_t fresh_digest[32];     /* of that INIT */
+    uint8_t fresh_digest[32];     /* of that INIT, and */
+    instant fresh_until;          /* when its sender is not waited for any more */
     uint8_t *answer;              /* that waits to be sent; NULL: none */
     size_t answer_len;
     instant heard;
     bool pong_due, listens; /* listens: it is told */
     bool silent;            /* for FEDERATION_SILENCE: it is told nothing until it speaks */
-    uint64_t pong_time;
+    uint64_t pong_nonce;
     uint64_t sent, acked; /* versions */
     uint64_t knows;       /* up to there it has heard what is gone, or need not */
     instant sent_at, borders_next;
@@ -149,6 +156,8 @@ struct federation {
     struct map64 by_index, by_gateway, told;
     struct list askers, due, order;
     uint64_t version, unproven;
+    bool untold;      /* there was no room for a service, or no proof of it */
+    instant again_at; /* when all are summed up again for that, not before */
     instant askers_at;
     struct mesh_member others[FEDERATION_KNOWN_MAX];
     size_t others_count;

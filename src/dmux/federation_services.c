@@ -152,10 +152,13 @@ static bool adopt(struct federation *f, struct realm *r, struct service *s, unsi
 
         release(f, r, s, i, false, now);
         refusal = full ? DMUX_REFUSED_FULL : registry_claim(f->registry, &claim, now, &m, &wait_s);
-        if (refusal != 0) {
-            r->drops[refusal == DMUX_REFUSED_DAMPED ? FEDERATION_DROP_DAMPED : FEDERATION_DROP_FULL]++;
+        if (refusal != 0) { /* tried each second, and counted once */
+            if (!(s->denied >> i & 1))
+                r->drops[refusal == DMUX_REFUSED_DAMPED ? FEDERATION_DROP_DAMPED : FEDERATION_DROP_FULL]++;
+            s->denied |= (uint8_t)(1u << i);
             return false;
         }
+        s->denied &= (uint8_t) ~(1u << i);
         registry_set_pass(f->registry, m, b->pass);
         s->used |= (uint8_t)(1u << i);
         r->adopted++;
@@ -246,12 +249,12 @@ static void reconsider(struct realm *r, struct service *s, instant now)
 /* By what is known of the provider's keys. False: no certificate is known. */
 static bool judge(struct federation *f, struct realm *r, struct service *s, instant now)
 {
-    const uint8_t *key = credentials_key(r->credentials, s->provider, f->wall_s),
-                  *own = credentials_key(f->own, s->provider, f->wall_s);
+    const uint8_t *key = credentials_key(r->credentials, s->provider, f->wall_s), *own;
     enum federation_drop cause = FEDERATION_DROP_COUNT;
 
     if (!key)
         return false;
+    own = credentials_key(f->own, s->provider, f->wall_s);
     if (credentials_check(r->credentials, s->provider, s->protocol, key, f->wall_s, &s->until_s) < 0)
         cause = FEDERATION_DROP_CERTIFICATE;
     else if (own && memcmp(own, key, IDENT_KEY_LEN) != 0)
@@ -372,6 +375,7 @@ static void lose(struct federation *f, struct realm *r, struct service *s, unsig
         charge(r, s, s->has ? (unsigned)__builtin_ctz(s->has) : FEDERATION_LINKS_MAX);
     s->bad &= others;
     s->tried &= others;
+    s->denied &= others;
     if (s->asked_of == i || (s->state != SERVICE_REFUSED && !list_empty(&s->waiting) && !(s->has & ~s->bad)))
         reconsider(r, s, now);
     settle(f, r, s, (uint8_t)(gone << i), now);

@@ -58,6 +58,7 @@ static struct federation *federation_begin(struct gateway *g, const struct gatew
     struct federation_options f = *o->federation;
 
     f.id = o->id;
+    f.prefix = o->prefix;
     f.unicast = o->unicast;
     f.identity = o->mesh->identity;
     f.chain = o->mesh->chain;

@@ -628,6 +628,16 @@ void registry_sum_up(struct registry *r)
     r->sums = true;
 }
 
+void registry_sum_up_again(struct registry *r)
+{
+    LIST_FOREACH (m, &r->alive, struct registration, by_time) {
+        struct group *g = m->realm == 0 ? map64_get(&r->groups, group_key(m->protocol, m->provider)) : NULL;
+
+        if (g && g->told_there && list_empty(&g->summed))
+            list_append(&r->summed, &g->summed);
+    }
+}
+
 bool registry_pop_service(struct registry *r, struct registry_service *ret)
 {
     struct group *g;

@@ -130,6 +130,8 @@ struct registry_service {
     uint32_t rtt_us; /* to the nearest */
 };
 void registry_sum_up(struct registry *r);
+/* All that have a router are popped again. */
+void registry_sum_up_again(struct registry *r);
 bool registry_pop_service(struct registry *r, struct registry_service *ret);
 
 /* Who tells others: from registry_watch on, which comes before the first claim, each router that is registered here

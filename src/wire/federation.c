@@ -3,12 +3,12 @@
 
 #include <errno.h>
 
-enum field { TIME = 1, FROM = 2, VERSION = 4, PASS = 8, PROTOCOL = 16, PROVIDER = 32, KEY = 64, REST = 128 };
+enum field { NONCE = 1, FROM = 2, VERSION = 4, PASS = 8, PROTOCOL = 16, PROVIDER = 32, KEY = 64, REST = 128 };
 
 /* Which fields a kind has, in the order above. */
 static const uint8_t fields_of[FEDERATION_KIND_COUNT] = {
-    [FEDERATION_PING] = TIME | VERSION,
-    [FEDERATION_PONG] = TIME | PASS,
+    [FEDERATION_PING] = NONCE | VERSION,
+    [FEDERATION_PONG] = NONCE | PASS,
     [FEDERATION_SUMMARY] = FROM | VERSION | REST,
     [FEDERATION_HEARD] = VERSION,
     [FEDERATION_BORDERS] = REST,
@@ -23,8 +23,8 @@ size_t federation_write(const struct federation_message *m, uint8_t *buf, size_t
     uint8_t fields = fields_of[m->kind];
 
     write_u8(&w, m->kind);
-    if (fields & TIME)
-        write_u64(&w, m->time);
+    if (fields & NONCE)
+        write_u64(&w, m->nonce);
     if (fields & FROM)
         write_u64(&w, m->from);
     if (fields & VERSION)
@@ -82,8 +82,8 @@ int federation_read(const uint8_t *data, size_t len, struct federation_message *
     if (m.kind == 0 || m.kind >= FEDERATION_KIND_COUNT || len > MESH_TEXT_MAX)
         return -EBADMSG;
     fields = fields_of[m.kind];
-    if (fields & TIME)
-        m.time = read_u64(&r);
+    if (fields & NONCE)
+        m.nonce = read_u64(&r);
     if (fields & FROM)
         m.from = read_u64(&r);
     if (fields & VERSION)

@@ -2,8 +2,8 @@
  * records (doc/dmux.md, Federation).
  *
  *   u8 kind | the message
- *   PING         time 8 | version 8         who asks -> border; version: as HEARD, or FEDERATION_UNHEARD
- *   PONG         time 8 | pass 12           the time of the PING
+ *   PING         nonce 8 | version 8        who asks -> border; version: as HEARD, or FEDERATION_UNHEARD
+ *   PONG         nonce 8 | pass 12          the nonce of the PING
  *   SUMMARY      from 8 | to 8 | items      all that is new behind version `from`, up to `to`
  *   HEARD        version 8
  *   BORDERS      entries as in MEMBERS of wire/mesh.h
@@ -34,7 +34,7 @@ enum federation_kind {
 
 struct federation_message {
     uint8_t kind;
-    uint64_t time;                 /* PING, PONG: the asker's */
+    uint64_t nonce;                /* PING, PONG: the asker's */
     uint64_t from, version;        /* SUMMARY: from, to; HEARD, PING: up to here, and what is behind it is told */
     uint8_t pass[SHIM_COOKIE_LEN]; /* PONG */
     uint16_t protocol;             /* WANT */

@@ -261,14 +261,47 @@ static void test_who_never_hears(void **state)
     link_keys_free(&q.keys);
 }
 
+/* An asker that was away for just less than it is remembered, and whose handshake is still on its way: it is told. */
+static void test_back_at_the_last_moment(void **state)
+{
+    const struct federation_message ping = { .kind = FEDERATION_PING };
+    struct questioner q;
+    unsigned b;
+
+    parties_begin();
+    b = gateway_of(B, 1, 1 << A);
+    assert_true(shake_hands(&q, b, A, 1, &parties[A].ids[1], 0x0b000001));
+    says(&q, &ping);
+    world_run(ABSENCE - 100 * MSEC);
+    link_keys_free(&q.keys);
+    assert_true(shake_hands(&q, b, A, 1, &parties[A].ids[1], 0x0b000001));
+    world_run(300 * MSEC);
+    says(&q, &ping);
+    assert_int_equal(askers_of(b), 1);
+    link_keys_free(&q.keys);
+    world_run(ABSENCE + SEC);
+    assert_int_equal(federation_at(b)->by_index.count, 0);
+}
+
 static struct {
     struct link_end end;
     struct link_realm asks;
     struct link_keys keys;
     unsigned border, asker;
+    bool ahead;     /* its PONGs are for the next PING, if that were by the clock, and come just after it */
+    uint64_t nonce; /* 0: nothing is to be said */
+    instant says_at;
 } liar;
 
-/* Shakes hands as a border, and answers each PING with a time that is nearly now. */
+static size_t lie(uint8_t out[2048])
+{
+    const struct federation_message m = { .kind = FEDERATION_PONG, .nonce = liar.nonce };
+
+    liar.nonce = 0;
+    return link_seal(&liar.end, &liar.keys, federation_write(&m, out + LINK_TEXT_AT, MESH_TEXT_MAX), out);
+}
+
+/* Shakes hands as a border, and answers each PING with what it takes for another's nonce. */
 static void lies(unsigned sender, const uint8_t *data, size_t len)
 {
     struct endpoint from = at(hosts[sender].addr, DMUX_PORT), self = at(hosts[liar.border].addr, DMUX_PORT);
@@ -296,17 +329,17 @@ static void lies(unsigned sender, const uint8_t *data, size_t len)
         e = link_open(&liar.keys, data, len, 1000, text);
         assert_true(e > 0 && federation_read(text, (size_t)e, &m) == 0);
         if (m.kind == FEDERATION_PING) {
-            m.kind = FEDERATION_PONG;
-            m.time += DELAY - MSEC;
-            n = link_seal(&liar.end, &liar.keys, federation_write(&m, out + LINK_TEXT_AT, MESH_TEXT_MAX), out);
+            liar.nonce = m.nonce + (liar.ahead ? MESH_PING_EVERY : DELAY - MSEC);
+            liar.says_at = now + MESH_PING_EVERY + MSEC - DELAY;
+            n = liar.ahead ? 0 : lie(out);
         }
     }
     if (n > 0)
         post(liar.border, &self, &from, out, n);
 }
 
-/* A border cannot seem nearer than it is: by what it says of when it was asked, it is nowhere. */
-static void test_nearer_than_it_is(void **state)
+/* A border cannot seem nearer than it is: by what it says without having been asked, it is nowhere. */
+static void seem_nearer(bool ahead)
 {
     const struct rng rng = prng_rng(&prng);
     struct federation_border_info i;
@@ -318,6 +351,7 @@ static void test_nearer_than_it_is(void **state)
     a = gateway_of(A, 1, 1 << B);
     next_service = parties[B].service;
     memset(&liar, 0, sizeof(liar));
+    liar.ahead = ahead;
     liar.asker = a;
     liar.border = host_new(NOBODY, gateway_addr(1), 0);
     liar.asks = (struct link_realm){ .trust = credentials_trust(of_a, 0), .name = "a.example" };
@@ -330,12 +364,26 @@ static void test_nearer_than_it_is(void **state)
                            .chain = chain_kept(&parties[B].root, "b.example", &parties[B].ids[1], "dmux-gateway-1", 0),
                            .rng = rng };
     watch = lies;
-    world_run(10 * SEC);
+    for (unsigned ms = 0; ms < 10000; ms++) {
+        world_run(MSEC);
+        if (liar.nonce != 0 && now >= liar.says_at) {
+            const struct endpoint from = at(hosts[liar.border].addr, DMUX_PORT), to = at(hosts[a].addr, DMUX_PORT);
+            uint8_t out[2048];
+
+            post(liar.border, &from, &to, out, lie(out));
+        }
+    }
     watch = NULL;
     assert_true(federation_border_info(federation_at(a), 0, 0, &i) && i.up);
     assert_int_equal(i.rtt_us, 0);
     link_keys_free(&liar.keys);
     credentials_free(of_a);
+}
+
+static void test_nearer_than_it_is(void **state)
+{
+    seem_nearer(false);
+    seem_nearer(true);
 }
 
 /* Whether a link to gateway `id` of the first realm is up. */
@@ -391,6 +439,43 @@ static void test_told_of_nobody(void **state)
         assert_true(t < 100 || (linked(a, 1) && linked(a, 2)));
         assert_true(t < 500 || linked(a, 3));
     }
+}
+
+/* Two borders tell of one address by all its ports, of this gateway's own prefix and of its own realm's gateways: one
+ * at a time is asked at that address, and none of the others. */
+static void test_told_of_one_address(void **state)
+{
+    struct mesh_member told[14], own[2] = { 0 };
+    unsigned a[2], b[2], tries = 0;
+
+    parties_begin();
+    next_borders = 2;
+    for (unsigned i = 0; i < 2; i++)
+        a[i] = gateway_of(A, i + 1, 1 << B);
+    for (unsigned i = 0; i < 2; i++)
+        b[i] = gateway_of(B, i + 1, 1 << A);
+    own[0] = (struct mesh_member){ .gateway = 2, .at = at(hosts[a[1]].addr, DMUX_PORT) };
+    own[1] = (struct mesh_member){ .gateway = 3, .at = at((SERVICE & 0xffffff00) + 77, DMUX_PORT) };
+    for (unsigned t = 0; t < 600; t++) {
+        const struct realm *r = &federation_at(a[0])->realms[0];
+        unsigned there = 0;
+
+        for (unsigned i = 0; i < ARRAY_LEN(told); i++)
+            told[i] = (struct mesh_member){ .gateway = 50 + i, .at = at(0x0a000001, (uint16_t)(1000 + i)) };
+        memcpy(told + 12, own, sizeof(own));
+        tells_of(a[0], own, 1);
+        for (unsigned i = 0; i < 2; i++)
+            tells_of(b[i], told, ARRAY_LEN(told));
+        world_run(100 * MSEC);
+        for (unsigned i = 0; i < PLACES_MAX; i++) {
+            for (unsigned k = 0; r->borders[i] && k < ARRAY_LEN(own); k++)
+                assert_false(addr_equal(&r->borders[i]->at.addr, &own[k].at.addr));
+            there += r->borders[i] && get_be32(r->borders[i]->at.addr.bytes) == 0x0a000001;
+        }
+        assert_true(there <= 1);
+        tries += there;
+    }
+    assert_true(tries > 0);
 }
 
 /* All links are taken, and the nearest border tells of nobody: none is given up. When a nearer one is told of, it takes
@@ -480,8 +565,10 @@ int main(void)
         cmocka_unit_test(test_gateway_certificates_end),
         cmocka_unit_test(test_askers_are_gateways),
         cmocka_unit_test(test_who_never_hears),
+        cmocka_unit_test(test_back_at_the_last_moment),
         cmocka_unit_test(test_nearer_than_it_is),
         cmocka_unit_test(test_told_of_nobody),
+        cmocka_unit_test(test_told_of_one_address),
         cmocka_unit_test(test_links_are_kept),
         cmocka_unit_test(test_one_link_each),
         cmocka_unit_test(test_configured_comes_back),

@@ -240,6 +240,7 @@ static void test_shares_of_realms(void **state)
     router_of(C, 0xcb00710a, c);
     world_run(5 * SEC);
     assert_int_equal(serves(a, 300), 0);
+    assert_int_equal(realm_at(a, 0).drops[FEDERATION_DROP_FULL], 1); /* one service, in all these seconds */
     assert_int_equal(serves(a, 400), hosts[c].addr);
     f->realms[0].adopted -= FEDERATION_ADOPTED_MAX / 2;
     f->realms[1].adopted += FEDERATION_ADOPTED_MAX;
@@ -265,6 +266,28 @@ static void test_room_again(void **state)
     assert_int_equal(serves(a, 300), 0);
     assert_int_equal(realm_at(a, 0).drops[FEDERATION_DROP_FULL], 1);
     f->realms[0].services.max_items = FEDERATION_SERVICES_MAX;
+    world_run(11 * SEC);
+    assert_int_equal(serves(a, 300), hosts[b].addr);
+}
+
+/* Nor does a border that had no room itself for what it has to tell forget it. */
+static void test_room_to_tell_again(void **state)
+{
+    struct federation *f;
+    unsigned a, b;
+
+    parties_begin();
+    a = gateway_of(A, 1, 1 << B);
+    b = gateway_of(B, 1, 1 << A);
+    world_run(5 * SEC);
+    f = (struct federation *)(uintptr_t)federation_at(b);
+    f->told.max_items = 0;
+    router_of(B, 0xcb007109, b);
+    world_run(5 * SEC);
+    assert_int_equal(serves(b, 300), 0xcb007109);
+    assert_int_equal(serves(a, 300), 0);
+    assert_int_equal(f->drops[FEDERATION_DROP_FULL], 1);
+    f->told.max_items = FEDERATION_SERVICES_MAX;
     world_run(11 * SEC);
     assert_int_equal(serves(a, 300), hosts[b].addr);
 }
@@ -531,6 +554,7 @@ int main(void)
         cmocka_unit_test(test_full),
         cmocka_unit_test(test_shares_of_realms),
         cmocka_unit_test(test_room_again),
+        cmocka_unit_test(test_room_to_tell_again),
         cmocka_unit_test(test_certificates_make_room),
         cmocka_unit_test(test_flood),
         cmocka_unit_test(test_border_is_no_router),
