@@ -24,7 +24,7 @@
     4096 /* chosen: of a realm that are remembered, and that are told: as MESH_ADOPTED_MAX; of CREDENTIALS_MAX         \
             providers */
 #define FEDERATION_ADOPTED_MAX                                                                                         \
-    8192 /* chosen: registrations of borders, half of what the kernel's table has, and at most half of what the        \
+    8192 /* chosen: registrations of borders, half of what the kernel's tables have, and at most half of what the      \
             gateway may have; of each realm an equal share */
 #define FEDERATION_ASKERS_MAX 1024    /* chosen: gateways of others that this one tells; of each realm an equal share */
 #define FEDERATION_SUMMARIES_PER_S 50 /* chosen: that are taken of a border: 6,300 items */

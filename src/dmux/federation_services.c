@@ -19,6 +19,7 @@
  * FEDERATION_ADOPTED_MAX registrations; each border is asked for ASKED_MAX certificates at a time. Of a realm
  * CREDENTIALS_MAX are remembered, those first of whose providers something is told. */
 #include "dmux/federation_internal.h"
+#include "dmux/xdp_tables.h"
 
 #include <errno.h>
 
@@ -33,6 +34,8 @@
 #define WEIGHT 100               /* of a border: all alike */
 
 _Static_assert(FEDERATION_LINKS_MAX <= 8, "bits of has and used");
+_Static_assert(FEDERATION_ADOPTED_MAX <= XDP_GROUPS_MAX / 2 && FEDERATION_ADOPTED_MAX <= XDP_ROUTERS_MAX / 2,
+               "half of what passes in the kernel is for this provider's own routers");
 
 void services_init(struct realm *r, const uint8_t seed[16])
 {

@@ -6,7 +6,9 @@
 
 #include "wire/shim.h"
 
-#define XDP_GROUPS_MAX 4096   /* chosen: (protocol, provider) pairs in the kernel: 8 MiB; others go by user space */
+/* chosen: (protocol, provider) pairs in the kernel, of 3 KB, which each takes when it comes; others go by user space.
+ * Each registration may be a pair of its own. */
+#define XDP_GROUPS_MAX 16384
 #define XDP_ROUTERS_MAX 16384 /* chosen */
 #define XDP_COOKIE_S 120      /* GATEWAY_COOKIE_S, which the daemon compares */
 #define XDP_TICKET_S 300      /* GATEWAY_TICKET_S */

@@ -68,7 +68,8 @@ struct dmuxd {
     bool drained;
     struct xdp *xdp; /* NULL: packets pass in user space */
     uint32_t xdp_epoch, xdp_wall_s;
-    int xdp_failed; /* the last error of the tables, told once */
+    int xdp_failed; /* the last error of the tables, told once, and */
+    bool xdp_full;  /* that there were more groups than they take */
     struct watchdog watchdog;
     instant beat_at;
     struct gateway *gateway;

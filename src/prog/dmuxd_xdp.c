@@ -93,6 +93,10 @@ void dmuxd_xdp_turn(struct dmuxd *d, uint32_t wall_s)
             struct xdp_group_key key = { .protocol = t.protocol, .provider = t.provider };
 
             failed = MIN(failed, xdp_set_group(d->xdp, &key, NULL));
+            if (!d->xdp_full)
+                dmuxd_say(LOG_WARNING, "xdp groups=%u full, others pass in user space error=%s", XDP_GROUPS_MAX,
+                          strerror(-e));
+            d->xdp_full = true;
         }
     }
     while ((m = registry_pop_router(r)))
