@@ -47,6 +47,7 @@ struct change {
 
 struct node {
     struct event e;
+    struct prng prng; /* its own: what one does changes nothing of another's luck */
     struct identity id;
     uint8_t chain[CHAIN_MAX];
     size_t chain_len;
@@ -226,8 +227,9 @@ static void acquaint(struct federation_world *w, size_t gateway)
     qsort(ways, count, sizeof(*ways), by_way);
     count = MIN(count, (size_t)OTHERS);
     for (size_t i = 0; i < count; i++) {
-        size_t which =
-            i < OTHERS / 2 || in_realm <= OTHERS ? i : OTHERS / 2 + prng_below(&w->prng, in_realm - 1 - OTHERS / 2);
+        size_t which = i < OTHERS / 2 || in_realm <= OTHERS
+                           ? i
+                           : OTHERS / 2 + prng_below(&w->nodes[gateway].prng, in_realm - 1 - OTHERS / 2);
         size_t other = (size_t)ways[which][1];
 
         others[i] = (struct mesh_member){ .gateway = (uint32_t)(other / w->o.realms) + 1, .at = address_of(other) };
@@ -248,7 +250,7 @@ static bool make(struct federation_world *w, size_t gateway)
                                     .id = (uint32_t)(gateway / w->o.realms) + 1,
                                     .unicast = address_of(gateway),
                                     .identity = &n->id,
-                                    .rng = prng_rng(&w->prng) };
+                                    .rng = prng_rng(&n->prng) };
     size_t before = mallinfo2().uordblks;
     uint8_t seed[16] = { 1 };
     char leaf[32];
@@ -462,6 +464,7 @@ struct federation_world *federation_world_new(const struct federation_world_opti
         earth_place(&w->hosts[i], 0, &w->prng);
         w->hosts[i].access_ms = earth_exponential(&w->prng, EARTH_ACCESS_MS);
         w->nodes[i].e.kind = GATEWAY;
+        prng_init(&w->nodes[i].prng, prng_u64(&w->prng));
         ok = identity_generate(&w->nodes[i].id, &rng) == 0;
     }
     for (size_t i = 0; ok && i < o->routers; i++)
