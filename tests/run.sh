@@ -31,7 +31,7 @@ set_up() {
     ninja -C "$dir" "${targets[@]}" >"$logs/ninja" 2>&1 || { cat "$logs/ninja"; return 1; }
 }
 
-# tally NAME FILE points|programs: adds what Meson's log says and prints what is not well.
+# tally NAME FILE points|programs SECONDS: adds what Meson's log says and prints what is not well.
 # A test point is a line of TAP in the test's output; a program without TAP is one point. cmocka says of what it skips that
 # it is not ok, which Meson takes for a failure: a program that ended well and has no other has none.
 tally() {
@@ -64,17 +64,17 @@ tally() {
     read -r p f s <<<"${text%%$'\n'*}"
     passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
     [[ $text != *$'\n'* ]] || echo "${text#*$'\n'}"
-    printf '%-28s %5d passed, %d failed, %d skipped\n' "$1" "$p" "$f" "$s"
+    printf '%-28s %5d passed, %d failed, %d skipped, %d s\n' "$1" "$p" "$f" "$s" "$4"
 }
 
 # suite NAME DIR SUITE points|programs [COMMAND PREFIX...]: runs one suite.
 suite() {
-    local name=$1 dir=$2 suite=$3 how=$4 base=testlog-$3
+    local name=$1 dir=$2 suite=$3 how=$4 base=testlog-$3 began=$SECONDS
     shift 4
     rm -f "$dir/meson-logs/$base.json"
     "$@" meson test -C "$dir" --no-rebuild --suite "$suite" --logbase "$base" >"$logs/$name" 2>&1
     if [[ -s $dir/meson-logs/$base.json ]]; then
-        tally "$name" "$dir/meson-logs/$base.json" "$how"
+        tally "$name" "$dir/meson-logs/$base.json" "$how" $((SECONDS - began))
     elif ! grep -qi 'no suitable tests\|no tests defined' "$logs/$name"; then
         cat "$logs/$name"
         failed=$((failed + 1))
