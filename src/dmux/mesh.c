@@ -239,8 +239,7 @@ static uint32_t fresh_index(struct mesh *m)
     return (uint32_t)rng_nonzero(&m->rng);
 }
 
-static void on_init(struct mesh *m, const uint8_t *data, size_t len, const struct endpoint *from, uint64_t wall_s,
-                    instant now)
+static void on_init(struct mesh *m, const uint8_t *data, size_t len, const struct endpoint *from, instant now)
 {
     uint8_t digest[BLAKE2S_LEN];
     struct link_sender c;
@@ -252,7 +251,7 @@ static void on_init(struct mesh *m, const uint8_t *data, size_t len, const struc
         if (memcmp(m->peers[i]->fresh_digest, digest, sizeof(digest)) == 0)
             return; /* repeated: it was answered */
     }
-    if (mesh_init_read(m, data, len, from, wall_s, &n, &c) < 0)
+    if (mesh_init_read(m, data, len, from, &n, &c) < 0)
         return;
     p = peer_find(m, c.gateway, from);
     if (!p)
@@ -274,8 +273,7 @@ static void on_init(struct mesh *m, const uint8_t *data, size_t len, const struc
     }
 }
 
-static void on_answer(struct mesh *m, const uint8_t *data, size_t len, const struct endpoint *from, uint64_t wall_s,
-                      instant now)
+static void on_answer(struct mesh *m, const uint8_t *data, size_t len, const struct endpoint *from, instant now)
 {
     for (size_t i = 0; i < m->peers_count; i++) {
         struct peer *p = m->peers[i];
@@ -284,7 +282,7 @@ static void on_answer(struct mesh *m, const uint8_t *data, size_t len, const str
 
         if (p->shake != SHAKE_SENT || p->shake_index != link_to(data) || !endpoint_equal(&p->at, from))
             continue;
-        if (mesh_answer_read(m, p, data, len, from, wall_s, &keys, &gateway) < 0)
+        if (mesh_answer_read(m, p, data, len, from, &keys, &gateway) < 0)
             return;
         if (p->gateway == 0 && peer_of(m, gateway)) { /* a seed that is known by another address already */
             link_keys_free(&keys);
@@ -345,7 +343,7 @@ static void on_place(struct mesh *m, struct peer *p, const struct mesh_coord *sa
         tell_place(m, p, now);
 }
 
-static void on_text(struct mesh *m, struct peer *p, const struct mesh_message *msg, uint64_t wall_s, instant now)
+static void on_text(struct mesh *m, struct peer *p, const struct mesh_message *msg, instant now)
 {
     switch (msg->kind) {
     case MESH_PING:
@@ -383,14 +381,13 @@ static void on_text(struct mesh *m, struct peer *p, const struct mesh_message *m
         memcpy(p->certificate_key, msg->key, sizeof(p->certificate_key));
         break;
     case MESH_CERTIFICATE:
-        if (credentials_learn(m->credentials, msg->key, msg->rest, msg->rest_len, wall_s) == 0)
+        if (credentials_learn(m->credentials, msg->key, msg->rest, msg->rest_len, m->wall_s) == 0)
             routes_retry(m);
         break;
     }
 }
 
-static void on_record(struct mesh *m, const uint8_t *data, size_t len, const struct endpoint *from, uint64_t wall_s,
-                      instant now)
+static void on_record(struct mesh *m, const uint8_t *data, size_t len, const struct endpoint *from, instant now)
 {
     uint8_t text[MESH_TEXT_MAX];
     struct mesh_message msg;
@@ -402,7 +399,7 @@ static void on_record(struct mesh *m, const uint8_t *data, size_t len, const str
 
         if (!endpoint_equal(&p->at, from) || (!fresh && !(p->keys.rx && p->keys.local == link_to(data))))
             continue;
-        n = link_open(fresh ? &p->fresh : &p->keys, data, len, wall_s, text);
+        n = link_open(fresh ? &p->fresh : &p->keys, data, len, m->wall_s, text);
         if (n < 0) {
             mesh_drop(m, MESH_DROP_SEAL);
             return;
@@ -413,7 +410,7 @@ static void on_record(struct mesh *m, const uint8_t *data, size_t len, const str
         if (mesh_read(text, (size_t)n, &msg) < 0)
             mesh_drop(m, MESH_DROP_MALFORMED);
         else
-            on_text(m, p, &msg, wall_s, now);
+            on_text(m, p, &msg, now);
         return;
     }
     mesh_drop(m, MESH_DROP_SEAL);
@@ -422,19 +419,20 @@ static void on_record(struct mesh *m, const uint8_t *data, size_t len, const str
 void mesh_on_datagram(struct mesh *m, const uint8_t *data, size_t len, const struct endpoint *from, uint64_t wall_s,
                       instant now)
 {
+    m->wall_s = wall_s;
     if (len < DMUX_HEADER_LEN + 4 || data[SHIM_LEN + 1] != 0) {
         mesh_drop(m, MESH_DROP_MALFORMED);
         return;
     }
     switch (data[SHIM_LEN]) {
     case DMUX_MESH_INIT:
-        on_init(m, data, len, from, wall_s, now);
+        on_init(m, data, len, from, now);
         break;
     case DMUX_MESH_ANSWER:
-        on_answer(m, data, len, from, wall_s, now);
+        on_answer(m, data, len, from, now);
         break;
     case DMUX_MESH_RECORD:
-        on_record(m, data, len, from, wall_s, now);
+        on_record(m, data, len, from, now);
         break;
     default:
         mesh_drop(m, MESH_DROP_MALFORMED);
@@ -609,6 +607,7 @@ static void count_neighbours(struct mesh *m, instant now)
 
 void mesh_on_expiry(struct mesh *m, uint64_t wall_s, instant now)
 {
+    m->wall_s = wall_s;
     count_neighbours(m, now);
     for (size_t i = 0; i < m->peers_count; i++) {
         struct peer *p = m->peers[i];
@@ -623,7 +622,7 @@ void mesh_on_expiry(struct mesh *m, uint64_t wall_s, instant now)
     }
     log_take_news(m, now);
     log_forget(m);
-    routes_on_expiry(m, wall_s, now);
+    routes_on_expiry(m, now);
 }
 
 bool mesh_is_member(const struct mesh *m, uint32_t addr)

@@ -82,6 +82,7 @@ struct mesh {
     uint8_t psk[32], seed[16];
     struct peer *peers[MESH_PEERS_MAX];
     size_t peers_count, neighbours_up, turn; /* turn: whose datagrams come next; neighbours_up: of mesh_on_expiry */
+    uint64_t wall_s;                         /* of the last look */
     struct mesh_stats stats;
     struct coord coord; /* of this gateway */
     /* mesh_log.c */
@@ -104,13 +105,13 @@ uint32_t mesh_rtt(const struct mesh *m, const struct peer *p);
 size_t mesh_init_write(struct mesh *m, struct peer *p, uint8_t *out);
 /* An INIT whose sender is a gateway at `from`: 0, or a negative error after a count. The state *ret goes on with the
  * answer. */
-int mesh_init_read(struct mesh *m, const uint8_t *data, size_t len, const struct endpoint *from, uint64_t wall_s,
-                   struct noise *ret, struct link_sender *ret_sender);
+int mesh_init_read(struct mesh *m, const uint8_t *data, size_t len, const struct endpoint *from, struct noise *ret,
+                   struct link_sender *ret_sender);
 /* Answers, and gives the keys for what comes after. */
 size_t mesh_answer_write(struct mesh *m, struct noise *n, const struct link_sender *to, uint32_t local, uint8_t *out,
                          struct link_keys *ret);
 int mesh_answer_read(struct mesh *m, struct peer *p, const uint8_t *data, size_t len, const struct endpoint *from,
-                     uint64_t wall_s, struct link_keys *ret, uint32_t *ret_gateway);
+                     struct link_keys *ret, uint32_t *ret_gateway);
 size_t mesh_seal(struct mesh *m, struct link_keys *k, const struct mesh_message *msg, uint8_t *out);
 
 /* --- mesh_log.c --- */
@@ -140,7 +141,7 @@ void routes_retry(struct mesh *m);
 /* A question to a router that is due: its length. */
 size_t routes_output(struct mesh *m, uint8_t *out, struct endpoint *to, instant now);
 instant routes_next_expiry(const struct mesh *m);
-void routes_on_expiry(struct mesh *m, uint64_t wall_s, instant now);
+void routes_on_expiry(struct mesh *m, instant now);
 
 bool mesh_drop(struct mesh *m, enum mesh_drop cause);
 uint64_t mesh_name_hash(const struct mesh *m, uint32_t origin, uint16_t protocol, uint32_t provider, uint32_t addr,

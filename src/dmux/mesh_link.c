@@ -34,12 +34,12 @@ static int refused(struct mesh *m, int r)
     return -EACCES;
 }
 
-int mesh_init_read(struct mesh *m, const uint8_t *data, size_t len, const struct endpoint *from, uint64_t wall_s,
-                   struct noise *ret, struct link_sender *ret_sender)
+int mesh_init_read(struct mesh *m, const uint8_t *data, size_t len, const struct endpoint *from, struct noise *ret,
+                   struct link_sender *ret_sender)
 {
     const struct link_realm realm = realm_of(m);
     const struct link_end e = end_of(m);
-    int r = link_init_read(&e, &realm, 1, data, len, from, wall_s, ret, ret_sender);
+    int r = link_init_read(&e, &realm, 1, data, len, from, m->wall_s, ret, ret_sender);
 
     if (r == 0 && ret_sender->gateway == m->o.id) {
         noise_wipe(ret);
@@ -57,11 +57,11 @@ size_t mesh_answer_write(struct mesh *m, struct noise *n, const struct link_send
 }
 
 int mesh_answer_read(struct mesh *m, struct peer *p, const uint8_t *data, size_t len, const struct endpoint *from,
-                     uint64_t wall_s, struct link_keys *ret, uint32_t *ret_gateway)
+                     struct link_keys *ret, uint32_t *ret_gateway)
 {
     const struct link_realm realm = realm_of(m);
     const struct link_end e = end_of(m);
-    int r = link_answer_read(&e, &realm, &p->noise, p->shake_index, data, len, from, wall_s, ret, ret_gateway);
+    int r = link_answer_read(&e, &realm, &p->noise, p->shake_index, data, len, from, m->wall_s, ret, ret_gateway);
 
     if (r == 0 && (*ret_gateway == m->o.id || (p->gateway != 0 && p->gateway != *ret_gateway))) {
         link_keys_free(ret);

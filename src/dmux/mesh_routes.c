@@ -8,7 +8,8 @@
  * what does not gets no packet, whoever told what.
  *
  * A gateway that falls silent takes its routes along, but for routers that go on answering. A router that says the same
- * here itself is registered here, and its routes rest.
+ * here itself is registered here, and its routes rest. From RENEW_S before its provider's certificate ends, a newer one
+ * is asked for; without one, it is used no longer.
  *
  * Limits: MESH_ROUTES_MAX routes of 330 bytes, MESH_ADOPTED_MAX of them adopted: those beyond are known and get no
  * packets. */
@@ -21,7 +22,9 @@
 #define LOOK_EVERY (100 * MSEC) /* chosen: changes of a group are gathered this long */
 #define AGAIN (5 * SEC)         /* a router that was refused, or did not answer, is tried again */
 #define SIGN_TRIES 16           /* chosen: signatures that are looked at for one group at a time: 2 ms */
-#define SWAP_PERCENT 90         /* chosen: a route that is nearer by less does not push one out that serves */
+#define RENEW_S 120 /* chosen: as a federation's: so long before its certificate ends a newer one is wanted */
+#define RENEW_AGAIN (15 * SEC) /* chosen: several times */
+#define SWAP_PERCENT 90        /* chosen: a route that is nearer by less does not push one out that serves */
 
 struct route_group {
     uint64_t key;
@@ -45,6 +48,7 @@ struct route {
     bool unanswered; /* its last question */
     bool picked;     /* inside group_look */
     instant next;    /* of an adopted one: its question; of another: not before */
+    instant renew_next;
     uint8_t vouch[DMUX_KEY_LEN];
     struct mesh_proof proof;
 };
@@ -338,15 +342,27 @@ static bool signed_for(const struct route *t)
     return ed25519_verify(t->proof.key, buf, dmux_signed_len(buf, len), t->proof.signature) == 0;
 }
 
-/* Looks at the signature once. */
-static bool may_speak(struct mesh *m, struct route *t, uint64_t wall_s, uint64_t *ret_until_s)
+static bool is_known(const struct mesh *m, const struct route *t, uint64_t *ret_until_s)
 {
-    bool known = credentials_check(m->credentials, t->provider, t->protocol, t->proof.key, wall_s, ret_until_s) == 0;
+    return credentials_check(m->credentials, t->provider, t->protocol, t->proof.key, m->wall_s, ret_until_s) == 0;
+}
 
-    if (!known && t->peer) { /* its gateway has the certificate, if there is one */
-        t->peer->want_due = true;
-        memcpy(t->peer->want_key, t->proof.key, sizeof(t->peer->want_key));
-    }
+/* Its gateway has it, if there is one. */
+static void want_certificate(struct route *t)
+{
+    if (!t->peer)
+        return;
+    t->peer->want_due = true;
+    memcpy(t->peer->want_key, t->proof.key, sizeof(t->peer->want_key));
+}
+
+/* Looks at the signature once. */
+static bool may_speak(struct mesh *m, struct route *t, uint64_t *ret_until_s)
+{
+    bool known = is_known(m, t, ret_until_s);
+
+    if (!known)
+        want_certificate(t);
     if (known && t->sign == SIGN_UNKNOWN) {
         t->sign = signed_for(t) ? SIGN_GOOD : SIGN_BAD;
         if (t->sign == SIGN_BAD) {
@@ -433,7 +449,7 @@ static bool group_clean(struct mesh *m, struct route_group *g, instant now)
 }
 
 /* True: something is to be tried again. */
-static bool group_look(struct mesh *m, struct route_group *g, uint64_t wall_s, instant now)
+static bool group_look(struct mesh *m, struct route_group *g, instant now)
 {
     const struct route *picked[MESH_NEAREST];
     bool all_proved = true, again = false;
@@ -445,7 +461,7 @@ static bool group_look(struct mesh *m, struct route_group *g, uint64_t wall_s, i
         return false;
     for (unsigned i = 0; i < SIGN_TRIES && (t = nearest(m, g, false, now)); i++) {
         again = true;
-        if (!may_speak(m, t, wall_s, &until_s))
+        if (!may_speak(m, t, &until_s))
             t->next = now + SEC; /* unless its certificate comes before */
     }
     while (n < MESH_NEAREST && (t = nearest(m, g, true, now))) {
@@ -454,7 +470,7 @@ static bool group_look(struct mesh *m, struct route_group *g, uint64_t wall_s, i
         t->picked = true;
         for (size_t i = 0; i < n; i++)
             there |= picked[i]->addr == t->addr && picked[i]->port == t->port;
-        if (there || (!t->adopted && !may_speak(m, t, wall_s, &until_s)))
+        if (there || (!t->adopted && !may_speak(m, t, &until_s)))
             continue;
         picked[n++] = t;
         if (!t->adopted) {
@@ -485,6 +501,22 @@ static bool group_look(struct mesh *m, struct route_group *g, uint64_t wall_s, i
 
 /* --- questions --- */
 
+/* Has the certificate ended that lets its provider speak? Where it ends soon a newer one is asked for. */
+static bool has_ended(const struct mesh *m, struct route *t, struct registration *r, instant now)
+{
+    uint64_t until_s;
+
+    if (r->until_s == 0 || r->until_s > m->wall_s + RENEW_S)
+        return false;
+    if (is_known(m, t, &until_s))
+        r->until_s = until_s;
+    if (r->until_s != 0 && r->until_s <= m->wall_s + RENEW_S && now >= t->renew_next) {
+        t->renew_next = now + RENEW_AGAIN;
+        want_certificate(t);
+    }
+    return r->until_s != 0 && r->until_s < m->wall_s;
+}
+
 size_t routes_output(struct mesh *m, uint8_t *out, struct endpoint *to, instant now)
 {
     while (!list_empty(&m->asked)) {
@@ -499,6 +531,10 @@ size_t routes_output(struct mesh *m, uint8_t *out, struct endpoint *to, instant 
 
         if (t->next > now)
             return 0;
+        if (r && has_ended(m, t, r, now)) {
+            registry_drop(m->registry, r, now);
+            r = NULL;
+        }
         if (!r) {
             mark(m, t->group, now);
             unask(m, t);
@@ -527,7 +563,7 @@ instant routes_next_expiry(const struct mesh *m)
                                  : instant_min(m->look_at, LIST_FIRST(&m->asked, struct route, in_asked)->next);
 }
 
-void routes_on_expiry(struct mesh *m, uint64_t wall_s, instant now)
+void routes_on_expiry(struct mesh *m, instant now)
 {
     struct list todo;
     bool left = false;
@@ -545,7 +581,7 @@ void routes_on_expiry(struct mesh *m, uint64_t wall_s, instant now)
         struct route_group *g = LIST_FIRST(&todo, struct route_group, dirty);
 
         list_remove(&g->dirty);
-        if (group_look(m, g, wall_s, now)) {
+        if (group_look(m, g, now)) {
             list_append(&m->dirty, &g->dirty);
             left = true;
         }

@@ -355,6 +355,41 @@ static void test_certificate_travels(void **state)
     assert_true(serves(g2, 200, 0xcb007101));
 }
 
+/* The provider has a newer certificate before the first one ends: gateways that its router has never met ask for it,
+ * and no second is without service. Where there is no newer one, that is the end, also if its own gateway says nothing.
+ */
+static void test_certificate_renewed(void **state)
+{
+    const uint32_t home = SERVICE;
+
+    for (unsigned renewed = 0; renewed < 2; renewed++) {
+        unsigned g1, g2, r;
+
+        world_begin();
+        g1 = member_at(1, NULL);
+        g2 = member_at(2, NULL);
+        next_mesh = NULL;
+        next_chain = chain_kept(&root_id, "acme.example", &stranger_id, "dmux-provider-200", 1200);
+        r = router_with(0xcb007101, &home, 1, 200, &stranger_id, g1);
+        world_run(5 * SEC);
+        assert_true(serves(g2, 200, 0xcb007101));
+        if (renewed) {
+            hosts[r].options.chain = chain_kept(&root_id, "acme.example", &stranger_id, "dmux-provider-200", 2000);
+            router_restart(r);
+        }
+        for (uint32_t wall_s = 1170; wall_s <= 1202; wall_s++) {
+            if (renewed)
+                gateway_set_wall(hosts[g1].gateway, wall_s);
+            gateway_set_wall(hosts[g2].gateway, wall_s);
+            for (unsigned ms = 0; ms < 1000; ms += 10) {
+                world_run(10 * MSEC);
+                assert_true(serves(g2, 200, 0xcb007101) || (!renewed && wall_s > 1200));
+            }
+        }
+        assert_int_equal(serves(g2, 200, 0xcb007101), renewed);
+    }
+}
+
 /* A gateway with 100,000 registrations and a mesh, and one that has heard of them: at most 100 MB each. */
 static void test_memory(void **state)
 {
@@ -444,6 +479,7 @@ int main(void)
         cmocka_unit_test(test_fifty),
         cmocka_unit_test(test_memory),
         cmocka_unit_test(test_certificate_travels),
+        cmocka_unit_test(test_certificate_renewed),
         cmocka_unit_test(test_certificate_ends),
     };
 
