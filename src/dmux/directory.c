@@ -321,8 +321,8 @@ static void touch_all(struct directory *d, const struct peer_at *p, instant now)
     for (size_t i = 0; i < p->serves.capacity; i++) {
         const struct map64_slot *slot = &p->serves.slots[i];
 
-        if (slot->value && (uint32_t)slot->key != PROVIDER_ANY)
-            touch(d, (uint16_t)(slot->key >> 32), (uint32_t)slot->key, now);
+        if (slot->value && service_provider(slot->key) != PROVIDER_ANY)
+            touch(d, service_protocol(slot->key), service_provider(slot->key), now);
     }
 }
 

@@ -6,6 +6,7 @@
 #include "base/heap.h"
 #include "base/list.h"
 #include "dmux/directory.h"
+#include "dmux/provider.h"
 
 #define NEAR_MAX 6   /* chosen: of the gateways that were found; the first DIRECTORY_NEAREST are linked */
 #define BELOW_MAX 2  /* chosen: of those found, whose smaller cells are asked */
@@ -113,11 +114,6 @@ struct directory {
     uint64_t ids;
     struct directory_stats stats;
 };
-
-static inline uint64_t service_key(uint16_t protocol, uint32_t provider)
-{
-    return (uint64_t)protocol << 32 | provider;
-}
 
 /* --- directory.c --- */
 

@@ -277,8 +277,8 @@ static size_t summary(struct federation *f, struct asker *g, struct federation_m
     *m = (struct federation_message){ .kind = FEDERATION_SUMMARY, .from = g->acked, .version = g->acked, .rest = rest };
     for (at = at->next; at != &f->order && writer_left(&w) >= FEDERATION_ITEM_LEN; at = at->next) {
         const struct told *t = CONTAINER_OF(at, struct told, in_order);
-        struct federation_item item = { .protocol = (uint16_t)(t->key >> 32),
-                                        .provider = (uint32_t)t->key,
+        struct federation_item item = { .protocol = service_protocol(t->key),
+                                        .provider = service_provider(t->key),
                                         .rtt_us = t->rtt_us };
 
         federation_put_item(&w, &item);

@@ -8,6 +8,7 @@
 #include "dmux/federation.h"
 #include "dmux/limits.h"
 #include "dmux/link.h"
+#include "dmux/provider.h"
 #include "wire/federation.h"
 
 #define WANTS_MAX 128 /* chosen: of a realm */
@@ -162,11 +163,6 @@ struct federation {
     struct mesh_member others[FEDERATION_KNOWN_MAX];
     size_t others_count;
 };
-
-static inline uint64_t service_key(uint16_t protocol, uint32_t provider)
-{
-    return (uint64_t)protocol << 32 | provider;
-}
 
 /* --- federation_services.c --- */
 void services_init(struct realm *r, const uint8_t seed[16]);

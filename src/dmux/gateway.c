@@ -131,11 +131,6 @@ struct registration *gateway_router(const struct gateway *g, const struct arriva
     return r && r->realm == 0 ? r : NULL;
 }
 
-static bool drop(struct gateway *g, unsigned cause)
-{
-    return gateway_drop(g, cause);
-}
-
 static bool cookie_holds(const struct gateway *g, const struct arrival *a, const uint8_t *cookie)
 {
     struct shim_claim c = { .kind = SHIM_COOKIE_CLIENT, .client = a->addr, .client_port = a->from->port };
@@ -240,28 +235,28 @@ static bool forward_to_router(struct gateway *g, const struct arrival *a)
     struct registration *r;
 
     if (a->shim.flags & SHIM_VERIFIED)
-        return drop(g, GATEWAY_DROP_CLIENT);
+        return gateway_drop(g, GATEWAY_DROP_CLIENT);
     if (packet_len == 0)
-        return drop(g, GATEWAY_DROP_EMPTY);
+        return gateway_drop(g, GATEWAY_DROP_EMPTY);
     if (!gateway_address_allowed(g, a->from))
-        return drop(g, GATEWAY_DROP_SOURCE);
+        return gateway_drop(g, GATEWAY_DROP_SOURCE);
     if (a->shim.cookie_at && cookie_holds(g, a, a->data + a->shim.cookie_at)) {
         c.kind = SHIM_COOKIE_VERIFIED;
         flags |= SHIM_VERIFIED;
         if (!limits_verified(g->limits, a->addr, a->now))
-            return drop(g, GATEWAY_DROP_RATE);
+            return gateway_drop(g, GATEWAY_DROP_RATE);
     } else if (!limits_unverified(g->limits, a->addr, a->len, a->now)) {
-        return drop(g, GATEWAY_DROP_UNVERIFIED);
+        return gateway_drop(g, GATEWAY_DROP_UNVERIFIED);
     }
     r = registry_select(g->registry, a->shim.protocol, a->shim.provider, a->addr);
     if ((!r || r->realm != 0) && flags & SHIM_VERIFIED)
         look_everywhere(g, a, a->shim.protocol, a->shim.provider, r);
     if (!r)
-        return drop(g, GATEWAY_DROP_NO_ROUTER);
+        return gateway_drop(g, GATEWAY_DROP_NO_ROUTER);
     if (r->realm != 0 && !(flags & SHIM_VERIFIED)) /* who vouches for it to others must know */
-        return drop(g, GATEWAY_DROP_UNVERIFIED);
+        return gateway_drop(g, GATEWAY_DROP_UNVERIFIED);
     if (r->realm == 0 && !credentials_may(g->credentials, r->provider, a->now))
-        return drop(g, GATEWAY_DROP_RATE);
+        return gateway_drop(g, GATEWAY_DROP_RATE);
     flags |= r->realm != 0 ? SHIM_HOME : 0;
     c.router = r->addr;
     c.router_port = r->port;
@@ -307,16 +302,16 @@ static bool forward_to_client(struct gateway *g, const struct arrival *a)
     uint8_t *at;
 
     if (!r || r->state != REGISTRATION_PROVED)
-        return drop(g, GATEWAY_DROP_CLIENT);
+        return gateway_drop(g, GATEWAY_DROP_CLIENT);
     if (client[7] == 0)
-        return drop(g, GATEWAY_DROP_HOPS);
+        return gateway_drop(g, GATEWAY_DROP_HOPS);
     if (packet_len == 0)
-        return drop(g, GATEWAY_DROP_EMPTY);
+        return gateway_drop(g, GATEWAY_DROP_EMPTY);
     if (!a->shim.cookie_at || !jar_check(&g->jar, &c, a->data + a->shim.cookie_at, GATEWAY_TICKET_S))
-        return drop(g, GATEWAY_DROP_TICKET);
+        return gateway_drop(g, GATEWAY_DROP_TICKET);
     a->tx->len = SHIM_LEN + (a->shim.trace_at ? SHIM_TRACE_LEN : 0u) + packet_len;
     if (!verified && !limits_answer(g->limits, c.client, a->tx->len, a->now))
-        return drop(g, GATEWAY_DROP_AMPLIFIED);
+        return gateway_drop(g, GATEWAY_DROP_AMPLIFIED);
     at = a->out + SHIM_LEN;
     shim_put(a->out, a->shim.flags & (SHIM_TRACE | SHIM_WORD), a->shim.protocol, a->shim.provider);
     if (a->shim.trace_at) {
@@ -355,11 +350,11 @@ static bool on_hello(struct gateway *g, const struct arrival *a, const struct dm
                                   .you = *a->from };
 
     if (!gateway_address_allowed(g, a->from))
-        return drop(g, GATEWAY_DROP_SOURCE);
+        return gateway_drop(g, GATEWAY_DROP_SOURCE);
     /* a router that is registered is asked for by name, and its own network's budget is all that others may spend */
     if (!(gateway_router(g, a, m->protocol, m->provider) ? limits_shown(g->limits, a->addr, a->now)
                                                          : limits_unverified(g->limits, a->addr, 0, a->now)))
-        return drop(g, GATEWAY_DROP_UNVERIFIED);
+        return gateway_drop(g, GATEWAY_DROP_UNVERIFIED);
     jar_mint(&g->jar, &c, reply.cookie);
     return answer(g, a, dmux_write(&reply, a->out, DMUX_MESSAGE_MAX));
 }
@@ -433,9 +428,9 @@ static bool on_register(struct gateway *g, const struct arrival *a, const struct
 
     if (m->gateway != g->o.id || !cookie_holds(g, a, m->cookie))
         return limits_unverified(g->limits, a->addr, 0, a->now) ? refuse(g, a, m, DMUX_REFUSED_COOKIE, 0)
-                                                                : drop(g, GATEWAY_DROP_UNVERIFIED);
+                                                                : gateway_drop(g, GATEWAY_DROP_UNVERIFIED);
     if (!limits_shown(g->limits, a->addr, a->now)) /* signatures cost */
-        return drop(g, GATEWAY_DROP_RATE);
+        return gateway_drop(g, GATEWAY_DROP_RATE);
     if (!endpoint_equal(&m->you, a->from) || !gateway_address_allowed(g, a->from) ||
         (g->mesh && mesh_is_member(g->mesh, a->addr)) ||
         (g->federation && federation_is_member(g->federation, a->addr)))
@@ -471,14 +466,14 @@ static struct registration *authentic(struct gateway *g, const struct arrival *a
         return NULL;
     fresh = r->has_fresh_key && dmux_mac_holds(a->data, a->len, r->fresh_key);
     if (!fresh && !dmux_mac_holds(a->data, a->len, r->key)) {
-        drop(g, GATEWAY_DROP_MAC);
+        gateway_drop(g, GATEWAY_DROP_MAC);
         return NULL;
     }
     if (fresh)
         registry_take_key(g->registry, r);
     if (m->type != DMUX_PROOF) { /* which has the nonce */
         if (m->seq <= r->seq) {
-            drop(g, GATEWAY_DROP_REPLAY);
+            gateway_drop(g, GATEWAY_DROP_REPLAY);
             return NULL;
         }
         r->seq = m->seq;
@@ -511,10 +506,10 @@ static bool on_sealed(struct gateway *g, const struct arrival *a, const struct d
     struct registration *r;
 
     if (m->gateway != g->o.id)
-        return drop(g, GATEWAY_DROP_CONTROL);
+        return gateway_drop(g, GATEWAY_DROP_CONTROL);
     if (!gateway_router(g, a, m->protocol, m->provider)) {
         if (!limits_unverified(g->limits, a->addr, 0, a->now))
-            return drop(g, GATEWAY_DROP_UNVERIFIED);
+            return gateway_drop(g, GATEWAY_DROP_UNVERIFIED);
         return refuse(g, a, m, DMUX_REFUSED_UNKNOWN, 0);
     }
     if (m->type == DMUX_KEEPALIVE)
@@ -527,7 +522,7 @@ static bool on_sealed(struct gateway *g, const struct arrival *a, const struct d
         return refuse(g, a, m, DMUX_REFUSED_WITHDRAWN, 0);
     }
     if (r->nonce == 0 || m->nonce != r->nonce)
-        return drop(g, GATEWAY_DROP_REPLAY);
+        return gateway_drop(g, GATEWAY_DROP_REPLAY);
     registry_prove(g->registry, r, a->now - r->nonce_at, a->now);
     return false;
 }
@@ -543,9 +538,9 @@ static bool on_echo(struct gateway *g, const struct arrival *a, const struct dmu
     const struct registration *r;
 
     if (!cookie_holds(g, a, m->cookie))
-        return drop(g, GATEWAY_DROP_COOKIE);
+        return gateway_drop(g, GATEWAY_DROP_COOKIE);
     if (!limits_verified(g->limits, a->addr, a->now))
-        return drop(g, GATEWAY_DROP_RATE);
+        return gateway_drop(g, GATEWAY_DROP_RATE);
     r = registry_select(g->registry, m->protocol, m->provider, a->addr);
     if (r) {
         reply.provider = r->provider;
@@ -569,14 +564,14 @@ static bool on_link(struct gateway *g, const struct arrival *a)
     bool federated = type >= DMUX_FEDERATION_INIT;
 
     if (federated ? !g->federation : !g->mesh)
-        return drop(g, GATEWAY_DROP_CONTROL);
+        return gateway_drop(g, GATEWAY_DROP_CONTROL);
     if (type == DMUX_MESH_INIT || type == DMUX_FEDERATION_INIT) {
         const uint8_t *cookie = link_cookie_of(a->data, a->len);
 
         if (!cookie || !cookie_holds(g, a, cookie))
-            return drop(g, GATEWAY_DROP_COOKIE);
+            return gateway_drop(g, GATEWAY_DROP_COOKIE);
         if (!limits_shown(g->limits, a->addr, a->now)) /* keys and signatures cost */
-            return drop(g, GATEWAY_DROP_RATE);
+            return gateway_drop(g, GATEWAY_DROP_RATE);
     }
     if (federated)
         federation_on_datagram(g->federation, a->data, a->len, a->from, g->jar.wall_s, a->now);
@@ -592,7 +587,7 @@ static bool on_control(struct gateway *g, const struct arrival *a)
     if (a->len > DMUX_HEADER_LEN && a->data[SHIM_LEN] >= DMUX_MESH_INIT)
         return on_link(g, a);
     if (dmux_read(&a->shim, a->data, a->len, &m) < 0)
-        return drop(g, GATEWAY_DROP_CONTROL);
+        return gateway_drop(g, GATEWAY_DROP_CONTROL);
     switch (m.type) {
     case DMUX_HELLO:
         return on_hello(g, a, &m);
@@ -606,13 +601,13 @@ static bool on_control(struct gateway *g, const struct arrival *a)
         return on_echo(g, a, &m);
     case DMUX_CHALLENGE:
         if (!g->mesh)
-            return drop(g, GATEWAY_DROP_CONTROL);
+            return gateway_drop(g, GATEWAY_DROP_CONTROL);
         mesh_on_challenge(g->mesh, &m, a->from, a->now);
         if (g->federation)
             federation_on_challenge(g->federation, &m, a->from, a->now);
         return false;
     default:
-        return drop(g, GATEWAY_DROP_CONTROL);
+        return gateway_drop(g, GATEWAY_DROP_CONTROL);
     }
 }
 
@@ -629,9 +624,9 @@ bool gateway_on_datagram(struct gateway *g, const uint8_t *data, size_t len, con
     enum shim_fault fault = shim_parse(data, data + len, &a.shim);
 
     if (fault != SHIM_OK)
-        return drop(g, GATEWAY_DROP_SHIM + (unsigned)fault);
+        return gateway_drop(g, GATEWAY_DROP_SHIM + (unsigned)fault);
     if (from->addr.family != ADDR_V4)
-        return drop(g, GATEWAY_DROP_FAMILY);
+        return gateway_drop(g, GATEWAY_DROP_FAMILY);
     a.addr = get_be32(from->addr.bytes);
     if (a.shim.flags & SHIM_CONTROL)
         return on_control(g, &a);

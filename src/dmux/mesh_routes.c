@@ -128,7 +128,7 @@ void routes_free(struct mesh *m)
 
 static struct route_group *group_get(struct mesh *m, uint16_t protocol, uint32_t provider)
 {
-    uint64_t key = (uint64_t)protocol << 32 | provider;
+    uint64_t key = service_key(protocol, provider);
     struct route_group *g = map64_get(&m->groups, key);
 
     if (g)
@@ -195,7 +195,8 @@ static bool has_any(const struct route_group *g, const struct peer *p)
 static void tell_serves(struct mesh *m, const struct peer *p, const struct route_group *g, instant now)
 {
     if (m->o.directory && p->told)
-        directory_on_serves(m->o.directory, p->gateway, (uint16_t)(g->key >> 32), (uint32_t)g->key, has_any(g, p), now);
+        directory_on_serves(m->o.directory, p->gateway, service_protocol(g->key), service_provider(g->key),
+                            has_any(g, p), now);
 }
 
 void routes_tell_directory(struct mesh *m, const struct peer *p, instant now)

@@ -17,6 +17,22 @@ struct provider {
     uint32_t rate_pps; /* of all its routers behind this gateway; 0: no limit */
 };
 
+/* A service is what a provider has of one protocol: as a key of maps. */
+static inline uint64_t service_key(uint16_t protocol, uint32_t provider)
+{
+    return (uint64_t)protocol << 32 | provider;
+}
+
+static inline uint16_t service_protocol(uint64_t key)
+{
+    return (uint16_t)(key >> 32);
+}
+
+static inline uint32_t service_provider(uint64_t key)
+{
+    return (uint32_t)key;
+}
+
 static inline bool provider_allows(const struct provider *p, uint16_t protocol, const uint8_t key[DMUX_KEY_LEN])
 {
     if (memcmp(p->key, key, DMUX_KEY_LEN) != 0)

@@ -14,6 +14,7 @@
  * Limits: REGISTRY_MAX registrations; groups likewise; a table (2 KiB) only for groups of two routers or more. */
 #include "dmux/registry.h"
 
+#include "dmux/provider.h"
 #include "ident/hash.h"
 
 #include <errno.h>
@@ -53,11 +54,6 @@ struct registry {
     instant rebuild_at;
     instant looked_at; /* the last look at expiries; 0: none yet */
 };
-
-static uint64_t group_key(uint16_t protocol, uint32_t provider)
-{
-    return (uint64_t)protocol << 32 | provider;
-}
 
 static uint64_t name_hash(const struct registry *r, uint16_t protocol, uint32_t provider, uint32_t addr, uint16_t port)
 {
@@ -113,14 +109,14 @@ static void group_end(struct registry *r, struct group *g)
 
 static struct group *group_get(struct registry *r, uint16_t protocol, uint32_t provider, uint8_t which)
 {
-    struct group *g = map64_get(&r->groups, group_key(protocol, provider));
+    struct group *g = map64_get(&r->groups, service_key(protocol, provider));
 
     if (g)
         return g;
     g = calloc(1, sizeof(*g));
     if (!g)
         return NULL;
-    g->key = group_key(protocol, provider);
+    g->key = service_key(protocol, provider);
     g->seed = hash_mix64(g->key);
     g->which = which;
     list_init(&g->members);
@@ -432,7 +428,7 @@ static struct registration *registration_new(struct registry *r, const struct re
     m->penalty_at = now;
     /* the same in every gateway, so that they fill the same tables */
     m->id =
-        hash_mix64(hash_mix64(group_key(claim->protocol, claim->provider)) ^ endpoint_key(claim->addr, claim->port));
+        hash_mix64(hash_mix64(service_key(claim->protocol, claim->provider)) ^ endpoint_key(claim->addr, claim->port));
     list_init(&m->in_group[0]);
     list_init(&m->in_group[1]);
     list_init(&m->by_time);
@@ -594,7 +590,7 @@ void registry_leave(struct registry *r, struct registration *m, bool gone, insta
 
 struct registration *registry_select(const struct registry *r, uint16_t protocol, uint32_t provider, uint32_t client)
 {
-    const struct group *g = map64_get(&r->groups, group_key(protocol, provider));
+    const struct group *g = map64_get(&r->groups, service_key(protocol, provider));
 
     if (!g)
         return NULL;
@@ -614,8 +610,8 @@ bool registry_pop_table(struct registry *r, struct registry_table *ret)
         return false;
     g = LIST_FIRST(&r->changed, struct group, changed);
     list_remove(&g->changed);
-    ret->protocol = (uint16_t)(g->key >> 32);
-    ret->provider = (uint32_t)g->key;
+    ret->protocol = service_protocol(g->key);
+    ret->provider = service_provider(g->key);
     ret->empty = !g->only;
     for (unsigned i = 0; i < SLOTS_COUNT; i++)
         ret->slots[i] = g->slots ? g->slots[i] : g->only;
@@ -631,7 +627,7 @@ void registry_sum_up(struct registry *r)
 void registry_sum_up_again(struct registry *r)
 {
     LIST_FOREACH (m, &r->alive, struct registration, by_time) {
-        struct group *g = m->realm == 0 ? map64_get(&r->groups, group_key(m->protocol, m->provider)) : NULL;
+        struct group *g = m->realm == 0 ? map64_get(&r->groups, service_key(m->protocol, m->provider)) : NULL;
 
         if (g && g->told_there && list_empty(&g->summed))
             list_append(&r->summed, &g->summed);
@@ -646,8 +642,8 @@ bool registry_pop_service(struct registry *r, struct registry_service *ret)
         return false;
     g = LIST_FIRST(&r->summed, struct group, summed);
     list_remove(&g->summed);
-    *ret = (struct registry_service){ .protocol = (uint16_t)(g->key >> 32),
-                                      .provider = (uint32_t)g->key,
+    *ret = (struct registry_service){ .protocol = service_protocol(g->key),
+                                      .provider = service_provider(g->key),
                                       .there = g->told_there,
                                       .rtt_us = g->told_rtt_us };
     group_end(r, g);
