@@ -4,9 +4,9 @@
  * two links. Who asks begins: HELLO, CHALLENGE, INIT, ANSWER (link.h, without a secret in common: each card is checked
  * by the root of the realm that the configuration names), then a PING a second, to which the PONG brings the round trip
  * and a pass. A summary is confirmed before the next comes. A link without a record for FEDERATION_SILENCE is down, and
- * with it all that it told; whoever is not up is tried again each RETRY_MAX. When nobody looked for REGISTRY_PAUSE, it
- * was this gateway that was away (stopped, asleep), and all borders get that time again. They remember it for ABSENCE;
- * after more, links begin anew, and nobody is damped for it.
+ * with it all that it told; whoever is not up is tried again each LINK_RETRY_MAX. When nobody looked for
+ * REGISTRY_PAUSE, it was this gateway that was away (stopped, asleep), and all borders get that time again. They
+ * remember it for ABSENCE; after more, links begin anew, and nobody is damped for it.
  *
  * Places for links are the borders' of the configuration first. Each border tells of others of its realm, and one of
  * those at a time is tried beside the links: by its handshake and a PING, within TRY_FOR, without being listened to. It
@@ -26,8 +26,6 @@
 
 #include <errno.h>
 
-#define RETRY (250 * MSEC) /* chosen: as a router's */
-#define RETRY_MAX (5 * SEC)
 #define TICK (1 * SEC)
 #define FORGET (15 * SEC) /* chosen: a border that is silent; one that is configured has its place while none asks */
 #define TRY_FOR (3 * SEC) /* chosen: three round trips of any link, and a HELLO that is lost */
@@ -53,7 +51,8 @@ size_t federation_seal(const struct federation *f, struct link_keys *k, const st
 
 static void border_init(struct border *b, const struct endpoint *at, const uint8_t x25519[IDENT_KEY_LEN], instant now)
 {
-    *b = (struct border){ .at = *at, .next = now, .retry = RETRY, .idle_at = now };
+    *b = (struct border){ .at = *at, .idle_at = now };
+    link_shake_begin(&b->shake, now);
     memcpy(b->x25519, x25519, IDENT_KEY_LEN);
 }
 
@@ -65,14 +64,12 @@ static void border_down(struct federation *f, struct realm *r, unsigned i, bool 
     if (i < FEDERATION_LINKS_MAX)
         services_lose(f, r, i, silent, now);
     link_keys_free(&b->keys);
-    noise_wipe(&b->noise);
-    b->state = BORDER_IDLE;
+    link_shake_begin(&b->shake, now);
+    b->up = false;
     b->rtt_us = 0;
     b->pass_at = 0;
     b->heard_due = false;
     b->idle_at = now;
-    b->next = now;
-    b->retry = RETRY;
 }
 
 static void border_free(struct federation *f, struct realm *r, unsigned i, instant now)
@@ -86,11 +83,11 @@ static void border_up(struct border *b, struct link_keys *keys, uint32_t gateway
 {
     b->keys = *keys;
     b->gateway = gateway;
-    b->state = BORDER_UP;
+    b->up = true;
     b->heard = b->ping_next = now;
     b->have = 0;
     b->missed = false;
-    noise_wipe(&b->noise);
+    link_shake_rest(&b->shake, INSTANT_NEVER);
 }
 
 /* PLACES_MAX: none is there. */
@@ -201,7 +198,7 @@ static void look(struct federation *f, instant now)
         for (unsigned k = 0; k < PLACES_MAX; k++) {
             struct border *b = f->realms[i].borders[k];
 
-            if (!b || b->state != BORDER_UP)
+            if (!b || !b->up)
                 continue;
             if (away > ABSENCE - FEDERATION_SILENCE)
                 border_down(f, &f->realms[i], k, false, now);
@@ -221,13 +218,8 @@ void federation_on_challenge(struct federation *f, const struct dmux_message *c,
         for (unsigned k = 0; k < PLACES_MAX; k++) {
             struct border *b = f->realms[i].borders[k];
 
-            if (!b || b->state != BORDER_ASKED || b->hello_nonce != c->nonce || !endpoint_equal(&b->at, from))
-                continue;
-            memcpy(b->cookie, c->cookie, sizeof(b->cookie));
-            b->state = BORDER_SENT;
-            b->index = 0;
-            b->next = now;
-            return;
+            if (b && endpoint_equal(&b->at, from) && link_shake_on_challenge(&b->shake, c, now))
+                return;
         }
     }
 }
@@ -243,11 +235,10 @@ static void on_answer(struct federation *f, const uint8_t *data, size_t len, con
             uint32_t gateway;
             int e;
 
-            if (!b || b->state != BORDER_SENT || b->index == 0 || b->index != link_to(data) ||
-                !endpoint_equal(&b->at, from))
+            if (!b || !link_shake_awaits(&b->shake, data) || !endpoint_equal(&b->at, from))
                 continue;
-            e = link_answer_read(&f->end, &f->link_realms[i], &b->noise, b->index, data, len, from, f->wall_s, &keys,
-                                 &gateway);
+            e = link_answer_read(&f->end, &f->link_realms[i], &b->shake.noise, b->shake.index, data, len, from,
+                                 f->wall_s, &keys, &gateway);
             if (e == 0)
                 border_up(b, &keys, gateway, now);
             else
@@ -265,7 +256,7 @@ static unsigned nearest(const struct realm *r)
     for (unsigned i = 0; i < FEDERATION_LINKS_MAX; i++) {
         const struct border *b = r->borders[i];
 
-        if (b && b->state == BORDER_UP && (best == FEDERATION_LINKS_MAX || b->rtt_us < r->borders[best]->rtt_us))
+        if (b && b->up && (best == FEDERATION_LINKS_MAX || b->rtt_us < r->borders[best]->rtt_us))
             best = i;
     }
     return best;
@@ -278,8 +269,7 @@ static unsigned room(const struct realm *r, instant now)
 {
     unsigned i = 0;
 
-    while (i < FEDERATION_LINKS_MAX && r->borders[i] &&
-           (r->borders[i]->state == BORDER_UP || r->borders[i]->idle_at + FORGET > now))
+    while (i < FEDERATION_LINKS_MAX && r->borders[i] && (r->borders[i]->up || r->borders[i]->idle_at + FORGET > now))
         i++;
     return i;
 }
@@ -292,7 +282,7 @@ static unsigned farther(const struct realm *r, uint32_t rtt_us)
     for (unsigned i = 0; i < FEDERATION_LINKS_MAX; i++) {
         const struct border *b = r->borders[i];
 
-        if (b && b->state == BORDER_UP && rtt_us < (uint64_t)b->rtt_us * NEARER_PERCENT / 100 &&
+        if (b && b->up && rtt_us < (uint64_t)b->rtt_us * NEARER_PERCENT / 100 &&
             (worst == FEDERATION_LINKS_MAX || b->rtt_us > r->borders[worst]->rtt_us))
             worst = i;
     }
@@ -302,7 +292,7 @@ static unsigned farther(const struct realm *r, uint32_t rtt_us)
 static bool is_linked(const struct realm *r, uint32_t gateway)
 {
     for (unsigned i = 0; i < FEDERATION_LINKS_MAX; i++) {
-        if (r->borders[i] && r->borders[i]->state == BORDER_UP && r->borders[i]->gateway == gateway)
+        if (r->borders[i] && r->borders[i]->up && r->borders[i]->gateway == gateway)
             return true;
     }
     return false;
@@ -365,7 +355,7 @@ static void borders_tend(struct federation *f, struct realm *r, instant now)
     for (unsigned i = 0; i < PLACES_MAX; i++) {
         struct border *b = r->borders[i];
 
-        if (b && (i < FEDERATION_LINKS_MAX ? b->state != BORDER_UP && !b->configured && b->idle_at + FORGET <= now
+        if (b && (i < FEDERATION_LINKS_MAX ? !b->up && !b->configured && b->idle_at + FORGET <= now
                                            : b->idle_at + TRY_FOR <= now))
             border_free(f, r, i, now);
     }
@@ -374,8 +364,8 @@ static void borders_tend(struct federation *f, struct realm *r, instant now)
         const struct border *b = r->borders[i];
         bool full = room(r, now) == FEDERATION_LINKS_MAX;
 
-        if (!b || b->state != BORDER_UP || r->borders[FEDERATION_LINKS_MAX + i] ||
-            (full && (now < r->try_next || nearest(r) != i)) || !try_one(f, r, i, now) || !full)
+        if (!b || !b->up || r->borders[FEDERATION_LINKS_MAX + i] || (full && (now < r->try_next || nearest(r) != i)) ||
+            !try_one(f, r, i, now) || !full)
             continue;
         r->try_next = now + r->try_wait;
         r->try_wait = MIN(r->try_wait * 2, TRY_MAX);
@@ -485,7 +475,7 @@ static void on_record(struct federation *f, const uint8_t *data, size_t len, con
         unsigned k = border_at(r, from);
         int n;
 
-        if (k == PLACES_MAX || r->borders[k]->state != BORDER_UP || r->borders[k]->keys.local != link_to(data))
+        if (k == PLACES_MAX || !r->borders[k]->up || r->borders[k]->keys.local != link_to(data))
             continue;
         n = link_open(&r->borders[k]->keys, data, len, f->wall_s, text);
         if (n < 0) {
@@ -538,26 +528,6 @@ void federation_want(struct federation *f, uint16_t protocol, uint32_t provider,
 
 /* --- out --- */
 
-static size_t shake_output(const struct federation *f, struct border *b, uint8_t *out, instant now)
-{
-    struct dmux_message hello = { .type = DMUX_HELLO, .provider = PROVIDER_ANY };
-    size_t len;
-
-    if (now < b->next)
-        return 0;
-    b->next = now + b->retry;
-    if (b->state == BORDER_SENT && b->index == 0) {
-        b->index = (uint32_t)rng_nonzero(&f->o.rng);
-        len = link_init_write(&f->end, b->cookie, b->x25519, b->index, &b->noise, out);
-        if (len > 0)
-            return len;
-    }
-    b->retry = MIN(b->retry * 2, RETRY_MAX);
-    b->state = BORDER_ASKED;
-    b->hello_nonce = hello.nonce = rng_nonzero(&f->o.rng);
-    return dmux_write(&hello, out, DMUX_MESSAGE_MAX);
-}
-
 /* What a border that is up is to be sent next; false: nothing. */
 static bool choose(const struct federation *f, struct realm *r, unsigned i, struct federation_message *m, instant now)
 {
@@ -587,8 +557,8 @@ static size_t border_output(struct federation *f, struct realm *r, unsigned i, u
 {
     struct federation_message m;
 
-    if (r->borders[i]->state != BORDER_UP)
-        return shake_output(f, r->borders[i], out, now);
+    if (!r->borders[i]->up)
+        return link_shake_output(&f->end, &r->borders[i]->shake, r->borders[i]->x25519, out, now);
     return choose(f, r, i, &m, now) ? federation_seal(f, &r->borders[i]->keys, &m, out) : 0;
 }
 
@@ -625,8 +595,8 @@ instant federation_next_expiry(const struct federation *f)
 
             if (!b)
                 continue;
-            if (b->state != BORDER_UP) {
-                next = instant_min(next, b->next);
+            if (!b->up) {
+                next = instant_min(next, b->shake.next);
                 continue;
             }
             next = instant_min(next, b->heard_due ? 0 : b->ping_next);
@@ -657,7 +627,7 @@ void federation_on_expiry(struct federation *f, uint64_t wall_s, instant now)
         for (unsigned k = 0; k < FEDERATION_LINKS_MAX; k++) {
             struct border *b = r->borders[k];
 
-            if (b && b->state == BORDER_UP && b->heard + FEDERATION_SILENCE <= now) {
+            if (b && b->up && b->heard + FEDERATION_SILENCE <= now) {
                 border_down(f, r, k, true, now);
                 r->try_wait = TRY_MIN;
             }
@@ -685,7 +655,7 @@ bool federation_is_member(const struct federation *f, uint32_t addr)
         for (unsigned k = 0; k < PLACES_MAX; k++) {
             const struct border *b = f->realms[i].borders[k];
 
-            if (b && b->state == BORDER_UP && get_be32(b->at.addr.bytes) == addr)
+            if (b && b->up && get_be32(b->at.addr.bytes) == addr)
                 return true;
         }
     }
@@ -726,9 +696,7 @@ bool federation_border_info(const struct federation *f, size_t i, size_t j, stru
 
         if (!b || j-- > 0)
             continue;
-        *ret = (struct federation_border_info){
-            .gateway = b->gateway, .at = b->at, .up = b->state == BORDER_UP, .rtt_us = b->rtt_us
-        };
+        *ret = (struct federation_border_info){ .gateway = b->gateway, .at = b->at, .up = b->up, .rtt_us = b->rtt_us };
         LIST_FOREACH (s, &r->all, struct service, all)
             ret->services += s->has >> k & 1;
         return true;

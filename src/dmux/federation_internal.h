@@ -20,8 +20,6 @@
 
 #define ABSENCE (30 * SEC) /* chosen: of an asker, until all that was agreed with it is forgotten */
 
-enum border_state { BORDER_IDLE, BORDER_ASKED, BORDER_SENT, BORDER_UP };
-
 struct ping {
     uint64_t nonce; /* 0: none */
     instant at;
@@ -32,14 +30,8 @@ struct border {
     uint32_t gateway; /* 0: not known yet */
     struct endpoint at;
     uint8_t x25519[IDENT_KEY_LEN];
-    enum border_state state;
-    uint64_t hello_nonce;
-    uint8_t cookie[SHIM_COOKIE_LEN];
-    struct noise noise;
-    uint32_t index;
-    instant next; /* step of the handshake */
-    span retry;
-    bool configured;
+    bool up, configured;
+    struct link_shake shake;
     instant idle_at; /* when it was begun with, or was up last */
     struct link_keys keys;
     instant heard, ping_next;

@@ -469,7 +469,7 @@ static void renew(struct federation *f, struct realm *r, struct service *s, inst
 void services_tend(struct federation *f, struct realm *r, instant now)
 {
     for (unsigned i = 0; i < FEDERATION_LINKS_MAX; i++) {
-        if (r->borders[i] && r->borders[i]->state == BORDER_UP)
+        if (r->borders[i] && r->borders[i]->up)
             hear_again(r, r->borders[i], now);
     }
     while (!list_empty(&r->asked) && LIST_FIRST(&r->asked, struct service, waiting)->next <= now) {

@@ -118,6 +118,60 @@ static int card_check(const struct link_realm *realms, size_t realms_count, cons
     return -EACCES;
 }
 
+/* --- which this end begins --- */
+
+void link_shake_begin(struct link_shake *s, instant at)
+{
+    noise_wipe(&s->noise);
+    s->step = LINK_IDLE;
+    s->next = at;
+    s->retry = LINK_RETRY;
+}
+
+void link_shake_rest(struct link_shake *s, instant until)
+{
+    noise_wipe(&s->noise);
+    s->step = LINK_IDLE;
+    s->next = until;
+}
+
+size_t link_shake_output(const struct link_end *e, struct link_shake *s, const uint8_t to[IDENT_KEY_LEN], uint8_t *out,
+                         instant now)
+{
+    struct dmux_message hello = { .type = DMUX_HELLO, .provider = PROVIDER_ANY };
+    size_t len;
+
+    if (now < s->next)
+        return 0;
+    s->next = now + s->retry;
+    if (s->step == LINK_SENT && s->index == 0) {
+        s->index = (uint32_t)rng_nonzero(&e->rng);
+        len = link_init_write(e, s->cookie, to, s->index, &s->noise, out);
+        if (len > 0)
+            return len;
+    }
+    s->retry = MIN(s->retry * 2, LINK_RETRY_MAX);
+    s->step = LINK_ASKED;
+    s->nonce = hello.nonce = rng_nonzero(&e->rng);
+    return dmux_write(&hello, out, DMUX_MESSAGE_MAX);
+}
+
+bool link_shake_on_challenge(struct link_shake *s, const struct dmux_message *c, instant now)
+{
+    if (s->step != LINK_ASKED || s->nonce != c->nonce)
+        return false;
+    memcpy(s->cookie, c->cookie, sizeof(s->cookie));
+    s->step = LINK_SENT;
+    s->index = 0;
+    s->next = now;
+    return true;
+}
+
+bool link_shake_awaits(const struct link_shake *s, const uint8_t *data)
+{
+    return s->step == LINK_SENT && s->index != 0 && s->index == link_to(data);
+}
+
 int link_init_read(const struct link_end *e, const struct link_realm *realms, size_t count, const uint8_t *data,
                    size_t len, const struct endpoint *from, uint64_t wall_s, struct noise *ret,
                    struct link_sender *ret_sender)

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "base/addr.h"
+#include "base/instant.h"
 #include "base/rng.h"
 #include "ident/aead.h"
 #include "ident/chain.h"
@@ -45,6 +46,35 @@ struct link_sender {
     uint32_t gateway, index; /* index: of the records to it */
     uint64_t until_s;        /* as of struct link_keys */
 };
+
+/* A handshake that this end begins: HELLO, CHALLENGE, INIT, ANSWER; from the beginning again while there is no answer,
+ * ever more rarely. */
+enum link_step { LINK_IDLE, LINK_ASKED, LINK_SENT };
+
+#define LINK_RETRY (250 * MSEC)  /* chosen: as a router's */
+#define LINK_RETRY_MAX (5 * SEC) /* chosen: likewise */
+
+struct link_shake {
+    enum link_step step;
+    uint64_t nonce; /* of the HELLO */
+    uint8_t cookie[SHIM_COOKIE_LEN];
+    struct noise noise;
+    uint32_t index; /* of the INIT; 0: it was not sent yet */
+    instant next;   /* when this end is to send */
+    span retry;
+};
+
+/* It begins, anew, at that time. */
+void link_shake_begin(struct link_shake *s, instant at);
+/* It is over, or the other end has the word: nothing is sent before that time. */
+void link_shake_rest(struct link_shake *s, instant until);
+/* HELLO, or INIT to who has this key, when it is time: its length in out (DMUX_REGISTER_MAX); 0: nothing. */
+size_t link_shake_output(const struct link_end *e, struct link_shake *s, const uint8_t to[IDENT_KEY_LEN], uint8_t *out,
+                         instant now);
+/* Is it the answer to the HELLO? Then INIT is next. */
+bool link_shake_on_challenge(struct link_shake *s, const struct dmux_message *c, instant now);
+/* Is it an ANSWER to the INIT, by its index? Of at least DMUX_HEADER_LEN + 4 bytes. */
+bool link_shake_awaits(const struct link_shake *s, const uint8_t *data);
 
 void link_keys_free(struct link_keys *k);
 /* INIT to who has this key, with the cookie that it gave: its length in out (DMUX_REGISTER_MAX), 0: it cannot be.

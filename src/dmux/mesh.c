@@ -18,8 +18,6 @@
 
 #include "ident/hash.h"
 
-#define RETRY (250 * MSEC) /* chosen: as a router's */
-#define RETRY_MAX (5 * SEC)
 #define MEMBERS_EVERY (10 * SEC)
 #define FORGET (300 * SEC)       /* chosen: one that was up and is no seed */
 #define FORGET_UNSEEN (15 * SEC) /* and one that was only heard of */
@@ -85,7 +83,7 @@ static void peer_free(struct mesh *m, size_t i)
     log_end(p);
     link_keys_free(&p->keys);
     link_keys_free(&p->fresh);
-    noise_wipe(&p->noise);
+    noise_wipe(&p->shake.noise);
     free(p);
     m->peers[i] = m->peers[--m->peers_count];
 }
@@ -119,8 +117,8 @@ static struct peer *peer_new(struct mesh *m, uint32_t gateway, const struct endp
     p->gateway = gateway;
     p->at = *at;
     memcpy(p->x25519, x25519, IDENT_KEY_LEN);
-    p->shake_next = p->known_at = now;
-    p->shake_retry = RETRY;
+    p->known_at = now;
+    link_shake_begin(&p->shake, now);
     p->members_at = SIZE_MAX;
     list_init(&p->routes);
     list_init(&p->acked.in_log);
@@ -140,9 +138,7 @@ static void peer_down(struct mesh *m, struct peer *p, instant now)
     link_keys_free(&p->keys);
     log_end(p);
     routes_orphan(m, p);
-    p->shake = SHAKE_IDLE;
-    p->shake_next = now;
-    p->shake_retry = RETRY;
+    link_shake_begin(&p->shake, now);
 }
 
 /* These keys are the link's from now on; both ends begin to tell from the beginning. */
@@ -155,11 +151,9 @@ static void peer_up(struct mesh *m, struct peer *p, struct link_keys *keys, inst
     p->liar = false;
     p->heard = p->known_at = now;
     p->ping_next = p->members_next = now;
-    p->shake = SHAKE_IDLE;
-    p->shake_next = INSTANT_NEVER;
+    link_shake_rest(&p->shake, INSTANT_NEVER);
     p->have = 0;
     p->generation++;
-    noise_wipe(&p->noise);
     log_begin(m, p);
 }
 
@@ -225,18 +219,9 @@ void mesh_on_challenge(struct mesh *m, const struct dmux_message *c, const struc
     for (size_t i = 0; i < m->peers_count; i++) {
         struct peer *p = m->peers[i];
 
-        if (p->shake != SHAKE_ASKED || p->hello_nonce != c->nonce || !endpoint_equal(&p->at, from))
-            continue;
-        memcpy(p->cookie, c->cookie, sizeof(p->cookie));
-        p->shake = SHAKE_SENT;
-        p->shake_next = now;
-        return;
+        if (endpoint_equal(&p->at, from) && link_shake_on_challenge(&p->shake, c, now))
+            return;
     }
-}
-
-static uint32_t fresh_index(struct mesh *m)
-{
-    return (uint32_t)rng_nonzero(&m->rng);
 }
 
 static void on_init(struct mesh *m, const uint8_t *data, size_t len, const struct endpoint *from, instant now)
@@ -256,7 +241,7 @@ static void on_init(struct mesh *m, const uint8_t *data, size_t len, const struc
     p = peer_find(m, c.gateway, from);
     if (!p)
         p = peer_new(m, c.gateway, from, noise_remote_static(&n), now);
-    if (!p || (p->shake == SHAKE_SENT && m->o.id < c.gateway)) { /* ours counts */
+    if (!p || (p->shake.step == LINK_SENT && m->o.id < c.gateway)) { /* ours counts */
         noise_wipe(&n);
         return;
     }
@@ -265,12 +250,10 @@ static void on_init(struct mesh *m, const uint8_t *data, size_t len, const struc
     memcpy(p->x25519, noise_remote_static(&n), IDENT_KEY_LEN);
     memcpy(p->fresh_digest, digest, sizeof(digest));
     link_keys_free(&p->fresh);
-    p->answer_len = mesh_answer_write(m, &n, &c, fresh_index(m), p->answer, &p->fresh);
+    p->answer_len = mesh_answer_write(m, &n, &c, (uint32_t)rng_nonzero(&m->rng), p->answer, &p->fresh);
     noise_wipe(&n);
-    if (!p->up) { /* it has the word for a while */
-        p->shake = SHAKE_IDLE;
-        p->shake_next = now + RETRY_MAX;
-    }
+    if (!p->up) /* it has the word for a while */
+        link_shake_rest(&p->shake, now + LINK_RETRY_MAX);
 }
 
 static void on_answer(struct mesh *m, const uint8_t *data, size_t len, const struct endpoint *from, instant now)
@@ -280,14 +263,13 @@ static void on_answer(struct mesh *m, const uint8_t *data, size_t len, const str
         struct link_keys keys;
         uint32_t gateway;
 
-        if (p->shake != SHAKE_SENT || p->shake_index != link_to(data) || !endpoint_equal(&p->at, from))
+        if (!link_shake_awaits(&p->shake, data) || !endpoint_equal(&p->at, from))
             continue;
         if (mesh_answer_read(m, p, data, len, from, &keys, &gateway) < 0)
             return;
         if (p->gateway == 0 && peer_of(m, gateway)) { /* a seed that is known by another address already */
             link_keys_free(&keys);
-            p->shake = SHAKE_IDLE;
-            p->shake_next = now + RETRY_MAX;
+            link_shake_rest(&p->shake, now + LINK_RETRY_MAX);
             return;
         }
         p->gateway = gateway;
@@ -441,27 +423,6 @@ void mesh_on_datagram(struct mesh *m, const uint8_t *data, size_t len, const str
 
 /* --- out --- */
 
-static size_t shake_output(struct mesh *m, struct peer *p, uint8_t *out, instant now)
-{
-    struct dmux_message hello = { .type = DMUX_HELLO, .provider = PROVIDER_ANY };
-    size_t len;
-
-    if (p->up || now < p->shake_next || !is_wanted(m, p))
-        return 0;
-    p->shake_next = now + p->shake_retry;
-    if (p->shake == SHAKE_SENT && p->shake_index == 0) {
-        p->shake_index = fresh_index(m);
-        len = mesh_init_write(m, p, out);
-        if (len > 0)
-            return len;
-    }
-    p->shake_retry = MIN(p->shake_retry * 2, RETRY_MAX);
-    p->shake = SHAKE_ASKED;
-    p->shake_index = 0;
-    p->hello_nonce = hello.nonce = rng_nonzero(&m->rng);
-    return dmux_write(&hello, out, DMUX_MESSAGE_MAX);
-}
-
 static size_t members_output(struct mesh *m, struct peer *p, uint8_t text[MEMBERS_ROOM])
 {
     struct writer w = writer_init(text, MEMBERS_ROOM);
@@ -544,7 +505,7 @@ static size_t peer_output(struct mesh *m, struct peer *p, uint8_t *out, instant 
         return len;
     }
     if (!p->up)
-        return shake_output(m, p, out, now);
+        return is_wanted(m, p) ? mesh_shake_output(m, p, out, now) : 0;
     if (choose(m, p, &msg, rest, now))
         return mesh_seal(m, &p->keys, &msg, out);
     len = log_output(m, p, rest, now);
@@ -578,7 +539,7 @@ instant mesh_next_expiry(const struct mesh *m)
             p->members_at != SIZE_MAX)
             return 0;
         if (!p->up) {
-            next = instant_min(next, is_wanted(m, p) ? p->shake_next : INSTANT_NEVER);
+            next = instant_min(next, is_wanted(m, p) ? p->shake.next : INSTANT_NEVER);
             continue;
         }
         next = instant_min(next, instant_min(is_wanted(m, p) ? p->ping_next : INSTANT_NEVER, p->members_next));
@@ -648,9 +609,7 @@ bool mesh_link(struct mesh *m, const struct directory_entry *e, instant now)
         (!endpoint_equal(&p->at, &e->at) || memcmp(p->x25519, e->x25519, sizeof(p->x25519)) != 0)) { /* it has moved */
         p->at = e->at;
         memcpy(p->x25519, e->x25519, sizeof(p->x25519));
-        p->shake = SHAKE_IDLE;
-        p->shake_next = now;
-        p->shake_retry = RETRY;
+        link_shake_begin(&p->shake, now);
     }
     if (!p->wanted)
         p->ping_next = now;

@@ -31,21 +31,13 @@ struct mesh_local {
     struct mesh_proof proof;
 };
 
-enum peer_shake { SHAKE_IDLE, SHAKE_ASKED, SHAKE_SENT };
-
 struct peer {
     uint32_t gateway; /* 0: a seed that is not known yet */
     struct endpoint at;
     uint8_t x25519[IDENT_KEY_LEN];
     bool seed, up;
     bool wanted, neighbour; /* by managers: named by the directory; kept for coordinates */
-    enum peer_shake shake;
-    uint64_t hello_nonce;
-    uint8_t cookie[SHIM_COOKIE_LEN];
-    struct noise noise;
-    uint32_t shake_index;
-    instant shake_next;
-    span shake_retry;
+    struct link_shake shake;
     instant known_at;             /* when it was up last, or heard of */
     struct link_keys keys, fresh; /* fresh: of an INIT that was answered; until its sender uses them */
     uint8_t fresh_digest[32];     /* of that INIT */
@@ -102,7 +94,7 @@ uint32_t mesh_rtt(const struct mesh *m, const struct peer *p);
 
 /* --- mesh_link.c: dmux/link.h, for gateways of the mesh --- */
 /* Each writes a datagram and returns its length; 0: it could not. */
-size_t mesh_init_write(struct mesh *m, struct peer *p, uint8_t *out);
+size_t mesh_shake_output(struct mesh *m, struct peer *p, uint8_t *out, instant now);
 /* An INIT whose sender is a gateway at `from`: 0, or a negative error after a count. The state *ret goes on with the
  * answer. */
 int mesh_init_read(struct mesh *m, const uint8_t *data, size_t len, const struct endpoint *from, struct noise *ret,

@@ -21,11 +21,11 @@ static struct link_end end_of(const struct mesh *m)
                               .rng = m->rng };
 }
 
-size_t mesh_init_write(struct mesh *m, struct peer *p, uint8_t *out)
+size_t mesh_shake_output(struct mesh *m, struct peer *p, uint8_t *out, instant now)
 {
     const struct link_end e = end_of(m);
 
-    return link_init_write(&e, p->cookie, p->x25519, p->shake_index, &p->noise, out);
+    return link_shake_output(&e, &p->shake, p->x25519, out, now);
 }
 
 static int refused(struct mesh *m, int r)
@@ -61,7 +61,7 @@ int mesh_answer_read(struct mesh *m, struct peer *p, const uint8_t *data, size_t
 {
     const struct link_realm realm = realm_of(m);
     const struct link_end e = end_of(m);
-    int r = link_answer_read(&e, &realm, &p->noise, p->shake_index, data, len, from, m->wall_s, ret, ret_gateway);
+    int r = link_answer_read(&e, &realm, &p->shake.noise, p->shake.index, data, len, from, m->wall_s, ret, ret_gateway);
 
     if (r == 0 && (*ret_gateway == m->o.id || (p->gateway != 0 && p->gateway != *ret_gateway))) {
         link_keys_free(ret);

@@ -61,7 +61,7 @@ static void test_named_by_prefix(void **state)
 }
 
 /* The bounds: a withdrawal is heard after one way; silence counts after FEDERATION_SILENCE; one that is back is asked
- * within its RETRY_MAX of 5 s, and served by after a handshake. */
+ * within its LINK_RETRY_MAX of 5 s, and served by after a handshake. */
 static void test_withdrawal_death_return(void **state)
 {
     unsigned a, b, r;

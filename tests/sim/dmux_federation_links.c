@@ -30,7 +30,7 @@ static void test_own_absence(void **state)
             uint32_t keys;
 
             world_run(6 * SEC);
-            assert_int_equal(federation_at(a)->realms[0].borders[0]->state, BORDER_UP);
+            assert_true(federation_at(a)->realms[0].borders[0]->up);
             keys = federation_at(a)->realms[0].borders[0]->keys.local;
             assert_int_equal(serves(a, 301), times == 0 ? hosts[b].addr : 0);
             hosts[a].dead = true;
@@ -533,7 +533,7 @@ static void test_one_link_each(void **state)
     }
 }
 
-/* A configured border that was away for long is asked again within its RETRY_MAX of 5 s. */
+/* A configured border that was away for long is asked again within its LINK_RETRY_MAX of 5 s. */
 static void test_configured_comes_back(void **state)
 {
     unsigned a, b1;

@@ -382,7 +382,7 @@ static void test_full(void **state)
         p->gateway = 100000 + i;
         p->at = at(0x0a010000 + i, DMUX_PORT);
         p->seed = true;
-        p->shake_next = INSTANT_NEVER;
+        p->shake.next = INSTANT_NEVER;
         p->members_at = SIZE_MAX;
         list_init(&p->routes);
         list_init(&p->acked.in_log);
