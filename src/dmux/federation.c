@@ -56,7 +56,7 @@ static void border_init(struct border *b, const struct endpoint *at, const uint8
     memcpy(b->x25519, x25519, IDENT_KEY_LEN);
 }
 
-/* silent: else it has to make room. */
+/* silent: it did not answer, which is damped; else another takes its place. */
 static void border_down(struct federation *f, struct realm *r, unsigned i, bool silent, instant now)
 {
     struct border *b = r->borders[i];

@@ -12,10 +12,10 @@
 #include "wire/federation.h"
 
 #define WANTS_MAX 128 /* chosen: of a realm */
-#define PROVES_MAX 16 /* chosen: of an asker, likewise */
+#define PROVES_MAX 16 /* chosen: certificates that an asker has asked for and was not sent yet */
 
 #define BORDERS_TOLD 16 /* chosen: others that a border tells of at a time: twice the links that an asker has */
-#define PINGS_MAX 4     /* FEDERATION_SILENCE of them, and one */
+#define PINGS_MAX 4     /* of FEDERATION_SILENCE, one a second, and one more */
 #define PLACES_MAX (2 * FEDERATION_LINKS_MAX) /* of a realm: links, and one for each of them that is tried */
 
 #define ABSENCE (30 * SEC) /* chosen: of an asker, until all that was agreed with it is forgotten */
@@ -35,7 +35,7 @@ struct border {
     instant idle_at; /* when it was begun with, or was up last */
     struct link_keys keys;
     instant heard, ping_next;
-    struct ping pings[PINGS_MAX]; /* the last */
+    struct ping pings[PINGS_MAX]; /* the last: a PONG counts for one of them, by a nonce that nobody can guess */
     unsigned pings_count;
     uint32_t rtt_us; /* 0: not measured */
     uint64_t have;   /* version up to which all was heard */
@@ -57,7 +57,7 @@ enum service_state { SERVICE_UNPROVED, SERVICE_PROVED, SERVICE_REFUSED };
 /* What the borders of a realm have told of one provider and protocol. Bits are by the index of the border. */
 struct service {
     struct list all;
-    struct list waiting; /* in one of the realm's lists, or for nothing; all of a list wait equally long */
+    struct list waiting; /* in to_ask, asked or refused of its realm, or in none; each is in the order of `next` */
     uint16_t protocol;
     uint32_t provider;
     uint8_t state;      /* enum service_state */

@@ -420,7 +420,7 @@ static struct route *nearest(const struct mesh *m, struct route_group *g, bool l
     return best;
 }
 
-/* What its router has to do with: it is asked no longer on the account of these. */
+/* Other routes to the same router: it is asked on account of this one from now on, and not of those. */
 static void unask_same(struct mesh *m, struct route_group *g, const struct route *t)
 {
     LIST_FOREACH (other, &g->routes, struct route, in_group) {
