@@ -38,6 +38,7 @@
 #define KNOWN_LONGER 10       /* was known, is another path */
 #define RECORD_BYTES 1500     /* when the owner names none */
 #define SKIPPED_MAX 32u       /* chosen: of thousands of records, more than a round trip of 100 Mbit/s and 300 ms has */
+#define ABANDONED_KEPT (60 * SEC) /* chosen: an answer that is later has not much to say */
 
 struct path {
     struct path_options o;
@@ -848,8 +849,10 @@ void path_on_expiry(struct path *p, instant now)
     if (inflight_loss_at(&p->inflight, loss_time(p)) <= now)
         detect_losses(p, now, &p->timer_lost);
     liveness_on_expiry(&p->liveness, waits_since(p), suspect_timeout(p), now);
-    if (p->liveness.probe_at != probe_at && (old == PATH_DOWN || (old == PATH_PROBING && p->liveness.timeouts > 0)))
+    if (p->liveness.probe_at != probe_at && (old == PATH_DOWN || (old == PATH_PROBING && p->liveness.timeouts > 0))) {
         abandon(p); /* the probe before this one */
+        inflight_trim(&p->inflight, now - ABANDONED_KEPT);
+    }
     if (carries(p) && !p->o.reliable)
         pmtu_on_expiry(&p->pmtu, probe_timeout(p), p->rtt.srtt, now);
     if (may_train(p))

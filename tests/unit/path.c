@@ -1,5 +1,6 @@
 /* Unit tests of src/path: whole paths over a simulated bottleneck, see path_world.h. */
 #include <errno.h>
+#include <malloc.h>
 
 #include "tests/unit/path_world.h"
 #include "tests/unit/test.h"
@@ -803,6 +804,34 @@ static void test_pace_is_not_a_debt(void **state)
     path_free(p);
 }
 
+/* Nothing answers for two days: what was sent meanwhile is not kept. */
+static void test_dead_for_days(void **state)
+{
+    const struct path_options o = { .record_bytes = 1400 };
+    const struct ack first = { .ranges_count = 1 };
+    struct path *p = path_new(&o, SEC);
+    struct path_ack_result r;
+    struct path_event ev;
+    size_t probes = 0, heap = 0;
+
+    path_on_sent(p, 1400, NULL, true, false, SEC);
+    assert_int_equal(path_on_ack(p, &first, SEC + 10 * MSEC, &r), 0);
+    for (instant now = SEC + 10 * MSEC; now < 2 * 86400 * SEC;) {
+        now = MAX(now, path_next_expiry(p));
+        path_on_expiry(p, now);
+        for (; path_pop_event(p, &ev); probes += ev.type == PATH_EVENT_PROBE) {
+            if (ev.type == PATH_EVENT_PROBE)
+                path_on_sent(p, 100, NULL, true, false, now);
+        }
+        if (heap == 0 && now > 3600 * SEC)
+            heap = mallinfo2().uordblks + mallinfo2().hblkhd;
+    }
+    assert_int_equal(path_state(p), PATH_DOWN);
+    assert_true(probes > 1000);
+    assert_int_equal(mallinfo2().uordblks + mallinfo2().hblkhd, heap);
+    path_free(p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -834,6 +863,7 @@ int main(void)
         cmocka_unit_test(test_bad_acks),
         cmocka_unit_test(test_skipped_counters),
         cmocka_unit_test(test_storms),
+        cmocka_unit_test(test_dead_for_days),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
