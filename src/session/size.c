@@ -195,7 +195,7 @@ bool size_join(struct session *s, struct session_packet *pkt, instant now)
         return false;
     j->b->len = (uint16_t)(DATA_HEADER_LEN + j->have);
     *pkt = (struct session_packet){
-        .data = j->b->data + DATA_HEADER_LEN, .len = j->have, .csum_owed = j->csum_owed, .owner = j->b
+        .data = j->b->data + DATA_HEADER_LEN, .len = j->have, .tos = j->tos, .csum_owed = j->csum_owed, .owner = j->b
     };
     *j = (struct joining){ 0 };
     return true;

@@ -16,6 +16,7 @@ struct line {
     uint8_t inside[PACKETS_MAX]; /* TOS of what came out at the agent */
     size_t inside_count;
     uint16_t ports[PACKETS_MAX]; /* and its source port */
+    uint16_t pieces_from;        /* datagrams from so many bytes on may be pieces; 0: packets are whole */
 };
 
 static bool on_core(void *ctx, struct world_packet *p)
@@ -24,13 +25,13 @@ static bool on_core(void *ctx, struct world_packet *p)
 
     if (!endpoint_equal(&p->dst, &l->b.agent->listen[0]))
         return true;
-    if (p->len < 1000 && p->tos != 0) {
+    if (!l->pieces_from && p->len < 1000 && p->tos != 0) {
         world_fail(l->b.w, "a control record of TOS %u", p->tos);
         return true;
     }
     if (p->len >= 1000 && l->outside_count < PACKETS_MAX)
         l->outside[l->outside_count++] = p->tos;
-    if (p->len >= 1000 && l->router_ecn >= 0)
+    if (p->len >= (l->pieces_from ? l->pieces_from : 1000) && l->router_ecn >= 0)
         p->tos = (uint8_t)((p->tos & 0xfc) | l->router_ecn);
     if (l->router_clear)
         p->tos &= 3;
@@ -196,6 +197,34 @@ static void test_router_marks(void **state)
     line_done(l);
 }
 
+/* A packet that goes in pieces comes out as the fragments of RFC 3168 section 5.3: one that is marked marks it. */
+static void test_pieces_are_marked(void **state)
+{
+    struct line *l = line_make(NULL, "rate=20mbit delay=10ms mtu=700");
+    struct session_info info;
+
+    l->pieces_from = 400;
+    for (int i = 0; i < 10; i++) { /* until the path's size is known */
+        put(l, false, 1000, 2);
+        world_run_for(l->b.w, 2 * SEC);
+    }
+    for (int outer = 2; outer < 4; outer++) {
+        uint64_t pieces;
+
+        l->router_ecn = outer;
+        l->inside_count = 0;
+        session_info(node_peer_session(l->b.node->node, 0), l->b.w->now, &info);
+        pieces = info.pieces;
+        put(l, false, 1000, 34 << 2 | 2);
+        world_run_for(l->b.w, 200 * MSEC);
+        session_info(node_peer_session(l->b.node->node, 0), l->b.w->now, &info);
+        assert_int_equal(info.pieces - pieces, 2);
+        assert_int_equal(l->inside_count, 1);
+        assert_int_equal(l->inside[0], 34 << 2 | outer);
+    }
+    line_done(l);
+}
+
 static void test_own_queue_marks(void **state)
 {
     struct line *l = line_make(NULL, "rate=4mbit delay=10ms");
@@ -234,6 +263,7 @@ int main(void)
         cmocka_unit_test(test_hidden_outside),
         cmocka_unit_test(test_steering_marks_stay_inside),
         cmocka_unit_test(test_router_marks),
+        cmocka_unit_test(test_pieces_are_marked),
         cmocka_unit_test(test_own_queue_marks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
