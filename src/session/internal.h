@@ -135,6 +135,7 @@ struct spath {
     struct pbuf *stash; /* numbered, popped, and did not fit the datagram before */
     struct dup *dup;    /* DUP_MAX; NULL: there never was one */
     unsigned dup_head, dup_count;
+    bool copied_last; /* what it pulled last was one of these */
     struct {
         instant at;
         uint64_t tx_bytes, rx_bytes;
@@ -249,10 +250,11 @@ struct session {
         uint64_t tx_bytes, bps; /* at its beginning; of the last one */
         size_t runs;            /* flows that made it; 0 while no path loses */
     } carried;
-    struct twice {    /* twice.c */
-        bool is;      /* packets go by two paths, */
-        bool full;    /* or did until so much waited for them that it ended */
-        double waits; /* share of the ticks at which something waits for a path */
+    struct twice {     /* twice.c */
+        bool is;       /* packets go by two paths, */
+        bool full;     /* or did until so much waited for them that it ended */
+        uint8_t slots; /* of which that was judged: others carry nothing twice */
+        double waits;  /* share of the ticks at which something waits for a path */
         instant since, differs_since;
         span patience; /* until it may end because something waits */
     } twice;

@@ -84,6 +84,15 @@ void session_give_up(struct session *s, struct pbuf *b)
         pbuf_unref(b);
 }
 
+/* Copies that wait for it: what they are copies of goes by another path. */
+static void drop_copies(struct session *s, struct spath *p)
+{
+    for (; p->dup_count > 0; p->dup_count--) {
+        carry_forget(s, p->dup[p->dup_head].b);
+        p->dup_head = (p->dup_head + 1) % DUP_MAX;
+    }
+}
+
 /* Nobody took over what was in flight on a path that has been dead for long, or that goes: whoever sent it has sent it
  * again since. */
 void session_drop_inflight(struct session *s, struct spath *p)
@@ -113,10 +122,7 @@ void session_path_unstart(struct session *s, unsigned slot)
     p->replay = NULL;
     p->group = 0;
     p->id = 0;
-    for (; p->dup_count > 0; p->dup_count--) {
-        carry_forget(s, p->dup[p->dup_head].b);
-        p->dup_head = (p->dup_head + 1) % DUP_MAX;
-    }
+    drop_copies(s, p);
     p->open = p->want_summary = false;
     if (s->groups)
         sbd_groups_forget(s->groups, slot);
@@ -414,6 +420,8 @@ void session_path_events(struct session *s, unsigned slot, instant now)
             s->sched_at = 0;
             if (path_state(p->path) == PATH_SUSPECTED || path_state(p->path) == PATH_DOWN)
                 session_reinject_path(s, slot, now);
+            if (path_state(p->path) == PATH_DOWN)
+                drop_copies(s, p);
             if (path_state(p->path) == PATH_DOWN && s->packets) { /* a suspicion may be an error: losses make some */
                 flowq_on_fall(s->packets->flowq, now);
                 reseq_path_gone(s->packets->reseq, slot);

@@ -56,7 +56,7 @@ static bool mind_losses(const struct carried *c, const struct path_metrics m[SES
 static bool is_due(const struct session *s, const struct path_metrics m[SESSION_SLOTS], instant now)
 {
     const struct twice *t = &s->twice;
-    uint8_t slots = sched_best(s) & (uint8_t)~s->parked;
+    uint8_t slots = t->slots;
 
     if (!all_lose(s, m, slots))
         return false;
@@ -78,6 +78,7 @@ void twice_refresh(struct session *s, const struct path_metrics m[SESSION_SLOTS]
 {
     struct twice *t = &s->twice;
 
+    t->slots = sched_best(s) & (uint8_t)~s->parked;
     t->waits += ((flowq_bytes(s->packets->flowq) > 0) - t->waits) / WAITS_SMOOTH;
     if (is_due(s, m, now) == t->is)
         t->differs_since = now;

@@ -392,22 +392,6 @@ void tx_copy(struct session *s, unsigned slot, struct pbuf *b, instant now)
     p->dup[(p->dup_head + p->dup_count++) % DUP_MAX] = (struct dup){ .b = pbuf_ref(b), .since = now };
 }
 
-static struct pbuf *dup_pop(struct session *s, unsigned slot, instant now)
-{
-    struct spath *p = &s->paths[slot];
-
-    while (p->dup_count > 0) {
-        struct dup d = p->dup[p->dup_head];
-
-        p->dup_head = (p->dup_head + 1) % DUP_MAX;
-        p->dup_count--;
-        if (now - d.since <= DUP_LIFE)
-            return d.b;
-        carry_forget(s, d.b);
-    }
-    return NULL;
-}
-
 /* A packet of TCP that carries no data, and neither begins nor ends a connection. A flow of these gains nothing by a
  * second path, and needs no order: what one of them says, the next says too (RFC 9293 section 3.10.7.4), and those that
  * came need not wait for one that did not. */
@@ -426,14 +410,21 @@ static bool is_acknowledgement(const struct pbuf *b)
            !(tcp[13] & TCP_FIN_SYN_RST);
 }
 
-/* The slot, as a bit, by which a stripe sends what leaves by this one, too (twice.c), or 0. */
-static uint8_t second_of(const struct session *s, const struct session_target *t, unsigned slot)
+/* Does a stripe send its packets by two paths (twice.c)? */
+static bool goes_twice(const struct session *s, const struct session_target *t)
 {
+    return s->twice.is && t->mode == MODE_STRIPE && !(sched_candidates(s, t) & ~s->twice.slots);
+}
+
+/* The slots, as bits, by which what leaves by this one goes, too. */
+static uint8_t others_of(const struct session *s, const struct session_target *t, unsigned slot)
+{
+    uint8_t others = sched_candidates(s, t) & (uint8_t) ~(1u << slot);
     int second;
 
-    if (!s->twice.is || t->mode != MODE_STRIPE)
-        return 0;
-    second = sched_fastest(s, sched_candidates(s, t) & (uint8_t) ~(1u << slot));
+    if (t->mode == MODE_REDUNDANT)
+        return others;
+    second = goes_twice(s, t) ? sched_fastest(s, others) : -1;
     return second >= 0 ? (uint8_t)(1u << second) : 0;
 }
 
@@ -446,7 +437,7 @@ static void number(struct session *s, struct flow *f, struct pbuf *b, unsigned s
                              .piece = b->note & SESSION_PIECE,
                              .flow = f->index,
                              .seq = (uint32_t)seq };
-    uint8_t second = second_of(s, t, slot), copies = second;
+    uint8_t copies = others_of(s, t, slot);
 
     if (now - f->paths_since > RECENT_SPAN) {
         f->older_paths = now - f->paths_since > 2 * RECENT_SPAN ? 0 : f->recent_paths;
@@ -461,7 +452,7 @@ static void number(struct session *s, struct flow *f, struct pbuf *b, unsigned s
         f->run_until = now;
         f->run_bytes += b->len;
     }
-    f->recent_paths |= (uint8_t)(1u << slot) | second;
+    f->recent_paths |= (uint8_t)(1u << slot) | copies;
     h.paths = f->recent_paths | f->older_paths;
     if (f->has_seq && (f->class != FLOW_INTERACTIVE || (b->note & SESSION_PIECE_MORE)) &&
         (uint32_t)seq - f->last_seq <= UINT16_MAX)
@@ -476,9 +467,7 @@ static void number(struct session *s, struct flow *f, struct pbuf *b, unsigned s
     s->info.tx_pkts++;
     session_on_data(s, now);
 
-    if (t->mode == MODE_REDUNDANT)
-        copies = sched_candidates(s, t);
-    else if (s->on_trial && t->mode == MODE_STRIPE && seq % TRIAL_ONE_IN == 0)
+    if (s->on_trial && t->mode == MODE_STRIPE && seq % TRIAL_ONE_IN == 0)
         copies |= s->on_trial & sched_usable(s, t);
     /* A path in doubt, and the paths beside it: new data goes both ways until the doubt is resolved. */
     for (unsigned others = h.paths & ~(1u << slot); others && s->paths[slot].rank != 1; others &= others - 1)
@@ -496,16 +485,21 @@ struct turn {
     unsigned slot;
     instant now;
     const struct flow *allowed; /* it may use the slot, and may so for the next packet */
+    bool once;                  /* only what goes by one path */
 };
 
 static bool may(void *ctx, const struct flow *f)
 {
     struct turn *t = ctx;
+    const struct session_target *target;
     bool lasts, yes;
 
-    if (f == t->allowed)
+    if (f == t->allowed && !t->once)
         return true;
-    yes = sched_may(t->s, session_target(t->s, f->steer), f, t->slot, &lasts);
+    target = session_target(t->s, f->steer);
+    if (t->once && (target->mode == MODE_REDUNDANT || goes_twice(t->s, target)))
+        return false;
+    yes = sched_may(t->s, target, f, t->slot, &lasts);
     t->allowed = yes && lasts ? f : NULL;
     return yes;
 }
@@ -518,6 +512,27 @@ static struct pbuf *drop_too_big(struct session *s, struct pbuf *b)
     }
     s->info.drops[DROP_TOO_BIG]++;
     pbuf_unref(b);
+    return NULL;
+}
+
+static struct pbuf *fitting(struct session *s, struct pbuf *b, unsigned slot)
+{
+    return size_fitting(s, (uint8_t)(1u << slot), b->len) ? b : drop_too_big(s, b);
+}
+
+static struct pbuf *dup_pop(struct session *s, unsigned slot, instant now)
+{
+    struct spath *p = &s->paths[slot];
+
+    while (p->dup_count > 0) {
+        struct dup d = p->dup[p->dup_head];
+
+        p->dup_head = (p->dup_head + 1) % DUP_MAX;
+        p->dup_count--;
+        if (now - d.since <= DUP_LIFE)
+            return fitting(s, d.b, slot);
+        carry_forget(s, d.b);
+    }
     return NULL;
 }
 
@@ -591,6 +606,50 @@ static struct pbuf *pull_packet(struct turn *t, enum flow_class c)
     return b;
 }
 
+static struct pbuf *pull_class(struct turn *t, enum flow_class c)
+{
+    struct session *s = t->s;
+    bool channels = channels_come_first(s, c);
+    struct pbuf *b = t->once ? NULL : reinject_pop(s, c, t->slot, t->now);
+
+    if (!b && channels)
+        b = carry_pull_channel(s, c, t->slot, t->now);
+    if (!b)
+        b = pull_packet(t, c);
+    if (!b && !channels && s->channels)
+        b = carry_pull_channel(s, c, t->slot, t->now);
+    return b;
+}
+
+/* A copy can be done without; so interactive flows come before it, and those that go by one path alone take turns with
+ * it: a path that carries less than what is copied to it still brings what only it may. */
+static struct pbuf *pull_any(struct turn *t)
+{
+    struct session *s = t->s;
+    struct spath *p = &s->paths[t->slot];
+    struct pbuf *b = NULL;
+    bool turn = p->copied_last;
+
+    if (!s->packets)
+        b = dup_pop(s, t->slot, t->now);
+    if (!s->packets && !b)
+        b = carry_pull(s, t->slot, t->now);
+    if (!s->packets)
+        return b;
+    p->copied_last = false;
+    b = pull_class(t, FLOW_INTERACTIVE);
+    if (!b && turn) {
+        t->once = true;
+        b = pull_class(t, FLOW_BULK);
+        t->once = false;
+    }
+    if (b)
+        return b;
+    b = dup_pop(s, t->slot, t->now);
+    p->copied_last = b != NULL;
+    return b ? b : pull_class(t, FLOW_BULK);
+}
+
 /* The next record for this path, with a reference; NULL when there is none. */
 static struct pbuf *pull(struct turn *t)
 {
@@ -601,23 +660,10 @@ static struct pbuf *pull(struct turn *t)
     struct pbuf *b = p->stash;
 
     p->stash = NULL;
+    if (b)
+        b = fitting(s, b, slot);
     if (!b)
-        b = dup_pop(s, slot, now);
-    if (b && !size_fitting(s, (uint8_t)(1u << slot), b->len))
-        b = drop_too_big(s, b);
-    if (!s->packets && !b)
-        b = carry_pull(s, slot, now);
-    for (int c = 0; c < FLOW_CLASS_COUNT && !b && s->packets; c++) {
-        bool channels = channels_come_first(s, (enum flow_class)c);
-
-        b = reinject_pop(s, (enum flow_class)c, slot, now);
-        if (!b && channels)
-            b = carry_pull_channel(s, (enum flow_class)c, slot, now);
-        if (!b)
-            b = pull_packet(t, (enum flow_class)c);
-        if (!b && !channels && s->channels)
-            b = carry_pull_channel(s, (enum flow_class)c, slot, now);
-    }
+        b = pull_any(t);
     if (!b && carry_is_blocked(s))
         b = carry_pull_late(s, slot, now);
     return b;
