@@ -494,12 +494,9 @@ const struct config_link *config_link_find(const struct config *c, const char *n
 static void load_key_file(struct config_parse *p)
 {
     struct config *c = p->config;
-    const char *slash = strrchr(p->ini.file_name, '/');
-    bool relative = c->private_key_file[0] != '/' && slash;
-    char path[4096], line[256], err[FILE_ERR];
+    char path[INI_PATH_SIZE], line[256], err[FILE_ERR];
 
-    snprintf(path, sizeof(path), "%.*s%s", relative ? (int)(slash - p->ini.file_name + 1) : 0, p->ini.file_name,
-             c->private_key_file);
+    ini_beside(&p->ini, c->private_key_file, path);
     if (secret_file_line(path, line, sizeof(line), err) < 0) {
         ini_error(&p->ini, c->private_key_file_line, "PrivateKeyFile %s", err);
         return;
@@ -512,17 +509,14 @@ static void load_key_file(struct config_parse *p)
     explicit_bzero(line, sizeof(line));
 }
 
-/* A file that is named in another one: beside it, unless its name begins at the root. */
-static void beside(struct config_parse *p, char **path)
+/* The owner keeps the path of a file that is named in this one. */
+static void place_beside(struct config_parse *p, char **path)
 {
-    const char *slash = strrchr(p->ini.file_name, '/');
-    char full[4096];
-    char *copy;
+    char full[INI_PATH_SIZE], *copy;
 
-    if (!*path || (*path)[0] == '/' || !slash)
+    if (!*path)
         return;
-    snprintf(full, sizeof(full), "%.*s%s", (int)(slash - p->ini.file_name + 1), p->ini.file_name, *path);
-    copy = strdup(full);
+    copy = strdup(ini_beside(&p->ini, *path, full));
     if (!copy) {
         p->ini.out_of_memory = true;
         return;
@@ -562,8 +556,8 @@ int config_load(const char *path, struct text *errors, struct config **ret)
         load_key_file(&p);
         check_own_key(&p);
     }
-    beside(&p, &p.config->names.root);
-    beside(&p, &p.config->names.chain);
+    place_beside(&p, &p.config->names.root);
+    place_beside(&p, &p.config->names.chain);
     if (p.ini.errors_count > 0 || p.ini.out_of_memory) {
         config_free(p.config);
         return p.ini.out_of_memory ? -ENOMEM : -EINVAL;

@@ -403,11 +403,11 @@ static const char *read_control(struct ini *f, const char *value, void *out)
 }
 
 /* The first line of a file that only its owner may read. False: it was told what is wrong. */
-static bool secret_line(struct ini *f, const char *path, char *line, size_t size)
+static bool secret_line(struct ini *f, const char *name, char *line, size_t size)
 {
-    char err[FILE_ERR];
+    char path[INI_PATH_SIZE], err[FILE_ERR];
 
-    if (secret_file_line(path, line, size, err) == 0)
+    if (secret_file_line(ini_beside(f, name, path), line, size, err) == 0)
         return true;
     ini_error(f, f->line, "%s %s", f->key.key, err);
     return false;
@@ -452,9 +452,10 @@ static const char *read_secret_file(struct ini *f, const char *value, void *out)
 }
 
 /* The length of a file of records, at most CREDENTIAL_CHAIN_MAX; 0: it cannot be read, is empty or longer. */
-static size_t read_chain(const char *value, uint8_t out[CREDENTIAL_CHAIN_MAX])
+static size_t read_chain(const struct ini *f, const char *name, uint8_t out[CREDENTIAL_CHAIN_MAX])
 {
-    int fd = open(value, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    char path[INI_PATH_SIZE];
+    int fd = open(ini_beside(f, name, path), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     struct stat st = { 0 };
     ssize_t n = fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) ? read(fd, out, CREDENTIAL_CHAIN_MAX) : -1;
 
@@ -468,7 +469,7 @@ static size_t read_chain(const char *value, uint8_t out[CREDENTIAL_CHAIN_MAX])
 static const char *read_chain_file(struct ini *f, const char *value, void *out)
 {
     parse_of(f)->chain_line = f->line;
-    config_of(f)->chain_len = read_chain(value, config_of(f)->chain);
+    config_of(f)->chain_len = read_chain(f, value, config_of(f)->chain);
     return config_of(f)->chain_len > 0 ? NULL : CHAIN_FILE;
 }
 
@@ -477,7 +478,7 @@ static const char *read_credential_chain(struct ini *f, const char *value, void 
     struct credential *x = out;
 
     _Static_assert(WORD_CHAIN_MAX >= CREDENTIAL_CHAIN_MAX, "both are read alike");
-    x->chain_len = read_chain(value, x->chain);
+    x->chain_len = read_chain(f, value, x->chain);
     return x->chain_len > 0 ? NULL : CHAIN_FILE;
 }
 
@@ -485,7 +486,7 @@ static const char *read_offer_chain(struct ini *f, const char *value, void *out)
 {
     _Static_assert(LOCATE_CHAIN_MAX >= CREDENTIAL_CHAIN_MAX, "both are read alike");
 
-    config_of(f)->offer_chain_len = read_chain(value, config_of(f)->offer_chain);
+    config_of(f)->offer_chain_len = read_chain(f, value, config_of(f)->offer_chain);
     return config_of(f)->offer_chain_len > 0 ? NULL : CHAIN_FILE;
 }
 

@@ -141,7 +141,7 @@ struct dmux_config {
 /* 0 with *ret (for dmux_config_free), or -EINVAL with lines in errors; -ENOMEM; -errno when the file cannot be read,
  * which is a line too. */
 int dmux_config_load(const char *path, struct text *errors, struct dmux_config **ret);
-/* The same of text; relative names of key files are taken from the working directory. */
+/* The same of text; relative names of files begin at file_name's folder. */
 int dmux_config_parse(const char *file_name, const char *data, size_t len, struct text *errors,
                       struct dmux_config **ret);
 void dmux_config_free(struct dmux_config *c);

@@ -306,6 +306,15 @@ bool ini_number(const char *value, uint64_t min, uint64_t max, uint64_t *ret)
     return v >= min && v <= max;
 }
 
+char *ini_beside(const struct ini *f, const char *name, char path[INI_PATH_SIZE])
+{
+    const char *slash = strrchr(f->file_name, '/');
+    int folder = slash && name[0] != '/' ? (int)(slash - f->file_name + 1) : 0;
+
+    snprintf(path, INI_PATH_SIZE, "%.*s%s", folder, f->file_name, name);
+    return path;
+}
+
 struct ini_key ini_row_key(const struct ini_row *row)
 {
     return (struct ini_key){ .section = row->section,

@@ -13,6 +13,7 @@
 #define INI_KEYS_MAX 96            /* rows of a schema */
 #define INI_SECTIONS_MAX 16        /* of a schema, and the place outside of all */
 #define INI_WORD_SIZE 256          /* of one item of a list and its NUL: the longest host name has 253 characters */
+#define INI_PATH_SIZE 4097         /* PATH_MAX and a NUL: a longer path is cut to one that no call opens */
 
 struct ini;
 
@@ -66,6 +67,9 @@ void ini_expected(struct ini *f, const char *value, const char *near, const char
 bool ini_next_word(const char **at, char word[INI_WORD_SIZE]);
 /* Digits alone, from min to max. */
 bool ini_number(const char *value, uint64_t min, uint64_t max, uint64_t *ret);
+
+/* A file that is named in this one: beside it, unless its name begins at the root. Returns path. */
+char *ini_beside(const struct ini *f, const char *name, char path[INI_PATH_SIZE]);
 
 /* --- tables whose readers say what they expected --- */
 

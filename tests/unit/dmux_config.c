@@ -471,6 +471,41 @@ static void test_federation(void **state)
     refuses(data, "f: found a section of gateways, expected [Gateway] as well\n");
 }
 
+/* Files that a file names lie beside it, wherever this process is. */
+static void test_files_beside(void **state)
+{
+    static const char text[] = "[Router]\nProtocol = ipv6\nProvider = 100\nKeyFile = %s\nGateways = 192.0.2.1\n"
+                               "Clients = 2001:db8::/64\nChainFile = %s\n";
+    char folder[] = "/tmp/hawser-dmux-folder-XXXXXX", path[64], data[512], key[64], chain[64];
+    struct dmux_config *c = NULL;
+    struct text errors;
+    FILE *f;
+
+    assert_non_null(mkdtemp(folder));
+    snprintf(path, sizeof(path), "%s/conf", folder);
+    snprintf(key, sizeof(key), "%s/key", folder);
+    snprintf(chain, sizeof(chain), "%s/chain", folder);
+    assert_int_equal(symlink(key_path, key), 0);
+    assert_int_equal(symlink(chain_path, chain), 0);
+    for (unsigned i = 0; i < 2; i++) {
+        snprintf(data, sizeof(data), text, i ? key_path : "key", i ? chain_path : "chain");
+        f = fopen(path, "w");
+        assert_non_null(f);
+        assert_true(fputs(data, f) >= 0 && fclose(f) == 0);
+        text_init(&errors, lines, sizeof(lines));
+        assert_int_equal(dmux_config_load(path, &errors, &c), 0);
+        assert_true(c->has_identity);
+        assert_int_equal(c->chain_len, chain_len);
+        dmux_config_free(c);
+    }
+    snprintf(data, sizeof(data), text, "other", "chain");
+    text_init(&errors, lines, sizeof(lines));
+    assert_true(dmux_config_parse(path, data, strlen(data), &errors, &c) < 0);
+    snprintf(data, sizeof(data), "%s:4: KeyFile %s/other: No such file or directory\n", path, folder);
+    assert_string_equal(lines, data);
+    assert_int_equal(unlink(path) + unlink(key) + unlink(chain) + rmdir(folder), 0);
+}
+
 static int write_chain(const struct identity *id, char *path)
 {
     struct record r = {
@@ -528,10 +563,11 @@ static int teardown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_client),   cmocka_unit_test(test_capture), cmocka_unit_test(test_authority),
-        cmocka_unit_test(test_errors),   cmocka_unit_test(test_admit),   cmocka_unit_test(test_credential),
-        cmocka_unit_test(test_offers),   cmocka_unit_test(test_gateway), cmocka_unit_test(test_federation),
-        cmocka_unit_test(test_managers), cmocka_unit_test(test_ospf),    cmocka_unit_test(test_gateway_addresses),
+        cmocka_unit_test(test_client),       cmocka_unit_test(test_capture), cmocka_unit_test(test_authority),
+        cmocka_unit_test(test_errors),       cmocka_unit_test(test_admit),   cmocka_unit_test(test_credential),
+        cmocka_unit_test(test_offers),       cmocka_unit_test(test_gateway), cmocka_unit_test(test_federation),
+        cmocka_unit_test(test_managers),     cmocka_unit_test(test_ospf),    cmocka_unit_test(test_gateway_addresses),
+        cmocka_unit_test(test_files_beside),
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);
