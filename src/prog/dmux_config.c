@@ -1,13 +1,13 @@
 /* prog/dmux_config.c - see dmux_config.h.
  *
  * Theory of operation. prog/ini_file.h reads the file by schema[]: a row's reader gets the text and a place, and says
- * what it expected when it cannot.
+ * what it expected when it cannot. What needs the whole file is for prog/dmux_config_check.h.
  *
  * Limits: dmux_config.h. */
 #include "prog/dmux_config.h"
 
 #include "ident/hash.h"
-#include "prog/ini_file.h"
+#include "prog/dmux_config_check.h"
 #include "prog/secret_file.h"
 
 #include <assert.h>
@@ -20,41 +20,13 @@
 
 #define AGENT_PORT 51820 /* as of ListenPort in hawser.conf */
 
-enum section {
-    GATEWAY = 1,
-    PROVIDER,
-    AUTHORITY,
-    MESH,
-    SEED,
-    FEDERATION,
-    BORDER,
-    BGP,
-    NEIGHBOR,
-    OSPF,
-    ROUTER,
-    ADMIT,
-    CLIENT,
-    CREDENTIAL
-};
-
 #define NAMED                                                                                                          \
     (1u << PROVIDER | 1u << AUTHORITY | 1u << SEED | 1u << FEDERATION | 1u << BORDER | 1u << NEIGHBOR | 1u << ADMIT |  \
      1u << CREDENTIAL)
 
-struct parse {
-    struct ini ini;
-    struct dmux_config *c;
-    unsigned chain_line, managers_line, root_managers_line; /* 0: not there */
-};
-
-static struct parse *parse_of(struct ini *f)
-{
-    return CONTAINER_OF(f, struct parse, ini);
-}
-
 static struct dmux_config *config_of(struct ini *f)
 {
-    return parse_of(f)->c;
+    return dmux_parse_of(f)->c;
 }
 
 /* --- readers --- */
@@ -324,13 +296,13 @@ static const char *read_endpoints(const char *value, struct endpoint *ret, size_
 
 static const char *read_managers(struct ini *f, const char *value, void *out)
 {
-    parse_of(f)->managers_line = f->line;
+    dmux_parse_of(f)->managers_line = f->line;
     return read_endpoints(value, config_of(f)->managers, &config_of(f)->managers_count);
 }
 
 static const char *read_root_managers(struct ini *f, const char *value, void *out)
 {
-    parse_of(f)->root_managers_line = f->line;
+    dmux_parse_of(f)->root_managers_line = f->line;
     return read_endpoints(value, config_of(f)->root_managers, &config_of(f)->root_managers_count);
 }
 
@@ -468,7 +440,7 @@ static size_t read_chain(const struct ini *f, const char *name, uint8_t out[CRED
 
 static const char *read_chain_file(struct ini *f, const char *value, void *out)
 {
-    parse_of(f)->chain_line = f->line;
+    dmux_parse_of(f)->chain_line = f->line;
     config_of(f)->chain_len = read_chain(f, value, config_of(f)->chain);
     return config_of(f)->chain_len > 0 ? NULL : CHAIN_FILE;
 }
@@ -726,161 +698,15 @@ const struct ini_schema dmux_config_schema = {
     .read = read_key,
 };
 
-/* Keys and realms apart. */
-static void sort_admits(struct ini *f)
-{
-    struct dmux_config *c = config_of(f);
-
-    for (size_t i = 0; i < c->admits_count; i++) {
-        const struct dmux_admit *a = &c->admits[i];
-        const char *wrong = a->has_key && (a->has_root || a->has_realm) ? "a key and a realm"
-                            : a->has_root != a->has_realm               ? "half of Root and Realm"
-                            : !a->has_key && !a->has_root               ? "nothing"
-                                                                        : NULL;
-
-        if (wrong)
-            ini_error(f, a->line, "found %s in [Admit], expected PublicKey, or Root and Realm", wrong);
-        else if (a->has_key)
-            c->members[c->members_count++] = a->key;
-        else if (c->realms_count < ADMISSION_REALMS_MAX)
-            c->realms[c->realms_count++] = a->realm;
-        else
-            ini_error(f, a->line, "found more than %d realms in [Admit], expected fewer", ADMISSION_REALMS_MAX);
-    }
-}
-
-/* What is in a ChainFile is of that key, as far as that is seen without the provider's roots. */
-static bool is_chain_of(const struct credential *x)
-{
-    struct slice links[CHAIN_LINKS_MAX];
-    size_t count = CHAIN_LINKS_MAX;
-    struct record_bytes b;
-    struct record_error e;
-    struct record r;
-
-    return record_split(x->chain, x->chain_len, links, &count, &e) == 0 && count > 0 &&
-           record_decode(links[count - 1].data, links[count - 1].len, &r, &b, &e) == 0 &&
-           r.type == RECORD_REGISTRATION && memcmp(r.x25519, x->identity.x25519, IDENT_KEY_LEN) == 0;
-}
-
-static void check_admission(struct ini *f)
-{
-    const struct dmux_config *c = config_of(f);
-
-    if (c->role != DMUX_ROLE_ROUTER && c->admits_count > 0)
-        ini_error(f, c->admits[0].line, "found [Admit], expected [Router] as well");
-    if (c->role == DMUX_ROLE_ROUTER && c->protocol == LOCATE_ID && c->admits_count > 0)
-        ini_error(f, c->admits[0].line, "found [Admit] with Protocol = hawser, expected none: nodes show nothing");
-    sort_admits(f);
-    for (size_t i = 0; i < c->credentials_count; i++) {
-        uint32_t provider = c->credentials[i].provider;
-        unsigned line = c->credential_lines[i];
-
-        if (c->credentials[i].chain_len > 0 && !is_chain_of(&c->credentials[i]))
-            ini_error(f, line, "found a [Credential] whose ChainFile is not of the key in KeyFile, expected its chain");
-        if (c->role != DMUX_ROLE_CLIENT)
-            ini_error(f, line, "found [Credential], expected [Client] as well");
-        else if (c->provider != PROVIDER_ANY && provider != c->provider)
-            ini_error(f, line, "found a [Credential] for provider %" PRIu32 ", expected the client's, %" PRIu32,
-                      provider, c->provider);
-        for (size_t j = 0; j < i; j++) {
-            if (c->credentials[j].provider == provider)
-                ini_error(f, line,
-                          "found a second [Credential] for provider %" PRIu32 ", expected one (first in line %u)",
-                          provider, c->credential_lines[j]);
-        }
-    }
-}
-
-/* Who a gateway is to managers, as far as that is seen without asking them. */
-static void check_managers(struct ini *f)
-{
-    const struct parse *p = parse_of(f);
-    struct dmux_config *c = p->c;
-    struct slice links[CHAIN_LINKS_MAX];
-    size_t count = CHAIN_LINKS_MAX;
-    struct record self, realm;
-    struct record_bytes b;
-    struct record_error e;
-
-    if (c->managers_count == 0 && c->root_managers_count > 0)
-        ini_error(f, p->root_managers_line, "found RootManagers, expected Managers with it");
-    if (c->managers_count == 0)
-        return;
-    if (record_split(c->chain, c->chain_len, links, &count, &e) < 0 || count < 2 ||
-        record_decode(links[count - 1].data, links[count - 1].len, &self, &b, &e) < 0 ||
-        record_decode(links[count - 2].data, links[count - 2].len, &realm, &b, &e) < 0 ||
-        self.type != RECORD_REGISTRATION || memcmp(self.key, c->identity.ed25519, IDENT_KEY_LEN) != 0 ||
-        !(self.flags & RECORD_FLAG_SERVES)) {
-        ini_error(f, p->chain_line,
-                  "found a ChainFile by which nobody with the key in KeyFile serves, expected with Managers one of "
-                  "`hawser realm enrol --serves`");
-        return;
-    }
-    if (count > 2 && c->root_managers_count == 0)
-        ini_error(f, p->managers_line,
-                  "found Managers with a Realm that is not the root's own, expected RootManagers too");
-    c->tag = self.subject;
-    memcpy(c->realm_key, realm.key, sizeof(c->realm_key));
-}
-
-static void check_whole(struct ini *f)
-{
-    const struct dmux_config *c = config_of(f);
-
-    if (c->role == DMUX_ROLE_NONE)
-        ini_error(f, 0, "found no role, expected one of [Gateway], [Router] and [Client]");
-    if (c->role != DMUX_ROLE_GATEWAY &&
-        (c->providers_count > 0 || c->authorities_count > 0 || c->has_mesh || c->federations_count > 0 ||
-         c->borders_count > 0 || f->once[BGP] || f->once[OSPF] || c->neighbors_count > 0))
-        ini_error(f, 0, "found a section of gateways, expected [Gateway] as well");
-    if (c->role == DMUX_ROLE_GATEWAY && !prefix_contains(&c->prefix, &c->service))
-        ini_error(f, f->once[GATEWAY], "found a Service outside of Prefix, expected it inside");
-    if (c->role == DMUX_ROLE_GATEWAY && prefix_contains(&c->prefix, &c->address))
-        ini_error(f, f->once[GATEWAY],
-                  "found the gateway's Address inside of Prefix, expected one that other gateways do not have");
-    if (c->xdp && (c->interface[0] == '\0' || c->network_pps > 0))
-        ini_error(f, f->once[GATEWAY], "found DataPath = xdp, expected an Interface with it and no NetworkRate");
-    if (c->role == DMUX_ROLE_ROUTER && (c->protocol == LOCATE_ID) != (c->offers_count > 0 && c->offer_chain_len > 0))
-        ini_error(f, f->once[ROUTER], "found Protocol = %s, expected Offer and OfferChain with hawser, and only there",
-                  protocol_router_find(c->protocol)->name);
-    if (c->queued && (c->protocol != DMUX_IPV4 || c->routes_count == 0))
-        ini_error(f, f->once[CLIENT], "found Capture = queue, expected Protocol = ipv4 and Routes with it");
-    if (!c->queued && c->ip_protocol != 0)
-        ini_error(f, f->once[CLIENT], "found IpProtocol, expected Capture = queue with it");
-    for (size_t i = 0; c->queued && i < c->routes_count; i++) {
-        if (c->routes[i].addr.family != ADDR_V4)
-            ini_error(f, f->once[CLIENT], "found Routes of IPv6 with Capture = queue, expected IPv4 alone");
-    }
-    check_managers(f);
-    if (c->seeds_count > 0 && !c->has_mesh)
-        ini_error(f, 0, "found [Seed], expected [Mesh] as well");
-    if (c->neighbors_count > 0 && !f->once[BGP])
-        ini_error(f, c->neighbors[0].line, "found [Neighbor], expected [Bgp] as well");
-    if (f->once[OSPF] && f->once[BGP])
-        ini_error(f, f->once[OSPF], "found [Ospf] and [Bgp], expected one of them");
-    for (size_t i = 0; i < c->providers_count; i++) {
-        for (size_t j = 0; j < i; j++) {
-            if (c->providers[i].id == c->providers[j].id)
-                ini_error(f, 0, "found the Id of [Provider %s] in [Provider %s] as well", c->provider_names[j],
-                          c->provider_names[i]);
-        }
-    }
-}
-
 int dmux_config_parse(const char *file_name, const char *data, size_t len, struct text *errors,
                       struct dmux_config **ret)
 {
-    struct parse p = { .ini = { .schema = &dmux_config_schema, .file_name = file_name, .errors = errors },
-                       .c = calloc(1, sizeof(struct dmux_config)) };
+    struct dmux_parse p = { .ini = { .schema = &dmux_config_schema, .file_name = file_name, .errors = errors },
+                            .c = calloc(1, sizeof(struct dmux_config)) };
     int r = p.c ? ini_read(&p.ini, data, len) : -ENOMEM;
 
-    if (r == 0 && p.ini.errors_count == 0)
-        check_whole(&p.ini);
-    if (r == 0 && p.ini.errors_count == 0)
-        check_admission(&p.ini);
-    if (r == 0 && p.ini.errors_count == 0)
-        dmux_config_check_federations(&p.ini, p.c);
+    if (r == 0)
+        dmux_config_check(&p);
     if (r == 0 && p.ini.errors_count > 0)
         r = -EINVAL;
     if (r < 0) {

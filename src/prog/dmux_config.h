@@ -27,7 +27,6 @@
 #define DMUX_NAME_MAX 15  /* of sections, bytes */
 #define DMUX_PATH_MAX 108 /* of a socket's name, with its NUL */
 
-struct ini;
 struct ini_schema;
 
 enum dmux_role { DMUX_ROLE_NONE, DMUX_ROLE_GATEWAY, DMUX_ROLE_ROUTER, DMUX_ROLE_CLIENT };
@@ -145,9 +144,6 @@ int dmux_config_load(const char *path, struct text *errors, struct dmux_config *
 int dmux_config_parse(const char *file_name, const char *data, size_t len, struct text *errors,
                       struct dmux_config **ret);
 void dmux_config_free(struct dmux_config *c);
-
-/* What is wrong of [Federation] and [Border], as errors; then c->borders are right. */
-void dmux_config_check_federations(struct ini *f, struct dmux_config *c);
 
 /* What may stand in a file. */
 extern const struct ini_schema dmux_config_schema;
