@@ -296,13 +296,11 @@ static const char *read_endpoints(const char *value, struct endpoint *ret, size_
 
 static const char *read_managers(struct ini *f, const char *value, void *out)
 {
-    dmux_parse_of(f)->managers_line = f->line;
     return read_endpoints(value, config_of(f)->managers, &config_of(f)->managers_count);
 }
 
 static const char *read_root_managers(struct ini *f, const char *value, void *out)
 {
-    dmux_parse_of(f)->root_managers_line = f->line;
     return read_endpoints(value, config_of(f)->root_managers, &config_of(f)->root_managers_count);
 }
 
@@ -440,7 +438,6 @@ static size_t read_chain(const struct ini *f, const char *name, uint8_t out[CRED
 
 static const char *read_chain_file(struct ini *f, const char *value, void *out)
 {
-    dmux_parse_of(f)->chain_line = f->line;
     config_of(f)->chain_len = read_chain(f, value, config_of(f)->chain);
     return config_of(f)->chain_len > 0 ? NULL : CHAIN_FILE;
 }
@@ -600,6 +597,8 @@ static void *base_of(struct dmux_config *c, unsigned section)
 
 static void read_key(struct ini *f, size_t key, const char *value)
 {
+    if (!f->falls_back)
+        dmux_parse_of(f)->lines[key] = f->line;
     ini_row_read(f, &schema[key], base_of(config_of(f), schema[key].section), value);
 }
 
@@ -613,8 +612,10 @@ static bool name_valid(const char *s)
 
 static bool begin_named(struct ini *f, unsigned s, const char *name)
 {
-    struct dmux_config *c = config_of(f);
+    struct dmux_parse *p = dmux_parse_of(f);
+    struct dmux_config *c = p->c;
     const char *word = f->schema->sections[s];
+    struct dmux_named *n;
     const struct {
         size_t *count, max;
     } lists[] = { [PROVIDER] = { &c->providers_count, DMUX_PROVIDERS_MAX },
@@ -637,25 +638,16 @@ static bool begin_named(struct ini *f, unsigned s, const char *name)
         ini_error(f, f->line, "found more than %zu sections [%s ...]", max, word);
         return false;
     }
-    if (s == PROVIDER)
-        snprintf(c->provider_names[*count], DMUX_NAME_MAX + 1, "%s", name);
-    if (s == NEIGHBOR) {
-        c->neighbors[*count].line = f->line;
+    if (s == NEIGHBOR)
         snprintf(c->neighbors[*count].name, DMUX_NAME_MAX + 1, "%s", name);
-    }
-    if (s == AUTHORITY)
-        c->authority_lines[*count] = f->line;
     if (s == FEDERATION) {
         _Static_assert(FEDERATION_NAME_MAX >= DMUX_NAME_MAX, "a name fits");
-        c->federation_lines[*count] = f->line;
         snprintf(c->federations[*count].name, DMUX_NAME_MAX + 1, "%s", name);
     }
-    if (s == BORDER)
-        c->border_entries[*count].line = f->line;
-    if (s == ADMIT)
-        c->admits[*count].line = f->line;
-    if (s == CREDENTIAL)
-        c->credential_lines[*count] = f->line;
+    n = &p->named[p->named_count++];
+    n->section = s;
+    n->line = f->line;
+    snprintf(n->name, sizeof(n->name), "%s", name);
     ++*count;
     return true;
 }
@@ -701,21 +693,26 @@ const struct ini_schema dmux_config_schema = {
 int dmux_config_parse(const char *file_name, const char *data, size_t len, struct text *errors,
                       struct dmux_config **ret)
 {
-    struct dmux_parse p = { .ini = { .schema = &dmux_config_schema, .file_name = file_name, .errors = errors },
-                            .c = calloc(1, sizeof(struct dmux_config)) };
-    int r = p.c ? ini_read(&p.ini, data, len) : -ENOMEM;
+    CLEANUP(cleanup_free) struct dmux_parse *p = calloc(1, sizeof(*p));
+    struct dmux_config *c = calloc(1, sizeof(*c));
+    int r = -ENOMEM;
 
+    if (p && c) {
+        p->ini = (struct ini){ .schema = &dmux_config_schema, .file_name = file_name, .errors = errors };
+        p->c = c;
+        r = ini_read(&p->ini, data, len);
+    }
     if (r == 0)
-        dmux_config_check(&p);
-    if (r == 0 && p.ini.errors_count > 0)
+        dmux_config_check(p);
+    if (r == 0 && p->ini.errors_count > 0)
         r = -EINVAL;
     if (r < 0) {
-        dmux_config_free(p.c);
+        dmux_config_free(c);
         return r;
     }
-    if (p.c->router_id.family == ADDR_NONE)
-        p.c->router_id = p.c->address;
-    *ret = p.c;
+    if (c->router_id.family == ADDR_NONE)
+        c->router_id = c->address;
+    *ret = c;
     return 0;
 }
 

@@ -35,7 +35,6 @@ struct dmux_neighbor {
     char name[DMUX_NAME_MAX + 1];
     struct addr address;
     uint32_t as;
-    unsigned line;
 };
 
 /* One key, or a realm. */
@@ -43,7 +42,6 @@ struct dmux_admit {
     bool has_key, has_root, has_realm;
     struct peer_key key;
     struct admission_realm realm;
-    unsigned line;
 };
 
 /* A gateway of another provider of demultiplexing, as it stands in the file. */
@@ -51,7 +49,6 @@ struct dmux_border {
     struct endpoint at;
     uint8_t x25519[IDENT_KEY_LEN];
     char realm[NAME_SIZE];
-    unsigned line;
 };
 
 struct dmux_config {
@@ -71,7 +68,6 @@ struct dmux_config {
     char interface[16]; /* with xdp; empty: none */
     uint32_t registrations_max;
     struct provider providers[DMUX_PROVIDERS_MAX];
-    char provider_names[DMUX_PROVIDERS_MAX][DMUX_NAME_MAX + 1];
     size_t providers_count;
     struct authority authorities[DMUX_AUTHORITIES_MAX];
     size_t authorities_count;
@@ -87,7 +83,6 @@ struct dmux_config {
     struct tag tag;                   /* with managers: who this gateway is to them, by the chain, */
     uint8_t realm_key[IDENT_KEY_LEN]; /* and its realm's Ed25519 key */
     struct federation_realm federations[FEDERATION_REALMS_MAX];
-    unsigned federation_lines[FEDERATION_REALMS_MAX], authority_lines[DMUX_AUTHORITIES_MAX];
     size_t federations_count;
     struct dmux_border border_entries[FEDERATION_BORDERS_MAX];
     struct federation_border borders[FEDERATION_BORDERS_MAX]; /* the same, of which federation */
@@ -128,7 +123,6 @@ struct dmux_config {
 
     /* client */
     struct credential credentials[DMUX_CREDENTIALS_MAX];
-    unsigned credential_lines[DMUX_CREDENTIALS_MAX];
     size_t credentials_count;
     struct prefix routes[DMUX_ROUTES_MAX];
     size_t routes_count;

@@ -1,5 +1,9 @@
 /* prog/dmux_config_check.c - see dmux_config_check.h.
  *
+ * Theory of operation. What is wrong is told where it stands: at the key if its section is there once, at the section
+ * if that has a name. A check that relies on another comes after it, and not at all when that one has found something:
+ * one fault is one line.
+ *
  * Of other providers of demultiplexing: a number belongs to one realm, so that none can take over another's. Ranges of
  * [Federation] are apart from each other and from what an [Authority] may give. A [Provider] that is listed may stand
  * in one: its key is then the one that the other realm must have certified too (dmux/federation_services.c). */
@@ -12,79 +16,109 @@ static struct dmux_config *config_of(struct ini *f)
     return dmux_parse_of(f)->c;
 }
 
-/* --- credentials and certificates --- */
-
-/* Keys and realms apart. */
-static void sort_admits(struct ini *f)
+/* Where a key of a section that is there once stands; 0: it does not. */
+static unsigned line_of(struct ini *f, enum dmux_section section, const char *key)
 {
-    struct dmux_config *c = config_of(f);
+    struct ini_key k;
 
-    for (size_t i = 0; i < c->admits_count; i++) {
-        const struct dmux_admit *a = &c->admits[i];
-        const char *wrong = a->has_key && (a->has_root || a->has_realm) ? "a key and a realm"
-                            : a->has_root != a->has_realm               ? "half of Root and Realm"
-                            : !a->has_key && !a->has_root               ? "nothing"
-                                                                        : NULL;
-
-        if (wrong)
-            ini_error(f, a->line, "found %s in [Admit], expected PublicKey, or Root and Realm", wrong);
-        else if (a->has_key)
-            c->members[c->members_count++] = a->key;
-        else if (c->realms_count < ADMISSION_REALMS_MAX)
-            c->realms[c->realms_count++] = a->realm;
-        else
-            ini_error(f, a->line, "found more than %d realms in [Admit], expected fewer", ADMISSION_REALMS_MAX);
+    for (size_t i = 0; f->schema->key(i, &k); i++) {
+        if (k.section == section && strcmp(k.key, key) == 0)
+            return dmux_parse_of(f)->lines[i];
     }
+    return 0;
 }
 
-/* What is in a ChainFile is of that key, as far as that is seen without the provider's roots. */
-static bool is_chain_of(const struct credential *x)
+/* The i-th section of its kind, which is there. */
+static const struct dmux_named *named_at(struct ini *f, enum dmux_section section, size_t i)
 {
-    struct slice links[CHAIN_LINKS_MAX];
-    size_t count = CHAIN_LINKS_MAX;
-    struct record_bytes b;
-    struct record_error e;
-    struct record r;
+    const struct dmux_named *n = dmux_parse_of(f)->named;
 
-    return record_split(x->chain, x->chain_len, links, &count, &e) == 0 && count > 0 &&
-           record_decode(links[count - 1].data, links[count - 1].len, &r, &b, &e) == 0 &&
-           r.type == RECORD_REGISTRATION && memcmp(r.x25519, x->identity.x25519, IDENT_KEY_LEN) == 0;
+    while (n->section != section || i-- > 0)
+        n++;
+    return n;
 }
 
-static void check_admission(struct ini *f)
+/* --- sections --- */
+
+static const enum dmux_section roles[] = {
+    [DMUX_ROLE_GATEWAY] = GATEWAY, [DMUX_ROLE_ROUTER] = ROUTER, [DMUX_ROLE_CLIENT] = CLIENT
+};
+
+static enum dmux_role role_of(enum dmux_section section)
+{
+    if (section == ROUTER || section == ADMIT)
+        return DMUX_ROLE_ROUTER;
+    return section == CLIENT || section == CREDENTIAL ? DMUX_ROLE_CLIENT : DMUX_ROLE_GATEWAY;
+}
+
+/* The first section of a role; line 0: there is none. */
+static struct dmux_named first_of(struct ini *f, enum dmux_role role)
+{
+    const struct dmux_parse *p = dmux_parse_of(f);
+    struct dmux_named first = { 0 };
+
+    for (size_t i = 0; i < p->named_count && first.line == 0; i++) {
+        if (role_of(p->named[i].section) == role)
+            first = p->named[i];
+    }
+    for (enum dmux_section s = GATEWAY; s <= CREDENTIAL; s++) {
+        if (role_of(s) == role && f->once[s] && (first.line == 0 || f->once[s] < first.line))
+            first = (struct dmux_named){ .section = s, .line = f->once[s] };
+    }
+    return first;
+}
+
+/* Each section is of the file's role. */
+static void check_roles(struct ini *f)
 {
     const struct dmux_config *c = config_of(f);
+    const char *const *words = f->schema->sections;
 
-    if (c->role != DMUX_ROLE_ROUTER && c->admits_count > 0)
-        ini_error(f, c->admits[0].line, "found [Admit], expected [Router] as well");
-    if (c->role == DMUX_ROLE_ROUTER && c->protocol == LOCATE_ID && c->admits_count > 0)
-        ini_error(f, c->admits[0].line, "found [Admit] with Protocol = hawser, expected none: nodes show nothing");
-    sort_admits(f);
-    for (size_t i = 0; i < c->credentials_count; i++) {
-        uint32_t provider = c->credentials[i].provider;
-        unsigned line = c->credential_lines[i];
+    for (enum dmux_role role = DMUX_ROLE_GATEWAY; role <= DMUX_ROLE_CLIENT; role++) {
+        struct dmux_named first = first_of(f, role);
+        const char *space = *first.name ? " " : "";
 
-        if (c->credentials[i].chain_len > 0 && !is_chain_of(&c->credentials[i]))
-            ini_error(f, line, "found a [Credential] whose ChainFile is not of the key in KeyFile, expected its chain");
-        if (c->role != DMUX_ROLE_CLIENT)
-            ini_error(f, line, "found [Credential], expected [Client] as well");
-        else if (c->provider != PROVIDER_ANY && provider != c->provider)
-            ini_error(f, line, "found a [Credential] for provider %" PRIu32 ", expected the client's, %" PRIu32,
-                      provider, c->provider);
-        for (size_t j = 0; j < i; j++) {
-            if (c->credentials[j].provider == provider)
-                ini_error(f, line,
-                          "found a second [Credential] for provider %" PRIu32 ", expected one (first in line %u)",
-                          provider, c->credential_lines[j]);
-        }
+        if (role == c->role || first.line == 0)
+            continue;
+        if (c->role == DMUX_ROLE_NONE)
+            ini_error(f, first.line, "found [%s%s%s], expected [%s] as well", words[first.section], space, first.name,
+                      words[roles[role]]);
+        else
+            ini_error(f, first.line, "found [%s%s%s] with [%s], expected it with [%s] alone", words[first.section],
+                      space, first.name, words[roles[c->role]], words[roles[role]]);
     }
+    if (c->role == DMUX_ROLE_NONE && f->errors_count == 0)
+        ini_error(f, 0, "found no role, expected one of [Gateway], [Router] and [Client]");
 }
+
+/* Sections that need another one, or do without it. */
+static void check_sections(struct ini *f)
+{
+    const struct dmux_config *c = config_of(f);
+    const struct {
+        enum dmux_section section, needed;
+        size_t count;
+    } pairs[] = { { SEED, MESH, c->seeds_count },
+                  { FEDERATION, MESH, c->federations_count },
+                  { NEIGHBOR, BGP, c->neighbors_count } };
+
+    for (size_t i = 0; i < ARRAY_LEN(pairs); i++) {
+        const struct dmux_named *n = pairs[i].count ? named_at(f, pairs[i].section, 0) : NULL;
+
+        if (n && !f->once[pairs[i].needed])
+            ini_error(f, n->line, "found [%s %s], expected [%s] as well", f->schema->sections[n->section], n->name,
+                      f->schema->sections[pairs[i].needed]);
+    }
+    if (f->once[OSPF] && f->once[BGP])
+        ini_error(f, f->once[OSPF], "found [Ospf] and [Bgp] (line %u), expected one of them", f->once[BGP]);
+}
+
+/* --- gateways --- */
 
 /* Who a gateway is to managers, as far as that is seen without asking them. */
 static void check_managers(struct ini *f)
 {
-    const struct dmux_parse *p = dmux_parse_of(f);
-    struct dmux_config *c = p->c;
+    struct dmux_config *c = config_of(f);
     struct slice links[CHAIN_LINKS_MAX];
     size_t count = CHAIN_LINKS_MAX;
     struct record self, realm;
@@ -92,7 +126,7 @@ static void check_managers(struct ini *f)
     struct record_error e;
 
     if (c->managers_count == 0 && c->root_managers_count > 0)
-        ini_error(f, p->root_managers_line, "found RootManagers, expected Managers with it");
+        ini_error(f, line_of(f, MESH, "RootManagers"), "found RootManagers, expected Managers with it");
     if (c->managers_count == 0)
         return;
     if (record_split(c->chain, c->chain_len, links, &count, &e) < 0 || count < 2 ||
@@ -100,16 +134,54 @@ static void check_managers(struct ini *f)
         record_decode(links[count - 2].data, links[count - 2].len, &realm, &b, &e) < 0 ||
         self.type != RECORD_REGISTRATION || memcmp(self.key, c->identity.ed25519, IDENT_KEY_LEN) != 0 ||
         !(self.flags & RECORD_FLAG_SERVES)) {
-        ini_error(f, p->chain_line,
+        ini_error(f, line_of(f, MESH, "ChainFile"),
                   "found a ChainFile by which nobody with the key in KeyFile serves, expected with Managers one of "
                   "`hawser realm enrol --serves`");
         return;
     }
     if (count > 2 && c->root_managers_count == 0)
-        ini_error(f, p->managers_line,
+        ini_error(f, line_of(f, MESH, "Managers"),
                   "found Managers with a Realm that is not the root's own, expected RootManagers too");
     c->tag = self.subject;
     memcpy(c->realm_key, realm.key, sizeof(c->realm_key));
+}
+
+/* A number is one provider's. */
+static void check_providers(struct ini *f)
+{
+    const struct dmux_config *c = config_of(f);
+
+    for (size_t i = 0; i < c->providers_count; i++) {
+        for (size_t j = 0; j < i; j++) {
+            if (c->providers[i].id == c->providers[j].id) {
+                const struct dmux_named *a = named_at(f, PROVIDER, i), *b = named_at(f, PROVIDER, j);
+
+                ini_error(f, a->line,
+                          "found Id = %" PRIu32 " in [Provider %s], expected another than [Provider %s] "
+                          "has (line %u)",
+                          c->providers[i].id, a->name, b->name, b->line);
+                break;
+            }
+        }
+    }
+}
+
+static void check_gateway(struct ini *f)
+{
+    const struct dmux_config *c = config_of(f);
+
+    if (!prefix_contains(&c->prefix, &c->service))
+        ini_error(f, line_of(f, GATEWAY, "Service"), "found a Service outside of Prefix, expected it inside");
+    if (prefix_contains(&c->prefix, &c->address))
+        ini_error(f, line_of(f, GATEWAY, "Address"),
+                  "found the gateway's Address inside of Prefix, expected one that other gateways do not have");
+    if (c->xdp && c->interface[0] == '\0')
+        ini_error(f, line_of(f, GATEWAY, "DataPath"), "found DataPath = xdp without Interface, expected both");
+    if (c->xdp && c->network_pps > 0)
+        ini_error(f, line_of(f, GATEWAY, "NetworkRate"),
+                  "found NetworkRate with DataPath = xdp, expected no limit, or DataPath = user");
+    check_managers(f);
+    check_providers(f);
 }
 
 /* --- other providers of demultiplexing --- */
@@ -128,7 +200,7 @@ static bool prefixes_overlap(const struct prefix *a, const struct prefix *b)
 static void check_apart(struct ini *f, const struct dmux_config *c, size_t i, size_t j)
 {
     const struct federation_realm *a = &c->federations[i], *b = &c->federations[j];
-    unsigned line = c->federation_lines[i];
+    unsigned line = named_at(f, FEDERATION, i)->line;
 
     if (strcmp(a->authority.realm, b->authority.realm) == 0)
         ini_error(f, line, "found the Realm of [Federation %s] in [Federation %s] as well, expected another", b->name,
@@ -147,7 +219,7 @@ static void check_apart(struct ini *f, const struct dmux_config *c, size_t i, si
 static void check_realm(struct ini *f, const struct dmux_config *c, size_t i)
 {
     const struct federation_realm *a = &c->federations[i];
-    unsigned line = c->federation_lines[i];
+    unsigned line = named_at(f, FEDERATION, i)->line;
 
     if (strcmp(a->authority.realm, c->mesh_realm) == 0)
         ini_error(f, line, "found the Realm of [Mesh] in [Federation %s], expected another provider's", a->name);
@@ -156,9 +228,9 @@ static void check_realm(struct ini *f, const struct dmux_config *c, size_t i)
     for (size_t k = 0; k < c->authorities_count; k++) {
         if (overlap(&a->authority, &c->authorities[k]))
             ini_error(f, line,
-                      "found Providers = %" PRIu32 "-%" PRIu32 " in [Federation %s], expected numbers that the "
-                      "[Authority] of line %u does not have (%" PRIu32 "-%" PRIu32 ")",
-                      a->authority.provider_first, a->authority.provider_last, a->name, c->authority_lines[k],
+                      "found Providers = %" PRIu32 "-%" PRIu32 " in [Federation %s], expected numbers that "
+                      "[Authority %s] does not have (%" PRIu32 "-%" PRIu32 ")",
+                      a->authority.provider_first, a->authority.provider_last, a->name, named_at(f, AUTHORITY, k)->name,
                       c->authorities[k].provider_first, c->authorities[k].provider_last);
     }
     for (size_t j = 0; j < i; j++)
@@ -169,6 +241,7 @@ static void check_realm(struct ini *f, const struct dmux_config *c, size_t i)
 static void place_border(struct ini *f, struct dmux_config *c, size_t i, size_t counts[FEDERATION_REALMS_MAX])
 {
     const struct dmux_border *e = &c->border_entries[i];
+    const struct dmux_named *n = named_at(f, BORDER, i);
     struct federation_border *b = &c->borders[i];
 
     for (b->realm = 0; b->realm < c->federations_count; b->realm++) {
@@ -176,15 +249,16 @@ static void place_border(struct ini *f, struct dmux_config *c, size_t i, size_t 
             break;
     }
     if (b->realm == c->federations_count) {
-        ini_error(f, e->line, "found a [Border] of the realm %s, expected one of a [Federation]", e->realm);
+        ini_error(f, n->line, "found Realm = %s in [Border %s], expected one of a [Federation]", e->realm, n->name);
         return;
     }
     if (++counts[b->realm] > FEDERATION_LINKS_MAX)
-        ini_error(f, e->line, "found more than %d sections [Border ...] of the realm %s", FEDERATION_LINKS_MAX,
-                  e->realm);
-    if (prefix_contains(&c->prefix, &e->at.addr) || prefix_contains(&c->federations[b->realm].prefix, &e->at.addr) ||
-        addr_equal(&e->at.addr, &c->address))
-        ini_error(f, e->line, "found a [Border] at an address of a Prefix or of this gateway, expected one of its own");
+        ini_error(f, n->line, "found more than %d sections [Border ...] of the realm %s, expected fewer",
+                  FEDERATION_LINKS_MAX, e->realm);
+    if (prefix_contains(&c->prefix, &e->at.addr) || prefix_contains(&c->federations[b->realm].prefix, &e->at.addr))
+        ini_error(f, n->line, "found [Border %s] at an address inside of a Prefix, expected a gateway's own", n->name);
+    if (addr_equal(&e->at.addr, &c->address))
+        ini_error(f, n->line, "found [Border %s] at this gateway's Address, expected another gateway's", n->name);
     b->at = e->at;
     memcpy(b->x25519, e->x25519, sizeof(b->x25519));
 }
@@ -194,64 +268,143 @@ static void check_federations(struct ini *f)
     struct dmux_config *c = config_of(f);
     size_t counts[FEDERATION_REALMS_MAX] = { 0 };
 
-    if (c->federations_count > 0 && !c->has_mesh)
-        ini_error(f, c->federation_lines[0], "found [Federation], expected [Mesh] as well");
     for (size_t i = 0; i < c->federations_count; i++)
         check_realm(f, c, i);
     for (size_t i = 0; i < c->borders_count; i++)
         place_border(f, c, i, counts);
 }
 
-/* --- the whole --- */
+/* --- routers --- */
 
-static void check_whole(struct ini *f)
+/* Keys and realms apart. */
+static void sort_admits(struct ini *f)
+{
+    struct dmux_config *c = config_of(f);
+
+    for (size_t i = 0; i < c->admits_count; i++) {
+        const struct dmux_named *n = named_at(f, ADMIT, i);
+        const struct dmux_admit *a = &c->admits[i];
+        const char *wrong = a->has_key && (a->has_root || a->has_realm) ? "a key and a realm"
+                            : a->has_root && !a->has_realm              ? "Root without Realm"
+                            : a->has_realm && !a->has_root              ? "Realm without Root"
+                            : !a->has_key && !a->has_root               ? "nothing"
+                                                                        : NULL;
+
+        if (wrong)
+            ini_error(f, n->line, "found %s in [Admit %s], expected PublicKey, or Root and Realm", wrong, n->name);
+        else if (a->has_key)
+            c->members[c->members_count++] = a->key;
+        else if (c->realms_count < ADMISSION_REALMS_MAX)
+            c->realms[c->realms_count++] = a->realm;
+        else
+            ini_error(f, n->line, "found more than %d realms in sections [Admit ...], expected fewer",
+                      ADMISSION_REALMS_MAX);
+    }
+}
+
+static void check_router(struct ini *f)
 {
     const struct dmux_config *c = config_of(f);
 
-    if (c->role == DMUX_ROLE_NONE)
-        ini_error(f, 0, "found no role, expected one of [Gateway], [Router] and [Client]");
-    if (c->role != DMUX_ROLE_GATEWAY &&
-        (c->providers_count > 0 || c->authorities_count > 0 || c->has_mesh || c->federations_count > 0 ||
-         c->borders_count > 0 || f->once[BGP] || f->once[OSPF] || c->neighbors_count > 0))
-        ini_error(f, 0, "found a section of gateways, expected [Gateway] as well");
-    if (c->role == DMUX_ROLE_GATEWAY && !prefix_contains(&c->prefix, &c->service))
-        ini_error(f, f->once[GATEWAY], "found a Service outside of Prefix, expected it inside");
-    if (c->role == DMUX_ROLE_GATEWAY && prefix_contains(&c->prefix, &c->address))
-        ini_error(f, f->once[GATEWAY],
-                  "found the gateway's Address inside of Prefix, expected one that other gateways do not have");
-    if (c->xdp && (c->interface[0] == '\0' || c->network_pps > 0))
-        ini_error(f, f->once[GATEWAY], "found DataPath = xdp, expected an Interface with it and no NetworkRate");
-    if (c->role == DMUX_ROLE_ROUTER && (c->protocol == LOCATE_ID) != (c->offers_count > 0 && c->offer_chain_len > 0))
-        ini_error(f, f->once[ROUTER], "found Protocol = %s, expected Offer and OfferChain with hawser, and only there",
+    if ((c->protocol == LOCATE_ID) != (c->offers_count > 0 && c->offer_chain_len > 0))
+        ini_error(f, line_of(f, ROUTER, "Protocol"),
+                  "found Protocol = %s, expected Offer and OfferChain with hawser, and only there",
                   protocol_router_find(c->protocol)->name);
-    if (c->queued && (c->protocol != DMUX_IPV4 || c->routes_count == 0))
-        ini_error(f, f->once[CLIENT], "found Capture = queue, expected Protocol = ipv4 and Routes with it");
-    if (!c->queued && c->ip_protocol != 0)
-        ini_error(f, f->once[CLIENT], "found IpProtocol, expected Capture = queue with it");
-    for (size_t i = 0; c->queued && i < c->routes_count; i++) {
-        if (c->routes[i].addr.family != ADDR_V4)
-            ini_error(f, f->once[CLIENT], "found Routes of IPv6 with Capture = queue, expected IPv4 alone");
-    }
-    check_managers(f);
-    if (c->seeds_count > 0 && !c->has_mesh)
-        ini_error(f, 0, "found [Seed], expected [Mesh] as well");
-    if (c->neighbors_count > 0 && !f->once[BGP])
-        ini_error(f, c->neighbors[0].line, "found [Neighbor], expected [Bgp] as well");
-    if (f->once[OSPF] && f->once[BGP])
-        ini_error(f, f->once[OSPF], "found [Ospf] and [Bgp], expected one of them");
-    for (size_t i = 0; i < c->providers_count; i++) {
-        for (size_t j = 0; j < i; j++) {
-            if (c->providers[i].id == c->providers[j].id)
-                ini_error(f, 0, "found the Id of [Provider %s] in [Provider %s] as well", c->provider_names[j],
-                          c->provider_names[i]);
+    if (c->protocol == LOCATE_ID && c->admits_count > 0)
+        ini_error(f, named_at(f, ADMIT, 0)->line,
+                  "found [Admit %s] with Protocol = hawser, expected none: nodes show nothing",
+                  named_at(f, ADMIT, 0)->name);
+    sort_admits(f);
+}
+
+/* --- clients --- */
+
+/* What is in a ChainFile is of that key, as far as that is seen without the provider's roots. */
+static bool is_chain_of(const struct credential *x)
+{
+    struct slice links[CHAIN_LINKS_MAX];
+    size_t count = CHAIN_LINKS_MAX;
+    struct record_bytes b;
+    struct record_error e;
+    struct record r;
+
+    return record_split(x->chain, x->chain_len, links, &count, &e) == 0 && count > 0 &&
+           record_decode(links[count - 1].data, links[count - 1].len, &r, &b, &e) == 0 &&
+           r.type == RECORD_REGISTRATION && memcmp(r.x25519, x->identity.x25519, IDENT_KEY_LEN) == 0;
+}
+
+static void check_credential(struct ini *f, size_t i)
+{
+    const struct dmux_config *c = config_of(f);
+    const struct credential *x = &c->credentials[i];
+    const struct dmux_named *n = named_at(f, CREDENTIAL, i);
+
+    if (x->chain_len > 0 && !is_chain_of(x))
+        ini_error(f, n->line,
+                  "found a ChainFile in [Credential %s] that is not of the key in KeyFile, expected its chain",
+                  n->name);
+    if (c->provider != PROVIDER_ANY && x->provider != c->provider)
+        ini_error(f, n->line, "found Provider = %" PRIu32 " in [Credential %s], expected the client's, %" PRIu32,
+                  x->provider, n->name, c->provider);
+    for (size_t j = 0; j < i; j++) {
+        if (c->credentials[j].provider == x->provider) {
+            ini_error(f, n->line,
+                      "found Provider = %" PRIu32 " in [Credential %s] as in [Credential %s] (line %u), "
+                      "expected one section for it",
+                      x->provider, n->name, named_at(f, CREDENTIAL, j)->name, named_at(f, CREDENTIAL, j)->line);
+            break;
         }
     }
 }
 
+static void check_capture(struct ini *f)
+{
+    const struct dmux_config *c = config_of(f);
+    unsigned line = line_of(f, CLIENT, "Capture");
+
+    if (!c->queued) {
+        if (c->ip_protocol != 0)
+            ini_error(f, line_of(f, CLIENT, "IpProtocol"), "found IpProtocol, expected Capture = queue with it");
+        return;
+    }
+    if (c->protocol != DMUX_IPV4)
+        ini_error(f, line, "found Capture = queue with Protocol = %s, expected Protocol = ipv4",
+                  protocol_client_find(c->protocol)->name);
+    if (c->routes_count == 0)
+        ini_error(f, line, "found Capture = queue without Routes, expected both");
+    for (size_t i = 0; i < c->routes_count; i++) {
+        if (c->routes[i].addr.family != ADDR_V4) {
+            ini_error(f, line_of(f, CLIENT, "Routes"),
+                      "found Routes of IPv6 with Capture = queue, expected IPv4 alone");
+            break;
+        }
+    }
+}
+
+static void check_client(struct ini *f)
+{
+    const struct dmux_config *c = config_of(f);
+
+    check_capture(f);
+    for (size_t i = 0; i < c->credentials_count; i++)
+        check_credential(f, i);
+}
+
+/* --- the whole --- */
+
 void dmux_config_check(struct dmux_parse *p)
 {
-    static void (*const checks[])(struct ini *) = { check_whole, check_admission, check_federations };
+    static void (*const by_role[])(struct ini *) = {
+        [DMUX_ROLE_GATEWAY] = check_gateway, [DMUX_ROLE_ROUTER] = check_router, [DMUX_ROLE_CLIENT] = check_client
+    };
+    struct ini *f = &p->ini;
 
-    for (size_t i = 0; i < ARRAY_LEN(checks) && p->ini.errors_count == 0; i++)
-        checks[i](&p->ini);
+    if (f->errors_count == 0)
+        check_roles(f);
+    if (f->errors_count == 0)
+        check_sections(f);
+    if (f->errors_count == 0)
+        by_role[p->c->role](f);
+    if (f->errors_count == 0)
+        check_federations(f);
 }

@@ -23,11 +23,25 @@ enum dmux_section {
     CREDENTIAL
 };
 
+#define DMUX_NAMED_MAX                                                                                                 \
+    (DMUX_PROVIDERS_MAX + DMUX_AUTHORITIES_MAX + MESH_SEEDS_MAX + FEDERATION_REALMS_MAX + FEDERATION_BORDERS_MAX +     \
+     DMUX_NEIGHBORS_MAX + DMUX_ADMITS_MAX + DMUX_CREDENTIALS_MAX)
+
+/* A section that has a name, and where it begins. */
+struct dmux_named {
+    enum dmux_section section;
+    unsigned line;
+    char name[DMUX_NAME_MAX + 1];
+};
+
 /* The state of one parse. */
 struct dmux_parse {
     struct ini ini;
     struct dmux_config *c;
-    unsigned chain_line, managers_line, root_managers_line; /* 0: not there */
+    unsigned lines[INI_KEYS_MAX]; /* of each row of the schema, where it stands last; 0: nowhere */
+    /* In the file's order, which for one kind is that of the configuration's arrays. */
+    struct dmux_named named[DMUX_NAMED_MAX];
+    size_t named_count;
 };
 
 static inline struct dmux_parse *dmux_parse_of(struct ini *f)

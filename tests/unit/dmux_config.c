@@ -33,6 +33,17 @@ static void refuses(const char *data, const char *expected)
     assert_string_equal(lines, expected);
 }
 
+/* The public key for each @. */
+static void fill_keys(char *data, size_t size)
+{
+    char rest[2048];
+
+    for (char *at; (at = strchr(data, '@'));) {
+        snprintf(rest, sizeof(rest), "%s", at + 1);
+        snprintf(at, size - (size_t)(at - data), "%s%s", public_key, rest);
+    }
+}
+
 static void test_client(void **state)
 {
     struct dmux_config *c = NULL;
@@ -65,13 +76,13 @@ static void test_capture(void **state)
     assert_int_equal(c->ip_protocol, 253);
     dmux_config_free(c);
     refuses("[Client]\nProtocol = ipv6\nGateway = 192.0.2.1\nRoutes = 192.0.5.0/24\nCapture = queue\n",
-            "f:1: found Capture = queue, expected Protocol = ipv4 and Routes with it\n");
+            "f:5: found Capture = queue with Protocol = ipv6, expected Protocol = ipv4\n");
     refuses("[Client]\nProtocol = ipv4\nGateway = 192.0.2.1\nCapture = queue\n",
-            "f:1: found Capture = queue, expected Protocol = ipv4 and Routes with it\n");
-    refuses("[Client]\nProtocol = ipv4\nGateway = 192.0.2.1\nRoutes = ::/0\nCapture = queue\n",
-            "f:1: found Routes of IPv6 with Capture = queue, expected IPv4 alone\n");
+            "f:4: found Capture = queue without Routes, expected both\n");
+    refuses("[Client]\nProtocol = ipv4\nGateway = 192.0.2.1\nCapture = queue\nRoutes = 10.0.0.0/8, ::/1, 8000::/1\n",
+            "f:5: found Routes of IPv6 with Capture = queue, expected IPv4 alone\n");
     refuses("[Client]\nProtocol = ipv4\nGateway = 192.0.2.1\nIpProtocol = 6\n",
-            "f:1: found IpProtocol, expected Capture = queue with it\n");
+            "f:4: found IpProtocol, expected Capture = queue with it\n");
     refuses("[Client]\nProtocol = ipv4\nGateway = 192.0.2.1\nRoutes = 192.0.5.0/24\nCapture = nft\nQueue = 65535\n"
             "IpProtocol = 256\n",
             "f:5: found Capture = nft, expected tun or queue\n"
@@ -194,7 +205,7 @@ static void test_offers(void **state)
 
     snprintf(data, sizeof(data), "[Router]\nProtocol = hawser\nProvider = 100\nKeyFile = %s\nGateways = 192.0.2.1\n",
              key_path);
-    refuses(data, "f:1: found Protocol = hawser, expected Offer and OfferChain with hawser, and only there\n");
+    refuses(data, "f:2: found Protocol = hawser, expected Offer and OfferChain with hawser, and only there\n");
     snprintf(data, sizeof(data),
              "[Router]\nProtocol = hawser\nProvider = 100\nKeyFile = %s\nGateways = 192.0.2.1\n"
              "Offer = 203.0.113.2, [2001:db8::1]:443\nOfferChain = %s\n",
@@ -206,7 +217,7 @@ static void test_offers(void **state)
     assert_int_equal(c->offer_chain_len, 45); /* what is in it is for who asks to judge */
     dmux_config_free(c);
     memcpy(strstr(data, "hawser"), "mirror", 6);
-    refuses(data, "f:1: found Protocol = mirror, expected Offer and OfferChain with hawser, and only there\n");
+    refuses(data, "f:2: found Protocol = mirror, expected Offer and OfferChain with hawser, and only there\n");
     refuses("[Router]\nOffer = 224.0.0.1\n",
             "f:2: found Offer = 224.0.0.1, expected at most 4 addresses of the agent, with or without :port\n"
             "f:1: found no Protocol in this section, expected one\n"
@@ -238,18 +249,18 @@ static void test_admit(void **state)
     dmux_config_free(c);
     snprintf(data, sizeof(data), ROUTER "[Admit a]\nPublicKey = %s\n" REALM "[Admit b]\nRealm = a.b\n[Admit c]\n",
              "mirror", key_path, public_key);
-    refuses(data, "f:8: found a key and a realm in [Admit], expected PublicKey, or Root and Realm\n"
-                  "f:12: found half of Root and Realm in [Admit], expected PublicKey, or Root and Realm\n"
-                  "f:14: found nothing in [Admit], expected PublicKey, or Root and Realm\n");
+    refuses(data, "f:8: found a key and a realm in [Admit a], expected PublicKey, or Root and Realm\n"
+                  "f:12: found Realm without Root in [Admit b], expected PublicKey, or Root and Realm\n"
+                  "f:14: found nothing in [Admit c], expected PublicKey, or Root and Realm\n");
     for (unsigned i = 0; i < ADMISSION_REALMS_MAX + 1; i++)
         snprintf(many + strlen(many), sizeof(many) - strlen(many), "[Admit r%u]\n" REALM, i);
     snprintf(data, sizeof(data), ROUTER "%s", "mirror", key_path, many);
-    refuses(data, "f:32: found more than 8 realms in [Admit], expected fewer\n");
+    refuses(data, "f:32: found more than 8 realms in sections [Admit ...], expected fewer\n");
     snprintf(data, sizeof(data), ROUTER "Offer = 192.0.2.9\nOfferChain = %s\n[Admit a]\n" REALM, "hawser", key_path,
              secret_path);
-    refuses(data, "f:10: found [Admit] with Protocol = hawser, expected none: nodes show nothing\n");
+    refuses(data, "f:10: found [Admit a] with Protocol = hawser, expected none: nodes show nothing\n");
     refuses("[Client]\nProtocol = ipv6\nGateway = 192.0.2.1\n[Admit a]\n" REALM,
-            "f:4: found [Admit], expected [Router] as well\n");
+            "f:4: found [Admit a] with [Client], expected it with [Router] alone\n");
     refuses("[Router]\nAdmission = 9\nAdmissions = 0\n", "f:2: found Admission = 9, expected seconds, 10 to 86400\n"
                                                          "f:3: found Admissions = 0, expected a number of 1 to 65536\n"
                                                          "f:1: found no Protocol in this section, expected one\n"
@@ -274,21 +285,24 @@ static void test_credential(void **state)
     assert_memory_equal(c->credentials[0].to.x25519, c->credentials[0].identity.x25519, IDENT_KEY_LEN);
     dmux_config_free(c);
     snprintf(data, sizeof(data), text, "101", public_key, key_path, chain_path, "");
-    refuses(data, "f:5: found a [Credential] for provider 100, expected the client's, 101\n");
+    refuses(data, "f:5: found Provider = 100 in [Credential mine], expected the client's, 101\n");
     snprintf(second, sizeof(second), "[Credential again]\nProvider = 100\nProviderKey = %s\nKeyFile = %s\n", public_key,
              key_path);
     snprintf(data, sizeof(data), text, "100", public_key, key_path, chain_path, second);
-    refuses(data, "f:10: found a second [Credential] for provider 100, expected one (first in line 5)\n");
+    refuses(data, "f:10: found Provider = 100 in [Credential again] as in [Credential mine] (line 5), expected one "
+                  "section for it\n");
     snprintf(data, sizeof(data), ROUTER "%s", "mirror", key_path, second);
-    refuses(data, "f:8: found [Credential], expected [Client] as well\n");
+    refuses(data, "f:8: found [Credential again] with [Router], expected it with [Client] alone\n");
     refuses("[Client]\nProtocol = ipv6\nGateway = 192.0.2.1\n[Credential a]\nProvider = 1\nProviderKey = no\n",
             "f:5: found Provider = 1, expected a provider's number, 2 to 4294967295\n"
             "f:6: found ProviderKey = no, expected a public key, as `hawser keygen` prints it\n"
             "f:4: found no KeyFile in this section, expected one\n");
     snprintf(data, sizeof(data), text, "any", public_key, key_path, secret_path, "");
-    refuses(data, "f:5: found a [Credential] whose ChainFile is not of the key in KeyFile, expected its chain\n");
+    refuses(data,
+            "f:5: found a ChainFile in [Credential mine] that is not of the key in KeyFile, expected its chain\n");
     snprintf(data, sizeof(data), text, "any", public_key, key_path, other_path, "");
-    refuses(data, "f:5: found a [Credential] whose ChainFile is not of the key in KeyFile, expected its chain\n");
+    refuses(data,
+            "f:5: found a ChainFile in [Credential mine] that is not of the key in KeyFile, expected its chain\n");
 }
 
 static void test_errors(void **state)
@@ -322,7 +336,10 @@ static void test_errors(void **state)
     refuses("[Client]\nProtocol = ipv6\nGateway = 192.0.2.1\n[Client]\n",
             "f:4: found [Client] again, expected it once (first in line 1)\n");
     refuses("[Client]\nProtocol = ipv6\nGateway = 192.0.2.1\n[Bgp]\nAs = 1\n",
-            "f: found a section of gateways, expected [Gateway] as well\n");
+            "f:4: found [Bgp] with [Client], expected it with [Gateway] alone\n");
+    refuses("[Neighbor up]\nAddress = 10.0.1.1\nAs = 65001\n[Bgp]\nAs = 65011\n[Admit a]\n[Admit b]\n",
+            "f:1: found [Neighbor up], expected [Gateway] as well\n"
+            "f:6: found [Admit a], expected [Router] as well\n");
     refuses("[Provider a b]\n", "f:1: found [Provider a b], expected a name of 1 to 15 letters, digits and _\n");
 }
 
@@ -362,7 +379,6 @@ static void test_gateway(void **state)
                                    "f:1: found no SecretFile in this section, expected one\n");
 }
 
-/* Addresses that would send a gateway's own traffic to another gateway, or leave the service unannounced. */
 /* Inside a provider, and not to the world. */
 static void test_ospf(void **state)
 {
@@ -383,20 +399,49 @@ static void test_ospf(void **state)
     assert_null(strstr(bird, "protocol bgp"));
     dmux_config_free(c);
     snprintf(data, sizeof(data), text, secret_path, "[Bgp]\nAs = 65011\n");
-    refuses(data, "f:7: found [Ospf] and [Bgp], expected one of them\n");
+    refuses(data, "f:7: found [Ospf] and [Bgp] (line 10), expected one of them\n");
 }
 
+/* Addresses that would send a gateway's own traffic to another gateway, or leave the service unannounced. */
 static void test_gateway_addresses(void **state)
 {
-    struct dmux_config *c = NULL;
     char data[1024];
 
     snprintf(data, sizeof(data),
              "[Gateway]\nId = 3\nService = 192.0.3.1\nPrefix = 192.0.2.0/24\nAddress = 192.0.2.9\nSecretFile = %s\n",
              secret_path);
-    assert_true(parse(data, &c) < 0);
-    assert_non_null(strstr(lines, "found a Service outside of Prefix"));
-    assert_non_null(strstr(lines, "found the gateway's Address inside of Prefix"));
+    refuses(data, "f:3: found a Service outside of Prefix, expected it inside\n"
+                  "f:5: found the gateway's Address inside of Prefix, expected one that other gateways do not have\n");
+}
+
+/* Of a gateway: keys and sections that do not go together, each where it stands. */
+static void test_gateway_together(void **state)
+{
+    static const char text[] = "[Gateway]\nId = 3\nService = 192.0.2.1\nPrefix = 192.0.2.0/24\nAddress = 10.0.1.2\n"
+                               "SecretFile = %s\n%s";
+    static const struct {
+        const char *more, *expected;
+    } rows[] = {
+        { "DataPath = xdp\n", "f:7: found DataPath = xdp without Interface, expected both\n" },
+        { "DataPath = xdp\nInterface = eth0\nNetworkRate = 9\n",
+          "f:9: found NetworkRate with DataPath = xdp, expected no limit, or DataPath = user\n" },
+        { "[Bgp]\nAs = 1\n[Seed far]\nAddress = 10.0.2.2\nPublicKey = @\n",
+          "f:9: found [Seed far], expected [Mesh] as well\n" },
+        { "[Neighbor up]\nAddress = 10.0.1.1\nAs = 65001\n", "f:7: found [Neighbor up], expected [Bgp] as well\n" },
+        { "[Provider a]\nId = 100\nPublicKey = @\nProtocols = ipv6\n"
+          "[Provider b]\nId = 101\nPublicKey = @\nProtocols = ipv6\n"
+          "[Provider c]\nId = 100\nPublicKey = @\nProtocols = ipv6\n"
+          "[Provider d]\nId = 100\nPublicKey = @\nProtocols = ipv6\n",
+          "f:15: found Id = 100 in [Provider c], expected another than [Provider a] has (line 7)\n"
+          "f:19: found Id = 100 in [Provider d], expected another than [Provider a] has (line 7)\n" },
+    };
+    char data[2048];
+
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        snprintf(data, sizeof(data), text, secret_path, rows[i].more);
+        fill_keys(data, sizeof(data));
+        refuses(data, rows[i].expected);
+    }
 }
 
 #define ROOT_KEY "a2tra2tra2tra2tra2tra2tra2tra2tra2tra2tra2s="
@@ -441,8 +486,8 @@ static void test_federation(void **state)
     at = n + add_federation(data + n, sizeof(data) - n, "b", "a.example", "192.0.2.0/25", "299-399");
     refuses(data, "f:17: found the Realm of [Mesh] in [Federation b], expected another provider's\n"
                   "f:17: found a Prefix in [Federation b] that is in that of [Gateway], expected another\n"
-                  "f:17: found Providers = 299-399 in [Federation b], expected numbers that the [Authority] of line 7 "
-                  "does not have (200-299)\n");
+                  "f:17: found Providers = 299-399 in [Federation b], expected numbers that [Authority own] does not "
+                  "have (200-299)\n");
     at = n + add_federation(data + n, sizeof(data) - n, "b", "b.example", "198.18.0.0/24", "300-399");
     add_federation(data + at, sizeof(data) - at, "c", "b.example", "198.18.0.0/16", "399-400");
     refuses(data, "f:23: found the Realm of [Federation b] in [Federation c] as well, expected another\n"
@@ -451,24 +496,26 @@ static void test_federation(void **state)
                   "f:23: found a Prefix in [Federation c] that is in that of [Federation b], expected another\n");
     snprintf(data + at, sizeof(data) - at,
              "[Border x]\nRealm = e.example\nAddress = 10.0.3.2\nPublicKey = %s\n"
-             "[Border y]\nRealm = b.example\nAddress = 198.18.0.1\nPublicKey = %s\n",
-             public_key, public_key);
-    refuses(data, "f:23: found a [Border] of the realm e.example, expected one of a [Federation]\n"
-                  "f:27: found a [Border] at an address of a Prefix or of this gateway, expected one of its own\n");
+             "[Border y]\nRealm = b.example\nAddress = 198.18.0.1\nPublicKey = %s\n"
+             "[Border z]\nRealm = b.example\nAddress = 10.0.1.2\nPublicKey = %s\n",
+             public_key, public_key, public_key);
+    refuses(data, "f:23: found Realm = e.example in [Border x], expected one of a [Federation]\n"
+                  "f:27: found [Border y] at an address inside of a Prefix, expected a gateway's own\n"
+                  "f:31: found [Border z] at this gateway's Address, expected another gateway's\n");
     for (unsigned i = 0; i < 9; i++)
         at +=
             (size_t)snprintf(data + at, sizeof(data) - at,
                              "[Border x]\nRealm = b.example\nAddress = 10.0.3.%u\nPublicKey = %s\n", i + 1, public_key);
-    refuses(data, "f:55: found more than 8 sections [Border ...] of the realm b.example\n");
+    refuses(data, "f:55: found more than 8 sections [Border ...] of the realm b.example, expected fewer\n");
     refuses("[Client]\nProtocol = ipv6\nGateway = 192.0.2.1\n[Border x]\nRealm = b.example\n",
             "f:4: found no Address in this section, expected one\n"
             "f:4: found no PublicKey in this section, expected one\n");
     n = (size_t)snprintf(data, sizeof(data), GATEWAY, secret_path);
     add_federation(data + n, sizeof(data) - n, "b", "b.example", "198.18.0.0/24", "300-399");
-    refuses(data, "f:12: found [Federation], expected [Mesh] as well\n");
+    refuses(data, "f:12: found [Federation b], expected [Mesh] as well\n");
     n = (size_t)snprintf(data, sizeof(data), "[Client]\nProtocol = ipv6\nGateway = 192.0.2.1\n");
     add_federation(data + n, sizeof(data) - n, "b", "b.example", "198.18.0.0/24", "300-399");
-    refuses(data, "f: found a section of gateways, expected [Gateway] as well\n");
+    refuses(data, "f:4: found [Federation b] with [Client], expected it with [Gateway] alone\n");
 }
 
 /* Files that a file names lie beside it, wherever this process is. */
@@ -563,11 +610,13 @@ static int teardown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_client),       cmocka_unit_test(test_capture), cmocka_unit_test(test_authority),
-        cmocka_unit_test(test_errors),       cmocka_unit_test(test_admit),   cmocka_unit_test(test_credential),
-        cmocka_unit_test(test_offers),       cmocka_unit_test(test_gateway), cmocka_unit_test(test_federation),
-        cmocka_unit_test(test_managers),     cmocka_unit_test(test_ospf),    cmocka_unit_test(test_gateway_addresses),
-        cmocka_unit_test(test_files_beside),
+        cmocka_unit_test(test_client),       cmocka_unit_test(test_capture),
+        cmocka_unit_test(test_authority),    cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_admit),        cmocka_unit_test(test_credential),
+        cmocka_unit_test(test_offers),       cmocka_unit_test(test_gateway),
+        cmocka_unit_test(test_federation),   cmocka_unit_test(test_managers),
+        cmocka_unit_test(test_ospf),         cmocka_unit_test(test_gateway_addresses),
+        cmocka_unit_test(test_files_beside), cmocka_unit_test(test_gateway_together),
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);
