@@ -10,8 +10,6 @@
 
 #include "base/hash.h"
 
-#include <errno.h>
-
 #define HEADER 20
 #define TTL 8
 #define SOURCE 12
@@ -33,12 +31,12 @@ static bool is_ipv4(const uint8_t *packet, size_t len)
            (size_t)(packet[0] & 15) * 4 <= len && get_be16(packet + 2) == len;
 }
 
-static int router_init(void *state, const struct protocol_setup *setup)
+static const char *router_init(void *state, const struct protocol_setup *setup)
 {
     struct doubled_router_state *s = state;
 
     s->prefix = setup->clients;
-    return s->prefix.addr.family == ADDR_V4 ? 0 : -EINVAL;
+    return s->prefix.addr.family == ADDR_V4 ? NULL : "an IPv4 prefix";
 }
 
 static struct client_id *place_of(struct doubled_router_state *s, uint32_t addr)
@@ -80,6 +78,7 @@ const struct protocol_router doubled_router = {
     .id = DMUX_IPV4,
     .name = "ipv4",
     .state_bytes = sizeof(struct doubled_router_state),
+    .needs = PROTOCOL_CLIENTS,
     .init = router_init,
     .on_client = router_on_client,
     .client_of = router_client_of,
@@ -118,6 +117,7 @@ const struct protocol_client doubled_client = {
     .id = DMUX_IPV4,
     .name = "ipv4",
     .state_bytes = sizeof(struct doubled_client_state),
+    .routes = ADDR_V4,
     .on_seen = client_on_seen,
     .may_send = client_may_send,
     .on_router = client_on_router,

@@ -9,8 +9,6 @@
  * anything). */
 #include "dmux/ipv6.h"
 
-#include <errno.h>
-
 #define IP_LEN 40
 #define ICMP 58
 #define ROUTER_SOLICITATION 133
@@ -86,15 +84,15 @@ static bool is_discovery(const uint8_t *packet, size_t len, uint8_t type, size_t
 
 /* --- router --- */
 
-static int router_init(void *state, const struct protocol_setup *setup)
+static const char *router_init(void *state, const struct protocol_setup *setup)
 {
     const struct prefix *prefix = &setup->clients;
     struct ipv6_router_state *s = state;
 
     if (prefix->addr.family != ADDR_V6 || prefix->len != 64)
-        return -EINVAL;
+        return "an IPv6 prefix of 64 bits";
     memcpy(s->prefix, prefix->addr.bytes, 8);
-    return 0;
+    return NULL;
 }
 
 static enum protocol_verdict advertise(const struct ipv6_router_state *s, const struct client_id *client,
@@ -158,6 +156,7 @@ const struct protocol_router ipv6_router = {
     .id = 6,
     .name = "ipv6",
     .state_bytes = sizeof(struct ipv6_router_state),
+    .needs = PROTOCOL_CLIENTS,
     .init = router_init,
     .on_client = router_on_client,
     .client_of = router_client_of,
@@ -255,6 +254,7 @@ const struct protocol_client ipv6_client = {
     .name = "ipv6",
     .state_bytes = sizeof(struct ipv6_client_state),
     .family = ADDR_V6,
+    .routes = ADDR_V6,
     .on_seen = client_on_seen,
     .output = client_output,
     .next_expiry = client_next_expiry,

@@ -10,6 +10,7 @@
 #define QUESTION_FIXED 10 /* up to the zeros */
 #define ASK_EVERY SEC     /* chosen: RFC 8085 section 3.1.1's start for an unknown round trip */
 #define LEAF "agent"
+#define OFFER "1 to 4 addresses of an agent, and its certificate of at most 1100 bytes"
 
 _Static_assert(2 + 8 + LOCATE_ENDPOINTS_MAX * (1 + 16 + 2) + LOCATE_CHAIN_MAX <= LOCATE_QUESTION_LEN,
                "an answer is no longer than its question");
@@ -48,13 +49,12 @@ int locate_offer_read(const uint8_t *packet, size_t len, struct locate_offer *re
     return ret->chain.len > 0 && ret->chain.len <= LOCATE_CHAIN_MAX ? 0 : -EBADMSG;
 }
 
-/* Is it a service agent or agent-ANY of that realm itself? */
-static bool is_agent(const struct chain_end *end, const char *realm)
+bool locate_is_agent(const char *name, const char *realm)
 {
     struct name_error e;
     struct name n;
 
-    return !end->is_realm && name_parse(end->name, strlen(end->name), &n, &e) == 0 && n.tier == TAG_TIER_SERVICE &&
+    return name_parse(name, strlen(name), &n, &e) == 0 && n.tier == TAG_TIER_SERVICE &&
            strcmp(n.text + n.realm_at, realm) == 0 && n.leaf_len >= strlen(LEAF) &&
            memcmp(n.text + n.leaf_at, LEAF, strlen(LEAF)) == 0 &&
            (n.leaf_len == strlen(LEAF) || n.text[n.leaf_at + strlen(LEAF)] == '-');
@@ -84,7 +84,7 @@ int locate_judge(const struct locate_offer *o, struct slice root, uint64_t wall_
     trust_free(t);
     if (r == -EBADMSG)
         *ret_why = count > 0 ? record_fault_name(e.fault) : "no records";
-    else if (r == 0 && !is_agent(ret, top.name)) {
+    else if (r == 0 && (ret->is_realm || !locate_is_agent(ret->name, top.name))) {
         *ret_why = "its name is not that of an agent of the root's realm";
         r = -EBADMSG;
     }
@@ -159,16 +159,16 @@ struct answering {
     struct locate_offer offer; /* its chain is the configuration's */
 };
 
-static int router_init(void *state, const struct protocol_setup *setup)
+static const char *router_init(void *state, const struct protocol_setup *setup)
 {
     struct answering *s = state;
     uint8_t probe[LOCATE_QUESTION_LEN];
 
     if (setup->offers_count > LOCATE_ENDPOINTS_MAX)
-        return -EINVAL;
+        return OFFER;
     s->offer = (struct locate_offer){ .at_count = setup->offers_count, .chain = setup->offered };
     memcpy(s->offer.at, setup->offers, setup->offers_count * sizeof(*setup->offers));
-    return locate_offer_write(&s->offer, probe) > 0 ? 0 : -EINVAL;
+    return locate_offer_write(&s->offer, probe) > 0 ? NULL : OFFER;
 }
 
 static enum protocol_verdict router_on_client(void *state, const struct client_id *client, const uint8_t *packet,
@@ -190,6 +190,7 @@ const struct protocol_router locate_router = {
     .id = LOCATE_ID,
     .name = "hawser",
     .state_bytes = sizeof(struct answering),
+    .needs = PROTOCOL_OFFERS,
     .init = router_init,
     .on_client = router_on_client,
 };

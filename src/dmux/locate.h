@@ -38,6 +38,9 @@ MUST_CHECK int locate_offer_read(const uint8_t *packet, size_t len, struct locat
 MUST_CHECK int locate_judge(const struct locate_offer *o, struct slice root, uint64_t wall_s, const struct rng *rng,
                             struct chain_end *ret, const char **ret_why);
 
+/* Is it the name of a service agent or agent-ANY that this realm itself has enrolled? */
+bool locate_is_agent(const char *name, const char *realm);
+
 /* A client whose packets are offers, for the program that asks. It asks each second until one has come. */
 extern const struct protocol_client locate_client;
 extern const struct protocol_router locate_router;

@@ -29,6 +29,7 @@ static struct addr address(const void *state)
 const struct protocol_client mirror_client = {
     .id = MIRROR_ID,
     .name = "mirror",
+    .routes = ADDR_V4,
     .may_send = may_send,
     .on_router = on_router,
     .address = address,

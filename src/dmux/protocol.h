@@ -31,10 +31,13 @@ struct protocol_reply {
     size_t len;
 };
 
+/* Bits: what of the setup a router's protocol needs. The rest has no effect on it. */
+enum protocol_needs { PROTOCOL_CLIENTS = 1, PROTOCOL_OFFERS = 2 };
+
 /* What the configuration says to a router's protocol. All of it outlives the protocol. */
 struct protocol_setup {
-    struct prefix clients; /* addresses for its clients; family ADDR_NONE: none */
-    const struct endpoint *offers;
+    struct prefix clients;         /* PROTOCOL_CLIENTS: addresses for its clients; family ADDR_NONE: none */
+    const struct endpoint *offers; /* PROTOCOL_OFFERS: */
     size_t offers_count;
     struct slice offered; /* records in a row: of what is at `offers` */
 };
@@ -43,8 +46,9 @@ struct protocol_router {
     uint16_t id; /* protocol_id of the shim */
     const char *name;
     size_t state_bytes;
-    /* 0, or -EINVAL: nothing that it could serve with. NULL: it needs none of it. */
-    int (*init)(void *state, const struct protocol_setup *setup);
+    unsigned needs; /* set of enum protocol_needs */
+    /* NULL; or, for people, what it expected of what it needs. NULL as a function: it needs none of it. */
+    const char *(*init)(void *state, const struct protocol_setup *setup);
     /* A client's packet. */
     enum protocol_verdict (*on_client)(void *state, const struct client_id *client, const uint8_t *packet, size_t len,
                                        struct protocol_reply *reply);
@@ -58,6 +62,7 @@ struct protocol_client {
     const char *name;
     size_t state_bytes;
     uint8_t family; /* enum addr_family: a network that routes it needs no demultiplexer; ADDR_NONE: nobody can tell */
+    uint8_t routes; /* enum addr_family of what its device carries; ADDR_NONE: either */
     bool no_device; /* its packets are for the program that asks, which is not hawser-dmuxd */
     /* Before all else. NULL: zeros will do. */
     void (*init)(void *state, const struct rng *rng);

@@ -95,7 +95,7 @@ struct router *router_new(const struct router_options *o, instant now)
     if (o->admission)
         r->admission = admission_new(o->admission, o->protocol->id, o->provider, &o->rng);
     if (!r->state || !r->clients || (o->admission && !r->admission) ||
-        (o->protocol->init && o->protocol->init(r->state, &o->setup) < 0)) {
+        (o->protocol->init && o->protocol->init(r->state, &o->setup))) {
         router_free(r);
         return NULL;
     }

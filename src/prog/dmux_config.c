@@ -91,6 +91,12 @@ static const char *read_port(struct ini *f, const char *value, void *out)
     return NULL;
 }
 
+/* Of what others are told to send to. */
+static const char *read_own_port(struct ini *f, const char *value, void *out)
+{
+    return read_port(f, value, out) || *(uint16_t *)out == 0 ? "a port of 1 to 65535" : NULL;
+}
+
 static const char *read_queue(struct ini *f, const char *value, void *out)
 {
     return read_port(f, value, out) || *(uint16_t *)out == UINT16_MAX ? "a number of 0 to 65534" : NULL;
@@ -487,7 +493,7 @@ static const struct ini_row schema[] = {
     { GATEWAY, "Service", read_addr4, AT(service), NULL, true, "the anycast address that all gateways have" },
     { GATEWAY, "Prefix", read_prefix4, AT(prefix), NULL, true, "the prefix around it that is announced" },
     { GATEWAY, "Address", read_addr4, AT(address), NULL, true, "the address of this gateway alone" },
-    { GATEWAY, "Port", read_port, AT(port), "51821", false, "UDP port, of all gateways" },
+    { GATEWAY, "Port", read_own_port, AT(port), "51821", false, "UDP port, of all gateways" },
     { GATEWAY, "SecretFile", read_secret_file, AT(secret), NULL, true, "what all gateways make cookies with" },
     { GATEWAY, "Device", read_name, AT(device), "dmux0", false, "TUN device that has the service address" },
     { GATEWAY, "Control", read_control, AT(control), "/run/hawser-dmux/gateway.sock", false, "control socket" },
@@ -634,6 +640,13 @@ static bool begin_named(struct ini *f, unsigned s, const char *name)
                   *name ? " " : "", name);
         return false;
     }
+    for (size_t i = 0; i < p->named_count; i++) {
+        if (p->named[i].section == s && strcmp(p->named[i].name, name) == 0) {
+            ini_error(f, f->line, "found [%s %s] again, expected it once (first in line %u)", word, name,
+                      p->named[i].line);
+            return false;
+        }
+    }
     if (*count >= max) {
         ini_error(f, f->line, "found more than %zu sections [%s ...]", max, word);
         return false;
@@ -704,6 +717,8 @@ int dmux_config_parse(const char *file_name, const char *data, size_t len, struc
     }
     if (r == 0)
         dmux_config_check(p);
+    if (r == 0 && p->ini.out_of_memory)
+        r = -ENOMEM;
     if (r == 0 && p->ini.errors_count > 0)
         r = -EINVAL;
     if (r < 0) {

@@ -9,7 +9,10 @@
  * in one: its key is then the one that the other realm must have certified too (dmux/federation_services.c). */
 #include "prog/dmux_config_check.h"
 
+#include "dmux/credentials.h"
+
 #include <inttypes.h>
+#include <stdio.h>
 
 static struct dmux_config *config_of(struct ini *f)
 {
@@ -36,6 +39,54 @@ static const struct dmux_named *named_at(struct ini *f, enum dmux_section sectio
     while (n->section != section || i-- > 0)
         n++;
     return n;
+}
+
+/* A key that is of no use without another one. */
+static void check_use(struct ini *f, enum dmux_section section, const char *key, bool used, const char *expected)
+{
+    unsigned line = line_of(f, section, key);
+
+    if (line > 0 && !used)
+        ini_error(f, line, "found %s, expected %s with it", key, expected);
+}
+
+/* --- certificates --- */
+
+/* The ends of a chain of certificates. */
+struct chain {
+    struct record root, end;
+};
+
+static bool read_chain(const uint8_t *data, size_t len, struct chain *ret)
+{
+    struct slice links[CHAIN_LINKS_MAX];
+    size_t count = CHAIN_LINKS_MAX;
+    struct record_bytes b;
+    struct record_error e;
+
+    return record_split(data, len, links, &count, &e) == 0 && count > 0 &&
+           record_decode(links[0].data, links[0].len, &ret->root, &b, &e) == 0 &&
+           record_decode(links[count - 1].data, links[count - 1].len, &ret->end, &b, &e) == 0 &&
+           ret->end.type == RECORD_REGISTRATION;
+}
+
+#define NO_CHAIN "found no chain of certificates in %s, expected one as `hawser realm enrol` writes it"
+
+/* What is in the ChainFile at this line is a chain of the key in KeyFile, as far as that is seen without asking
+ * anybody. False: it was told what is wrong. */
+static bool chain_is_of(struct ini *f, unsigned line, const char *file, const struct identity *id, const uint8_t *data,
+                        size_t len, struct chain *ret)
+{
+    if (!read_chain(data, len, ret)) {
+        ini_error(f, line, NO_CHAIN, file);
+        return false;
+    }
+    if (memcmp(ret->end.key, id->ed25519, IDENT_KEY_LEN) != 0 ||
+        memcmp(ret->end.x25519, id->x25519, IDENT_KEY_LEN) != 0) {
+        ini_error(f, line, "found the certificate of another key in %s, expected that of the key in KeyFile", file);
+        return false;
+    }
+    return true;
 }
 
 /* --- sections --- */
@@ -115,6 +166,33 @@ static void check_sections(struct ini *f)
 
 /* --- gateways --- */
 
+/* Is this the name of that gateway? */
+static bool is_gateway(const char *name, const char *realm, uint32_t id)
+{
+    struct name_error e;
+    uint32_t number;
+    struct name n;
+
+    return name_parse(name, strlen(name), &n, &e) == 0 && strcmp(n.text + n.realm_at, realm) == 0 &&
+           credentials_numbers(&n, "dmux-gateway", &number, 1) == 1 && number == id;
+}
+
+/* Whether other gateways will take this one for one, as far as that is seen without asking them. */
+static void check_mesh(struct ini *f)
+{
+    const struct dmux_config *c = config_of(f);
+    unsigned line = line_of(f, MESH, "ChainFile");
+    struct chain chain;
+
+    if (!f->once[MESH] || !chain_is_of(f, line, "ChainFile", &c->identity, c->chain, c->chain_len, &chain))
+        return;
+    if (memcmp(chain.root.key, c->mesh_root, IDENT_KEY_LEN) != 0)
+        ini_error(f, line, "found the certificate of another root in ChainFile, expected one that begins at Root");
+    else if (!is_gateway(chain.end.name, c->mesh_realm, c->id))
+        ini_error(f, line, "found the certificate of %s in ChainFile, expected that of dmux-gateway-%" PRIu32 ".s.%s",
+                  chain.end.name, c->id, c->mesh_realm);
+}
+
 /* Who a gateway is to managers, as far as that is seen without asking them. */
 static void check_managers(struct ini *f)
 {
@@ -132,10 +210,9 @@ static void check_managers(struct ini *f)
     if (record_split(c->chain, c->chain_len, links, &count, &e) < 0 || count < 2 ||
         record_decode(links[count - 1].data, links[count - 1].len, &self, &b, &e) < 0 ||
         record_decode(links[count - 2].data, links[count - 2].len, &realm, &b, &e) < 0 ||
-        self.type != RECORD_REGISTRATION || memcmp(self.key, c->identity.ed25519, IDENT_KEY_LEN) != 0 ||
         !(self.flags & RECORD_FLAG_SERVES)) {
         ini_error(f, line_of(f, MESH, "ChainFile"),
-                  "found a ChainFile by which nobody with the key in KeyFile serves, expected with Managers one of "
+                  "found a certificate without leave to serve in ChainFile, expected with Managers one of "
                   "`hawser realm enrol --serves`");
         return;
     }
@@ -180,8 +257,17 @@ static void check_gateway(struct ini *f)
     if (c->xdp && c->network_pps > 0)
         ini_error(f, line_of(f, GATEWAY, "NetworkRate"),
                   "found NetworkRate with DataPath = xdp, expected no limit, or DataPath = user");
-    check_managers(f);
+    check_use(f, GATEWAY, "Interface", c->xdp, "DataPath = xdp");
+    for (size_t i = 0; i < c->seeds_count; i++) {
+        if (prefix_contains(&c->prefix, &c->seeds[i].at.addr))
+            ini_error(f, named_at(f, SEED, i)->line,
+                      "found [Seed %s] at an address inside of Prefix, expected a gateway's own",
+                      named_at(f, SEED, i)->name);
+    }
     check_providers(f);
+    check_mesh(f);
+    if (f->errors_count == 0)
+        check_managers(f);
 }
 
 /* --- other providers of demultiplexing --- */
@@ -302,14 +388,111 @@ static void sort_admits(struct ini *f)
     }
 }
 
+/* What the protocol needs is there, and nothing else. */
+static void check_needs(struct ini *f, const struct protocol_router *protocol)
+{
+    static const struct {
+        enum protocol_needs need;
+        const char *key;
+    } keys[] = { { PROTOCOL_CLIENTS, "Clients" }, { PROTOCOL_OFFERS, "Offer" }, { PROTOCOL_OFFERS, "OfferChain" } };
+
+    for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
+        unsigned line = line_of(f, ROUTER, keys[i].key);
+        bool needed = protocol->needs & keys[i].need;
+
+        if (needed && line == 0)
+            ini_error(f, line_of(f, ROUTER, "Protocol"), "found Protocol = %s without %s, expected both",
+                      protocol->name, keys[i].key);
+        if (!needed && line > 0)
+            ini_error(f, line, "found %s with Protocol = %s, expected none: it has no effect there", keys[i].key,
+                      protocol->name);
+    }
+}
+
+/* The protocol is asked whether it could begin. */
+static void check_setup(struct ini *f, const struct protocol_router *protocol)
+{
+    const struct dmux_config *c = config_of(f);
+    const struct protocol_setup setup = { .clients = c->clients,
+                                          .offers = c->offers,
+                                          .offers_count = c->offers_count,
+                                          .offered = { c->offer_chain, c->offer_chain_len } };
+    const char *key = protocol->needs & PROTOCOL_CLIENTS ? "Clients" : "Offer", *expected;
+    CLEANUP(cleanup_free) void *state = calloc(1, protocol->state_bytes + 1);
+
+    if (!state) {
+        f->out_of_memory = true;
+        return;
+    }
+    expected = protocol->init ? protocol->init(state, &setup) : NULL;
+    if (expected)
+        ini_error(f, line_of(f, ROUTER, key), "found %s that Protocol = %s does not take, expected %s", key,
+                  protocol->name, expected);
+}
+
+/* The agent that nodes are told of is one. */
+static void check_offer(struct ini *f)
+{
+    const struct dmux_config *c = config_of(f);
+    unsigned line = line_of(f, ROUTER, "OfferChain");
+    struct chain chain;
+
+    if (!read_chain(c->offer_chain, c->offer_chain_len, &chain))
+        ini_error(f, line, NO_CHAIN, "OfferChain");
+    else if (!locate_is_agent(chain.end.name, chain.root.name))
+        ini_error(f, line, "found the certificate of %s in OfferChain, expected that of agent.s.%s or agent-ANY.s.%s",
+                  chain.end.name, chain.root.name, chain.root.name);
+}
+
+/* May who has this name provide it? */
+static bool is_provider(const char *name, uint32_t provider, uint16_t protocol)
+{
+    uint32_t numbers[1 + PROVIDER_PROTOCOLS_MAX];
+    struct name_error e;
+    struct name n;
+    size_t count;
+
+    if (name_parse(name, strlen(name), &n, &e) < 0)
+        return false;
+    count = credentials_numbers(&n, "dmux-provider", numbers, ARRAY_LEN(numbers));
+    if (count == 0 || numbers[0] != provider)
+        return false;
+    for (size_t i = 1; i < count; i++) {
+        if (numbers[i] == protocol)
+            return true;
+    }
+    return count == 1; /* no protocol is named: all */
+}
+
+/* Whether gateways with an authority will know the key, as far as that is seen without asking them. */
+static void check_certificate(struct ini *f)
+{
+    const struct dmux_config *c = config_of(f);
+    unsigned line = line_of(f, ROUTER, "ChainFile");
+    struct chain chain;
+
+    if (line == 0 || !chain_is_of(f, line, "ChainFile", &c->identity, c->chain, c->chain_len, &chain))
+        return;
+    if (!is_provider(chain.end.name, c->provider, c->protocol))
+        ini_error(f, line,
+                  "found the certificate of %s in ChainFile, expected that of dmux-provider-%" PRIu32
+                  ".s or dmux-provider-%" PRIu32 "-%u.s",
+                  chain.end.name, c->provider, c->provider, c->protocol);
+}
+
 static void check_router(struct ini *f)
 {
     const struct dmux_config *c = config_of(f);
+    const struct protocol_router *protocol = protocol_router_find(c->protocol);
 
-    if ((c->protocol == LOCATE_ID) != (c->offers_count > 0 && c->offer_chain_len > 0))
-        ini_error(f, line_of(f, ROUTER, "Protocol"),
-                  "found Protocol = %s, expected Offer and OfferChain with hawser, and only there",
-                  protocol_router_find(c->protocol)->name);
+    check_needs(f, protocol);
+    if (f->errors_count == 0)
+        check_setup(f, protocol);
+    if (f->errors_count == 0 && protocol->needs & PROTOCOL_OFFERS)
+        check_offer(f);
+    check_certificate(f);
+    check_use(f, ROUTER, "Admission", c->admits_count > 0, "[Admit NAME]");
+    check_use(f, ROUTER, "Admissions", c->admits_count > 0, "[Admit NAME]");
     if (c->protocol == LOCATE_ID && c->admits_count > 0)
         ini_error(f, named_at(f, ADMIT, 0)->line,
                   "found [Admit %s] with Protocol = hawser, expected none: nodes show nothing",
@@ -319,30 +502,17 @@ static void check_router(struct ini *f)
 
 /* --- clients --- */
 
-/* What is in a ChainFile is of that key, as far as that is seen without the provider's roots. */
-static bool is_chain_of(const struct credential *x)
-{
-    struct slice links[CHAIN_LINKS_MAX];
-    size_t count = CHAIN_LINKS_MAX;
-    struct record_bytes b;
-    struct record_error e;
-    struct record r;
-
-    return record_split(x->chain, x->chain_len, links, &count, &e) == 0 && count > 0 &&
-           record_decode(links[count - 1].data, links[count - 1].len, &r, &b, &e) == 0 &&
-           r.type == RECORD_REGISTRATION && memcmp(r.x25519, x->identity.x25519, IDENT_KEY_LEN) == 0;
-}
-
 static void check_credential(struct ini *f, size_t i)
 {
     const struct dmux_config *c = config_of(f);
     const struct credential *x = &c->credentials[i];
     const struct dmux_named *n = named_at(f, CREDENTIAL, i);
+    char file[32 + DMUX_NAME_MAX];
+    struct chain chain;
 
-    if (x->chain_len > 0 && !is_chain_of(x))
-        ini_error(f, n->line,
-                  "found a ChainFile in [Credential %s] that is not of the key in KeyFile, expected its chain",
-                  n->name);
+    snprintf(file, sizeof(file), "ChainFile of [Credential %s]", n->name);
+    if (x->chain_len > 0)
+        chain_is_of(f, n->line, file, &x->identity, x->chain, x->chain_len, &chain);
     if (c->provider != PROVIDER_ANY && x->provider != c->provider)
         ini_error(f, n->line, "found Provider = %" PRIu32 " in [Credential %s], expected the client's, %" PRIu32,
                   x->provider, n->name, c->provider);
@@ -357,28 +527,35 @@ static void check_credential(struct ini *f, size_t i)
     }
 }
 
+/* What goes into the device can come out of it. */
+static void check_routes(struct ini *f)
+{
+    const struct dmux_config *c = config_of(f);
+    const struct protocol_client *protocol = protocol_client_find(c->protocol);
+    size_t others = 0;
+
+    for (size_t i = 0; i < c->routes_count; i++)
+        others += protocol->routes != ADDR_NONE && c->routes[i].addr.family != protocol->routes;
+    /* A queue takes nothing else; beside others, one that the device does not carry is of no effect. */
+    if (others > 0 && (c->queued || others == c->routes_count))
+        ini_error(f, line_of(f, CLIENT, "Routes"), "found Routes of IPv%c with Protocol = %s, expected IPv%u",
+                  protocol->routes == ADDR_V4 ? '6' : '4', protocol->name, protocol->routes);
+}
+
 static void check_capture(struct ini *f)
 {
     const struct dmux_config *c = config_of(f);
     unsigned line = line_of(f, CLIENT, "Capture");
 
-    if (!c->queued) {
-        if (c->ip_protocol != 0)
-            ini_error(f, line_of(f, CLIENT, "IpProtocol"), "found IpProtocol, expected Capture = queue with it");
-        return;
-    }
-    if (c->protocol != DMUX_IPV4)
+    check_use(f, CLIENT, "Queue", c->queued, "Capture = queue");
+    check_use(f, CLIENT, "IpProtocol", c->queued, "Capture = queue");
+    if (c->queued && c->protocol != DMUX_IPV4)
         ini_error(f, line, "found Capture = queue with Protocol = %s, expected Protocol = ipv4",
                   protocol_client_find(c->protocol)->name);
-    if (c->routes_count == 0)
+    else if (c->queued && c->routes_count == 0)
         ini_error(f, line, "found Capture = queue without Routes, expected both");
-    for (size_t i = 0; i < c->routes_count; i++) {
-        if (c->routes[i].addr.family != ADDR_V4) {
-            ini_error(f, line_of(f, CLIENT, "Routes"),
-                      "found Routes of IPv6 with Capture = queue, expected IPv4 alone");
-            break;
-        }
-    }
+    else
+        check_routes(f);
 }
 
 static void check_client(struct ini *f)

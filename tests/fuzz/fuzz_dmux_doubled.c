@@ -16,7 +16,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     void *router = calloc(1, doubled_router.state_bytes), *self = calloc(1, doubled_client.state_bytes);
     struct client_id found;
 
-    assert(router && self && doubled_router.init(router, &setup) == 0);
+    assert(router && self && !doubled_router.init(router, &setup));
     doubled_client.on_seen(self, &client);
     if (doubled_router.on_client(router, &client, data, size, &reply) == PROTOCOL_DELIVER) {
         uint8_t back[20] = { 0x45, 0, 0, 20 };

@@ -27,7 +27,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     prng_init(&p, 1);
     rng = prng_rng(&p);
-    assert(state && locate_router.init(state, &setup) == 0);
+    assert(state && !locate_router.init(state, &setup));
     if (locate_router.on_client(state, &client, data, size, &reply) == PROTOCOL_ANSWER)
         assert(reply.len <= size && locate_offer_read(reply.packet, reply.len, &o) == 0);
     free(state);

@@ -9,7 +9,10 @@
 
 static char lines[8192];
 static char serves_path[] = "/tmp/hawser-dmux-serves-XXXXXX"; /* chain of a gateway that serves */
+static char named_path[] = "/tmp/hawser-dmux-named-XXXXXX";   /* of whoever the test wants */
 static char secret_path[] = "/tmp/hawser-dmux-secret-XXXXXX";
+#define EIGHTS "CAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAg=" /* base64 of 8, 32 times */
+
 static char public_key[KEY_TEXT_SIZE]; /* of the secret there: */
 static char key_path[] = "/tmp/hawser-dmux-key-XXXXXX";
 static char chain_path[] = "/tmp/hawser-dmux-chain-XXXXXX"; /* of that key, */
@@ -31,6 +34,46 @@ static void refuses(const char *data, const char *expected)
     assert_true(parse(data, &c) < 0);
     assert_null(c);
     assert_string_equal(lines, expected);
+}
+
+static struct identity own;
+
+/* A chain of a root whose key is 32 times this byte, a realm below it (none if it is the root's own), and our own key.
+ */
+static int make_chain(const char *path, uint8_t root, const char *realm, const char *name, uint8_t flags)
+{
+    struct record r[3] = {
+        { .type = RECORD_ROOT, .seq = 1, .issued_s = 1750000000, .suites = 3, .name = "example" },
+        { .type = RECORD_DELEGATION, .seq = 2, .issued_s = 1750000000, .not_after_s = 1760000000, .tiers = 15 },
+        { .type = RECORD_REGISTRATION, .seq = 3, .issued_s = 1750000000, .suites = 3, .flags = flags },
+    };
+    uint8_t bytes[RECORD_BYTES_MAX];
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    struct tag issuer;
+    size_t len;
+    int e = fd < 0 ? -1 : 0;
+
+    memset(r[0].key, root, IDENT_KEY_LEN);
+    memset(r[1].key, 9, IDENT_KEY_LEN);
+    memcpy(r[2].key, own.ed25519, IDENT_KEY_LEN);
+    memcpy(r[2].x25519, own.x25519, IDENT_KEY_LEN);
+    snprintf(r[1].name, sizeof(r[1].name), "%s", realm);
+    snprintf(r[2].name, sizeof(r[2].name), "%s.%s", name, *realm ? realm : "example");
+    r[1].range = (struct realm_range){ 0x100, 4 };
+    for (size_t i = 0; i < 3 && e == 0; i++) {
+        uint16_t hda = TAG_HDA(TAG_TIER_SERVICE, i > 0 ? 0x100 : 0);
+
+        if (i == 1 && !*realm)
+            continue;
+        e = tag_make(r[i].key, TAG_RAA(9), hda, &r[i].subject);
+        r[i].issuer = i > 0 ? issuer : r[i].subject;
+        issuer = r[i].subject;
+        if (e == 0)
+            e = record_encode(&r[i], own.ed25519_seed, bytes, sizeof(bytes), &len);
+        if (e == 0 && write(fd, bytes, len) != (ssize_t)len)
+            e = -1;
+    }
+    return close(fd) < 0 ? -1 : e;
 }
 
 /* The public key for each @. */
@@ -80,9 +123,15 @@ static void test_capture(void **state)
     refuses("[Client]\nProtocol = ipv4\nGateway = 192.0.2.1\nCapture = queue\n",
             "f:4: found Capture = queue without Routes, expected both\n");
     refuses("[Client]\nProtocol = ipv4\nGateway = 192.0.2.1\nCapture = queue\nRoutes = 10.0.0.0/8, ::/1, 8000::/1\n",
-            "f:5: found Routes of IPv6 with Capture = queue, expected IPv4 alone\n");
+            "f:5: found Routes of IPv6 with Protocol = ipv4, expected IPv4\n");
     refuses("[Client]\nProtocol = ipv4\nGateway = 192.0.2.1\nIpProtocol = 6\n",
             "f:4: found IpProtocol, expected Capture = queue with it\n");
+    refuses("[Client]\nProtocol = ipv4\nGateway = 192.0.2.1\nQueue = 6\n",
+            "f:4: found Queue, expected Capture = queue with it\n");
+    refuses("[Client]\nProtocol = ipv6\nGateway = 192.0.2.1\nRoutes = 10.0.0.0/8\n",
+            "f:4: found Routes of IPv4 with Protocol = ipv6, expected IPv6\n");
+    refuses("[Client]\nProtocol = mirror\nGateway = 192.0.2.1\nRoutes = ::/0\n",
+            "f:4: found Routes of IPv6 with Protocol = mirror, expected IPv4\n");
     refuses("[Client]\nProtocol = ipv4\nGateway = 192.0.2.1\nRoutes = 192.0.5.0/24\nCapture = nft\nQueue = 65535\n"
             "IpProtocol = 256\n",
             "f:5: found Capture = nft, expected tun or queue\n"
@@ -121,47 +170,12 @@ static void test_authority(void **state)
         "writes it\nf:1: found no KeyFile in this section, expected one\n");
 }
 
-static struct identity gateway_id;
-
-/* A chain of a root, a realm of which the key begins with 9, and the gateway. */
-static int make_serve(uint8_t flags)
-{
-    struct record r[3] = {
-        { .type = RECORD_ROOT, .seq = 1, .issued_s = 1750000000, .suites = 3, .name = "example" },
-        { .type = RECORD_DELEGATION, .seq = 2, .issued_s = 1750000000, .not_after_s = 1760000000, .tiers = 15 },
-        { .type = RECORD_REGISTRATION, .seq = 3, .issued_s = 1750000000, .suites = 3, .flags = flags },
-    };
-    uint8_t bytes[RECORD_BYTES_MAX];
-    int fd = open(serves_path, O_WRONLY | O_TRUNC);
-    size_t len;
-    int e = fd < 0 ? -1 : 0;
-
-    memset(r[0].key, 8, IDENT_KEY_LEN);
-    memset(r[1].key, 9, IDENT_KEY_LEN);
-    memcpy(r[2].key, gateway_id.ed25519, IDENT_KEY_LEN);
-    memcpy(r[2].x25519, gateway_id.x25519, IDENT_KEY_LEN);
-    snprintf(r[1].name, sizeof(r[1].name), "acme.example");
-    snprintf(r[2].name, sizeof(r[2].name), "dmux-gateway-1.s.acme.example");
-    r[1].range = (struct realm_range){ 0x100, 4 };
-    for (size_t i = 0; i < 3 && e == 0; i++) {
-        uint16_t hda = TAG_HDA(TAG_TIER_SERVICE, i > 0 ? 0x100 : 0);
-
-        e = tag_make(r[i].key, TAG_RAA(9), hda, &r[i].subject);
-        r[i].issuer = r[i > 0 ? i - 1 : 0].subject;
-        if (e == 0)
-            e = record_encode(&r[i], gateway_id.ed25519_seed, bytes, sizeof(bytes), &len);
-        if (e == 0 && write(fd, bytes, len) != (ssize_t)len)
-            e = -1;
-    }
-    return close(fd) < 0 ? -1 : e;
-}
-
 /* Who finds others by managers says where they are, and where its root's are if its realm is another. */
 static void test_managers(void **state)
 {
     static const char text[] = "[Gateway]\nId = 1\nService = 192.0.2.1\nPrefix = 192.0.2.0/24\nAddress = 10.0.1.2\n"
                                "SecretFile = %s\n[Mesh]\nKeyFile = %s\nChainFile = %s\n"
-                               "Root = AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA=\nRealm = acme.example\n%s\n";
+                               "Root = " EIGHTS "\nRealm = acme.example\n%s\n";
     struct dmux_config *c = NULL;
     char buf[1024];
 
@@ -175,7 +189,7 @@ static void test_managers(void **state)
     assert_int_equal(c->root_managers[0].port, 1);
     dmux_config_free(c);
     c = NULL;
-    snprintf(buf, sizeof(buf), text, secret_path, key_path, secret_path, "");
+    snprintf(buf, sizeof(buf), text, secret_path, key_path, serves_path, "");
     assert_int_equal(parse(buf, &c), 0);
     assert_int_equal(c->managers_count, 0);
     dmux_config_free(c);
@@ -183,18 +197,72 @@ static void test_managers(void **state)
     refuses(buf, "f:12: found Managers with a Realm that is not the root's own, expected RootManagers too\n");
     snprintf(buf, sizeof(buf), text, secret_path, key_path, serves_path, "RootManagers = 10.0.0.1:51823");
     refuses(buf, "f:12: found RootManagers, expected Managers with it\n");
-    for (size_t i = 0; i < 2; i++) { /* one that says nothing of serving, and one without a realm */
-        snprintf(buf, sizeof(buf), text, secret_path, key_path, i ? chain_path : serves_path,
-                 "Managers = 10.0.0.1:51823\nRootManagers = 10.0.0.2:1");
-        if (i == 0)
-            assert_int_equal(make_serve(0), 0);
-        refuses(buf,
-                "f:9: found a ChainFile by which nobody with the key in KeyFile serves, expected with Managers one of "
-                "`hawser realm enrol --serves`\n");
-    }
-    assert_int_equal(make_serve(RECORD_FLAG_SERVES), 0);
-    snprintf(buf, sizeof(buf), text, secret_path, key_path, secret_path, "Managers = 10.0.0.1");
+    assert_int_equal(make_chain(named_path, 8, "acme.example", "dmux-gateway-1.s", 0), 0);
+    snprintf(buf, sizeof(buf), text, secret_path, key_path, named_path,
+             "Managers = 10.0.0.1:51823\nRootManagers = 10.0.0.2:1");
+    refuses(buf, "f:9: found a certificate without leave to serve in ChainFile, expected with Managers one of "
+                 "`hawser realm enrol --serves`\n");
+    snprintf(buf, sizeof(buf), text, secret_path, key_path, serves_path, "Managers = 10.0.0.1");
     refuses(buf, "f:12: found Managers = 10.0.0.1, expected 1 to 16 addresses, each with a :port, apart by commas\n");
+}
+
+/* A seed inside of the prefix would be whichever gateway is nearest. */
+static void test_seed(void **state)
+{
+    struct dmux_config *c = NULL;
+    char data[2048];
+    size_t n;
+
+    snprintf(data, sizeof(data),
+             "[Gateway]\nId = 1\nService = 192.0.2.1\nPrefix = 192.0.2.0/24\nAddress = 10.0.1.2\n"
+             "SecretFile = %s\n[Mesh]\nKeyFile = %s\nRoot = " EIGHTS "\nRealm = acme.example\n"
+             "ChainFile = %s\n[Seed a]\nAddress = 10.0.1.2\nPublicKey = @\n",
+             secret_path, key_path, serves_path);
+    fill_keys(data, sizeof(data));
+    assert_int_equal(parse(data, &c), 0);
+    dmux_config_free(c);
+    n = strlen(data);
+    snprintf(data + n, sizeof(data) - n, "[Seed b]\nAddress = 192.0.2.1\nPublicKey = @\n");
+    fill_keys(data, sizeof(data));
+    refuses(data, "f:15: found [Seed b] at an address inside of Prefix, expected a gateway's own\n");
+}
+
+/* By their certificates gateways take each other for one. */
+static void test_mesh_chain(void **state)
+{
+    static const char text[] = "[Gateway]\nId = 1\nService = 192.0.2.1\nPrefix = 192.0.2.0/24\nAddress = 10.0.1.2\n"
+                               "SecretFile = %s\n[Mesh]\nKeyFile = %s\nRoot = " EIGHTS "\nRealm = acme.example\n"
+                               "ChainFile = %s\n";
+    const struct {
+        const char *file, *realm, *name;
+        uint8_t root;
+        const char *expected;
+    } rows[] = {
+        { secret_path, NULL, NULL, 0,
+          "no chain of certificates in ChainFile, expected one as `hawser realm enrol` writes it" },
+        { other_path, NULL, NULL, 0,
+          "the certificate of another key in ChainFile, expected that of the key in KeyFile" },
+        { named_path, "acme.example", "dmux-gateway-1.s", 7,
+          "the certificate of another root in ChainFile, expected one that begins at Root" },
+        { named_path, "acme.example", "dmux-gateway-2.s", 8,
+          "the certificate of dmux-gateway-2.s.acme.example in ChainFile, expected that of "
+          "dmux-gateway-1.s.acme.example" },
+        { named_path, "acme.example", "dmux-provider-1.s", 8,
+          "the certificate of dmux-provider-1.s.acme.example in ChainFile, expected that of "
+          "dmux-gateway-1.s.acme.example" },
+        { named_path, "other.example", "dmux-gateway-1.s", 8,
+          "the certificate of dmux-gateway-1.s.other.example in ChainFile, expected that of "
+          "dmux-gateway-1.s.acme.example" },
+    };
+    char data[1024], expected[512];
+
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        if (rows[i].realm)
+            assert_int_equal(make_chain(named_path, rows[i].root, rows[i].realm, rows[i].name, 0), 0);
+        snprintf(data, sizeof(data), text, secret_path, key_path, rows[i].file);
+        snprintf(expected, sizeof(expected), "f:11: found %s\n", rows[i].expected);
+        refuses(data, expected);
+    }
 }
 
 /* A router that tells of an agent needs to know it, and no other may. */
@@ -205,25 +273,100 @@ static void test_offers(void **state)
 
     snprintf(data, sizeof(data), "[Router]\nProtocol = hawser\nProvider = 100\nKeyFile = %s\nGateways = 192.0.2.1\n",
              key_path);
-    refuses(data, "f:2: found Protocol = hawser, expected Offer and OfferChain with hawser, and only there\n");
+    refuses(data, "f:2: found Protocol = hawser without Offer, expected both\n"
+                  "f:2: found Protocol = hawser without OfferChain, expected both\n");
+    assert_int_equal(make_chain(named_path, 8, "", "agent-north.s", 0), 0);
     snprintf(data, sizeof(data),
              "[Router]\nProtocol = hawser\nProvider = 100\nKeyFile = %s\nGateways = 192.0.2.1\n"
              "Offer = 203.0.113.2, [2001:db8::1]:443\nOfferChain = %s\n",
-             key_path, secret_path);
+             key_path, named_path);
     assert_int_equal(parse(data, &c), 0);
     assert_int_equal(c->offers_count, 2);
     assert_int_equal(c->offers[0].port, 51820);
     assert_int_equal(c->offers[1].port, 443);
-    assert_int_equal(c->offer_chain_len, 45); /* what is in it is for who asks to judge */
+    assert_true(c->offer_chain_len > 0);
     dmux_config_free(c);
+    assert_int_equal(make_chain(named_path, 8, "", "dmux-gateway-1.s", 0), 0);
+    refuses(data,
+            "f:7: found the certificate of dmux-gateway-1.s.example in OfferChain, expected that of agent.s.example "
+            "or agent-ANY.s.example\n");
+    assert_int_equal(make_chain(named_path, 8, "acme.example", "agent.s", 0), 0); /* not by the root's realm itself */
+    refuses(data, "f:7: found the certificate of agent.s.acme.example in OfferChain, expected that of agent.s.example "
+                  "or agent-ANY.s.example\n");
+    snprintf(strstr(data, named_path), sizeof(secret_path), "%s", secret_path);
+    refuses(data,
+            "f:7: found no chain of certificates in OfferChain, expected one as `hawser realm enrol` writes it\n");
     memcpy(strstr(data, "hawser"), "mirror", 6);
-    refuses(data, "f:2: found Protocol = mirror, expected Offer and OfferChain with hawser, and only there\n");
+    refuses(data, "f:6: found Offer with Protocol = mirror, expected none: it has no effect there\n"
+                  "f:7: found OfferChain with Protocol = mirror, expected none: it has no effect there\n");
+    *strstr(data, "OfferChain") = '\0';
+    refuses(data, "f:6: found Offer with Protocol = mirror, expected none: it has no effect there\n");
     refuses("[Router]\nOffer = 224.0.0.1\n",
             "f:2: found Offer = 224.0.0.1, expected at most 4 addresses of the agent, with or without :port\n"
             "f:1: found no Protocol in this section, expected one\n"
             "f:1: found no Provider in this section, expected one\n"
             "f:1: found no KeyFile in this section, expected one\n"
             "f:1: found no Gateways in this section, expected one\n");
+}
+
+/* What a protocol does not need has no effect, and what it needs it judges itself. */
+static void test_needs(void **state)
+{
+    static const char text[] = "[Router]\nProvider = 100\nGateways = 192.0.2.1\nKeyFile = %s\nProtocol = %s\n";
+    static const struct {
+        const char *more, *expected;
+    } rows[] = {
+        { "ipv6", "f:5: found Protocol = ipv6 without Clients, expected both\n" },
+        { "ipv4", "f:5: found Protocol = ipv4 without Clients, expected both\n" },
+        { "ipv6\nClients = 2001:db8::/56",
+          "f:6: found Clients that Protocol = ipv6 does not take, expected an IPv6 prefix of 64 bits\n" },
+        { "ipv6\nClients = 198.51.100.0/24",
+          "f:6: found Clients that Protocol = ipv6 does not take, expected an IPv6 prefix of 64 bits\n" },
+        { "ipv4\nClients = 2001:db8::/64",
+          "f:6: found Clients that Protocol = ipv4 does not take, expected an IPv4 prefix\n" },
+        { "mirror\nClients = 10.77.0.0/16",
+          "f:6: found Clients with Protocol = mirror, expected none: it has no effect there\n" },
+        { "mirror\nAdmission = 60\nAdmissions = 9", "f:6: found Admission, expected [Admit NAME] with it\nf:7: found "
+                                                    "Admissions, expected [Admit NAME] with it\n" },
+    };
+    char data[1024];
+
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        snprintf(data, sizeof(data), text, key_path, rows[i].more);
+        refuses(data, rows[i].expected);
+    }
+}
+
+/* A router's certificate says which provider it is of, and perhaps for which protocols. */
+static void test_router_chain(void **state)
+{
+    static const char text[] = "[Router]\nProvider = 100\nGateways = 192.0.2.1\nKeyFile = %s\nProtocol = ipv6\n"
+                               "Clients = 2001:db8::/64\nChainFile = %s\n";
+    static const char *const good[] = { "dmux-provider-100.s", "dmux-provider-100-6.s", "dmux-provider-100-4-6.s" },
+                             *const bad[] = { "dmux-provider-101.s", "dmux-provider-100-4.s", "dmux-gateway-100.s",
+                                              "provider.s" };
+    struct dmux_config *c = NULL;
+    char data[1024], expected[512];
+
+    snprintf(data, sizeof(data), text, key_path, named_path);
+    for (size_t i = 0; i < ARRAY_LEN(good); i++) {
+        assert_int_equal(make_chain(named_path, 8, "acme.example", good[i], 0), 0);
+        assert_int_equal(parse(data, &c), 0);
+        dmux_config_free(c);
+        c = NULL;
+    }
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        assert_int_equal(make_chain(named_path, 8, "acme.example", bad[i], 0), 0);
+        snprintf(expected, sizeof(expected),
+                 "f:7: found the certificate of %s.acme.example in ChainFile, expected that of "
+                 "dmux-provider-100.s or dmux-provider-100-6.s\n",
+                 bad[i]);
+        refuses(data, expected);
+    }
+    snprintf(data, sizeof(data), text, key_path, other_path);
+    refuses(data, "f:7: found the certificate of another key in ChainFile, expected that of the key in KeyFile\n");
+    snprintf(data, sizeof(data), text, key_path, secret_path);
+    refuses(data, "f:7: found no chain of certificates in ChainFile, expected one as `hawser realm enrol` writes it\n");
 }
 
 #define ROUTER                                                                                                         \
@@ -256,8 +399,9 @@ static void test_admit(void **state)
         snprintf(many + strlen(many), sizeof(many) - strlen(many), "[Admit r%u]\n" REALM, i);
     snprintf(data, sizeof(data), ROUTER "%s", "mirror", key_path, many);
     refuses(data, "f:32: found more than 8 realms in sections [Admit ...], expected fewer\n");
+    assert_int_equal(make_chain(named_path, 8, "", "agent.s", 0), 0);
     snprintf(data, sizeof(data), ROUTER "Offer = 192.0.2.9\nOfferChain = %s\n[Admit a]\n" REALM, "hawser", key_path,
-             secret_path);
+             named_path);
     refuses(data, "f:10: found [Admit a] with Protocol = hawser, expected none: nodes show nothing\n");
     refuses("[Client]\nProtocol = ipv6\nGateway = 192.0.2.1\n[Admit a]\n" REALM,
             "f:4: found [Admit a] with [Client], expected it with [Router] alone\n");
@@ -298,11 +442,14 @@ static void test_credential(void **state)
             "f:6: found ProviderKey = no, expected a public key, as `hawser keygen` prints it\n"
             "f:4: found no KeyFile in this section, expected one\n");
     snprintf(data, sizeof(data), text, "any", public_key, key_path, secret_path, "");
-    refuses(data,
-            "f:5: found a ChainFile in [Credential mine] that is not of the key in KeyFile, expected its chain\n");
+    refuses(
+        data,
+        "f:5: found no chain of certificates in ChainFile of [Credential mine], expected one as `hawser realm enrol` "
+        "writes it\n");
     snprintf(data, sizeof(data), text, "any", public_key, key_path, other_path, "");
     refuses(data,
-            "f:5: found a ChainFile in [Credential mine] that is not of the key in KeyFile, expected its chain\n");
+            "f:5: found the certificate of another key in ChainFile of [Credential mine], expected that of the key in "
+            "KeyFile\n");
 }
 
 static void test_errors(void **state)
@@ -425,6 +572,8 @@ static void test_gateway_together(void **state)
         { "DataPath = xdp\n", "f:7: found DataPath = xdp without Interface, expected both\n" },
         { "DataPath = xdp\nInterface = eth0\nNetworkRate = 9\n",
           "f:9: found NetworkRate with DataPath = xdp, expected no limit, or DataPath = user\n" },
+        { "Interface = eth0\n", "f:7: found Interface, expected DataPath = xdp with it\n" },
+        { "Port = 0\n", "f:7: found Port = 0, expected a port of 1 to 65535\n" },
         { "[Bgp]\nAs = 1\n[Seed far]\nAddress = 10.0.2.2\nPublicKey = @\n",
           "f:9: found [Seed far], expected [Mesh] as well\n" },
         { "[Neighbor up]\nAddress = 10.0.1.1\nAs = 65001\n", "f:7: found [Neighbor up], expected [Bgp] as well\n" },
@@ -434,6 +583,11 @@ static void test_gateway_together(void **state)
           "[Provider d]\nId = 100\nPublicKey = @\nProtocols = ipv6\n",
           "f:15: found Id = 100 in [Provider c], expected another than [Provider a] has (line 7)\n"
           "f:19: found Id = 100 in [Provider d], expected another than [Provider a] has (line 7)\n" },
+        { "[Bgp]\nAs = 1\n[Neighbor a]\nAddress = 10.0.1.1\nAs = 2\n[Neighbor a]\nAddress = 10.0.1.3\nAs = 3\n",
+          "f:12: found [Neighbor a] again, expected it once (first in line 9)\n" },
+        { "[Provider a]\nId = 100\nPublicKey = @\nProtocols = ipv6\n"
+          "[Provider a]\nId = 101\nPublicKey = @\nProtocols = ipv6\n",
+          "f:11: found [Provider a] again, expected it once (first in line 7)\n" },
     };
     char data[2048];
 
@@ -464,8 +618,9 @@ static void test_federation(void **state)
 {
     struct dmux_config *c = NULL;
     char data[4096];
-    size_t n = (size_t)snprintf(data, sizeof(data), FEDERATED, secret_path, key_path, chain_path), at;
+    size_t n = (size_t)snprintf(data, sizeof(data), FEDERATED, secret_path, key_path, named_path), at;
 
+    assert_int_equal(make_chain(named_path, 'k', "a.example", "dmux-gateway-3.s", 0), 0);
     at = n + add_federation(data + n, sizeof(data) - n, "b", "b.example", "198.18.0.0/24", "300-399");
     at += add_federation(data + at, sizeof(data) - at, "c", "c.example", "198.19.0.0/24", "400-499");
     snprintf(data + at, sizeof(data) - at, "[Border x]\nRealm = c.example\nAddress = 10.0.3.2:7\nPublicKey = %s\n",
@@ -503,9 +658,9 @@ static void test_federation(void **state)
                   "f:27: found [Border y] at an address inside of a Prefix, expected a gateway's own\n"
                   "f:31: found [Border z] at this gateway's Address, expected another gateway's\n");
     for (unsigned i = 0; i < 9; i++)
-        at +=
-            (size_t)snprintf(data + at, sizeof(data) - at,
-                             "[Border x]\nRealm = b.example\nAddress = 10.0.3.%u\nPublicKey = %s\n", i + 1, public_key);
+        at += (size_t)snprintf(data + at, sizeof(data) - at,
+                               "[Border x%u]\nRealm = b.example\nAddress = 10.0.3.%u\nPublicKey = %s\n", i, i + 1,
+                               public_key);
     refuses(data, "f:55: found more than 8 sections [Border ...] of the realm b.example, expected fewer\n");
     refuses("[Client]\nProtocol = ipv6\nGateway = 192.0.2.1\n[Border x]\nRealm = b.example\n",
             "f:4: found no Address in this section, expected one\n"
@@ -533,16 +688,16 @@ static void test_files_beside(void **state)
     snprintf(key, sizeof(key), "%s/key", folder);
     snprintf(chain, sizeof(chain), "%s/chain", folder);
     assert_int_equal(symlink(key_path, key), 0);
-    assert_int_equal(symlink(chain_path, chain), 0);
+    assert_int_equal(make_chain(chain, 8, "acme.example", "dmux-provider-100.s", 0), 0);
     for (unsigned i = 0; i < 2; i++) {
-        snprintf(data, sizeof(data), text, i ? key_path : "key", i ? chain_path : "chain");
+        snprintf(data, sizeof(data), text, i ? key_path : "key", i ? chain : "chain");
         f = fopen(path, "w");
         assert_non_null(f);
         assert_true(fputs(data, f) >= 0 && fclose(f) == 0);
         text_init(&errors, lines, sizeof(lines));
         assert_int_equal(dmux_config_load(path, &errors, &c), 0);
         assert_true(c->has_identity);
-        assert_int_equal(c->chain_len, chain_len);
+        assert_true(c->chain_len > 0);
         dmux_config_free(c);
     }
     snprintf(data, sizeof(data), text, "other", "chain");
@@ -593,9 +748,13 @@ static int setup(void **state)
     identity_secret_encode(&id, key);
     if (write(fd, key, strlen(key)) != (ssize_t)strlen(key) || close(fd) < 0)
         return -1;
-    gateway_id = id;
+    own = id;
     fd = mkstemp(serves_path);
-    if (fd < 0 || close(fd) < 0 || make_serve(RECORD_FLAG_SERVES) < 0)
+    if (fd < 0 || close(fd) < 0 ||
+        make_chain(serves_path, 8, "acme.example", "dmux-gateway-1.s", RECORD_FLAG_SERVES) < 0)
+        return -1;
+    fd = mkstemp(named_path);
+    if (fd < 0 || close(fd) < 0)
         return -1;
     if (write_chain(&id, chain_path) < 0 || identity_generate(&id, &rng) < 0)
         return -1;
@@ -604,7 +763,8 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-    return unlink(secret_path) + unlink(key_path) + unlink(chain_path) + unlink(other_path) + unlink(serves_path);
+    return unlink(secret_path) + unlink(key_path) + unlink(chain_path) + unlink(other_path) + unlink(serves_path) +
+           unlink(named_path);
 }
 
 int main(void)
@@ -617,6 +777,8 @@ int main(void)
         cmocka_unit_test(test_federation),   cmocka_unit_test(test_managers),
         cmocka_unit_test(test_ospf),         cmocka_unit_test(test_gateway_addresses),
         cmocka_unit_test(test_files_beside), cmocka_unit_test(test_gateway_together),
+        cmocka_unit_test(test_seed),         cmocka_unit_test(test_mesh_chain),
+        cmocka_unit_test(test_needs),        cmocka_unit_test(test_router_chain),
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);

@@ -14,7 +14,7 @@ static void *router_new_state(void)
     void *s = calloc(1, doubled_router.state_bytes);
 
     assert_non_null(s);
-    assert_int_equal(doubled_router.init(s, &setup), 0);
+    assert_null(doubled_router.init(s, &setup));
     return s;
 }
 
@@ -78,7 +78,7 @@ static void test_refusals(void **state)
     memcpy(p, question, 24);
     put_be32(p + 12, far.addr); /* a client of another router */
     assert_int_equal(doubled_router.on_client(s, &far, p, 24, &reply), PROTOCOL_DROP);
-    assert_true(doubled_router.init(s, &six) < 0);
+    assert_string_equal(doubled_router.init(s, &six), "an IPv4 prefix");
     free(s);
 }
 
