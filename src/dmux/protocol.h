@@ -13,6 +13,8 @@
 
 #define PROTOCOL_PACKET_MAX 1400 /* the largest packet: 1500 less IPv4, UDP and the largest shim, rounded down */
 
+#define PROTOCOL_NAMES_SIZE 128
+
 /* A client as its gateway sees it: unique as long as it sends, and where answers go. */
 struct client_id {
     uint32_t addr; /* host order */
@@ -82,5 +84,7 @@ struct protocol_client {
 /* By number or name; NULL: not known. */
 const struct protocol_router *protocol_router_find(uint16_t id);
 const struct protocol_client *protocol_client_find(uint16_t id);
-/* The number of a protocol by its name or a number in text; 0: neither. */
+/* The number of a protocol by its name, or by a number in decimal or (0x) hexadecimal digits; 0: neither. */
 uint16_t protocol_parse(const char *text);
+/* "a, b or c", for people: all that there are, or those alone that have a device at clients. Returns buf. */
+char *protocol_names(bool with_device, char buf[PROTOCOL_NAMES_SIZE]);

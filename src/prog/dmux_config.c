@@ -156,6 +156,13 @@ static const char *read_prefix(struct ini *f, const char *value, void *out)
     return NULL;
 }
 
+/* One word of a list is wrong, and told. */
+static const char *word_expected(struct ini *f, const char *word, const char *expected)
+{
+    ini_expected(f, word, NULL, "%s", expected);
+    return NULL;
+}
+
 static const char *read_gateways(struct ini *f, const char *value, void *out)
 {
     struct dmux_config *c = config_of(f);
@@ -164,10 +171,10 @@ static const char *read_gateways(struct ini *f, const char *value, void *out)
     while (ini_next_word(&value, word)) {
         struct endpoint e;
 
-        if (endpoint_parse(word, DMUX_PORT, &e) < 0 || e.addr.family != ADDR_V4 ||
-            c->gateways_count >= (f->section == CLIENT ? 1 : ROUTER_HOMES_MAX))
-            return f->section == CLIENT ? "one IPv4 address, with or without :port"
-                                        : "at most 16 IPv4 addresses, with or without :port";
+        if (endpoint_parse(word, DMUX_PORT, &e) < 0 || e.addr.family != ADDR_V4)
+            return word_expected(f, word, "an IPv4 address, with or without :port");
+        if (c->gateways_count >= (f->section == CLIENT ? 1 : ROUTER_HOMES_MAX))
+            return f->section == CLIENT ? "one address" : "at most 16 addresses";
         c->gateways[c->gateways_count++] = e;
     }
     return c->gateways_count == 0 ? "an IPv4 address" : NULL;
@@ -179,9 +186,14 @@ static const char *read_routes(struct ini *f, const char *value, void *out)
     char word[INI_WORD_SIZE];
 
     while (ini_next_word(&value, word)) {
-        if (c->routes_count >= DMUX_ROUTES_MAX || read_prefix(f, word, &c->routes[c->routes_count]))
+        struct prefix x;
+        const char *expected = read_prefix(f, word, &x);
+
+        if (expected)
+            return word_expected(f, word, expected);
+        if (c->routes_count >= DMUX_ROUTES_MAX)
             return "at most 16 prefixes";
-        c->routes_count++;
+        c->routes[c->routes_count++] = x;
     }
     return NULL;
 }
@@ -190,23 +202,29 @@ static const char *read_protocol(struct ini *f, const char *value, void *out)
 {
     bool client = f->section == CLIENT;
     uint16_t id = protocol_parse(value);
+    char names[PROTOCOL_NAMES_SIZE];
 
     /* Nodes ask for hawser themselves. */
     if (id == 0 || !protocol_router_find(id) || (client && protocol_client_find(id)->no_device))
-        return client ? "ipv4, ipv6 or mirror" : "hawser, ipv4, ipv6 or mirror";
+        return word_expected(f, value, protocol_names(client, names));
     *(uint16_t *)out = id;
     return NULL;
 }
 
-static const char *read_protocol_list(const char *value, uint16_t protocols[PROVIDER_PROTOCOLS_MAX], uint8_t *count)
+static const char *read_protocol_list(struct ini *f, const char *value, uint16_t protocols[PROVIDER_PROTOCOLS_MAX],
+                                      uint8_t *count)
 {
-    char word[INI_WORD_SIZE];
+    char word[INI_WORD_SIZE], names[PROTOCOL_NAMES_SIZE];
 
     while (ini_next_word(&value, word)) {
         uint16_t id = protocol_parse(word); /* a gateway forwards any, known or not */
 
-        if (id == 0 || *count >= PROVIDER_PROTOCOLS_MAX)
-            return "at most 8 protocols, by name or number";
+        if (id == 0) {
+            ini_expected(f, word, NULL, "%s, or a number of 1 to 65535", protocol_names(false, names));
+            return NULL;
+        }
+        if (*count >= PROVIDER_PROTOCOLS_MAX)
+            return "at most 8 protocols";
         protocols[(*count)++] = id;
     }
     return *count == 0 ? "a protocol" : NULL;
@@ -217,14 +235,14 @@ static const char *read_protocols(struct ini *f, const char *value, void *out)
     struct dmux_config *c = config_of(f);
     struct provider *x = &c->providers[c->providers_count - 1];
 
-    return read_protocol_list(value, x->protocols, &x->protocols_count);
+    return read_protocol_list(f, value, x->protocols, &x->protocols_count);
 }
 
 static const char *read_authority_protocols(struct ini *f, const char *value, void *out)
 {
     struct authority *x = out;
 
-    return read_protocol_list(value, x->protocols, &x->protocols_count);
+    return read_protocol_list(f, value, x->protocols, &x->protocols_count);
 }
 
 static const char *read_root(struct ini *f, const char *value, void *out)
@@ -427,25 +445,32 @@ static const char *read_secret_file(struct ini *f, const char *value, void *out)
     return r == JAR_SECRET_LEN ? NULL : "a file with 32 bytes in base64";
 }
 
-/* The length of a file of records, at most CREDENTIAL_CHAIN_MAX; 0: it cannot be read, is empty or longer. */
-static size_t read_chain(const struct ini *f, const char *name, uint8_t out[CREDENTIAL_CHAIN_MAX])
+/* The length of a file of records; 0: it was told what is wrong. */
+static size_t read_chain(struct ini *f, const char *name, uint8_t out[CREDENTIAL_CHAIN_MAX])
 {
     char path[INI_PATH_SIZE];
     int fd = open(ini_beside(f, name, path), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-    struct stat st = { 0 };
-    ssize_t n = fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) ? read(fd, out, CREDENTIAL_CHAIN_MAX) : -1;
+    struct stat st;
+    ssize_t n = 0;
 
+    if (fd < 0 || fstat(fd, &st) < 0)
+        ini_error(f, f->line, "%s %s: %s", f->key.key, path, strerror(errno));
+    else if (!S_ISREG(st.st_mode))
+        ini_error(f, f->line, "%s %s: found no regular file, expected one", f->key.key, path);
+    else if (st.st_size == 0 || st.st_size > CREDENTIAL_CHAIN_MAX)
+        ini_error(f, f->line, "%s %s: found %lld bytes, expected a chain of 1 to %d, as `hawser realm enrol` writes it",
+                  f->key.key, path, (long long)st.st_size, CREDENTIAL_CHAIN_MAX);
+    else if ((n = read(fd, out, CREDENTIAL_CHAIN_MAX)) < 0)
+        ini_error(f, f->line, "%s %s: %s", f->key.key, path, strerror(errno));
     if (fd >= 0)
         close(fd);
-    return n > 0 && n == st.st_size ? (size_t)n : 0;
+    return n > 0 ? (size_t)n : 0;
 }
-
-#define CHAIN_FILE "a file with a chain of at most 1100 bytes, as `hawser realm enrol` writes it"
 
 static const char *read_chain_file(struct ini *f, const char *value, void *out)
 {
     config_of(f)->chain_len = read_chain(f, value, config_of(f)->chain);
-    return config_of(f)->chain_len > 0 ? NULL : CHAIN_FILE;
+    return NULL;
 }
 
 static const char *read_credential_chain(struct ini *f, const char *value, void *out)
@@ -454,7 +479,7 @@ static const char *read_credential_chain(struct ini *f, const char *value, void 
 
     _Static_assert(WORD_CHAIN_MAX >= CREDENTIAL_CHAIN_MAX, "both are read alike");
     x->chain_len = read_chain(f, value, x->chain);
-    return x->chain_len > 0 ? NULL : CHAIN_FILE;
+    return NULL;
 }
 
 static const char *read_offer_chain(struct ini *f, const char *value, void *out)
@@ -462,7 +487,7 @@ static const char *read_offer_chain(struct ini *f, const char *value, void *out)
     _Static_assert(LOCATE_CHAIN_MAX >= CREDENTIAL_CHAIN_MAX, "both are read alike");
 
     config_of(f)->offer_chain_len = read_chain(f, value, config_of(f)->offer_chain);
-    return config_of(f)->offer_chain_len > 0 ? NULL : CHAIN_FILE;
+    return NULL;
 }
 
 static const char *read_offers(struct ini *f, const char *value, void *out)
@@ -473,9 +498,10 @@ static const char *read_offers(struct ini *f, const char *value, void *out)
     while (ini_next_word(&value, word)) {
         struct endpoint e;
 
-        if (endpoint_parse(word, AGENT_PORT, &e) < 0 || !addr_is_unicast(&e.addr) ||
-            c->offers_count >= LOCATE_ENDPOINTS_MAX)
-            return "at most 4 addresses of the agent, with or without :port";
+        if (endpoint_parse(word, AGENT_PORT, &e) < 0 || !addr_is_unicast(&e.addr))
+            return word_expected(f, word, "an address of the agent, with or without :port");
+        if (c->offers_count >= LOCATE_ENDPOINTS_MAX)
+            return "at most 4 addresses of the agent";
         c->offers[c->offers_count++] = e;
     }
     return c->offers_count == 0 ? "an address of the agent" : NULL;
@@ -543,7 +569,8 @@ static const struct ini_row schema[] = {
     { ROUTER, "ChainFile", read_chain_file, AT(chain), NULL, false,
       "certificate of that key, where gateways have an authority" },
     { ROUTER, "Gateways", read_gateways, 0, NULL, true, "service address, or addresses of gateways" },
-    { ROUTER, "Clients", read_prefix, AT(clients), NULL, false, "prefix of its clients' addresses" },
+    { ROUTER, "Clients", read_prefix, AT(clients), NULL, false,
+      "protocols ipv4 and ipv6: prefix of its clients' addresses" },
     { ROUTER, "Offer", read_offers, 0, NULL, false, "protocol hawser: where the agent is" },
     { ROUTER, "OfferChain", read_offer_chain, 0, NULL, false,
       "protocol hawser: certificate of the agent, of the service agent or agent-ANY" },

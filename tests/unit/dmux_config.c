@@ -164,10 +164,9 @@ static void test_authority(void **state)
     dmux_config_free(c);
     snprintf(buf, sizeof(buf), text, secret_path, "299-200");
     refuses(buf, "f:10: found Providers = 299-200, expected numbers of providers, as 100-199, 2 or more\n");
-    refuses(
-        "[Router]\nProtocol = ipv6\nProvider = 100\nChainFile = /dev/null\nGateways = 192.0.2.1\n",
-        "f:4: found ChainFile = /dev/null, expected a file with a chain of at most 1100 bytes, as `hawser realm enrol` "
-        "writes it\nf:1: found no KeyFile in this section, expected one\n");
+    refuses("[Router]\nProtocol = ipv6\nProvider = 100\nChainFile = /dev/null\nGateways = 192.0.2.1\n",
+            "f:4: ChainFile /dev/null: found no regular file, expected one\n"
+            "f:1: found no KeyFile in this section, expected one\n");
 }
 
 /* Who finds others by managers says where they are, and where its root's are if its realm is another. */
@@ -302,7 +301,7 @@ static void test_offers(void **state)
     *strstr(data, "OfferChain") = '\0';
     refuses(data, "f:6: found Offer with Protocol = mirror, expected none: it has no effect there\n");
     refuses("[Router]\nOffer = 224.0.0.1\n",
-            "f:2: found Offer = 224.0.0.1, expected at most 4 addresses of the agent, with or without :port\n"
+            "f:2: found Offer = 224.0.0.1, expected an address of the agent, with or without :port\n"
             "f:1: found no Protocol in this section, expected one\n"
             "f:1: found no Provider in this section, expected one\n"
             "f:1: found no KeyFile in this section, expected one\n"
@@ -367,6 +366,79 @@ static void test_router_chain(void **state)
     refuses(data, "f:7: found the certificate of another key in ChainFile, expected that of the key in KeyFile\n");
     snprintf(data, sizeof(data), text, key_path, secret_path);
     refuses(data, "f:7: found no chain of certificates in ChainFile, expected one as `hawser realm enrol` writes it\n");
+}
+
+/* Of lists, the word that is wrong; of files, why. */
+static void test_words(void **state)
+{
+    static const struct {
+        const char *lines, *expected;
+    } rows[] = {
+        { "[Provider a]\nProtocols = ipv6, ipx\n",
+          "found Protocols = ipx, expected ipv4, ipv6, hawser or mirror, or a number of 1 to 65535" },
+        { "[Provider a]\nProtocols = 65536\n",
+          "found Protocols = 65536, expected ipv4, ipv6, hawser or mirror, or a number of 1 to 65535" },
+        { "[Provider a]\nProtocols = 0x\n",
+          "found Protocols = 0x, expected ipv4, ipv6, hawser or mirror, or a number of 1 to 65535" },
+        { "[Provider a]\nProtocols = -1\n",
+          "found Protocols = -1, expected ipv4, ipv6, hawser or mirror, or a number of 1 to 65535" },
+        { "[Provider a]\nProtocols = 1 2 3 4 5 6 7 8 9\n",
+          "found Protocols = 1 2 3 4 5 6 7 8 9, expected at most 8 protocols" },
+        { "[Client]\nRoutes = 2000::/3, 2000::1/3\n",
+          "found Routes = 2000::1/3, expected a prefix, as 2001:db8:1::/64, without bits of a host" },
+        { "[Client]\nGateway = 192.0.2.1 192.0.2.2\n", "found Gateway = 192.0.2.1 192.0.2.2, expected one address" },
+        { "[Router]\nGateways = 192.0.2.1, 192.0.2.2:0\n",
+          "found Gateways = 192.0.2.2:0, expected an IPv4 address, with or without :port" },
+        { "[Router]\nProtocol = 7\n", "found Protocol = 7, expected ipv4, ipv6, hawser or mirror" },
+        { "[Router]\nChainFile = /tmp/hawser-dmux-none\n",
+          "ChainFile /tmp/hawser-dmux-none: No such file or directory" },
+        { "[Router]\nOfferChain = /tmp\n", "OfferChain /tmp: found no regular file, expected one" },
+    };
+    char expected[512], data[512], many[CREDENTIAL_CHAIN_MAX + 1] = "";
+    struct text errors;
+    FILE *f;
+
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct dmux_config *c = NULL;
+
+        assert_true(parse(rows[i].lines, &c) < 0);
+        snprintf(expected, sizeof(expected), "f:2: %s\n", rows[i].expected);
+        assert_memory_equal(lines, expected, strlen(expected)); /* and behind it which keys are missing */
+    }
+    for (size_t len = 0; len <= sizeof(many); len += sizeof(many)) {
+        struct dmux_config *c = NULL;
+
+        f = fopen(named_path, "w");
+        assert_true(f && fwrite(many, 1, len, f) == len && fclose(f) == 0);
+        snprintf(data, sizeof(data), "[Credential a]\nChainFile = %s\n", named_path);
+        text_init(&errors, lines, sizeof(lines));
+        assert_true(dmux_config_parse("f", data, strlen(data), &errors, &c) < 0);
+        snprintf(
+            expected, sizeof(expected),
+            "f:2: ChainFile %s: found %zu bytes, expected a chain of 1 to 1100, as `hawser realm enrol` writes it\n",
+            named_path, len);
+        assert_memory_equal(lines, expected, strlen(expected));
+    }
+}
+
+/* A protocol's number as documents write it. */
+static void test_protocol_numbers(void **state)
+{
+    struct dmux_config *c = NULL;
+
+    assert_int_equal(parse("[Client]\nProtocol = 0xff01\nGateway = 192.0.2.1\n", &c), 0);
+    assert_int_equal(c->protocol, 65281);
+    dmux_config_free(c);
+    assert_int_equal(protocol_parse("0x0110"), 0x110);
+    assert_int_equal(protocol_parse("0xFFFF"), 0xffff);
+    assert_int_equal(protocol_parse("65535"), 0xffff);
+    assert_int_equal(protocol_parse("0x10000"), 0);
+    assert_int_equal(protocol_parse("99999999999999999999999"), 0);
+    assert_int_equal(protocol_parse("0x0x5"), 0);
+    assert_int_equal(protocol_parse("+6"), 0);
+    assert_int_equal(protocol_parse(" 6"), 0);
+    assert_int_equal(protocol_parse("ff"), 0);
+    assert_int_equal(protocol_parse(""), 0);
 }
 
 #define ROUTER                                                                                                         \
@@ -465,7 +537,7 @@ static void test_errors(void **state)
     refuses("[Client]\nProtocol = ipv6\n", "f:1: found no Gateway in this section, expected one\n");
     refuses("[Client]\nProtocol = ipv7\nGateway = 2001:db8::1\n",
             "f:2: found Protocol = ipv7, expected ipv4, ipv6 or mirror\n"
-            "f:3: found Gateway = 2001:db8::1, expected one IPv4 address, with or without :port\n");
+            "f:3: found Gateway = 2001:db8::1, expected an IPv4 address, with or without :port\n");
     refuses("[Client]\nProtocol = ipv6\nGateway = 192.0.2.1\n\nProtocol = ipv6\n",
             "f:5: found Protocol again, expected it once (first in line 2)\n");
     refuses("[Client]\nProtocol = ipv6\nGateway = 192.0.2.1\n[Router]\n",
@@ -770,15 +842,26 @@ static int teardown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_client),       cmocka_unit_test(test_capture),
-        cmocka_unit_test(test_authority),    cmocka_unit_test(test_errors),
-        cmocka_unit_test(test_admit),        cmocka_unit_test(test_credential),
-        cmocka_unit_test(test_offers),       cmocka_unit_test(test_gateway),
-        cmocka_unit_test(test_federation),   cmocka_unit_test(test_managers),
-        cmocka_unit_test(test_ospf),         cmocka_unit_test(test_gateway_addresses),
-        cmocka_unit_test(test_files_beside), cmocka_unit_test(test_gateway_together),
-        cmocka_unit_test(test_seed),         cmocka_unit_test(test_mesh_chain),
-        cmocka_unit_test(test_needs),        cmocka_unit_test(test_router_chain),
+        cmocka_unit_test(test_client),
+        cmocka_unit_test(test_capture),
+        cmocka_unit_test(test_authority),
+        cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_admit),
+        cmocka_unit_test(test_credential),
+        cmocka_unit_test(test_offers),
+        cmocka_unit_test(test_gateway),
+        cmocka_unit_test(test_federation),
+        cmocka_unit_test(test_managers),
+        cmocka_unit_test(test_ospf),
+        cmocka_unit_test(test_gateway_addresses),
+        cmocka_unit_test(test_files_beside),
+        cmocka_unit_test(test_gateway_together),
+        cmocka_unit_test(test_seed),
+        cmocka_unit_test(test_mesh_chain),
+        cmocka_unit_test(test_needs),
+        cmocka_unit_test(test_words),
+        cmocka_unit_test(test_protocol_numbers),
+        cmocka_unit_test(test_router_chain),
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);
