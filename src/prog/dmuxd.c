@@ -22,6 +22,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <syslog.h>
+#include <time.h>
 #include <unistd.h>
 
 #define BATCHES                                                                                                        \
@@ -46,6 +47,11 @@ void dmuxd_say(int level, const char *fmt, ...)
     vsnprintf(line, sizeof(line), fmt, ap);
     va_end(ap);
     fprintf(stderr, "<%d>%s\n", level, line);
+}
+
+uint32_t dmuxd_wall_s(void)
+{
+    return (uint32_t)time(NULL);
 }
 
 /* --- trains --- */
@@ -319,7 +325,6 @@ static int watch(struct dmuxd *d)
     if (r == 0 && (r = uv_timer_init(&d->loop, &d->timer)) == 0 && (r = uv_signal_init(&d->loop, &d->sigterm)) == 0 &&
         (r = uv_signal_init(&d->loop, &d->sigint)) == 0 && (r = uv_signal_start(&d->sigterm, on_signal, SIGTERM)) == 0)
         r = uv_signal_start(&d->sigint, on_signal, SIGINT);
-    d->timer.data = d->sigterm.data = d->sigint.data = d;
     return r;
 }
 

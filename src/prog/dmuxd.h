@@ -17,6 +17,7 @@
 #include <jansson.h>
 #include <uv.h>
 
+#define TURN_BURST 64   /* chosen: datagrams of our own a turn */
 #define TRAIN_ROOM 2048 /* a datagram that is put into a train; what grows beyond it was no datagram of ours */
 
 /* Datagrams to one destination, sent in one call. */
@@ -93,6 +94,8 @@ extern const struct role role_gateway, role_router, role_client;
 
 /* One line for the log; level as in syslog. */
 void dmuxd_say(int level, const char *fmt, ...) PRINTF_LIKE(2, 3);
+/* Seconds that all gateways count alike (dmux/jar.h). */
+uint32_t dmuxd_wall_s(void);
 /* After each wake-up: what is due, what is to be sent, the timer. */
 void dmuxd_turn(struct dmuxd *d, instant now);
 /* Ends the loop. */
@@ -101,6 +104,8 @@ void dmuxd_finish(struct dmuxd *d, int code);
 uint8_t *train_room(struct train *t);
 /* What stands in train_room is a datagram of this length. */
 void train_add(struct train *t, size_t len, const struct endpoint *to, const struct addr *local, uint8_t tos);
+/* The TUN device, with these addresses. 0, or -errno, which is told. */
+int dmuxd_device_open(struct dmuxd *d, const struct tun_addr *addrs, size_t count);
 /* A whole packet for this host that came in a datagram with this TOS; the bytes may be changed, and must stay until
  * dmuxd_device_flush. */
 void dmuxd_to_device(struct dmuxd *d, uint8_t *packet, size_t len, uint8_t outer_tos);
@@ -118,6 +123,25 @@ static inline void text_set(json_t *o, const char *key, const char *value)
 static inline void number_set(json_t *o, const char *key, uint64_t value)
 {
     json_object_set_new(o, key, json_integer((json_int_t)value));
+}
+/* Nothing, for no address. */
+static inline void endpoint_set(json_t *o, const char *key, const struct endpoint *e)
+{
+    char buf[ENDPOINT_STRLEN];
+
+    if (e->addr.family != ADDR_NONE)
+        text_set(o, key, endpoint_format(e, buf));
+}
+/* Those that are not 0, by name. */
+static inline json_t *counts_json(const uint64_t *values, size_t n, const char *(*name)(unsigned))
+{
+    json_t *o = json_object();
+
+    for (size_t i = 0; i < n; i++) {
+        if (values[i] > 0)
+            number_set(o, name((unsigned)i), values[i]);
+    }
+    return o;
 }
 
 /* A client's packets by queues of the kernel: the queues, and whoever removes the rules when this process is no more.
@@ -140,9 +164,6 @@ int dmuxd_managers_start(struct dmuxd *d);
 void dmuxd_managers_turn(struct dmuxd *d, instant now);
 void dmuxd_managers_end(struct dmuxd *d);
 void dmuxd_managers_status(struct dmuxd *d, json_t *doc);
-
-/* What a gateway says of other providers of demultiplexing. */
-void dmuxd_federation_status(struct dmuxd *d, json_t *doc);
 
 /* The gateway's data path in the kernel: start it, follow the core's tables, add what it counted. */
 int dmuxd_xdp_start(struct dmuxd *d, uint32_t wall_s);

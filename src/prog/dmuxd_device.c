@@ -14,6 +14,21 @@
 #include "tunnel/ecn.h"
 
 #include <errno.h>
+#include <syslog.h>
+
+int dmuxd_device_open(struct dmuxd *d, const struct tun_addr *addrs, size_t count)
+{
+    struct tun_options o = {
+        .name = d->config->device, .mtu_bytes = PROTOCOL_PACKET_MAX, .addrs = addrs, .addrs_count = count
+    };
+    int r = tun_open(&o, &d->tun);
+
+    if (r < 0)
+        dmuxd_say(LOG_ERR, "device=%s error=%s", d->config->device, strerror(-r));
+    else
+        merge_init(d->merge, offload_merge_options(d->tun));
+    return r;
+}
 
 static void write_ready(struct dmuxd *d)
 {

@@ -1,0 +1,165 @@
+/* prog/dmuxd_router.c - the role of a router: its core (dmux/router.h) with a device and a status.
+ *
+ * Theory of operation. What comes out of the tunnel goes to the device, and so into this host's network; what that
+ * sends to clients comes back by the device, whose addresses are the clients' prefix, where the protocol has one. The
+ * first address of it is the router's own. A protocol that answers by itself needs no device, and has one all the same:
+ * the status names it.
+ *
+ * Before it ends it says so to each gateway: the loop waits for their answers, LEAVE_TIME at most (dmuxd.c). */
+#include "prog/dmuxd.h"
+
+#include "sys/clock.h"
+
+#include <errno.h>
+#include <syslog.h>
+
+static int router_start(struct dmuxd *d, instant now)
+{
+    const struct dmux_config *c = d->config;
+    struct router_options o = { .protocol = protocol_router_find(c->protocol),
+                                .setup = { .clients = c->clients,
+                                           .offers = c->offers,
+                                           .offers_count = c->offers_count,
+                                           .offered = { c->offer_chain, c->offer_chain_len } },
+                                .provider = c->provider,
+                                .ed25519_seed = c->identity.ed25519_seed,
+                                .ed25519 = c->identity.ed25519,
+                                .chain = { c->chain, c->chain_len },
+                                .homes_count = c->gateways_count,
+                                .weight = (uint16_t)c->weight,
+                                .rng = sys_rng() };
+    const struct admission_options admission = { .identity = &c->identity,
+                                                 .members = c->members,
+                                                 .members_count = c->members_count,
+                                                 .realms = c->realms,
+                                                 .realms_count = c->realms_count,
+                                                 .lifetime_s = c->admission_s,
+                                                 .clients_max = c->admissions_max };
+    struct tun_addr addr = { .addr = c->clients.addr, .prefix_len = c->clients.len };
+
+    memcpy(o.homes, c->gateways, sizeof(o.homes));
+    o.admission = c->admits_count > 0 ? &admission : NULL;
+    d->router = router_new(&o, now);
+    if (!d->router) {
+        dmuxd_say(LOG_ERR, "protocol=%s refuses Clients, or there is no memory", o.protocol->name);
+        return -EINVAL;
+    }
+    if (addr.addr.family != ADDR_NONE)
+        addr.addr.bytes[addr_bytes_len(&addr.addr) - 1] |= 1; /* the router's own, of no client */
+    return dmuxd_device_open(d, &addr, addr.addr.family != ADDR_NONE);
+}
+
+static void router_datagram(struct dmuxd *d, const uint8_t *data, size_t len, const struct udp_rx *rx, instant now)
+{
+    struct router_tx tx;
+    const uint8_t *packet;
+    size_t packet_len;
+    uint8_t *out = train_room(&d->train);
+
+    switch (router_on_datagram(d->router, data, len, &rx->from, now, &packet, &packet_len, out, &tx)) {
+    case ROUTER_PACKET:
+        dmuxd_to_device(d, rx->data + (packet - rx->data), packet_len, rx->tos);
+        break;
+    case ROUTER_REPLY:
+        train_add(&d->train, tx.len, &tx.to, &d->config->address, 0);
+        break;
+    case ROUTER_NOTHING:
+        break;
+    }
+}
+
+static void router_packet(struct dmuxd *d, const uint8_t *packet, size_t len, instant now)
+{
+    struct router_tx tx;
+    uint8_t *out = train_room(&d->train);
+
+    if (router_on_packet(d->router, packet, len, now, out, &tx))
+        train_add(&d->train, tx.len, &tx.to, &d->config->address, dmuxd_outer_tos(packet, len));
+}
+
+static void router_turn(struct dmuxd *d, instant now)
+{
+    struct router_tx tx;
+
+    router_set_wall(d->router, dmuxd_wall_s());
+    for (int i = 0; i < TURN_BURST && router_output(d->router, train_room(&d->train), &tx, now); i++)
+        train_add(&d->train, tx.len, &tx.to, &d->config->address, 0);
+}
+
+static instant router_next(const struct dmuxd *d)
+{
+    return router_next_expiry(d->router);
+}
+
+/* Of those that refuse. */
+static const char *refusal_by_offset(unsigned i)
+{
+    return word_refusal_name(i + WORD_REFUSED_UNKNOWN);
+}
+
+static json_t *admission_json(const struct admission *a)
+{
+    struct admission_stats s;
+    json_t *o = json_object();
+
+    admission_stats_get(a, &s);
+    number_set(o, "clients", s.clients);
+    number_set(o, "demands", s.demands);
+    number_set(o, "admitted", s.verdicts[WORD_ADMITTED]);
+    json_object_set_new(
+        o, "refused",
+        counts_json(s.verdicts + WORD_REFUSED_UNKNOWN, WORD_REFUSAL_COUNT - WORD_REFUSED_UNKNOWN, refusal_by_offset));
+    number_set(o, "stale", s.stale);
+    number_set(o, "unreadable", s.unreadable);
+    number_set(o, "rate", s.rate);
+    number_set(o, "malformed", s.malformed);
+    return o;
+}
+
+static int router_status(struct dmuxd *d, json_t *doc, instant now)
+{
+    const struct router_stats *s = router_stats_get(d->router);
+    struct router_home_info homes[ROUTER_HOMES_MAX];
+    size_t n = router_home_info(d->router, homes);
+    json_t *array = json_array();
+
+    for (size_t i = 0; i < n; i++) {
+        json_t *o = json_object();
+
+        endpoint_set(o, "home", &homes[i].at);
+        text_set(o, "state", router_home_state_name(homes[i].state));
+        number_set(o, "gateway", homes[i].gateway);
+        endpoint_set(o, "unicast", &homes[i].unicast);
+        endpoint_set(o, "seen_as", &homes[i].you);
+        if (homes[i].refusal)
+            text_set(o, "refused", dmux_refusal_name(homes[i].refusal));
+        json_array_append_new(array, o);
+    }
+    text_set(doc, "protocol", protocol_router_find(d->config->protocol)->name);
+    number_set(doc, "provider", d->config->provider);
+    number_set(doc, "rx_pkts", s->rx_pkts);
+    number_set(doc, "tx_pkts", s->tx_pkts);
+    number_set(doc, "answered", s->answered);
+    number_set(doc, "moves", s->moves);
+    if (router_admission(d->router))
+        json_object_set_new(doc, "admission", admission_json(router_admission(d->router)));
+    json_object_set_new(doc, "drops", counts_json(s->drops, ROUTER_DROP_COUNT, router_drop_name));
+    return json_object_set_new(doc, "homes", array);
+}
+
+static bool router_goodbye(struct dmuxd *d)
+{
+    router_leave(d->router);
+    return router_has_left(d->router);
+}
+
+const struct role role_router = {
+    .name = "router",
+    .start = router_start,
+    .on_datagram = router_datagram,
+    .on_packet = router_packet,
+    .turn = router_turn,
+    .next_expiry = router_next,
+    .status = router_status,
+    .leave = router_goodbye,
+};
