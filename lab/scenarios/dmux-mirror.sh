@@ -1,5 +1,6 @@
 #!/bin/bash
-# The protocol of doc/tutorial-protocol.md with real traffic: c pings hosts of the mirror's network, which are r1.
+# The protocol of doc/tutorial-protocol.md with real traffic: c pings hosts of the mirror's network, which are r1. r2 is a
+# router with another key than the gateway knows.
 #
 # Topology: lab/dmux-lib.sh; g1 alone.
 # shellcheck source-path=SCRIPTDIR source=../lib.sh
@@ -16,6 +17,12 @@ dmux_gateway g1 1 10.0.1.2 65011 65001
 wait_for 20 "the prefix by way of g1" dmux_announced t1 10.0.1.2
 dmux_router r1 - 192.0.2.1
 wait_for 5 "g1 has its proof" dmux_says g1 '[.routers[] | select(.state == "proved")] | length' 1
+wait_for 5 "r1 says that it is registered" grep -q 'home=192.0.2.1:51821 gateway=1 registered' "$(bg_log dmuxd-r1)"
+"$HAWSER" keygen "$DMUX/other.key" >/dev/null || lab_fail "keygen"
+DMUX_PROVIDER_KEY=other.key dmux_router r2 - 192.0.2.1
+wait_for 10 "r2 says what it is refused for" grep -q 'home=192.0.2.1:51821 gateway=1 refused=provider' "$(bg_log dmuxd-r2)"
+assert "and its status does" test "$(dmux_status r2 '.homes[0].refused')" = provider
+bg_stop dmuxd-r2
 dmux_client c
 wait_for 5 "the client is served" dmux_says c .state up
 assert "every host answers" on c ping -qc 50 -i 0.01 -W 2 10.77.3.4

@@ -41,7 +41,13 @@ struct home {
     struct tie serving, following;
     uint64_t look_nonce; /* of a HELLO that looks who is there; 0: none */
     instant look_next;
-    uint8_t refusal;
+    uint8_t refusal; /* the last; NONE: it has been registered since */
+    struct {
+        bool due;
+        uint32_t gateway; /* 0: there is none yet */
+        uint8_t refusal;
+        uint16_t wait_s;
+    } verdict; /* the last, and whether it is to be told */
 };
 
 /* A gateway that another one vouches for. */
@@ -449,6 +455,14 @@ static bool on_ack(struct router *r, struct tie *t, const uint8_t *data, size_t 
     return ok;
 }
 
+static void judged(struct home *h, uint32_t gateway, uint8_t refusal, uint16_t wait_s)
+{
+    h->verdict.due |= h->verdict.gateway != gateway || h->verdict.refusal != refusal;
+    h->verdict.gateway = gateway;
+    h->verdict.refusal = refusal;
+    h->verdict.wait_s = wait_s;
+}
+
 static void on_nak(struct home *h, struct tie *t, const struct dmux_message *m, instant now)
 {
     if (m->refusal == DMUX_REFUSED_WITHDRAWN) {
@@ -461,6 +475,9 @@ static void on_nak(struct home *h, struct tie *t, const struct dmux_message *m, 
     /* It has no mac, since who knows nobody has no key. The nonce tells who heard what it refuses. */
     if (t->leaving || m->nonce != t->nonce || (m->refusal == DMUX_REFUSED_UNKNOWN) != (t->state == HOME_REGISTERED))
         return;
+    if (m->refusal != DMUX_REFUSED_NONE && m->refusal != DMUX_REFUSED_UNKNOWN &&
+        (m->refusal != DMUX_REFUSED_COOKIE || h->refusal == m->refusal))
+        judged(h, m->gateway, m->refusal, m->wait_s);
     h->refusal = m->refusal;
     tie_begin(t, now);
     if (m->refusal == DMUX_REFUSED_UNKNOWN) /* it has forgotten: a restart, say */
@@ -540,6 +557,7 @@ static enum router_input on_control(struct router *r, const struct shim *s, cons
         if (!on_ack(r, t, data, len, &m, now))
             return drop(r, ROUTER_DROP_MAC);
         h->refusal = DMUX_REFUSED_NONE;
+        judged(h, m.gateway, DMUX_REFUSED_NONE, 0);
     } else if (m.type == DMUX_CHECK && t->state == HOME_REGISTERED && m.seq == t->seq &&
                dmux_mac_holds(data, len, t->key)) {
         t->heard = now;
@@ -747,6 +765,22 @@ size_t router_home_info(const struct router *r, struct router_home_info ret[ROUT
                                             .you = h->serving.you };
     }
     return r->o.homes_count;
+}
+
+bool router_pop_verdict(struct router *r, struct router_verdict *ret)
+{
+    for (size_t i = 0; i < r->o.homes_count; i++) {
+        struct home *h = &r->homes[i];
+
+        if (!h->verdict.due)
+            continue;
+        h->verdict.due = false;
+        *ret = (struct router_verdict){
+            .at = h->at, .gateway = h->verdict.gateway, .refusal = h->verdict.refusal, .wait_s = h->verdict.wait_s
+        };
+        return true;
+    }
+    return false;
 }
 
 const struct router_stats *router_stats_get(const struct router *r)

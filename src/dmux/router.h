@@ -66,6 +66,14 @@ struct router_home_info {
     struct endpoint you;
 };
 
+/* What a gateway says of the router. */
+struct router_verdict {
+    struct endpoint at; /* the home */
+    uint32_t gateway;
+    uint8_t refusal; /* enum dmux_refusal; DMUX_REFUSED_NONE: it has registered it */
+    uint16_t wait_s; /* when it is refused: so long at least */
+};
+
 struct router_stats {
     uint64_t rx_pkts, tx_pkts, answered, moves;
     uint64_t drops[ROUTER_DROP_COUNT];
@@ -105,6 +113,10 @@ void router_leave(struct router *r);
 /* True once each gateway has answered. */
 bool router_has_left(const struct router *r);
 size_t router_home_info(const struct router *r, struct router_home_info ret[ROUTER_HOMES_MAX]);
+/* Of each home the last verdict, once, if it is another one than was popped before, or of another gateway; false: no
+ * more. What a router answers by beginning again at once (a cookie that is stale, a registration that was forgotten) is
+ * none, unless a cookie is refused twice in a row. */
+bool router_pop_verdict(struct router *r, struct router_verdict *ret);
 const struct router_stats *router_stats_get(const struct router *r);
 /* NULL: nobody is asked for credentials. */
 const struct admission *router_admission(const struct router *r);

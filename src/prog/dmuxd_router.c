@@ -5,6 +5,9 @@
  * first address of it is the router's own. A protocol that answers by itself needs no device, and has one all the same:
  * the status names it.
  *
+ * What gateways say of this router is logged when it changes: that it is registered, or what it is refused for, in
+ * words for people, as far as a NAK tells that apart. The status says it as long as it is so.
+ *
  * Before it ends it says so to each gateway: the loop waits for their answers, LEAVE_TIME at most (dmuxd.c). */
 #include "prog/dmuxd.h"
 
@@ -77,6 +80,39 @@ static void router_packet(struct dmuxd *d, const uint8_t *packet, size_t len, in
         train_add(&d->train, tx.len, &tx.to, &d->config->address, dmuxd_outer_tos(packet, len));
 }
 
+/* For people; NULL: what only a gateway without sense says. */
+static const char *refusal_why(unsigned refusal)
+{
+    static const char *const why[DMUX_REFUSAL_COUNT] = {
+        [DMUX_REFUSED_COOKIE] = "it sees this router at another address each time, or the way leads to another gateway",
+        [DMUX_REFUSED_ADDRESS] = "no router may be at this address: behind a NAT, of the announced prefix, a gateway's",
+        [DMUX_REFUSED_PROVIDER] = "it does not know this Provider, or not with this key, or not for this Protocol",
+        [DMUX_REFUSED_SIGNATURE] = "the signature is not by the key that stands beside it",
+        [DMUX_REFUSED_DAMPED] = "this router came and went too often",
+        [DMUX_REFUSED_FULL] = "it has no room for another router",
+    };
+
+    return refusal < DMUX_REFUSAL_COUNT ? why[refusal] : NULL;
+}
+
+/* What has changed of what gateways say is told once. */
+static void follow_verdicts(struct dmuxd *d)
+{
+    struct router_verdict v;
+    char at[ENDPOINT_STRLEN];
+
+    while (router_pop_verdict(d->router, &v)) {
+        const char *why = refusal_why(v.refusal);
+
+        endpoint_format(&v.at, at);
+        if (v.refusal == DMUX_REFUSED_NONE)
+            dmuxd_say(LOG_NOTICE, "home=%s gateway=%u registered", at, v.gateway);
+        else
+            dmuxd_say(LOG_WARNING, "home=%s gateway=%u refused=%s wait_s=%u%s%s", at, v.gateway,
+                      dmux_refusal_name(v.refusal), v.wait_s, why ? ": " : "", why ? why : "");
+    }
+}
+
 static void router_turn(struct dmuxd *d, instant now)
 {
     struct router_tx tx;
@@ -84,6 +120,7 @@ static void router_turn(struct dmuxd *d, instant now)
     router_set_wall(d->router, dmuxd_wall_s());
     for (int i = 0; i < TURN_BURST && router_output(d->router, train_room(&d->train), &tx, now); i++)
         train_add(&d->train, tx.len, &tx.to, &d->config->address, 0);
+    follow_verdicts(d);
 }
 
 static instant router_next(const struct dmuxd *d)
@@ -133,6 +170,8 @@ static int router_status(struct dmuxd *d, json_t *doc, instant now)
         endpoint_set(o, "seen_as", &homes[i].you);
         if (homes[i].refusal)
             text_set(o, "refused", dmux_refusal_name(homes[i].refusal));
+        if (refusal_why(homes[i].refusal))
+            text_set(o, "why", refusal_why(homes[i].refusal));
         json_array_append_new(array, o);
     }
     text_set(doc, "protocol", protocol_router_find(d->config->protocol)->name);

@@ -182,6 +182,91 @@ static void test_registration_refused(void **state)
     assert_int_equal(registry_count(gateway_registry(hosts[g].gateway)), 0);
 }
 
+/* What gateways say of a router is told when it changes, and once: a refusal, another one, that it is registered; not
+ * that one that was started anew has forgotten it, which is mended at once. */
+static void test_verdicts(void **state)
+{
+    const uint32_t home = SERVICE;
+    struct router_verdict v;
+    unsigned g, r, fresh;
+
+    world_begin();
+    g = gateway_at(1);
+    next_chain = chain_kept(&root_id, "acme.example", &stranger_id, "dmux-provider-201", 2000);
+    r = router_with(0xcb007101, &home, 1, 200, &stranger_id, g);
+    world_run(2 * SEC);
+    assert_true(router_pop_verdict(hosts[r].router, &v));
+    assert_int_equal(v.refusal, DMUX_REFUSED_PROVIDER); /* its certificate is of another number */
+    assert_int_equal(v.gateway, 1);
+    assert_true(endpoint_equal(&v.at, &hosts[r].options.homes[0]));
+    assert_false(router_pop_verdict(hosts[r].router, &v));
+    world_run(30 * SEC);
+    assert_true(gateway_stats_get(hosts[g].gateway)->refused[DMUX_REFUSED_PROVIDER] > 3);
+    assert_false(router_pop_verdict(hosts[r].router, &v));
+
+    next_chain = chain_kept(&root_id, "acme.example", &stranger_id, "dmux-provider-200", 2000);
+    r = router_with(0xcb007102, &home, 1, 200, &stranger_id, g);
+    world_run(3 * SEC);
+    assert_true(router_pop_verdict(hosts[r].router, &v));
+    assert_int_equal(v.refusal, DMUX_REFUSED_NONE);
+    fresh = gateway_at(1);
+    gateway_free(hosts[g].gateway);
+    hosts[g].gateway = hosts[fresh].gateway;
+    hosts_count--;
+    world_run(3 * SEC);
+    assert_int_equal(registry_count(gateway_registry(hosts[g].gateway)), 1);
+    assert_false(router_pop_verdict(hosts[r].router, &v));
+    gateway_set_wall(hosts[g].gateway, 2001); /* its certificate ends */
+    world_run(3 * SEC);
+    assert_true(router_pop_verdict(hosts[r].router, &v));
+    assert_int_equal(v.refusal, DMUX_REFUSED_PROVIDER);
+    assert_false(router_pop_verdict(hosts[r].router, &v));
+}
+
+/* A router whose address no cookie holds for is told so when it is refused twice in a row, and once. */
+static void test_verdict_of_cookies(void **state)
+{
+    struct dmux_message m = { .protocol = DMUX_IPV6, .provider = 100, .gateway = 7, .refusal = DMUX_REFUSED_COOKIE };
+    struct endpoint service = at(SERVICE, DMUX_PORT), unicast = at(0x0a000700, DMUX_PORT);
+    uint8_t said[DMUX_REGISTER_MAX], buf[DMUX_MESSAGE_MAX], out[DMUX_REGISTER_MAX];
+    const uint8_t *packet;
+    struct router_verdict v;
+    struct router_tx tx;
+    struct shim s;
+    unsigned g, r;
+    size_t len;
+
+    world_begin();
+    g = gateway_at(1);
+    r = router_at(0xcb007109, g);
+    m.unicast = unicast;
+    m.you = at(0xcb007109, 1);
+    for (unsigned i = 0; i < 5; i++) {
+        struct dmux_message asked;
+
+        now += 5 * SEC;
+        assert_true(router_output(hosts[r].router, said, &tx, now));
+        assert_int_equal(shim_parse(said, said + tx.len, &s), SHIM_OK);
+        assert_int_equal(dmux_read(&s, said, tx.len, &asked), 0);
+        assert_int_equal(asked.type, DMUX_HELLO);
+        m.type = DMUX_CHALLENGE;
+        m.nonce = asked.nonce;
+        len = dmux_write(&m, buf, sizeof(buf));
+        router_on_datagram(hosts[r].router, buf, len, &service, now, &packet, &len, out, &tx);
+        assert_true(router_output(hosts[r].router, said, &tx, now));
+        assert_int_equal(shim_parse(said, said + tx.len, &s), SHIM_OK);
+        assert_int_equal(dmux_read(&s, said, tx.len, &asked), 0);
+        assert_int_equal(asked.type, DMUX_REGISTER);
+        m.type = DMUX_NAK;
+        m.nonce = asked.nonce;
+        len = dmux_write(&m, buf, sizeof(buf));
+        router_on_datagram(hosts[r].router, buf, len, &unicast, now, &packet, &len, out, &tx);
+        assert_int_equal(router_pop_verdict(hosts[r].router, &v), i == 1);
+        if (i == 1)
+            assert_int_equal(v.refusal, DMUX_REFUSED_COOKIE);
+    }
+}
+
 /* Nothing of the service's prefix, no address of the gateway or of no single host may register: no HELLO from there is
  * answered, so there is no cookie. */
 static void test_registration_from_nowhere(void **state)
@@ -502,6 +587,8 @@ int main(void)
         cmocka_unit_test(test_no_reflection),
         cmocka_unit_test(test_amplification),
         cmocka_unit_test(test_registration_refused),
+        cmocka_unit_test(test_verdicts),
+        cmocka_unit_test(test_verdict_of_cookies),
         cmocka_unit_test(test_registration_from_nowhere),
         cmocka_unit_test(test_registration_of_a_victim),
         cmocka_unit_test(test_router_dies),
