@@ -1,6 +1,6 @@
 #!/bin/bash
 # A mesh of two gateways: a router that registers with one of them serves the clients of the other, and goes on when the one
-# that it is registered with dies.
+# that it is registered with dies. What its log says of that, and of one that comes back as a stranger.
 #
 # Topology: lab/dmux-lib.sh. BGP brings c to g1 and r1 to g2; g2 begins with g1 as its seed.
 # shellcheck source-path=SCRIPTDIR source=../lib.sh
@@ -33,5 +33,14 @@ lost=$(sed -n 's/^\([0-9]*\) packets transmitted, \([0-9]*\) received.*/\1 \2/p'
 result lost "$lost" packets
 assert "c was served all the while" test "$lost" = 0
 wait_for 10 "r1 is registered with g1 now" dmux_says r1 '.homes[0] | "\(.state) \(.gateway)"' "registered 1"
-assert "nobody lied" test "$(dmux_status g1 '.mesh.drops | length')" = 0
+wait_for 15 "g1 says that nobody answers" grep -q 'mesh links=0 asked=10.0.2.2:51821' "$(bg_log dmuxd-g1)"
+# g2 comes back with the certificate of a realm that nobody knows.
+"$HAWSER" realm init "$DMUX/realm-other" other.example >/dev/null || lab_fail "other realm"
+"$HAWSER" realm enrol "$DMUX/realm-other" dmux-gateway-2.s "$("$HAWSER" id show "$DMUX/g2.key" --json | jq -r .public)" \
+    "$DMUX/g2.chain" >/dev/null || lab_fail "other certificate"
+sed -i "s|^Root = .*|Root = $("$HAWSER" id show "$DMUX/realm-other/key" --json | jq -r .ed25519)|; s|^Realm = .*|Realm = other.example|" "$DMUX/g2.conf"
+dmux_gateway_start g2
+wait_for 15 "g1 says that it is a stranger" grep -q 'mesh strangers=' "$(bg_log dmuxd-g1)"
+wait_for 15 "g2 says that nobody answers" grep -q 'mesh links=0 asked=10.0.1.2:51821' "$(bg_log dmuxd-g2)"
+assert "nobody lied" test "$(dmux_status g1 '.mesh.drops | del(.stranger) | length')" = 0
 lab_done

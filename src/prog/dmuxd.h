@@ -5,6 +5,7 @@
 #include "dmux/gateway.h"
 #include "dmux/router.h"
 #include "prog/dmux_config.h"
+#include "prog/dmuxd_links.h"
 #include "prog/lookup.h"
 #include "prog/watchdog.h"
 #include "sys/control.h"
@@ -77,6 +78,9 @@ struct dmuxd {
     struct lookup *lookup; /* of a gateway by managers; NULL: it is none */
     struct list asked;     /* what was, until it is answered */
     bool asking;           /* inside dmuxd_managers_turn */
+    instant links_at;      /* when links are looked at */
+    /* of the mesh, of who asks as another's gateway, and of borders by realm */
+    struct links_watch mesh_links, asker_links, border_links[FEDERATION_REALMS_MAX];
     struct router *router;
     struct client *client;
     struct addr client_address; /* on the device */

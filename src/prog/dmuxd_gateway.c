@@ -9,6 +9,8 @@
  * neither, and each train names its own. What it asks managers is dmuxd_managers.c's, and packets that pass in the
  * kernel are dmuxd_xdp.c's, whose tables follow the core's after each wake-up.
  *
+ * Links to other gateways are looked at once a second, and what has changed of them is logged (dmuxd_links.h).
+ *
  * Limits: a status has the first ROUTERS_SHOWN registrations. */
 #include "prog/dmuxd.h"
 
@@ -16,6 +18,7 @@
 #include "tunnel/ecn.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <syslog.h>
 
@@ -113,6 +116,83 @@ static instant beat(struct dmuxd *d, instant now)
     return now + (r < 0 ? SEC : WATCHDOG_BEAT);
 }
 
+/* name and what it says of strangers: of the mesh or a realm. asked: who is asked for links. */
+static void links_say(struct links_watch *w, bool expected, size_t up, uint64_t strangers, const char *name,
+                      const char *who, const char *asked, instant now)
+{
+    enum links_news news;
+
+    while ((news = links_look(w, expected, up, strangers, now)) != LINKS_NOTHING) {
+        if (news == LINKS_STRANGERS)
+            dmuxd_say(LOG_WARNING, "%s strangers=%" PRIu64 ": %s, or is not where it says to be", name, strangers, who);
+        else if (news == LINKS_NONE)
+            dmuxd_say(LOG_WARNING, "%s links=0 asked=%s: nobody answers, or this gateway is a stranger there", name,
+                      asked);
+        else
+            dmuxd_say(LOG_NOTICE, "%s links=%zu", name, up);
+    }
+}
+
+/* The first few, apart by commas. */
+static void asked_add(char *list, size_t size, const struct endpoint *at)
+{
+    char buf[ENDPOINT_STRLEN];
+    size_t len = strlen(list);
+
+    if (len < size - 2 * ENDPOINT_STRLEN)
+        snprintf(list + len, size - len, "%s%s", len > 0 ? "," : "", endpoint_format(at, buf));
+}
+
+static void follow_mesh(struct dmuxd *d, const struct mesh *m, instant now)
+{
+    char asked[4 * ENDPOINT_STRLEN] = "";
+    struct mesh_peer_info p;
+    size_t i, up = 0;
+
+    for (i = 0; mesh_peer_info(m, i, &p); i++) {
+        up += p.up;
+        if (!p.up)
+            asked_add(asked, sizeof(asked), &p.at);
+    }
+    /* by managers links come and go as services are wanted */
+    links_say(&d->mesh_links, i > 0 && !d->lookup, up, mesh_stats_get(m)->drops[MESH_DROP_STRANGER], "mesh",
+              "somebody has no certificate of a gateway of this realm", asked, now);
+}
+
+static void follow_federation(struct dmuxd *d, const struct federation *f, instant now)
+{
+    struct federation_realm_info r;
+    struct federation_border_info b;
+    struct federation_stats s;
+
+    federation_stats_get(f, &s);
+    links_say(&d->asker_links, false, 0, s.drops[FEDERATION_DROP_STRANGER], "federation",
+              "somebody asks who is no gateway of a [Federation]'s realm", "", now);
+    for (size_t i = 0; federation_realm_info(f, i, &r); i++) {
+        char asked[4 * ENDPOINT_STRLEN] = "", name[sizeof("federation=") + FEDERATION_NAME_MAX];
+        size_t n, up = 0;
+
+        for (n = 0; federation_border_info(f, i, n, &b); n++) {
+            up += b.up;
+            if (!b.up)
+                asked_add(asked, sizeof(asked), &b.at);
+        }
+        snprintf(name, sizeof(name), "federation=%s", r.realm->name);
+        links_say(&d->border_links[i], n > 0, up, r.drops[FEDERATION_DROP_STRANGER], name,
+                  "a border has no certificate of a gateway of that realm", asked, now);
+    }
+}
+
+/* When links are looked at next: what has changed of them is told once. */
+static instant follow_links(struct dmuxd *d, instant now)
+{
+    if (gateway_mesh(d->gateway))
+        follow_mesh(d, gateway_mesh(d->gateway), now);
+    if (gateway_federation(d->gateway))
+        follow_federation(d, gateway_federation(d->gateway), now);
+    return now + SEC;
+}
+
 static void gateway_turn(struct dmuxd *d, instant now)
 {
     struct gateway_tx tx;
@@ -127,6 +207,8 @@ static void gateway_turn(struct dmuxd *d, instant now)
         dmuxd_xdp_turn(d, dmuxd_wall_s());
     if (now >= d->beat_at)
         d->beat_at = beat(d, now);
+    if (now >= d->links_at)
+        d->links_at = follow_links(d, now);
 }
 
 static instant gateway_next(const struct dmuxd *d)
