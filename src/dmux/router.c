@@ -71,6 +71,7 @@ struct router {
     void *state;
     struct admission *admission; /* NULL: all are let in */
     uint64_t wall_s;
+    uint16_t load;
     struct home homes[ROUTER_HOMES_MAX];
     struct router_stats stats;
     struct protocol_reply reply;
@@ -131,6 +132,11 @@ void router_free(struct router *r)
 void router_set_wall(struct router *r, uint64_t wall_s)
 {
     r->wall_s = wall_s;
+}
+
+void router_set_load(struct router *r, uint16_t load)
+{
+    r->load = load;
 }
 
 /* --- clients --- */
@@ -634,7 +640,8 @@ static size_t say_sealed(const struct router *r, struct tie *t, enum dmux_type t
                               .provider = r->o.provider,
                               .gateway = t->gateway,
                               .seq = ++t->seq,
-                              .weight = r->o.weight };
+                              .weight = r->o.weight,
+                              .load = r->load };
 
     if (type == DMUX_KEEPALIVE)
         t->nonce = m.nonce = rng_nonzero(&r->o.rng);

@@ -98,6 +98,9 @@ void router_free(struct router *r);
 /* Before datagrams, whenever the second has changed: seconds since 1970, which certificates of clients are judged by.
  */
 void router_set_wall(struct router *r, uint64_t wall_s);
+/* How busy it is, 0 idle to 65535 full: gateways are told with each KEEPALIVE, and for each eighth give it an eighth
+ * less of its share. Who sets what is measured moves clients back and forth: dmux/router_load.h. */
+void router_set_load(struct router *r, uint16_t load);
 /* out: PROTOCOL_PACKET_MAX + ROUTER_GROWS bytes. */
 enum router_input router_on_datagram(struct router *r, const uint8_t *data, size_t len, const struct endpoint *from,
                                      instant now, const uint8_t **ret_packet, size_t *ret_len, uint8_t *out,

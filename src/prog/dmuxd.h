@@ -4,6 +4,7 @@
 #include "dmux/client.h"
 #include "dmux/gateway.h"
 #include "dmux/router.h"
+#include "dmux/router_load.h"
 #include "prog/dmux_config.h"
 #include "prog/dmuxd_links.h"
 #include "prog/lookup.h"
@@ -82,6 +83,7 @@ struct dmuxd {
     /* of the mesh, of who asks as another's gateway, and of borders by realm */
     struct links_watch mesh_links, asker_links, border_links[FEDERATION_REALMS_MAX];
     struct router *router;
+    struct router_load load; /* of the router */
     struct client *client;
     struct addr client_address; /* on the device */
     struct applicant_info admission_told;

@@ -237,6 +237,7 @@ static bool add_router(void *ctx, const struct registration *g)
     if (g->realm != 0)
         text_set(o, "dmux", federation_realm_of(l->federation, g->realm)->name);
     number_set(o, "weight", g->weight);
+    json_object_set_new(o, "load", json_real(g->load / 65536.));
     number_set(o, "rtt_us", g->rtt_us);
     number_set(o, "pkts", g->pkts);
     number_set(o, "bytes", g->bytes);

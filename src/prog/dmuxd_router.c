@@ -5,6 +5,9 @@
  * first address of it is the router's own. A protocol that answers by itself needs no device, and has one all the same:
  * the status names it.
  *
+ * Load is the share of a processor that this process uses, which has one thread: at 1 it loses packets. What is told of
+ * it is router_load.c's.
+ *
  * What gateways say of this router is logged when it changes: that it is registered, or what it is refused for, in
  * words for people, as far as a NAK tells that apart. The status says it as long as it is so.
  *
@@ -14,7 +17,18 @@
 #include "sys/clock.h"
 
 #include <errno.h>
+#include <sys/resource.h>
 #include <syslog.h>
+
+/* By this process, us. */
+static span processor_used(void)
+{
+    struct rusage u;
+
+    if (getrusage(RUSAGE_SELF, &u) < 0)
+        return 0;
+    return (u.ru_utime.tv_sec + u.ru_stime.tv_sec) * SEC + u.ru_utime.tv_usec + u.ru_stime.tv_usec;
+}
 
 static int router_start(struct dmuxd *d, instant now)
 {
@@ -47,6 +61,7 @@ static int router_start(struct dmuxd *d, instant now)
         dmuxd_say(LOG_ERR, "protocol=%s refuses Clients, or there is no memory", o.protocol->name);
         return -EINVAL;
     }
+    router_load_init(&d->load, processor_used(), now);
     if (addr.addr.family != ADDR_NONE)
         addr.addr.bytes[addr_bytes_len(&addr.addr) - 1] |= 1; /* the router's own, of no client */
     return dmuxd_device_open(d, &addr, addr.addr.family != ADDR_NONE);
@@ -117,6 +132,8 @@ static void router_turn(struct dmuxd *d, instant now)
 {
     struct router_tx tx;
 
+    if (now >= d->load.at + ROUTER_LOAD_EVERY)
+        router_set_load(d->router, router_load_measure(&d->load, processor_used(), now));
     router_set_wall(d->router, dmuxd_wall_s());
     for (int i = 0; i < TURN_BURST && router_output(d->router, train_room(&d->train), &tx, now); i++)
         train_add(&d->train, tx.len, &tx.to, &d->config->address, 0);
@@ -180,6 +197,8 @@ static int router_status(struct dmuxd *d, json_t *doc, instant now)
     number_set(doc, "tx_pkts", s->tx_pkts);
     number_set(doc, "answered", s->answered);
     number_set(doc, "moves", s->moves);
+    json_object_set_new(doc, "busy", json_real(d->load.busy / 65536.));
+    json_object_set_new(doc, "load", json_real(d->load.told / 65536.));
     if (router_admission(d->router))
         json_object_set_new(doc, "admission", admission_json(router_admission(d->router)));
     json_object_set_new(doc, "drops", counts_json(s->drops, ROUTER_DROP_COUNT, router_drop_name));

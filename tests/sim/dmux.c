@@ -499,6 +499,39 @@ static void test_anycast_moves(void **state)
     assert_int_equal(info_of(c).gateway_changes, 1);
 }
 
+/* Of two routers as near as each other one tells its load: it has as many eighths of its share as are free, beside all
+ * eight of the other, and an eighth when it is full. */
+static void test_load(void **state)
+{
+    static const struct {
+        uint16_t load;
+        double share;
+    } steps[] = { { 0, 1. / 2 }, { 32768, 4. / 12 }, { 65535, 1. / 9 }, { 8191, 1. / 2 }, { 8192, 7. / 15 } };
+    const struct registry *registry;
+    const struct registration *m;
+    unsigned g, busy;
+
+    world_begin();
+    g = gateway_at(1);
+    busy = router_at(0xcb007101, g);
+    router_at(0xcb007102, g);
+    registry = gateway_registry(hosts[g].gateway);
+    world_run(REGISTRY_RAMP);
+    for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
+        unsigned n = 0;
+
+        router_set_load(hosts[busy].router, steps[i].load);
+        world_run(4 * SEC); /* a keepalive, and a rebuild after what it brought */
+        m = registry_find(registry, DMUX_IPV6, 100, hosts[busy].addr, 1);
+        assert_non_null(m);
+        assert_int_equal(m->load, steps[i].load);
+        for (uint32_t c = 0; c < 10000; c++)
+            n += registry_select(registry, DMUX_IPV6, PROVIDER_ANY, c * 7919) == m;
+        /* 251 slots, each to one of both by chance: three standard deviations of a half are .095 */
+        assert_in_range(n, (unsigned)((steps[i].share - .095) * 10000), (unsigned)((steps[i].share + .095) * 10000));
+    }
+}
+
 /* The gateway forgets (a restart): the router is registered again with its next keepalive. */
 static void test_gateway_restarts(void **state)
 {
@@ -595,6 +628,7 @@ int main(void)
         cmocka_unit_test(test_router_leaves),
         cmocka_unit_test(test_anycast_moves),
         cmocka_unit_test(test_gateway_restarts),
+        cmocka_unit_test(test_load),
         cmocka_unit_test(test_forged_refusals),
         cmocka_unit_test(test_certificate),
         cmocka_unit_test(test_certificate_renewed),
