@@ -2,8 +2,10 @@
  *
  * Theory of operation. A HELLO goes to the anycast address each few seconds; the answer names the gateway, says where
  * the client was seen, and gives the cookie that all packets carry from then on. An ECHO with that cookie asks which
- * router the gateway chose. What the protocol has to say (a solicitation, say) goes like any packet. Words with the
- * router about credentials are the applicant's (applicant.h); while it waits for a verdict packets wait with it. */
+ * router the gateway chose. A packet that comes back while none is known has that asked too, once a second at most: so
+ * where nobody serves nothing more is asked. What the protocol has to say (a solicitation, say) goes like any packet.
+ * Words with the router about credentials are the applicant's (applicant.h); while it waits for a verdict packets wait
+ * with it. */
 #include "dmux/client.h"
 
 struct client {
@@ -17,6 +19,8 @@ struct client {
     instant hello_at, hello_next;
     unsigned unanswered;
     bool echo_due;
+    bool served;       /* a packet came back since the last ECHO */
+    instant echo_next; /* not before */
 };
 
 struct client *client_new(const struct client_options *o, instant now)
@@ -156,6 +160,7 @@ enum client_input client_on_datagram(struct client *c, const uint8_t *data, size
         return drop(c, CLIENT_DROP_SHIM);
     if (s.protocol != c->o.protocol->id || (c->o.provider != PROVIDER_ANY && s.provider != c->o.provider))
         return drop(c, CLIENT_DROP_OTHER);
+    c->served = true;
     if (s.flags & SHIM_WORD) {
         applicant_on_word(c->applicant, s.provider, data + s.len, len - s.len, now);
         return CLIENT_NOTHING;
@@ -172,6 +177,12 @@ enum client_input client_on_datagram(struct client *c, const uint8_t *data, size
     default:
         return drop(c, CLIENT_DROP_PACKET);
     }
+}
+
+/* Is there anything to be asked of the router, if it is time? */
+static bool wants_echo(const struct client *c)
+{
+    return c->echo_due || (c->served && c->info.up && c->info.provider == 0);
 }
 
 static size_t hello(struct client *c, uint8_t *out, instant now)
@@ -196,8 +207,9 @@ size_t client_output(struct client *c, uint8_t *out, instant now)
 
     if (now >= c->hello_next)
         return hello(c, out, now);
-    if (c->echo_due) {
-        c->echo_due = false;
+    if (wants_echo(c) && now >= c->echo_next) {
+        c->echo_due = c->served = false;
+        c->echo_next = now + CLIENT_ECHO_EVERY;
         c->echo_nonce = m.nonce = rng_nonzero(&c->o.rng);
         memcpy(m.cookie, c->cookie, sizeof(m.cookie));
         return dmux_write(&m, out, DMUX_MESSAGE_MAX);
@@ -214,6 +226,8 @@ instant client_next_expiry(const struct client *c)
 {
     instant next = instant_min(c->hello_next, applicant_next_expiry(c->applicant));
 
+    if (wants_echo(c))
+        next = instant_min(next, c->echo_next);
     return c->o.protocol->next_expiry ? instant_min(next, c->o.protocol->next_expiry(c->state)) : next;
 }
 

@@ -13,6 +13,7 @@
     (5 * SEC)                        /* chosen: after anycast has moved to a gateway of other keys, at most this long  \
                                       */
 #define CLIENT_HELLO_RETRY (1 * SEC) /* chosen: RFC 8085 section 3.1.1's start for an unknown round trip */
+#define CLIENT_ECHO_EVERY (1 * SEC)  /* chosen: at most, as a HELLO */
 #define CLIENT_DOWN_AFTER 4          /* chosen: HELLOs without an answer */
 
 struct client_options {

@@ -40,6 +40,53 @@ static void test_there_and_back(void **state)
         assert_int_equal(gateway_stats_get(hosts[g].gateway)->drops[i], 0);
 }
 
+static instant echo_at;
+static unsigned echoes;
+
+/* ECHOs, which are no nearer to each other than they may be. */
+static void count_echoes(unsigned sender, const uint8_t *data, size_t len)
+{
+    if (hosts[sender].kind != CLIENT || len <= DMUX_HEADER_LEN || data[SHIM_LEN] != DMUX_ECHO ||
+        !(data[1] & SHIM_CONTROL))
+        return;
+    assert_true(echo_at == 0 || now - echo_at >= CLIENT_ECHO_EVERY);
+    echo_at = now;
+    echoes++;
+}
+
+/* A router that comes when the client has been there for a while: what the client says of it is right a second after
+ * the first packet that passed, also if the answer to what was asked first is lost. Nothing is asked more than once a
+ * second, and by a client that has what it wants, with each HELLO alone. */
+static void test_first_packet(void **state)
+{
+    for (span late = 0; late < CLIENT_HELLO_EVERY; late += 300 * MSEC) {
+        unsigned g, c, r;
+        instant by;
+
+        world_begin();
+        echo_at = 0;
+        watch = count_echoes;
+        g = gateway_at(1);
+        c = client_at(0xc6336407, g);
+        world_run(20 * SEC + late);
+        assert_int_equal(info_of(c).provider, 0);
+        r = router_at(0xcb007109, g);
+        while (info_of(c).rx_pkts == 0) {
+            world_run(MSEC);
+            assert_true(now < 60 * SEC);
+        }
+        by = now + CLIENT_ECHO_EVERY + 2 * DELAY + MSEC;
+        while (info_of(c).provider == 0 && now <= by)
+            world_run(MSEC);
+        assert_int_equal(info_of(c).provider, 100);
+        assert_true(hosts[r].bytes_in > 0);
+        world_run(3 * CLIENT_HELLO_EVERY);
+        echoes = 0;
+        world_run(10 * CLIENT_HELLO_EVERY);
+        assert_in_range(echoes, 9, 10);
+    }
+}
+
 /* A client that writes another source than its own: not delivered, and told its address. */
 static void test_source_is_checked(void **state)
 {
@@ -616,6 +663,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_there_and_back),
+        cmocka_unit_test(test_first_packet),
         cmocka_unit_test(test_source_is_checked),
         cmocka_unit_test(test_no_reflection),
         cmocka_unit_test(test_amplification),
