@@ -23,6 +23,10 @@ DMUX_PROVIDER_KEY=other.key dmux_router r2 - 192.0.2.1
 wait_for 10 "r2 says what it is refused for" grep -q 'home=192.0.2.1:51821 gateway=1 refused=provider' "$(bg_log dmuxd-r2)"
 assert "and its status does" test "$(dmux_status r2 '.homes[0].refused')" = provider
 bg_stop dmuxd-r2
+sed -i 's/^\[Router\]$/&\nDevice = wan/' "$DMUX/r2.conf"
+bg r2 dmuxd-r2 "$DMUXD" "$DMUX/r2.conf"
+! bg_wait dmuxd-r2 || lab_fail "a router whose device is a wire has started"
+assert "it says why, in one line" test "$(sed 's/error=.*/error/' "$(bg_log dmuxd-r2)")" = "<3>device=wan error"
 dmux_client c
 wait_for 5 "the client is served" dmux_says c .state up
 assert "every host answers" on c ping -qc 50 -i 0.01 -W 2 10.77.3.4

@@ -1,8 +1,8 @@
 /* prog/dmuxd.c - hawser-dmuxd: gateway, router or client of the protocol demultiplexer.
  *
- *   hawser-dmuxd CONFIG               runs, in the foreground
- *   hawser-dmuxd check CONFIG         reads the file and says whether it is right
- *   hawser-dmuxd bird-config CONFIG   prints the configuration of BIRD 2 for a gateway
+ *   hawser-dmuxd FILE               runs, in the foreground
+ *   hawser-dmuxd check FILE         reads the file and says whether it is right
+ *   hawser-dmuxd bird-config FILE   prints the configuration of BIRD 2 for a gateway
  *
  * Theory of operation. A libuv loop waits for the UDP socket, the TUN device, the control socket and a timer. A wake-up
  * reads a bounded batch with one reading of the clock, gives it to the role's core (src/dmux), collects what is to be
@@ -38,6 +38,8 @@ static const struct role *const roles[] = {
     [DMUX_ROLE_GATEWAY] = &role_gateway, [DMUX_ROLE_ROUTER] = &role_router, [DMUX_ROLE_CLIENT] = &role_client
 };
 
+static unsigned errors_said;
+
 void dmuxd_say(int level, const char *fmt, ...)
 {
     char line[512];
@@ -47,6 +49,7 @@ void dmuxd_say(int level, const char *fmt, ...)
     vsnprintf(line, sizeof(line), fmt, ap);
     va_end(ap);
     fprintf(stderr, "<%d>%s\n", level, line);
+    errors_said += level <= LOG_ERR;
 }
 
 uint32_t dmuxd_wall_s(void)
@@ -276,6 +279,7 @@ static int open_all(struct dmuxd *d)
     struct udp_options u = { .family = ADDR_V4, .port = d->config->port };
     char dir[DMUX_PATH_MAX];
     const char *slash = strrchr(d->config->control, '/');
+    unsigned said;
     int r;
 
     if (d->role != &role_gateway)
@@ -297,8 +301,9 @@ static int open_all(struct dmuxd *d)
     if (!d->train.buf || !d->packet || !d->merge)
         return -ENOMEM;
     merge_init(d->merge, 0); /* until the device is there */
+    said = errors_said;
     r = d->role->start(d, clock_now());
-    if (r < 0)
+    if (r < 0 && errors_said == said) /* else the cause was told */
         dmuxd_say(LOG_ERR, "start role=%s error=%s", d->role->name, strerror(-r));
     return r;
 }
@@ -377,8 +382,19 @@ static int run(struct dmux_config *c)
 
 static int usage(void)
 {
-    fputs("usage: hawser-dmuxd [check|bird-config] CONFIG\n", stderr);
+    fputs("usage: hawser-dmuxd [check|bird-config] FILE\n", stderr);
     return 2;
+}
+
+static int help(void)
+{
+    puts("Gateway, router or client of a network protocol behind an anycast address: FILE says which.\n\n"
+         "usage: hawser-dmuxd FILE              run, in the foreground\n"
+         "       hawser-dmuxd check FILE        say whether the file is right\n"
+         "       hawser-dmuxd bird-config FILE  print a configuration of BIRD 2 for a gateway\n"
+         "       hawser-dmuxd --version\n\n"
+         "`hawser dmux` starts it in the background and asks it; `hawser help dmux-config` lists what FILE may hold.");
+    return 0;
 }
 
 static int print_bird(const struct dmux_config *c, const char *path)
@@ -395,6 +411,11 @@ static int print_bird(const struct dmux_config *c, const char *path)
     return fflush(stdout) == 0 ? 0 : 1;
 }
 
+static bool is_verb(const char *word)
+{
+    return strcmp(word, "check") == 0 || strcmp(word, "bird-config") == 0;
+}
+
 int main(int argc, char **argv)
 {
     static char lines[ERRORS_SIZE];
@@ -403,9 +424,18 @@ int main(int argc, char **argv)
     struct text errors;
     int r;
 
-    if (argc < 2 || argc > 3 || path[0] == '-' ||
-        (strcmp(verb, "run") != 0 && strcmp(verb, "check") != 0 && strcmp(verb, "bird-config") != 0))
+    if (argc == 2 && (strcmp(path, "--help") == 0 || strcmp(path, "-h") == 0))
+        return help();
+    if (argc == 2 && (strcmp(path, "--version") == 0 || strcmp(path, "-V") == 0)) {
+        puts("hawser-dmuxd " HAWSER_VERSION);
+        return 0;
+    }
+    if (argc < 2 || argc > 3 || path[0] == '-' || (argc == 3 ? !is_verb(verb) : is_verb(path)))
         return usage();
+    if (access(path, R_OK) < 0) {
+        fprintf(stderr, "hawser-dmuxd: %s: %s\n", path, strerror(errno));
+        return 1;
+    }
     text_init(&errors, lines, sizeof(lines));
     if (dmux_config_load(path, &errors, &c) < 0) {
         fputs(lines[0] ? lines : "hawser-dmuxd: out of memory\n", stderr);

@@ -1,0 +1,47 @@
+#!/bin/bash
+# hawser-dmuxd from outside, without starting it: exit codes and messages.
+# Usage: dmuxd.sh HAWSER-DMUXD. Speaks TAP.
+set -u
+dmuxd=$1
+dir=$(mktemp -d /tmp/hawser-dmuxd-XXXXXX)
+trap 'rm -rf "$dir"' EXIT
+# shellcheck source-path=SCRIPTDIR source=../tap.sh
+. "$(dirname "$0")/../tap.sh"
+
+# try CODE COMMAND...: the exit code is CODE; output in $dir/out, errors in $dir/err.
+try() {
+    local want=$1 got
+    shift
+    "$@" >"$dir/out" 2>"$dir/err" </dev/null
+    got=$?
+    [ "$got" -eq "$want" ] || { echo "# exit code $got, expected $want"; return 1; }
+}
+
+says() { grep -qF -- "$1" "$dir/out"; }
+complains() { grep -qF -- "$1" "$dir/err"; }
+
+for option in --help -h; do
+    ok "$option" try 0 "$dmuxd" "$option"
+    ok "$option says what it is" says "Gateway, router or client of a network protocol behind an anycast address"
+    ok "$option gives the usage" says "hawser-dmuxd check FILE"
+done
+ok "--version" try 0 "$dmuxd" --version
+ok "--version says which" grep -qE '^hawser-dmuxd [0-9]+\.[0-9]+\.[0-9]+$' "$dir/out"
+ok "no argument is a usage error" try 2 "$dmuxd"
+ok "and says the usage" complains "usage: hawser-dmuxd [check|bird-config] FILE"
+ok "an option that is none" try 2 "$dmuxd" --verbose
+for verb in check bird-config; do
+    ok "$verb without a file" try 2 "$dmuxd" "$verb"
+    ok "$verb of no file" try 1 "$dmuxd" "$verb" "$dir/none"
+    ok "$verb says who says so" complains "hawser-dmuxd: $dir/none: No such file or directory"
+done
+ok "another word" try 2 "$dmuxd" start "$dir/none"
+ok "no file" try 1 "$dmuxd" "$dir/none"
+ok "says so" complains "hawser-dmuxd: $dir/none: No such file or directory"
+printf '[Client]\nProtocol = mirror\nGateway = 192.0.2.1\nGatway = 192.0.2.1\n' >"$dir/file"
+ok "check of a wrong file" try 1 "$dmuxd" check "$dir/file"
+ok "check names the line" complains "$dir/file:4: found Gatway, expected a key of [Client] (did you mean Gateway?)"
+sed -i 4d "$dir/file"
+ok "check of a file" try 0 "$dmuxd" check "$dir/file"
+ok "check says the role" says "$dir/file: ok: client"
+plan
