@@ -1,13 +1,17 @@
 /* prog/verb_key.c - keygen, pubkey and check. */
 #include "ident/suite.h"
 #include "prog/config.h"
+#include "prog/dmux_config.h"
+#include "prog/ini_file.h"
 #include "prog/json_client.h"
 #include "prog/key_file.h"
+#include "prog/realmd_config.h"
 #include "prog/verb.h"
 #include "sys/clock.h"
 
 #include <errno.h>
 #include <stdio.h>
+#include <strings.h>
 
 static void public_text(const struct identity *id, char out[KEY_TEXT_SIZE])
 {
@@ -80,6 +84,42 @@ static json_t *lines_to_json(char *lines)
     return array;
 }
 
+/* The daemon whose file begins with this section; NULL: hawserd's, or nobody's. */
+static const char *owner_of(const char *section)
+{
+    static const struct {
+        const struct ini_schema *schema;
+        const char *daemon;
+    } others[] = { { &dmux_config_schema, "hawser-dmuxd" }, { &realmd_config_schema, "hawser-realmd" } };
+    struct config_key k;
+
+    for (size_t i = 0; config_schema_at(i, &k); i++) {
+        if (strncasecmp(k.section, section, strcspn(k.section, " ")) == 0)
+            return NULL;
+    }
+    for (size_t i = 0; i < ARRAY_LEN(others); i++) {
+        for (unsigned s = 1; s < INI_SECTIONS_MAX && others[i].schema->sections[s]; s++) {
+            if (strcasecmp(others[i].schema->sections[s], section) == 0)
+                return others[i].daemon;
+        }
+    }
+    return NULL;
+}
+
+/* A file that is not right may be another daemon's: its first section tells. NULL: it is not. */
+static const char *other_daemon(const char *path)
+{
+    char line[INI_LINE_MAX], section[INI_WORD_SIZE];
+    FILE *f = fopen(path, "re");
+    bool found = false;
+
+    while (f && !found && fgets(line, sizeof(line), f))
+        found = sscanf(line, " [ %255[^] \t]", section) == 1;
+    if (f)
+        fclose(f);
+    return found ? owner_of(section) : NULL;
+}
+
 int verb_check(const struct verb *v, int argc, char **argv)
 {
     static char lines[65536];
@@ -87,6 +127,7 @@ int verb_check(const struct verb *v, int argc, char **argv)
     const struct verb_option options[] = { { "json", NULL, &as_json }, { NULL, NULL, NULL } };
     struct config *c = NULL;
     struct text errors;
+    const char *other;
     int n = verb_options(v, argc, argv, options), r;
 
     if (n < 0)
@@ -95,6 +136,9 @@ int verb_check(const struct verb *v, int argc, char **argv)
         return verb_misused(v, "found %d arguments, expected a file", n);
     text_init(&errors, lines, sizeof(lines));
     r = config_load(argv[1], &errors, &c);
+    other = r < 0 ? other_daemon(argv[1]) : NULL;
+    if (other)
+        text_add(&errors, "%s: this looks like a file of %s: %s check %s\n", argv[1], other, other, argv[1]);
     if (as_json) {
         CLEANUP(cleanup_json) json_t *doc = json_pack("{s:b, s:o}", "ok", r == 0, "lines", lines_to_json(lines));
 

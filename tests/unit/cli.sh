@@ -177,7 +177,13 @@ ok "check of a good file" try 0 "$hawser" check "$dir/good"
 ok "check tells what it is" says "ok: node hawser0, 1 peer, 0 links, 0 rules"
 ok "check of a bad file" try 1 "$hawser" check "$dir/bad"
 ok "check names the line" complains "$dir/bad:6: found Endpiont, expected a key of [Peer] (did you mean Endpoint?)"
+ok "check of one's own file does not ask whose it is" test -z "$(grep 'looks like' "$dir/err")"
 ok "check of no file" try 1 "$hawser" check "$dir/none"
+printf '# a router\n\n [Router]\nProtocol = mirror\n' >"$dir/router"
+ok "check of a file of hawser-dmuxd" try 1 "$hawser" check "$dir/router"
+ok "check says whose it is" complains "$dir/router: this looks like a file of hawser-dmuxd: hawser-dmuxd check $dir/router"
+ok "check --json of it" try 1 "$hawser" check --json "$dir/router"
+ok "check --json says so, too" says "this looks like a file of hawser-dmuxd"
 ok "check without a file" try 2 "$hawser" check
 ok "check --json" try 1 "$hawser" check --json "$dir/bad"
 ok "check --json is an object" says '{"ok":false,"lines":["'
