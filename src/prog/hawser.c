@@ -70,7 +70,7 @@ static const struct verb verbs[] = {
       "NAME|TAG {--root FILE --manager ADDRESS[:PORT]... | --config FILE} [--as KEY [--chain FILE]] [--kind KIND] "
       "[--trace] [--json]",
       "where a name is attached, and who says so", verb_resolve, false },
-    { "dmux", "up FILE | down|status|trace|drain|undrain NAME [--json]",
+    { "dmux", "up FILE [--json] | down|status|trace|drain|undrain NAME [--json]",
       "a network protocol by the nearest provider, behind an anycast address", verb_dmux, false },
     { "doctor", "[--json]", "what this machine has, and what it lacks", verb_doctor, false },
     { "lab", "list [--json] | run NAME [--seed N] [--json FILE]", "scenarios in network namespaces of this machine",

@@ -20,6 +20,7 @@
 #define DMUX_DIR "/run/hawser-dmux"
 #define START_WAIT_MS 10000 /* chosen: as hawser up */
 #define STEP_MS 20
+#define INDENT 4
 
 static bool is_degraded(const json_t *doc)
 {
@@ -37,7 +38,8 @@ static bool is_degraded(const json_t *doc)
     return true;
 }
 
-static void print_members(const json_t *doc, const char *indent)
+/* indent: spaces before each line. */
+static void print_members(const json_t *doc, int indent)
 {
     const char *key;
     json_t *value;
@@ -47,19 +49,19 @@ static void print_members(const json_t *doc, const char *indent)
         if (strcmp(key, "ok") == 0)
             continue;
         if (json_is_string(value))
-            printf("%s%s %s\n", indent, key, json_string_value(value));
+            printf("%*s%s %s\n", indent, "", key, json_string_value(value));
         else if (json_is_integer(value))
-            printf("%s%s %" PRId64 "\n", indent, key, (int64_t)json_integer_value(value));
+            printf("%*s%s %" PRId64 "\n", indent, "", key, (int64_t)json_integer_value(value));
         else if (json_is_real(value))
-            printf("%s%s %.3f\n", indent, key, json_real_value(value));
+            printf("%*s%s %.3f\n", indent, "", key, json_real_value(value));
         else if (json_is_boolean(value))
-            printf("%s%s %s\n", indent, key, json_is_true(value) ? "yes" : "no");
-        else if (json_is_object(value) && json_object_size(value) > 0 && printf("%s%s:\n", indent, key) > 0)
-            print_members(value, "    ");
+            printf("%*s%s %s\n", indent, "", key, json_is_true(value) ? "yes" : "no");
+        else if (json_is_object(value) && json_object_size(value) > 0 && printf("%*s%s:\n", indent, "", key) > 0)
+            print_members(value, indent + INDENT);
         else if (json_is_array(value)) {
             for (size_t i = 0; i < json_array_size(value); i++) {
-                printf("%s%s %zu:\n", indent, key, i + 1);
-                print_members(json_array_get(value, i), "    ");
+                printf("%*s%s %zu:\n", indent, "", key, i + 1);
+                print_members(json_array_get(value, i), indent + INDENT);
             }
         }
     }
@@ -113,7 +115,7 @@ static int ask(const struct verb *v, const char *word, const char *name, bool as
     else if (trace)
         print_trace(doc);
     else
-        print_members(doc, "");
+        print_members(doc, 0);
     return is_degraded(doc) ? EXIT_DEGRADED : EXIT_DONE;
 }
 
@@ -145,7 +147,18 @@ static bool answers(const char *control)
     return daemon_ask(control, question, &doc) == 0;
 }
 
-static int up(const struct verb *v, const char *file)
+static int say_up(const char *control, bool as_json)
+{
+    CLEANUP(cleanup_json) json_t *doc = json_pack("{s:b, s:s}", "ok", true, "control", control);
+
+    if (as_json)
+        json_print(doc);
+    else
+        printf("%s\n", control);
+    return EXIT_DONE;
+}
+
+static int up(const struct verb *v, const char *file, bool as_json)
 {
     static char lines[16384];
     struct dmux_config *c = NULL;
@@ -174,10 +187,8 @@ static int up(const struct verb *v, const char *file)
     for (int ms = 0; ms < START_WAIT_MS; ms += STEP_MS) {
         if (waitpid(pid, &status, WNOHANG) == pid)
             return verb_fail(v, "hawser-dmuxd ended (its output is in %s)", log);
-        if (answers(control)) {
-            printf("%s\n", control);
-            return EXIT_DONE;
-        }
+        if (answers(control))
+            return say_up(control, as_json);
         nanosleep(&(struct timespec){ .tv_nsec = STEP_MS * 1000000 }, NULL);
     }
     return verb_fail(v, "hawser-dmuxd did not answer at %s (its output is in %s)", control, log);
@@ -192,10 +203,13 @@ int verb_dmux(const struct verb *v, int argc, char **argv)
 
     if (n < 0)
         return EXIT_USAGE;
+    if (n == 0)
+        return verb_misused(v, "expected up, down, status, trace, drain or undrain");
     if (n != 2)
-        return verb_misused(v, "found %d arguments, expected two", n);
+        return verb_misused(v, "found %d arguments after %s, expected %s", n - 1, argv[1],
+                            strcmp(argv[1], "up") == 0 ? "a file" : "the name of a daemon or its control socket");
     if (strcmp(argv[1], "up") == 0)
-        return verb_has_capability(CAP_NET_ADMIN) ? up(v, argv[2])
+        return verb_has_capability(CAP_NET_ADMIN) ? up(v, argv[2], as_json)
                                                   : verb_fail(v, "CAP_NET_ADMIN is missing (run as root)");
     for (size_t i = 0; i < ARRAY_LEN(words); i++) {
         if (strcmp(argv[1], words[i]) == 0)

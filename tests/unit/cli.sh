@@ -525,6 +525,33 @@ ok "nothing is left" silent
 ok "without a job" of_job ""
 ok "neither" silent
 
+# --- dmux ---
+dmux=$dir/dmux.sock
+cat >"$dir/dmux.json" <<'EOF'
+{"ok":true,"role":"gateway","federation":{"realms":[{"name":"b","borders":[{"gateway":7},{"gateway":8}]}],"asked_by":2},"drops":{}}
+EOF
+"$stub" "$dmux" "$dir/dmux.json" &
+pids+=($!)
+ok "dmux: the stub" wait_for test -S "$dmux"
+ok "dmux status" try 0 "$hawser" dmux status "$dmux"
+ok "dmux status: what is in something stands behind it" cmp "$dir/out" - <<'EOF'
+role gateway
+federation:
+    realms 1:
+        name b
+        borders 1:
+            gateway 7
+        borders 2:
+            gateway 8
+    asked_by 2
+EOF
+ok "dmux without a word" try 2 "$hawser" dmux
+ok "dmux says which there are" complains "hawser dmux: expected up, down, status, trace, drain or undrain"
+ok "dmux status of nobody" try 2 "$hawser" dmux status
+ok "dmux says what it wants" complains "found 0 arguments after status, expected the name of a daemon or its control socket"
+ok "dmux up of nothing" try 2 "$hawser" dmux up
+ok "dmux says what it wants" complains "found 0 arguments after up, expected a file"
+
 # --- up and down: a copy of the command beside a daemon that is the stub ---
 mkdir "$dir/bin"
 cp "$hawser" "$dir/bin/hawser"
@@ -534,7 +561,14 @@ cat >"$dir/bin/hawserd" <<EOF
 exec "$stub" "$control" "$dir/up.json"
 EOF
 chmod 0755 "$dir/bin/hawserd"
+printf '#!/bin/sh\nexec "%s" "%s" "%s"\n' "$stub" "$dir/dmux-up.sock" "$dir/dmux-up.json" >"$dir/bin/hawser-dmuxd"
+echo '{"ok":true,"role":"client","state":"up","pid":@PID@}' >"$dir/dmux-up.json"
+chmod 0755 "$dir/bin/hawser-dmuxd"
+printf '[Client]\nProtocol = mirror\nGateway = 192.0.2.1\nControl = %s\n' "$dir/dmux-up.sock" >"$dir/client"
 if "$hawser" doctor | grep -q "^ok *privileges"; then
+    ok "dmux up --json" try 0 "$dir/bin/hawser" dmux up "$dir/client" --json
+    ok "dmux up --json is an object" test "$(cat "$dir/out")" = "{\"ok\":true,\"control\":\"$dir/dmux-up.sock\"}"
+    pids+=("$("$hawser" dmux status "$dir/dmux-up.sock" | sed -n 's/^pid //p')")
     ok "up of a bad file" try 1 "$dir/bin/hawser" up "$dir/bad"
     ok "up names the line" complains "$dir/bad:6: "
     ok "up" try 0 "$dir/bin/hawser" up "$dir/good"
