@@ -144,8 +144,9 @@ void publication_review(struct directory *d, struct publication *p, instant now)
 void publication_on_time(struct directory *d, struct publication *p, instant now);
 void publication_on_found(struct directory *d, struct publication *p, enum resolver_outcome outcome,
                           struct slice record, instant now);
-/* What a TELL says now: its length; 0: nothing. failed: it could not be sent. */
+/* What a TELL says now: its length; 0: nothing. */
 size_t publication_output(struct directory *d, struct publication *p, uint8_t *out, instant now);
+/* It was popped, and could not be sent. */
 void publication_on_unsent(struct directory *d, struct publication *p, instant now);
 void publication_on_told(struct directory *d, struct publication *p, const uint8_t *answer, size_t len, instant now);
 /* What goes into the binding may be another. */

@@ -15,7 +15,7 @@
 #define LIMITS_UNVERIFIED_ALL_PPS 20000 /* chosen: a tenth of what one core carries */
 #define LIMITS_SHOWN_PPS 100            /* chosen: a /24 of routers, each with a renewal in seconds */
 #define LIMITS_SHOWN_ALL_PPS 5000       /* chosen: half a processor of signatures */
-#define LIMITS_ENTRIES 8192             /* of each table: 1.3 MiB in all */
+#define LIMITS_ENTRIES 8192             /* of each table: 1.1 MiB in all */
 
 struct limits;
 

@@ -4,7 +4,7 @@
  * end, so that a peer is told the newest state of each and never twice what has changed meanwhile. A peer has two marks
  * in the log, up to where it was told and up to where it has said that it heard. What it does not confirm in time is
  * told again from the second mark on. A peer that is new begins before the first item. A router that is gone stays in
- * the log until every peer has heard so.
+ * the log until every peer whose link is up has heard so.
  *
  * Costs: a change costs each peer one step; a new peer, the log's length in all. */
 #include "dmux/mesh_internal.h"

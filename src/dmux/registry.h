@@ -5,8 +5,8 @@
  * (flap damping, RFC 2439). Packets for (protocol, provider) go to the nearest router, and by slots to several that are
  * as near; provider PROVIDER_ANY is every provider of the protocol.
  *
- * A border of another provider of demultiplexing (federation.h) is a registration too, of each provider that it serves:
- * one with a realm. It gets packets where there is no router of one's own, of whatever weight. */
+ * A border of another operator (federation.h) is a registration too, of each provider that it serves: one with a
+ * realm. It gets packets where there is no router of one's own, of whatever weight. */
 #pragma once
 
 #include "base/addr.h"
@@ -121,8 +121,8 @@ bool registry_pop_table(struct registry *r, struct registry_table *ret);
 /* A router that is proved now, or no longer: its name and state; NULL: no more. Valid until the registry changes. */
 const struct registration *registry_pop_router(struct registry *r);
 
-/* Who tells other providers of demultiplexing: from registry_sum_up on, which comes before the first claim, each
- * service is popped that gets its first router, loses its last, or whose nearest is nearer or farther by much. */
+/* Who tells other operators: from registry_sum_up on, which comes before the first claim, each service is popped that
+ * gets its first router, loses its last, or whose nearest is nearer or farther by much. */
 struct registry_service {
     uint16_t protocol;
     uint32_t provider;

@@ -22,11 +22,11 @@ enum dmux_type {
     DMUX_ECHO_REPLY = 11, /* gateway -> client */
     DMUX_VOUCHED = 12,    /* gateway -> router that is registered with another, which vouches: as CHECK */
     DMUX_TYPE_COUNT,
-    /* Between gateways; dmux/mesh.h has the rest. */
+    /* Between gateways of one operator; their fields are in dmux/link.c, what RECORDs say in wire/mesh.h. */
     DMUX_MESH_INIT = 16,
     DMUX_MESH_ANSWER = 17,
     DMUX_MESH_RECORD = 18,
-    /* Between gateways of different providers of demultiplexing; dmux/federation.h has the rest. */
+    /* Between gateways of different operators; likewise, and wire/federation.h. */
     DMUX_FEDERATION_INIT = 19,
     DMUX_FEDERATION_ANSWER = 20,
     DMUX_FEDERATION_RECORD = 21,
@@ -66,8 +66,8 @@ struct dmux_message {
     struct endpoint unicast;         /* CHALLENGE, ECHO_REPLY, VOUCHED: of that gateway alone */
     struct endpoint you;             /* CHALLENGE: where the asker was seen; REGISTER: what the router registers */
     uint8_t cookie[SHIM_COOKIE_LEN]; /* CHALLENGE, REGISTER, ECHO */
-    uint16_t lifetime_s;             /* REGISTER: asked; ACK: given */
-    uint16_t weight;                 /* REGISTER, KEEPALIVE: the share of clients, in proportion; 0: no new ones */
+    uint16_t lifetime_s;             /* REGISTER: asked; ACK: given. Nothing ends by it: silence does */
+    uint16_t weight;                 /* REGISTER, KEEPALIVE: share of clients, in proportion; 0: none beside others */
     uint16_t load;                   /* KEEPALIVE: 0 idle to 65535 full */
     uint8_t dh[DMUX_KEY_LEN];        /* REGISTER, ACK: X25519, for this registration alone */
     uint8_t key[DMUX_KEY_LEN];       /* REGISTER: the provider's Ed25519 key */
@@ -80,7 +80,7 @@ struct dmux_message {
     uint16_t wait_s;                       /* NAK: not again before */
     struct endpoint router;                /* ECHO_REPLY */
     uint32_t rtt_us;                       /* ECHO_REPLY: from gateway to router; 0: not measured */
-    struct prefix prefix;                  /* ECHO_REPLY: of the provider of demultiplexing that serves; 0/0: none */
+    struct prefix prefix;                  /* ECHO_REPLY: of the operator that serves; 0/0: none */
 };
 
 /* Writes the datagram; HELLO and ECHO filled up. Its length; 0: it does not fit size. */

@@ -1,5 +1,5 @@
-/* wire/federation.h - what gateways of different providers of demultiplexing tell each other: the text of sealed
- * records (doc/dmux.md, Federation).
+/* wire/federation.h - what gateways of different operators tell each other: the text of sealed records (doc/dmux.md,
+ * Federation).
  *
  *   u8 kind | the message
  *   PING         nonce 8 | version 8        who asks -> border; version: as HEARD, or FEDERATION_UNHEARD

@@ -7,8 +7,9 @@
  *   [O] trace 8:    id 4 | time 4
  *   the packet, or with C a control message (wire/dmux.h), or with W a word (wire/word.h)
  *
- * Integers are big-endian. hlen counts the fixed part and the fields that the flags announce, no more and no less.
- * The first nibble is never 4 or 6, so that no IP packet is taken for a shim.
+ * Integers are big-endian, lengths are bytes but for those of the first byte. hlen counts the fixed part and the fields
+ * that the flags announce, no more and no less. The first nibble is never 4 or 6, so that no IP packet is taken for a
+ * shim.
  *
  * This header is compiled for user space and for BPF: it includes nothing of ours and calls nothing, every loop is
  * bounded, and every access stands behind a comparison with the packet's end. */
@@ -21,7 +22,7 @@
 #define DMUX_PORT 51821 /* UDP; chosen: beside Hawser's 51820, in IANA's range without assignments */
 
 #define SHIM_VERSION 1
-#define SHIM_LEN 8 /* the fixed part, bytes; all lengths here are bytes */
+#define SHIM_LEN 8 /* the fixed part, bytes; so are all lengths here */
 #define SHIM_COOKIE_LEN 12
 #define SHIM_CLIENT_LEN 8
 #define SHIM_HOME_LEN 20
@@ -30,12 +31,12 @@
 #define SHIM_LEN_MAX (SHIM_LEN + SHIM_COOKIE_LEN + SHIM_CLIENT_LEN + SHIM_HOME_LEN + SHIM_TRACE_LEN)
 
 #define SHIM_CONTROL 0x80  /* C: a control message follows, and no field */
-#define SHIM_CLIENT 0x40   /* A: the client's address; between gateway and router only */
-#define SHIM_VERIFIED 0x20 /* V: the client has shown that it is where it says; said by a gateway only */
+#define SHIM_CLIENT 0x40   /* A: the client's address; between gateway and router, and between gateways */
+#define SHIM_VERIFIED 0x20 /* V: the client has shown that it is there; set by a gateway, and sent back by a router */
 #define SHIM_COOKIE 0x10   /* K: what shows it */
-#define SHIM_TRACE 0x08    /* O */
+#define SHIM_TRACE 0x08    /* O: for measurements; nothing here sends it */
 #define SHIM_WORD 0x04     /* W: no packet, but a word between client and router, which gateways carry like one */
-#define SHIM_HOME 0x02     /* H: by way of another provider of demultiplexing: its gateway. Beside A, V and K only */
+#define SHIM_HOME 0x02     /* H: by way of another operator's gateway, the home; only together with A, V and K */
 #define SHIM_RESERVED 0x01 /* 0, or the packet is dropped */
 
 #define PROVIDER_INVALID 0u
@@ -138,7 +139,7 @@ enum shim_cookie_kind {
     SHIM_COOKIE_CLIENT = 1,     /* anyone -> gateway: the sender is at its address; router and gateway are 0 */
     SHIM_COOKIE_UNVERIFIED = 2, /* gateway <-> router: it sent this router a packet of that client, which ... */
     SHIM_COOKIE_VERIFIED = 3,   /* ... had not, or had, shown its address */
-    SHIM_COOKIE_PASS = 4,       /* border -> gateway of another provider, the claim's client: its clients are served */
+    SHIM_COOKIE_PASS = 4,       /* border -> gateway of another operator, the claim's client: its clients are served */
     SHIM_COOKIE_HOME = 5,       /* gateway <-> router: as VERIFIED, of a client whose packets come by way of a home */
 };
 
@@ -149,7 +150,7 @@ struct shim_claim {
     uint32_t client, router;
     uint16_t client_port, router_port;
     uint32_t gateway;
-    uint32_t home; /* the gateway of another provider by which the client's packets come (HOME); else 0 */
+    uint32_t home; /* the gateway of another operator by which the client's packets come (HOME); else 0 */
     uint16_t home_port;
 };
 
