@@ -42,8 +42,9 @@ result rtt "$rtt" ms
 # There and back a packet goes through client and gateway twice, and through the router, which answers it, once.
 result added_hop "$(figure "($rtt - $plain) * 1000 / 2.5" 0)" us
 # What the tutorial promises.
-for file in mirror_router.c:60 mirror_client.c:320; do
-    source=$LAB_TOP/src/dmux/${file%:*}
-    [[ ! -e $source ]] || assert "${file%:*} is short" holds "$(wc -l <"$source")" '<' "${file#*:}"
+for file in mirror_router.c mirror_client.c; do
+    source=$LAB_TOP/src/dmux/$file
+    # Installed scenarios have no sources beside them.
+    [[ ! -d ${source%/*} ]] || assert "$file is short" holds "$(wc -l <"$source")" '<' 40
 done
 lab_done

@@ -2,7 +2,11 @@
  *
  * A new protocol is a file for each table (or one for both), and a line in dmux/protocols.c
  * (doc/tutorial-protocol.md). The functions do no IO: packets of the protocol come in and go out as bytes, and what
- * they need to remember is in the state that they are given, zeroed, of the size that they ask for. */
+ * they need to remember is in the state that they are given, zeroed, of the size that they ask for. A function may be
+ * NULL where that is said; id, name and the others must be there.
+ *
+ * What hawser-dmuxd has a protocol's packets from, and delivers to, is a TUN device, which takes whole IPv4 and IPv6
+ * packets alone. Between client and router a packet may be any bytes. */
 #pragma once
 
 #include "base/addr.h"
@@ -54,8 +58,8 @@ struct protocol_router {
     /* A client's packet. */
     enum protocol_verdict (*on_client)(void *state, const struct client_id *client, const uint8_t *packet, size_t len,
                                        struct protocol_reply *reply);
-    /* A packet that this host sends into the TUN device: whose is it? False: nobody's. NULL: the protocol has no
-     * device. */
+    /* A packet that this host sends into the TUN device: whose is it? False: nobody's. NULL: nothing comes back that
+     * way, as where on_client answers everything itself. */
     bool (*client_of)(void *state, const uint8_t *packet, size_t len, struct client_id *ret);
 };
 
@@ -68,16 +72,18 @@ struct protocol_client {
     bool no_device; /* its packets are for the program that asks, which is not hawser-dmuxd */
     /* Before all else. NULL: zeros will do. */
     void (*init)(void *state, const struct rng *rng);
-    /* The client was seen here, now and whenever that changes. */
+    /* The client was seen here, now and whenever that changes. NULL: it does not matter. */
     void (*on_seen)(void *state, const struct client_id *self);
     /* Something that the client says of itself: the packet's length, 0: nothing now. NULL: never. */
     size_t (*output)(void *state, uint8_t packet[PROTOCOL_PACKET_MAX], instant now);
+    /* When output is to be called next; INSTANT_NEVER: not by itself. NULL: as if never. */
     instant (*next_expiry)(const void *state);
     /* May this packet of the TUN device go out? NULL: all may. */
     bool (*may_send)(void *state, const uint8_t *packet, size_t len);
     /* A packet from a router. */
     enum protocol_verdict (*on_router)(void *state, const uint8_t *packet, size_t len, instant now);
-    /* The client's address, which its TUN device should have; family ADDR_NONE: none (yet). */
+    /* The client's address, which its TUN device should have; family ADDR_NONE: none (yet). With the first the routes
+     * of the configuration are added. NULL: the device gets neither. */
     struct addr (*address)(const void *state);
 };
 
