@@ -14,7 +14,7 @@
 #define APPLICANT_TRIES 3          /* chosen: words without an answer, before something is wrong */
 #define APPLICANT_REST (1 * SEC)   /* chosen: DEMANDs that come so soon after a verdict are of packets before it */
 #define APPLICANT_LATER (60 * SEC) /* chosen: whoever was refused, or whose ASK was not answered, tries again */
-#define APPLICANT_AGAIN (10 * SEC) /* chosen: at random within it, who had no verdict: there were too many at once */
+#define APPLICANT_AGAIN (10 * SEC) /* chosen: at most, at random, beside RETRY when no verdict came: many may ask */
 #define APPLICANT_HELD_MAX 16      /* packets; chosen: above what a sender begins with (RFC 6928: 10) */
 
 /* What is shown to one provider. */

@@ -1,11 +1,16 @@
-/* dmux/coord.c - see coord.h. The algorithm is figure 3 of the paper; its constants are those of section 5.1. */
+/* dmux/coord.c - see coord.h. The algorithm is figure 3 of the paper; its constants are those of section 5.1.
+ *
+ * Theory of operation. A coordinate is a point, and a height above it: the way from the gateway to the core, which all
+ * of its ways share. The distance of two is that of their points and both heights. Each round trip that is measured
+ * moves one end by a part of the difference, along the line between the two: its point by the part that the points have
+ * of the distance, its height by the rest. Who is less sure moves by more. */
 #include "dmux/coord.h"
 
 #include <errno.h>
 #include <math.h>
 
 #define MOVES .25         /* cc: of the way to where the sample would have it */
-#define TOGETHER_US 1000. /* chosen: where a place says less than a height */
+#define TOGETHER_US 1000. /* chosen: nearer than this, two points are one: they come apart as such, not by heights */
 #define LEARNS .25        /* ce: of the error of the sample */
 
 void coord_init(struct coord *c)

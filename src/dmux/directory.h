@@ -29,9 +29,9 @@
 #define DIRECTORY_WANTS_MAX 1024      /* chosen: services that clients want; what they make up costs no more */
 #define DIRECTORY_WANTS_NETWORK 64    /* chosen: of them that have found nobody yet, of clients of one /24 */
 #define DIRECTORY_PEERS_MAX 4096      /* chosen: a mesh has fewer */
-#define DIRECTORY_NEAREST                                                                                              \
-    4 /* as MESH_NEAREST: gateways that are linked for a service; what they are measured counts                        \
-       */
+/* As MESH_NEAREST: how many of the gateways that are found for a service are linked, by estimate; which of them is
+ * nearest then follows from measured round trips. */
+#define DIRECTORY_NEAREST 4
 #define DIRECTORY_LEASE_S 300u   /* as HOLDER_LEASE_S; who owns a binding dies by its links long before */
 #define DIRECTORY_DETAILS_LEN 54 /* bytes of an entry in a record's details */
 

@@ -1,5 +1,5 @@
 /* dmux/gateway_internal.h - what the files of a gateway share: gateway.c has clients, routers and control,
- * gateway_homes.c the packets of other providers' clients. */
+ * gateway_homes.c the packets of other operators' clients. */
 #pragma once
 
 #include "dmux/gateway.h"
@@ -48,11 +48,12 @@ struct registration *gateway_router(const struct gateway *g, const struct arriva
                                     uint32_t provider);
 /* May anybody be there? Nothing of the service, nothing that is not a host's. */
 bool gateway_address_allowed(const struct gateway *g, const struct endpoint *e);
-/* The sender has shown its address, and wants what no router here provides: by managers, it is looked for. */
+/* Has the directory look for a service that no router here provides; does nothing without one. Only for a sender that
+ * has shown its address. */
 void gateway_look_for(struct gateway *g, const struct arrival *a, uint16_t protocol, uint32_t provider);
 
 /* --- gateway_homes.c --- */
-/* A packet with a home: from a gateway of another provider, for a router here, or from a router here for that gateway.
+/* A packet with a home: from a gateway of another operator, for a router here, or from a router here for that gateway.
  */
 bool gateway_on_home(struct gateway *g, const struct arrival *a);
 /* Writes the home that this gateway is, with a border's pass. */

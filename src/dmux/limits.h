@@ -1,5 +1,5 @@
-/* dmux/limits.h - how much a gateway takes from whom, and a router that asks its clients for credentials (admission.h):
- * to that one a stranger is who is not let in, and what has been shown is a nonce.
+/* dmux/limits.h - how much a gateway takes from whom. A router that asks its clients for credentials (admission.h) has
+ * one, too: there `unverified` is for clients that are not let in, and `shown` for an ADMIT with a nonce that holds.
  *
  * Who has not shown its address gets little: a bucket for each /24 and one for all of them together; and the client is
  * sent at most LIMITS_AMPLIFICATION bytes for each that came in its name, so that nobody makes a cannon of a router's

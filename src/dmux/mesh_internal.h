@@ -73,7 +73,7 @@ struct mesh {
     struct trust *trust;
     uint8_t psk[32], seed[16];
     struct peer *peers[MESH_PEERS_MAX];
-    size_t peers_count, neighbours_up, turn; /* turn: whose datagrams come next; neighbours_up: of mesh_on_expiry */
+    size_t peers_count, neighbours_up, turn; /* turn: whose datagrams are next; _up: at the last mesh_on_expiry */
     uint64_t wall_s;                         /* of the last look */
     struct mesh_stats stats;
     struct coord coord; /* of this gateway */

@@ -140,7 +140,7 @@ static struct mesh_item item_to(const struct peer *p, const struct mesh_local *l
     return i;
 }
 
-/* Behind the first item that is no mark, from this one on: the list's head if there is none. */
+/* The first item behind `at` that is no mark; the list's head: there is none. */
 static struct list *next_local(struct mesh *m, struct list *at)
 {
     for (at = at->next; at != &m->log && item_of(at)->marker; at = at->next)

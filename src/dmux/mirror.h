@@ -1,7 +1,7 @@
 /* dmux/mirror.h - the protocol "mirror": a network in which every host answers a ping, and is the router itself.
  *
  * The toy of doc/tutorial-protocol.md, and a way to try a gateway and a router, and to measure both, with nothing
- * behind them. Its addresses are IPv4, of 10.77.0.0/16; a client is 10.77.0.1. */
+ * behind them. Its addresses are IPv4, of 10.77.0.0/16; every client is 10.77.0.1. */
 #pragma once
 
 #include "dmux/protocol.h"

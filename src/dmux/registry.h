@@ -16,14 +16,17 @@
 #include "dmux/slots.h"
 #include "wire/mesh.h"
 
-#define REGISTRY_MAX 131072 /* chosen: the 100,000 of the design, and as many groups; ~60 MB when full */
-#define REGISTRY_SILENCE (3 * SEC)
-#define REGISTRY_PAUSE (1 * SEC) /* chosen: an owner that keeps to registry_next_expiry looks twice as often */
-#define REGISTRY_RAMP (30 * SEC) /* a new router's share grows over this time, in REGISTRY_RAMP_STEPS */
+#define REGISTRY_MAX 131072        /* chosen: the 100,000 of the design, and as many groups; ~60 MB when full */
+#define REGISTRY_SILENCE (3 * SEC) /* chosen: as three proofs, one a second */
+/* chosen: when nobody has called registry_on_expiry for so long this process stood still (stopped, asleep), and no
+ * router is blamed for it. Whoever keeps to registry_next_expiry calls each half of it. */
+#define REGISTRY_PAUSE (1 * SEC)
+/* chosen: a new router's share grows over this time, in steps: what it cannot take it does not get at once */
+#define REGISTRY_RAMP (30 * SEC)
 #define REGISTRY_RAMP_STEPS 4
-#define REGISTRY_REBUILD                                                                                               \
-    (1 * SEC)              /* chosen: small changes (rtt, load, ramp) are gathered this long; losses are not           \
-                            */
+/* chosen: what changes little by little (round trip, load, ramp) is gathered this long; losses are not */
+#define REGISTRY_REBUILD (1 * SEC)
+
 #define DAMP_FLAP 1000     /* the penalty of going */
 #define DAMP_SUPPRESS 2000 /* RFC 2439 section 4.2's parameters, with the usual values */
 #define DAMP_REUSE 750
@@ -77,9 +80,10 @@ struct registry;
 struct registry *registry_new(size_t max_items, const uint8_t seed[16]);
 void registry_free(struct registry *r);
 
-/* A router has signed: of claim the name, weight, load, key, origin, realm and until_s count. 0 and *ret; one that is
- * proved goes on under its old key beside the fresh one. Or a positive enum dmux_refusal: DAMPED with *ret_wait_s;
- * FULL, also for a name that another realm's has. */
+/* A router has registered, here or elsewhere, and its signature was looked at; or a border has told what it serves. Of
+ * *claim are read: name, weight, load, key, origin, realm, until_s. 0 and *ret; one that is proved goes on under its
+ * old key beside the fresh one. Or a positive enum dmux_refusal: DAMPED with *ret_wait_s; FULL, also for a name that is
+ * another realm's. */
 int registry_claim(struct registry *r, const struct registration *claim, instant now, struct registration **ret,
                    uint16_t *ret_wait_s);
 /* NULL when there is none that is claimed or proved. */
@@ -95,21 +99,21 @@ void registry_vouch(struct registration *g, uint32_t origin, const uint8_t key[3
 void registry_drop(struct registry *r, struct registration *g, instant now);
 /* Counts with the next rebuild. */
 void registry_set_load(struct registration *g, uint16_t weight, uint16_t load);
-/* What a border wants to see; told to who exports. */
+/* The pass that goes with each packet to this border. A data path elsewhere is told (registry_pop_router). */
 void registry_set_pass(struct registry *r, struct registration *g, const uint8_t pass[SHIM_COOKIE_LEN]);
 /* It has said that it goes. */
 void registry_withdraw(struct registry *r, struct registration *g, instant now);
 
-/* As registry_withdraw (gone) or registry_drop, of one of many: its packets go elsewhere with registry_settle, which
- * the last of them is followed by, and which fills each table once. */
+/* For many at once: as registry_withdraw (gone) or registry_drop, but tables name it until registry_settle, to be
+ * called after the last; each table is then made anew once. */
 void registry_leave(struct registry *r, struct registration *g, bool gone, instant now);
 void registry_settle(struct registry *r, instant now);
 
 /* Where a client's packet goes; NULL: nobody provides it. */
 struct registration *registry_select(const struct registry *r, uint16_t protocol, uint32_t provider, uint32_t client);
 
-/* Who keeps the tables elsewhere, in the kernel, say: from registry_export on, which comes before the first claim, each
- * change is to be popped. */
+/* For tables elsewhere, in the kernel, say: from registry_export on, which comes before the first claim, each change is
+ * to be popped. */
 struct registry_table {
     uint16_t protocol;
     uint32_t provider; /* or PROVIDER_ANY */
@@ -121,8 +125,8 @@ bool registry_pop_table(struct registry *r, struct registry_table *ret);
 /* A router that is proved now, or no longer: its name and state; NULL: no more. Valid until the registry changes. */
 const struct registration *registry_pop_router(struct registry *r);
 
-/* Who tells other operators: from registry_sum_up on, which comes before the first claim, each service is popped that
- * gets its first router, loses its last, or whose nearest is nearer or farther by much. */
+/* For the federation, which tells other operators: from registry_sum_up on, which comes before the first claim, each
+ * service is popped that gets its first router, loses its last, or whose nearest is nearer or farther by much. */
 struct registry_service {
     uint16_t protocol;
     uint32_t provider;
@@ -134,8 +138,9 @@ void registry_sum_up(struct registry *r);
 void registry_sum_up_again(struct registry *r);
 bool registry_pop_service(struct registry *r, struct registry_service *ret);
 
-/* Who tells others: from registry_watch on, which comes before the first claim, each router that is registered here
- * is popped when it is proved, changes by much, or goes. Its key and proof are kept for that. */
+/* For the mesh, which tells other gateways: from registry_watch on, which comes before the first claim, each router
+ * that is registered here is popped when it is proved, changes by much, or goes. Its key and proof are kept for that.
+ */
 void registry_watch(struct registry *r);
 const struct registration *registry_pop_news(struct registry *r);
 /* Attaches what it signed; a copy is kept while somebody watches. 0 or -ENOMEM. */

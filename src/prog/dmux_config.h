@@ -1,12 +1,14 @@
 /* prog/dmux_config.h - the configuration file of hawser-dmuxd: a gateway, a router or a client.
  *
- * INI as in hawser.conf: one of [Gateway], [Router] and [Client]; for gateways a [Provider NAME] for each that may
- * register or an
- * [Authority NAME] that says which,
- * [Mesh] with a [Seed NAME] each, for other providers of demultiplexing a [Federation NAME] with a [Border NAME] each,
- * and [Bgp] with a [Neighbor NAME] each, or [Ospf], for `hawser-dmuxd bird-config`; for
- * routers an [Admit NAME] for each key or realm whose clients are let in, and for clients a [Credential NAME] for each
- * provider that asks.
+ * INI as in hawser.conf: one of [Gateway], [Router] and [Client], and with it
+ *
+ *   gateway  [Provider NAME] or [Authority NAME]    who may register; of the second, by certificates
+ *            [Mesh], [Seed NAME]                    the other gateways of this operator
+ *            [Federation NAME], [Border NAME]       other operators
+ *            [Bgp], [Neighbor NAME], or [Ospf]      for `hawser-dmuxd bird-config`
+ *   router   [Admit NAME]                           a key or realm whose clients are let in
+ *   client   [Credential NAME]                      what is shown to a provider that asks
+ *
  * Unknown keys and sections are errors; an error is a line `FILE:LINE: found ..., expected ...`. */
 #pragma once
 
