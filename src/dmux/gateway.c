@@ -464,7 +464,7 @@ static struct registration *authentic(struct gateway *g, const struct arrival *a
 
     if (!r)
         return NULL;
-    fresh = r->has_fresh_key && dmux_mac_holds(a->data, a->len, r->fresh_key);
+    fresh = r->fresh_key && dmux_mac_holds(a->data, a->len, r->fresh_key);
     if (!fresh && !dmux_mac_holds(a->data, a->len, r->key)) {
         gateway_drop(g, GATEWAY_DROP_MAC);
         return NULL;

@@ -362,6 +362,14 @@ static double penalty_now(const struct registration *m, instant now)
     return m->penalty * exp2(-(double)(now - m->penalty_at) / (double)DAMP_HALF_LIFE);
 }
 
+static void drop_fresh_key(struct registration *m)
+{
+    if (m->fresh_key)
+        ident_wipe(m->fresh_key, sizeof(m->key));
+    free(m->fresh_key);
+    m->fresh_key = NULL;
+}
+
 static void forget(struct registry *r, struct registration *m, instant now)
 {
     leave_groups(r, m, false, now);
@@ -372,7 +380,7 @@ static void forget(struct registry *r, struct registration *m, instant now)
     map64_remove(&r->by_name, name_hash(r, m->protocol, m->provider, m->addr, m->port));
     r->count -= m->state != REGISTRATION_GONE;
     ident_wipe(m->key, sizeof(m->key));
-    ident_wipe(m->fresh_key, sizeof(m->fresh_key));
+    drop_fresh_key(m);
     free(m);
 }
 
@@ -475,8 +483,11 @@ int registry_claim(struct registry *r, const struct registration *claim, instant
     if (m->state == REGISTRATION_PROVED) {
         /* Who says so may be somebody who repeats the router's words: it serves under the old key until its next
          * message under the new one. */
-        memcpy(m->fresh_key, claim->key, sizeof(m->fresh_key));
-        m->has_fresh_key = true;
+        if (!m->fresh_key)
+            m->fresh_key = malloc(sizeof(m->key));
+        if (!m->fresh_key)
+            return DMUX_REFUSED_FULL;
+        memcpy(m->fresh_key, claim->key, sizeof(m->key));
         *ret = m;
         return 0;
     }
@@ -525,8 +536,7 @@ void registry_prove(struct registry *r, struct registration *m, span rtt, instan
 void registry_take_key(struct registry *r, struct registration *m)
 {
     memcpy(m->key, m->fresh_key, sizeof(m->key));
-    ident_wipe(m->fresh_key, sizeof(m->fresh_key));
-    m->has_fresh_key = false;
+    drop_fresh_key(m);
     m->seq = 0;
     m->origin = 0;
     announce(r, m);
@@ -559,7 +569,7 @@ static void depart(struct registry *r, struct registration *m, bool later, doubl
     if (m->state != REGISTRATION_GONE)
         r->count--;
     m->state = REGISTRATION_GONE;
-    m->has_fresh_key = false;
+    drop_fresh_key(m);
     if (served) {
         tell(r, m);
         announce(r, m);
