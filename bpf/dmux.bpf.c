@@ -11,7 +11,8 @@
  * What is sent has no UDP checksum (RFC 768: zero over IPv4): the inner packet has its own, and on a veth the outer one
  * may not be filled in yet.
  *
- * Limits: packets of 1,500 bytes with what they grow by. Cost: two SipHash of 24 bytes, two lookups. */
+ * Limits: packets of 1,500 bytes with what they grow by. Cost: two SipHash of 24 bytes (of a
+ * home's packet, one of 24 and one of 32), two lookups. */
 #include "dmux/xdp_tables.h"
 
 #include <linux/bpf.h>

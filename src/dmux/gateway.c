@@ -146,8 +146,8 @@ void gateway_look_for(struct gateway *g, const struct arrival *a, uint16_t proto
         g->stats.unwanted++;
 }
 
-/* What the client has asked for; and of others what it gets by a border, or would. r: that border's; NULL: nobody has
- * it. */
+/* No own router has it: the directory is to look for it, and borders are told that it is wanted. r: the border that
+ * serves now; NULL: none. */
 static void look_everywhere(struct gateway *g, const struct arrival *a, uint16_t protocol, uint32_t provider,
                             const struct registration *r)
 {

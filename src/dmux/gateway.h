@@ -19,7 +19,7 @@
 #define GATEWAY_COOKIE_S 120  /* chosen: clients renew after a few seconds; a sleeping laptop asks again */
 #define GATEWAY_TICKET_S 300  /* chosen: how long a router may answer a client that says nothing */
 #define GATEWAY_HOPS 4        /* hop limit of the tunnel: a gateway and a border, there and back */
-#define GATEWAY_LIFETIME_S 60 /* of a registration: what ACK says; silence ends it sooner */
+#define GATEWAY_LIFETIME_S 60 /* what ACK says; of no effect in version 1: silence ends a registration */
 
 enum gateway_drop {
     GATEWAY_DROP_SHIM,                      /* + enum shim_fault */

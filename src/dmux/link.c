@@ -6,7 +6,7 @@
  * Theory of operation. Noise IK, or IKpsk2 where both have a secret: the initiator knows the other's key from its
  * configuration or from a gateway that it believes. A card has the sender's chain, which must be of a gateway of the
  * realm, with the very key of the handshake, at the address that it came from. A cookie has shown that address before
- * the first key is computed. ANSWER is shorter than INIT.
+ * the first key is computed. ANSWER is shorter than INIT by 56 bytes, where both chains have one length.
  *
  * A replayed INIT decrypts, as Noise says: its keys take no effect until a record comes under them. Records count up,
  * and one that does not is dropped: news that are lost that way are sent again.

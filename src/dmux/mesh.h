@@ -20,8 +20,9 @@
 #define MESH_SEEDS_MAX 16      /* chosen */
 #define MESH_ROUTES_MAX 131072 /* of others' routers that are remembered: as REGISTRY_MAX */
 #define MESH_ADOPTED_MAX 4096  /* chosen: of others' routers that are asked, once a second each */
-#define MESH_NEIGHBOURS 8 /* chosen: of a mesh by managers: links that are kept for coordinates, beside the seeds */
-#define MESH_NEAREST 4    /* chosen: of the routers of one provider, from others, that are asked */
+#define MESH_NEIGHBOURS                                                                                                \
+    8 /* chosen: of a mesh by managers: links that are kept for coordinates; seeds are linked until then */
+#define MESH_NEAREST 4 /* chosen: of the routers of one provider, from others, that are asked */
 #define MESH_PING_EVERY (1 * SEC)
 #define MESH_SILENCE (3 * SEC) /* as a router's */
 

@@ -154,7 +154,7 @@ static bool has_own(const struct group *g)
     return false;
 }
 
-/* The nearest of the group that take new clients; when all have weight 0, all count. Borders count where there is no
+/* The nearest of the group that take clients; when all have weight 0, all count. Borders count where there is no
  * router of one's own. */
 static size_t candidates(struct group *g, struct registration *out[SLOTS_MEMBERS_MAX], bool any_weight)
 {

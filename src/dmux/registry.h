@@ -53,8 +53,8 @@ struct registration {
     instant proved_at, since; /* last proof; first proof of this life */
     uint8_t key[32];          /* of its messages */
     uint8_t *fresh_key;       /* of the registration that renews this one, 32 bytes; key until it is used; NULL: none */
-    uint32_t origin;               /* the gateway that vouches for it; 0: it is registered here */
-    uint8_t realm;                 /* 0: a router; else a border, of the federation's realm of that number */
+    uint32_t origin;          /* the gateway that vouches for it; 0: it is registered here */
+    uint8_t realm;            /* 0: a router; else a border, of the federation's realm of that number */
     uint8_t pass[SHIM_COOKIE_LEN]; /* a border's, for this gateway */
     struct mesh_proof *proof;      /* what it signed to register here; NULL: nobody wants to know (registry_watch) */
     uint64_t until_s;              /* seconds since 1970: the end of what lets its provider speak; 0: none */

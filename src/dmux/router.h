@@ -92,7 +92,7 @@ enum router_input {
 
 struct router;
 
-/* NULL: no memory, or the protocol refuses the prefix. */
+/* NULL: no memory, or the protocol refuses its setup. */
 struct router *router_new(const struct router_options *o, instant now);
 void router_free(struct router *r);
 /* Before datagrams, whenever the second has changed: seconds since 1970, which certificates of clients are judged by.

@@ -30,7 +30,7 @@ struct xdp_group_key {
 struct xdp_slot {
     uint32_t addr;     /* network order */
     uint16_t port;     /* network order */
-    uint16_t border;   /* 1: a border, of whose pass xdp_router has more; 0: a router */
+    uint16_t border;   /* 1: a border, whose pass is in its xdp_router; 0: a router */
     uint32_t provider; /* host order */
 };
 

@@ -1,8 +1,8 @@
 /* wire/dmux.c - see dmux.h.
  *
  * Theory of operation. A message is a sequence of fields; fields[] says which, in their order, for each type, and one
- * loop reads and one writes them. A field but the last of REGISTER is
- * fixed in length, so that a type's length is known from the table.
+ * loop reads and one writes them. Each has a fixed length, but the certificate at the end of REGISTER, so a type's
+ * length is known from the table.
  *
  * Limits: DMUX_MESSAGE_MAX, DMUX_REGISTER_MAX. */
 #include "wire/dmux.h"

@@ -1,4 +1,4 @@
-/* wire/mesh.c - see mesh.h. Limits: MESH_TEXT_MAX, MESH_CARD_MAX. */
+/* wire/mesh.c - see mesh.h, which has the format. Limits: MESH_TEXT_MAX, MESH_CARD_MAX. */
 #include "wire/mesh.h"
 
 #include <errno.h>
