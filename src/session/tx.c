@@ -486,6 +486,7 @@ struct turn {
     instant now;
     const struct flow *allowed; /* it may use the slot, and may so for the next packet */
     bool once;                  /* only what goes by one path */
+    bool held;                  /* something waits that might go by the slot, but better goes by another */
 };
 
 static bool may(void *ctx, const struct flow *f)
@@ -501,6 +502,7 @@ static bool may(void *ctx, const struct flow *f)
         return false;
     yes = sched_may(t->s, target, f, t->slot, &lasts);
     t->allowed = yes && lasts ? f : NULL;
+    t->held |= !yes && sched_candidates(t->s, target) & 1u << t->slot;
     return yes;
 }
 
@@ -536,13 +538,13 @@ static struct pbuf *dup_pop(struct session *s, unsigned slot, instant now)
     return NULL;
 }
 
-/* What was lost once goes by a second path, too, if that is not just being filled to find its rate: if it is lost again
- * there is no time for a third. */
+/* What was lost once goes by a second path, too, if that is not just being filled to find its rate, and its bytes are
+ * free: if it is lost again there is no time for a third. */
 static void copy_again(struct session *s, struct pbuf *b, uint8_t others, instant now)
 {
     int second = sched_fastest(s, others);
 
-    if (second < 0 || s->paths[second].rate_is_sought || b->tracked ||
+    if (second < 0 || s->paths[second].rate_is_sought || s->paths[second].spec.metered || b->tracked ||
         session_target(s, note_steer(b))->mode != MODE_STRIPE)
         return;
     tx_copy(s, (unsigned)second, b, now);
@@ -722,7 +724,7 @@ static bool data_output(struct session *s, unsigned slot, uint8_t *buf, struct s
             break;
         b = pull(&t);
         if (!b) {
-            if (carry_wants_send(s)) /* and what waits is better off on another */
+            if (carry_wants_send(s) || (session_has_data(s) && !t.held)) /* and what waits is to go by another */
                 path_on_app_limited(p->path);
             break;
         }

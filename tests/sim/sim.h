@@ -80,4 +80,17 @@ static inline bool sim_brief(void)
     return seeds && strtoul(seeds, NULL, 10) <= 10;
 }
 
+/* Two rules. */
+static inline void steer_two(struct world_end *e, const char *one, const char *two)
+{
+    char error[STEER_ERROR_MAX];
+
+    world_steer(e, one);
+    e->steer->version++;
+    assert_true(steer_table_add_text(e->steer, two, error, sizeof(error)) >= 0);
+    steer_table_compile(e->steer);
+    node_set_steer(e->node, e->steer, e->world->now);
+    world_touch(e);
+}
+
 #define PARAMS(...) ((const char *const[]){ __VA_ARGS__, NULL })

@@ -156,12 +156,41 @@ static void test_failover(void **state)
     assert_int_equal(redundant_silent.lost_up + redundant_silent.lost_down, 0);
 }
 
+/* What a link carries is known; then little goes by it, while much waits for another one alone: that says nothing of
+ * it. */
+static void test_rate_while_others_wait(void **state)
+{
+    struct bench b = bench_make(1, NULL, false, PARAMS("rate=5mbit delay=20ms", "rate=50mbit delay=30ms"));
+    struct session_path_info before, after;
+    struct traffic_flow *f;
+
+    steer_two(b.node, "any tcp via up1 mode active-standby", "any udp via up2 mode active-standby");
+    bench_begin(&b);
+    f = traffic_steady(b.t, b.agent, b.node, 60000000, 1200, false);
+    world_run_for(b.w, 5 * SEC);
+    traffic_stop(f);
+    world_run_for(b.w, 1 * SEC);
+    session_path_info(node_peer_session(b.agent->node, 0), 1, b.w->now, &before);
+    assert_true(before.metrics.rate_bps > 40e6);
+    for (unsigned i = 0; i < 4; i++)
+        traffic_window(b.t, b.agent, b.node, 0, NULL);
+    traffic_steady(b.t, b.agent, b.node, 2000000, 1000, false);
+    world_run_for(b.w, 30 * SEC);
+    session_path_info(node_peer_session(b.agent->node, 0), 1, b.w->now, &after);
+    assert_true(after.metrics.rate_bps > before.metrics.rate_bps * 9 / 10);
+    for (size_t i = 0; i < b.t->count; i++)
+        traffic_stop(b.t->flows[i]);
+    world_run_for(b.w, 1 * SEC);
+    bench_done(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_sum_of_two),
         cmocka_unit_test(test_failover),
         cmocka_unit_test(test_cases),
+        cmocka_unit_test(test_rate_while_others_wait),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
