@@ -629,15 +629,13 @@ static struct pbuf *pull_any(struct turn *t)
 {
     struct session *s = t->s;
     struct spath *p = &s->paths[t->slot];
-    struct pbuf *b = NULL;
     bool turn = p->copied_last;
+    struct pbuf *b;
 
-    if (!s->packets)
+    if (!s->packets) {
         b = dup_pop(s, t->slot, t->now);
-    if (!s->packets && !b)
-        b = carry_pull(s, t->slot, t->now);
-    if (!s->packets)
-        return b;
+        return b ? b : carry_pull(s, t->slot, t->now);
+    }
     p->copied_last = false;
     b = pull_class(t, FLOW_INTERACTIVE);
     if (!b && turn) {
