@@ -17,6 +17,19 @@ ok() {
     fi
 }
 
+# try CODE COMMAND...: the exit code is CODE; output in $dir/out, errors in $dir/err.
+try() {
+    local want=$1 got
+    shift
+    "$@" >"$dir/out" 2>"$dir/err" </dev/null
+    got=$?
+    [ "$got" -eq "$want" ] || { echo "# exit code $got, expected $want"; return 1; }
+}
+
+# Is this in what it put out, or in its errors?
+says() { grep -qF -- "$1" "$dir/out"; }
+complains() { grep -qF -- "$1" "$dir/err"; }
+
 # skip WHY: a point that cannot be tried here.
 skip() { echo "ok $((n += 1)) # SKIP $1"; }
 

@@ -20,17 +20,6 @@ clean_up() {
 }
 trap clean_up EXIT
 
-# try CODE COMMAND...: the exit code is CODE; output in $dir/out, errors in $dir/err.
-try() {
-    local want=$1 got
-    shift
-    "$@" >"$dir/out" 2>"$dir/err" </dev/null
-    got=$?
-    [ "$got" -eq "$want" ] || { echo "# exit code $got, expected $want"; return 1; }
-}
-
-says() { grep -qF -- "$1" "$dir/out"; }
-complains() { grep -qF -- "$1" "$dir/err"; }
 silent() { [ ! -s "$dir/out" ]; }
 
 # wait_for CONDITION...: at most 10 s.

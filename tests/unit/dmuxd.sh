@@ -8,18 +8,6 @@ trap 'rm -rf "$dir"' EXIT
 # shellcheck source-path=SCRIPTDIR source=../tap.sh
 . "$(dirname "$0")/../tap.sh"
 
-# try CODE COMMAND...: the exit code is CODE; output in $dir/out, errors in $dir/err.
-try() {
-    local want=$1 got
-    shift
-    "$@" >"$dir/out" 2>"$dir/err" </dev/null
-    got=$?
-    [ "$got" -eq "$want" ] || { echo "# exit code $got, expected $want"; return 1; }
-}
-
-says() { grep -qF -- "$1" "$dir/out"; }
-complains() { grep -qF -- "$1" "$dir/err"; }
-
 for option in --help -h; do
     ok "$option" try 0 "$dmuxd" "$option"
     ok "$option says what it is" says "Gateway, router or client of a network protocol behind an anycast address"

@@ -19,8 +19,6 @@ try() {
     got=$?
     [ "$got" -eq "$want" ] || { echo "# exit code $got, expected $want"; return 1; }
 }
-says() { grep -qF -- "$1" "$dir/out"; }
-complains() { grep -qF -- "$1" "$dir/err"; }
 mode() { [ "$(stat -c %a "$2")" = "$1" ]; }
 public() { "$hawser" id show "$1" --json | sed 's/.*"public": *"\([^"]*\)".*/\1/'; }
 
