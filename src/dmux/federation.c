@@ -204,7 +204,7 @@ static void look(struct federation *f, instant now)
                 border_down(f, &f->realms[i], k, false, now);
             b->heard = MIN(b->heard + away, now);
             b->ping_next = now;
-            memset(b->pings, 0, sizeof(b->pings));
+            memset(&b->pings, 0, sizeof(b->pings));
         }
     }
 }
@@ -405,14 +405,10 @@ static void on_borders(const struct federation *f, struct border *b, const struc
 static void on_pong(struct federation *f, struct realm *r, unsigned i, const struct federation_message *m, instant now)
 {
     struct border *b = r->borders[i];
-    const struct ping *p = NULL;
-    uint32_t us;
+    uint32_t us = (uint32_t)link_pong(&b->pings, m->nonce, now);
 
-    for (size_t k = 0; k < PINGS_MAX && m->nonce != 0; k++)
-        p = b->pings[k].nonce == m->nonce ? &b->pings[k] : p;
-    if (!p || now - p->at >= FEDERATION_SILENCE)
+    if (us == 0)
         return;
-    us = (uint32_t)MAX(now - p->at, 1);
     b->rtt_us = b->rtt_us == 0 ? us : (uint32_t)(((uint64_t)b->rtt_us * 9 + us) / 10);
     if (b->pass_at != 0 && now - b->pass_at < PASS_EVERY)
         return;
@@ -541,8 +537,7 @@ static bool choose(const struct federation *f, struct realm *r, unsigned i, stru
     } else if (now >= b->ping_next) {
         b->ping_next = now + MESH_PING_EVERY;
         m->kind = FEDERATION_PING;
-        m->nonce = rng_nonzero(&f->o.rng);
-        b->pings[b->pings_count++ % PINGS_MAX] = (struct ping){ .nonce = m->nonce, .at = now };
+        m->nonce = link_ping(&b->pings, &f->o.rng, now);
         m->version = i < FEDERATION_LINKS_MAX ? b->have : FEDERATION_UNHEARD;
     } else if (i >= FEDERATION_LINKS_MAX) {
         return false; /* it is tried */

@@ -15,15 +15,9 @@
 #define PROVES_MAX 16 /* chosen: certificates that an asker has asked for and was not sent yet */
 
 #define BORDERS_TOLD 16 /* chosen: others that a border tells of at a time: twice the links that an asker has */
-#define PINGS_MAX 4     /* of FEDERATION_SILENCE, one a second, and one more */
 #define PLACES_MAX (2 * FEDERATION_LINKS_MAX) /* of a realm: links, and one for each of them that is tried */
 
 #define ABSENCE (30 * SEC) /* chosen: of an asker, until all that was agreed with it is forgotten */
-
-struct ping {
-    uint64_t nonce; /* 0: none */
-    instant at;
-};
 
 /* A gateway of another realm that this one asks. */
 struct border {
@@ -35,8 +29,7 @@ struct border {
     instant idle_at; /* when it was begun with, or was up last */
     struct link_keys keys;
     instant heard, ping_next;
-    struct ping pings[PINGS_MAX]; /* the last: a PONG counts for one of them, by a nonce that nobody can guess */
-    unsigned pings_count;
+    struct link_pings pings;
     uint32_t rtt_us; /* 0: not measured */
     uint64_t have;   /* version up to which all was heard */
     bool heard_due;

@@ -172,6 +172,26 @@ bool link_shake_awaits(const struct link_shake *s, const uint8_t *data)
     return s->step == LINK_SENT && s->index != 0 && s->index == link_to(data);
 }
 
+/* --- how far it is --- */
+
+uint64_t link_ping(struct link_pings *p, const struct rng *rng, instant now)
+{
+    unsigned i = p->count++ % LINK_PINGS_MAX;
+
+    p->last[i].nonce = rng_nonzero(rng);
+    p->last[i].at = now;
+    return p->last[i].nonce;
+}
+
+span link_pong(const struct link_pings *p, uint64_t nonce, instant now)
+{
+    for (unsigned i = 0; i < LINK_PINGS_MAX && nonce != 0; i++) {
+        if (p->last[i].nonce == nonce && now - p->last[i].at < LINK_PONG_WITHIN)
+            return MAX(now - p->last[i].at, 1);
+    }
+    return 0;
+}
+
 int link_init_read(const struct link_end *e, const struct link_realm *realms, size_t count, const uint8_t *data,
                    size_t len, const struct endpoint *from, uint64_t wall_s, struct noise *ret,
                    struct link_sender *ret_sender)

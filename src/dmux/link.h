@@ -76,6 +76,23 @@ bool link_shake_on_challenge(struct link_shake *s, const struct dmux_message *c,
 /* Is it an ANSWER to the INIT, by its index? Of at least DMUX_HEADER_LEN + 4 bytes. */
 bool link_shake_awaits(const struct link_shake *s, const uint8_t *data);
 
+/* PINGs that may yet be answered, each by a nonce that nobody can guess: nobody seems nearer than it is. */
+#define LINK_PONG_WITHIN (3 * SEC) /* a link that is silent for so long is down */
+#define LINK_PINGS_MAX 4           /* of LINK_PONG_WITHIN, one a second, and one more */
+
+struct link_pings {
+    struct {
+        uint64_t nonce; /* 0: none */
+        instant at;
+    } last[LINK_PINGS_MAX];
+    unsigned count;
+};
+
+/* The nonce of one that is sent now. */
+uint64_t link_ping(struct link_pings *p, const struct rng *rng, instant now);
+/* The round trip of a PONG with this nonce, 1 us at least; 0: it was not asked for, or too long ago. */
+span link_pong(const struct link_pings *p, uint64_t nonce, instant now);
+
 void link_keys_free(struct link_keys *k);
 /* INIT to who has this key, with the cookie that it gave: its length in out (DMUX_REGISTER_MAX), 0: it cannot be.
  * index: of the ANSWER and of the records to come. */

@@ -327,18 +327,19 @@ static void on_place(struct mesh *m, struct peer *p, const struct mesh_coord *sa
 
 static void on_text(struct mesh *m, struct peer *p, const struct mesh_message *msg, instant now)
 {
+    uint32_t us;
+
     switch (msg->kind) {
     case MESH_PING:
         p->pong_due = true;
-        p->pong_time = msg->time;
+        p->pong_nonce = msg->nonce;
         on_place(m, p, &msg->coord, 0, now);
         if (msg->version == p->have) /* all of it was heard */
             routes_settle(m, p, now);
         break;
     case MESH_PONG:
-        if (msg->time <= (uint64_t)now && (uint64_t)now - msg->time < (uint64_t)MESH_SILENCE) {
-            uint32_t us = (uint32_t)MAX((uint64_t)now - msg->time, 1u);
-
+        us = (uint32_t)link_pong(&p->pings, msg->nonce, now);
+        if (us > 0) {
             p->rtt_us = p->rtt_us == 0 ? us : (uint32_t)(((uint64_t)p->rtt_us * 9 + us) / 10);
             on_place(m, p, &msg->coord, p->rtt_us, now);
         }
@@ -448,7 +449,7 @@ static bool choose(struct mesh *m, struct peer *p, struct mesh_message *msg, uin
     if (p->pong_due) {
         p->pong_due = false;
         msg->kind = MESH_PONG;
-        msg->time = p->pong_time;
+        msg->nonce = p->pong_nonce;
         msg->version = m->version;
         msg->coord = coord_told(&m->coord);
         return true;
@@ -462,7 +463,7 @@ static bool choose(struct mesh *m, struct peer *p, struct mesh_message *msg, uin
     if (is_wanted(m, p) && now >= p->ping_next) {
         p->ping_next = now + MESH_PING_EVERY;
         msg->kind = MESH_PING;
-        msg->time = (uint64_t)now;
+        msg->nonce = link_ping(&p->pings, &m->rng, now);
         msg->version = m->version;
         msg->coord = coord_told(&m->coord);
         return true;

@@ -53,7 +53,8 @@ struct peer {
     uint8_t answer[DMUX_REGISTER_MAX]; /* to an INIT, that waits to be sent */
     size_t answer_len;
     bool pong_due, heard_due, want_due, certificate_due;
-    uint64_t pong_time;
+    uint64_t pong_nonce;
+    struct link_pings pings;
     size_t members_at; /* SIZE_MAX: all were told */
     uint8_t want_key[DMUX_KEY_LEN], certificate_key[DMUX_KEY_LEN];
     /* heard */

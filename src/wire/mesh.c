@@ -45,7 +45,7 @@ size_t mesh_write(const struct mesh_message *m, uint8_t *buf, size_t size)
     switch (m->kind) {
     case MESH_PING:
     case MESH_PONG:
-        write_u64(&w, m->time);
+        write_u64(&w, m->nonce);
         write_u64(&w, m->version);
         mesh_put_coord(&w, &m->coord);
         break;
@@ -102,7 +102,7 @@ int mesh_read(const uint8_t *data, size_t len, struct mesh_message *ret)
     if (m.kind == 0 || m.kind >= MESH_KIND_COUNT || len > MESH_TEXT_MAX)
         return -EBADMSG;
     if (m.kind == MESH_PING || m.kind == MESH_PONG)
-        m.time = read_u64(&r);
+        m.nonce = read_u64(&r);
     if (m.kind == MESH_NEWS)
         m.from = read_u64(&r);
     if (m.kind <= MESH_HEARD)

@@ -2,7 +2,7 @@
  * (doc/dmux.md, Mesh).
  *
  *   u8 kind | the message
- *   PING, PONG    time 8 | version 8 | coordinate 18        PONG: the time of the PING, the version of who answers
+ *   PING, PONG    nonce 8 | version 8 | coordinate 18       PONG: the nonce of the PING, the version of who answers
  *   NEWS          from 8 | to 8 | items     all that is new behind version `from`, up to `to`
  *   HEARD         version 8
  *   MEMBERS       entries of gateway 4 | endpoint 6 | X25519 key 32
@@ -41,7 +41,7 @@ struct mesh_coord {
 
 struct mesh_message {
     uint8_t kind;
-    uint64_t time;             /* PING, PONG: the asker's */
+    uint64_t nonce;            /* PING, PONG: the asker's */
     uint64_t version;          /* PING, PONG: of all that its sender tells; HEARD: up to here all was heard; NEWS: to */
     uint64_t from;             /* NEWS */
     struct mesh_coord coord;   /* PING, PONG: the sender's, as it came: coord_heard says whether anybody can be there */
