@@ -419,12 +419,15 @@ static bool goes_twice(const struct session *s, const struct session_target *t)
 /* The slots, as bits, by which what leaves by this one goes, too. */
 static uint8_t others_of(const struct session *s, const struct session_target *t, unsigned slot)
 {
-    uint8_t others = sched_candidates(s, t) & (uint8_t) ~(1u << slot);
+    uint8_t others;
     int second;
 
+    if (t->mode != MODE_REDUNDANT && !goes_twice(s, t))
+        return 0;
+    others = sched_candidates(s, t) & (uint8_t) ~(1u << slot);
     if (t->mode == MODE_REDUNDANT)
         return others;
-    second = goes_twice(s, t) ? sched_fastest(s, others) : -1;
+    second = sched_fastest(s, others);
     return second >= 0 ? (uint8_t)(1u << second) : 0;
 }
 
