@@ -26,6 +26,7 @@
  * A move: who opened the session announces nothing, its paths come over its uplinks as they are. Who accepted it tells
  * its new endpoints while any path works (MESSAGE_ADDRESSES). When none works, who opened it asks its program where the
  * other one is by now (NODE_PEER_LOST, node_relocate), at once and then more and more seldom: so both may move at once.
+ * The first answer is often of before the other one could say where it is.
  *
  * Who is called may turn the caller away, by node_peer_close: the caller takes that for nobody there, and does not call
  * again for a while.
@@ -47,13 +48,13 @@
 #define ADMIT_AGAIN (2 * SEC) /* until one must be that was, for a time */
 #define INTRODUCE_AGAIN                                                                                                \
     (1 * SEC) /* between two introductions of a peer that the program hears of: each costs it signatures */
-#define DEAD_AFTER (5 * SEC)    /* chosen: who called us finds another way, or asks where we are, within less */
-#define REFUSED_LIFE (5 * SEC)  /* chosen: who was turned away calls again after that at the soonest */
-#define IDLE_LIFE (300 * SEC)   /* chosen: as many NATs forget an established UDP flow */
-#define DRAIN (1 * SEC)         /* what is in flight in a session that is not used any more arrives */
-#define FAREWELL (500 * MSEC)   /* CLOSE and its copies leave */
-#define LOST_AGAIN (100 * MSEC) /* between two questions where a peer is; each time twice as long */
-#define LOST_DOUBLES 5
+#define DEAD_AFTER (5 * SEC)     /* chosen: who called us finds another way, or asks where we are, within less */
+#define REFUSED_LIFE (5 * SEC)   /* chosen: who was turned away calls again after that at the soonest */
+#define IDLE_LIFE (300 * SEC)    /* chosen: as many NATs forget an established UDP flow */
+#define DRAIN (1 * SEC)          /* what is in flight in a session that is not used any more arrives */
+#define FAREWELL (500 * MSEC)    /* CLOSE and its copies leave */
+#define LOST_AGAIN (100 * MSEC)  /* between two questions where a peer is, twice; then each time twice as long */
+#define LOST_TIMES 7             /* counted: up to 3.2 s */
 #define RELAYED_AGAIN (60 * SEC) /* chosen: a lookup and a few knocks, for a way that may be there by now */
 
 struct wait {
@@ -73,6 +74,7 @@ struct waits {
 
 int host_init(struct node *n)
 {
+    n->seek_at = INSTANT_NEVER;
     if (n->o.role != ROLE_HOST)
         return 0;
     n->waits = calloc(1, sizeof(*n->waits));
@@ -499,13 +501,44 @@ static bool is_calling(const struct peer *p)
     return p->opener && p->admitted && !p->ending && p->session && !session_is_up(p->session);
 }
 
+static span lost_again(const struct peer *p)
+{
+    return LOST_AGAIN << (MAX(p->lost_times, 2u) - 2);
+}
+
 void host_on_lost(struct peer *p, instant now)
 {
-    if (!(is_ready(p) || is_calling(p)) || (p->lost_times > 0 && now - p->lost_at < LOST_AGAIN << (p->lost_times - 1)))
+    instant next = now;
+
+    if (!(is_ready(p) || is_calling(p)))
         return;
-    p->lost_at = now;
-    p->lost_times += p->lost_times <= LOST_DOUBLES;
-    node_event(p->node, NODE_PEER_LOST, p, 0, false, 0);
+    if (p->lost_times > 0)
+        next = p->lost_at + lost_again(p);
+    if (now >= next) {
+        p->lost_at = now;
+        p->lost_times += p->lost_times < LOST_TIMES;
+        next = now + lost_again(p);
+        node_event(p->node, NODE_PEER_LOST, p, 0, false, 0);
+    }
+    p->node->seek_at = instant_min(p->node->seek_at, next);
+}
+
+instant host_next_expiry(const struct node *n)
+{
+    return n->seek_at;
+}
+
+void host_on_expiry(struct node *n, instant now)
+{
+    if (now < n->seek_at)
+        return;
+    n->seek_at = INSTANT_NEVER;
+    for (size_t i = 0; i < n->peers_count; i++) {
+        struct peer *p = n->peers[i];
+
+        if (!p->forgotten && p->opener && p->lost_times > 0 && is_ready(p) && !works(p, false, now))
+            host_on_lost(p, now);
+    }
 }
 
 void node_seek(struct node *n, instant now)

@@ -156,6 +156,8 @@ struct node {
     } knocks[KNOCKS_MAX];
     unsigned knocks_count;
     instant knock_at; /* not before */
+
+    instant seek_at; /* host.c: a peer that is lost is asked for again; INSTANT_NEVER: none is */
     struct {
         struct addr who;
         instant until;
@@ -274,6 +276,8 @@ void host_on_path(struct peer *p, instant now);    /* a path of it is in another
 void host_on_relayed(struct peer *p, instant now); /* only paths by a relay work */
 void host_on_lost(struct peer *p, instant now);    /* it has had no path for a while */
 void host_tick(struct node *n, instant now);
+instant host_next_expiry(const struct node *n);
+void host_on_expiry(struct node *n, instant now);
 void host_forget(struct peer *p);
 /* What a peer that is not admitted yet has sent is copied: its bytes stand where the next datagrams come. */
 void host_keep_early(struct peer *p, instant now);

@@ -606,7 +606,7 @@ instant node_next_expiry(const struct node *n, instant now)
     instant next = instant_min(list_empty(&n->ready) ? n->tick : now, splits_next_expiry(n));
     const struct heap_item *first = heap_first(&n->expiries);
 
-    next = instant_min(next, knock_next_expiry(n));
+    next = instant_min(next, instant_min(knock_next_expiry(n), host_next_expiry(n)));
     return first ? instant_min(next, first->at) : next;
 }
 
@@ -637,6 +637,7 @@ void node_on_expiry(struct node *n, instant now)
 
     splits_on_expiry(n, now);
     knock_on_expiry(n, now);
+    host_on_expiry(n, now);
     LIST_FOREACH (p, &n->ready, struct peer, ready)
         expire(p, now);
     while ((first = heap_first(&n->expiries)) && first->at <= now) {

@@ -33,7 +33,7 @@ static void on_answer(struct world *w, struct world_source *s)
     for (size_t i = 0; to && i < to->uplinks_count; i++)
         if (to->uplinks[i]->spec.up)
             spec.endpoints[spec.endpoints_count++] = world_seen_at(to->uplinks[i], &manager_at);
-    if (to && p->realm->stale.addr.family != ADDR_NONE && !p->anew) {
+    if (to && p->realm->stale.addr.family != ADDR_NONE && (!p->anew || w->now < p->realm->said_at)) {
         spec.endpoints[0] = p->realm->stale;
         spec.endpoints_count = 1;
     }

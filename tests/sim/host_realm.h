@@ -39,9 +39,10 @@ struct realm {
     struct program *forger; /* its record has the victim's X25519 key */
     struct program *victim;
     struct endpoint stale; /* where everybody is, for who asks the first time; ADDR_NONE: where he is */
-    bool tells;            /* who is about to be called */
-    bool relays;           /* by channel 1, of whichever two */
-    bool v6;               /* of hosts that are made from now on */
+    instant said_at; /* or, who was called by it already, until then: before it is heard that he moved; 0: never */
+    bool tells;      /* who is about to be called */
+    bool relays;     /* by channel 1, of whichever two */
+    bool v6;         /* of hosts that are made from now on */
 };
 
 struct realm *realm_make(uint64_t seed);
