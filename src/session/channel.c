@@ -553,7 +553,7 @@ static bool may(const struct channel *c, unsigned slot, struct ways *ways)
     if (c->class == FLOW_INTERACTIVE)
         return false;
     return sched_is_earlier(s, slot, (unsigned)ways->fastest,
-                            MIN(c->waiting * t->count, c->of->waiting) + flowq_bytes(s->packets->flowq));
+                            MIN(c->waiting * t->count, c->of->waiting) + flowq_bytes_of(s->packets->flowq, c->target));
 }
 
 static bool cut(struct channel *c, unsigned slot, struct chunk *ret)

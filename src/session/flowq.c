@@ -49,6 +49,7 @@ struct flowq {
     struct flowq_stats stats;
     struct round rounds[FLOW_CLASS_COUNT];
     size_t bytes, pkts;
+    size_t rule_bytes[FLOWQ_RULES];
     instant fallen_at;             /* the newest flowq_on_fall, or INSTANT_NEVER */
     uint32_t walk;                 /* number of the present walk */
     uint32_t allowed[FLOWQ_FLOWS]; /* the walk in which `may` last allowed the flow */
@@ -105,6 +106,13 @@ struct flow *flowq_flow(struct flowq *q, uint64_t hash)
     return &q->flows[hash % FLOWQ_FLOWS];
 }
 
+void flowq_steer(struct flowq *q, struct flow *f, uint16_t steer)
+{
+    q->rule_bytes[f->steer] -= f->bytes;
+    q->rule_bytes[steer] += f->bytes;
+    f->steer = steer;
+}
+
 static void account(struct flowq *q, struct flow *f, const struct pbuf *b, bool in)
 {
     size_t bytes = in ? b->len : -(size_t)b->len, pkts = in ? 1 : -(size_t)1;
@@ -113,6 +121,7 @@ static void account(struct flowq *q, struct flow *f, const struct pbuf *b, bool 
     f->bytes += bytes;
     f->pkts += pkts;
     q->bytes += bytes;
+    q->rule_bytes[f->steer] += bytes;
     q->pkts += pkts;
     q->rounds[f->class].pkts += pkts;
     if (had != (f->pkts > 0))
@@ -395,6 +404,11 @@ bool flowq_empty(const struct flowq *q, enum flow_class c)
 size_t flowq_bytes(const struct flowq *q)
 {
     return q->bytes;
+}
+
+size_t flowq_bytes_of(const struct flowq *q, uint16_t steer)
+{
+    return q->rule_bytes[steer];
 }
 
 static void keep_newest(struct flowq *q, struct list *flows)

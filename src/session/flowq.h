@@ -14,6 +14,7 @@
 #include "base/pbuf.h"
 
 #define FLOWQ_FLOWS 1024
+#define FLOWQ_RULES 257 /* steering rules and the default, as tunnel/steer.h */
 
 enum flow_class { FLOW_INTERACTIVE, FLOW_BULK, FLOW_CLASS_COUNT };
 
@@ -31,9 +32,9 @@ struct flow {
         bool dropping;
     } codel;
     uint16_t index; /* in the table, and the flow label on the wire */
+    uint16_t steer; /* steering rule below FLOWQ_RULES, by flowq_steer */
 
     uint64_t hash;     /* of the flow that used the bucket last */
-    uint16_t steer;    /* steering rule */
     uint8_t mode;      /* steering mode */
     uint8_t pinned;    /* path slot + 1, 0: none */
     uint32_t last_seq; /* newest session sequence of this flow */
@@ -73,6 +74,8 @@ void flowq_set_target(struct flowq *q, span target, span interval);
 void flowq_on_fall(struct flowq *q, instant now);
 /* The bucket of a hash; the owner compares and sets `hash` to see that another flow has taken it over. */
 struct flow *flowq_flow(struct flowq *q, uint64_t hash);
+/* The flow's rule; the packets that wait move along. */
+void flowq_steer(struct flowq *q, struct flow *f, uint16_t steer);
 /* Takes the caller's reference to b and sets b->stamp. When full, drops the oldest packet of the longest queue (in
  * bytes); that may be b. */
 void flowq_push(struct flowq *q, struct flow *f, struct pbuf *b, enum flow_class c, instant now);
@@ -88,6 +91,8 @@ size_t flowq_flows(const struct flowq *q, enum flow_class c);
 /* Flows whose runs have so many bytes and went on until then, or later. It looks at all FLOWQ_FLOWS. */
 size_t flowq_runs(const struct flowq *q, uint64_t bytes, instant since);
 size_t flowq_bytes(const struct flowq *q);
+/* Of them, those of flows with this rule. */
+size_t flowq_bytes_of(const struct flowq *q, uint16_t steer);
 /* Nothing can be sent (no path): keep only the newest packet of each flow, so that it can be sent at once later. */
 void flowq_keep_newest(struct flowq *q);
 /* Calls visit for every flow that has packets; visit must not change the queue. */

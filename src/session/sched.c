@@ -212,7 +212,7 @@ static bool stripe_may(const struct session *s, const struct flow *f, unsigned s
     if (f->run_bytes > ELEPHANT_BYTES)
         return true;
     *ret_lasts = false; /* less waits with each packet that leaves */
-    return sched_is_earlier(s, slot, (unsigned)fastest, flowq_bytes(s->packets->flowq));
+    return sched_is_earlier(s, slot, (unsigned)fastest, flowq_bytes_of(s->packets->flowq, f->steer));
 }
 
 static int pin(const struct session *s, const struct flow *f, uint8_t candidates)
@@ -257,14 +257,15 @@ static int first_of(const struct session_target *t, uint8_t candidates)
     return first;
 }
 
-static bool priority_may(const struct session *s, const struct session_target *t, unsigned slot, uint8_t candidates)
+static bool priority_may(const struct session *s, const struct session_target *t, const struct flow *f, unsigned slot,
+                         uint8_t candidates)
 {
     uint64_t before = 0;
 
     for (unsigned i = 0; i < SESSION_SLOTS; i++)
         if ((candidates & 1u << i) && position(t, i) < position(t, slot))
             before += rate_of(s, i);
-    return before == 0 || (span)(flowq_bytes(s->packets->flowq) * 8 * 1000000 / before) > OVERFLOW_WAIT;
+    return before == 0 || (span)(flowq_bytes_of(s->packets->flowq, f->steer) * 8 * 1000000 / before) > OVERFLOW_WAIT;
 }
 
 bool sched_may(const struct session *s, const struct session_target *t, const struct flow *f, unsigned slot,
@@ -290,7 +291,7 @@ bool sched_may(const struct session *s, const struct session_target *t, const st
         return pin(s, f, candidates) == (int)slot;
     case MODE_PRIORITY:
         *ret_lasts = false;
-        return priority_may(s, t, slot, candidates);
+        return priority_may(s, t, f, slot, candidates);
     case MODE_REDUNDANT:
         return true;
     default:

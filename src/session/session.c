@@ -293,7 +293,7 @@ void session_enqueue(struct session *s, struct pbuf *b, uint64_t flow_hash, enum
         f->pinned = 0;
         f->run_bytes = 0;
     }
-    f->steer = target < SESSION_TARGETS ? target : 0;
+    flowq_steer(s->packets->flowq, f, target < SESSION_TARGETS ? target : 0);
     flowq_push(s->packets->flowq, f, b, c, now);
 }
 
@@ -301,6 +301,8 @@ int session_send_message(struct session *s, const uint8_t *msg, size_t len, inst
 {
     return s->up ? stream_send(s->stream, msg, len) : -ENOTCONN;
 }
+
+static_assert(FLOWQ_RULES >= SESSION_TARGETS, "each target's packets are counted");
 
 void session_set_target(struct session *s, uint16_t index, const struct session_target *t)
 {

@@ -184,13 +184,50 @@ static void test_rate_while_others_wait(void **state)
     bench_done(&b);
 }
 
+/* A flow of a rule that names two links has room on the first; what waits long is another rule's, for a third link. */
+static void test_others_queues(void **state)
+{
+    static const char *const modes[] = { "priority", "stripe" };
+
+    for (size_t i = 0; i < ARRAY_LEN(modes); i++) {
+        struct bench b = bench_make(
+            1, NULL, false, PARAMS("rate=3mbit delay=20ms", "rate=20mbit delay=60ms", "rate=50mbit delay=20ms"));
+        struct session_path_info before, after;
+        struct traffic_flow *f;
+        char rule[80];
+
+        snprintf(rule, sizeof(rule), "any udp via up1,up2 mode %s class bulk", modes[i]);
+        steer_two(b.node, "any tcp via up3 mode active-standby", rule);
+        bench_begin(&b);
+        f = traffic_steady(b.t, b.agent, b.node, 8000000, 1000, false); /* what the links carry is known */
+        for (unsigned j = 0; j < 4; j++)
+            traffic_window(b.t, b.agent, b.node, 0, NULL);
+        world_run_for(b.w, 5 * SEC);
+        traffic_stop(f);
+        world_run_for(b.w, 2 * SEC);
+        session_path_info(node_peer_session(b.agent->node, 0), 1, b.w->now, &before);
+        for (unsigned j = 0; j < 5; j++) /* at once, 13 ms of what the first carries; none is a long run */
+            f = traffic_steady(b.t, b.agent, b.node, 400000, 1000, false);
+        world_run_for(b.w, 5 * SEC);
+        session_path_info(node_peer_session(b.agent->node, 0), 1, b.w->now, &after);
+        print_message("# %s: %llu bytes of %llu by the second link\n", modes[i],
+                      (unsigned long long)(after.metrics.tx_bytes - before.metrics.tx_bytes),
+                      (unsigned long long)f->received_bytes);
+        assert_true(f->received_bytes > 200000);
+        assert_true((after.metrics.tx_bytes - before.metrics.tx_bytes) * 10 < f->received_bytes);
+        for (size_t j = 0; j < b.t->count; j++)
+            traffic_stop(b.t->flows[j]);
+        world_run_for(b.w, 1 * SEC);
+        bench_done(&b);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sum_of_two),
-        cmocka_unit_test(test_failover),
-        cmocka_unit_test(test_cases),
-        cmocka_unit_test(test_rate_while_others_wait),
+        cmocka_unit_test(test_sum_of_two),    cmocka_unit_test(test_failover),
+        cmocka_unit_test(test_cases),         cmocka_unit_test(test_rate_while_others_wait),
+        cmocka_unit_test(test_others_queues),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -605,6 +605,19 @@ static void random_pop(struct world *w, struct model *m, struct gate *g, struct 
     pbuf_unref(b);
 }
 
+/* Now and then a flow has another rule. */
+static void check_rules(const struct model *m, struct world *w, struct prng *p)
+{
+    size_t bytes[3] = { 0 };
+
+    if (prng_below(p, 20) == 0)
+        flowq_steer(w->q, flowq_flow(w->q, prng_below(p, MODEL_FLOWS)), (uint16_t)prng_below(p, ARRAY_LEN(bytes)));
+    for (unsigned i = 0; i < MODEL_FLOWS; i++)
+        bytes[flowq_flow(w->q, i)->steer] += m->flows[i].bytes;
+    for (uint16_t r = 0; r < ARRAY_LEN(bytes); r++)
+        assert_int_equal(flowq_bytes_of(w->q, r), bytes[r]);
+}
+
 static void test_against_lists(void **state)
 {
     static struct gate g;
@@ -612,7 +625,7 @@ static void test_against_lists(void **state)
     struct model *m = calloc(1, sizeof(*m));
     struct flowq_stats s;
     struct world w;
-    struct prng p;
+    struct prng p, rules;
     instant now = SEC;
 
     assert_non_null(m);
@@ -620,6 +633,7 @@ static void test_against_lists(void **state)
     o.bytes_max = 100000;
     world_open(&w, &o);
     prng_init(&p, 42);
+    prng_init(&rules, 43);
     for (int step = 0; step < 60000; step++) {
         unsigned pushes = step / 5000 % 2 ? 40 : 58; /* percent: the queue fills, stands and drains in turns */
 
@@ -641,6 +655,7 @@ static void test_against_lists(void **state)
             random_pop(&w, m, &g, &p, now);
         }
         assert_int_equal(flowq_bytes(w.q), m->bytes);
+        check_rules(m, &w, &rules);
         assert_int_equal(w.pool.used, m->pkts);
     }
     s = flowq_stats(w.q);
