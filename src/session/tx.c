@@ -614,9 +614,13 @@ static struct pbuf *pull_packet(struct turn *t, enum flow_class c)
 static struct pbuf *pull_class(struct turn *t, enum flow_class c)
 {
     struct session *s = t->s;
-    bool channels = channels_come_first(s, c);
-    struct pbuf *b = t->once ? NULL : reinject_pop(s, c, t->slot, t->now);
+    struct pbuf *b;
+    bool channels;
 
+    if (!s->channels && s->packets->reinject[c].count == 0 && flowq_empty(s->packets->flowq, c))
+        return NULL;
+    channels = channels_come_first(s, c);
+    b = t->once ? NULL : reinject_pop(s, c, t->slot, t->now);
     if (!b && channels)
         b = carry_pull_channel(s, c, t->slot, t->now);
     if (!b)
