@@ -10,7 +10,6 @@
 #include "ident/chain.h"
 #include "wire/word.h"
 
-#define ADMISSION_LIFETIME_S 600    /* chosen: a chain that was good is asked for again within ten minutes */
 #define ADMISSION_KEYS_PPS 1000     /* of ADMITs that cost keys; chosen: a third of a processor */
 #define ADMISSION_CLIENTS_MAX 65536 /* as of a router's table of clients; 10 MB when full, 8 of each key */
 #define ADMISSION_NETWORK_MAX 1024  /* of a /24; chosen: a large NAT, and 64 such networks before all is full */

@@ -471,6 +471,8 @@ static void judged(struct home *h, uint32_t gateway, uint8_t refusal, uint16_t w
 
 static void on_nak(struct home *h, struct tie *t, const struct dmux_message *m, instant now)
 {
+    bool again;
+
     if (m->refusal == DMUX_REFUSED_WITHDRAWN) {
         if (t->leaving) {
             t->state = HOME_ELSEWHERE;
@@ -481,15 +483,16 @@ static void on_nak(struct home *h, struct tie *t, const struct dmux_message *m, 
     /* It has no mac, since who knows nobody has no key. The nonce tells who heard what it refuses. */
     if (t->leaving || m->nonce != t->nonce || (m->refusal == DMUX_REFUSED_UNKNOWN) != (t->state == HOME_REGISTERED))
         return;
-    if (m->refusal != DMUX_REFUSED_NONE && m->refusal != DMUX_REFUSED_UNKNOWN &&
-        (m->refusal != DMUX_REFUSED_COOKIE || h->refusal == m->refusal))
+    /* A cookie may have become stale on the way, once. */
+    again = m->refusal == DMUX_REFUSED_COOKIE && h->refusal != m->refusal;
+    if (m->refusal != DMUX_REFUSED_NONE && m->refusal != DMUX_REFUSED_UNKNOWN && !again)
         judged(h, m->gateway, m->refusal, m->wait_s);
     h->refusal = m->refusal;
     tie_begin(t, now);
     if (m->refusal == DMUX_REFUSED_UNKNOWN) /* it has forgotten: a restart, say */
         return;
     t->retry = ROUTER_RETRY_MAX;
-    t->next = m->refusal == DMUX_REFUSED_COOKIE ? now : now + MAX((span)m->wait_s * SEC, ROUTER_RETRY_MAX);
+    t->next = again ? now : now + MAX((span)m->wait_s * SEC, ROUTER_RETRY_MAX);
 }
 
 /* The follower is registered: it serves, and the one before leaves by the same slot. */

@@ -270,7 +270,8 @@ static void test_verdicts(void **state)
     assert_false(router_pop_verdict(hosts[r].router, &v));
 }
 
-/* A router whose address no cookie holds for is told so when it is refused twice in a row, and once. */
+/* A router whose address no cookie holds for is told so when it is refused twice in a row, and once. The first time it
+ * begins again at once, then it waits. */
 static void test_verdict_of_cookies(void **state)
 {
     struct dmux_message m = { .protocol = DMUX_IPV6, .provider = 100, .gateway = 7, .refusal = DMUX_REFUSED_COOKIE };
@@ -311,6 +312,8 @@ static void test_verdict_of_cookies(void **state)
         assert_int_equal(router_pop_verdict(hosts[r].router, &v), i == 1);
         if (i == 1)
             assert_int_equal(v.refusal, DMUX_REFUSED_COOKIE);
+        if (i > 0)
+            assert_false(router_output(hosts[r].router, said, &tx, now + ROUTER_RETRY_MAX - 1));
     }
 }
 
