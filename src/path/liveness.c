@@ -9,7 +9,7 @@
  * a minute. A probe lost here starts that again; three in a row make it DOWN. A new path needs one reply, and so does
  * one whose owner is in a hurry.
  *
- * Limits: 16 events; 5 remembered falls. Sources: the four triggers and the back-off are the design's; the rest is
+ * Limits: 16 events; 6 remembered falls. Sources: the four triggers and the back-off are the design's; the rest is
  * chosen, each beside its name. */
 #include "path/liveness.h"
 

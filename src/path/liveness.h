@@ -5,7 +5,7 @@
 #include "path/path.h"
 
 #define LIVENESS_EVENTS 16 /* chosen: events of each kind are merged; 16 changes of state fit between two pops */
-#define LIVENESS_FALLS 5   /* 1 s * 2^5 is past the longest hold */
+#define LIVENESS_FALLS 6   /* what it returns from, and 5 others: 1 s * 2^5 is past the longest hold */
 
 struct liveness {
     enum path_state state;

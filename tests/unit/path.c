@@ -448,7 +448,7 @@ static void test_flapping_is_held(void **state)
 {
     struct world w = { .backlog = true };
     /* 1 s * 2^k after k other falls within a minute, 30 s at most */
-    static const span hold[] = { 1 * SEC, 2 * SEC, 4 * SEC, 8 * SEC };
+    static const span hold[] = { 1 * SEC, 2 * SEC, 4 * SEC, 8 * SEC, 16 * SEC, 30 * SEC };
 
     world_init(&w, 10000000, 15 * MSEC, 1 << 20, 1);
     world_run(&w, 1 * SEC);
@@ -457,7 +457,7 @@ static void test_flapping_is_held(void **state)
         assert_int_equal(path_state(w.path[0]), PATH_DOWN);
         world_run(&w, 500 * MSEC);
         path_on_link(w.path[0], true, w.now);
-        world_run(&w, 10 * SEC);
+        world_run(&w, hold[i] + 2 * SEC);
         assert_int_equal(path_state(w.path[0]), PATH_ACTIVE);
         assert_in_range(w.state_at[PATH_ACTIVE] - w.state_at[PATH_PROBING], hold[i], hold[i] + 200 * MSEC);
     }
