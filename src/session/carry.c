@@ -228,7 +228,6 @@ static void copy(struct session *s, const struct sched_choice *choice, unsigned 
             note_copy(s, slot, (unsigned)__builtin_ctz(left), c);
         tx_copy(s, (unsigned)__builtin_ctz(left), c, now);
         pbuf_unref(c);
-        s->info.duplicated++;
     }
 }
 
@@ -299,7 +298,6 @@ struct pbuf *carry_pull_late(struct session *s, unsigned slot, instant now)
         memcpy(b->data, late->data, DATA_HEADER_LEN);
         b->len = late->len;
         b->note = late->note;
-        s->info.duplicated++;
         return b;
     }
     return NULL;

@@ -135,7 +135,8 @@ struct spath {
     struct pbuf *stash; /* numbered, popped, and did not fit the datagram before */
     struct dup *dup;    /* DUP_MAX; NULL: there never was one */
     unsigned dup_head, dup_count;
-    bool copied_last; /* what it pulled last was one of these */
+    bool copied_last;   /* what it pulled last was one of these */
+    bool stash_is_copy; /* and so is that */
     struct {
         instant at;
         uint64_t tx_bytes, rx_bytes;

@@ -376,10 +376,11 @@ struct session_info {
     uint64_t session_id;
     uint64_t rx_bytes, tx_bytes, rx_pkts, tx_pkts; /* inner */
     uint64_t drops[SESSION_DROP_COUNT];
-    uint64_t reinjected, duplicated, handshakes, pieces;
-    uint64_t abandoned; /* records that a reliable transport gave up, since nobody needed them any more */
-    uint64_t insisted;  /* that SCTP brings at any price, though nobody may need them: the peer's knows no other way, as
-                           far as it said */
+    uint64_t reinjected, handshakes, pieces;
+    uint64_t duplicated; /* records of data sent that had another path, too */
+    uint64_t abandoned;  /* records that a reliable transport gave up, since nobody needed them any more */
+    uint64_t insisted; /* that SCTP brings at any price, though nobody may need them: the peer's knows no other way, as
+                          far as it said */
     size_t queued_bytes;
     span reseq_wait;
     struct flowq_stats flowq;

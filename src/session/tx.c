@@ -476,10 +476,8 @@ static void number(struct session *s, struct flow *f, struct pbuf *b, unsigned s
     for (unsigned others = h.paths & ~(1u << slot); others && s->paths[slot].rank != 1; others &= others - 1)
         if (s->paths[__builtin_ctz(others)].rank == 1)
             copies |= (uint8_t)(others & -others);
-    for (unsigned left = size_fitting(s, copies, b->len) & ~(1u << slot); left; left &= left - 1) {
+    for (unsigned left = size_fitting(s, copies, b->len) & ~(1u << slot); left; left &= left - 1)
         tx_copy(s, (unsigned)__builtin_ctz(left), b, now);
-        s->info.duplicated++;
-    }
 }
 
 /* What one train takes from what waits. */
@@ -490,6 +488,7 @@ struct turn {
     const struct flow *allowed; /* it may use the slot, and may so for the next packet */
     bool once;                  /* only what goes by one path */
     bool held;                  /* something waits that might go by the slot, but better goes by another */
+    bool copy;                  /* what was pulled last has another path, too */
 };
 
 static bool may(void *ctx, const struct flow *f)
@@ -525,18 +524,22 @@ static struct pbuf *fitting(struct session *s, struct pbuf *b, unsigned slot)
     return size_fitting(s, (uint8_t)(1u << slot), b->len) ? b : drop_too_big(s, b);
 }
 
-static struct pbuf *dup_pop(struct session *s, unsigned slot, instant now)
+static struct pbuf *dup_pop(struct turn *t)
 {
-    struct spath *p = &s->paths[slot];
+    struct spath *p = &t->s->paths[t->slot];
 
     while (p->dup_count > 0) {
         struct dup d = p->dup[p->dup_head];
 
         p->dup_head = (p->dup_head + 1) % DUP_MAX;
         p->dup_count--;
-        if (now - d.since <= DUP_LIFE)
-            return fitting(s, d.b, slot);
-        carry_forget(s, d.b);
+        if (t->now - d.since <= DUP_LIFE) {
+            struct pbuf *b = fitting(t->s, d.b, t->slot);
+
+            t->copy = b != NULL;
+            return b;
+        }
+        carry_forget(t->s, d.b);
     }
     return NULL;
 }
@@ -551,7 +554,6 @@ static void copy_again(struct session *s, struct pbuf *b, uint8_t others, instan
         session_target(s, note_steer(b))->mode != MODE_STRIPE)
         return;
     tx_copy(s, (unsigned)second, b, now);
-    s->info.duplicated++;
 }
 
 static struct pbuf *reinject_pop(struct session *s, enum flow_class c, unsigned slot, instant now)
@@ -640,7 +642,7 @@ static struct pbuf *pull_any(struct turn *t)
     struct pbuf *b;
 
     if (!s->packets) {
-        b = dup_pop(s, t->slot, t->now);
+        b = dup_pop(t);
         return b ? b : carry_pull(s, t->slot, t->now);
     }
     p->copied_last = false;
@@ -652,7 +654,7 @@ static struct pbuf *pull_any(struct turn *t)
     }
     if (b)
         return b;
-    b = dup_pop(s, t->slot, t->now);
+    b = dup_pop(t);
     p->copied_last = b != NULL;
     return b ? b : pull_class(t, FLOW_BULK);
 }
@@ -667,12 +669,17 @@ static struct pbuf *pull(struct turn *t)
     struct pbuf *b = p->stash;
 
     p->stash = NULL;
+    t->copy = p->stash_is_copy;
     if (b)
         b = fitting(s, b, slot);
-    if (!b)
+    if (!b) {
+        t->copy = false;
         b = pull_any(t);
-    if (!b && carry_is_blocked(s))
+    }
+    if (!b && carry_is_blocked(s)) {
         b = carry_pull_late(s, slot, now);
+        t->copy = b != NULL;
+    }
     return b;
 }
 
@@ -738,6 +745,7 @@ static bool data_output(struct session *s, unsigned slot, uint8_t *buf, struct s
             next = carry_use_of(s, b);
         if (!framed && segment > 0 && !goes_with(b, len, segment, tos, &next, &use)) {
             p->stash = b;
+            p->stash_is_copy = t.copy;
             break;
         }
         tos = note_tos(b);
@@ -751,6 +759,7 @@ static bool data_output(struct session *s, unsigned slot, uint8_t *buf, struct s
             break;
         }
         sent(s, slot, len, b, true, has_more(s, slot) && (!(s->on_trial & 1u << slot) || p->dup_count > 0), now);
+        s->info.duplicated += t.copy;
         pbuf_unref(b);
         if (framed)
             put_be16(buf + used, (uint16_t)len);
