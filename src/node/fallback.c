@@ -27,13 +27,13 @@
 struct fallback {
     uint8_t why; /* enum node_fallback */
     instant window_at;
-    unsigned ticks, active_ticks; /* of this window */
-    uint64_t tx_pkts, lost_pkts;  /* of all UDP paths, at its beginning */
-    unsigned bad, good;           /* windows in a row */
-    unsigned needed;              /* good ones to come back */
-    instant left_at;              /* came back to UDP */
-    uint64_t tcp_bps;             /* measured there then */
-    bool asked;                   /* whether it is known that UDP does not pass, since the link is up */
+    unsigned ticks, active_ticks;  /* of this window */
+    uint64_t sent_pkts, lost_pkts; /* of all UDP paths, at its beginning, of what is to be acknowledged */
+    unsigned bad, good;            /* windows in a row */
+    unsigned needed;               /* good ones to come back */
+    instant left_at;               /* came back to UDP */
+    uint64_t tcp_bps;              /* measured there then */
+    bool asked;                    /* whether it is known that UDP does not pass, since the link is up */
 };
 
 const char *node_fallback_name(enum node_fallback f)
@@ -54,7 +54,7 @@ enum node_fallback node_fallback(const struct node *n, unsigned peer, uint32_t l
 /* What the UDP and the TCP paths of a link are doing. */
 struct survey {
     bool udp_active, tcp_active, slow;
-    uint64_t tx_pkts, lost_pkts;
+    uint64_t sent_pkts, lost_pkts;
     uint64_t tcp_bps, udp_bps;
 };
 
@@ -80,7 +80,7 @@ static void survey(const struct peer *p, const struct fallback *f, uint32_t link
         if (info.at.transport != TRANSPORT_UDP)
             continue;
         ret->udp_active |= active;
-        ret->tx_pkts += m->tx_pkts;
+        ret->sent_pkts += m->tx_eliciting_pkts;
         ret->lost_pkts += m->lost_pkts;
         if (!active)
             continue;
@@ -212,7 +212,7 @@ static void tell_blocked(const struct peer *p, const struct node_uplink *u, inst
 /* The end of a window: was it good? */
 static void judge(struct peer *p, const struct node_uplink *u, struct fallback *f, const struct survey *s, instant now)
 {
-    uint64_t sent = s->tx_pkts >= f->tx_pkts ? s->tx_pkts - f->tx_pkts : 0;
+    uint64_t sent = s->sent_pkts >= f->sent_pkts ? s->sent_pkts - f->sent_pkts : 0;
     uint64_t lost = s->lost_pkts >= f->lost_pkts ? s->lost_pkts - f->lost_pkts : 0;
     enum node_fallback why = FALLBACK_NONE;
 
@@ -226,7 +226,7 @@ static void judge(struct peer *p, const struct node_uplink *u, struct fallback *
     f->good = why == FALLBACK_NONE ? f->good + 1 : 0;
     f->window_at = now;
     f->ticks = f->active_ticks = 0;
-    f->tx_pkts = s->tx_pkts;
+    f->sent_pkts = s->sent_pkts;
     f->lost_pkts = s->lost_pkts;
     if (why == FALLBACK_BLOCKED && s->tcp_active)
         tell_blocked(p, u, now);

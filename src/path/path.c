@@ -66,7 +66,7 @@ struct path {
     int64_t quantum_left;    /* bytes that may leave before pace_next_ns */
     instant sent_at;
     double loss;
-    uint64_t tx_pkts, tx_bytes, rx_pkts, rx_bytes, lost_pkts;
+    uint64_t tx_pkts, tx_eliciting_pkts, tx_bytes, rx_pkts, rx_bytes, lost_pkts;
     bool counted; /* a sample that was not application-limited came */
     uint64_t skipped[SKIPPED_MAX];
     unsigned skipped_count;
@@ -263,6 +263,7 @@ void path_on_sent(struct path *p, size_t wire_bytes, struct pbuf *data, bool eli
         train_on_data(&p->train, now);
     if (!eliciting)
         return;
+    p->tx_eliciting_pkts++;
     if (p->probe.wanted) {
         p->probe.wanted = false;
         p->probe.waiting = true;
@@ -897,6 +898,7 @@ void path_get_metrics(const struct path *p, instant now, struct path_metrics *re
         .window_bytes = p->speed.window_bytes,
         .pacing_bps = p->speed.pacing_bps,
         .tx_pkts = p->tx_pkts,
+        .tx_eliciting_pkts = p->tx_eliciting_pkts,
         .tx_bytes = p->tx_bytes,
         .rx_pkts = p->rx_pkts,
         .rx_bytes = p->rx_bytes,

@@ -228,9 +228,9 @@ struct path_metrics {
     span rx_jitter;             /* RFC 3550 interarrival jitter of what the peer sends */
     span rx_owd; /* smoothed one-way delay of what arrives, plus an offset common to all paths of two hosts: compare
                   * with path_owd_difference, since it wraps */
-    span rx_owd_peak;         /* the highest of about the last second, likewise */
-    span queue;               /* srtt - min_rtt, >= 0 */
-    double loss;              /* share of sent records lost, smoothed over about the last 500 */
+    span rx_owd_peak; /* the highest of about the last second, likewise */
+    span queue;       /* srtt - min_rtt, >= 0 */
+    double loss; /* share that was lost of the records that are to be acknowledged, smoothed over about the last 500 */
     uint64_t rate_bps;        /* measured delivery rate (bottleneck bandwidth), IP bytes; 0 before the first sample */
     bool rate_is_sought;      /* it grows still: the path has not been filled yet */
     bool rate_is_lower_bound; /* every sample so far was application-limited */
@@ -240,7 +240,8 @@ struct path_metrics {
     uint64_t rx_rate_bps; /* arrival rate over the last second */
     size_t inflight_bytes, window_bytes;
     uint64_t pacing_bps;
-    uint64_t tx_pkts, tx_bytes, rx_pkts, rx_bytes, lost_pkts;
+    uint64_t tx_pkts, tx_bytes, rx_pkts, rx_bytes;
+    uint64_t tx_eliciting_pkts, lost_pkts; /* of tx_pkts: are to be acknowledged; of these: lost */
     uint64_t probes_sent, probes_answered; /* of path_probe */
     span probe_rtt;                        /* of the newest that was answered, less what the peer waited */
 };
