@@ -100,9 +100,10 @@ struct spath {
         uint8_t expected; /* the same, of those who used it before */
         uint8_t trial;    /* enum park_trial */
         instant differs_since, parked_at;
-        span patience; /* until a path that was parked for its losses is tried again */
-        double loss;   /* share of the last window that told, */
-        uint64_t lost; /* and records */
+        span patience;     /* until a path that was parked for its losses is tried again */
+        double loss;       /* share of the last window that told, */
+        uint64_t lost;     /* and records */
+        uint64_t rate_bps; /* that it carried when it was parked; 0: it is not */
         instant window_at;
         uint64_t tx_pkts, lost_pkts; /* at its beginning */
     } park;

@@ -21,6 +21,10 @@
  * best path and this one carries more; else with copies of some packets that others carry (tx.c), so that nothing waits
  * for what it loses. Each end decides for what it sends.
  *
+ * A parked path is idle, and what it would cost follows from what it carried before: it is judged by that rate, or by
+ * what it has now if that is more. So it stays parked through a fall, after which its rate is sought anew, and a trial
+ * that ends meanwhile has a verdict like any other.
+ *
  * Limits: a path that hurts for another reason (two links of much jitter each) is not found. Rules that name paths in
  * another mode than stripe are obeyed. Source: the never-slower-than-the-best-link rule of every complaint about
  * bonding. */
@@ -88,6 +92,13 @@ static void count_losses(struct park *k, const struct path_metrics *m, instant n
     k->lost_pkts = m->lost_pkts;
 }
 
+/* What the path carries, and of one that is parked what it carried before: since then it was idle, and after a fall its
+ * rate is sought anew. */
+static uint64_t known_bps(const struct path_metrics *m, const struct park *k)
+{
+    return MAX(m->rate_bps, k->rate_bps);
+}
+
 double park_lossy_bps(const struct path_metrics *m)
 {
     double round_trip = (double)MAX(m->srtt, 1 * MSEC) / SEC;
@@ -102,12 +113,12 @@ static double tcp_bps(const struct path_metrics *m)
 }
 
 /* How much of the time, and for how long each time, a flow waits for what the path lost. */
-static span held_span(const struct path_metrics *m, double loss, double *ret_share)
+static span held_span(const struct path_metrics *m, const struct park *k, double *ret_share)
 {
     span each = session_resend_span(m);
-    double records = (double)m->rate_bps / 8 / RECORD_MAX;
+    double records = (double)known_bps(m, k) / 8 / RECORD_MAX;
 
-    *ret_share = loss * records * (double)each / SEC;
+    *ret_share = k->loss * records * (double)each / SEC;
     return each;
 }
 
@@ -122,9 +133,10 @@ struct beside {
 
 /* What a single TCP would make of the best path if it saw the losses of the other as well, which come by that one's
  * rate and not by its own, bits a second: Mathis' formula solved for losses a second. */
-static double tcp_beside(const struct path_metrics *best, const struct path_metrics *m, double loss)
+static double tcp_beside(const struct path_metrics *best, const struct path_metrics *m, const struct park *k)
 {
-    double round_trip = (double)MAX(best->srtt, 1 * MSEC) / SEC, losses = loss * (double)m->rate_bps / 8 / RECORD_MAX;
+    double round_trip = (double)MAX(best->srtt, 1 * MSEC) / SEC,
+           losses = k->loss * (double)known_bps(m, k) / 8 / RECORD_MAX;
 
     return losses > 0 ? MATHIS * MATHIS * 8 * RECORD_MAX / (round_trip * round_trip * losses) : INFINITY;
 }
@@ -140,19 +152,19 @@ static bool is_too_late(const struct path_metrics *m, const struct park *k, span
     if (m == b->best || !b->best_is_clean || k->lost < LOST_RECORDS || b->runs >= MANY_FLOWS)
         return false;
     if (strict)
-        return tcp_beside(b->best, m, k->loss) < best_bps;
-    return each > TOO_LATE && tcp_beside(b->best, m, k->loss) < best_bps * CLEAN_PART &&
+        return tcp_beside(b->best, m, k) < best_bps;
+    return each > TOO_LATE && tcp_beside(b->best, m, k) < best_bps * CLEAN_PART &&
            (best_bps >= (double)m->rate_bps || (b->runs <= 1 && (double)b->carried_bps < best_bps * UNUSED_PART));
 }
 
 static bool is_lossy(const struct path_metrics *m, const struct park *k, const struct beside *b, bool strict)
 {
     span late = (m->min_rtt - b->fastest->min_rtt) / 2;
-    double share, gain = (double)m->rate_bps / (double)MAX(b->others_bps, 1u);
-    span each = held_span(m, k->loss, &share);
+    double share, gain = (double)known_bps(m, k) / (double)MAX(b->others_bps, 1u);
+    span each = held_span(m, k, &share);
 
-    if (m->rate_is_sought) /* its losses may be of the search; if it is parked, it is idle, and will be tried */
-        return k->verdict == PARK_LOSSY && k->trial == TRIAL_NONE && b->runs < MANY_FLOWS;
+    if (m->rate_is_sought && k->verdict != PARK_LOSSY) /* its losses may be of the search */
+        return false;
     if (is_too_late(m, k, each, b, strict))
         return true;
     if (share > (strict ? HELD_SHARE / 2 : HELD_SHARE))
@@ -162,9 +174,10 @@ static bool is_lossy(const struct path_metrics *m, const struct park *k, const s
 }
 
 /* Flows fill the best path, and this one carries more. */
-static bool is_wanted(const struct path_metrics *m, const struct beside *b)
+static bool is_wanted(const struct path_metrics *m, const struct park *k, const struct beside *b)
 {
-    return b->best && m->rate_bps > b->best->rate_bps && (double)b->carried_bps > FULL_PART * (double)b->best->rate_bps;
+    return b->best && known_bps(m, k) > b->best->rate_bps &&
+           (double)b->carried_bps > FULL_PART * (double)b->best->rate_bps;
 }
 
 /* strict: it must be clearly well to be PARK_NOT. */
@@ -181,9 +194,10 @@ static void forget_losses(struct park *k)
     k->lost = 0;
 }
 
-static void park(struct park *k, enum session_park verdict, instant now)
+static void park(struct park *k, enum session_park verdict, uint64_t rate_bps, instant now)
 {
     k->expected = PARK_NOT;
+    k->rate_bps = MAX(k->rate_bps, rate_bps); /* copies, if it was tried, say less */
     if (verdict == PARK_LOSSY)
         k->patience = k->patience == 0 || now - k->parked_at > 2 * PATIENCE_MAX ? PATIENCE_MIN
                                                                                 : MIN(2 * k->patience, PATIENCE_MAX);
@@ -198,6 +212,7 @@ static void unpark(struct park *k, instant now)
 {
     k->verdict = PARK_NOT;
     k->trial = TRIAL_NONE;
+    k->rate_bps = 0;
     k->differs_since = now;
 }
 
@@ -212,7 +227,7 @@ static void try_again(struct park *k, bool wanted, instant now)
     forget_losses(k);
 }
 
-static void settle(struct park *k, enum session_park verdict, bool wanted, instant now)
+static void settle(struct park *k, const struct path_metrics *m, enum session_park verdict, bool wanted, instant now)
 {
     if (k->verdict == PARK_LOSSY && k->trial == TRIAL_NONE && now - k->parked_at > k->patience) {
         try_again(k, wanted, now);
@@ -224,7 +239,7 @@ static void settle(struct park *k, enum session_park verdict, bool wanted, insta
         if (verdict == PARK_NOT)
             unpark(k, now);
         else
-            park(k, verdict, now);
+            park(k, verdict, m->rate_bps, now);
         return;
     }
     if ((verdict != PARK_NOT) == (k->verdict != PARK_NOT)) {
@@ -237,7 +252,7 @@ static void settle(struct park *k, enum session_park verdict, bool wanted, insta
     if (verdict == PARK_NOT)
         unpark(k, now);
     else
-        park(k, verdict, now);
+        park(k, verdict, m->rate_bps, now);
 }
 
 /* What flows make of all paths. */
@@ -311,7 +326,7 @@ void park_refresh(struct session *s, const struct path_metrics m[SESSION_SLOTS],
             bool parked = k->verdict != PARK_NOT;
 
             b.others_bps = parked ? total : total - m[i].rate_bps;
-            settle(k, alone ? PARK_NOT : judge(&m[i], k, &b, parked), !alone && is_wanted(&m[i], &b), now);
+            settle(k, &m[i], alone ? PARK_NOT : judge(&m[i], k, &b, parked), !alone && is_wanted(&m[i], k, &b), now);
         } /* else it is in doubt, and nothing new is known of it */
     }
     if (!alone) { /* not all of them */

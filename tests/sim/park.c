@@ -1,0 +1,134 @@
+/* What becomes of a path that was parked for its losses: through falls, trials and moves; in virtual time.
+ *
+ *            +-- uplink 1, clean ---------------+
+ *     node --+                                  +-- core -- agent
+ *            +-- uplink 2, loses, and too late -+
+ *
+ * One download by CUBIC, which sees the losses of the second if that is striped over. */
+#include "session/internal.h"
+#include "tests/sim/sim.h"
+
+#define CLEAN "rate=40mbit delay=35ms jitter=8ms"
+#define LOSSY "rate=35mbit delay=50ms jitter=25ms loss=1%"
+#define LOSES_NO_MORE "jitter=0ms loss=0%"
+#define TRIED_AFTER (30 * SEC)
+#define IDLE (3 * SEC)   /* nothing is on its way any more */
+#define TRIAL (10 * SEC) /* 1,600 copies of each eighth packet take some four */
+
+struct download {
+    struct bench b;
+    struct session *s; /* the agent's, which sends */
+    struct world_uplink *clean, *lossy;
+    struct traffic_flow *f;
+};
+
+static struct session_path_info lossy_path(const struct download *d)
+{
+    struct session_path_info info;
+
+    session_path_info(d->s, 1, d->b.w->now, &info);
+    return info;
+}
+
+static uint64_t copies(const struct download *d)
+{
+    struct session_info info;
+
+    session_info(d->s, d->b.w->now, &info);
+    return info.duplicated;
+}
+
+static bool is_parked(void *ctx)
+{
+    return lossy_path(ctx).parked == PARK_LOSSY;
+}
+
+static bool is_used(void *ctx)
+{
+    return lossy_path(ctx).parked == PARK_NOT;
+}
+
+/* Until the second path is parked. */
+static struct download download_begin(uint64_t seed)
+{
+    static const struct tcp_options rack = { &tcp_cc_cubic, TCP_LOSS_RACK };
+    struct download d = { .b = bench_make(seed, NULL, false, PARAMS(CLEAN, LOSSY)) };
+
+    d.clean = world_uplink(d.b.node, 0);
+    d.lossy = world_uplink(d.b.node, 1);
+    bench_begin(&d.b);
+    d.s = node_peer_session(d.b.agent->node, 0);
+    d.f = traffic_window(d.b.t, d.b.agent, d.b.node, 0, &rack);
+    assert_true(world_run_until(d.b.w, is_parked, &d, 60 * SEC));
+    return d;
+}
+
+static void download_end(struct download *d)
+{
+    traffic_stop(d->f);
+    world_run_for(d->b.w, 1 * SEC);
+    bench_done(&d->b);
+}
+
+static void stays_parked(struct download *d, span t)
+{
+    if (world_run_until(d->b.w, is_used, d, t))
+        fail_msg("used again at %.1f s", (double)(d->b.w->now - WORLD_START) / SEC);
+}
+
+/* After a fall nothing is known of its rate; what it would cost is no other for that. */
+static void test_parked_through_a_fall(void **state)
+{
+    static const struct {
+        bool silent;
+        span t;
+    } falls[] = { { false, 1 * SEC }, { false, 10 * SEC }, { true, 2 * SEC } };
+
+    for (size_t i = 0; i < ARRAY_LEN(falls); i++)
+        for (uint64_t seed = 1; seed <= 2; seed++) {
+            struct download d = download_begin(seed);
+
+            world_run_for(d.b.w, IDLE);
+            if (falls[i].silent)
+                world_link(d.lossy, "blackhole=1");
+            else
+                world_carrier(d.lossy, false);
+            world_run_for(d.b.w, falls[i].t);
+            assert_int_equal(lossy_path(&d).metrics.state, PATH_DOWN);
+            if (falls[i].silent)
+                world_link(d.lossy, "blackhole=0");
+            else
+                world_carrier(d.lossy, true);
+            stays_parked(&d, TRIED_AFTER - IDLE - falls[i].t);
+            assert_int_equal(lossy_path(&d).metrics.state, PATH_ACTIVE);
+            download_end(&d);
+        }
+}
+
+/* A trial that comes while the path's rate is sought, soon after a fall, ends with a verdict. */
+static void test_tried_while_its_rate_is_sought(void **state)
+{
+    for (uint64_t seed = 1; seed <= 6; seed++) {
+        struct download d = download_begin(seed);
+        uint64_t before = copies(&d);
+
+        world_carrier(d.lossy, false);
+        world_run_for(d.b.w, TRIED_AFTER);
+        world_carrier(d.lossy, true);
+        stays_parked(&d, TRIAL);
+        assert_true(copies(&d) - before > 1000);
+        world_link(d.lossy, LOSES_NO_MORE); /* and the next one with another */
+        assert_true(world_run_until(d.b.w, is_used, &d, 2 * TRIED_AFTER + TRIAL));
+        download_end(&d);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_parked_through_a_fall),
+        cmocka_unit_test(test_tried_while_its_rate_is_sought),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
