@@ -360,6 +360,7 @@ int session_pump_messages(struct session *s, instant now);
 /* park.c */
 /* Each tick; m: of each slot that has a path. */
 void park_refresh(struct session *s, const struct path_metrics m[SESSION_SLOTS], instant now);
+void park_moved(struct park *k, instant now); /* its path is another one now */
 
 /* What a single TCP that sees its losses would get of a path of any rate, bits a second (Mathis et al.). */
 double park_lossy_bps(const struct path_metrics *m);

@@ -103,4 +103,5 @@ void session_path_network(struct session *s, unsigned slot, uint32_t network, in
         return;
     known_tell_last(s, slot, now);
     s->paths[slot].spec.network = network;
+    park_moved(&s->paths[slot].park, now);
 }

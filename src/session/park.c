@@ -23,7 +23,7 @@
  *
  * A parked path is idle, and what it would cost follows from what it carried before: it is judged by that rate, or by
  * what it has now if that is more. So it stays parked through a fall, after which its rate is sought anew, and a trial
- * that ends meanwhile has a verdict like any other.
+ * that ends meanwhile has a verdict like any other. One that has moved to another address begins anew.
  *
  * Limits: a path that hurts for another reason (two links of much jitter each) is not found. Rules that name paths in
  * another mode than stripe are obeyed. Source: the never-slower-than-the-best-link rule of every complaint about
@@ -214,6 +214,12 @@ static void unpark(struct park *k, instant now)
     k->trial = TRIAL_NONE;
     k->rate_bps = 0;
     k->differs_since = now;
+}
+
+void park_moved(struct park *k, instant now)
+{
+    /* What is on its way still is of the former. */
+    *k = (struct park){ .differs_since = now, .window_at = now + LOSS_WINDOW };
 }
 
 /* What was parked for its losses is tried; wanted: what it carries is missed, whatever it loses. */

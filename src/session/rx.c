@@ -49,6 +49,16 @@ static void follow(struct session *s, unsigned slot, const struct locator_pair *
     path_on_migrated(p->path, now);
 }
 
+/* It has answered from where it is now. Another port alone is a NAT's doing. */
+static void on_moved(struct session *s, unsigned slot, instant now)
+{
+    struct spath *p = &s->paths[slot];
+
+    if (!addr_equal(&p->old_at.remote.addr, &p->spec.at.remote.addr) || p->old_at.transport != p->spec.at.transport)
+        park_moved(&p->park, now);
+    session_event(s, SESSION_PATH_MOVED, slot, false, 0);
+}
+
 static void on_data(struct session *s, unsigned slot, uint8_t *plain, size_t len, uint8_t tos, instant now)
 {
     struct data_header h;
@@ -312,7 +322,7 @@ static int on_frame(struct session *s, unsigned slot, const struct frame *f, ins
             p->validated = true;
             p->want_challenge = false;
             if (p->migrating)
-                session_event(s, SESSION_PATH_MOVED, slot, false, 0);
+                on_moved(s, slot, now);
             p->migrating = false;
         }
         return 0;

@@ -4,7 +4,8 @@
  *     node --+                                  +-- core -- agent
  *            +-- uplink 2, loses, and too late -+
  *
- * One download by CUBIC, which sees the losses of the second if that is striped over. */
+ * One transfer by CUBIC, downwards if nothing else is said, which sees the losses of the second if that is striped
+ * over. */
 #include "session/internal.h"
 #include "tests/sim/sim.h"
 
@@ -15,14 +16,14 @@
 #define IDLE (3 * SEC)   /* nothing is on its way any more */
 #define TRIAL (10 * SEC) /* 1,600 copies of each eighth packet take some four */
 
-struct download {
+struct transfer {
     struct bench b;
-    struct session *s; /* the agent's, which sends */
-    struct world_uplink *clean, *lossy;
+    struct session *s; /* of the end that sends */
+    struct world_uplink *lossy;
     struct traffic_flow *f;
 };
 
-static struct session_path_info lossy_path(const struct download *d)
+static struct session_path_info lossy_path(const struct transfer *d)
 {
     struct session_path_info info;
 
@@ -30,7 +31,7 @@ static struct session_path_info lossy_path(const struct download *d)
     return info;
 }
 
-static uint64_t copies(const struct download *d)
+static uint64_t copies(const struct transfer *d)
 {
     struct session_info info;
 
@@ -49,28 +50,32 @@ static bool is_used(void *ctx)
 }
 
 /* Until the second path is parked. */
-static struct download download_begin(uint64_t seed)
+static struct transfer transfer_over(bool up, uint64_t seed, const char *const params[])
 {
     static const struct tcp_options rack = { &tcp_cc_cubic, TCP_LOSS_RACK };
-    struct download d = { .b = bench_make(seed, NULL, false, PARAMS(CLEAN, LOSSY)) };
+    struct transfer d = { .b = bench_make(seed, NULL, false, params) };
 
-    d.clean = world_uplink(d.b.node, 0);
     d.lossy = world_uplink(d.b.node, 1);
     bench_begin(&d.b);
-    d.s = node_peer_session(d.b.agent->node, 0);
-    d.f = traffic_window(d.b.t, d.b.agent, d.b.node, 0, &rack);
+    d.s = node_peer_session(up ? d.b.node->node : d.b.agent->node, 0);
+    d.f = traffic_window(d.b.t, up ? d.b.node : d.b.agent, up ? d.b.agent : d.b.node, 0, &rack);
     assert_true(world_run_until(d.b.w, is_parked, &d, 60 * SEC));
     return d;
 }
 
-static void download_end(struct download *d)
+static struct transfer transfer_begin(uint64_t seed)
+{
+    return transfer_over(false, seed, PARAMS(CLEAN, LOSSY));
+}
+
+static void transfer_end(struct transfer *d)
 {
     traffic_stop(d->f);
     world_run_for(d->b.w, 1 * SEC);
     bench_done(&d->b);
 }
 
-static void stays_parked(struct download *d, span t)
+static void stays_parked(struct transfer *d, span t)
 {
     if (world_run_until(d->b.w, is_used, d, t))
         fail_msg("used again at %.1f s", (double)(d->b.w->now - WORLD_START) / SEC);
@@ -86,7 +91,7 @@ static void test_parked_through_a_fall(void **state)
 
     for (size_t i = 0; i < ARRAY_LEN(falls); i++)
         for (uint64_t seed = 1; seed <= 2; seed++) {
-            struct download d = download_begin(seed);
+            struct transfer d = transfer_begin(seed);
 
             world_run_for(d.b.w, IDLE);
             if (falls[i].silent)
@@ -101,7 +106,7 @@ static void test_parked_through_a_fall(void **state)
                 world_carrier(d.lossy, true);
             stays_parked(&d, TRIED_AFTER - IDLE - falls[i].t);
             assert_int_equal(lossy_path(&d).metrics.state, PATH_ACTIVE);
-            download_end(&d);
+            transfer_end(&d);
         }
 }
 
@@ -109,7 +114,7 @@ static void test_parked_through_a_fall(void **state)
 static void test_tried_while_its_rate_is_sought(void **state)
 {
     for (uint64_t seed = 1; seed <= 6; seed++) {
-        struct download d = download_begin(seed);
+        struct transfer d = transfer_begin(seed);
         uint64_t before = copies(&d);
 
         world_carrier(d.lossy, false);
@@ -119,16 +124,47 @@ static void test_tried_while_its_rate_is_sought(void **state)
         assert_true(copies(&d) - before > 1000);
         world_link(d.lossy, LOSES_NO_MORE); /* and the next one with another */
         assert_true(world_run_until(d.b.w, is_used, &d, 2 * TRIED_AFTER + TRIAL));
-        download_end(&d);
+        transfer_end(&d);
     }
 }
 
-int main(void)
+/* With a new address it is another path, of which nothing is known; with another port of its NAT it is the same. */
+static void another_address(bool up, bool moves)
+{
+    struct transfer d = transfer_over(up, 1, PARAMS(CLEAN, LOSSY));
+    const struct session *agents = node_peer_session(d.b.agent->node, 0);
+    struct session_path_info before, after;
+
+    session_path_info(agents, 1, d.b.w->now, &before);
+    if (moves)
+        world_uplink_move(d.lossy);
+    else
+        world_nat(d.lossy, WORLD_NAT_CONE, 600 * SEC);
+    assert_int_equal(world_run_until(d.b.w, is_used, &d, TRIED_AFTER), moves);
+    world_run_for(d.b.w, 1 * SEC); /* for the news of it */
+    session_path_info(agents, 1, d.b.w->now, &after);
+    assert_int_equal(addr_equal(&before.at.remote.addr, &after.at.remote.addr), !moves);
+    assert_false(endpoint_equal(&before.at.remote, &after.at.remote));
+    transfer_end(&d);
+}
+
+static void test_another_address_begins_anew(void **state)
+{
+    another_address(false, true);
+    another_address(false, false);
+    another_address(true, true);
+    another_address(true, false);
+}
+
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_parked_through_a_fall),
         cmocka_unit_test(test_tried_while_its_rate_is_sought),
+        cmocka_unit_test(test_another_address_begins_anew),
     };
 
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
