@@ -225,12 +225,20 @@ void park_moved(struct park *k, instant now)
 /* What was parked for its losses is tried; wanted: what it carries is missed, whatever it loses. */
 static void try_again(struct park *k, bool wanted, instant now)
 {
-    if (wanted)
-        unpark(k, now);
-    else
-        k->trial = TRIAL_RUNS; /* count_losses ends it */
     k->window_at = now;
+    if (!wanted) {
+        k->trial = TRIAL_RUNS; /* count_losses ends it */
+        return;
+    }
+    unpark(k, now);
     forget_losses(k);
+}
+
+/* It is tried another time, and what was known of it is so until then. */
+static void break_off(struct park *k, instant now)
+{
+    k->trial = TRIAL_NONE;
+    k->parked_at = now;
 }
 
 static void settle(struct park *k, const struct path_metrics *m, enum session_park verdict, bool wanted, instant now)
@@ -333,7 +341,9 @@ void park_refresh(struct session *s, const struct path_metrics m[SESSION_SLOTS],
 
             b.others_bps = parked ? total : total - m[i].rate_bps;
             settle(k, &m[i], alone ? PARK_NOT : judge(&m[i], k, &b, parked), !alone && is_wanted(&m[i], k, &b), now);
-        } /* else it is in doubt, and nothing new is known of it */
+        } else if (k->trial == TRIAL_RUNS && m[i].state == PATH_DOWN) {
+            break_off(k, now); /* what it loses by its fall says nothing of what it loses else */
+        }
     }
     if (!alone) { /* not all of them */
         bool used = false;
@@ -346,6 +356,6 @@ void park_refresh(struct session *s, const struct path_metrics m[SESSION_SLOTS],
     s->parked = s->on_trial = 0;
     for (unsigned i = 0; i < SESSION_SLOTS; i++) {
         s->parked |= (uint8_t)((s->paths[i].park.verdict != PARK_NOT) << i);
-        s->on_trial |= (uint8_t)((s->paths[i].park.trial == TRIAL_RUNS && !alone) << i);
+        s->on_trial |= (uint8_t)((s->paths[i].park.trial == TRIAL_RUNS && !alone) << i) & slots;
     }
 }

@@ -49,6 +49,11 @@ static bool is_used(void *ctx)
     return lossy_path(ctx).parked == PARK_NOT;
 }
 
+static bool is_on_trial(void *ctx)
+{
+    return ((const struct transfer *)ctx)->s->on_trial;
+}
+
 /* Until the second path is parked. */
 static struct transfer transfer_over(bool up, uint64_t seed, const char *const params[])
 {
@@ -128,6 +133,23 @@ static void test_tried_while_its_rate_is_sought(void **state)
     }
 }
 
+/* What a fall loses in the middle of a trial is no verdict: a path that loses no more is tried anew, and soon. */
+static void test_tried_anew_after_a_fall(void **state)
+{
+    struct transfer d = transfer_begin(1);
+
+    world_link(d.lossy, LOSES_NO_MORE);
+    assert_true(world_run_until(d.b.w, is_on_trial, &d, TRIED_AFTER + 1 * SEC));
+    world_run_for(d.b.w, 500 * MSEC);
+    assert_true(is_on_trial(&d));
+    world_link(d.lossy, "blackhole=1");
+    world_run_for(d.b.w, 2 * SEC);
+    assert_int_equal(lossy_path(&d).metrics.state, PATH_DOWN);
+    world_link(d.lossy, "blackhole=0");
+    assert_true(world_run_until(d.b.w, is_used, &d, TRIED_AFTER + TRIAL));
+    transfer_end(&d);
+}
+
 /* With a new address it is another path, of which nothing is known; with another port of its NAT it is the same. */
 static void another_address(bool up, bool moves)
 {
@@ -156,12 +178,36 @@ static void test_another_address_begins_anew(void **state)
     another_address(true, false);
 }
 
+/* A trial goes on only where it is judged: by a link that has become a backup meanwhile nothing is copied for it,
+ * though a rule uses such links. */
+static void test_no_trial_of_another_tier(void **state)
+{
+    struct transfer d =
+        transfer_over(false, 1, PARAMS(CLEAN, LOSSY, "rate=20mbit delay=20ms", "rate=5mbit delay=40ms"));
+    struct traffic_flow *f;
+    uint64_t before;
+
+    world_steer(d.b.node, "any udp via up2,up3 mode stripe");
+    assert_true(world_run_until(d.b.w, is_on_trial, &d, TRIED_AFTER + 1 * SEC));
+    for (unsigned i = 1; i <= 2; i++) {
+        world_uplink(d.b.node, i)->spec.tier = TIER_BACKUP;
+        world_uplink_tell(world_uplink(d.b.node, i));
+    }
+    f = traffic_steady(d.b.t, d.b.agent, d.b.node, 2000000, 1000, false);
+    world_run_for(d.b.w, 1 * SEC);
+    before = copies(&d);
+    world_run_for(d.b.w, TRIAL);
+    assert_true(copies(&d) - before < 100);
+    traffic_stop(f);
+    transfer_end(&d);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_parked_through_a_fall),
-        cmocka_unit_test(test_tried_while_its_rate_is_sought),
-        cmocka_unit_test(test_another_address_begins_anew),
+        cmocka_unit_test(test_parked_through_a_fall),    cmocka_unit_test(test_tried_while_its_rate_is_sought),
+        cmocka_unit_test(test_tried_anew_after_a_fall),  cmocka_unit_test(test_another_address_begins_anew),
+        cmocka_unit_test(test_no_trial_of_another_tier),
     };
 
     if (argc > 1)
