@@ -19,7 +19,8 @@
  * is the best of them. Of what is in doubt for a moment nothing new is known. One that was parked for its losses
  * carries nothing that could be lost, so after a while, longer each time, it is tried: in earnest if flows fill the
  * best path and this one carries more; else with copies of some packets that others carry (tx.c), so that nothing waits
- * for what it loses. Each end decides for what it sends.
+ * for what it loses. Copies cost what else would not be sent: a metered path is tried in earnest alone, and, if it is
+ * not missed, after PATIENCE_MAX. Each end decides for what it sends.
  *
  * A parked path is idle, and what it would cost follows from what it carried before: it is judged by that rate, or by
  * what it has now if that is more. So it stays parked through a fall, after which its rate is sought anew, and a trial
@@ -222,11 +223,19 @@ void park_moved(struct park *k, instant now)
     *k = (struct park){ .differs_since = now, .window_at = now + LOSS_WINDOW };
 }
 
-/* What was parked for its losses is tried; wanted: what it carries is missed, whatever it loses. */
-static void try_again(struct park *k, bool wanted, instant now)
+/* What was parked for its losses is to be tried; wanted: what it carries is missed, whatever it loses. */
+static bool is_due(const struct spath *p, bool wanted, instant now)
+{
+    const struct park *k = &p->park;
+    span patience = p->spec.metered && !wanted ? PATIENCE_MAX : k->patience;
+
+    return k->verdict == PARK_LOSSY && k->trial == TRIAL_NONE && now - k->parked_at > patience;
+}
+
+static void try_again(struct park *k, bool in_earnest, instant now)
 {
     k->window_at = now;
-    if (!wanted) {
+    if (!in_earnest) {
         k->trial = TRIAL_RUNS; /* count_losses ends it */
         return;
     }
@@ -241,14 +250,19 @@ static void break_off(struct park *k, instant now)
     k->parked_at = now;
 }
 
-static void settle(struct park *k, const struct path_metrics *m, enum session_park verdict, bool wanted, instant now)
+static void settle(struct spath *p, const struct path_metrics *m, enum session_park verdict, bool wanted, instant now)
 {
-    if (k->verdict == PARK_LOSSY && k->trial == TRIAL_NONE && now - k->parked_at > k->patience) {
-        try_again(k, wanted, now);
+    struct park *k = &p->park;
+
+    if (is_due(p, wanted, now)) {
+        try_again(k, wanted || p->spec.metered, now);
         return;
     }
-    if (k->trial == TRIAL_RUNS)
+    if (k->trial == TRIAL_RUNS) {
+        if (p->spec.metered)
+            break_off(k, now);
         return;
+    }
     if (k->trial == TRIAL_ENDED) {
         if (verdict == PARK_NOT)
             unpark(k, now);
@@ -340,7 +354,8 @@ void park_refresh(struct session *s, const struct path_metrics m[SESSION_SLOTS],
             bool parked = k->verdict != PARK_NOT;
 
             b.others_bps = parked ? total : total - m[i].rate_bps;
-            settle(k, &m[i], alone ? PARK_NOT : judge(&m[i], k, &b, parked), !alone && is_wanted(&m[i], k, &b), now);
+            settle(&s->paths[i], &m[i], alone ? PARK_NOT : judge(&m[i], k, &b, parked),
+                   !alone && is_wanted(&m[i], k, &b), now);
         } else if (k->trial == TRIAL_RUNS && m[i].state == PATH_DOWN) {
             break_off(k, now); /* what it loses by its fall says nothing of what it loses else */
         }

@@ -13,6 +13,7 @@
 #define LOSSY "rate=35mbit delay=50ms jitter=25ms loss=1%"
 #define LOSES_NO_MORE "jitter=0ms loss=0%"
 #define TRIED_AFTER (30 * SEC)
+#define TRIED_AT_LAST (300 * SEC)
 #define IDLE (3 * SEC)   /* nothing is on its way any more */
 #define TRIAL (10 * SEC) /* 1,600 copies of each eighth packet take some four */
 
@@ -52,6 +53,12 @@ static bool is_used(void *ctx)
 static bool is_on_trial(void *ctx)
 {
     return ((const struct transfer *)ctx)->s->on_trial;
+}
+
+static void set_metered(struct transfer *d)
+{
+    d->lossy->spec.metered = true; /* says the node, and the agent keeps to it */
+    world_uplink_tell(d->lossy);
 }
 
 /* Until the second path is parked. */
@@ -178,6 +185,29 @@ static void test_another_address_begins_anew(void **state)
     another_address(true, false);
 }
 
+/* Whose bytes cost is not tried by copies, not even if a trial runs when that is said; it is used again all the
+ * same. */
+static void test_metered_is_tried_in_earnest(void **state)
+{
+    for (unsigned late = 0; late < 2; late++) {
+        struct transfer d = transfer_begin(1);
+        uint64_t before;
+
+        if (late)
+            assert_true(world_run_until(d.b.w, is_on_trial, &d, TRIED_AFTER + 1 * SEC));
+        set_metered(&d);
+        world_run_for(d.b.w, 1 * SEC); /* the news, and what waits */
+        before = copies(&d);
+        stays_parked(&d, TRIED_AT_LAST - TRIED_AFTER);
+        assert_true(copies(&d) - before < 100); /* beside a path in doubt */
+        world_link(d.lossy, LOSES_NO_MORE);
+        assert_true(world_run_until(d.b.w, is_used, &d, 2 * TRIED_AFTER));
+        world_run_for(d.b.w, TRIAL);
+        assert_true(is_used(&d));
+        transfer_end(&d);
+    }
+}
+
 /* A trial goes on only where it is judged: by a link that has become a backup meanwhile nothing is copied for it,
  * though a rule uses such links. */
 static void test_no_trial_of_another_tier(void **state)
@@ -205,9 +235,9 @@ static void test_no_trial_of_another_tier(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_parked_through_a_fall),    cmocka_unit_test(test_tried_while_its_rate_is_sought),
-        cmocka_unit_test(test_tried_anew_after_a_fall),  cmocka_unit_test(test_another_address_begins_anew),
-        cmocka_unit_test(test_no_trial_of_another_tier),
+        cmocka_unit_test(test_parked_through_a_fall),       cmocka_unit_test(test_tried_while_its_rate_is_sought),
+        cmocka_unit_test(test_tried_anew_after_a_fall),     cmocka_unit_test(test_another_address_begins_anew),
+        cmocka_unit_test(test_metered_is_tried_in_earnest), cmocka_unit_test(test_no_trial_of_another_tier),
     };
 
     if (argc > 1)
