@@ -9,12 +9,11 @@
 #
 # Verdicts: `ok` (exit 0), `failed` (1), `inconclusive` (3: an emulator's p99 lateness was above LAB_LATE_LIMIT_US, so the
 # machine was too busy for the figures to mean anything; with less than 500 packets its p90, with less than 50 its p50;
-# or the scenario said so, by lab_busy; or it failed and an emulator was once later than LAB_STALL_LIMIT_US: what runs
-# before everything else waits for nothing but the machine),
+# or the scenario said so, by lab_busy),
 # `skipped` (77: the kernel or machine lacks something). Without root: exit 2.
 #
-# Environment: HAWSER_BUILD (default: build/ at the repository's top), LAB_LATE_LIMIT_US (1000), LAB_STALL_LIMIT_US
-# (20000), LAB_KEEP=1 (keep the logs' directory), LAB_JSON (as --json).
+# Environment: HAWSER_BUILD (default: build/ at the repository's top), LAB_LATE_LIMIT_US (1000), LAB_KEEP=1 (keep the
+# logs' directory), LAB_JSON (as --json).
 #
 # Limits: interface names of 15 bytes, host names of 12 that are words; one emulator process a link.
 
@@ -22,7 +21,6 @@ LAB_LIB=$(readlink -f "${BASH_SOURCE[0]}")
 LAB_TOP=${LAB_LIB%/lab/lib.sh}
 HAWSER_BUILD=${HAWSER_BUILD:-$LAB_TOP/build}
 LAB_LATE_LIMIT_US=${LAB_LATE_LIMIT_US:-1000}
-LAB_STALL_LIMIT_US=${LAB_STALL_LIMIT_US:-20000}
 LAB_EMU=${LAB_EMU:-$HAWSER_BUILD/lab/hawser-emu}
 # For scenarios:
 # shellcheck disable=SC2034
@@ -125,7 +123,7 @@ lab__number_or_string() {
     if [[ $1 =~ ^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?$ ]]; then printf '%s' "$1"; else lab__string "$1"; fi
 }
 
-# lab__late CODE: collects the emulators' figures into emulators; true if one was too late for a run that ends so.
+# lab__late: collects the emulators' figures into emulators; true if one was too late.
 lab__late() {
     local sock stats share late=1
     : >"$LAB_DIR/emulators"
@@ -133,13 +131,13 @@ lab__late() {
         [[ -S $sock ]] || continue
         stats=$("$LAB_EMU" ctl "$sock" stats 2>/dev/null) || continue
         echo "$stats" >>"$LAB_DIR/emulators"
-        [[ $stats =~ \"count\":([0-9]+),\"p50\":([0-9]+),\"p90\":([0-9]+),\"p99\":([0-9]+),\"max\":([0-9]+) ]] || continue
+        [[ $stats =~ \"count\":([0-9]+),\"p50\":([0-9]+),\"p90\":([0-9]+),\"p99\":([0-9]+) ]] || continue
         # A share means something only if it stands for five packets or more.
         share=4
         ((BASH_REMATCH[1] >= 500)) || share=3
         ((BASH_REMATCH[1] >= 50)) || share=2
-        if ((BASH_REMATCH[share] > LAB_LATE_LIMIT_US || ($1 != 0 && BASH_REMATCH[5] > LAB_STALL_LIMIT_US))); then
-            echo "lab: an emulator was too late (limits $LAB_LATE_LIMIT_US, $LAB_STALL_LIMIT_US us): ${BASH_REMATCH[0]}" >&2
+        if ((BASH_REMATCH[share] > LAB_LATE_LIMIT_US)); then
+            echo "lab: an emulator was too late (limit $LAB_LATE_LIMIT_US us): ${BASH_REMATCH[0]}" >&2
             late=0
         fi
     done
@@ -177,7 +175,7 @@ lab__finish() {
     : >"$LAB_DIR/emulators"
     case $1 in
     0 | 1)
-        if lab__late "$1" || [[ -e $LAB_DIR/busy ]]; then
+        if lab__late || [[ -e $LAB_DIR/busy ]]; then
             verdict=inconclusive code=3
         elif [[ $1 == 0 && ! -s $LAB_DIR/failures && -n ${LAB_ENDED-} ]]; then
             verdict=ok code=0
