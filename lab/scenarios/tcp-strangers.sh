@@ -42,9 +42,9 @@ strangers() {
 }
 wait_for 5 "sixteen strangers" strangers 16
 # Who speaks another protocol is sent away at once, also by a free place: from the phone's network there are some. In one
-# write: what comes after the end would be answered with a reset, and bash writes line by line.
+# write, by a program: bash's own printf writes line by line, and what comes after the end is answered with a reset.
 # shellcheck disable=SC2016
-on core timeout 5 bash -c 'exec {fd}<>/dev/tcp/198.51.100.10/443; printf "GET / HTTP/1.0" >&$fd; cat <&$fd' ||
+on core timeout 5 bash -c 'exec {fd}<>/dev/tcp/198.51.100.10/443; env printf "GET / HTTP/1.0\r\n\r\n" >&$fd; cat <&$fd' ||
     lab_fail "a browser is kept waiting"
 pair_daemon phone
 wait_for 15 "the phone comes by TCP all the same" pair_active phone wlan0 wwan0
