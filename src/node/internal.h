@@ -147,6 +147,7 @@ struct node {
     bool closing;                  /* none begins any more */
 
     struct waits *waits; /* host.c; or NULL */
+    instant seek_at;     /* a peer that is lost is asked for again; INSTANT_NEVER: none is */
 
     /* knock.c */
     struct knock {
@@ -156,8 +157,6 @@ struct node {
     } knocks[KNOCKS_MAX];
     unsigned knocks_count;
     instant knock_at; /* not before */
-
-    instant seek_at; /* host.c: a peer that is lost is asked for again; INSTANT_NEVER: none is */
     struct {
         struct addr who;
         instant until;

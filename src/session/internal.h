@@ -18,6 +18,8 @@
  *   channel.c    streams of bytes beside packets */
 #pragma once
 
+#include <assert.h>
+
 #include "ident/aead.h"
 #include "ident/hash.h"
 #include "ident/schedule.h"
@@ -195,6 +197,7 @@ struct packets {
     struct replay_seq seqs;
     struct reinjection reinject[FLOW_CLASS_COUNT];
     struct session_target targets[SESSION_TARGETS];
+    static_assert(SESSION_TARGETS <= FLOWQ_RULES, "what waits is counted for each");
     struct session_packet deliver[DELIVER_MAX]; /* none has an owner */
     unsigned deliver_head, deliver_count;
 };

@@ -302,8 +302,6 @@ int session_send_message(struct session *s, const uint8_t *msg, size_t len, inst
     return s->up ? stream_send(s->stream, msg, len) : -ENOTCONN;
 }
 
-static_assert(FLOWQ_RULES >= SESSION_TARGETS, "each target's packets are counted");
-
 void session_set_target(struct session *s, uint16_t index, const struct session_target *t)
 {
     if (index < SESSION_TARGETS && s->packets)
