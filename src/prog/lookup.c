@@ -671,8 +671,10 @@ void lookup_input(struct lookup *l, const struct locator_pair *at, uint8_t *data
 
 void lookup_on_network(struct lookup *l)
 {
-    exchange_on_network(l->exchange);
-    pump(l, clock_now());
+    instant now = clock_now();
+
+    exchange_on_network(l->exchange, now);
+    pump(l, now);
 }
 
 const char *lookup_root(const struct lookup *l)

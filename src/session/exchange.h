@@ -165,9 +165,9 @@ MUST_CHECK int exchange_peer_call(struct exchange *x, const struct exchange_call
 /* Other ways to a peer that was called. 0, -EINVAL, -ENOENT. */
 MUST_CHECK int exchange_peer_set_ways(struct exchange *x, uint64_t peer, const struct locator_pair *ways, size_t count,
                                       instant now);
-/* This host's addresses are others now: what is not answered yet may have been lost with the old ones, so it is sent
- * again at once, and has all its tries once more. */
-void exchange_on_network(struct exchange *x);
+/* This host's addresses or routes are others now: what is not answered yet, handshakes and requests, may have been lost
+ * with the old ones, so it is sent again at once, and has all its tries once more. */
+void exchange_on_network(struct exchange *x, instant now);
 /* Forgets a peer. Its requests end in EXCHANGE_FAILED, EXCHANGE_FAULT_NO_PEER. A number of nobody is ignored. */
 void exchange_peer_hang_up(struct exchange *x, uint64_t peer, instant now);
 /* Whose peer it is, of which events tell; one with an owner is not forgotten to make room for another, and when it is

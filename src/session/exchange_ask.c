@@ -95,8 +95,10 @@ void ask_again(struct ask *q)
         list_append(&q->x->waiting, &q->waiting);
 }
 
-void exchange_on_network(struct exchange *x)
+void exchange_on_network(struct exchange *x, instant now)
 {
+    LIST_FOREACH (d, &x->dials, struct dial, item)
+        call_on_network(d->assoc, now);
     for (uint32_t i = 0; i < x->slots_count; i++)
         if (x->slots[i])
             LIST_FOREACH (q, &x->slots[i]->asks, struct ask, item) {

@@ -256,6 +256,13 @@ void call_on_timer(struct assoc *a, instant now)
     call_arm(a);
 }
 
+void call_on_network(struct assoc *a, instant now)
+{
+    a->call->dial->sends = 0;
+    dial_go_on(a, now);
+    call_arm(a);
+}
+
 /* Which of the ways that is, or negative. */
 static int way_of(const struct call *c, const struct locator_pair *at)
 {

@@ -269,6 +269,7 @@ void call_stop(struct assoc *a);
  */
 bool call_start(struct assoc *a, instant now);
 void call_on_timer(struct assoc *a, instant now);
+void call_on_network(struct assoc *a, instant now); /* its handshake begins its tries anew */
 void call_arm(struct assoc *a);
 bool call_is_busy(const struct assoc *a);
 void dial_on_response(struct exchange *x, const struct locator_pair *at, const uint8_t *pkt, size_t len, instant now);

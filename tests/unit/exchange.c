@@ -224,6 +224,35 @@ static void test_nobody(void **state)
     pair_end();
 }
 
+/* The INIT left before there was a route: when there is one, another does at once, and has all its tries. */
+static void test_network(void **state)
+{
+    pair_begin();
+    server->reach[0] = 0;
+    pair_ask(client, peer, 1);
+    pair_run(800 * MSEC); /* three have gone in vain */
+    server->reach[0] = 1;
+    exchange_on_network(client->x, w.now);
+    xend_turn(client);
+    pair_run(SEC);
+    assert_int_equal(got.answers, 1);
+    assert_true(got.at == 1000 * SEC + 800 * MSEC + 2 * RTT);
+    assert_int_equal(wire.count[PACKET_INIT], 4);
+    pair_end();
+
+    pair_begin();
+    xend_stop(server);
+    pair_ask(client, peer, 1);
+    pair_run(800 * MSEC);
+    exchange_on_network(client->x, w.now);
+    xend_turn(client);
+    pair_run(10 * SEC);
+    assert_int_equal(got.failed, 1);
+    assert_true(got.at == 1000 * SEC + 800 * MSEC + 3750 * MSEC);
+    assert_int_equal(wire.count[PACKET_INIT], 3 + 4);
+    pair_end();
+}
+
 /* The first address is dead from the beginning, then the second dies. */
 static void test_ways(void **state)
 {
@@ -424,11 +453,12 @@ static void test_waiting(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_wire),         cmocka_unit_test(test_ask),       cmocka_unit_test(test_lengths),
-        cmocka_unit_test(test_part_lost),    cmocka_unit_test(test_silence),   cmocka_unit_test(test_far),
-        cmocka_unit_test(test_nobody),       cmocka_unit_test(test_ways),      cmocka_unit_test(test_unreachable),
-        cmocka_unit_test(test_notify),       cmocka_unit_test(test_both_call), cmocka_unit_test(test_two_calls),
-        cmocka_unit_test(test_answer_later), cmocka_unit_test(test_cancel),    cmocka_unit_test(test_waiting),
+        cmocka_unit_test(test_wire),        cmocka_unit_test(test_ask),          cmocka_unit_test(test_lengths),
+        cmocka_unit_test(test_part_lost),   cmocka_unit_test(test_silence),      cmocka_unit_test(test_far),
+        cmocka_unit_test(test_nobody),      cmocka_unit_test(test_network),      cmocka_unit_test(test_ways),
+        cmocka_unit_test(test_unreachable), cmocka_unit_test(test_notify),       cmocka_unit_test(test_both_call),
+        cmocka_unit_test(test_two_calls),   cmocka_unit_test(test_answer_later), cmocka_unit_test(test_cancel),
+        cmocka_unit_test(test_waiting),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
