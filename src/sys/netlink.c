@@ -7,8 +7,9 @@
  *
  * Losing notifications (ENOBUFS) is repaired by throwing away the rest of the queue and a dump with mark and sweep:
  * each item seen takes the new generation, the rest is removed with events. The same, for one link and family, repairs
- * what the kernel does in silence: it drops IPv4 routes with their link or preferred source without a word, and a
- * replacing route does not name the one that it replaced.
+ * what the kernel does in silence: it drops IPv4 routes with their link, last address or preferred source without a
+ * word, and a replacing route does not name the one that it replaced. It says that an address is gone before it drops
+ * the routes, so who looks at once may still find them: they are looked at again when the next address comes.
  *
  * Limits: see the header. Dumps block for the kernel's answer: microseconds to milliseconds, but about a second on a
  * host with a full BGP table, at the start and after an overflow. A kernel before 4.20 does not filter by link.
@@ -219,6 +220,7 @@ static void on_addr(struct nlmon *m, const struct nlmsghdr *h)
         return;
     e->link.addrs[i] = a;
     e->link.addrs_count = MAX(e->link.addrs_count, i + 1);
+    e->routes_stale |= a.addr.family == ADDR_V4;
     push_event(m, NLMON_ADDR_NEW, e, &a, NULL);
 }
 

@@ -95,6 +95,23 @@ static void test_netlink_follows(void **state)
     nlmon_free(m);
 }
 
+/* A link gets another address, and its default route goes without a word, just behind the news that the old address is
+ * gone: whoever looks at once still finds the route. When the new address is known, that there is none is known too. */
+static void test_netlink_moves(void **state)
+{
+    struct nlmon *m;
+
+    assert_int_equal(nlmon_open(&m), 0);
+    for (int i = 0; i < 100; i++) {
+        run("ip route add default via 10.9.0.2 dev va");
+        wait_event(m, NLMON_DEFAULT_ROUTE_NEW, "va");
+        run("printf 'addr del 10.9.0.1/24 dev va\\naddr add 10.9.0.1/24 dev va\\n' | ip -batch - &");
+        wait_event(m, NLMON_ADDR_NEW, "va");
+        assert_int_equal(nlmon_link_find(m, "va")->defaults_count, 0);
+    }
+    nlmon_free(m);
+}
+
 static void test_netlink_multipath(void **state)
 {
     struct nlmon_event ev;
@@ -185,9 +202,8 @@ static int make_namespace(void)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_netlink_follows),
-        cmocka_unit_test(test_netlink_multipath),
-        cmocka_unit_test(test_netlink_ipv6),
+        cmocka_unit_test(test_netlink_follows),   cmocka_unit_test(test_netlink_moves),
+        cmocka_unit_test(test_netlink_multipath), cmocka_unit_test(test_netlink_ipv6),
         cmocka_unit_test(test_netlink_overflow),
     };
 
