@@ -102,7 +102,7 @@ static void test_parked_through_a_fall(void **state)
     } falls[] = { { false, 1 * SEC }, { false, 10 * SEC }, { true, 2 * SEC } };
 
     for (size_t i = 0; i < ARRAY_LEN(falls); i++)
-        for (uint64_t seed = 1; seed <= 2; seed++) {
+        for (uint64_t seed = 1; seed <= (sim_brief() ? 1 : 2); seed++) {
             struct transfer d = transfer_begin(seed);
 
             world_run_for(d.b.w, IDLE);
@@ -125,7 +125,7 @@ static void test_parked_through_a_fall(void **state)
 /* A trial that comes while the path's rate is sought, soon after a fall, ends with a verdict. */
 static void test_tried_while_its_rate_is_sought(void **state)
 {
-    for (uint64_t seed = 1; seed <= 6; seed++) {
+    for (uint64_t seed = 1; seed <= (sim_brief() ? 1 : 6); seed++) {
         struct transfer d = transfer_begin(seed);
         uint64_t before = copies(&d);
 
@@ -189,7 +189,7 @@ static void test_another_address_begins_anew(void **state)
  * same. */
 static void test_metered_is_tried_in_earnest(void **state)
 {
-    for (unsigned late = 0; late < 2; late++) {
+    for (unsigned late = sim_brief(); late < 2; late++) {
         struct transfer d = transfer_begin(1);
         uint64_t before;
 
