@@ -198,6 +198,8 @@ int manager_take(struct manager *m, const uint8_t *bytes, size_t len, instant no
         return refuse_record(ret_error, RECORD_OLDER_SEQUENCE);
     for (size_t i = 0; i < ended.count; i++)
         manager_forget(m, &ended.tags[i], now);
+    if (e == 0 && (r.type == RECORD_REGISTRATION || r.type == RECORD_DELEGATION))
+        policies_begin(m->policies, &r.subject);
     if (r.type == RECORD_REVOCATION && e == 0 && ended.count == 0)
         manager_forget(m, &r.subject, now); /* of whom the authority was never told: the chain was given anew */
     return e < 0 ? e : not_noted;

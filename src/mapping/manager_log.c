@@ -50,6 +50,8 @@ static void add_change(struct manager *m, const struct change *c, uint8_t pace, 
         m->log[++m->head & (m->log_size - 1)] = *c;
     else
         m->gap = ++m->head;
+    if (m->head > m->log_size)
+        policies_drop_ended(m->policies, m->head - m->log_size);
     subscribers_touch(m->subscribers, subject, m->head, pace, now, may_know,
                       &(struct touched){ m, subject, c->key.answer });
 }
@@ -71,7 +73,7 @@ void manager_forget(struct manager *m, const struct tag *subject, instant now)
                            &(struct change){ .key = { *subject, b.kind, b.answer }, .forgotten = true, .seq = b.seq },
                            PACE_MOBILE, now);
     bindings_forget(m->bindings, subject);
-    policies_forget(m->policies, subject);
+    policies_end(m->policies, subject, m->head);
 }
 
 /* --- the store --- */

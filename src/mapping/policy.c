@@ -3,10 +3,14 @@
  * Theory of operation. One row a subject, found by its tag under a keyed hash; the row holds the rules alone, in an
  * allocation of their own. Policies are hard state and few: those of realms, and of entities that want another one.
  *
+ * Who has ended is still spoken of, by changes that say so. Meanwhile his policy stays, in a list by when he ended: the
+ * realm's own in its place would hide his end from those who knew him, and tell of him to those who never might.
+ *
  * Limits: 64 rules a policy, 18 bytes each; rows as given. */
 #include "mapping/policy.h"
 
 #include "base/hash.h"
+#include "base/list.h"
 
 #include <errno.h>
 
@@ -14,6 +18,8 @@ struct policy {
     struct tag subject;
     uint64_t seq, not_after_s;
     struct policy *next; /* of those with the same hash */
+    struct list ended;   /* in policies.ended, or in none */
+    uint64_t ended_at;
     uint8_t rules_count;
     struct record_rule rules[];
 };
@@ -21,6 +27,8 @@ struct policy {
 struct policies {
     uint8_t hash_key[16];
     struct map64 map;
+    uint32_t count, max; /* without those that ended */
+    struct list ended;   /* the first one first */
 };
 
 struct policies *policies_new(uint32_t max, const struct rng *rng)
@@ -32,7 +40,9 @@ struct policies *policies_new(uint32_t max, const struct rng *rng)
         return NULL;
     rng_fill(rng, p->hash_key, sizeof(p->hash_key));
     rng_fill(rng, salt, sizeof(salt));
-    map64_init(&p->map, max, get_be64(salt));
+    map64_init(&p->map, SIZE_MAX, get_be64(salt));
+    p->max = max;
+    list_init(&p->ended);
     return p;
 }
 
@@ -85,6 +95,18 @@ static void replace(struct policies *p, struct policy *known, struct policy *wit
     free(known);
 }
 
+static bool has_ended(const struct policy *q)
+{
+    return !list_empty(&q->ended);
+}
+
+static void drop(struct policies *p, struct policy *q)
+{
+    p->count -= !has_ended(q);
+    list_remove(&q->ended);
+    replace(p, q, NULL);
+}
+
 int policies_put(struct policies *p, const struct record *r)
 {
     struct policy *known = find(p, &r->subject), *q;
@@ -93,14 +115,19 @@ int policies_put(struct policies *p, const struct record *r)
 
     if (known && r->seq <= known->seq)
         return r->seq == known->seq ? POLICY_SAME : POLICY_OLDER;
+    if ((!known || has_ended(known)) && p->count >= p->max)
+        return -ENOSPC;
     q = malloc(sizeof(*q) + r->rules_count * sizeof(q->rules[0]));
     if (!q)
         return -ENOMEM;
     *q = (struct policy){
         .subject = r->subject, .seq = r->seq, .not_after_s = r->not_after_s, .rules_count = r->rules_count
     };
+    list_init(&q->ended);
     memcpy(q->rules, r->rules, r->rules_count * sizeof(q->rules[0]));
     if (known) {
+        p->count += has_ended(known);
+        list_remove(&known->ended);
         replace(p, known, q);
         return POLICY_STORED;
     }
@@ -108,6 +135,7 @@ int policies_put(struct policies *p, const struct record *r)
     e = map64_put(&p->map, hash, q);
     if (e < 0)
         free(q);
+    p->count += e == 0;
     return e;
 }
 
@@ -118,12 +146,32 @@ uint64_t policies_seq(const struct policies *p, const struct tag *subject)
     return known ? known->seq : 0;
 }
 
-void policies_forget(struct policies *p, const struct tag *subject)
+void policies_end(struct policies *p, const struct tag *subject, uint64_t number)
 {
-    struct policy *known = find(p, subject);
+    struct policy *q = find(p, subject);
 
-    if (known)
-        replace(p, known, NULL);
+    if (!q || has_ended(q))
+        return;
+    p->count--;
+    q->ended_at = number;
+    list_append(&p->ended, &q->ended);
+}
+
+void policies_drop_ended(struct policies *p, uint64_t number)
+{
+    LIST_FOREACH_SAFE (q, &p->ended, struct policy, ended) {
+        if (q->ended_at > number)
+            return;
+        drop(p, q);
+    }
+}
+
+void policies_begin(struct policies *p, const struct tag *subject)
+{
+    struct policy *q = find(p, subject);
+
+    if (q && has_ended(q))
+        drop(p, q);
 }
 
 enum record_class policy_class(const struct record_rule *rules, size_t count, const struct tag *who)

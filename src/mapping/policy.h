@@ -24,8 +24,13 @@ void policies_free(struct policies *p);
 MUST_CHECK int policies_put(struct policies *p, const struct record *r);
 /* The sequence of the subject's own policy; 0: it has none. */
 uint64_t policies_seq(const struct policies *p, const struct tag *subject);
-/* The subject is no longer registered. */
-void policies_forget(struct policies *p, const struct tag *subject);
+/* The subject is no longer registered. Its policy goes on deciding who is told of that, until policies_drop_ended with
+ * a number that is not below `number`, or policies_begin; it takes nobody's place. */
+void policies_end(struct policies *p, const struct tag *subject, uint64_t number);
+/* `number` does not fall from call to call of these two. */
+void policies_drop_ended(struct policies *p, uint64_t number);
+/* The subject is registered, perhaps again: what it said before it ended does not count. */
+void policies_begin(struct policies *p, const struct tag *subject);
 /* What who asks may learn of subject, which is enrolled by the realm of that tag. wall_s, as far as it is known: a
  * policy whose not-after is over denies everything, so that it cannot be undone by being left to expire. */
 enum record_class policies_class(const struct policies *p, const struct tag *subject, const struct tag *realm,

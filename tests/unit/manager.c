@@ -869,17 +869,93 @@ static void test_denied_is_not_told(void **state)
     assert_false(notice(&n, &r));
 }
 
+static void revoke_laptop(void)
+{
+    const struct record r = {
+        .type = RECORD_REVOCATION, .issuer = root, .subject = laptop, .seq = ++w.seq, .issued_s = RW_NOW_S
+    };
+    struct rw_blob b;
+
+    rw_sign(&w, &r, RW_ROOT, &b);
+    take(&b);
+}
+
+/* Who is revoked had a policy of his own, which says more than the realm's: those that it let know are told of his end,
+ * at once, and by a page. */
+static void test_end_is_told_by_own_policy(void **state)
+{
+    struct manager_notice n;
+    struct mapping_request r;
+    struct mapping_change c;
+    struct mapping_answer a;
+    struct rw_blob b;
+
+    rw_policy(&w, &laptop, RW_LAPTOP, &laptop, 5, EVERYBODY, CLASS_FULL, &b);
+    take(&b);
+    bind_laptop(CLASS_FULL, 9, 300, 1);
+    a = changes(RW_PHONE, MAPPING_SUBSCRIBE, &laptop, 128, 0, 0, 0);
+    assert_int_equal(a.items.count, 1);
+    revoke_laptop();
+    assert_true(notice(&n, &r));
+    assert_true(mapping_next_change(&r.items, &c));
+    assert_int_equal(c.record.len, 0);
+    assert_memory_equal(c.subject.bytes, laptop.bytes, sizeof(laptop.bytes));
+    assert_int_equal(changes(RW_PHONE, MAPPING_CHANGES, &laptop, 128, 7, a.to, 0).items.count, 1);
+}
+
+/* He had one that says less: those that the realm's would let know still do not hear that he was there. Once no change
+ * of his is left in the ring, his policy goes. */
+static void test_end_is_hidden_by_own_policy(void **state)
+{
+    struct mapping_change c;
+    struct mapping_answer a;
+    struct rw_blob b;
+    unsigned n = 0;
+
+    allow(EVERYBODY, CLASS_FULL);
+    rw_policy(&w, &laptop, RW_LAPTOP, &laptop, 5, NULL, CLASS_DENY, &b);
+    take(&b);
+    bind_laptop(CLASS_FULL, 9, 300, 1);
+    a = changes(RW_ACME, MAPPING_CHANGES, &laptop, 56, 0, 0, 0);
+    assert_int_equal(a.items.count, 0);
+    revoke_laptop();
+    for (unsigned i = 0; i < 64; i++) { /* the ring goes round */
+        rw_bind(&w, &phone, RW_PHONE, &phone, KIND_HOST_LOCATOR, CLASS_FULL, 10 + i, 600, 5, &b);
+        assert_int_equal(send_record(RW_PHONE, MAPPING_REGISTER, &b).status, MAPPING_DONE);
+        a = changes(RW_ACME, MAPPING_CHANGES, &laptop, 56, 7, MAX(a.to, 64) - 63, 0);
+        while (mapping_next_change(&a.items, &c)) {
+            assert_int_equal(target_of(c.record), 5);
+            n++;
+        }
+    }
+    assert_in_range(n, 64, 64 * 64);
+}
+
 #define CASE(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(test_lookup),  CASE(test_not_ours),   CASE(test_referral),
-        CASE(test_classes), CASE(test_register),   CASE(test_refresh),
-        CASE(test_publish), CASE(test_succession), CASE(test_denied_is_none),
-        CASE(test_full),    CASE(test_store),      CASE(test_not_understood),
-        CASE(test_calls),   CASE(test_where),      CASE(test_overload),
-        CASE(test_changes), CASE(test_notices),    CASE(test_denied_is_not_told),
+        CASE(test_lookup),
+        CASE(test_not_ours),
+        CASE(test_referral),
+        CASE(test_classes),
+        CASE(test_register),
+        CASE(test_refresh),
+        CASE(test_publish),
+        CASE(test_succession),
+        CASE(test_denied_is_none),
+        CASE(test_full),
+        CASE(test_store),
+        CASE(test_not_understood),
+        CASE(test_calls),
+        CASE(test_where),
+        CASE(test_overload),
+        CASE(test_changes),
+        CASE(test_notices),
+        CASE(test_denied_is_not_told),
+        CASE(test_end_is_told_by_own_policy),
+        CASE(test_end_is_hidden_by_own_policy),
     };
 
     return cmocka_run_group_tests_name("manager", tests, NULL, NULL);

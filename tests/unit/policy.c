@@ -74,9 +74,20 @@ static void test_rules(void **state)
     host.seq = 6;
     assert_int_equal(policies_put(p, &host), POLICY_STORED);
     assert_int_equal(policies_class(p, &h, &r, &stranger, 1), CLASS_DENY);
-    policies_forget(p, &h);
+    /* Ended: it counts until what tells of that is told, and is nobody's who comes again. */
+    policies_end(p, &h, 7);
+    policies_end(p, &h, 9);
+    policies_drop_ended(p, 6);
+    assert_int_equal(policies_class(p, &h, &r, &friend, 1), CLASS_DENY);
+    policies_drop_ended(p, 7);
     assert_int_equal(policies_class(p, &h, &r, &friend, 1), CLASS_COARSE);
-    policies_forget(p, &h);
+    assert_int_equal(policies_put(p, &host), POLICY_STORED);
+    policies_begin(p, &h);
+    assert_int_equal(policies_class(p, &h, &r, &friend, 1), CLASS_DENY);
+    policies_end(p, &h, 9);
+    policies_begin(p, &h);
+    assert_int_equal(policies_class(p, &h, &r, &friend, 1), CLASS_COARSE);
+    policies_drop_ended(p, 9);
     policies_free(p);
     policies_free(NULL);
 }
@@ -99,9 +110,13 @@ static void test_full(void **state)
     r.subject = tag_from("2001:3f::2");
     r.seq = 2;
     assert_int_equal(policies_put(p, &r), POLICY_STORED);
-    policies_forget(p, &r.subject);
+    policies_end(p, &r.subject, 1);
     r.subject = tag_from("2001:3f::3");
     assert_int_equal(policies_put(p, &r), POLICY_STORED);
+    /* Who has ended says it again, of another sequence: he takes a place again, and there is none. */
+    r.subject = tag_from("2001:3f::2");
+    r.seq = 3;
+    assert_int_equal(policies_put(p, &r), -ENOSPC);
     policies_free(p);
 }
 
