@@ -244,10 +244,10 @@ struct mapping_answer manager_publish(struct manager *m, const struct who *w, co
     if (rec.type == RECORD_POLICY) {
         uint64_t newest = policies_seq(m->policies, &rec.subject);
 
-        if (rec.seq < newest)
-            return (struct mapping_answer){ .status = MAPPING_OLDER, .seq = newest };
-        if (rec.seq == newest) /* asked again: it is in the log */
+        if (policies_has(m->policies, &rec)) /* asked again: it is in the log */
             return (struct mapping_answer){ .status = MAPPING_DONE, .seq = rec.seq };
+        if (rec.seq <= newest)
+            return (struct mapping_answer){ .status = MAPPING_OLDER, .seq = newest };
     }
     reply->publish = r->record;
     return (struct mapping_answer){ .status = MAPPING_DONE, .seq = rec.seq };

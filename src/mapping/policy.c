@@ -146,6 +146,21 @@ uint64_t policies_seq(const struct policies *p, const struct tag *subject)
     return known ? known->seq : 0;
 }
 
+static bool same_rule(const struct record_rule *a, const struct record_rule *b)
+{
+    return tag_equal(&a->who.tag, &b->who.tag) && a->who.len == b->who.len && a->answer == b->answer;
+}
+
+bool policies_has(const struct policies *p, const struct record *r)
+{
+    const struct policy *q = find(p, &r->subject);
+    bool same = q && q->seq == r->seq && q->not_after_s == r->not_after_s && q->rules_count == r->rules_count;
+
+    for (size_t i = 0; same && i < r->rules_count; i++)
+        same = same_rule(&q->rules[i], &r->rules[i]);
+    return same;
+}
+
 void policies_end(struct policies *p, const struct tag *subject, uint64_t number)
 {
     struct policy *q = find(p, subject);

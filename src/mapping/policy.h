@@ -24,6 +24,8 @@ void policies_free(struct policies *p);
 MUST_CHECK int policies_put(struct policies *p, const struct record *r);
 /* The sequence of the subject's own policy; 0: it has none. */
 uint64_t policies_seq(const struct policies *p, const struct tag *subject);
+/* Whether what r says is in force, under its sequence. */
+bool policies_has(const struct policies *p, const struct record *r);
 /* The subject is no longer registered. Its policy goes on deciding who is told of that, until policies_drop_ended with
  * a number that is not below `number`, or policies_begin; it takes nobody's place. */
 void policies_end(struct policies *p, const struct tag *subject, uint64_t number);

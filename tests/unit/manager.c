@@ -278,6 +278,12 @@ static void test_publish(void **state)
     a = send_record(RW_LAPTOP, MAPPING_PUBLISH, &other);
     assert_int_equal(a.status, MAPPING_OLDER);
     assert_int_equal(a.seq, 5);
+    /* Another one under the same number is not in force, and so is not done. */
+    rw_policy(&w, &laptop, RW_LAPTOP, &laptop, 5, NULL, CLASS_DENY, &other);
+    a = send_record(RW_LAPTOP, MAPPING_PUBLISH, &other);
+    assert_int_equal(a.status, MAPPING_OLDER);
+    assert_int_equal(a.seq, 5);
+    assert_int_equal(reply.publish.len, 0);
     /* Its own revocation, which ends it and what it has said. */
     {
         struct record r = {
