@@ -207,11 +207,15 @@ int manager_take(struct manager *m, const uint8_t *bytes, size_t len, instant no
 
 /* --- who asks --- */
 
+/* What is at least the time. */
+static uint64_t time_s(const struct manager *m, uint64_t wall_s)
+{
+    return MAX(wall_s, m->trust ? trust_time_floor(m->trust) : 0);
+}
+
 bool manager_is_over(const struct manager *m, const struct entity *e, uint64_t wall_s)
 {
-    uint64_t now_s = MAX(wall_s, m->trust ? trust_time_floor(m->trust) : 0);
-
-    return e->not_after_s && e->not_after_s < now_s;
+    return e->not_after_s && e->not_after_s < time_s(m, wall_s);
 }
 
 bool manager_knows(const struct manager *m, const struct manager_who *who, uint64_t wall_s, struct who *ret)
@@ -234,7 +238,7 @@ bool manager_knows(const struct manager *m, const struct manager_who *who, uint6
         return true;
     }
     if (guests_find(m->guests, who->ed25519, &g) < 0 || trust_is_revoked(m->trust, &g.tag) ||
-        (g.not_after_s != 0 && g.not_after_s < MAX(wall_s, trust_time_floor(m->trust))))
+        (g.not_after_s != 0 && g.not_after_s < time_s(m, wall_s)))
         return false;
     ret->type = WHO_GUEST;
     ret->tag = g.tag;
@@ -286,11 +290,12 @@ enum record_class manager_class(const struct manager *m, const struct who *w, co
                                 uint64_t wall_s)
 {
     const struct tag *realm = &authority_self(m->authority)->tag;
-    enum record_class best = policies_class(m->policies, subject, realm, &w->tag, wall_s);
+    const uint64_t now_s = time_s(m, wall_s);
+    enum record_class best = policies_class(m->policies, subject, realm, &w->tag, now_s);
 
     /* One key may be a host's and a user's. */
     for (const struct entity *e = w->member; e && (e = entity_of_same_key(e));)
-        best = MAX(best, policies_class(m->policies, subject, realm, &e->tag, wall_s));
+        best = MAX(best, policies_class(m->policies, subject, realm, &e->tag, now_s));
     return w->type == WHO_SELF ? CLASS_FULL : best;
 }
 

@@ -821,6 +821,35 @@ static void test_notices(void **state)
     assert_int_equal(stats.subscriptions, 0);
 }
 
+/* A policy ends by what the root has signed, too, where there is no clock, or one that is behind. */
+static void test_policy_ends_without_clock(void **state)
+{
+    struct record r = { .type = RECORD_POLICY,
+                        .issuer = laptop,
+                        .subject = laptop,
+                        .seq = 5,
+                        .issued_s = RW_NOW_S - 3000,
+                        .not_after_s = RW_NOW_S - 2000, /* the root is of a thousand seconds ago */
+                        .rules_count = 1,
+                        .rules[0].answer = CLASS_FULL };
+    const struct manager_who who = { .peer = RW_PHONE + 100, .ed25519 = w.keys[RW_PHONE] };
+    const struct mapping_request q = by_name(LAPTOP);
+    struct writer at = writer_init(sent, sizeof(sent));
+    struct mapping_answer a;
+    struct rw_blob b;
+
+    assert_int_equal(tag_prefix_parse(EVERYBODY, &r.rules[0].who), 0);
+    rw_sign(&w, &r, RW_LAPTOP, &b);
+    take(&b);
+    bind_laptop(CLASS_FULL, 9, 300, 1);
+    mapping_request_write(&at, &q);
+    for (uint64_t wall_s = 0; wall_s < RW_NOW_S; wall_s += RW_NOW_S - 2500) {
+        manager_on_request(m, &who, sent, writer_len(&at), now, wall_s, out, &reply);
+        assert_int_equal(mapping_answer_read(out, reply.len, &a), 0);
+        assert_int_equal(a.status, MAPPING_NONE);
+    }
+}
+
 /* Who may not know hears nothing of changes, ends, revocations and rings that went round, nor by when he hears of
  * others.
  */
@@ -960,6 +989,7 @@ int main(void)
         CASE(test_changes),
         CASE(test_notices),
         CASE(test_denied_is_not_told),
+        CASE(test_policy_ends_without_clock),
         CASE(test_end_is_told_by_own_policy),
         CASE(test_end_is_hidden_by_own_policy),
     };
