@@ -522,7 +522,7 @@ int bindings_load(struct bindings *b, const struct tag *subject, uint8_t kind, u
         row->issuer = issuer_of(&r);
     b->bytes_used += len;
     b->live++;
-    row->expires = MIN(expires, now + (instant)BINDINGS_LEASE_MAX_S * SEC);
+    row->expires = MIN(expires, now + (instant)lease_max_s(row) * SEC);
     wheel_start(&b->wheel, n, row->expires);
     return 0;
 }

@@ -72,7 +72,7 @@ static int load_row(void *ctx, const struct bindstore_row *row)
     }
     if (row->bytes && record_decode(row->bytes, row->len, &r, &b, &why) == 0) {
         held_ms = ((int64_t)l->alive_s + r.lease_s - (int64_t)l->wall_s) * 1000;
-        left_ms = MAX(left_ms, held_ms);
+        left_ms = MIN(MAX(left_ms, held_ms), (int64_t)r.lease_s * 1000); /* the clock may be behind what it was */
         live = left_ms > 0;
     }
     e = manager_load(l->d->manager, &row->subject, row->kind, row->answer, row->seq, live ? row->bytes : NULL,

@@ -487,13 +487,36 @@ static void test_labels(void **state)
     bindings_free(b);
 }
 
+/* Of a store whose clock was ahead: a label has no longer lease than it could have been given. */
+static void test_label_loaded(void **state)
+{
+    struct bindings *b = new_table(8, T0);
+    struct record r = { .type = RECORD_BINDING,
+                        .kind = KIND_SERVICE_ROUTER,
+                        .answer = CLASS_FULL,
+                        .seq = 9,
+                        .lease_s = BINDINGS_LEASE_MAX_S };
+    static const uint8_t seed[IDENT_KEY_LEN] = { 1 };
+    uint8_t bytes[RECORD_BYTES_MAX];
+    struct binding got;
+    size_t len;
+
+    assert_int_equal(tag_parse("2001:3f:1f1:5::1", &r.issuer), 0);
+    assert_int_equal(tag_of_label(&r.issuer, "x", 1, &r.subject), 0);
+    assert_int_equal(record_encode(&r, seed, bytes, sizeof(bytes), &len), 0);
+    assert_int_equal(bindings_load(b, &r.subject, r.kind, r.answer, 9, bytes, len, T0 + r.lease_s * SEC, T0), 0);
+    assert_int_equal(bindings_get(b, &r.subject, r.kind, r.answer, T0, &got), 0);
+    assert_int_equal(got.expires, T0 + BINDINGS_LABEL_LEASE_MAX_S * SEC);
+    bindings_free(b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_walk_of_all),   cmocka_unit_test(test_sequences), cmocka_unit_test(test_refresh),
         cmocka_unit_test(test_classes),       cmocka_unit_test(test_full),      cmocka_unit_test(test_load),
         cmocka_unit_test(test_who_gives_way), cmocka_unit_test(test_crowded),   cmocka_unit_test(test_model),
-        cmocka_unit_test(test_million),       cmocka_unit_test(test_labels),
+        cmocka_unit_test(test_million),       cmocka_unit_test(test_labels),    cmocka_unit_test(test_label_loaded),
     };
     return cmocka_run_group_tests_name("bindings", tests, NULL, NULL);
 }

@@ -21,6 +21,9 @@ static struct {
 static size_t batches_count, done_count, room, rows_count;
 static int fd;
 static struct bindstore_row rows[8];
+static struct bindstore_change alive[2];
+static size_t alive_count;
+static uint64_t alive_token;
 
 unsigned bindstore_shard_of(const struct bindstore *s, const struct tag *subject)
 {
@@ -45,8 +48,12 @@ size_t bindstore_room(struct bindstore *s)
 
 int bindstore_submit(struct bindstore *s, const struct bindstore_change *changes, size_t count, uint64_t token)
 {
-    if (tag_equal(&changes[0].row.subject, &(struct tag){ { 0 } })) /* that it lives */
+    if (tag_equal(&changes[0].row.subject, &(struct tag){ { 0 } })) { /* that it lives */
+        memcpy(alive, changes, MIN(count, ARRAY_LEN(alive)) * sizeof(alive[0]));
+        alive_count = count;
+        alive_token = token;
         return 0;
+    }
     if (count > room)
         return -EAGAIN;
     assert_true(batches_count < BATCHES && count <= 16);
@@ -333,6 +340,34 @@ static void test_too_many_rows(void **state)
     assert_int_equal(resolve(RW_LAPTOP, LAPTOP).status, MAPPING_FOUND);
 }
 
+/* The clock is years behind what it was when the row was stored: a lease is never longer than its holder asked for. */
+static void test_clock_before_stored(void **state)
+{
+    struct mapping_answer a;
+    struct rw_blob b;
+
+    begin_with_room_for(10);
+    d.manager = m;
+    rw_register(&w, RW_ROOT, 0, RW_LAPTOP, TAG_TIER_HOST, LAPTOP, &b);
+    take(&b);
+    rw_bind(&w, &laptop, RW_LAPTOP, &laptop, KIND_HOST_LOCATOR, CLASS_FULL, 9, 300, 1, &b);
+    rows[0] = (struct bindstore_row){ .subject = laptop,
+                                      .kind = KIND_HOST_LOCATOR,
+                                      .answer = CLASS_FULL,
+                                      .seq = 9,
+                                      .expires_ms = BINDSTORE_EXPIRES_MAX,
+                                      .bytes = b.bytes,
+                                      .len = (uint16_t)b.len };
+    rows_count = 1;
+    assert_int_equal(store_start(&d, now), 0);
+    allow(EVERYBODY, CLASS_FULL);
+    a = resolve(RW_LAPTOP, LAPTOP);
+    assert_int_equal(a.status, MAPPING_FOUND);
+    assert_in_range(a.left_s, 1, 300);
+    now += 301 * SEC;
+    assert_int_equal(resolve(RW_LAPTOP, LAPTOP).status, MAPPING_NONE);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -342,6 +377,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_older, set_up_daemon, tear_down_daemon),
         cmocka_unit_test_setup_teardown(test_failure, set_up_daemon, tear_down_daemon),
         cmocka_unit_test_setup_teardown(test_too_many_rows, set_up_daemon, tear_down_daemon),
+        cmocka_unit_test_setup_teardown(test_clock_before_stored, set_up_daemon, tear_down_daemon),
     };
 
     return cmocka_run_group_tests_name("realmd and store", tests, NULL, NULL);
