@@ -173,6 +173,17 @@ static void say_alive(struct realmd *d, instant now)
         d->alive_next = now + AGAIN_AFTER;
 }
 
+/* The clock was ahead, of which the row would tell until it has come there again: the row goes, and comes back. */
+static void say_alive_again(struct realmd *d, uint64_t ahead_s)
+{
+    const struct bindstore_row row = { .answer = CLASS_AGENT, .seq = ahead_s };
+    struct bindstore_change alive[] = { { .op = BINDSTORE_FORGET, .row = row }, { .op = BINDSTORE_PUT, .row = row } };
+
+    alive[1].row.seq = clock_wall_s();
+    if (alive[1].row.seq > 0)
+        (void)!bindstore_submit(d->store, alive, ARRAY_LEN(alive), ALIVE_TOKEN); /* else in its time */
+}
+
 /* All is given again, after a while. */
 static void fall_back(struct realmd *d, const char *what, instant now)
 {
@@ -345,6 +356,8 @@ void store_on_done(struct realmd *d, instant now)
             forward_on_behind(d, e.shard, now);
         else if (e.token == FORWARD_TOKEN)
             forward_on_done(d, &e, now);
+        else if (e.token == ALIVE_TOKEN && e.results[0].outcome == BINDSTORE_OLDER)
+            say_alive_again(d, e.results[0].seq);
         if (e.type != BINDSTORE_DONE || e.token == FORWARD_TOKEN || e.token == ALIVE_TOKEN)
             continue;
         if (e.token < d->given_void) {

@@ -368,6 +368,24 @@ static void test_clock_before_stored(void **state)
     assert_int_equal(resolve(RW_LAPTOP, LAPTOP).status, MAPPING_NONE);
 }
 
+/* The clock was ahead once, and has been put right: until when the daemon lived is said by the clock that there is. */
+static void test_clock_was_ahead(void **state)
+{
+    const uint64_t ahead_s = BINDSTORE_EXPIRES_MAX / 1000;
+
+    assert_int_equal(store_start(&d, now), 0);
+    store_turn(&d, now);
+    assert_int_equal(alive_count, 1);
+    done[done_count] = (typeof(done[0])){ .token = alive_token, .count = 1 };
+    done[done_count++].results[0] = (struct bindstore_result){ .outcome = BINDSTORE_OLDER, .seq = ahead_s };
+    store_on_done(&d, now);
+    assert_int_equal(alive_count, 2);
+    assert_int_equal(alive[0].op, BINDSTORE_FORGET);
+    assert_int_equal(alive[0].row.seq, ahead_s);
+    assert_int_equal(alive[1].op, BINDSTORE_PUT);
+    assert_in_range(alive[1].row.seq, 1, ahead_s - 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -378,6 +396,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_failure, set_up_daemon, tear_down_daemon),
         cmocka_unit_test_setup_teardown(test_too_many_rows, set_up_daemon, tear_down_daemon),
         cmocka_unit_test_setup_teardown(test_clock_before_stored, set_up_daemon, tear_down_daemon),
+        cmocka_unit_test_setup_teardown(test_clock_was_ahead, set_up_daemon, tear_down_daemon),
     };
 
     return cmocka_run_group_tests_name("realmd and store", tests, NULL, NULL);
