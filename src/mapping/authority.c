@@ -434,6 +434,12 @@ const struct entity *authority_realm_of_name(const struct authority *a, const ch
     return e && e->type == ENTITY_REALM ? e : NULL;
 }
 
+bool entity_serves(const struct entity *e, const struct tag *label)
+{
+    return e->type == ENTITY_REGISTERED && e->flags & RECORD_FLAG_SERVES &&
+           memcmp(e->tag.bytes, label->bytes, TAG_REALM_BYTES) == 0;
+}
+
 void entity_end(const struct authority *a, const struct entity *e, struct chain_end *ret)
 {
     *ret = (struct chain_end){ .tag = e->tag,

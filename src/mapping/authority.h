@@ -85,6 +85,8 @@ const struct entity *authority_decoy(const struct authority *a, uint64_t which);
 const struct entity *authority_realm_of_tag(const struct authority *a, const struct tag *tag);
 const struct entity *authority_realm_of_name(const struct authority *a, const char *name, size_t len);
 
+/* It may say where a service is that is that label. */
+bool entity_serves(const struct entity *e, const struct tag *label);
 /* What a chain of this realm and then the entity ends at. */
 void entity_end(const struct authority *a, const struct entity *e, struct chain_end *ret);
 uint32_t authority_count(const struct authority *a);

@@ -260,8 +260,7 @@ struct who manager_identify(const struct manager *m, const struct manager_who *w
 static const struct entity *who_serves(const struct who *w, const struct tag *label)
 {
     for (const struct entity *e = w->member; e; e = entity_of_same_key(e)) {
-        if (e->type == ENTITY_REGISTERED && e->flags & RECORD_FLAG_SERVES &&
-            memcmp(e->tag.bytes, label->bytes, TAG_REALM_BYTES) == 0)
+        if (entity_serves(e, label))
             return e;
     }
     return NULL;

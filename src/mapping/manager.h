@@ -164,7 +164,7 @@ size_t manager_say_older(uint64_t newest, uint8_t *out, size_t size);
 /* follows: what members say of themselves (REGISTER, REFRESH, PUBLISH) is for the manager that is followed, who takes
  * it from this one, as it has the realm's key. True: who asks may say all of it, so it may be passed on as it is; and
  * so may the answer. Then it is also remembered by which peer calls (MAPPING_CALL) reach who asks. */
-bool manager_passes_on(struct manager *m, const struct manager_who *who, const uint8_t *bytes, size_t len,
+bool manager_passes_on(struct manager *m, const struct manager_who *who, const uint8_t *bytes, size_t len, instant now,
                        uint64_t wall_s);
 /* caches: the subject, if the answer to this request says anything of one, that a fetcher should know before it is
  * answered. *ret_doubted: the sequence that who asks has found to be wrong (fetcher_on_doubt); 0: none. False: no

@@ -72,7 +72,7 @@ const struct entity *manager_issuer(const struct manager *m, const struct bindin
         return NULL;
     e = authority_by_tag(m->authority, &r.issuer);
     return e && e->type == ENTITY_REGISTERED && !manager_is_over(m, e, wall_s) &&
-                   (!tag_is_label(&b->subject) || e->flags & RECORD_FLAG_SERVES)
+                   (!tag_is_label(&b->subject) || entity_serves(e, &b->subject))
                ? e
                : NULL;
 }
@@ -83,14 +83,19 @@ static bool is_ahead(const struct manager *m, const struct record *r, uint64_t w
     return tag_is_label(&r->subject) && r->seq >> 32 > MAX(wall_s, trust_time_floor(m->trust)) + LABEL_AHEAD_S;
 }
 
-/* Of a label several may speak: each keeps up what he has said himself. */
-static bool is_his_word(const struct manager *m, const struct mapping_refresh *i, const struct entity *e, instant now,
+/* Of a label several may speak: each keeps up what he has said himself. Whether that is so a manager that follows, from
+ * which it comes as from the realm itself, has looked at: then it is to be somebody's word still. */
+static bool is_his_word(const struct manager *m, const struct who *w, const struct mapping_refresh *i, instant now,
                         uint64_t wall_s)
 {
+    const struct entity *e;
     struct binding b;
 
-    return !tag_is_label(&i->subject) || bindings_get(m->bindings, &i->subject, i->kind, i->answer, now, &b) < 0 ||
-           b.seq != i->seq || manager_issuer(m, &b, wall_s) == e;
+    if (!tag_is_label(&i->subject) || bindings_get(m->bindings, &i->subject, i->kind, i->answer, now, &b) < 0 ||
+        b.seq != i->seq)
+        return true;
+    e = manager_issuer(m, &b, wall_s);
+    return e && (w->type == WHO_SELF || memcmp(e->key, w->key, IDENT_KEY_LEN) == 0);
 }
 
 /* To who may not speak for a subject: nothing, but that his key is an old one, which he can prove he has. */
@@ -109,14 +114,32 @@ static bool speaks_for(const struct manager *m, const struct who *w, const struc
     return w->type == WHO_SELF && tag_equal(subject, &authority_self(m->authority)->tag);
 }
 
-/* Each is his. */
-static bool speaks_for_all(const struct manager *m, const struct who *w, struct mapping_list items, uint64_t wall_s)
+/* The same of a record, and of a row. What somebody who serves has said of a label comes from a manager that follows as
+ * from the realm itself: then it is the issuer who speaks. */
+static bool speaks_in(const struct manager *m, const struct who *w, const struct record *r, uint64_t wall_s,
+                      const struct entity **ret)
+{
+    if (w->type != WHO_SELF || !tag_is_label(&r->subject))
+        return speaks_for(m, w, &r->subject, wall_s, ret);
+    *ret = authority_by_tag(m->authority, &r->issuer);
+    return *ret && entity_serves(*ret, &r->subject) && !manager_is_over(m, *ret, wall_s);
+}
+
+static bool speaks_of(const struct manager *m, const struct who *w, const struct tag *subject, uint64_t wall_s)
 {
     const struct entity *e;
+
+    return (w->type == WHO_SELF && tag_is_label(subject)) || speaks_for(m, w, subject, wall_s, &e);
+}
+
+/* Each is his. */
+static bool speaks_for_all(const struct manager *m, const struct who *w, struct mapping_list items, instant now,
+                           uint64_t wall_s)
+{
     struct mapping_refresh i;
 
     while (mapping_next_refresh(&items, &i))
-        if (!speaks_for(m, w, &i.subject, wall_s, &e))
+        if (!speaks_of(m, w, &i.subject, wall_s) || !is_his_word(m, w, &i, now, wall_s))
             return false;
     return true;
 }
@@ -137,7 +160,7 @@ struct mapping_answer manager_register(struct manager *m, const struct who *w, c
         return manager_refuse(m, why.fault);
     if (got == 0 && rec.type != RECORD_BINDING)
         return manager_refuse(m, RECORD_TYPE_UNKNOWN);
-    if (got == 0 && !speaks_for(m, w, &rec.subject, wall_s, &e))
+    if (got == 0 && !speaks_in(m, w, &rec, wall_s, &e))
         return not_his(m, w, &rec.subject);
     if (m->o.follows) /* members speak to the one that is followed */
         return manager_later(LATER_FULL_MS);
@@ -175,16 +198,15 @@ struct mapping_answer manager_refresh(struct manager *m, const struct who *w, co
     struct mapping_refresh i;
     uint32_t lease_s = BINDINGS_LEASE_MAX_S, n = 0;
 
-    if (m->o.follows && speaks_for_all(m, w, items, wall_s)) /* the one that is followed could not be asked */
+    if (m->o.follows && speaks_for_all(m, w, items, now, wall_s)) /* the one that is followed could not be asked */
         return manager_later(LATER_FULL_MS / 30);
     for (; mapping_next_refresh(&items, &i); n++) {
         struct mapping_failure f = { .index = n };
-        const struct entity *e;
         struct binding b;
         int got = -ENOENT;
 
-        if (!m->o.follows && speaks_for(m, w, &i.subject, wall_s, &e))
-            got = is_his_word(m, &i, e, now, wall_s)
+        if (!m->o.follows && speaks_of(m, w, &i.subject, wall_s))
+            got = is_his_word(m, w, &i, now, wall_s)
                       ? bindings_refresh(m->bindings, &i.subject, i.kind, i.answer, i.seq, i.lease_s, now)
                       : -ESTALE;
         lease_s = MIN(lease_s, i.lease_s);
@@ -222,7 +244,7 @@ struct mapping_answer manager_publish(struct manager *m, const struct who *w, co
         return manager_refuse(m, why.fault);
     if (got == 0 && rec.type != RECORD_POLICY && rec.type != RECORD_REVOCATION)
         return manager_refuse(m, RECORD_TYPE_UNKNOWN);
-    if (got == 0 && !speaks_for(m, w, &rec.subject, wall_s, &e))
+    if (got == 0 && !speaks_in(m, w, &rec, wall_s, &e))
         return not_his(m, w, &rec.subject);
     if (m->o.follows) /* the log is written where the one that is followed is */
         return manager_later(LATER_FULL_MS);
@@ -253,7 +275,7 @@ struct mapping_answer manager_publish(struct manager *m, const struct who *w, co
     return (struct mapping_answer){ .status = MAPPING_DONE, .seq = rec.seq };
 }
 
-bool manager_passes_on(struct manager *m, const struct manager_who *who, const uint8_t *bytes, size_t len,
+bool manager_passes_on(struct manager *m, const struct manager_who *who, const uint8_t *bytes, size_t len, instant now,
                        uint64_t wall_s)
 {
     const struct entity *e;
@@ -269,15 +291,14 @@ bool manager_passes_on(struct manager *m, const struct manager_who *who, const u
     w = manager_identify(m, who, wall_s);
     switch (r.type) {
     case MAPPING_REFRESH:
-        if (!speaks_for_all(m, &w, r.items, wall_s))
+        if (!speaks_for_all(m, &w, r.items, now, wall_s))
             return false;
         while (mapping_next_refresh(&r.items, &i))
             manager_heard(m, &i.subject, i.kind, i.answer, w.peer);
         return true;
     case MAPPING_REGISTER:
     case MAPPING_PUBLISH:
-        if (record_decode(r.record.data, r.record.len, &rec, &rb, &why) < 0 ||
-            !speaks_for(m, &w, &rec.subject, wall_s, &e))
+        if (record_decode(r.record.data, r.record.len, &rec, &rb, &why) < 0 || !speaks_in(m, &w, &rec, wall_s, &e))
             return false;
         if (r.type == MAPPING_REGISTER && rec.type == RECORD_BINDING)
             manager_heard(m, &rec.subject, rec.kind, rec.answer, w.peer);

@@ -42,7 +42,7 @@ bool pass_on_request(struct realmd *d, const struct exchange_event *e, const str
     struct passed *p;
     uint64_t request;
 
-    if (!d->followed || !manager_passes_on(d->manager, who, e->data, e->len, clock_wall_s()))
+    if (!d->followed || !manager_passes_on(d->manager, who, e->data, e->len, now, clock_wall_s()))
         return false;
     p = d->passed_count < PASSED_MAX ? calloc(1, sizeof(*p)) : NULL;
     if (!p)

@@ -113,7 +113,13 @@ static void test_who_may_say(void **state)
     assert_int_equal(look(RW_LAPTOP).status, MAPPING_NONE);
     assert_int_equal(tell(RW_STRANGER, &r).status, MAPPING_NONE);
     assert_int_equal(tell(RW_PHONE, &r).status, MAPPING_NONE);
-    assert_int_equal(tell(RW_ROOT, &r).status, MAPPING_NONE); /* nor the realm: nobody could show its chain */
+    a = tell(RW_ROOT, &r); /* nor the realm in a gateway's name, though it may bring what that one has signed */
+    assert_int_equal(a.status, MAPPING_REFUSED);
+    assert_int_equal(a.fault, RECORD_SIGNATURE);
+    r.issuer = root;
+    assert_int_equal(tell(RW_ROOT, &r).status, MAPPING_NONE); /* nor in its own: nobody could show its chain */
+    r.issuer = gateway;
+    assert_int_equal(look(RW_LAPTOP).status, MAPPING_NONE);
     enrol(RW_PHONE, "plain.s.rid.example", 0);
     r.issuer = phone_service;
     assert_int_equal(tell(RW_PHONE, &r).status, MAPPING_NONE); /* a service without the flag */

@@ -128,7 +128,7 @@ static void test_gap(void **state)
                          MAPPING_DONE);
         at = writer_init(sent, sizeof(sent));
         mapping_request_write(&at, &reg);
-        assert_int_equal(manager_passes_on(m, &who, sent, writer_len(&at), RW_NOW_S), !gap);
+        assert_int_equal(manager_passes_on(m, &who, sent, writer_len(&at), now, RW_NOW_S), !gap);
     }
 }
 
@@ -159,7 +159,7 @@ static bool passes_on(int key, const struct mapping_request *r)
     struct writer at = writer_init(sent, sizeof(sent));
 
     mapping_request_write(&at, r);
-    return manager_passes_on(m, &who, sent, writer_len(&at), RW_NOW_S);
+    return manager_passes_on(m, &who, sent, writer_len(&at), now, RW_NOW_S);
 }
 
 /* What a member says of himself goes on to the one that is followed, which believes this one: nothing that he may not
@@ -210,10 +210,103 @@ static void test_passes_on(void **state)
     r = (struct mapping_request){ .type = MAPPING_CHANGES, .prefix = tag_prefix_of(&laptop, 128) };
     assert_false(passes_on(RW_LAPTOP, &r));
     /* No sound request, and no sound record. */
-    assert_false(manager_passes_on(m, &(struct manager_who){ .ed25519 = w.keys[RW_LAPTOP] }, items, 1, RW_NOW_S));
+    assert_false(manager_passes_on(m, &(struct manager_who){ .ed25519 = w.keys[RW_LAPTOP] }, items, 1, now, RW_NOW_S));
     b.len--;
     r = (struct mapping_request){ .type = MAPPING_REGISTER, .record = rw_slice(&b) };
     assert_false(passes_on(RW_LAPTOP, &r));
+}
+
+/* --- labels --- */
+
+/* The phone and the laptop, as services that speak for labels. */
+static void take_services(struct manager *a)
+{
+    static const int keys[] = { RW_PHONE, RW_LAPTOP };
+    struct record_error why;
+    struct rw_blob b;
+
+    for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
+        struct record r = { .type = RECORD_REGISTRATION,
+                            .issuer = rw_tag(&w, RW_ROOT, TAG_TIER_SERVICE, 0),
+                            .subject = rw_tag(&w, keys[i], TAG_TIER_SERVICE, 0),
+                            .issued_s = RW_NOW_S - 1000,
+                            .suites = 1,
+                            .flags = RECORD_FLAG_SERVES,
+                            .seq = ++w.seq };
+
+        memcpy(r.key, w.keys[keys[i]], 32);
+        snprintf(r.name, sizeof(r.name), "gateway%zu.s.rid.example", i);
+        rw_sign(&w, &r, RW_ROOT, &b);
+        assert_int_equal(manager_take(a, b.bytes, b.len, now, &why), 0);
+    }
+}
+
+/* By a manager that follows, or by one that follows that one: what the followed one says. */
+static struct mapping_answer passed(struct manager *top, int key, const struct mapping_request *r)
+{
+    struct manager *near = m;
+    struct mapping_answer a;
+    struct manager_reply reply;
+
+    assert_true(passes_on(key, r));
+    assert_true(passes_on(RW_ROOT, r)); /* from one that follows this one */
+    m = top;
+    a = ask(RW_ROOT, r, &reply);
+    m = near;
+    return a;
+}
+
+/* Who serves says where labels are by way of a manager that follows, and keeps up what he has said, and nobody else. */
+static void test_labels(void **state)
+{
+    struct tag root = rw_tag(&w, RW_ROOT, TAG_TIER_SERVICE, 0), phone = rw_tag(&w, RW_PHONE, TAG_TIER_SERVICE, 0),
+               label;
+    struct manager *top = manager_make(false);
+    const uint64_t seq = (uint64_t)RW_NOW_S << 32;
+    struct mapping_refresh item = { .kind = KIND_SERVICE_ROUTER, .answer = CLASS_AGENT, .seq = seq, .lease_s = 300 };
+    struct mapping_request r;
+    struct mapping_failure f;
+    struct mapping_answer a;
+    struct record_error why;
+    struct record_bytes rb;
+    struct record rec;
+    struct rw_blob b;
+    uint8_t items[64];
+    struct writer at = writer_init(items, sizeof(items));
+
+    take_services(m);
+    take_services(top);
+    manager_set_behind(m, 0);
+    assert_int_equal(tag_of_label(&root, "x", 1, &label), 0);
+    rw_bind(&w, &phone, RW_PHONE, &label, KIND_SERVICE_ROUTER, CLASS_AGENT, seq, 300, 1, &b);
+    r = (struct mapping_request){ .type = MAPPING_REGISTER, .record = rw_slice(&b) };
+    assert_false(passes_on(RW_STRANGER, &r));
+    a = passed(top, RW_PHONE, &r);
+    assert_int_equal(a.status, MAPPING_DONE);
+    assert_int_equal(a.seq, seq);
+    assert_int_equal(record_decode(b.bytes, b.len, &rec, &rb, &why), 0);
+    assert_int_equal(bindings_follow(manager_bindings(m), &rec, b.bytes, b.len, now, NULL), BINDING_STORED);
+    item.subject = label;
+    mapping_write_refresh(&at, &item);
+    r = (struct mapping_request){ .type = MAPPING_REFRESH, .items = { items, writer_len(&at), 1 } };
+    assert_int_equal(passed(top, RW_PHONE, &r).items.count, 0);
+    assert_false(passes_on(RW_LAPTOP, &r)); /* it serves, but has not said so */
+    assert_false(passes_on(RW_STRANGER, &r));
+    /* By another: he is told that somebody has gone on. */
+    item.seq--;
+    at = writer_init(items, sizeof(items));
+    mapping_write_refresh(&at, &item);
+    r.items = (struct mapping_list){ items, writer_len(&at), 1 };
+    a = passed(top, RW_LAPTOP, &r);
+    assert_true(mapping_next_failure(&a.items, &f));
+    assert_int_equal(f.seq, seq);
+    /* Not signed by who serves: refused, as ever. */
+    rw_bind(&w, &phone, RW_LAPTOP, &label, KIND_SERVICE_ROUTER, CLASS_AGENT, seq + 1, 300, 1, &b);
+    r = (struct mapping_request){ .type = MAPPING_REGISTER, .record = rw_slice(&b) };
+    a = passed(top, RW_PHONE, &r);
+    assert_int_equal(a.status, MAPPING_REFUSED);
+    assert_int_equal(a.fault, RECORD_SIGNATURE);
+    manager_free(top);
 }
 
 /* --- calls --- */
@@ -267,7 +360,7 @@ static void test_calls(void **state)
     rw_bind(&w, &laptop, RW_LAPTOP, &laptop, KIND_HOST_LOCATOR, CLASS_FULL, 5, 300, 1, &b);
     r.record = rw_slice(&b);
     mapping_request_write(&at, &r);
-    assert_true(manager_passes_on(near, &who, said, writer_len(&at), RW_NOW_S));
+    assert_true(manager_passes_on(near, &who, said, writer_len(&at), now, RW_NOW_S));
     assert_int_equal(say_to(top, NEAR, RW_ROOT, said, writer_len(&at)), MAPPING_DONE);
     m = near; /* what the top has pushed comes after it was said */
     follow(5);
@@ -345,6 +438,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_gap, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_takes_nothing, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_passes_on, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_labels, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_calls, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_heard_by_many, set_up, tear_down),
     };
