@@ -189,6 +189,8 @@ static void end(struct authority *a, struct entity *e, struct authority_ended *e
         return;
     if (ended->count < ARRAY_LEN(ended->tags))
         ended->tags[ended->count++] = e->tag;
+    if (e->type == ENTITY_REALM && ended->realms_count < ARRAY_LEN(ended->realms))
+        ended->realms[ended->realms_count++] = e->range;
     take_out(a, e);
 }
 
@@ -262,7 +264,7 @@ int authority_take(struct authority *a, const uint8_t *bytes, size_t len, struct
     struct entity *e;
     int got = record_decode(bytes, len, &r, &b, &why);
 
-    ret_ended->count = 0;
+    ret_ended->count = ret_ended->realms_count = 0;
     if (got < 0)
         return got;
     if (tag_equal(&r.issuer, &a->self.tag))

@@ -34,6 +34,8 @@ struct entity {
 struct authority_ended {
     struct tag tags[2];
     size_t count;
+    struct realm_range realms[2]; /* of sub-realms: they ended, or may give something else now */
+    size_t realms_count;
 };
 
 /* At most max names and aliases. NULL when out of memory. */

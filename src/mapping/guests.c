@@ -45,12 +45,17 @@ static void drop(struct guests *g, struct row *r)
     free(r);
 }
 
+void guests_forget_all(struct guests *g)
+{
+    LIST_FOREACH_SAFE (r, &g->rows, struct row, in_order)
+        drop(g, r);
+}
+
 void guests_free(struct guests *g)
 {
     if (!g)
         return;
-    LIST_FOREACH_SAFE (r, &g->rows, struct row, in_order)
-        drop(g, r);
+    guests_forget_all(g);
     map64_deinit(&g->map);
     free(g);
 }
@@ -102,6 +107,13 @@ int guests_find(const struct guests *g, const uint8_t ed25519[IDENT_KEY_LEN], st
         return -ENOENT;
     *ret = r->guest;
     return 0;
+}
+
+void guests_forget_below(struct guests *g, const struct tag *realm, const struct realm_range *range)
+{
+    LIST_FOREACH_SAFE (r, &g->rows, struct row, in_order)
+        if (tag_raa(&r->guest.tag) == tag_raa(realm) && realm_range_has(range, tag_realm(&r->guest.tag)))
+            drop(g, r);
 }
 
 void guests_heard(struct guests *g, const uint8_t ed25519[IDENT_KEY_LEN])

@@ -23,6 +23,10 @@ void guests_free(struct guests *g);
 MUST_CHECK int guests_put(struct guests *g, const uint8_t ed25519[IDENT_KEY_LEN], const struct guest *guest);
 /* 0 or -ENOENT. */
 MUST_CHECK int guests_find(const struct guests *g, const uint8_t ed25519[IDENT_KEY_LEN], struct guest *ret);
+/* Those whose realm numbers are in the range of a realm of this deployment are forgotten: what their chains go through
+ * is not what it was. */
+void guests_forget_below(struct guests *g, const struct tag *realm, const struct realm_range *range);
+void guests_forget_all(struct guests *g);
 /* It was heard of. */
 void guests_heard(struct guests *g, const uint8_t ed25519[IDENT_KEY_LEN]);
 uint32_t guests_count(const struct guests *g);

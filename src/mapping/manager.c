@@ -150,6 +150,7 @@ int manager_set_self(struct manager *m, const struct slice *links, size_t count,
         trust_free(m->trust);
         m->trust = trust;
     }
+    guests_forget_all(m->guests); /* of which realms below are no more is told when they are not known yet */
     return 0;
 }
 
@@ -198,6 +199,8 @@ int manager_take(struct manager *m, const uint8_t *bytes, size_t len, instant no
         return refuse_record(ret_error, RECORD_OLDER_SEQUENCE);
     for (size_t i = 0; i < ended.count; i++)
         manager_forget(m, &ended.tags[i], now);
+    for (size_t i = 0; i < ended.realms_count; i++)
+        guests_forget_below(m->guests, &r.subject, &ended.realms[i]);
     if (e == 0 && (r.type == RECORD_REGISTRATION || r.type == RECORD_DELEGATION))
         policies_begin(m->policies, &r.subject);
     if (r.type == RECORD_REVOCATION && e == 0 && ended.count == 0)

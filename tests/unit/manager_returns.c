@@ -102,20 +102,78 @@ static void test_chain_again(void **state)
     assert_refused(introduce(RW_STRANGER, &w.acme, &below), RECORD_REVOKED);
 }
 
-/* Who is revoked when the chain is given anew, so that nobody was enrolled in between: his bindings go all the same. */
+/* Who is known by a chain through a realm below is not, once that realm is revoked, or may give something else; others
+ * are. */
+static void test_guests_of_realm(void **state)
+{
+    struct rw_blob acme, below, beside, other, revocation;
+    struct record r = { .type = RECORD_DELEGATION,
+                        .issuer = root,
+                        .issued_s = RW_NOW_S - 1000,
+                        .not_after_s = RW_NOW_S + 1000000,
+                        .tiers = 15 };
+
+    memcpy(r.key, w.keys[RW_SPARE], 32);
+    r.subject = rw_tag(&w, RW_SPARE, TAG_TIER_SERVICE, 0x200);
+    r.range = (struct realm_range){ 0x200, 4 };
+    r.seq = ++w.seq;
+    snprintf(r.name, sizeof(r.name), "beside.rid.example");
+    rw_sign(&w, &r, RW_ROOT, &beside);
+    take(&beside);
+    rw_register(&w, RW_ACME, 0x100, RW_STRANGER, TAG_TIER_HOST, "x.h.acme.rid.example", &below);
+    rw_register(&w, RW_SPARE, 0x200, RW_GUEST, TAG_TIER_HOST, "y.h.beside.rid.example", &other);
+    allow(EVERYBODY, CLASS_FULL);
+    bind_laptop(CLASS_FULL, 9, 300, 1);
+    assert_int_equal(introduce(RW_GUEST, &beside, &other).status, MAPPING_DONE);
+    assert_int_equal(introduce(RW_STRANGER, &w.acme, &below).status, MAPPING_DONE);
+    assert_int_equal(resolve(RW_STRANGER, LAPTOP).flags, 0);
+    /* It is given the numbers above, and no other tiers than that of users: its hosts are none. */
+    r.tiers = 1u << TAG_TIER_USER;
+    r.subject = rw_tag(&w, RW_ACME, TAG_TIER_SERVICE, 0x100);
+    r.range = (struct realm_range){ 0x100, 4 };
+    r.seq = ++w.seq;
+    memcpy(r.key, w.keys[RW_ACME], 32);
+    snprintf(r.name, sizeof(r.name), "acme.rid.example");
+    rw_sign(&w, &r, RW_ROOT, &acme);
+    take(&acme);
+    assert_int_equal(resolve(RW_STRANGER, LAPTOP).flags, MAPPING_STRANGER);
+    assert_refused(introduce(RW_STRANGER, &w.acme, &below), RECORD_OLDER_SEQUENCE);
+    assert_refused(introduce(RW_STRANGER, &acme, &below), RECORD_FOREIGN_PREFIX);
+    /* All of it again, and revoked. */
+    r.tiers = 15;
+    r.seq = ++w.seq;
+    rw_sign(&w, &r, RW_ROOT, &acme);
+    take(&acme);
+    assert_int_equal(introduce(RW_STRANGER, &acme, &below).status, MAPPING_DONE);
+    assert_int_equal(resolve(RW_STRANGER, LAPTOP).flags, 0);
+    revoke(&root, RW_ROOT, &r.subject, &revocation);
+    take(&revocation);
+    assert_int_equal(resolve(RW_STRANGER, LAPTOP).flags, MAPPING_STRANGER);
+    assert_int_equal(resolve(RW_GUEST, LAPTOP).flags, 0);
+}
+
+/* Who is revoked when the chain is given anew, so that nobody was enrolled in between: his bindings go all
+ * the same. */
 static void test_revoked_with_chain_anew(void **state)
 {
     const struct slice link = rw_slice(&w.root);
     struct record_error why;
-    struct rw_blob revocation;
+    struct tag acme = rw_tag(&w, RW_ACME, TAG_TIER_SERVICE, 0x100);
+    struct rw_blob revocation, below;
     struct binding b;
 
+    rw_register(&w, RW_ACME, 0x100, RW_STRANGER, TAG_TIER_HOST, "x.h.acme.rid.example", &below);
+    assert_int_equal(introduce(RW_STRANGER, &w.acme, &below).status, MAPPING_DONE);
     bind_laptop(CLASS_FULL, 8, 300, 1);
     assert_int_equal(bindings_get(manager_bindings(m), &laptop, KIND_HOST_LOCATOR, CLASS_FULL, now, &b), 0);
     assert_int_equal(manager_set_self(m, &link, 1, RW_NOW_S, &why), 0);
     revoke(&root, RW_ROOT, &laptop, &revocation);
     take(&revocation);
     assert_true(bindings_get(manager_bindings(m), &laptop, KIND_HOST_LOCATOR, CLASS_FULL, now, &b) < 0);
+    /* And who is known by a chain through a realm below. */
+    revoke(&root, RW_ROOT, &acme, &revocation);
+    take(&revocation);
+    assert_int_equal(resolve(RW_STRANGER, LAPTOP).flags, MAPPING_STRANGER);
 }
 
 /* A registration that was replaced by one that ends sooner: the old one does not keep its key in. */
@@ -220,6 +278,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_log_again, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_chain_again, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_guests_of_realm, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_revoked_with_chain_anew, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_longer_registration_again, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_old_key_of_realm, set_up, tear_down),
