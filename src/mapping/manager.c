@@ -297,7 +297,8 @@ enum record_class manager_class(const struct manager *m, const struct who *w, co
 
     /* One key may be a host's and a user's. */
     for (const struct entity *e = w->member; e && (e = entity_of_same_key(e));)
-        best = MAX(best, policies_class(m->policies, subject, realm, &e->tag, now_s));
+        if (!manager_is_over(m, e, wall_s))
+            best = MAX(best, policies_class(m->policies, subject, realm, &e->tag, now_s));
     return w->type == WHO_SELF ? CLASS_FULL : best;
 }
 

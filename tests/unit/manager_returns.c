@@ -200,6 +200,40 @@ static void test_longer_registration_again(void **state)
     assert_int_equal(introduce(RW_SPARE, &unread, NULL).status, MAPPING_DONE);
 }
 
+/* Of two registrations of one key one has ended: what a policy gives that tag the other does not get. */
+static void test_ended_beside_another(void **state)
+{
+    struct tag user = rw_tag(&w, RW_SPARE, TAG_TIER_USER, 0);
+    struct record r = { .type = RECORD_REGISTRATION,
+                        .issuer = root,
+                        .subject = user,
+                        .issued_s = RW_NOW_S - 1000,
+                        .not_after_s = RW_NOW_S - 10,
+                        .suites = 1,
+                        .seq = ++w.seq };
+    struct rw_blob of_user, of_host;
+    char text[TAG_STRLEN + 4];
+
+    memcpy(r.key, w.keys[RW_SPARE], 32);
+    snprintf(r.name, sizeof(r.name), "spare.u.rid.example");
+    rw_sign(&w, &r, RW_ROOT, &of_user);
+    take(&of_user);
+    rw_register(&w, RW_ROOT, 0, RW_SPARE, TAG_TIER_HOST, "spare.h.rid.example", &of_host);
+    take(&of_host);
+    tag_format(&user, text);
+    strcat(text, "/128");
+    allow(text, CLASS_FULL);
+    bind_laptop(CLASS_FULL, 9, 300, 1);
+    assert_int_equal(resolve(RW_SPARE, LAPTOP).status, MAPPING_NONE);
+    assert_int_equal(resolve(RW_SPARE, LAPTOP).flags, 0);
+    /* Renewed: he gets it. */
+    r.not_after_s = RW_NOW_S + 10;
+    r.seq = ++w.seq;
+    rw_sign(&w, &r, RW_ROOT, &of_user);
+    take(&of_user);
+    assert_int_equal(resolve(RW_SPARE, LAPTOP).status, MAPPING_FOUND);
+}
+
 /* The realm has another key: what the old one signed, or speaks as, is refused by name; a change that is not taken
  * leaves the old one. */
 static void test_old_key_of_realm(void **state)
@@ -281,6 +315,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_guests_of_realm, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_revoked_with_chain_anew, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_longer_registration_again, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_ended_beside_another, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_old_key_of_realm, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_facts_are_full, set_up, tear_down),
     };
