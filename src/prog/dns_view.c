@@ -136,7 +136,7 @@ static void tell_locators(const struct dns_query *q, const struct dns_known *k, 
 void dns_view_tell(const struct dns_view *v, const struct dns_query *q, const struct dns_known *k,
                    struct dns_answer *ret_answer)
 {
-    uint32_t ttl_s = MIN(k->left_s, MIN(k->fresh_s ? k->fresh_s : DNS_VIEW_NEGATIVE_S, DNS_VIEW_TTL_MAX_S));
+    uint32_t ttl_s = MIN(k->left_s, MIN(k->stale ? DNS_VIEW_NEGATIVE_S : k->fresh_s, DNS_VIEW_TTL_MAX_S));
 
     *ret_answer = (struct dns_answer){ .authoritative = v->public, .recursive = !v->public };
     if (k->outcome == DNS_KNOWN_FAILED || k->outcome == DNS_KNOWN_FOREIGN) {

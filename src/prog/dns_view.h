@@ -35,7 +35,8 @@ struct dns_known {
     const struct chain_end *subject; /* FOUND */
     const struct record *binding;    /* FOUND */
     uint8_t granted;                 /* FOUND: enum record_class */
-    uint32_t left_s, fresh_s;        /* FOUND, NONE: fresh_s 0: it is stale */
+    uint32_t left_s, fresh_s;        /* FOUND, NONE: whole seconds, so 0 is less than one */
+    bool stale;                      /* FOUND: not fresh any more, but the newest that could be had */
 };
 
 /* read: what dns_query_read said of the query. 0: somebody must be asked for *ret_name, and dns_view_tell be told what

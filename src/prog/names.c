@@ -25,7 +25,8 @@ static void on_known(void *context, const struct resolver_result *res)
                            .subject = &res->subject,
                            .granted = res->granted,
                            .left_s = res->left_s,
-                           .fresh_s = res->stale ? 0 : res->fresh_s };
+                           .fresh_s = res->fresh_s,
+                           .stale = res->stale };
     struct record_error err;
     struct record_bytes b;
     struct record rec;

@@ -20,7 +20,7 @@ static struct record binding;
 
 static void tell(struct dns_pending *p, enum dns_known_outcome outcome)
 {
-    dns_server_tell(p, &(struct dns_known){ outcome, &subject, &binding, CLASS_AGENT, 50, 40 });
+    dns_server_tell(p, &(struct dns_known){ outcome, &subject, &binding, CLASS_AGENT, 50, 40, false });
 }
 
 static void on_later(uv_timer_t *t)

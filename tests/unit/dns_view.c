@@ -54,7 +54,7 @@ static struct dns_answer told(const struct dns_view *v, enum dns_type type, cons
                               uint32_t fresh_s)
 {
     struct dns_query q = query("laptop.h.acme.example", type);
-    struct dns_known k = { DNS_KNOWN_FOUND, &host, b, CLASS_AGENT, left_s, fresh_s };
+    struct dns_known k = { DNS_KNOWN_FOUND, &host, b, CLASS_AGENT, left_s, fresh_s, false };
     struct dns_answer a;
 
     dns_view_tell(v, &q, &k, &a);
@@ -148,14 +148,25 @@ static void test_local(void **state)
 
 static void test_times(void **state)
 {
-    static const uint32_t cases[][3] = {
-        { 600, 60, 60 }, { 20, 60, 20 }, { 6000, 6000, 300 }, { 600, 0, 30 }, { 7, 0, 7 }
+    static const struct {
+        uint32_t left_s, fresh_s;
+        bool stale;
+        uint32_t ttl_s;
+    } cases[] = {
+        { 600, 60, false, 60 },     { 20, 60, false, 20 },
+        { 6000, 6000, false, 300 }, { 600, 0, false, 0 }, /* fresh for less than a second */
+        { 600, 0, true, 30 },       { 7, 0, true, 7 },
     };
+    struct dns_query q = query("laptop.h.acme.example", DNS_TYPE_AAAA);
     struct dns_answer a;
 
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-        a = told(&local, DNS_TYPE_AAAA, &at_locators, cases[i][0], cases[i][1]);
-        assert_int_equal(a.records[0].ttl_s, cases[i][2]);
+        const struct dns_known k = { DNS_KNOWN_FOUND,  &host,         &at_locators, CLASS_AGENT, cases[i].left_s,
+                                     cases[i].fresh_s, cases[i].stale };
+
+        dns_view_tell(&local, &q, &k, &a);
+        assert_int_equal(a.count, 1);
+        assert_int_equal(a.records[0].ttl_s, cases[i].ttl_s);
     }
 }
 
@@ -169,7 +180,7 @@ static void test_none(void **state)
     assert_true(is_negative(&a, DNS_NXDOMAIN));
     assert_int_equal(a.records[0].ttl_s, 40);
     assert_int_equal(get_be32(a.rdata + a.rdata_len - 4), 40); /* the SOA's minimum: RFC 2308 section 5 */
-    k = (struct dns_known){ DNS_KNOWN_FOUND, &host, &at_locators, CLASS_FULL, 600, 40 }; /* not for everybody */
+    k = (struct dns_known){ DNS_KNOWN_FOUND, &host, &at_locators, CLASS_FULL, 600, 40, false }; /* not for everybody */
     dns_view_tell(&public, &q, &k, &a);
     assert_true(is_negative(&a, DNS_NXDOMAIN));
     k.outcome = DNS_KNOWN_FAILED;
