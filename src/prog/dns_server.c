@@ -53,7 +53,8 @@ struct dns_server {
     size_t doors_count;
     unsigned handles; /* of doors and connections, that are not closed yet */
     bool closing;
-    struct list conns, pending;
+    struct list conns; /* the one that has asked nothing for the longest first */
+    struct list pending;
     struct dns_server_stats stats;
     uint8_t in[65536];
     uint8_t out[2 + DNS_MESSAGE_MAX];
@@ -238,6 +239,15 @@ static void conn_close(struct conn *c)
     uv_close((uv_handle_t *)&c->idle, on_conn_closed);
 }
 
+/* Who says nothing keeps nobody out. NULL: all others wait for answers. */
+static struct conn *asks_nothing(const struct dns_server *s, const struct conn *but)
+{
+    LIST_FOREACH (c, &s->conns, struct conn, link)
+        if (c != but && list_empty(&c->pending))
+            return c;
+    return NULL;
+}
+
 static void on_idle(uv_timer_t *t)
 {
     conn_close(t->data);
@@ -272,6 +282,8 @@ static void on_tcp(uv_stream_t *stream, ssize_t len, const uv_buf_t *buf)
         at += (size_t)took;
         if (!dns_stream_next(&c->in, &message, &message_len))
             continue;
+        list_remove(&c->link);
+        list_append(&c->server->conns, &c->link);
         on_query(c->server, c, NULL, NULL, message, message_len);
         dns_stream_drop(&c->in);
     }
@@ -286,7 +298,7 @@ static void on_connection(uv_stream_t *listener, int status)
 {
     struct door *d = listener->data;
     struct dns_server *s = d->server;
-    struct conn *c;
+    struct conn *c, *still;
 
     if (status < 0 || s->closing)
         return;
@@ -306,9 +318,11 @@ static void on_connection(uv_stream_t *listener, int status)
     s->stats.conns++;
     list_append(&s->conns, &c->link);
     uv_timer_start(&c->idle, on_idle, DNS_SERVER_IDLE_MS, 0);
-    if (uv_accept(listener, (uv_stream_t *)&c->tcp) < 0 || s->stats.conns > DNS_SERVER_CONNS_MAX ||
+    if (uv_accept(listener, (uv_stream_t *)&c->tcp) < 0 ||
         uv_read_start((uv_stream_t *)&c->tcp, on_alloc_tcp, on_tcp) < 0)
         conn_close(c);
+    else if (s->stats.conns > DNS_SERVER_CONNS_MAX)
+        conn_close((still = asks_nothing(s, c)) ? still : c);
 }
 
 /* --- life --- */

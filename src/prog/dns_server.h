@@ -9,9 +9,9 @@
 #include <uv.h>
 
 #define DNS_SERVER_LISTEN_MAX 8
-#define DNS_SERVER_PENDING_MAX 1024  /* chosen: questions that wait for their owner; further ones get SERVFAIL */
-#define DNS_SERVER_CONNS_MAX 64      /* chosen: over TCP; further ones are closed */
-#define DNS_SERVER_IDLE_MS 10000     /* RFC 7766 section 6.2.3: a few seconds */
+#define DNS_SERVER_PENDING_MAX 1024 /* chosen: questions that wait for their owner; further ones get SERVFAIL */
+#define DNS_SERVER_CONNS_MAX 64  /* chosen: over TCP; then the one that has asked nothing for the longest is closed */
+#define DNS_SERVER_IDLE_MS 10000 /* RFC 7766 section 6.2.3: a few seconds */
 #define DNS_SERVER_UNSENT_MAX 262144 /* bytes that a connection may not take; then it is closed */
 #define DNS_SERVER_ERR 160
 
