@@ -107,7 +107,7 @@ struct spath {
         uint64_t lost;     /* and records */
         uint64_t rate_bps; /* that it carried when it was parked; 0: it is not */
         instant window_at;
-        uint64_t tx_pkts, lost_pkts; /* at its beginning */
+        uint64_t sent_pkts, lost_pkts; /* at its beginning, of what is to be acknowledged */
     } park;
     span delay, least_delay, rttvar;
     uint64_t rate_bps;

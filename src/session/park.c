@@ -68,14 +68,17 @@ const char *session_park_name(enum session_park p)
     return p < PARK_COUNT ? names[p] : "?";
 }
 
-/* Losses are counted apart from the path's own share: of windows in which it carried data at a known rate. Of what was
- * sent while the rate was sought, losses become known for some time after that; and what a path had lost when it was
- * parked is known of it as long as it carries nothing. */
+/* Losses are counted apart from the path's own share: of what is to be acknowledged, since nothing else is seen to be
+ * lost, in windows in which it carried data at a known rate. Of what was sent while the rate was sought, losses become
+ * known for some time after that; and what a path had lost when it was parked is known of it as long as it carries
+ * nothing. */
 static void count_losses(struct park *k, const struct path_metrics *m, instant now)
 {
-    uint64_t sent = m->tx_pkts - k->tx_pkts, lost = m->lost_pkts > k->lost_pkts ? m->lost_pkts - k->lost_pkts : 0;
+    uint64_t sent = m->tx_eliciting_pkts - k->sent_pkts,
+             lost = m->lost_pkts > k->lost_pkts ? m->lost_pkts - k->lost_pkts : 0;
 
-    if (m->tx_pkts < k->tx_pkts || (k->trial != TRIAL_RUNS && (m->rate_is_sought || k->verdict == PARK_LOSSY))) {
+    if (m->tx_eliciting_pkts < k->sent_pkts ||
+        (k->trial != TRIAL_RUNS && (m->rate_is_sought || k->verdict == PARK_LOSSY))) {
         k->window_at = now + SOUGHT_ROUND_TRIPS * m->srtt;
     } else if (now > k->window_at) {
         if (now - k->window_at < LOSS_WINDOW)
@@ -89,7 +92,7 @@ static void count_losses(struct park *k, const struct path_metrics *m, instant n
         }
         k->trial = k->trial == TRIAL_RUNS ? TRIAL_ENDED : k->trial;
     }
-    k->tx_pkts = m->tx_pkts;
+    k->sent_pkts = m->tx_eliciting_pkts;
     k->lost_pkts = m->lost_pkts;
 }
 

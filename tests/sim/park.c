@@ -208,6 +208,23 @@ static void test_metered_is_tried_in_earnest(void **state)
     }
 }
 
+/* A trial tells by what may be lost: that acknowledgements of what comes the other way go by the path, too, says
+ * nothing. */
+static void test_no_trial_by_acknowledgements(void **state)
+{
+    struct transfer d = transfer_begin(1);
+    struct traffic_flow *f;
+    uint64_t before = copies(&d);
+
+    world_steer(d.b.node, "any udp via up2 mode active-standby");
+    f = traffic_steady(d.b.t, d.b.node, d.b.agent, 5000000, 400, false);
+    world_link(d.lossy, LOSES_NO_MORE);
+    assert_true(world_run_until(d.b.w, is_used, &d, TRIED_AFTER + TRIAL));
+    assert_true(copies(&d) - before > 1000);
+    traffic_stop(f);
+    transfer_end(&d);
+}
+
 /* A trial goes on only where it is judged: by a link that has become a backup meanwhile nothing is copied for it,
  * though a rule uses such links. */
 static void test_no_trial_of_another_tier(void **state)
@@ -235,9 +252,10 @@ static void test_no_trial_of_another_tier(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_parked_through_a_fall),       cmocka_unit_test(test_tried_while_its_rate_is_sought),
-        cmocka_unit_test(test_tried_anew_after_a_fall),     cmocka_unit_test(test_another_address_begins_anew),
-        cmocka_unit_test(test_metered_is_tried_in_earnest), cmocka_unit_test(test_no_trial_of_another_tier),
+        cmocka_unit_test(test_parked_through_a_fall),        cmocka_unit_test(test_tried_while_its_rate_is_sought),
+        cmocka_unit_test(test_tried_anew_after_a_fall),      cmocka_unit_test(test_another_address_begins_anew),
+        cmocka_unit_test(test_metered_is_tried_in_earnest),  cmocka_unit_test(test_no_trial_of_another_tier),
+        cmocka_unit_test(test_no_trial_by_acknowledgements),
     };
 
     if (argc > 1)
