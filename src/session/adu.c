@@ -72,7 +72,8 @@ struct adus {
     struct list ready, flying, gone;
     struct ranges never; /* numbers of what was dropped before anything of it was sent: the peer is to be told */
     size_t queued_bytes;
-    uint64_t waiting; /* to be cut */
+    uint64_t waiting;       /* to be cut */
+    uint64_t hurried_bytes; /* of what was to go by another path, too, whether it has or not: what is bounded */
     uint64_t begun_bytes, limit_bytes, limit_number;
     span other_way;     /* as the newest offer says */
     instant out_expiry; /* nothing is due before */
@@ -347,7 +348,7 @@ static bool may_copy(const struct adus *a, const struct out_unit *u)
 {
     return a->other_way > 0 && u->answer_at + a->other_way < u->expires && !u->hurried && !u->spec.unreliable &&
            u->expires != INSTANT_NEVER &&
-           a->info.copied_bytes + u->len - u->acked.sum <= a->info.cut_bytes * COPY_PERCENT / 100 + COPY_FREE;
+           a->hurried_bytes + u->len - u->acked.sum <= a->info.cut_bytes * COPY_PERCENT / 100 + COPY_FREE;
 }
 
 static void cut_from(struct adus *a, struct out_unit *u, const struct adu_offer *o, struct piece *ret)
@@ -371,6 +372,7 @@ static void cut_from(struct adus *a, struct out_unit *u, const struct adu_offer 
     u->by = (uint8_t)o->slot;
     a->waiting -= ret->len;
     a->info.cut_bytes += ret->len;
+    a->info.copied_bytes += u->avoid != NO_SLOT ? ret->len : 0;
     if (to_cut(u) > 0)
         return;
     u->avoid = NO_SLOT;
@@ -811,7 +813,7 @@ static void hurry(struct adus *a, struct out_unit *u)
 {
     u->hurried = true;
     u->avoid = u->by;
-    a->info.copied_bytes += u->len - u->acked.sum;
+    a->hurried_bytes += u->len - u->acked.sum;
     if (cut_again(a, u, 0, u->len) == 0 && to_cut(u) > 0)
         make_ready(a, u);
 }

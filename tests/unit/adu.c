@@ -227,6 +227,46 @@ static void test_the_last_moment(void **state)
     done(&p);
 }
 
+static uint64_t copied_bytes(const struct pair *p)
+{
+    struct adu_info i;
+
+    adus_info(p->from, &i);
+    return i.copied_bytes;
+}
+
+/* A copy counts when it leaves: of what is acknowledged before, or lost, there is none. */
+static void test_what_was_copied(void **state)
+{
+    const struct adu_spec spec = { .lifetime = 100 * MSEC };
+
+    for (unsigned fate = 0; fate < 3; fate++) {
+        struct pair p = make();
+        struct piece a, b, c;
+
+        send_text(&p, "abcd", &spec);
+        assert_true(cut(&p, 0, 3, &a) && cut(&p, 0, 3, &b));
+        p.now += 75 * MSEC;
+        adus_on_expiry(p.from, p.now);
+        assert_int_equal(copied_bytes(&p), 0);
+        if (fate == 0) {
+            adus_on_acked(p.from, &a);
+            adus_on_acked(p.from, &b);
+            assert_false(cut(&p, 1, 3, &c));
+        } else if (fate == 1) {
+            adus_on_acked(p.from, &a);
+            adus_on_lost(p.from, &b);
+            assert_true(cut(&p, 1, 3, &c));
+        } else {
+            assert_true(cut(&p, 1, 3, &c));
+            assert_int_equal(copied_bytes(&p), 3);
+            assert_true(cut(&p, 1, 3, &c));
+        }
+        assert_int_equal(copied_bytes(&p), fate == 2 ? 4 : 0);
+        done(&p);
+    }
+}
+
 /* --- windows --- */
 
 /* The first is of least importance, and everybody waits for it. */
@@ -601,6 +641,7 @@ int main(void)
         cmocka_unit_test(test_what_is_gone_is_not_waited_for),
         cmocka_unit_test(test_what_cannot_arrive_is_not_sent),
         cmocka_unit_test(test_the_last_moment),
+        cmocka_unit_test(test_what_was_copied),
         cmocka_unit_test(test_the_first_goes_whatever_its_priority),
         cmocka_unit_test(test_bytes_in_flight),
         cmocka_unit_test(test_units_in_number),
