@@ -14,6 +14,8 @@
  *   it, and it is no queue. Records that were alone in flight tell it before there is any load, PROBE_RTT under load
  *   (early if a queue stands that cruising cannot have made). Without it STARTUP takes the first late record for a
  *   queue, and a radio is used for a few per cent of what it carries;
+ * - a long round trip ends STARTUP only if its record had more than probes for company: without that an idle radio's
+ *   late probe does, and its rate is believed to be that of the probes;
  * - a fall is followed by PROBE_RTT. If the round trip stays long with the path drained, the route changed and not the
  *   rate, and the minimum is set anew. Without this check a longer route looks like an endless queue.
  * - more than 20 % loss in a round is a fall too: a policer or a short queue;
@@ -64,6 +66,7 @@
 #define LOSS_MIN_PKTS 8         /* chosen: fewer are no share */
 #define OVERRUN 2               /* chosen: of what came: no random loss, and more than jitter puts out of order */
 #define STARTUP_RTTS 3          /* chosen: STARTUP's own window makes a round trip no longer than this many minima */
+#define CROWD_RECORDS 4         /* chosen: probes and their answers, and MIN_RECORDS: no queue to speak of */
 #define JITTER_MAX (100 * MSEC) /* chosen: a radio's; what is more is somebody's queue */
 #define LONE_SMOOTH 8           /* chosen: the samples of a path that has just been validated */
 #define QUEUE_LIFE (500 * MSEC) /* chosen: longer than what UP or STARTUP made takes to go */
@@ -104,7 +107,7 @@ struct bbr {
     instant round_since;
     uint64_t round_bps, round_last_bps; /* largest and latest sample */
     span round_rtt;                     /* smallest; 0: none */
-    span round_rtt_max;                 /* largest */
+    span round_crowd_rtt;               /* largest of a record that others were in flight with; 0: none */
     uint64_t round_acked, round_lost;
     unsigned round_lost_pkts;
     bool round_app_limited, round_ignore_loss;
@@ -228,6 +231,12 @@ static span slack(const struct bbr *b, span min_rtt)
     return min_rtt / 4 + QUEUE_SLACK + jitter(b, min_rtt) + two_records(b);
 }
 
+/* The round trip, if its record may have met a queue of ours: probes alone make none, however late they are; 0: not. */
+static span crowd_rtt(const struct bbr *b, const struct cc_ack *a)
+{
+    return a->sample.flight_bytes > CROWD_RECORDS * b->record_bytes ? a->rtt : 0;
+}
+
 static bool queue_stands(const struct bbr *b, const struct cc_ack *a)
 {
     return b->round_rtt > 0 && a->min_rtt > 0 && b->round_rtt > a->min_rtt + slack(b, a->min_rtt);
@@ -292,7 +301,7 @@ static void on_round_end(struct bbr *b, const struct cc_ack *a, instant now)
     /* Traffic that comes in bursts is application-limited in every round, and would keep STARTUP's gain for ever. A
      * burst that queued in the path has met its rate all the same. */
     bool limited =
-        b->round_app_limited && b->round_rtt_max <= a->min_rtt + slack(b, a->min_rtt) + 2 * jitter(b, a->min_rtt);
+        b->round_app_limited && b->round_crowd_rtt <= a->min_rtt + slack(b, a->min_rtt) + 2 * jitter(b, a->min_rtt);
 
     lossy = loss_above(b, FALL_LOSS);
     low = !b->round_app_limited && queue && b->round_bps > 0 && b->round_bps < b->max.bps / 100 * FALL &&
@@ -317,7 +326,7 @@ static void on_round_end(struct bbr *b, const struct cc_ack *a, instant now)
     b->round_since = now;
     b->round_bps = b->round_last_bps = b->round_acked = b->round_lost = 0;
     b->round_lost_pkts = 0;
-    b->round_rtt = b->round_rtt_max = 0;
+    b->round_rtt = b->round_crowd_rtt = 0;
     b->round_app_limited = b->round_ignore_loss = false;
 }
 
@@ -481,7 +490,7 @@ static enum cc_verdict on_ack(void *state, const struct cc_ack *a, instant now, 
 
     if (a->rtt > 0)
         b->round_rtt = b->round_rtt ? MIN(b->round_rtt, a->rtt) : a->rtt;
-    b->round_rtt_max = MAX(b->round_rtt_max, a->rtt);
+    b->round_crowd_rtt = MAX(b->round_crowd_rtt, crowd_rtt(b, a));
     if (a->lone && a->rtt > 0)
         learn_lone(b, a->rtt);
     b->round_acked += a->acked_bytes;
@@ -501,7 +510,7 @@ static enum cc_verdict on_ack(void *state, const struct cc_ack *a, instant now, 
     switch (b->state) {
     case BBR_STARTUP:
         /* The first window alone may be far too large for a slow link: do not wait for the end of such a round. */
-        if (a->rtt > STARTUP_RTTS * a->min_rtt + slack(b, a->min_rtt) && b->max.bps > 0)
+        if (crowd_rtt(b, a) > STARTUP_RTTS * a->min_rtt + slack(b, a->min_rtt) && b->max.bps > 0)
             b->full = true;
         if (b->full)
             enter(b, BBR_DRAIN, now);

@@ -49,9 +49,10 @@ void rate_on_acked(struct rate *r, uint64_t acked_bytes, const struct rate_mark 
         r->rx_at_us = *rx_us;
         r->rx_known = true;
     }
-    *ret = (struct rate_sample){ .prior_delivered = m->delivered, .app_limited = m->app_limited };
-    elapsed = MAX(send_elapsed, ack_elapsed);
     bytes = r->delivered - m->delivered;
+    *ret =
+        (struct rate_sample){ .prior_delivered = m->delivered, .flight_bytes = bytes, .app_limited = m->app_limited };
+    elapsed = MAX(send_elapsed, ack_elapsed);
     if (elapsed <= 0 || elapsed < min_rtt || bytes > UINT64_MAX / (8 * SEC))
         return;
     ret->bps = bytes * 8 * (uint64_t)SEC / (uint64_t)elapsed;

@@ -29,6 +29,7 @@ struct rate {
 struct rate_sample {
     uint64_t bps; /* 0: no valid sample */
     uint64_t prior_delivered;
+    uint64_t flight_bytes; /* delivered from when its record left until it came: what was in flight, and itself */
     bool app_limited;
 };
 
