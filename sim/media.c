@@ -1,15 +1,12 @@
 /* sim/media.c - see media.h. */
 #include "sim/media.h"
 
+#include "sim/pattern.h"
+
 #include <assert.h>
 #include <errno.h>
 
 #define EVERY MSEC
-
-static uint8_t byte_at(uint64_t number, size_t at)
-{
-    return (uint8_t)(number * 37 + at * 131 + (at >> 8) * 7);
-}
 
 static size_t length_of(const struct media_spec *s, uint64_t number)
 {
@@ -30,8 +27,7 @@ static void send_one(struct media *m, instant now)
     int r;
 
     assert(data);
-    for (size_t i = 0; i < len; i++)
-        data[i] = byte_at(m->sent, i);
+    pattern_fill(data, len, m->sent, 0);
     r = a ? adus_send(a, data, len, &m->spec.unit, now) : -ENOTCONN;
     free(data);
     if (r == 0)
@@ -44,6 +40,7 @@ static void send_one(struct media *m, instant now)
 
 static void check(struct media *m, const struct adu_received *u, const uint8_t *data, instant now)
 {
+    size_t right;
     span delay;
 
     if (u->number >= m->sent || m->seen[u->number] || u->len != length_of(&m->spec, u->number) ||
@@ -51,11 +48,11 @@ static void check(struct media *m, const struct adu_received *u, const uint8_t *
         world_fail(m->to->world, "unit %llu: twice, out of order, or of another length", (unsigned long long)u->number);
         return;
     }
-    for (size_t i = 0; i < u->len; i++)
-        if (data[i] != byte_at(u->number, i)) {
-            world_fail(m->to->world, "unit %llu, byte %zu is wrong", (unsigned long long)u->number, i);
-            return;
-        }
+    right = pattern_check(data, u->len, u->number, 0);
+    if (right < u->len) {
+        world_fail(m->to->world, "unit %llu, byte %zu is wrong", (unsigned long long)u->number, right);
+        return;
+    }
     delay = now - m->sent_at[u->number];
     m->seen[u->number] = true;
     m->next_number = u->number + 1;

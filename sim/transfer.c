@@ -1,15 +1,12 @@
 /* sim/transfer.c - see transfer.h. */
 #include "sim/transfer.h"
 
+#include "sim/pattern.h"
+
 #include <assert.h>
 
 #define EVERY MSEC
 #define PIECE 16384
-
-static uint8_t byte_at(uint64_t at)
-{
-    return (uint8_t)(at * 131 + (at >> 9) * 7 + (at >> 17));
-}
 
 static void note_error(struct transfer *t, int64_t r)
 {
@@ -23,14 +20,14 @@ static bool write_some(struct transfer *t)
     uint8_t buf[PIECE];
     bool any = false;
     int64_t r = 1;
+    size_t room;
 
     if (d)
         note_error(t, delivery_error(d));
-    while (d && r > 0 && !t->paused && t->written < t->total && delivery_room(d) > 0) {
-        size_t len = (size_t)MIN(t->total - t->written, (uint64_t)sizeof(buf));
+    while (d && r > 0 && !t->paused && t->written < t->total && (room = delivery_room(d)) > 0) {
+        size_t len = (size_t)MIN(t->total - t->written, (uint64_t)MIN(room, sizeof(buf)));
 
-        for (size_t i = 0; i < len; i++)
-            buf[i] = byte_at(t->written + i);
+        pattern_fill(buf, len, 0, t->written);
         r = delivery_write(d, buf, len);
         note_error(t, r);
         t->written += (uint64_t)MAX(r, 0);
@@ -49,15 +46,16 @@ static bool read_some(struct transfer *t, instant now)
     uint8_t buf[PIECE];
     uint64_t at;
     bool any = false;
+    size_t right;
     int64_t r;
 
     while (d && (r = delivery_read(d, buf, sizeof(buf), &at)) != 0) {
         note_error(t, r);
         if (r < 0)
             break;
-        for (int64_t i = 0; i < r; i++)
-            if (buf[i] != byte_at(at + (uint64_t)i))
-                world_fail(t->to->world, "byte %llu is wrong", (unsigned long long)at + (unsigned long long)i);
+        right = pattern_check(buf, (size_t)r, 0, at);
+        if (right < (size_t)r)
+            world_fail(t->to->world, "byte %llu is wrong", (unsigned long long)at + right);
         if (!t->unordered && at != t->read)
             world_fail(t->to->world, "place %llu instead of %llu", (unsigned long long)at, (unsigned long long)t->read);
         t->read += (uint64_t)r;
