@@ -31,16 +31,17 @@ set_up() {
     ninja -C "$dir" "${targets[@]}" >"$logs/ninja" 2>&1 || { cat "$logs/ninja"; return 1; }
 }
 
-# tally NAME FILE points|programs SECONDS: adds what Meson's log says and prints what is not well.
+# tally NAME FILE SUITE points|programs: adds what Meson's log says of a suite and prints what is not well.
 # A test point is a line of TAP in the test's output; a program without TAP is one point. cmocka says of what it skips that
 # it is not ok, which Meson takes for a failure: a program that ended well and has no other has none.
 tally() {
     local p f s text
-    text=$(jq -rs --arg how "$3" '
+    text=$(jq -rs --arg suite "$3" --arg how "$4" '
         def point: {bad: startswith("not ok"), skip: test("# *skip"; "i"),
             name: sub("^(not )?ok *[0-9]* *-? *"; "")};
         def verdict: if .result == "OK" or .result == "EXPECTEDFAIL" then "p" elif .result == "SKIP" then "s" else "f" end;
-        [.[] | {name: (.name | sub("^[^:]*:"; "") | sub(" / "; "/")), verdict: verdict, result, code: .returncode,
+        [.[] | select(.name | sub("^[^:]*:"; "") | sub(" / .*"; "") | split("+") | index([$suite]))
+          | {name: (.name | sub("^[^:]*:"; "") | sub(" / "; "/")), verdict: verdict, result, code: .returncode,
             out: (.stdout // ""), err: (.stderr // "")}
           | . + {points: [.out | split("\n")[] | select(test("^(not )?ok( |$)")) | point]}
           | if .verdict == "f" and .code == 0 and ([.points[] | select(.bad)] | length > 0 and all(.skip)) then .verdict = "s"
@@ -64,19 +65,28 @@ tally() {
     read -r p f s <<<"${text%%$'\n'*}"
     passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
     [[ $text != *$'\n'* ]] || echo "${text#*$'\n'}"
-    printf '%-28s %5d passed, %d failed, %d skipped, %d s\n' "$1" "$p" "$f" "$s" "$4"
+    printf '%-28s %5d passed, %d failed, %d skipped\n' "$1" "$p" "$f" "$s"
 }
 
-# suite NAME DIR SUITE points|programs [COMMAND PREFIX...]: runs one suite.
-suite() {
-    local name=$1 dir=$2 suite=$3 how=$4 base=testlog-$3 began=$SECONDS
+# suites PREFIX DIR SUITES points|programs [COMMAND PREFIX...]: runs suites together, so that no core waits for another
+# between them, and counts them apart.
+suites() {
+    local prefix=$1 dir=$2 how=$4 base=${3// /-} began=$SECONDS log suites s only=()
+    read -ra suites <<<"$3"
     shift 4
-    rm -f "$dir/meson-logs/$base.json"
-    "$@" meson test -C "$dir" --no-rebuild --suite "$suite" --logbase "$base" >"$logs/$name" 2>&1
-    if [[ -s $dir/meson-logs/$base.json ]]; then
-        tally "$name" "$dir/meson-logs/$base.json" "$how" $((SECONDS - began))
-    elif ! grep -qi 'no suitable tests\|no tests defined' "$logs/$name"; then
-        cat "$logs/$name"
+    log=$dir/meson-logs/$base.json
+    rm -f "$log"
+    for s in "${suites[@]}"; do
+        only+=(--suite "$s")
+    done
+    "$@" meson test -C "$dir" --no-rebuild "${only[@]}" --logbase "$base" >"$logs/$prefix$base" 2>&1
+    if [[ -s $log ]]; then
+        for s in "${suites[@]}"; do
+            tally "$prefix$s" "$log" "$s" "$how"
+        done
+        echo "in $((SECONDS - began)) s"
+    elif ! grep -qi 'no suitable tests\|no tests defined' "$logs/$prefix$base"; then
+        cat "$logs/$prefix$base"
         failed=$((failed + 1))
     fi
 }
@@ -99,11 +109,9 @@ if [[ $EUID != 0 ]]; then
 fi
 
 if CC=gcc set_up build all; then
-    for s in lint unit api fuzz sim models; do
-        suite "$s" build "$s" points
-    done
+    suites "" build "lint unit api fuzz sim models" points
     if $lab; then
-        suite lab build lab points "${as_root[@]}"
+        suites "" build lab points "${as_root[@]}"
     else
         echo "SKIPPED lab: network namespaces need root, and there is no sudo"
         skipped=$((skipped + 1))
@@ -114,9 +122,7 @@ fi
 # Sanitized programs run some ten times slower: a few seeds show memory errors as well as many do.
 export HAWSER_SIM_SEEDS=6
 if CC=clang set_up build-clang all -Db_sanitize=address,undefined -Db_lundef=false; then
-    for s in unit api fuzz sim; do
-        suite "sanitized-$s" build-clang "$s" programs
-    done
+    suites sanitized- build-clang "unit api fuzz sim" programs
 else
     build_failed "clang and sanitizers"
 fi
@@ -124,7 +130,7 @@ fi
 # A data race ends hawserd with a code that the scenario takes for a failure.
 if CC=gcc set_up build-tsan threads -Db_sanitize=thread; then
     if $lab; then
-        suite threads build-tsan threads programs "${as_root[@]}"
+        suites "" build-tsan threads programs "${as_root[@]}"
     fi
 else
     build_failed "gcc and the thread sanitizer"
