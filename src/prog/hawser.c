@@ -55,7 +55,7 @@ static const struct verb verbs[] = {
     { "id",
       "new FILE [--json] | show FILE [--json] | check CHAIN --root ROOT [--records FILE]... [--at SECONDS] [--json] | "
       "rotate OLD-KEY NEW-KEY CHAIN STATEMENT | "
-      "attach KEY CHAIN --manager ADDRESS:PORT... --port N|--at ADDRESS:PORT... [--class WORD] [--once] [--json]",
+      "attach KEY CHAIN --manager ADDRESS[:PORT]... --port N|--at ADDRESS:PORT... [--class WORD] [--once] [--json]",
       "keys, and what a chain of records proves of one", verb_id, false },
     { "realm",
       "init DIR NAME [--deployment N] | init DIR --key FILE --chain FILE | "

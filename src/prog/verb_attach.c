@@ -247,7 +247,7 @@ static int open_all(struct attach *a, const struct attach_options *o, const uint
         struct locator_pair way = { .link = 0 };
 
         if (endpoint_parse(o->managers[i], 51823, to) < 0)
-            return verb_misused(a->verb, "--manager: found %s, expected ADDRESS:PORT", o->managers[i]);
+            return verb_misused(a->verb, "--manager: found %s, expected ADDRESS or ADDRESS:PORT", o->managers[i]);
         holder_init(&a->holders[a->count++], a->id.ed25519_seed, &subject->subject, &subject->subject, kind, answer,
                     HOLDER_LEASE_S, boot_epoch, counter);
         way.remote = *to;
@@ -320,7 +320,7 @@ int verb_attach(const struct verb *v, int argc, char **argv)
     if (got < 0)
         return EXIT_USAGE;
     if (got != 2 || !o.managers[0] || (!o.port && !o.at[0]))
-        return verb_misused(v, "expected attach KEY CHAIN --manager ADDRESS:PORT, and --port or --at");
+        return verb_misused(v, "expected attach KEY CHAIN --manager ADDRESS[:PORT], and --port or --at");
     for (uint8_t c = CLASS_AGENT; o.answer && c <= CLASS_FULL + 1; c++) {
         if (c > CLASS_FULL)
             return verb_misused(v, "--class: found %s, expected agent, coarse or full", o.answer);
