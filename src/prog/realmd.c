@@ -1,7 +1,7 @@
 /* prog/realmd.c - hawser-realmd: the manager of one realm.
  *
- *   hawser-realmd CONFIG         runs, in the foreground
- *   hawser-realmd check CONFIG   reads the file and says whether it is right
+ *   hawser-realmd FILE         runs, in the foreground
+ *   hawser-realmd check FILE   reads the file and says whether it is right
  *
  * Theory of operation. A libuv loop waits for UDP sockets, the realm's folder, the store, the control socket and a
  * timer. A wake-up reads a bounded batch with one reading of the clock, gives each datagram to the exchange
@@ -582,6 +582,16 @@ static int run(const struct realmd_config *c)
     return r < 0 ? 1 : d.exit_code;
 }
 
+static int help(void)
+{
+    puts("Manager of a realm, whose folder FILE names: who is attached where, and who may know.\n\n"
+         "usage: hawser-realmd FILE        run, in the foreground\n"
+         "       hawser-realmd check FILE  say whether the file is right\n"
+         "       hawser-realmd --version\n\n"
+         "`hawser realm` makes the folder, and asks how it is; `hawser help realmd-config` lists what FILE may hold.");
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     static char lines[ERRORS_SIZE];
@@ -589,8 +599,14 @@ int main(int argc, char **argv)
     const char *path = argc == 3 ? argv[2] : argc == 2 ? argv[1] : "-";
     struct text errors;
 
-    if (argc < 2 || argc > 3 || path[0] == '-' || (argc == 3 && strcmp(argv[1], "check") != 0)) {
-        fputs("usage: hawser-realmd [check] CONFIG\n", stderr);
+    if (argc == 2 && (strcmp(path, "--help") == 0 || strcmp(path, "-h") == 0))
+        return help();
+    if (argc == 2 && (strcmp(path, "--version") == 0 || strcmp(path, "-V") == 0)) {
+        puts("hawser-realmd " HAWSER_VERSION);
+        return 0;
+    }
+    if (argc < 2 || argc > 3 || path[0] == '-' || (strcmp(argv[1], "check") == 0) != (argc == 3)) {
+        fputs("usage: hawser-realmd [check] FILE\n", stderr);
         return 2;
     }
     text_init(&errors, lines, sizeof(lines));
