@@ -139,9 +139,12 @@ static void on_result(struct realmd *d, const struct exchange_event *e, instant 
     if (d->announced.state == d->announced_told)
         return;
     d->announced_told = d->announced.state;
-    realmd_say(d->announced.state == HOLDER_REGISTERED ? LOG_NOTICE : LOG_WARNING, "parent state=%s fault=%s",
-               holder_state_name(d->announced.state),
-               record_fault_name((enum record_fault)(d->announced.state == HOLDER_REFUSED ? d->announced.fault : 0)));
+    if (d->announced.state == HOLDER_REFUSED)
+        realmd_say(LOG_WARNING, "parent state=refused fault=%s",
+                   record_fault_name((enum record_fault)d->announced.fault));
+    else
+        realmd_say(d->announced.state == HOLDER_REGISTERED ? LOG_NOTICE : LOG_WARNING, "parent state=%s",
+                   holder_state_name(d->announced.state));
 }
 
 static void on_event(void *ctx, const struct exchange_event *e)
@@ -165,7 +168,7 @@ static void on_event(void *ctx, const struct exchange_event *e)
         break;
     case EXCHANGE_DOWN:
         if (e->peer == d->parent)
-            realmd_say(LOG_WARNING, "parent fault=%s", exchange_fault_name(e->fault));
+            realmd_say(LOG_WARNING, "parent state=down fault=%s", exchange_fault_name(e->fault));
         else if (e->peer == d->followed) {
             realmd_say(LOG_WARNING, "follow state=down fault=%s", exchange_fault_name(e->fault));
             if (d->cache)
