@@ -24,7 +24,7 @@ static const struct {
     const char *name, *text;
 } whys[RESOLVER_WHY_COUNT] = {
     [RESOLVER_WHY_NONE] = { "none", "nothing is wrong" },
-    [RESOLVER_WHY_SILENT] = { "silent", "no manager answers" },
+    [RESOLVER_WHY_SILENT] = { "silent", "no manager answers that has the key of its realm" },
     [RESOLVER_WHY_LATER] = { "later", "the managers are busy: try again later" },
     [RESOLVER_WHY_REFUSED] = { "refused", "the managers refuse to answer" },
     [RESOLVER_WHY_RECORD] = { "record", "the answer is not to be believed" },
