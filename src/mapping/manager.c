@@ -514,7 +514,7 @@ static struct mapping_answer answer(struct manager *m, const struct who *w, cons
     case MAPPING_WHERE:
         a.place = at ? *at : a.place;
         return a;
-    default: /* LOG, which the log's owner answers; NOTIFY, STALE, CALL and GROWN, which tell a manager nothing */
+    default: /* LOG, which the log's owner answers; NOTIFY and GROWN, which tell a manager nothing */
         return manager_none(w);
     }
 }

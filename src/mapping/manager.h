@@ -35,7 +35,7 @@
 
 #define MANAGER_FRESH_MOBILE_S 5    /* chosen: a door or a street corner */
 #define MANAGER_FRESH_ROAMING_S 60  /* chosen */
-#define MANAGER_FRESH_SETTLED_S 300 /* chosen: STALE corrects what was wrong sooner */
+#define MANAGER_FRESH_SETTLED_S 300 /* chosen: who finds it wrong says so in his next lookup */
 #define MANAGER_NONE_S 30           /* chosen: who has just registered is found within half a minute */
 #define MANAGER_TELL_ROAMING (1 * SEC)
 #define MANAGER_TELL_SETTLED (5 * SEC)

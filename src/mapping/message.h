@@ -80,11 +80,11 @@ struct mapping_relay {
 struct mapping_request {
     enum mapping_type type;
     uint8_t flags;
-    uint8_t kind;     /* RESOLVE, STALE: enum record_kind */
+    uint8_t kind;     /* RESOLVE: enum record_kind */
     const char *name; /* RESOLVE: not terminated, not checked (name_parse); NULL: the tag is asked for */
     size_t name_len;
-    struct tag tag;      /* RESOLVE, STALE; CALL: who calls */
-    uint64_t seq;        /* RESOLVE: what is known already, 0: nothing; STALE: the newest */
+    struct tag tag;      /* RESOLVE; CALL: who calls */
+    uint64_t seq;        /* RESOLVE: of a binding that was wrong, as nobody was there; 0: none was */
     struct slice record; /* REGISTER, PUBLISH */
     struct slice chain[CHAIN_LINKS_MAX];
     size_t chain_count;       /* INTRODUCE: 1..; others 0 */
