@@ -206,19 +206,19 @@ static void print_known(const json_t *doc)
     }
 }
 
-/* A node needs its sessions; an agent's peers may be away, but those that are here should be well. */
+/* A node needs its sessions; peers of an agent or a host may be away, but those that are here should be well. */
 static bool is_degraded(const json_t *doc)
 {
     const json_t *peers = json_object_get(doc, "peers");
-    bool agent = strcmp(json_text(doc, "role"), "agent") == 0;
+    bool node = strcmp(json_text(doc, "role"), "node") == 0;
 
     if (json_array_size(peers) == 0)
-        return !agent;
+        return node;
     for (size_t i = 0; i < json_array_size(peers); i++) {
         const json_t *peer = json_array_get(peers, i), *paths = json_object_get(peer, "paths");
         const char *state = json_text(peer, "state");
 
-        if (strcmp(state, "up") != 0 && !(agent && strcmp(state, "none") == 0))
+        if (strcmp(state, "up") != 0 && (node || strcmp(state, "none") != 0))
             return true;
         for (size_t j = 0; j < json_array_size(paths); j++) {
             const json_t *path = json_array_get(paths, j);

@@ -320,10 +320,13 @@ cat >"$dir/up.json" <<'EOF'
 {"ok":true,"name":"hawser0","role":"node","version":"0.1.0","pid":@PID@,"uptime_s":3720,"tun":{"name":"hawser0","mtu":1400,"addresses":["10.77.0.2/32"],"rx_bytes":1536,"tx_bytes":0,"offloads":["tso4"]},"peers":[{"name":"home","key":"k","state":"up","suite":"aes-256-gcm","handshake_age_s":3.2,"addresses":[],"rx_bytes":0,"tx_bytes":0,"paths":[{"id":0,"link":"wlan0","local":"192.168.1.2:40000","remote":"203.0.113.1:51820","state":"active","why":"replies came","tier":"primary","weight":100,"srtt_ms":30.1,"jitter_ms":0.1,"loss":0.012,"tx_rate_bps":14670000,"rx_rate_bps":0,"queue_ms":2.0,"mtu":1492,"tx_bytes":1,"rx_bytes":1}]}],"drops":{"replay":2,"spoofed":0}}
 EOF
 sed 's/"state":"active"/"state":"suspect"/' "$dir/up.json" >"$dir/degraded.json"
+sed 's/"role":"node"/"role":"host"/; s/"state":"up"/"state":"none"/; s/"paths":\[.*\]}\]/"paths":[]}]/' "$dir/up.json" >"$dir/idle.json"
+sed 's/"peers":.*,"drops"/"peers":[],"drops"/' "$dir/idle.json" >"$dir/alone.json"
+sed 's/"role":"host"/"role":"node"/' "$dir/idle.json" >"$dir/down.json"
 echo '{"ok":false,"error":"no such link"}' >"$dir/refused.json"
 echo 'nonsense' >"$dir/broken.json"
 echo '{"ok":true,"rule":"203.0.113.0/24 via wlan0","number":1,"mode":"priority","class":"bulk","peer":"home","why":"the best usable tier","paths":[{"link":"wlan0","state":"active","first":true,"srtt_ms":30.1},{"link":"lte0","state":"active","first":false,"srtt_ms":0}]}' >"$dir/why.json"
-for name in up degraded refused broken why; do
+for name in up degraded idle alone down refused broken why; do
     "$stub" "$dir/$name.sock" "$dir/$name.json" &
     pids+=($!)
     ok "stub $name" wait_for test -S "$dir/$name.sock"
@@ -337,6 +340,9 @@ ok "status --json" try 0 "$hawser" status --json "$dir/up.sock"
 ok "status --json is the document" says '"suite":"aes-256-gcm"'
 ok "status by environment" try 0 env HAWSER_CONTROL="$dir/up.sock" "$hawser" status
 ok "status of a suspect path is 3" try 3 "$hawser" status "$dir/degraded.sock"
+ok "status of a host that speaks with nobody is 0" try 0 "$hawser" status "$dir/idle.sock"
+ok "and of one that knows nobody" try 0 "$hawser" status "$dir/alone.sock"
+ok "status of a node without its agent is 3" try 3 "$hawser" status "$dir/down.sock"
 ok "status of a daemon that talks nonsense" try 1 "$hawser" status "$dir/broken.sock"
 ok "status says that it is nonsense" complains "gave no JSON object"
 ok "status of an error" try 1 "$hawser" status "$dir/refused.sock"
