@@ -1,4 +1,4 @@
-/* hawser-federation (`hawser sim federation`): several providers of demultiplexing with thousands of gateways, of which
+/* hawser-federation (`hawser sim federation`): several operators with thousands of gateways, of which
  * a sample asks the others' borders (federation_world.h).
  *
  * Theory of operation. The gateways of the sample find the borders that are near them. Once they have, there is a while

@@ -1,4 +1,4 @@
-/* bench/federation.h - what `hawser sim federation` finds: what several providers of demultiplexing cost that send each
+/* bench/federation.h - what `hawser sim federation` finds: what several operators cost that send each
  * other's clients on, and how good the ways are, beside one flat mesh of all their gateways. */
 #pragma once
 

@@ -37,7 +37,7 @@ static void print(const void *found)
     const struct federation_found *f = found;
 
     printf(
-        "%lu providers of demultiplexing of %lu gateways in all, %lu routers of %lu providers; seed %lu\n"
+        "%lu operators of %lu gateways in all, %lu routers of %lu providers; seed %lu\n"
         "Code of the daemons: federation, registry, handshakes, certificates, of %lu gateways and all borders that "
         "they "
         "ask.\nModels: what goes on inside a provider, the Earth. Flat mesh: computed from the daemon's, "

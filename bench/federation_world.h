@@ -1,4 +1,4 @@
-/* bench/federation_world.h - gateways of several providers of demultiplexing on an Earth, of which some ask:
+/* bench/federation_world.h - gateways of several operators on an Earth, of which some ask:
  * federations (dmux/federation.h) and their registries are the daemons', and so is all that they say. What goes on
  * inside a provider is a model: each gateway knows at once which of its provider's routers is the nearest to it. */
 #pragma once

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Two providers of demultiplexing, each with a realm, a prefix and a gateway of its own: IPv6 for a client of the one by a
+# Two operators of gateways, each with a realm, a prefix and a gateway of its own: IPv6 for a client of the one by a
 # router of the other. The first one's own router is preferred while there is one; the other dies and comes back; and a
 # client names the other by its prefix.
 #

@@ -46,7 +46,7 @@ struct dmux_admit {
     struct admission_realm realm;
 };
 
-/* A gateway of another provider of demultiplexing, as it stands in the file. */
+/* A gateway of another operator, as it stands in the file. */
 struct dmux_border {
     struct endpoint at;
     uint8_t x25519[IDENT_KEY_LEN];

@@ -4,7 +4,7 @@
  * if that has a name. A check that relies on another comes after it, and not at all when that one has found something:
  * one fault is one line.
  *
- * Of other providers of demultiplexing: a number belongs to one realm, so that none can take over another's. Ranges of
+ * Of other operators: a number belongs to one realm, so that none can take over another's. Ranges of
  * [Federation] are apart from each other and from what an [Authority] may give. A [Provider] that is listed may stand
  * in one: its key is then the one that the other realm must have certified too (dmux/federation_services.c). */
 #include "prog/dmux_config_check.h"
@@ -270,7 +270,7 @@ static void check_gateway(struct ini *f)
         check_managers(f);
 }
 
-/* --- other providers of demultiplexing --- */
+/* --- other operators --- */
 
 static bool overlap(const struct authority *a, const struct authority *b)
 {
@@ -308,7 +308,7 @@ static void check_realm(struct ini *f, const struct dmux_config *c, size_t i)
     unsigned line = named_at(f, FEDERATION, i)->line;
 
     if (strcmp(a->authority.realm, c->mesh_realm) == 0)
-        ini_error(f, line, "found the Realm of [Mesh] in [Federation %s], expected another provider's", a->name);
+        ini_error(f, line, "found the Realm of [Mesh] in [Federation %s], expected another operator's", a->name);
     if (prefixes_overlap(&a->prefix, &c->prefix))
         ini_error(f, line, "found a Prefix in [Federation %s] that is in that of [Gateway], expected another", a->name);
     for (size_t k = 0; k < c->authorities_count; k++) {

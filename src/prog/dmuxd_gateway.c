@@ -271,7 +271,7 @@ static json_t *mesh_json(const struct mesh *m)
     return o;
 }
 
-/* Other providers of demultiplexing, for people: by their names. */
+/* Other operators, for people: by their names. */
 static json_t *borders_json(const struct federation *f, size_t realm)
 {
     json_t *a = json_array();

@@ -25,7 +25,7 @@ static const struct measurement measurements[] = {
 static const struct measurement simulations[] = {
     { "coordinates", "how gateways of a protocol demultiplexer choose that measure only a few others" },
     { "directory", "how gateways in numbers that no mesh has find each other, and what that costs" },
-    { "federation", "what several providers of demultiplexing cost that send each other's clients on" },
+    { "federation", "what several operators of gateways cost that send each other's clients on" },
     { "routing", "how large routing tables are while networks become stub realms" },
     { "stretch", "how long paths through a protocol demultiplexer are" },
 };

@@ -711,7 +711,7 @@ static void test_federation(void **state)
 
     /* nobody may have two owners, nor two places */
     at = n + add_federation(data + n, sizeof(data) - n, "b", "a.example", "192.0.2.0/25", "299-399");
-    refuses(data, "f:17: found the Realm of [Mesh] in [Federation b], expected another provider's\n"
+    refuses(data, "f:17: found the Realm of [Mesh] in [Federation b], expected another operator's\n"
                   "f:17: found a Prefix in [Federation b] that is in that of [Gateway], expected another\n"
                   "f:17: found Providers = 299-399 in [Federation b], expected numbers that [Authority own] does not "
                   "have (200-299)\n");
