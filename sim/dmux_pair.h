@@ -28,7 +28,7 @@ void dmux_pair_deinit(struct dmux_pair *p);
 /* A client's packet of len zero bytes with the cookie that the gateway gives dmux_pair_client. Bytes written:
  * SHIM_LEN_MAX more than len at most. */
 size_t dmux_pair_ask(uint8_t *out, size_t len);
-/* A packet of len zero bytes of that client, by way of a gateway of another provider of demultiplexing, which has a
+/* A packet of len zero bytes of that client, by way of a gateway of another operator, which has a
  * pass. Bytes written: as above. */
 size_t dmux_pair_pass(uint8_t *out, const struct endpoint *home, size_t len);
 /* Ethernet (RFC 894), IPv4 (RFC 791) and UDP without a checksum (RFC 768) around a payload. DMUX_PAIR_FRAME_HDR and len

@@ -41,7 +41,7 @@ struct client_info {
     struct endpoint unicast, you;
     span rtt;           /* to the gateway */
     uint32_t provider;  /* who serves; 0: nobody, or not known yet */
-    struct prefix dmux; /* of the provider of demultiplexing that has that router: this service's, or another's */
+    struct prefix dmux; /* of the operator that has that router: this service's, or another's */
     struct endpoint router;
     uint32_t router_rtt_us; /* from gateway to router */
     struct addr address;    /* of the protocol */

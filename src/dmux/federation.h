@@ -1,4 +1,4 @@
-/* dmux/federation.h - several providers of demultiplexing, each with a realm, an anycast prefix and gateways of its
+/* dmux/federation.h - several operators, each with a realm, an anycast prefix and gateways of its
  * own, that send each other's clients on: two levels, a mesh inside each and this between them.
  *
  * A gateway asks borders, which are gateways of other realms, over links like the mesh's, and each tells it which
@@ -32,7 +32,7 @@
 #define FEDERATION_KNOWN_MAX 64       /* chosen: of one's own realm, of whom others are told */
 #define FEDERATION_NAME_MAX 15
 
-/* Another provider of demultiplexing. */
+/* Another operator. */
 struct federation_realm {
     char name[FEDERATION_NAME_MAX + 1]; /* for people */
     struct authority authority;         /* its root and realm, and the numbers and protocols that it may give */

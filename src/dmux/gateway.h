@@ -60,7 +60,7 @@ struct gateway_options {
     /* Instead of a full mesh: who finds others by managers, as this entity of the mesh's realm; id, address and key are
      * those above. Read by gateway_new alone; NULL: a full mesh. */
     const struct directory_options *directory;
-    /* Other providers of demultiplexing; its id, address, key, chain and randomness are those above, of the mesh, which
+    /* Other operators; its id, address, key, chain and randomness are those above, of the mesh, which
      * it needs. Read by gateway_new alone, its realms and borders outlive the gateway; NULL: none. */
     const struct federation_options *federation;
     struct rng rng;

@@ -1,4 +1,4 @@
-/* dmux/gateway_homes.c - packets between providers of demultiplexing.
+/* dmux/gateway_homes.c - packets between operators.
  *
  * Theory of operation. The gateway that a client's packet reaches first is its home. Where it has no router, it sends
  * the packet to a border as it would to a router: whose it is (A), its ticket (K), and with H who is the home, with the

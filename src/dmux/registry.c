@@ -188,7 +188,7 @@ static bool is_apart(uint32_t rtt_us, uint32_t told_us)
     return apart > told_us / 4 + NEAR_IN_US;
 }
 
-/* For who tells other providers of demultiplexing: what the n nearest are. */
+/* For who tells other operators: what the n nearest are. */
 static void sum_up(struct registry *r, struct group *g, struct registration *const *near, size_t n)
 {
     bool there = n > 0 && near[0]->realm == 0;

@@ -17,7 +17,7 @@
 #include "ident/keys.h"
 
 #define WAYS 8
-#define DIRECT_FOR (10 * SEC) /* chosen: a client that moves to another provider of demultiplexing waits so long */
+#define DIRECT_FOR (10 * SEC) /* chosen: a client that moves to another operator waits so long */
 #define VOUCHED_WAYS 4
 #define LEAVE_TRIES 3
 #define LEAVE_RETRY (100 * MSEC) /* chosen: a few round trips; whoever hears none of them learns it by silence */
@@ -188,7 +188,7 @@ static void heard_from(struct client_entry *e, const struct shim *s, const uint8
     memcpy(e->fields, data + SHIM_LEN, shim_len(e->flags) - SHIM_LEN);
 }
 
-/* A gateway of another provider of demultiplexing says that it has this client, which has been here by itself: it could
+/* A gateway of another operator says that it has this client, which has been here by itself: it could
  * have the client's answers sent to it. */
 static bool is_claimed(const struct router *r, const struct client_id *id, const struct shim *s, instant now)
 {

@@ -23,7 +23,7 @@ enum kind { TO_ROUTER, TO_CLIENT, FROM_HOME, TO_HOME, TO_BORDER, FROM_BORDER, KI
 static uint8_t frames[KINDS][256];
 static size_t lens[KINDS];
 
-/* A gateway of another provider of demultiplexing: a home, and the border of provider 300. */
+/* A gateway of another operator: a home, and the border of provider 300. */
 static const struct endpoint other = { .addr = { .family = ADDR_V4, .bytes = { 10, 18, 1, 2 } }, .port = DMUX_PORT };
 
 /* The kernel's tables, from the gateway's. */

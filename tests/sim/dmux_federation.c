@@ -1,4 +1,4 @@
-/* Several providers of demultiplexing (dmux_parties.h): who serves whose clients, and what passes between them and what
+/* Several operators (dmux_parties.h): who serves whose clients, and what passes between them and what
  * does not. */
 #include "tests/sim/dmux_parties.h"
 

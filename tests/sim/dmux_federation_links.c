@@ -1,4 +1,4 @@
-/* Several providers of demultiplexing (dmux_parties.h): links between their gateways. Whom a gateway asks, and who
+/* Several operators (dmux_parties.h): links between their gateways. Whom a gateway asks, and who
  * asks it. */
 #include "dmux/federation_internal.h"
 #include "tests/sim/dmux_parties.h"

@@ -1,4 +1,4 @@
-/* Several providers of demultiplexing (dmux_parties.h): what is believed of what borders say, and how much anybody may
+/* Several operators (dmux_parties.h): what is believed of what borders say, and how much anybody may
  * take. */
 #include "dmux/federation_internal.h"
 #include "dmux/mac.h"

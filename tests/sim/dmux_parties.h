@@ -1,4 +1,4 @@
-/* tests/sim/dmux_parties.h - several providers of demultiplexing in virtual time (dmux_world.h). Each party has a
+/* tests/sim/dmux_parties.h - several operators in virtual time (dmux_world.h). Each party has a
  * realm, a service address, a secret, up to EACH gateways and a hundred numbers of providers of its own. Delays are
  * literal; what is expected follows from them. */
 #pragma once

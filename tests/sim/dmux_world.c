@@ -115,7 +115,7 @@ unsigned gateway_at(uint32_t id)
 
     o.prefix = (struct prefix){ .addr = addr_v4(next_service & 0xffffff00), .len = 24 };
     memcpy(o.secret, secret, sizeof(secret));
-    put_be32(o.secret + 28, next_service ^ SERVICE); /* of another provider of demultiplexing */
+    put_be32(o.secret + 28, next_service ^ SERVICE); /* of another operator */
     o.federation = next_federation;
     o.mesh = next_mesh;
     o.directory = next_directory;

@@ -25,7 +25,7 @@ struct host {
     struct router_options options; /* of the router */
     bool dead;
     unsigned nearest;   /* host that the service address leads to */
-    uint32_t service;   /* of a gateway and a client: its provider of demultiplexing */
+    uint32_t service;   /* of a gateway and a client: its operator */
     uint8_t last[1500]; /* what came out for the device */
     size_t last_len;
     uint64_t delivered, bytes_in;

@@ -1,5 +1,5 @@
 #!/bin/bash
-# The simulation of several providers of demultiplexing as a whole, in a small world. Speaks TAP.
+# The simulation of several operators as a whole, in a small world. Speaks TAP.
 # Usage: federation.sh HAWSER_FEDERATION
 set -u
 # shellcheck source-path=SCRIPTDIR source=report.sh
