@@ -55,7 +55,7 @@ enum mapping_status {
 
 /* flags of requests */
 #define MAPPING_WITH_CHAIN 1u /* RESOLVE: the subject's chain, too */
-#define MAPPING_RECURSE 2u    /* RESOLVE: rather ask than refer me; the answer is of CLASS_AGENT at most */
+#define MAPPING_RECURSE 2u    /* RESOLVE: for others than who asks: of CLASS_AGENT at most. Nobody recurses */
 #define MAPPING_LOST 4u       /* NOTIFY: there was more than is kept; ask for CHANGES from where you are */
 #define MAPPING_REQUEST_FLAGS 7u
 /* flags of answers */
