@@ -233,7 +233,7 @@ static json_t *answer(struct dmuxd *d, const char *line, bool *ret_stop)
         *ret_stop = true;
         doc = json_pack("{s:b}", "ok", true);
     } else if (verb) {
-        wrong = d->role->ask ? d->role->ask(d, verb) : "this role does not know that verb";
+        wrong = d->role->ask ? d->role->ask(d, verb) : "expected status or stop: others are for gateways";
         doc = wrong ? NULL : json_pack("{s:b}", "ok", true);
     }
     if (!doc)

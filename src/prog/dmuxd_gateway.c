@@ -369,7 +369,7 @@ static const char *gateway_ask(struct dmuxd *d, const char *verb)
     const struct tun_addr a = announced(d->config);
 
     if (!drain && strcmp(verb, "undrain") != 0)
-        return "a gateway knows status, drain, undrain and stop";
+        return "expected status, drain, undrain or stop";
     if (d->config->prefix.len == 32)
         return "the Prefix is the service address alone: it cannot be drained";
     if (drain == d->drained)
