@@ -55,21 +55,27 @@ static int find_scenarios(const struct verb *v, struct scenarios *s)
     return EXIT_DONE;
 }
 
-/* The first comment of a scenario that is not its #! line; empty when there is none. */
-static void first_comment(const char *path, char *line, size_t size)
+/* The first sentence of a scenario's first comment that is not its #! line; empty when there is none. */
+static void first_sentence(const char *path, char *out, size_t size)
 {
     FILE *f = fopen(path, "re");
-    char buf[512];
+    struct text t;
+    char buf[512], *end;
+    bool whole = false;
 
-    line[0] = '\0';
-    while (f && fgets(buf, sizeof(buf), f)) {
-        if (buf[0] != '#')
-            break;
-        if (buf[1] != ' ' || strncmp(buf, "# shellcheck", 12) == 0)
+    text_init(&t, out, size);
+    while (!whole && f && fgets(buf, sizeof(buf), f) && buf[0] == '#') {
+        if (buf[1] != ' ' || strncmp(buf, "# shellcheck", 12) == 0) {
+            if (out[0])
+                break;
             continue;
+        }
         buf[strcspn(buf, "\n")] = '\0';
-        snprintf(line, size, "%.*s", (int)size - 1, buf + 2);
-        break;
+        end = strstr(buf, ". ");
+        if (end)
+            end[1] = '\0';
+        whole = buf[strlen(buf) - 1] == '.';
+        text_add(&t, "%s%s", out[0] ? " " : "", buf + 2);
     }
     if (f)
         fclose(f);
@@ -79,14 +85,14 @@ static int list(const struct verb *v, bool as_json)
 {
     static struct scenarios s;
     CLEANUP(cleanup_json) json_t *array = json_array();
-    char path[512], line[256];
+    char path[512], line[512];
     int r = find_scenarios(v, &s);
 
     if (r != EXIT_DONE)
         return r;
     for (size_t i = 0; i < s.count; i++) {
         snprintf(path, sizeof(path), "%s/scenarios/%s.sh", s.dir, s.names[i]);
-        first_comment(path, line, sizeof(line));
+        first_sentence(path, line, sizeof(line));
         if (as_json)
             json_array_append_new(array, json_pack("{s:s, s:s}", "name", s.names[i], "about", line));
         else

@@ -372,8 +372,12 @@ ok "link with a bad tier" try 2 "$hawser" link wlan0 tier top --name "$dir/up.so
 # --- lab ---
 mkdir -p "$dir/lab/scenarios"
 printf '#!/bin/bash\n# One two three.\necho "got $*"\nexit 3\n' >"$dir/lab/scenarios/demo.sh"
+printf '#!/bin/bash\n# shellcheck shell=bash\n# One two\n# three. Four\n# five.\n' >"$dir/lab/scenarios/long.sh"
+printf '#!/bin/bash\n# One two\n#\n# three.\n' >"$dir/lab/scenarios/short.sh"
 ok "lab list" try 0 env HAWSER_LAB="$dir/lab" "$hawser" lab list
 ok "lab list: name and first comment" grep -qx "demo *One two three\." "$dir/out"
+ok "lab list: the whole of its first sentence, alone" grep -qx "long *One two three\." "$dir/out"
+ok "lab list: which ends with its paragraph" grep -qx "short *One two" "$dir/out"
 ok "lab run gives the scenario's exit code" try 3 env HAWSER_LAB="$dir/lab" "$hawser" lab run demo --seed 7 --json /x
 ok "lab run hands on its options" says "got --seed 7 --json /x"
 ok "lab run of an unknown scenario" try 2 env HAWSER_LAB="$dir/lab" "$hawser" lab run dmeo
