@@ -3,7 +3,7 @@
  *
  * Theory of operation. It does what src/dmux/gateway.c does for the packets that are many, and leaves all others to it:
  * from clients with a good cookie to a router that the tables know, and from such a router with a ticket of a verified
- * client; to and from other providers' gateways likewise (src/dmux/gateway_homes.c). All leave by the interface that
+ * client; to and from other operators' gateways likewise (src/dmux/gateway_homes.c). All leave by the interface that
  * they came from, to the station that they came from: a gateway has one next hop. A datagram that is no shim is counted
  * by cause and dropped; whatever else is not understood is passed on: control, strangers, fragments, IP options, trace,
  * unknown providers, bad tickets and passes.
@@ -346,7 +346,7 @@ static __always_inline int to_home(struct xdp_md *ctx, const struct frame *f, co
     return count(XDP_COUNT_TO_HOME, XDP_TX);
 }
 
-/* From a router here, or from another provider's gateway. */
+/* From a router here, or from another operator's gateway. */
 static __always_inline int on_home(struct xdp_md *ctx, struct frame *f, const struct shim *s, __u16 payload,
                                    const struct xdp_config *cfg, __u32 now_s)
 {

@@ -37,7 +37,7 @@ enum gateway_drop {
     GATEWAY_DROP_COOKIE,                    /* ECHO without a cookie that holds */
     GATEWAY_DROP_MAC,
     GATEWAY_DROP_REPLAY,
-    GATEWAY_DROP_PASS,    /* by way of another provider's gateway, without a pass of this one's */
+    GATEWAY_DROP_PASS,    /* by way of another operator's gateway, without a pass of this one's */
     GATEWAY_DROP_TRANSIT, /* by way of one, for what this one's own routers do not provide */
     GATEWAY_DROP_COUNT,
 };
@@ -68,7 +68,7 @@ struct gateway_options {
 
 struct gateway_stats {
     uint64_t to_router_pkts, to_router_bytes, to_client_pkts, to_client_bytes, answered;
-    uint64_t to_border_pkts;               /* of those to a router: to another provider's gateway */
+    uint64_t to_border_pkts;               /* of those to a router: to another operator's gateway */
     uint64_t from_home_pkts, to_home_pkts; /* of others' clients: to a router, and back */
     uint64_t registered, refused[DMUX_REFUSAL_COUNT];
     uint64_t unwanted; /* what clients want, beyond what is looked for */

@@ -52,7 +52,7 @@ enum router_drop {
     ROUTER_DROP_SIZE,
     ROUTER_DROP_MAC,
     ROUTER_DROP_ADMISSION, /* of or for a client that is not let in */
-    ROUTER_DROP_HOME,      /* by way of another provider's gateway, of a client that is here by itself */
+    ROUTER_DROP_HOME,      /* by way of another operator's gateway, of a client that is here by itself */
     ROUTER_DROP_COUNT,
 };
 

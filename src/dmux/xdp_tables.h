@@ -55,7 +55,7 @@ struct xdp_router {
 enum xdp_count {
     XDP_COUNT_TO_ROUTER = SHIM_FAULT_COUNT,
     XDP_COUNT_TO_CLIENT,
-    XDP_COUNT_FROM_HOME, /* another provider's client's, to a router */
+    XDP_COUNT_FROM_HOME, /* another operator's client's, to a router */
     XDP_COUNT_TO_HOME,   /* and back */
     XDP_COUNT_PASSED,    /* for the gateway, but not for this program: user space has them */
     XDP_COUNT_COUNT,
