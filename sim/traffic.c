@@ -156,6 +156,7 @@ static void steady_receive(struct traffic_flow *f, const uint8_t *udp, size_t n)
     struct traffic *t = f->traffic;
     struct world *w = t->world;
     uint64_t seq = get_be64(udp + 16);
+    span delay;
 
     if (get_le64(udp + 8) != TRAFFIC_MARKER || seq >= f->next_seq ||
         n != steady_len(f, seq) - (size_t)(f->v6 ? 40 : 20) - 8 ||
@@ -165,7 +166,10 @@ static void steady_receive(struct traffic_flow *f, const uint8_t *udp, size_t n)
         return;
     }
     arrived(f, n, w->now);
-    f->delay_max = MAX(f->delay_max, w->now - (instant)get_be64(udp + 24));
+    delay = w->now - (instant)get_be64(udp + 24);
+    f->delay_max = MAX(f->delay_max, delay);
+    if (seq < f->delays_max && f->delays[seq] == 0)
+        f->delays[seq] = delay;
     if (f->received == 1) {
         f->highest = seq;
         bit_test_and_set(f->seen, seq);

@@ -40,7 +40,9 @@ struct traffic_flow {
     span gap_max;   /* between two arrivals, since the last traffic_gap_reset */
     span stall_max; /* window: between two arrivals that something could be read after, since then */
     span delay_max; /* one way, since then */
-    uint8_t *seen;  /* a bit each of the last TRAFFIC_SEQS */
+    span *delays;   /* steady: if somebody gives room for so many: one way, by number; 0: has not come */
+    uint64_t delays_max;
+    uint8_t *seen; /* a bit each of the last TRAFFIC_SEQS */
     struct traffic_tcp *tcp;
 };
 
