@@ -69,9 +69,9 @@ tally() {
 }
 
 # suites PREFIX DIR SUITES points|programs [COMMAND PREFIX...]: runs suites together, so that no core waits for another
-# between them, and counts them apart.
+# between them, and counts them apart. Programs of which Meson's log says nothing are a failure: it was ended before them.
 suites() {
-    local prefix=$1 dir=$2 how=$4 base=${3// /-} began=$SECONDS log suites s only=()
+    local prefix=$1 dir=$2 how=$4 base=${3// /-} began=$SECONDS log suites s only=() all ran
     read -ra suites <<<"$3"
     shift 4
     log=$dir/meson-logs/$base.json
@@ -84,6 +84,12 @@ suites() {
         for s in "${suites[@]}"; do
             tally "$prefix$s" "$log" "$s" "$how"
         done
+        all=$(meson test -C "$dir" --no-rebuild "${only[@]}" --list 2>/dev/null | grep -c ' / ')
+        ran=$(jq -s length "$log")
+        if [[ $ran != "$all" ]]; then
+            echo "--- FAILED $prefix$base: $ran of $all programs were run"
+            failed=$((failed + 1))
+        fi
         echo "in $((SECONDS - began)) s"
     elif ! grep -qi 'no suitable tests\|no tests defined' "$logs/$prefix$base"; then
         cat "$logs/$prefix$base"
