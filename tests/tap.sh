@@ -30,6 +30,21 @@ try() {
 says() { grep -qF -- "$1" "$dir/out"; }
 complains() { grep -qF -- "$1" "$dir/err"; }
 
+# introduces PROGRAM WHAT USAGE: a daemon says of itself what it is and how it is called, and which version.
+introduces() {
+    local option
+    for option in --help -h; do
+        ok "$option" try 0 "$1" "$option"
+        ok "$option says what it is" says "$2"
+        ok "$option gives the usage" says "${1##*/} check FILE"
+    done
+    ok "--version" try 0 "$1" --version
+    ok "--version says which" grep -qE "^${1##*/} [0-9]+\.[0-9]+\.[0-9]+\$" "$dir/out"
+    ok "no argument is a usage error" try 2 "$1"
+    ok "and says the usage" complains "usage: ${1##*/} $3"
+    ok "an option that is none" try 2 "$1" --verbose
+}
+
 # skip WHY: a point that cannot be tried here.
 skip() { echo "ok $((n += 1)) # SKIP $1"; }
 

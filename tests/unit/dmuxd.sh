@@ -8,16 +8,7 @@ trap 'rm -rf "$dir"' EXIT
 # shellcheck source-path=SCRIPTDIR source=../tap.sh
 . "$(dirname "$0")/../tap.sh"
 
-for option in --help -h; do
-    ok "$option" try 0 "$dmuxd" "$option"
-    ok "$option says what it is" says "Gateway, router or client of a network protocol behind an anycast address"
-    ok "$option gives the usage" says "hawser-dmuxd check FILE"
-done
-ok "--version" try 0 "$dmuxd" --version
-ok "--version says which" grep -qE '^hawser-dmuxd [0-9]+\.[0-9]+\.[0-9]+$' "$dir/out"
-ok "no argument is a usage error" try 2 "$dmuxd"
-ok "and says the usage" complains "usage: hawser-dmuxd [check|bird-config] FILE"
-ok "an option that is none" try 2 "$dmuxd" --verbose
+introduces "$dmuxd" "Gateway, router or client of a network protocol behind an anycast address" "[check|bird-config] FILE"
 for verb in check bird-config; do
     ok "$verb without a file" try 2 "$dmuxd" "$verb"
     ok "$verb of no file" try 1 "$dmuxd" "$verb" "$dir/none"

@@ -8,16 +8,7 @@ trap 'rm -rf "$dir"' EXIT
 # shellcheck source-path=SCRIPTDIR source=../tap.sh
 . "$(dirname "$0")/../tap.sh"
 
-for option in --help -h; do
-    ok "$option" try 0 "$realmd" "$option"
-    ok "$option says what it is" says "Manager of a realm"
-    ok "$option gives the usage" says "hawser-realmd check FILE"
-done
-ok "--version" try 0 "$realmd" --version
-ok "--version says which" grep -qE '^hawser-realmd [0-9]+\.[0-9]+\.[0-9]+$' "$dir/out"
-ok "no argument is a usage error" try 2 "$realmd"
-ok "and says the usage" complains "usage: hawser-realmd [check] FILE"
-ok "an option that is none" try 2 "$realmd" --verbose
+introduces "$realmd" "Manager of a realm" "[check] FILE"
 ok "check without a file" try 2 "$realmd" check
 ok "another word" try 2 "$realmd" start "$dir/none"
 ok "no file" try 1 "$realmd" "$dir/none"
