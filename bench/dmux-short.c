@@ -92,7 +92,6 @@ static int gateway_start(const char *path, instant now)
     }
     c = here.config;
     o.id = c->id;
-    o.site = (uint8_t)c->site;
     o.service = here.service = (struct endpoint){ c->service, c->port };
     o.prefix = c->prefix;
     o.unicast = (struct endpoint){ c->address, c->port };

@@ -5,7 +5,7 @@
  * from clients with a good cookie to a router that the tables know, and from such a router with a ticket of a verified
  * client; to and from other operators' gateways likewise (src/dmux/gateway_homes.c). All leave by the interface that
  * they came from, to the station that they came from: a gateway has one next hop. A datagram that is no shim is counted
- * by cause and dropped; whatever else is not understood is passed on: control, strangers, fragments, IP options, trace,
+ * by cause and dropped; whatever else is not understood is passed on: control, strangers, fragments, IP options,
  * unknown providers, bad tickets and passes.
  *
  * What is sent has no UDP checksum (RFC 768: zero over IPv4): the inner packet has its own, and on a veth the outer one
@@ -199,7 +199,7 @@ static __always_inline int to_router(struct xdp_md *ctx, const struct frame *f, 
     p += SHIM_LEN + SHIM_COOKIE_LEN;
     __builtin_memcpy(p, &saddr, 4);
     __builtin_memcpy(p + 4, &sport, 2);
-    p[6] = cfg->site;
+    p[6] = 0;
     p[7] = cfg->hops;
     if (slot.border) {
         p += SHIM_CLIENT_LEN;
@@ -293,7 +293,7 @@ static __always_inline int from_home(struct xdp_md *ctx, struct frame *f, const 
         return count(XDP_COUNT_PASSED, XDP_PASS);
     __builtin_memcpy(home + SHIM_HOME_COOKIE_AT, at + SHIM_LEN, SHIM_COOKIE_LEN);
     put_ticket(at + SHIM_LEN, &c, &slot, cfg, now_s);
-    client[6] = cfg->site;
+    client[6] = 0;
     client[7]--;
     shim_put(at, s->flags, s->protocol, slot.provider);
     outer(f, &eth, tos, cfg->unicast, slot.addr, cfg->port, slot.port, payload);
@@ -341,7 +341,7 @@ static __always_inline int to_home(struct xdp_md *ctx, const struct frame *f, co
     shim_put(p, s->flags & ~SHIM_HOME, s->protocol, s->provider);
     __builtin_memcpy(p + SHIM_LEN, ticket, SHIM_COOKIE_LEN);
     __builtin_memcpy(p + SHIM_LEN + SHIM_COOKIE_LEN, who, SHIM_CLIENT_LEN);
-    p[SHIM_LEN + SHIM_COOKIE_LEN + 6] = cfg->site;
+    p[SHIM_LEN + SHIM_COOKIE_LEN + 6] = 0;
     p[SHIM_LEN + SHIM_COOKIE_LEN + 7]--;
     return count(XDP_COUNT_TO_HOME, XDP_TX);
 }

@@ -175,7 +175,6 @@ dmux_gateway_conf() {
     cat >"$DMUX/$host.conf" <<EOC
 [Gateway]
 Id = $id
-Site = $id
 Service = $DMUX_SERVICE
 Prefix = ${DMUX_SERVICE%.*}.0/24
 Address = $address

@@ -36,7 +36,6 @@ static void introduce(struct dmux_pair *p, instant now)
 bool dmux_pair_init(struct dmux_pair *p, instant now)
 {
     struct gateway_options go = { .id = 1,
-                                  .site = 3,
                                   .service = dmux_pair_service,
                                   .unicast = dmux_pair_unicast,
                                   .prefix = { .addr = addr_v4(0xc0000200), .len = 24 },

@@ -156,7 +156,7 @@ enum client_input client_on_datagram(struct client *c, const uint8_t *data, size
             return on_challenge(c, &m, now);
         return m.type == DMUX_ECHO_REPLY ? on_echo_reply(c, &m, now) : drop(c, CLIENT_DROP_SHIM);
     }
-    if (s.flags & ~(SHIM_TRACE | SHIM_WORD))
+    if (s.flags & ~SHIM_WORD)
         return drop(c, CLIENT_DROP_SHIM);
     if (s.protocol != c->o.protocol->id || (c->o.provider != PROVIDER_ANY && s.provider != c->o.provider))
         return drop(c, CLIENT_DROP_OTHER);

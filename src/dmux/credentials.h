@@ -17,7 +17,7 @@
 #include "ident/chain.h"
 
 #define CREDENTIALS_MAX 1024      /* chosen: certificates that are remembered; one more is refused */
-#define CREDENTIAL_CHAIN_MAX 1100 /* bytes: behind the 172 of a REGISTER within DMUX_REGISTER_MAX */
+#define CREDENTIAL_CHAIN_MAX 1100 /* bytes: behind the 170 of a REGISTER within DMUX_REGISTER_MAX */
 
 struct authority {
     uint8_t root[IDENT_KEY_LEN];

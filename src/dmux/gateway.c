@@ -228,7 +228,7 @@ static bool forward_to_router(struct gateway *g, const struct arrival *a)
 {
     const uint8_t *packet = a->data + a->shim.len;
     size_t packet_len = a->len - a->shim.len;
-    uint8_t flags = SHIM_CLIENT | SHIM_COOKIE | (a->shim.flags & (SHIM_TRACE | SHIM_WORD)), *at = a->out + SHIM_LEN;
+    uint8_t flags = SHIM_CLIENT | SHIM_COOKIE | (a->shim.flags & SHIM_WORD), *at = a->out + SHIM_LEN;
     struct shim_claim c = {
         .kind = SHIM_COOKIE_UNVERIFIED, .client = a->addr, .client_port = a->from->port, .gateway = g->o.id
     };
@@ -264,17 +264,13 @@ static bool forward_to_router(struct gateway *g, const struct arrival *a)
     jar_mint(&g->jar, &c, at);
     put_be32(at + 12, a->addr);
     put_be16(at + 16, a->from->port);
-    at[18] = g->o.site;
+    at[18] = 0;
     at[19] = GATEWAY_HOPS;
     at += SHIM_COOKIE_LEN + SHIM_CLIENT_LEN;
     if (r->realm != 0) {
         gateway_put_home(g, r, at);
         at += SHIM_HOME_LEN;
         g->stats.to_border_pkts++;
-    }
-    if (a->shim.trace_at) {
-        memcpy(at, a->data + a->shim.trace_at, SHIM_TRACE_LEN);
-        at += SHIM_TRACE_LEN;
     }
     memcpy(at, packet, packet_len);
     a->tx->to = endpoint_of(r->addr, r->port);
@@ -309,15 +305,11 @@ static bool forward_to_client(struct gateway *g, const struct arrival *a)
         return gateway_drop(g, GATEWAY_DROP_EMPTY);
     if (!a->shim.cookie_at || !jar_check(&g->jar, &c, a->data + a->shim.cookie_at, GATEWAY_TICKET_S))
         return gateway_drop(g, GATEWAY_DROP_TICKET);
-    a->tx->len = SHIM_LEN + (a->shim.trace_at ? SHIM_TRACE_LEN : 0u) + packet_len;
+    a->tx->len = SHIM_LEN + packet_len;
     if (!verified && !limits_answer(g->limits, c.client, a->tx->len, a->now))
         return gateway_drop(g, GATEWAY_DROP_AMPLIFIED);
     at = a->out + SHIM_LEN;
-    shim_put(a->out, a->shim.flags & (SHIM_TRACE | SHIM_WORD), a->shim.protocol, a->shim.provider);
-    if (a->shim.trace_at) {
-        memcpy(at, a->data + a->shim.trace_at, SHIM_TRACE_LEN);
-        at += SHIM_TRACE_LEN;
-    }
+    shim_put(a->out, a->shim.flags & SHIM_WORD, a->shim.protocol, a->shim.provider);
     memcpy(at, packet, packet_len);
     a->tx->to = endpoint_of(c.client, c.client_port);
     a->tx->from_service = true;
@@ -409,19 +401,16 @@ static int agree(struct gateway *g, const struct dmux_message *m, uint8_t ret_dh
 
 static bool on_register(struct gateway *g, const struct arrival *a, const struct dmux_message *m)
 {
-    struct dmux_message reply = { .type = DMUX_ACK,
-                                  .protocol = m->protocol,
-                                  .provider = m->provider,
-                                  .nonce = m->nonce,
-                                  .gateway = g->o.id,
-                                  .lifetime_s = MIN(m->lifetime_s, (uint16_t)GATEWAY_LIFETIME_S) };
+    struct dmux_message reply = {
+        .type = DMUX_ACK, .protocol = m->protocol, .provider = m->provider, .nonce = m->nonce, .gateway = g->o.id
+    };
     struct registration claim = { .protocol = m->protocol,
                                   .provider = m->provider,
                                   .addr = a->addr,
                                   .port = a->from->port,
                                   .weight = m->weight },
                         *r;
-    struct mesh_proof proof = { .nonce = m->nonce, .lifetime_s = m->lifetime_s, .weight = m->weight };
+    struct mesh_proof proof = { .nonce = m->nonce, .weight = m->weight };
     size_t signed_len = dmux_signed_len(a->data, a->len);
     uint16_t wait_s = 0;
     int refusal;

@@ -16,10 +16,9 @@
 
 /* A datagram that goes to a router or a border gets longer by this at most. */
 #define GATEWAY_GROWS (SHIM_COOKIE_LEN + SHIM_CLIENT_LEN + SHIM_HOME_LEN)
-#define GATEWAY_COOKIE_S 120  /* chosen: clients renew after a few seconds; a sleeping laptop asks again */
-#define GATEWAY_TICKET_S 300  /* chosen: how long a router may answer a client that says nothing */
-#define GATEWAY_HOPS 4        /* hop limit of the tunnel: a gateway and a border, there and back */
-#define GATEWAY_LIFETIME_S 60 /* what ACK says; of no effect in version 1: silence ends a registration */
+#define GATEWAY_COOKIE_S 120 /* chosen: clients renew after a few seconds; a sleeping laptop asks again */
+#define GATEWAY_TICKET_S 300 /* chosen: how long a router may answer a client that says nothing */
+#define GATEWAY_HOPS 4       /* hop limit of the tunnel: a gateway and a border, there and back */
 
 enum gateway_drop {
     GATEWAY_DROP_SHIM,                      /* + enum shim_fault */
@@ -43,8 +42,7 @@ enum gateway_drop {
 };
 
 struct gateway_options {
-    uint32_t id; /* not 0 */
-    uint8_t site;
+    uint32_t id;                      /* not 0 */
     struct endpoint service;          /* the anycast address and port */
     struct prefix prefix;             /* that is announced; nothing in it may be a client or a router */
     struct endpoint unicast;          /* of this gateway alone */

@@ -25,10 +25,10 @@ void gateway_put_home(const struct gateway *g, const struct registration *border
 }
 
 /* A client's address, with a hop less. False: there is none left. */
-static bool put_client(uint8_t out[SHIM_CLIENT_LEN], const uint8_t in[SHIM_CLIENT_LEN], uint8_t site)
+static bool put_client(uint8_t out[SHIM_CLIENT_LEN], const uint8_t in[SHIM_CLIENT_LEN])
 {
     memcpy(out, in, SHIM_CLIENT_LEN);
-    out[6] = site;
+    out[6] = 0;
     if (in[7] <= 1)
         return false;
     out[7]--;
@@ -37,10 +37,6 @@ static bool put_client(uint8_t out[SHIM_CLIENT_LEN], const uint8_t in[SHIM_CLIEN
 
 static void finish(const struct arrival *a, uint8_t *at)
 {
-    if (a->shim.trace_at) {
-        memcpy(at, a->data + a->shim.trace_at, SHIM_TRACE_LEN);
-        at += SHIM_TRACE_LEN;
-    }
     memcpy(at, a->data + a->shim.len, a->len - a->shim.len);
     a->tx->len = (size_t)(at - a->out) + a->len - a->shim.len;
     a->tx->from_service = false;
@@ -66,7 +62,7 @@ static bool to_home(struct gateway *g, const struct arrival *a, const struct reg
         return gateway_drop(g, GATEWAY_DROP_TICKET);
     shim_put(a->out, a->shim.flags & (uint8_t)~SHIM_HOME, a->shim.protocol, a->shim.provider);
     memcpy(at, home + SHIM_HOME_COOKIE_AT, SHIM_COOKIE_LEN);
-    if (!put_client(at + SHIM_COOKIE_LEN, client, g->o.site))
+    if (!put_client(at + SHIM_COOKIE_LEN, client))
         return gateway_drop(g, GATEWAY_DROP_HOPS);
     finish(a, at + SHIM_COOKIE_LEN + SHIM_CLIENT_LEN);
     a->tx->to = endpoint_of(c.home, c.home_port);
@@ -117,7 +113,7 @@ static bool from_home(struct gateway *g, const struct arrival *a)
     c.router_port = r->port;
     shim_put(a->out, a->shim.flags, a->shim.protocol, r->provider);
     jar_mint(&g->jar, &c, at);
-    if (!put_client(at + SHIM_COOKIE_LEN, client, g->o.site))
+    if (!put_client(at + SHIM_COOKIE_LEN, client))
         return gateway_drop(g, GATEWAY_DROP_HOPS);
     at += SHIM_COOKIE_LEN + SHIM_CLIENT_LEN;
     memcpy(at, a->data + a->shim.home_at, SHIM_HOME_COOKIE_AT);

@@ -331,7 +331,6 @@ static bool signed_for(const struct route *t)
                               .nonce = t->proof.nonce,
                               .gateway = t->origin,
                               .you = { .addr = addr_v4(t->addr), .port = t->port },
-                              .lifetime_s = t->proof.lifetime_s,
                               .weight = t->proof.weight };
     uint8_t buf[DMUX_MESSAGE_MAX];
     size_t len;

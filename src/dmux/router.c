@@ -184,7 +184,7 @@ static void heard_from(struct client_entry *e, const struct shim *s, const uint8
 {
     e->via = *from;
     e->provider = s->provider;
-    e->flags = s->flags & (uint8_t) ~(SHIM_TRACE | SHIM_WORD);
+    e->flags = s->flags & (uint8_t)~SHIM_WORD;
     memcpy(e->fields, data + SHIM_LEN, shim_len(e->flags) - SHIM_LEN);
 }
 
@@ -618,7 +618,6 @@ static size_t say_register(struct router *r, struct tie *t, uint8_t *out)
                               .provider = r->o.provider,
                               .gateway = t->gateway,
                               .you = t->you,
-                              .lifetime_s = 60,
                               .weight = r->o.weight,
                               .chain = r->o.chain.data,
                               .chain_len = r->o.chain.len };

@@ -19,7 +19,7 @@ struct xdp_config {
     uint32_t service, unicast; /* network order */
     uint32_t prefix, mask;     /* of the service; network order */
     uint16_t port;             /* network order */
-    uint8_t site, hops;
+    uint8_t hops, zero;        /* zero: no byte of the map without a name */
 };
 
 struct xdp_group_key {

@@ -46,11 +46,6 @@ static const char *read_id(struct ini *f, const char *value, void *out)
     return read_number(f, value, out) || *(uint32_t *)out == 0 ? "a number of 1 to 4294967295" : NULL;
 }
 
-static const char *read_byte(struct ini *f, const char *value, void *out)
-{
-    return read_number(f, value, out) || *(uint32_t *)out > 255 ? "a number of 0 to 255" : NULL;
-}
-
 static const char *read_weight(struct ini *f, const char *value, void *out)
 {
     return read_number(f, value, out) || *(uint32_t *)out > 65535 ? "a number of 0 to 65535" : NULL;
@@ -515,7 +510,6 @@ static const char *read_offers(struct ini *f, const char *value, void *out)
 
 static const struct ini_row schema[] = {
     { GATEWAY, "Id", read_id, AT(id), NULL, true, "number of this gateway among all" },
-    { GATEWAY, "Site", read_byte, AT(site), "0", false, "number of its site" },
     { GATEWAY, "Service", read_addr4, AT(service), NULL, true, "the anycast address that all gateways have" },
     { GATEWAY, "Prefix", read_prefix4, AT(prefix), NULL, true, "the prefix around it that is announced" },
     { GATEWAY, "Address", read_addr4, AT(address), NULL, true, "the address of this gateway alone" },

@@ -61,7 +61,7 @@ struct dmux_config {
     struct addr address; /* gateway: of itself alone; router and client: ADDR_NONE leaves the source to the kernel */
 
     /* gateway */
-    uint32_t id, site;
+    uint32_t id;
     struct addr service;
     struct prefix prefix;
     uint8_t secret[JAR_SECRET_LEN];

@@ -36,7 +36,6 @@ static int gateway_start(struct dmuxd *d, instant now)
     const struct tun_addr addrs[] = { { .addr = c->service, .prefix_len = 32 }, announced(c) };
     struct gateway_options o = {
         .id = c->id,
-        .site = (uint8_t)c->site,
         .service = { .addr = c->service, .port = c->port },
         .prefix = c->prefix,
         .unicast = { .addr = c->address, .port = c->port },

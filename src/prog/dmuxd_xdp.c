@@ -14,11 +14,9 @@ _Static_assert(XDP_COOKIE_S == GATEWAY_COOKIE_S && XDP_TICKET_S == GATEWAY_TICKE
 static int set_config(struct dmuxd *d)
 {
     const struct dmux_config *c = d->config;
-    struct xdp_config x = { .keys = *gateway_keys(d->gateway),
-                            .id = c->id,
-                            .site = (uint8_t)c->site,
-                            .hops = GATEWAY_HOPS,
-                            .port = __builtin_bswap16(c->port) };
+    struct xdp_config x = {
+        .keys = *gateway_keys(d->gateway), .id = c->id, .hops = GATEWAY_HOPS, .port = __builtin_bswap16(c->port)
+    };
 
     memcpy(&x.service, c->service.bytes, 4);
     memcpy(&x.unicast, c->address.bytes, 4);

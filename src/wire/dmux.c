@@ -19,7 +19,6 @@ enum field {
     UNICAST,
     YOU,
     COOKIE,
-    LIFETIME,
     WEIGHT,
     LOAD,
     DH,
@@ -35,7 +34,7 @@ enum field {
     PREFIX
 };
 
-#define FIELDS_MAX 10
+#define FIELDS_MAX 9
 
 static const struct {
     uint8_t fields[FIELDS_MAX];
@@ -43,8 +42,8 @@ static const struct {
 } types[DMUX_TYPE_COUNT] = {
     [DMUX_HELLO] = { { NONCE }, DMUX_HELLO_LEN },
     [DMUX_CHALLENGE] = { { NONCE, GATEWAY, UNICAST, YOU, COOKIE }, 0 },
-    [DMUX_REGISTER] = { { NONCE, GATEWAY, COOKIE, YOU, LIFETIME, WEIGHT, DH, KEY, SIGNATURE, CHAIN }, 0 },
-    [DMUX_ACK] = { { NONCE, GATEWAY, LIFETIME, DH, MAC }, 0 },
+    [DMUX_REGISTER] = { { NONCE, GATEWAY, COOKIE, YOU, WEIGHT, DH, KEY, SIGNATURE, CHAIN }, 0 },
+    [DMUX_ACK] = { { NONCE, GATEWAY, DH, MAC }, 0 },
     [DMUX_NAK] = { { NONCE, GATEWAY, REFUSAL, WAIT }, 0 },
     [DMUX_KEEPALIVE] = { { GATEWAY, SEQ, NONCE, WEIGHT, LOAD, MAC }, 0 },
     [DMUX_CHECK] = { { GATEWAY, SEQ, NONCE, MAC }, 0 },
@@ -62,7 +61,6 @@ static const uint8_t field_len[] = {
     [UNICAST] = 6,
     [YOU] = 6,
     [COOKIE] = SHIM_COOKIE_LEN,
-    [LIFETIME] = 2,
     [WEIGHT] = 2,
     [LOAD] = 2,
     [DH] = DMUX_KEY_LEN,
@@ -111,9 +109,6 @@ static void write_field(struct writer *w, enum field f, const struct dmux_messag
         break;
     case COOKIE:
         write_bytes(w, m->cookie, sizeof(m->cookie));
-        break;
-    case LIFETIME:
-        write_u16(w, m->lifetime_s);
         break;
     case WEIGHT:
         write_u16(w, m->weight);
@@ -180,9 +175,6 @@ static void read_field(struct reader *r, enum field f, struct dmux_message *m)
         break;
     case COOKIE:
         read_copy(r, m->cookie, sizeof(m->cookie));
-        break;
-    case LIFETIME:
-        m->lifetime_s = read_u16(r);
         break;
     case WEIGHT:
         m->weight = read_u16(r);

@@ -66,7 +66,6 @@ struct dmux_message {
     struct endpoint unicast;         /* CHALLENGE, ECHO_REPLY, VOUCHED: of that gateway alone */
     struct endpoint you;             /* CHALLENGE: where the asker was seen; REGISTER: what the router registers */
     uint8_t cookie[SHIM_COOKIE_LEN]; /* CHALLENGE, REGISTER, ECHO */
-    uint16_t lifetime_s;             /* REGISTER: asked; ACK: given. Nothing ends by it: silence does */
     uint16_t weight;                 /* REGISTER, KEEPALIVE: share of clients, in proportion; 0: none beside others */
     uint16_t load;                   /* KEEPALIVE: 0 idle to 65535 full */
     uint8_t dh[DMUX_KEY_LEN];        /* REGISTER, ACK: X25519, for this registration alone */

@@ -136,7 +136,6 @@ void mesh_put_item(struct writer *w, const struct mesh_item *i)
     write_bytes(w, i->vouch, sizeof(i->vouch));
     write_u64(w, i->proof.nonce);
     write_bytes(w, i->proof.cookie, sizeof(i->proof.cookie));
-    write_u16(w, i->proof.lifetime_s);
     write_u16(w, i->proof.weight);
     write_bytes(w, i->proof.dh, sizeof(i->proof.dh));
     write_bytes(w, i->proof.key, sizeof(i->proof.key));
@@ -163,7 +162,6 @@ bool mesh_next_item(struct reader *r, struct mesh_item *ret)
         read_copy(r, i.vouch, sizeof(i.vouch));
         i.proof.nonce = read_u64(r);
         read_copy(r, i.proof.cookie, sizeof(i.proof.cookie));
-        i.proof.lifetime_s = read_u16(r);
         i.proof.weight = read_u16(r);
         read_copy(r, i.proof.dh, sizeof(i.proof.dh));
         read_copy(r, i.proof.key, sizeof(i.proof.key));

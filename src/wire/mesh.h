@@ -12,7 +12,7 @@
  * A coordinate (dmux/coord.h) is three signed numbers of us 4 | height us 4 | error in 1/1000 2.
  *
  * An item is u8 what | protocol 2 | provider 4 | router's endpoint 6, and for NEW and CHANGED weight 2 | load 2 | round
- * trip us 4, and for NEW the vouching key 32 | what the router signed 152. */
+ * trip us 4, and for NEW the vouching key 32 | what the router signed 150. */
 #pragma once
 
 #include "wire/cursor.h"
@@ -56,7 +56,7 @@ enum mesh_what { MESH_NEW = 1, MESH_CHANGED, MESH_GONE, MESH_WHAT_COUNT };
 struct mesh_proof {
     uint64_t nonce;
     uint8_t cookie[SHIM_COOKIE_LEN];
-    uint16_t lifetime_s, weight;
+    uint16_t weight;
     uint8_t dh[DMUX_KEY_LEN], key[DMUX_KEY_LEN], signature[DMUX_SIGNATURE_LEN];
 };
 
@@ -71,7 +71,7 @@ struct mesh_item {
     struct mesh_proof proof;
 };
 
-#define MESH_ITEM_MAX (1 + 12 + 8 + DMUX_KEY_LEN + 152)
+#define MESH_ITEM_MAX (1 + 12 + 8 + DMUX_KEY_LEN + 150)
 
 struct mesh_member {
     uint32_t gateway; /* not 0 */

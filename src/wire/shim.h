@@ -2,9 +2,8 @@
  *
  *   ver=1 (4 bits) | hlen (4 bits, 32-bit words) | flags 8 | protocol_id 16 | provider_id 32
  *   [K] cookie 12:  epoch 1 | time 3 (seconds) | mac 8
- *   [A] client 8:   IPv4 address 4 | port 2 | gateway site 1 | hop limit 1
+ *   [A] client 8:   IPv4 address 4 | port 2 | zero 1 | hop limit 1
  *   [H] home 20:    IPv4 address 4 | port 2 | zero 2 | pass or ticket 12, as a cookie
- *   [O] trace 8:    id 4 | time 4
  *   the packet, or with C a control message (wire/dmux.h), or with W a word (wire/word.h)
  *
  * Integers are big-endian, lengths are bytes but for those of the first byte. hlen counts the fixed part and the fields
@@ -27,17 +26,15 @@
 #define SHIM_CLIENT_LEN 8
 #define SHIM_HOME_LEN 20
 #define SHIM_HOME_COOKIE_AT 8 /* inside the home field */
-#define SHIM_TRACE_LEN 8
-#define SHIM_LEN_MAX (SHIM_LEN + SHIM_COOKIE_LEN + SHIM_CLIENT_LEN + SHIM_HOME_LEN + SHIM_TRACE_LEN)
+#define SHIM_LEN_MAX (SHIM_LEN + SHIM_COOKIE_LEN + SHIM_CLIENT_LEN + SHIM_HOME_LEN)
 
 #define SHIM_CONTROL 0x80  /* C: a control message follows, and no field */
 #define SHIM_CLIENT 0x40   /* A: the client's address; between gateway and router, and between gateways */
 #define SHIM_VERIFIED 0x20 /* V: the client has shown that it is there; set by a gateway, and sent back by a router */
 #define SHIM_COOKIE 0x10   /* K: what shows it */
-#define SHIM_TRACE 0x08    /* O: for measurements; nothing here sends it */
 #define SHIM_WORD 0x04     /* W: no packet, but a word between client and router, which gateways carry like one */
 #define SHIM_HOME 0x02     /* H: by way of another operator's gateway, the home; only together with A, V and K */
-#define SHIM_RESERVED 0x01 /* 0, or the packet is dropped */
+#define SHIM_RESERVED 0x09 /* 0, or the packet is dropped */
 
 #define PROVIDER_INVALID 0u
 #define PROVIDER_ANY 1u /* whoever is nearest */
@@ -65,15 +62,14 @@ struct shim {
     uint8_t len; /* of the header with its fields */
     uint16_t protocol;
     uint32_t provider;
-    uint8_t cookie_at, client_at, home_at, trace_at; /* where the fields begin; 0: not there */
+    uint8_t cookie_at, client_at, home_at; /* where the fields begin; 0: not there */
 };
 
 /* The length of a header with these flags. */
 SHIM_INLINE uint8_t shim_len(uint8_t flags)
 {
     return (uint8_t)(SHIM_LEN + ((flags & SHIM_COOKIE) ? SHIM_COOKIE_LEN : 0) +
-                     ((flags & SHIM_CLIENT) ? SHIM_CLIENT_LEN : 0) + ((flags & SHIM_HOME) ? SHIM_HOME_LEN : 0) +
-                     ((flags & SHIM_TRACE) ? SHIM_TRACE_LEN : 0));
+                     ((flags & SHIM_CLIENT) ? SHIM_CLIENT_LEN : 0) + ((flags & SHIM_HOME) ? SHIM_HOME_LEN : 0));
 }
 
 /* What stands beside each other means something: control stands alone, and a home is that of a client which has shown
@@ -114,7 +110,6 @@ SHIM_INLINE enum shim_fault shim_parse(const uint8_t *at, const uint8_t *end, st
     ret->cookie_at = (flags & SHIM_COOKIE) ? SHIM_LEN : 0;
     ret->client_at = (flags & SHIM_CLIENT) ? (uint8_t)(SHIM_LEN + ((flags & SHIM_COOKIE) ? SHIM_COOKIE_LEN : 0)) : 0;
     ret->home_at = (flags & SHIM_HOME) ? SHIM_LEN + SHIM_COOKIE_LEN + SHIM_CLIENT_LEN : 0;
-    ret->trace_at = (flags & SHIM_TRACE) ? (uint8_t)(len - SHIM_TRACE_LEN) : 0;
     return SHIM_OK;
 }
 

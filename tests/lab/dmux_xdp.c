@@ -30,7 +30,7 @@ static const struct endpoint other = { .addr = { .family = ADDR_V4, .bytes = { 1
 static void tables(void)
 {
     struct xdp_config c = {
-        .keys = *gateway_keys(gateway), .id = 1, .site = 3, .hops = GATEWAY_HOPS, .port = __builtin_bswap16(DMUX_PORT)
+        .keys = *gateway_keys(gateway), .id = 1, .hops = GATEWAY_HOPS, .port = __builtin_bswap16(DMUX_PORT)
     };
     struct registry_table t;
     const struct registration *m;

@@ -103,7 +103,6 @@ unsigned gateway_at(uint32_t id)
 {
     unsigned i = host_new(GATEWAY, gateway_addr(id), 0);
     struct gateway_options o = { .id = id,
-                                 .site = (uint8_t)id,
                                  .service = at(next_service, DMUX_PORT),
                                  .unicast = at(hosts[i].addr, DMUX_PORT),
                                  .providers = providers,

@@ -17,22 +17,21 @@ static void test_fixed_part(void **state)
     assert_int_equal(s.len, 8);
     assert_int_equal(s.protocol, DMUX_IPV6);
     assert_int_equal(s.provider, 100);
-    assert_int_equal(s.cookie_at + s.client_at + s.trace_at, 0);
+    assert_int_equal(s.cookie_at + s.client_at, 0);
     assert_int_equal(shim_put(out, 0, 6, 100), 8);
     assert_memory_equal(out, plain, 8);
 }
 
 static void test_fields(void **state)
 {
-    /* K, A and O with V: 8 + 12 + 8 + 8 = 36 bytes = 9 words */
-    uint8_t all[36] = { 0x19, 0x78, 0x01, 0x10, 0x00, 0x00, 0x00, 0x01 };
+    /* K and A with V: 8 + 12 + 8 = 28 bytes = 7 words */
+    uint8_t all[28] = { 0x17, 0x70, 0x01, 0x10, 0x00, 0x00, 0x00, 0x01 };
     struct shim s;
 
     assert_int_equal(shim_parse(all, all + sizeof(all), &s), SHIM_OK);
-    assert_int_equal(s.len, 36);
+    assert_int_equal(s.len, 28);
     assert_int_equal(s.cookie_at, 8);
     assert_int_equal(s.client_at, 20);
-    assert_int_equal(s.trace_at, 28);
     all[0] = 0x16, all[1] = 0x50; /* K is not there: A follows the fixed part: 16 bytes would be 4 words */
     assert_int_equal(shim_parse(all, all + sizeof(all), &s), SHIM_BAD_LENGTH);
     all[0] = 0x14, all[1] = 0x40;
@@ -41,18 +40,17 @@ static void test_fields(void **state)
     assert_int_equal(s.cookie_at, 0);
 }
 
-/* K, A, H and O with V: 8 + 12 + 8 + 20 + 8 = 56 bytes = 14 words. */
+/* K, A and H with V: 8 + 12 + 8 + 20 = 48 bytes = 12 words. */
 static void test_home(void **state)
 {
-    uint8_t all[56] = { 0x1e, 0x7a, 0x00, 0x06, 0x00, 0x00, 0x00, 0x64 };
+    uint8_t all[48] = { 0x1c, 0x72, 0x00, 0x06, 0x00, 0x00, 0x00, 0x64 };
     struct shim s;
 
     assert_int_equal(shim_parse(all, all + sizeof(all), &s), SHIM_OK);
-    assert_int_equal(s.len, 56);
+    assert_int_equal(s.len, 48);
     assert_int_equal(s.client_at, 20);
     assert_int_equal(s.home_at, 28);
-    assert_int_equal(s.trace_at, 48);
-    assert_int_equal(shim_parse(all, all + 55, &s), SHIM_SHORT);
+    assert_int_equal(shim_parse(all, all + 47, &s), SHIM_SHORT);
     all[0] = 0x17, all[1] = 0x70;
     assert_int_equal(shim_parse(all, all + sizeof(all), &s), SHIM_OK);
     assert_int_equal(s.home_at, 0);
@@ -73,6 +71,7 @@ static void test_faults(void **state)
         { { 0x13, 0, 0, 6, 0, 0, 0, 1 }, 12, SHIM_BAD_LENGTH },
         { { 0x11, 0, 0, 6, 0, 0, 0, 1 }, 12, SHIM_BAD_LENGTH },
         { { 0x12, 1, 0, 6, 0, 0, 0, 1 }, 12, SHIM_BAD_FLAGS },
+        { { 0x12, 8, 0, 6, 0, 0, 0, 1 }, 8, SHIM_BAD_FLAGS },
         { { 0x17, 2, 0, 6, 0, 0, 0, 1 }, 12, SHIM_BAD_FLAGS },    /* a home of nobody */
         { { 0x1c, 0x52, 0, 6, 0, 0, 0, 1 }, 12, SHIM_BAD_FLAGS }, /* of who has not shown its address */
         { { 0x1c, 0x72, 0, 6, 0, 0, 0, 1 }, 12, SHIM_SHORT },
@@ -207,9 +206,9 @@ static void test_signed_len(void **state)
     struct dmux_message m = { .type = DMUX_REGISTER, .provider = 2 };
     size_t len = dmux_write(&m, out, sizeof(out));
 
-    /* 10 of header, nonce 8, gateway 4, cookie 12, address 6, lifetime 2, weight 2, dh 32, key 32 */
-    assert_int_equal(dmux_signed_len(out, len), 108);
-    assert_int_equal(len, 108 + 64);
+    /* 10 of header, nonce 8, gateway 4, cookie 12, address 6, weight 2, dh 32, key 32 */
+    assert_int_equal(dmux_signed_len(out, len), 106);
+    assert_int_equal(len, 106 + 64);
     m.type = DMUX_HELLO;
     len = dmux_write(&m, out, sizeof(out));
     assert_int_equal(dmux_signed_len(out, len), 0);
