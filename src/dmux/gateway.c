@@ -160,7 +160,7 @@ static void look_everywhere(struct gateway *g, const struct arrival *a, uint16_t
 static int by_distance(const void *a, const void *b)
 {
     const struct mesh_peer_info *x = a, *y = b;
-    uint32_t x_us = x->rtt_us > 0 ? x->rtt_us : x->estimate_us, y_us = y->rtt_us > 0 ? y->rtt_us : y->estimate_us;
+    uint32_t x_us = x->rtt_us > 0 ? x->rtt_us : UINT32_MAX, y_us = y->rtt_us > 0 ? y->rtt_us : UINT32_MAX;
 
     return (x_us > y_us) - (x_us < y_us);
 }

@@ -8,7 +8,7 @@
  * provider's certificate when somebody lacks it.
  *
  * A PING and its PONG say where their senders are (coord.h), and a PONG moves who asked. The way to a peer is as it was
- * measured; until then, as estimated.
+ * measured; one that has not answered yet is the farthest, whatever it says of where it is.
  *
  * Nothing that a peer says makes this gateway send more than a HELLO of 64 bytes a few times to an address, or a
  * question of 48 bytes to a router whose provider signed that it is there.
@@ -44,11 +44,9 @@ uint64_t mesh_name_hash(const struct mesh *m, uint32_t origin, uint16_t protocol
 
 /* --- peers --- */
 
-uint32_t mesh_rtt(const struct mesh *m, const struct peer *p)
+uint32_t mesh_rtt(const struct peer *p)
 {
-    if (p->rtt_us > 0)
-        return p->rtt_us;
-    return p->placed ? coord_estimate_us(&m->coord, &p->coord) : 0;
+    return p->rtt_us > 0 ? p->rtt_us : COORD_RTT_MAX_US;
 }
 
 /* Who wants a link says PING over it; one of which neither end does falls silent. Seeds are for who knows no others. */
@@ -340,6 +338,8 @@ static void on_text(struct mesh *m, struct peer *p, const struct mesh_message *m
     case MESH_PONG:
         us = (uint32_t)link_pong(&p->pings, msg->nonce, now);
         if (us > 0) {
+            if (p->rtt_us == 0)
+                routes_look(m, p, now);
             p->rtt_us = p->rtt_us == 0 ? us : (uint32_t)(((uint64_t)p->rtt_us * 9 + us) / 10);
             on_place(m, p, &msg->coord, p->rtt_us, now);
         }

@@ -90,8 +90,8 @@ struct mesh {
     instant look_at;
 };
 
-/* The round trip to a peer, us: measured, else estimated; 0: nothing is known. */
-uint32_t mesh_rtt(const struct mesh *m, const struct peer *p);
+/* The round trip to a peer, us: measured, else COORD_RTT_MAX_US. */
+uint32_t mesh_rtt(const struct peer *p);
 
 /* --- mesh_link.c: dmux/link.h, for gateways of the mesh --- */
 /* Each writes a datagram and returns its length; 0: it could not. */
@@ -127,6 +127,8 @@ void routes_tell_directory(struct mesh *m, const struct peer *p, instant now);
 void routes_take_news(struct mesh *m, struct peer *p, const struct mesh_message *news, instant now);
 /* All that the peer has to tell was heard: what it told before the link was made anew, and not again, is gone. */
 void routes_settle(struct mesh *m, struct peer *p, instant now);
+/* It is known how far away the peer is: routers that it tells of may be among the nearest. */
+void routes_look(struct mesh *m, struct peer *p, instant now);
 /* The link is down: of what it told, only routers that answer are kept, until they do not. */
 void routes_orphan(struct mesh *m, struct peer *p);
 /* A certificate was learnt. */

@@ -286,6 +286,12 @@ void routes_settle(struct mesh *m, struct peer *p, instant now)
     }
 }
 
+void routes_look(struct mesh *m, struct peer *p, instant now)
+{
+    LIST_FOREACH (t, &p->routes, struct route, by_peer)
+        mark(m, t->group, now + LOOK_EVERY);
+}
+
 void routes_orphan(struct mesh *m, struct peer *p)
 {
     LIST_FOREACH_SAFE (t, &p->routes, struct route, by_peer) {
@@ -313,9 +319,9 @@ void routes_retry(struct mesh *m)
 
 /* --- who is taken --- */
 
-static uint64_t distance(const struct mesh *m, const struct route *t)
+static uint64_t distance(const struct route *t)
 {
-    uint64_t d = (t->peer ? mesh_rtt(m, t->peer) : 0) + (uint64_t)t->rtt_us;
+    uint64_t d = (t->peer ? mesh_rtt(t->peer) : 0) + (uint64_t)t->rtt_us;
 
     if (!t->peer || t->unanswered) /* any other comes first: by way of another gateway it may be the same router */
         return UINT64_MAX;
@@ -405,7 +411,7 @@ static void adopt(struct mesh *m, struct route *t, uint64_t until_s, instant now
 }
 
 /* The nearest that is not excluded: of those whose signature was looked at, or of the others. */
-static struct route *nearest(const struct mesh *m, struct route_group *g, bool looked_at, instant now)
+static struct route *nearest(struct route_group *g, bool looked_at, instant now)
 {
     struct route *best = NULL;
 
@@ -413,7 +419,7 @@ static struct route *nearest(const struct mesh *m, struct route_group *g, bool l
         if ((t->sign == SIGN_GOOD) != looked_at || t->sign == SIGN_BAD || t->picked || (!t->adopted && t->next > now) ||
             (!looked_at && t->peer && t->peer->liar))
             continue;
-        if (!best || distance(m, t) < distance(m, best))
+        if (!best || distance(t) < distance(best))
             best = t;
     }
     return best;
@@ -459,12 +465,12 @@ static bool group_look(struct mesh *m, struct route_group *g, instant now)
 
     if (!group_clean(m, g, now))
         return false;
-    for (unsigned i = 0; i < SIGN_TRIES && (t = nearest(m, g, false, now)); i++) {
+    for (unsigned i = 0; i < SIGN_TRIES && (t = nearest(g, false, now)); i++) {
         again = true;
         if (!may_speak(m, t, &until_s))
             t->next = now + SEC; /* unless its certificate comes before */
     }
-    while (n < MESH_NEAREST && (t = nearest(m, g, true, now))) {
+    while (n < MESH_NEAREST && (t = nearest(g, true, now))) {
         bool there = false;
 
         t->picked = true;

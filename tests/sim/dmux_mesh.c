@@ -338,6 +338,115 @@ static void test_stale(void **state)
     assert_true(hosts[r].bytes_in - before <= 2 * 20 * 48);
 }
 
+enum lie {
+    LIE_PLACE,  /* it is where g1 is, by its coordinate */
+    LIE_LATER,  /* and each PONG is for a PING that was sent later, if that were by the clock */
+    LIE_AHEAD,  /* or for the next PING, and comes just after that was sent */
+    LIE_SILENT, /* or there is none */
+    LIE_COUNT,
+};
+
+#define FAR_AWAY (40 * MSEC) /* the liar, and the router that it tells of, from all others */
+
+static struct {
+    enum lie lie;
+    unsigned victim, self, router;
+    uint64_t nonce; /* of a PONG ahead of its PING; 0: none */
+    instant says_at;
+} liar;
+
+static span far_away(unsigned from, unsigned to)
+{
+    bool x = from == liar.self || from == liar.router, y = to == liar.self || to == liar.router;
+
+    return x && y ? MSEC : x || y ? FAR_AWAY : DELAY;
+}
+
+static struct peer *peer_to_victim(void)
+{
+    const struct mesh *m = gateway_mesh(hosts[liar.self].gateway);
+
+    for (size_t i = 0; i < m->peers_count; i++) {
+        if (m->peers[i]->gateway == 1 && m->peers[i]->up)
+            return m->peers[i];
+    }
+    return NULL;
+}
+
+static void lies(unsigned gateway)
+{
+    struct mesh *m = (struct mesh *)gateway_mesh(hosts[gateway].gateway);
+    struct peer *p = gateway == liar.self ? peer_to_victim() : NULL;
+
+    if (!p)
+        return;
+    m->coord = *mesh_coord_get(gateway_mesh(hosts[liar.victim].gateway));
+    m->coord.height_us = COORD_HEIGHT_MIN_US;
+    if (!p->pong_due)
+        return;
+    if (liar.lie == LIE_LATER)
+        p->pong_nonce += 2 * FAR_AWAY - MSEC;
+    p->pong_due = liar.lie == LIE_PLACE || liar.lie == LIE_LATER;
+    if (liar.lie == LIE_AHEAD) {
+        liar.nonce = p->pong_nonce + MESH_PING_EVERY;
+        liar.says_at = now - 2 * FAR_AWAY + MESH_PING_EVERY + MSEC;
+    }
+}
+
+static void lies_ahead(void)
+{
+    const struct endpoint self = at(hosts[liar.self].addr, DMUX_PORT);
+    struct peer *p = peer_to_victim();
+    struct gateway_tx tx;
+    uint8_t out[2048];
+
+    if (!p || liar.nonce == 0 || now < liar.says_at)
+        return;
+    p->pong_due = true;
+    p->pong_nonce = liar.nonce;
+    liar.nonce = 0;
+    while (gateway_output(hosts[liar.self].gateway, out, &tx, now))
+        post(liar.self, &self, &tx.to, out, tx.len);
+}
+
+/* A gateway seems no nearer than it is: what it says without having been asked counts for nothing, nor does where it
+ * says to be, and its router takes no nearer one's place among those that are asked. */
+static void test_nearer_than_it_is(void **state)
+{
+    for (unsigned lie = 0; lie < LIE_COUNT; lie++) {
+        unsigned g[6];
+
+        world_begin();
+        memset(&liar, 0, sizeof(liar));
+        liar.lie = lie;
+        delay_between = far_away;
+        before_output = lies;
+        liar.self = 5;
+        liar.router = 10;
+        for (unsigned i = 0; i < 6; i++)
+            g[i] = member_at(i + 1, NULL);
+        next_mesh = NULL;
+        for (unsigned i = 1; i < 6; i++) /* one more than are asked */
+            assert_true(router_at(0xcb007109 + i, g[i]) != liar.router || i == 5);
+        hosts[liar.router].dead = true;
+        world_run(5 * SEC);
+        hosts[liar.router].dead = false;
+        for (unsigned ms = 0; ms < 15000; ms++) {
+            world_run(MSEC);
+            lies_ahead();
+            assert_null(registered(g[0], 0xcb00710e));
+        }
+        assert_non_null(registered(liar.self, 0xcb00710e));
+        assert_int_equal(peer_of(g[0], 6).routers, 1);
+        assert_in_range(peer_of(g[0], 6).estimate_us, 1, FAR_AWAY);
+        assert_int_equal(peer_of(g[0], 6).rtt_us, lie == LIE_PLACE ? 2 * FAR_AWAY : 0);
+        for (unsigned i = 1; i < 5; i++) {
+            assert_non_null(registered(g[0], 0xcb007109 + i));
+            assert_int_equal(peer_of(g[0], i + 1).rtt_us, 2 * DELAY);
+        }
+    }
+}
+
 /* A provider that only an authority knows: gateways that its router has never met get the certificate with the news. */
 static void test_certificate_travels(void **state)
 {
@@ -476,6 +585,7 @@ int main(void)
         cmocka_unit_test(test_strangers),
         cmocka_unit_test(test_poisoning),
         cmocka_unit_test(test_stale),
+        cmocka_unit_test(test_nearer_than_it_is),
         cmocka_unit_test(test_fifty),
         cmocka_unit_test(test_memory),
         cmocka_unit_test(test_certificate_travels),

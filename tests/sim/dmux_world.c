@@ -35,6 +35,7 @@ const struct authority *next_authority;
 uint32_t next_service = SERVICE, next_wanted = PROVIDER_ANY;
 uint32_t next_moved;
 void (*ask_managers)(unsigned gateway);
+void (*before_output)(unsigned gateway);
 size_t registrations_max = 100;
 span (*delay_between)(unsigned from, unsigned to);
 
@@ -77,6 +78,7 @@ void world_begin(void)
     next_service = SERVICE;
     next_wanted = PROVIDER_ANY;
     ask_managers = NULL;
+    before_output = NULL;
     delay_between = NULL;
     next_moved = 0;
     for (unsigned i = 0; i < 2; i++) {
@@ -267,6 +269,8 @@ static void pump(unsigned i)
 
         gateway_on_expiry(h->gateway, now);
         self = at(h->addr, DMUX_PORT);
+        if (before_output)
+            before_output(i);
         while (gateway_output(h->gateway, out, &g, now))
             post(i, &self, &g.to, out, g.len);
         if (ask_managers)

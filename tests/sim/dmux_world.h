@@ -49,6 +49,7 @@ extern uint32_t next_service;                             /* of gateways and cli
 extern uint32_t next_moved;                               /* added to the addresses of gateways, likewise */
 extern uint32_t next_wanted;                              /* provider that clients want, likewise */
 extern void (*ask_managers)(unsigned gateway);            /* what they have to ask; NULL: nobody asks */
+extern void (*before_output)(unsigned gateway);           /* may change what it is about to say; NULL: nobody lies */
 extern span (*delay_between)(unsigned from, unsigned to); /* indices of hosts; NULL: DELAY for all */
 extern size_t registrations_max;                          /* of gateways that are made from now on */
 extern const struct addr server;
