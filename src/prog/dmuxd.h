@@ -51,6 +51,9 @@ struct role {
     bool (*leave)(struct dmuxd *d); /* false: there is something to be said before the end. May be NULL */
 };
 
+/* What is told of the kernel's tables. */
+enum xdp_news { XDP_NEWS_GROUPS, XDP_NEWS_ROUTERS, XDP_NEWS_FAILED, XDP_NEWS_COUNT };
+
 struct dmuxd {
     struct dmux_config *config;
     const struct role *role;
@@ -71,8 +74,8 @@ struct dmuxd {
     bool drained;
     struct xdp *xdp; /* NULL: packets pass in user space */
     uint32_t xdp_epoch, xdp_wall_s;
-    int xdp_failed; /* the last error of the tables, told once, and */
-    bool xdp_full;  /* that there were more groups than they take */
+    uint64_t xdp_left_out;               /* groups and routers that found no room in the tables */
+    uint32_t xdp_told_s[XDP_NEWS_COUNT]; /* when it was told last, wall time */
     struct watchdog watchdog;
     instant beat_at;
     struct gateway *gateway;

@@ -2,7 +2,8 @@
  *
  * Theory of operation. After each wake-up the core gives the tables that have changed; each becomes one element, which
  * the kernel replaces as a whole. Groups with a provider that has a rate, and what does not fit, stay out: the program
- * passes their packets on to the daemon, which has the same tables. */
+ * passes their packets on to the daemon, which has the same tables. What did not fit is counted, told once in a while,
+ * and tried again with its next change. */
 #include "prog/dmuxd.h"
 
 #include <errno.h>
@@ -10,6 +11,8 @@
 
 _Static_assert(XDP_COOKIE_S == GATEWAY_COOKIE_S && XDP_TICKET_S == GATEWAY_TICKET_S,
                "both paths take the same cookies");
+
+#define TOLD_EVERY_S 60 /* chosen: a line a minute of what goes on */
 
 static int set_config(struct dmuxd *d)
 {
@@ -71,6 +74,33 @@ static int put_router(struct dmuxd *d, const struct registration *m)
     return xdp_set_router(d->xdp, &key, m->state == REGISTRATION_PROVED ? &router : NULL);
 }
 
+static bool is_to_be_told(struct dmuxd *d, enum xdp_news news)
+{
+    if (d->xdp_told_s[news] != 0 && d->xdp_wall_s - d->xdp_told_s[news] < TOLD_EVERY_S)
+        return false;
+    d->xdp_told_s[news] = d->xdp_wall_s;
+    return true;
+}
+
+/* The error of an element; 0 for one that found no room: user space passes its packets. */
+static int left_out(struct dmuxd *d, enum xdp_news news, int error)
+{
+    if (error != -E2BIG)
+        return error;
+    d->xdp_left_out++;
+    if (is_to_be_told(d, news))
+        dmuxd_say(LOG_WARNING, "xdp %s=%u full, others pass in user space",
+                  news == XDP_NEWS_GROUPS ? "groups" : "routers",
+                  news == XDP_NEWS_GROUPS ? XDP_GROUPS_MAX : XDP_ROUTERS_MAX);
+    return 0;
+}
+
+/* An error of several, if there was one. */
+static void keep(int *failed, int r)
+{
+    *failed = r < 0 ? r : *failed;
+}
+
 void dmuxd_xdp_turn(struct dmuxd *d, uint32_t wall_s)
 {
     struct registry *r = gateway_export(d->gateway);
@@ -80,28 +110,22 @@ void dmuxd_xdp_turn(struct dmuxd *d, uint32_t wall_s)
 
     if (wall_s != d->xdp_wall_s) {
         d->xdp_wall_s = wall_s;
-        failed = MIN(failed, xdp_set_clock(d->xdp, wall_s));
+        keep(&failed, xdp_set_clock(d->xdp, wall_s));
     }
     if (gateway_keys(d->gateway)->epoch != d->xdp_epoch)
-        failed = MIN(failed, set_config(d));
+        keep(&failed, set_config(d));
     while (registry_pop_table(r, &t)) {
+        struct xdp_group_key key = { .protocol = t.protocol, .provider = t.provider };
         int e = put_group(d, &t);
 
-        if (e < 0) { /* full: an old element must not stay */
-            struct xdp_group_key key = { .protocol = t.protocol, .provider = t.provider };
-
-            failed = MIN(failed, xdp_set_group(d->xdp, &key, NULL));
-            if (!d->xdp_full)
-                dmuxd_say(LOG_WARNING, "xdp groups=%u full, others pass in user space error=%s", XDP_GROUPS_MAX,
-                          strerror(-e));
-            d->xdp_full = true;
-        }
+        if (e < 0) /* an old element must not stay */
+            keep(&failed, xdp_set_group(d->xdp, &key, NULL));
+        keep(&failed, left_out(d, XDP_NEWS_GROUPS, e));
     }
     while ((m = registry_pop_router(r)))
-        failed = MIN(failed, put_router(d, m));
-    if (failed < 0 && failed != d->xdp_failed)
+        keep(&failed, left_out(d, XDP_NEWS_ROUTERS, put_router(d, m)));
+    if (failed < 0 && is_to_be_told(d, XDP_NEWS_FAILED))
         dmuxd_say(LOG_ERR, "xdp tables error=%s", strerror(-failed));
-    d->xdp_failed = failed;
 }
 
 void dmuxd_xdp_status(struct dmuxd *d, json_t *doc)
@@ -120,6 +144,7 @@ void dmuxd_xdp_status(struct dmuxd *d, json_t *doc)
                 number_set(drops, gateway_drop_name(i), n[i]);
         }
     }
+    number_set(o, "left_out", d->xdp_left_out);
     json_object_set_new(o, "interface", json_string(d->config->interface));
     json_object_set_new(o, "drops", drops);
     json_object_set_new(doc, "xdp", o);
