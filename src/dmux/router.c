@@ -41,9 +41,10 @@ struct home {
     struct tie serving, following;
     uint64_t look_nonce; /* of a HELLO that looks who is there; 0: none */
     instant look_next;
+    instant asked;   /* the first HELLO that brought neither a registration nor a refusal yet; 0: none */
     uint8_t refusal; /* the last; NONE: it has been registered since */
     struct {
-        bool due;
+        bool due, silent;
         uint32_t gateway; /* 0: there is none yet */
         uint8_t refusal;
         uint16_t wait_s;
@@ -375,8 +376,7 @@ static bool taken(const struct router *r, const struct home *except, uint32_t ga
 }
 
 /* The answer to a HELLO: this is who is there, and the next step is to register. */
-static void tie_challenged(struct router *r, const struct home *h, struct tie *t, const struct dmux_message *m,
-                           instant now)
+static void tie_challenged(struct router *r, struct home *h, struct tie *t, const struct dmux_message *m, instant now)
 {
     t->gateway = m->gateway;
     t->unicast = m->unicast;
@@ -386,6 +386,7 @@ static void tie_challenged(struct router *r, const struct home *h, struct tie *t
     if (taken(r, h, m->gateway)) {
         t->state = HOME_ELSEWHERE;
         t->next = now + ROUTER_RETRY_MAX;
+        h->asked = 0;
         return;
     }
     t->state = HOME_REGISTERING;
@@ -463,10 +464,17 @@ static bool on_ack(struct router *r, struct tie *t, const uint8_t *data, size_t 
 
 static void judged(struct home *h, uint32_t gateway, uint8_t refusal, uint16_t wait_s)
 {
-    h->verdict.due |= h->verdict.gateway != gateway || h->verdict.refusal != refusal;
+    h->verdict.due |= h->verdict.gateway != gateway || h->verdict.refusal != refusal || h->verdict.silent;
+    h->verdict.silent = false;
     h->verdict.gateway = gateway;
     h->verdict.refusal = refusal;
     h->verdict.wait_s = wait_s;
+}
+
+static void fell_silent(struct home *h)
+{
+    h->verdict.due |= !h->verdict.silent;
+    h->verdict.silent = true;
 }
 
 static void on_nak(struct home *h, struct tie *t, const struct dmux_message *m, instant now)
@@ -487,6 +495,7 @@ static void on_nak(struct home *h, struct tie *t, const struct dmux_message *m, 
     again = m->refusal == DMUX_REFUSED_COOKIE && h->refusal != m->refusal;
     if (m->refusal != DMUX_REFUSED_NONE && m->refusal != DMUX_REFUSED_UNKNOWN && !again)
         judged(h, m->gateway, m->refusal, m->wait_s);
+    h->asked = 0;
     h->refusal = m->refusal;
     tie_begin(t, now);
     if (m->refusal == DMUX_REFUSED_UNKNOWN) /* it has forgotten: a restart, say */
@@ -565,6 +574,7 @@ static enum router_input on_control(struct router *r, const struct shim *s, cons
     } else if (m.type == DMUX_ACK) {
         if (!on_ack(r, t, data, len, &m, now))
             return drop(r, ROUTER_DROP_MAC);
+        h->asked = 0;
         h->refusal = DMUX_REFUSED_NONE;
         judged(h, m.gateway, DMUX_REFUSED_NONE, 0);
     } else if (m.type == DMUX_CHECK && t->state == HOME_REGISTERED && m.seq == t->seq &&
@@ -674,8 +684,10 @@ static size_t tie_output(struct router *r, struct home *h, struct tie *t, uint8_
         t->next = now + LEAVE_RETRY;
         return say_sealed(r, t, DMUX_WITHDRAW, out);
     }
-    if (t->state == HOME_REGISTERED && t->heard + ROUTER_SILENCE <= now)
+    if (t->state == HOME_REGISTERED && t->heard + ROUTER_SILENCE <= now) {
+        fell_silent(h);
         tie_begin(t, now);
+    }
     switch (t->state) {
     case HOME_REGISTERED:
         t->next = now + ROUTER_KEEPALIVE;
@@ -695,6 +707,10 @@ static size_t tie_output(struct router *r, struct home *h, struct tie *t, uint8_
         t->next = INSTANT_NEVER;
         return 0;
     }
+    if (h->asked == 0)
+        h->asked = now;
+    else if (h->asked + ROUTER_SILENCE <= now)
+        fell_silent(h);
     t->next = now + backoff(t);
     t->nonce = rng_nonzero(&r->o.rng);
     *to = h->at;
@@ -784,9 +800,11 @@ bool router_pop_verdict(struct router *r, struct router_verdict *ret)
         if (!h->verdict.due)
             continue;
         h->verdict.due = false;
-        *ret = (struct router_verdict){
-            .at = h->at, .gateway = h->verdict.gateway, .refusal = h->verdict.refusal, .wait_s = h->verdict.wait_s
-        };
+        *ret = (struct router_verdict){ .at = h->at,
+                                        .gateway = h->verdict.gateway,
+                                        .silent = h->verdict.silent,
+                                        .refusal = h->verdict.refusal,
+                                        .wait_s = h->verdict.wait_s };
         return true;
     }
     return false;

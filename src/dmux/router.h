@@ -66,11 +66,12 @@ struct router_home_info {
     struct endpoint you;
 };
 
-/* What a gateway says of the router. */
+/* What a gateway says of the router, or that it says nothing. */
 struct router_verdict {
     struct endpoint at; /* the home */
     uint32_t gateway;
-    uint8_t refusal; /* enum dmux_refusal; DMUX_REFUSED_NONE: it has registered it */
+    bool silent;     /* it has said nothing for ROUTER_SILENCE; gateway: the last that did, 0: none */
+    uint8_t refusal; /* else enum dmux_refusal; DMUX_REFUSED_NONE: it has registered it */
     uint16_t wait_s; /* when it is refused: so long at least */
 };
 

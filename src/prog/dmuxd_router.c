@@ -9,7 +9,7 @@
  * it is router_load.c's.
  *
  * What gateways say of this router is logged when it changes: that it is registered, or what it is refused for, in
- * words for people, as far as a NAK tells that apart. The status says it as long as it is so.
+ * words for people, as far as a NAK tells that apart, or that they say nothing. The status says it as long as it is so.
  *
  * Before it ends it says so to each gateway: the loop waits for their answers, LEAVE_TIME at most (dmuxd.c). */
 #include "prog/dmuxd.h"
@@ -120,7 +120,10 @@ static void follow_verdicts(struct dmuxd *d)
         const char *why = refusal_why(v.refusal);
 
         endpoint_format(&v.at, at);
-        if (v.refusal == DMUX_REFUSED_NONE)
+        if (v.silent)
+            dmuxd_say(LOG_WARNING, "home=%s gateway=%u silent: nobody answers, or what is long is lost on the way", at,
+                      v.gateway);
+        else if (v.refusal == DMUX_REFUSED_NONE)
             dmuxd_say(LOG_NOTICE, "home=%s gateway=%u registered", at, v.gateway);
         else
             dmuxd_say(LOG_WARNING, "home=%s gateway=%u refused=%s wait_s=%u%s%s", at, v.gateway,

@@ -270,6 +270,57 @@ static void test_verdicts(void **state)
     assert_false(router_pop_verdict(hosts[r].router, &v));
 }
 
+/* A gateway that says nothing is told of once, whether it did before or never; and once when it is back. */
+static void test_verdict_of_silence(void **state)
+{
+    struct router_verdict v;
+    unsigned g, r;
+
+    world_begin();
+    g = gateway_at(7);
+    hosts[g].dead = true;
+    r = router_at(0xcb007109, g);
+    world_run(ROUTER_SILENCE - MSEC);
+    assert_false(router_pop_verdict(hosts[r].router, &v));
+    world_run(SEC); /* it asks less and less often */
+    assert_true(router_pop_verdict(hosts[r].router, &v));
+    assert_true(v.silent);
+    assert_int_equal(v.gateway, 0);
+    for (unsigned i = 0; i < 2; i++) {
+        world_run(60 * SEC);
+        assert_false(router_pop_verdict(hosts[r].router, &v));
+        hosts[g].dead = false;
+        world_run(ROUTER_RETRY_MAX + SEC);
+        assert_true(router_pop_verdict(hosts[r].router, &v));
+        assert_false(v.silent);
+        assert_int_equal(v.refusal, DMUX_REFUSED_NONE);
+        assert_int_equal(v.gateway, 7);
+        world_run(60 * SEC);
+        assert_false(router_pop_verdict(hosts[r].router, &v));
+        hosts[g].dead = true;
+        world_run(ROUTER_SILENCE + ROUTER_KEEPALIVE);
+        assert_true(router_pop_verdict(hosts[r].router, &v));
+        assert_true(v.silent);
+        assert_int_equal(v.gateway, 7);
+    }
+}
+
+/* Of two addresses that lead to one gateway the second is no silence. */
+static void test_elsewhere_is_no_silence(void **state)
+{
+    const uint32_t homes[] = { SERVICE, gateway_addr(1) };
+    struct router_verdict v;
+    unsigned g, r;
+
+    world_begin();
+    g = gateway_at(1);
+    r = router_with(0xcb007109, homes, 2, 100, &provider_id, g);
+    world_run(60 * SEC);
+    assert_true(router_pop_verdict(hosts[r].router, &v));
+    assert_int_equal(v.gateway, 1);
+    assert_false(v.silent || router_pop_verdict(hosts[r].router, &v));
+}
+
 /* A router whose address no cookie holds for is told so when it is refused twice in a row, and once. The first time it
  * begins again at once, then it waits. */
 static void test_verdict_of_cookies(void **state)
@@ -672,6 +723,8 @@ int main(void)
         cmocka_unit_test(test_amplification),
         cmocka_unit_test(test_registration_refused),
         cmocka_unit_test(test_verdicts),
+        cmocka_unit_test(test_verdict_of_silence),
+        cmocka_unit_test(test_elsewhere_is_no_silence),
         cmocka_unit_test(test_verdict_of_cookies),
         cmocka_unit_test(test_registration_from_nowhere),
         cmocka_unit_test(test_registration_of_a_victim),
