@@ -45,8 +45,8 @@ bool dmux_pair_init(struct dmux_pair *p, instant now)
                                   .rng = prng_rng(&p->prng) };
     struct router_options ro = { .protocol = protocol_router_find(DMUX_IPV6),
                                  .provider = 100,
-                                 .homes = { dmux_pair_service },
-                                 .homes_count = 1,
+                                 .registrars = { dmux_pair_service },
+                                 .registrars_count = 1,
                                  .weight = 1,
                                  .setup.clients = { .addr = { .family = ADDR_V6, .bytes = { 0x20, 1, 0xd, 0xb8 } },
                                                     .len = 64 },

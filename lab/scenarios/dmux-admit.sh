@@ -84,7 +84,7 @@ assert "and refused one key" holds "$(dmux_status r1 .admission.refused.unknown)
 shown=$(dmux_status c .admission.shown)
 bg_stop dmuxd-r1
 bg r1 dmuxd-r1 "$DMUXD" "$DMUX/r1.conf"
-wait_for 10 "r1 is registered again" dmux_says r1 '.homes[0].state' registered
+wait_for 10 "r1 is registered again" dmux_says r1 '.registrars[0].state' registered
 wait_for 10 "c is let in again" on c ping -6 -qc 1 -W 1 "$SERVER"
 assert "and no ping is lost then" on c ping -6 -qc 20 -i 0.02 -W 2 "$SERVER"
 assert "by one more showing" test "$(dmux_status c .admission.shown)" = $((shown + 1))

@@ -74,7 +74,7 @@ as b 300-399 198.18.0.1 a 200-299 192.0.2.1 g1 10.0.1.2
 dmux_gateway g2 1 10.0.2.2 65012 65002
 wait_for 20 "b's prefix by way of g2" dmux_announced t1 10.0.0.2
 DMUX_PROVIDER=300 DMUX_PROVIDER_KEY=provider-b.key dmux_router r1 2001:db8:100::/64 10.0.2.2 "ChainFile = $DMUX/provider-b.chain"
-wait_for 5 "r1 is registered with g2" dmux_says r1 '.homes[0].state' registered
+wait_for 5 "r1 is registered with g2" dmux_says r1 '.registrars[0].state' registered
 wait_for 10 "g1 has b's border for it" dmux_says g1 '.routers[0] | "\(.state) \(.dmux) \(.border)"' "proved b 1"
 
 DMUX_SERVICE=192.0.2.1 dmux_client c

@@ -18,7 +18,7 @@ dmux_gateway g2 2 10.0.2.2 65012 65002
 wait_for 20 "the prefix by way of g1" dmux_announced t1 10.0.1.2
 wait_for 20 "the prefix by way of g2" dmux_announced t2 10.0.2.2
 dmux_router r1 2001:db8:100::/64 192.0.2.1
-wait_for 5 "r1 is registered with g2" dmux_says r1 '.homes[0] | "\(.state) \(.gateway)"' "registered 2"
+wait_for 5 "r1 is registered with g2" dmux_says r1 '.registrars[0] | "\(.state) \(.gateway)"' "registered 2"
 # Of the service and of any, in three cells each.
 wait_for 30 "g2 says so to the manager" dmux_bindings 6
 assert "g1 has no link to anybody" test "$(dmux_status g1 '.mesh.peers | length')" = 0

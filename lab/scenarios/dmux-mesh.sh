@@ -18,7 +18,7 @@ wait_for 20 "the prefix by way of g1" dmux_announced t1 10.0.1.2
 wait_for 20 "the prefix by way of g2" dmux_announced t2 10.0.2.2
 wait_for 10 "g1 has a link to g2" dmux_says g1 '[.mesh.peers[] | select(.up)] | length' 1
 dmux_router r1 2001:db8:100::/64 192.0.2.1
-wait_for 5 "r1 is registered with g2" dmux_says r1 '.homes[0] | "\(.state) \(.gateway)"' "registered 2"
+wait_for 5 "r1 is registered with g2" dmux_says r1 '.registrars[0] | "\(.state) \(.gateway)"' "registered 2"
 wait_for 5 "g1 has its proof, by way of g2" dmux_says g1 '.routers[] | "\(.state) \(.registered_with)"' "proved 2"
 dmux_client c
 wait_for 10 "the client is served by g1" dmux_says c '"\(.state) \(.gateway)"' "up 1"
@@ -32,7 +32,7 @@ bg_wait ping || lab_fail "ping: $(<"$(bg_log ping)")"
 lost=$(sed -n 's/^\([0-9]*\) packets transmitted, \([0-9]*\) received.*/\1 \2/p' "$(bg_log ping)" | { read -r a b; echo $((a - b)); })
 result lost "$lost" packets
 assert "c was served all the while" test "$lost" = 0
-wait_for 10 "r1 is registered with g1 now" dmux_says r1 '.homes[0] | "\(.state) \(.gateway)"' "registered 1"
+wait_for 10 "r1 is registered with g1 now" dmux_says r1 '.registrars[0] | "\(.state) \(.gateway)"' "registered 1"
 wait_for 15 "g1 says that nobody answers" grep -q 'mesh links=0 asked=10.0.2.2:51821' "$(bg_log dmuxd-g1)"
 # g2 comes back with the certificate of a realm that nobody knows.
 "$HAWSER" realm init "$DMUX/realm-other" other.example >/dev/null || lab_fail "other realm"

@@ -17,11 +17,11 @@ dmux_gateway g1 1 10.0.1.2 65011 65001
 wait_for 20 "the prefix by way of g1" dmux_announced t1 10.0.1.2
 dmux_router r1 - 192.0.2.1
 wait_for 5 "g1 has its proof" dmux_says g1 '[.routers[] | select(.state == "proved")] | length' 1
-wait_for 5 "r1 says that it is registered" grep -q 'home=192.0.2.1:51821 gateway=1 registered' "$(bg_log dmuxd-r1)"
+wait_for 5 "r1 says that it is registered" grep -q 'registrar=192.0.2.1:51821 gateway=1 registered' "$(bg_log dmuxd-r1)"
 "$HAWSER" keygen "$DMUX/other.key" >/dev/null || lab_fail "keygen"
 DMUX_PROVIDER_KEY=other.key dmux_router r2 - 192.0.2.1
-wait_for 10 "r2 says what it is refused for" grep -q 'home=192.0.2.1:51821 gateway=1 refused=provider' "$(bg_log dmuxd-r2)"
-assert "and its status does" test "$(dmux_status r2 '.homes[0].refused')" = provider
+wait_for 10 "r2 says what it is refused for" grep -q 'registrar=192.0.2.1:51821 gateway=1 refused=provider' "$(bg_log dmuxd-r2)"
+assert "and its status does" test "$(dmux_status r2 '.registrars[0].refused')" = provider
 bg_stop dmuxd-r2
 sed -i 's/^\[Router\]$/&\nDevice = wan/' "$DMUX/r2.conf"
 bg r2 dmuxd-r2 "$DMUXD" "$DMUX/r2.conf"

@@ -1,14 +1,15 @@
 /* dmux/router.c - see router.h.
  *
  * Theory of operation. A tie is what binds the router to one gateway: HELLO, CHALLENGE, REGISTER, ACK, then a KEEPALIVE
- * a second, each of which brings a CHECK whose nonce goes back at once. A home has a tie that serves and, after anycast
- * has brought an answer from another gateway, one that is to follow it: when that is registered, the old is withdrawn.
+ * a second, each of which brings a CHECK whose nonce goes back at once. A registrar has a tie that serves and, after
+ * anycast has brought an answer from another gateway, one that is to follow it: when that is registered, the old is
+ * withdrawn.
  *
  * A client's packet leaves its ticket and the gateway that it came through in a table, by the client's address and
  * port; what goes back takes both from there. Of a client that is not let in nothing is kept, so that it takes nobody's
  * place; it is answered by what its own datagram says.
  *
- * Limits: ROUTER_HOMES_MAX homes, ROUTER_CLIENTS clients. */
+ * Limits: ROUTER_REGISTRARS_MAX registrars, ROUTER_CLIENTS clients. */
 #include "dmux/router.h"
 
 #include "base/hash.h"
@@ -23,7 +24,7 @@
 #define LEAVE_RETRY (100 * MSEC) /* chosen: a few round trips; whoever hears none of them learns it by silence */
 
 struct tie {
-    enum router_home_state state;
+    enum router_registrar_state state;
     uint32_t gateway; /* 0: not known */
     struct endpoint unicast, you;
     uint64_t nonce; /* of the last HELLO, REGISTER or KEEPALIVE */
@@ -36,7 +37,7 @@ struct tie {
     uint8_t tries;
 };
 
-struct home {
+struct registrar {
     struct endpoint at;
     struct tie serving, following;
     uint64_t look_nonce; /* of a HELLO that looks who is there; 0: none */
@@ -73,7 +74,7 @@ struct router {
     struct admission *admission; /* NULL: all are let in */
     uint64_t wall_s;
     uint16_t load;
-    struct home homes[ROUTER_HOMES_MAX];
+    struct registrar registrars[ROUTER_REGISTRARS_MAX];
     struct router_stats stats;
     struct protocol_reply reply;
     struct client_entry *clients;
@@ -107,11 +108,11 @@ struct router *router_new(const struct router_options *o, instant now)
         router_free(r);
         return NULL;
     }
-    for (size_t i = 0; i < o->homes_count; i++) {
-        r->homes[i].at = o->homes[i];
-        tie_begin(&r->homes[i].serving, now);
-        r->homes[i].following.state = HOME_ELSEWHERE; /* none */
-        r->homes[i].look_next = now + ROUTER_LOOK_EVERY * ROUTER_KEEPALIVE;
+    for (size_t i = 0; i < o->registrars_count; i++) {
+        r->registrars[i].at = o->registrars[i];
+        tie_begin(&r->registrars[i].serving, now);
+        r->registrars[i].following.state = REGISTRAR_ELSEWHERE; /* none */
+        r->registrars[i].look_next = now + ROUTER_LOOK_EVERY * ROUTER_KEEPALIVE;
     }
     return r;
 }
@@ -120,9 +121,9 @@ void router_free(struct router *r)
 {
     if (!r)
         return;
-    for (size_t i = 0; i < r->o.homes_count; i++) {
-        ident_wipe(&r->homes[i].serving, sizeof(r->homes[i].serving));
-        ident_wipe(&r->homes[i].following, sizeof(r->homes[i].following));
+    for (size_t i = 0; i < r->o.registrars_count; i++) {
+        ident_wipe(&r->registrars[i].serving, sizeof(r->registrars[i].serving));
+        ident_wipe(&r->registrars[i].following, sizeof(r->registrars[i].following));
     }
     admission_free(r->admission);
     free(r->state);
@@ -276,11 +277,11 @@ static bool is_vouched(struct router *r, const struct endpoint *at, instant now)
 
 static bool from_gateway(struct router *r, const struct endpoint *from, instant now)
 {
-    for (size_t i = 0; i < r->o.homes_count; i++) {
-        const struct home *h = &r->homes[i];
+    for (size_t i = 0; i < r->o.registrars_count; i++) {
+        const struct registrar *g = &r->registrars[i];
 
-        if ((h->serving.state == HOME_REGISTERED && endpoint_equal(&h->serving.unicast, from)) ||
-            (h->following.state == HOME_REGISTERED && endpoint_equal(&h->following.unicast, from)))
+        if ((g->serving.state == REGISTRAR_REGISTERED && endpoint_equal(&g->serving.unicast, from)) ||
+            (g->following.state == REGISTRAR_REGISTERED && endpoint_equal(&g->following.unicast, from)))
             return true;
     }
     return is_vouched(r, from, now);
@@ -363,54 +364,56 @@ static enum router_input on_tunnelled(struct router *r, const struct shim *s, co
 
 /* --- control in --- */
 
-/* Does another home serve through that gateway? */
-static bool taken(const struct router *r, const struct home *except, uint32_t gateway)
+/* Does another registrar serve through that gateway? */
+static bool taken(const struct router *r, const struct registrar *except, uint32_t gateway)
 {
-    for (size_t i = 0; i < r->o.homes_count; i++) {
-        const struct home *h = &r->homes[i];
+    for (size_t i = 0; i < r->o.registrars_count; i++) {
+        const struct registrar *g = &r->registrars[i];
 
-        if (h != except && h->serving.gateway == gateway && h->serving.state != HOME_ELSEWHERE)
+        if (g != except && g->serving.gateway == gateway && g->serving.state != REGISTRAR_ELSEWHERE)
             return true;
     }
     return false;
 }
 
 /* The answer to a HELLO: this is who is there, and the next step is to register. */
-static void tie_challenged(struct router *r, struct home *h, struct tie *t, const struct dmux_message *m, instant now)
+static void tie_challenged(struct router *r, struct registrar *g, struct tie *t, const struct dmux_message *m,
+                           instant now)
 {
     t->gateway = m->gateway;
     t->unicast = m->unicast;
     t->you = m->you;
     memcpy(t->cookie, m->cookie, sizeof(t->cookie));
     t->retry = ROUTER_RETRY;
-    if (taken(r, h, m->gateway)) {
-        t->state = HOME_ELSEWHERE;
+    if (taken(r, g, m->gateway)) {
+        t->state = REGISTRAR_ELSEWHERE;
         t->next = now + ROUTER_RETRY_MAX;
-        h->asked = 0;
+        g->asked = 0;
         return;
     }
-    t->state = HOME_REGISTERING;
+    t->state = REGISTRAR_REGISTERING;
     t->next = now;
 }
 
 static void on_challenge(struct router *r, const struct dmux_message *m, const struct endpoint *from, instant now)
 {
-    for (size_t i = 0; i < r->o.homes_count; i++) {
-        struct home *h = &r->homes[i];
+    for (size_t i = 0; i < r->o.registrars_count; i++) {
+        struct registrar *g = &r->registrars[i];
 
-        if (!endpoint_equal(&h->at, from))
+        if (!endpoint_equal(&g->at, from))
             continue;
-        if (h->serving.nonce == m->nonce && (h->serving.state == HOME_ASKING || h->serving.state == HOME_ELSEWHERE)) {
-            tie_challenged(r, h, &h->serving, m, now);
+        if (g->serving.nonce == m->nonce &&
+            (g->serving.state == REGISTRAR_ASKING || g->serving.state == REGISTRAR_ELSEWHERE)) {
+            tie_challenged(r, g, &g->serving, m, now);
             return;
         }
-        if (h->look_nonce == 0 || h->look_nonce != m->nonce)
+        if (g->look_nonce == 0 || g->look_nonce != m->nonce)
             continue;
-        h->look_nonce = 0;
-        if (h->serving.state == HOME_REGISTERED && m->gateway != h->serving.gateway &&
-            h->following.state == HOME_ELSEWHERE && !taken(r, h, m->gateway)) {
-            tie_begin(&h->following, now);
-            tie_challenged(r, h, &h->following, m, now);
+        g->look_nonce = 0;
+        if (g->serving.state == REGISTRAR_REGISTERED && m->gateway != g->serving.gateway &&
+            g->following.state == REGISTRAR_ELSEWHERE && !taken(r, g, m->gateway)) {
+            tie_begin(&g->following, now);
+            tie_challenged(r, g, &g->following, m, now);
         }
         return;
     }
@@ -418,16 +421,16 @@ static void on_challenge(struct router *r, const struct dmux_message *m, const s
 
 /* The tie that a gateway's own address speaks of. */
 static struct tie *tie_of(struct router *r, const struct dmux_message *m, const struct endpoint *from,
-                          struct home **ret_home)
+                          struct registrar **ret_registrar)
 {
-    for (size_t i = 0; i < r->o.homes_count; i++) {
-        struct home *h = &r->homes[i];
-        struct tie *ties[] = { &h->serving, &h->following };
+    for (size_t i = 0; i < r->o.registrars_count; i++) {
+        struct registrar *g = &r->registrars[i];
+        struct tie *ties[] = { &g->serving, &g->following };
 
         for (size_t j = 0; j < ARRAY_LEN(ties); j++) {
-            if (ties[j]->state != HOME_ASKING && ties[j]->state != HOME_ELSEWHERE && ties[j]->gateway == m->gateway &&
-                endpoint_equal(&ties[j]->unicast, from)) {
-                *ret_home = h;
+            if (ties[j]->state != REGISTRAR_ASKING && ties[j]->state != REGISTRAR_ELSEWHERE &&
+                ties[j]->gateway == m->gateway && endpoint_equal(&ties[j]->unicast, from)) {
+                *ret_registrar = g;
                 return ties[j];
             }
         }
@@ -442,8 +445,8 @@ static bool on_ack(struct router *r, struct tie *t, const uint8_t *data, size_t 
     struct dmux_message asked = {
         .protocol = r->o.protocol->id, .provider = r->o.provider, .nonce = t->nonce, .gateway = t->gateway
     };
-    bool ok =
-        t->state == HOME_REGISTERING && m->nonce == t->nonce && x25519_shared(t->dh_priv, t->dh, m->dh, shared) == 0;
+    bool ok = t->state == REGISTRAR_REGISTERING && m->nonce == t->nonce &&
+              x25519_shared(t->dh_priv, t->dh, m->dh, shared) == 0;
 
     if (!ok)
         return false;
@@ -454,7 +457,7 @@ static bool on_ack(struct router *r, struct tie *t, const uint8_t *data, size_t 
     if (ok) {
         memcpy(t->key, key, sizeof(t->key));
         ident_wipe(t->dh_priv, sizeof(t->dh_priv));
-        t->state = HOME_REGISTERED;
+        t->state = REGISTRAR_REGISTERED;
         t->seq = 0;
         t->heard = t->next = now;
     }
@@ -462,41 +465,42 @@ static bool on_ack(struct router *r, struct tie *t, const uint8_t *data, size_t 
     return ok;
 }
 
-static void judged(struct home *h, uint32_t gateway, uint8_t refusal, uint16_t wait_s)
+static void judged(struct registrar *g, uint32_t gateway, uint8_t refusal, uint16_t wait_s)
 {
-    h->verdict.due |= h->verdict.gateway != gateway || h->verdict.refusal != refusal || h->verdict.silent;
-    h->verdict.silent = false;
-    h->verdict.gateway = gateway;
-    h->verdict.refusal = refusal;
-    h->verdict.wait_s = wait_s;
+    g->verdict.due |= g->verdict.gateway != gateway || g->verdict.refusal != refusal || g->verdict.silent;
+    g->verdict.silent = false;
+    g->verdict.gateway = gateway;
+    g->verdict.refusal = refusal;
+    g->verdict.wait_s = wait_s;
 }
 
-static void fell_silent(struct home *h)
+static void fell_silent(struct registrar *g)
 {
-    h->verdict.due |= !h->verdict.silent;
-    h->verdict.silent = true;
+    g->verdict.due |= !g->verdict.silent;
+    g->verdict.silent = true;
 }
 
-static void on_nak(struct home *h, struct tie *t, const struct dmux_message *m, instant now)
+static void on_nak(struct registrar *g, struct tie *t, const struct dmux_message *m, instant now)
 {
     bool again;
 
     if (m->refusal == DMUX_REFUSED_WITHDRAWN) {
         if (t->leaving) {
-            t->state = HOME_ELSEWHERE;
+            t->state = REGISTRAR_ELSEWHERE;
             t->next = INSTANT_NEVER;
         }
         return;
     }
     /* It has no mac, since who knows nobody has no key. The nonce tells who heard what it refuses. */
-    if (t->leaving || m->nonce != t->nonce || (m->refusal == DMUX_REFUSED_UNKNOWN) != (t->state == HOME_REGISTERED))
+    if (t->leaving || m->nonce != t->nonce ||
+        (m->refusal == DMUX_REFUSED_UNKNOWN) != (t->state == REGISTRAR_REGISTERED))
         return;
     /* A cookie may have become stale on the way, once. */
-    again = m->refusal == DMUX_REFUSED_COOKIE && h->refusal != m->refusal;
+    again = m->refusal == DMUX_REFUSED_COOKIE && g->refusal != m->refusal;
     if (m->refusal != DMUX_REFUSED_NONE && m->refusal != DMUX_REFUSED_UNKNOWN && !again)
-        judged(h, m->gateway, m->refusal, m->wait_s);
-    h->asked = 0;
-    h->refusal = m->refusal;
+        judged(g, m->gateway, m->refusal, m->wait_s);
+    g->asked = 0;
+    g->refusal = m->refusal;
     tie_begin(t, now);
     if (m->refusal == DMUX_REFUSED_UNKNOWN) /* it has forgotten: a restart, say */
         return;
@@ -505,15 +509,15 @@ static void on_nak(struct home *h, struct tie *t, const struct dmux_message *m, 
 }
 
 /* The follower is registered: it serves, and the one before leaves by the same slot. */
-static void follow(struct router *r, struct home *h, instant now)
+static void follow(struct router *r, struct registrar *g, instant now)
 {
-    struct tie old = h->serving;
+    struct tie old = g->serving;
 
-    h->serving = h->following;
-    h->following = old;
-    h->following.leaving = true;
-    h->following.tries = 0;
-    h->following.next = now;
+    g->serving = g->following;
+    g->following = old;
+    g->following.leaving = true;
+    g->following.tries = 0;
+    g->following.next = now;
     r->stats.moves++;
 }
 
@@ -529,13 +533,13 @@ static enum router_input on_vouched(struct router *r, const struct dmux_message 
                                   .nonce = m->nonce };
     uint8_t key[DMUX_KEY_LEN];
 
-    for (size_t i = 0; i < r->o.homes_count && endpoint_equal(&m->unicast, from); i++) {
-        const struct tie *ties[] = { &r->homes[i].serving, &r->homes[i].following };
+    for (size_t i = 0; i < r->o.registrars_count && endpoint_equal(&m->unicast, from); i++) {
+        const struct tie *ties[] = { &r->registrars[i].serving, &r->registrars[i].following };
 
         for (size_t j = 0; j < ARRAY_LEN(ties); j++) {
             bool holds;
 
-            if (ties[j]->state != HOME_REGISTERED || ties[j]->leaving || ties[j]->gateway != m->voucher)
+            if (ties[j]->state != REGISTRAR_REGISTERED || ties[j]->leaving || ties[j]->gateway != m->voucher)
                 continue;
             dmux_vouching_key(ties[j]->key, m->gateway, key);
             holds = dmux_mac_holds(data, len, key);
@@ -555,7 +559,7 @@ static enum router_input on_control(struct router *r, const struct shim *s, cons
                                     const struct endpoint *from, instant now, uint8_t *out, struct router_tx *tx)
 {
     struct dmux_message m, reply;
-    struct home *h = NULL;
+    struct registrar *g = NULL;
     struct tie *t;
 
     if (dmux_read(s, data, len, &m) < 0)
@@ -566,18 +570,18 @@ static enum router_input on_control(struct router *r, const struct shim *s, cons
     }
     if (m.type == DMUX_VOUCHED)
         return on_vouched(r, &m, data, len, from, now, out, tx);
-    t = tie_of(r, &m, from, &h);
+    t = tie_of(r, &m, from, &g);
     if (!t)
         return drop(r, ROUTER_DROP_FROM);
     if (m.type == DMUX_NAK) {
-        on_nak(h, t, &m, now);
+        on_nak(g, t, &m, now);
     } else if (m.type == DMUX_ACK) {
         if (!on_ack(r, t, data, len, &m, now))
             return drop(r, ROUTER_DROP_MAC);
-        h->asked = 0;
-        h->refusal = DMUX_REFUSED_NONE;
-        judged(h, m.gateway, DMUX_REFUSED_NONE, 0);
-    } else if (m.type == DMUX_CHECK && t->state == HOME_REGISTERED && m.seq == t->seq &&
+        g->asked = 0;
+        g->refusal = DMUX_REFUSED_NONE;
+        judged(g, m.gateway, DMUX_REFUSED_NONE, 0);
+    } else if (m.type == DMUX_CHECK && t->state == REGISTRAR_REGISTERED && m.seq == t->seq &&
                dmux_mac_holds(data, len, t->key)) {
         t->heard = now;
         reply = (struct dmux_message){ .type = DMUX_PROOF,
@@ -588,8 +592,8 @@ static enum router_input on_control(struct router *r, const struct shim *s, cons
                                        .nonce = m.nonce };
         tx->len = dmux_write_sealed(&reply, t->key, out, DMUX_MESSAGE_MAX);
         tx->to = *from;
-        if (t == &h->following && !t->leaving)
-            follow(r, h, now);
+        if (t == &g->following && !t->leaving)
+            follow(r, g, now);
         return ROUTER_REPLY;
     } else {
         return drop(r, ROUTER_DROP_MAC);
@@ -669,30 +673,30 @@ static span backoff(struct tie *t)
 }
 
 /* What a tie has to say now: its length, to whom; 0: nothing. */
-static size_t tie_output(struct router *r, struct home *h, struct tie *t, uint8_t *out, struct endpoint *to,
+static size_t tie_output(struct router *r, struct registrar *g, struct tie *t, uint8_t *out, struct endpoint *to,
                          instant now)
 {
     if (now < t->next)
         return 0;
     *to = t->unicast;
     if (t->leaving) {
-        if (t->state != HOME_REGISTERED || t->tries++ >= LEAVE_TRIES) {
-            t->state = HOME_ELSEWHERE;
+        if (t->state != REGISTRAR_REGISTERED || t->tries++ >= LEAVE_TRIES) {
+            t->state = REGISTRAR_ELSEWHERE;
             t->next = INSTANT_NEVER;
             return 0;
         }
         t->next = now + LEAVE_RETRY;
         return say_sealed(r, t, DMUX_WITHDRAW, out);
     }
-    if (t->state == HOME_REGISTERED && t->heard + ROUTER_SILENCE <= now) {
-        fell_silent(h);
+    if (t->state == REGISTRAR_REGISTERED && t->heard + ROUTER_SILENCE <= now) {
+        fell_silent(g);
         tie_begin(t, now);
     }
     switch (t->state) {
-    case HOME_REGISTERED:
+    case REGISTRAR_REGISTERED:
         t->next = now + ROUTER_KEEPALIVE;
         return say_sealed(r, t, DMUX_KEEPALIVE, out);
-    case HOME_REGISTERING:
+    case REGISTRAR_REGISTERING:
         if (t->retry > ROUTER_RETRY * 4) { /* nobody there any more */
             tie_begin(t, now);
             break;
@@ -702,36 +706,37 @@ static size_t tie_output(struct router *r, struct home *h, struct tie *t, uint8_
     default:
         break;
     }
-    if (t == &h->following) {
-        t->state = HOME_ELSEWHERE;
+    if (t == &g->following) {
+        t->state = REGISTRAR_ELSEWHERE;
         t->next = INSTANT_NEVER;
         return 0;
     }
-    if (h->asked == 0)
-        h->asked = now;
-    else if (h->asked + ROUTER_SILENCE <= now)
-        fell_silent(h);
+    if (g->asked == 0)
+        g->asked = now;
+    else if (g->asked + ROUTER_SILENCE <= now)
+        fell_silent(g);
     t->next = now + backoff(t);
     t->nonce = rng_nonzero(&r->o.rng);
-    *to = h->at;
+    *to = g->at;
     return say_hello(r, t->nonce, out);
 }
 
 bool router_output(struct router *r, uint8_t *out, struct router_tx *tx, instant now)
 {
-    for (size_t i = 0; i < r->o.homes_count; i++) {
-        struct home *h = &r->homes[i];
+    for (size_t i = 0; i < r->o.registrars_count; i++) {
+        struct registrar *g = &r->registrars[i];
 
-        if ((tx->len = tie_output(r, h, &h->serving, out, &tx->to, now)) > 0)
+        if ((tx->len = tie_output(r, g, &g->serving, out, &tx->to, now)) > 0)
             return true;
-        if (h->following.state != HOME_ELSEWHERE && (tx->len = tie_output(r, h, &h->following, out, &tx->to, now)) > 0)
+        if (g->following.state != REGISTRAR_ELSEWHERE &&
+            (tx->len = tie_output(r, g, &g->following, out, &tx->to, now)) > 0)
             return true;
-        if (now >= h->look_next && !r->leaving) {
-            h->look_next = now + ROUTER_LOOK_EVERY * ROUTER_KEEPALIVE;
-            if (h->serving.state == HOME_REGISTERED) {
-                h->look_nonce = rng_nonzero(&r->o.rng);
-                tx->len = say_hello(r, h->look_nonce, out);
-                tx->to = h->at;
+        if (now >= g->look_next && !r->leaving) {
+            g->look_next = now + ROUTER_LOOK_EVERY * ROUTER_KEEPALIVE;
+            if (g->serving.state == REGISTRAR_REGISTERED) {
+                g->look_nonce = rng_nonzero(&r->o.rng);
+                tx->len = say_hello(r, g->look_nonce, out);
+                tx->to = g->at;
                 return true;
             }
         }
@@ -743,12 +748,12 @@ instant router_next_expiry(const struct router *r)
 {
     instant next = INSTANT_NEVER;
 
-    for (size_t i = 0; i < r->o.homes_count; i++) {
-        next = instant_min(next, r->homes[i].serving.next);
-        if (r->homes[i].following.state != HOME_ELSEWHERE)
-            next = instant_min(next, r->homes[i].following.next);
+    for (size_t i = 0; i < r->o.registrars_count; i++) {
+        next = instant_min(next, r->registrars[i].serving.next);
+        if (r->registrars[i].following.state != REGISTRAR_ELSEWHERE)
+            next = instant_min(next, r->registrars[i].following.next);
         if (!r->leaving)
-            next = instant_min(next, r->homes[i].look_next);
+            next = instant_min(next, r->registrars[i].look_next);
     }
     return next;
 }
@@ -758,8 +763,8 @@ void router_leave(struct router *r)
     if (r->leaving)
         return;
     r->leaving = true;
-    for (size_t i = 0; i < r->o.homes_count; i++) {
-        struct tie *ties[] = { &r->homes[i].serving, &r->homes[i].following };
+    for (size_t i = 0; i < r->o.registrars_count; i++) {
+        struct tie *ties[] = { &r->registrars[i].serving, &r->registrars[i].following };
 
         for (size_t j = 0; j < ARRAY_LEN(ties); j++) {
             ties[j]->leaving = true;
@@ -770,41 +775,42 @@ void router_leave(struct router *r)
 
 bool router_has_left(const struct router *r)
 {
-    for (size_t i = 0; i < r->o.homes_count; i++) {
-        if (r->homes[i].serving.state == HOME_REGISTERED || r->homes[i].following.state == HOME_REGISTERED)
+    for (size_t i = 0; i < r->o.registrars_count; i++) {
+        if (r->registrars[i].serving.state == REGISTRAR_REGISTERED ||
+            r->registrars[i].following.state == REGISTRAR_REGISTERED)
             return false;
     }
     return r->leaving;
 }
 
-size_t router_home_info(const struct router *r, struct router_home_info ret[ROUTER_HOMES_MAX])
+size_t router_registrar_info(const struct router *r, struct router_registrar_info ret[ROUTER_REGISTRARS_MAX])
 {
-    for (size_t i = 0; i < r->o.homes_count; i++) {
-        const struct home *h = &r->homes[i];
+    for (size_t i = 0; i < r->o.registrars_count; i++) {
+        const struct registrar *g = &r->registrars[i];
 
-        ret[i] = (struct router_home_info){ .at = h->at,
-                                            .unicast = h->serving.unicast,
-                                            .state = h->serving.state,
-                                            .gateway = h->serving.gateway,
-                                            .refusal = h->refusal,
-                                            .you = h->serving.you };
+        ret[i] = (struct router_registrar_info){ .at = g->at,
+                                                 .unicast = g->serving.unicast,
+                                                 .state = g->serving.state,
+                                                 .gateway = g->serving.gateway,
+                                                 .refusal = g->refusal,
+                                                 .you = g->serving.you };
     }
-    return r->o.homes_count;
+    return r->o.registrars_count;
 }
 
 bool router_pop_verdict(struct router *r, struct router_verdict *ret)
 {
-    for (size_t i = 0; i < r->o.homes_count; i++) {
-        struct home *h = &r->homes[i];
+    for (size_t i = 0; i < r->o.registrars_count; i++) {
+        struct registrar *g = &r->registrars[i];
 
-        if (!h->verdict.due)
+        if (!g->verdict.due)
             continue;
-        h->verdict.due = false;
-        *ret = (struct router_verdict){ .at = h->at,
-                                        .gateway = h->verdict.gateway,
-                                        .silent = h->verdict.silent,
-                                        .refusal = h->verdict.refusal,
-                                        .wait_s = h->verdict.wait_s };
+        g->verdict.due = false;
+        *ret = (struct router_verdict){ .at = g->at,
+                                        .gateway = g->verdict.gateway,
+                                        .silent = g->verdict.silent,
+                                        .refusal = g->verdict.refusal,
+                                        .wait_s = g->verdict.wait_s };
         return true;
     }
     return false;
@@ -828,9 +834,9 @@ const char *router_drop_name(unsigned drop)
     return drop < ROUTER_DROP_COUNT ? names[drop] : "?";
 }
 
-const char *router_home_state_name(unsigned state)
+const char *router_registrar_state_name(unsigned state)
 {
-    static const char *const names[HOME_STATE_COUNT] = { "asking", "registering", "registered", "elsewhere" };
+    static const char *const names[REGISTRAR_STATE_COUNT] = { "asking", "registering", "registered", "elsewhere" };
 
-    return state < HOME_STATE_COUNT ? names[state] : "?";
+    return state < REGISTRAR_STATE_COUNT ? names[state] : "?";
 }

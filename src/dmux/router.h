@@ -1,8 +1,8 @@
 /* dmux/router.h - the end that provides a protocol: registers with gateways, stays registered, takes packets out of the
  * tunnel and puts answers in.
  *
- * A home is an address to register at: the service's anycast address, where the router follows whichever gateway is
- * nearest, or one gateway's own. It is registered with the new gateway before it leaves the old.
+ * A registrar is an address to register at: the service's anycast address, where the router follows whichever gateway
+ * is nearest, or one gateway's own. It is registered with the new gateway before it leaves the old.
  *
  * A gateway that it is registered with vouches for others (dmux/mesh.h): what those send is taken as long as they ask
  * whether the router is there.
@@ -19,11 +19,11 @@
 #include "dmux/protocol.h"
 #include "wire/dmux.h"
 
-#define ROUTER_HOMES_MAX 16
+#define ROUTER_REGISTRARS_MAX 16
 #define ROUTER_GROWS SHIM_LEN_MAX
 #define ROUTER_KEEPALIVE (1 * SEC)
 #define ROUTER_SILENCE (3 * SEC)  /* as the gateway's: then it is asked anew */
-#define ROUTER_LOOK_EVERY 5       /* keepalives: then the home's address is asked who is there */
+#define ROUTER_LOOK_EVERY 5       /* keepalives: then the registrar's address is asked who is there */
 #define ROUTER_RETRY (250 * MSEC) /* chosen: first repetition, doubled up to ROUTER_RETRY_MAX */
 #define ROUTER_RETRY_MAX (5 * SEC)
 #define ROUTER_VOUCHED 256   /* gateways that are vouched for; a set of 4 gives up its oldest */
@@ -35,8 +35,8 @@ struct router_options {
     uint32_t provider;
     const uint8_t *ed25519_seed, *ed25519; /* the provider's; these and the chain outlive the router */
     struct slice chain;                    /* its certificate; empty: gateways know the key */
-    struct endpoint homes[ROUTER_HOMES_MAX];
-    size_t homes_count;
+    struct endpoint registrars[ROUTER_REGISTRARS_MAX];
+    size_t registrars_count;
     uint16_t weight;
     const struct admission_options *admission; /* read by router_new alone; NULL: all clients are let in */
     struct rng rng;
@@ -56,11 +56,17 @@ enum router_drop {
     ROUTER_DROP_COUNT,
 };
 
-enum router_home_state { HOME_ASKING, HOME_REGISTERING, HOME_REGISTERED, HOME_ELSEWHERE, HOME_STATE_COUNT };
+enum router_registrar_state {
+    REGISTRAR_ASKING,
+    REGISTRAR_REGISTERING,
+    REGISTRAR_REGISTERED,
+    REGISTRAR_ELSEWHERE,
+    REGISTRAR_STATE_COUNT
+};
 
-struct router_home_info {
+struct router_registrar_info {
     struct endpoint at, unicast;
-    enum router_home_state state; /* ELSEWHERE: another home has that gateway */
+    enum router_registrar_state state; /* ELSEWHERE: another one has that gateway */
     uint32_t gateway;
     uint8_t refusal; /* the last, enum dmux_refusal */
     struct endpoint you;
@@ -68,7 +74,7 @@ struct router_home_info {
 
 /* What a gateway says of the router, or that it says nothing. */
 struct router_verdict {
-    struct endpoint at; /* the home */
+    struct endpoint at; /* the registrar */
     uint32_t gateway;
     bool silent;     /* it has said nothing for ROUTER_SILENCE; gateway: the last that did, 0: none */
     uint8_t refusal; /* else enum dmux_refusal; DMUX_REFUSED_NONE: it has registered it */
@@ -116,13 +122,13 @@ instant router_next_expiry(const struct router *r);
 void router_leave(struct router *r);
 /* True once each gateway has answered. */
 bool router_has_left(const struct router *r);
-size_t router_home_info(const struct router *r, struct router_home_info ret[ROUTER_HOMES_MAX]);
-/* Of each home the last verdict, once, if it is another one than was popped before, or of another gateway; false: no
- * more. What a router answers by beginning again at once (a cookie that is stale, a registration that was forgotten) is
- * none, unless a cookie is refused twice in a row. */
+size_t router_registrar_info(const struct router *r, struct router_registrar_info ret[ROUTER_REGISTRARS_MAX]);
+/* Of each registrar the last verdict, once, if it is another one than was popped before, or of another gateway; false:
+ * no more. What a router answers by beginning again at once (a cookie that is stale, a registration that was forgotten)
+ * is none, unless a cookie is refused twice in a row. */
 bool router_pop_verdict(struct router *r, struct router_verdict *ret);
 const struct router_stats *router_stats_get(const struct router *r);
 /* NULL: nobody is asked for credentials. */
 const struct admission *router_admission(const struct router *r);
 const char *router_drop_name(unsigned drop);
-const char *router_home_state_name(unsigned state);
+const char *router_registrar_state_name(unsigned state);

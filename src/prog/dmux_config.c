@@ -168,7 +168,7 @@ static const char *read_gateways(struct ini *f, const char *value, void *out)
 
         if (endpoint_parse(word, DMUX_PORT, &e) < 0 || e.addr.family != ADDR_V4)
             return word_expected(f, word, "an IPv4 address, with or without :port");
-        if (c->gateways_count >= (f->section == CLIENT ? 1 : ROUTER_HOMES_MAX))
+        if (c->gateways_count >= (f->section == CLIENT ? 1 : ROUTER_REGISTRARS_MAX))
             return f->section == CLIENT ? "one address" : "at most 16 addresses";
         c->gateways[c->gateways_count++] = e;
     }

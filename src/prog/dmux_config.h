@@ -100,7 +100,7 @@ struct dmux_config {
     /* router and client */
     uint16_t protocol;
     uint32_t provider;
-    struct endpoint gateways[ROUTER_HOMES_MAX]; /* a client's only one is the service */
+    struct endpoint gateways[ROUTER_REGISTRARS_MAX]; /* a client's only one is the service */
     size_t gateways_count;
 
     /* router, and gateway with a mesh */

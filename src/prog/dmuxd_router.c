@@ -42,7 +42,7 @@ static int router_start(struct dmuxd *d, instant now)
                                 .ed25519_seed = c->identity.ed25519_seed,
                                 .ed25519 = c->identity.ed25519,
                                 .chain = { c->chain, c->chain_len },
-                                .homes_count = c->gateways_count,
+                                .registrars_count = c->gateways_count,
                                 .weight = (uint16_t)c->weight,
                                 .rng = sys_rng() };
     const struct admission_options admission = { .identity = &c->identity,
@@ -54,7 +54,7 @@ static int router_start(struct dmuxd *d, instant now)
                                                  .clients_max = c->admissions_max };
     struct tun_addr addr = { .addr = c->clients.addr, .prefix_len = c->clients.len };
 
-    memcpy(o.homes, c->gateways, sizeof(o.homes));
+    memcpy(o.registrars, c->gateways, sizeof(o.registrars));
     o.admission = c->admits_count > 0 ? &admission : NULL;
     d->router = router_new(&o, now);
     if (!d->router) {
@@ -121,12 +121,12 @@ static void follow_verdicts(struct dmuxd *d)
 
         endpoint_format(&v.at, at);
         if (v.silent)
-            dmuxd_say(LOG_WARNING, "home=%s gateway=%u silent: nobody answers, or what is long is lost on the way", at,
-                      v.gateway);
+            dmuxd_say(LOG_WARNING, "registrar=%s gateway=%u silent: nobody answers, or what is long is lost on the way",
+                      at, v.gateway);
         else if (v.refusal == DMUX_REFUSED_NONE)
-            dmuxd_say(LOG_NOTICE, "home=%s gateway=%u registered", at, v.gateway);
+            dmuxd_say(LOG_NOTICE, "registrar=%s gateway=%u registered", at, v.gateway);
         else
-            dmuxd_say(LOG_WARNING, "home=%s gateway=%u refused=%s wait_s=%u%s%s", at, v.gateway,
+            dmuxd_say(LOG_WARNING, "registrar=%s gateway=%u refused=%s wait_s=%u%s%s", at, v.gateway,
                       dmux_refusal_name(v.refusal), v.wait_s, why ? ": " : "", why ? why : "");
     }
 }
@@ -176,22 +176,22 @@ static json_t *admission_json(const struct admission *a)
 static int router_status(struct dmuxd *d, json_t *doc, instant now)
 {
     const struct router_stats *s = router_stats_get(d->router);
-    struct router_home_info homes[ROUTER_HOMES_MAX];
-    size_t n = router_home_info(d->router, homes);
+    struct router_registrar_info registrars[ROUTER_REGISTRARS_MAX];
+    size_t n = router_registrar_info(d->router, registrars);
     json_t *array = json_array();
 
     for (size_t i = 0; i < n; i++) {
         json_t *o = json_object();
 
-        endpoint_set(o, "home", &homes[i].at);
-        text_set(o, "state", router_home_state_name(homes[i].state));
-        number_set(o, "gateway", homes[i].gateway);
-        endpoint_set(o, "unicast", &homes[i].unicast);
-        endpoint_set(o, "seen_as", &homes[i].you);
-        if (homes[i].refusal)
-            text_set(o, "refused", dmux_refusal_name(homes[i].refusal));
-        if (refusal_why(homes[i].refusal))
-            text_set(o, "why", refusal_why(homes[i].refusal));
+        endpoint_set(o, "at", &registrars[i].at);
+        text_set(o, "state", router_registrar_state_name(registrars[i].state));
+        number_set(o, "gateway", registrars[i].gateway);
+        endpoint_set(o, "unicast", &registrars[i].unicast);
+        endpoint_set(o, "seen_as", &registrars[i].you);
+        if (registrars[i].refusal)
+            text_set(o, "refused", dmux_refusal_name(registrars[i].refusal));
+        if (refusal_why(registrars[i].refusal))
+            text_set(o, "why", refusal_why(registrars[i].refusal));
         json_array_append_new(array, o);
     }
     text_set(doc, "protocol", protocol_router_find(d->config->protocol)->name);
@@ -205,7 +205,7 @@ static int router_status(struct dmuxd *d, json_t *doc, instant now)
     if (router_admission(d->router))
         json_object_set_new(doc, "admission", admission_json(router_admission(d->router)));
     json_object_set_new(doc, "drops", counts_json(s->drops, ROUTER_DROP_COUNT, router_drop_name));
-    return json_object_set_new(doc, "homes", array);
+    return json_object_set_new(doc, "registrars", array);
 }
 
 static bool router_goodbye(struct dmuxd *d)

@@ -25,14 +25,14 @@
 static bool is_degraded(const json_t *doc)
 {
     const char *role = json_text(doc, "role");
-    const json_t *homes = json_object_get(doc, "homes");
+    const json_t *registrars = json_object_get(doc, "registrars");
 
     if (strcmp(role, "client") == 0)
         return strcmp(json_text(doc, "state"), "up") != 0 && strcmp(json_text(doc, "state"), "native") != 0;
     if (strcmp(role, "router") != 0)
         return false;
-    for (size_t i = 0; i < json_array_size(homes); i++) {
-        if (strcmp(json_text(json_array_get(homes, i), "state"), "registered") == 0)
+    for (size_t i = 0; i < json_array_size(registrars); i++) {
+        if (strcmp(json_text(json_array_get(registrars, i), "state"), "registered") == 0)
             return false;
     }
     return true;

@@ -210,18 +210,18 @@ static void test_amplification(void **state)
 /* Registration: by the provider's key, for a protocol that it may provide, from the address that is registered. */
 static void test_registration_refused(void **state)
 {
-    const uint32_t home = SERVICE;
-    struct router_home_info info[ROUTER_HOMES_MAX];
+    const uint32_t registrar = SERVICE;
+    struct router_registrar_info info[ROUTER_REGISTRARS_MAX];
     unsigned g, thief, wrong, unknown;
 
     world_begin();
     g = gateway_at(1);
-    thief = router_with(0xcb007101, &home, 1, 100, &stranger_id, g); /* another's number */
-    wrong = router_with(0xcb007102, &home, 1, 101, &stranger_id, g); /* its own, another protocol */
-    unknown = router_with(0xcb007103, &home, 1, 555, &stranger_id, g);
+    thief = router_with(0xcb007101, &registrar, 1, 100, &stranger_id, g); /* another's number */
+    wrong = router_with(0xcb007102, &registrar, 1, 101, &stranger_id, g); /* its own, another protocol */
+    unknown = router_with(0xcb007103, &registrar, 1, 555, &stranger_id, g);
     world_run(2 * SEC);
     for (unsigned i = thief; i <= unknown; i++) {
-        router_home_info(hosts[i].router, info);
+        router_registrar_info(hosts[i].router, info);
         assert_int_equal(info[0].refusal, DMUX_REFUSED_PROVIDER);
     }
     assert_int_equal(gateway_stats_get(hosts[g].gateway)->refused[DMUX_REFUSED_PROVIDER], 3);
@@ -233,26 +233,26 @@ static void test_registration_refused(void **state)
  * that one that was started anew has forgotten it, which is mended at once. */
 static void test_verdicts(void **state)
 {
-    const uint32_t home = SERVICE;
+    const uint32_t registrar = SERVICE;
     struct router_verdict v;
     unsigned g, r, fresh;
 
     world_begin();
     g = gateway_at(1);
     next_chain = chain_kept(&root_id, "acme.example", &stranger_id, "dmux-provider-201", 2000);
-    r = router_with(0xcb007101, &home, 1, 200, &stranger_id, g);
+    r = router_with(0xcb007101, &registrar, 1, 200, &stranger_id, g);
     world_run(2 * SEC);
     assert_true(router_pop_verdict(hosts[r].router, &v));
     assert_int_equal(v.refusal, DMUX_REFUSED_PROVIDER); /* its certificate is of another number */
     assert_int_equal(v.gateway, 1);
-    assert_true(endpoint_equal(&v.at, &hosts[r].options.homes[0]));
+    assert_true(endpoint_equal(&v.at, &hosts[r].options.registrars[0]));
     assert_false(router_pop_verdict(hosts[r].router, &v));
     world_run(30 * SEC);
     assert_true(gateway_stats_get(hosts[g].gateway)->refused[DMUX_REFUSED_PROVIDER] > 3);
     assert_false(router_pop_verdict(hosts[r].router, &v));
 
     next_chain = chain_kept(&root_id, "acme.example", &stranger_id, "dmux-provider-200", 2000);
-    r = router_with(0xcb007102, &home, 1, 200, &stranger_id, g);
+    r = router_with(0xcb007102, &registrar, 1, 200, &stranger_id, g);
     world_run(3 * SEC);
     assert_true(router_pop_verdict(hosts[r].router, &v));
     assert_int_equal(v.refusal, DMUX_REFUSED_NONE);
@@ -308,13 +308,13 @@ static void test_verdict_of_silence(void **state)
 /* Of two addresses that lead to one gateway the second is no silence. */
 static void test_elsewhere_is_no_silence(void **state)
 {
-    const uint32_t homes[] = { SERVICE, gateway_addr(1) };
+    const uint32_t registrars[] = { SERVICE, gateway_addr(1) };
     struct router_verdict v;
     unsigned g, r;
 
     world_begin();
     g = gateway_at(1);
-    r = router_with(0xcb007109, homes, 2, 100, &provider_id, g);
+    r = router_with(0xcb007109, registrars, 2, 100, &provider_id, g);
     world_run(60 * SEC);
     assert_true(router_pop_verdict(hosts[r].router, &v));
     assert_int_equal(v.gateway, 1);
@@ -381,13 +381,13 @@ static void test_registration_from_nowhere(void **state)
         0xf0000001,             /* reserved */
         0xffffffff,             /* everybody */
     };
-    const uint32_t home = SERVICE;
+    const uint32_t registrar = SERVICE;
     unsigned g;
 
     for (size_t i = 0; i <= ARRAY_LEN(addresses); i++) {
         world_begin();
         g = gateway_at(1);
-        router_with(i < ARRAY_LEN(addresses) ? addresses[i] : hosts[g].addr, &home, 1, 100, &provider_id, g);
+        router_with(i < ARRAY_LEN(addresses) ? addresses[i] : hosts[g].addr, &registrar, 1, 100, &provider_id, g);
         world_run(2 * SEC);
         assert_true(gateway_stats_get(hosts[g].gateway)->drops[GATEWAY_DROP_SOURCE] > 0);
         assert_int_equal(registry_count(gateway_registry(hosts[g].gateway)), 0);
@@ -397,24 +397,24 @@ static void test_registration_from_nowhere(void **state)
 /* An authority's certificate makes a stranger's key a provider's, until it ends. */
 static void test_certificate(void **state)
 {
-    const uint32_t home = SERVICE;
-    struct router_home_info info[ROUTER_HOMES_MAX];
+    const uint32_t registrar = SERVICE;
+    struct router_registrar_info info[ROUTER_REGISTRARS_MAX];
     unsigned g, r;
 
     world_begin();
     g = gateway_at(1);
     next_chain = chain_kept(&root_id, "acme.example", &stranger_id, "dmux-provider-200", 1010);
-    r = router_with(0xcb007101, &home, 1, 200, &stranger_id, g);
+    r = router_with(0xcb007101, &registrar, 1, 200, &stranger_id, g);
     world_run(3 * SEC);
-    router_home_info(hosts[r].router, info);
-    assert_int_equal(info[0].state, HOME_REGISTERED);
+    router_registrar_info(hosts[r].router, info);
+    assert_int_equal(info[0].state, REGISTRAR_REGISTERED);
     assert_int_equal(registry_count(gateway_registry(hosts[g].gateway)), 1);
     gateway_set_wall(hosts[g].gateway, 1010);
     world_run(2 * SEC);
     assert_int_equal(registry_count(gateway_registry(hosts[g].gateway)), 1);
     gateway_set_wall(hosts[g].gateway, 1011);
     world_run(2 * SEC);
-    router_home_info(hosts[r].router, info);
+    router_registrar_info(hosts[r].router, info);
     assert_int_equal(info[0].refusal, DMUX_REFUSED_PROVIDER);
     assert_int_equal(registry_count(gateway_registry(hosts[g].gateway)), 0);
 }
@@ -422,13 +422,13 @@ static void test_certificate(void **state)
 /* A router that shows a newer one before the first one ends is registered all the while, and as long as the newer. */
 static void test_certificate_renewed(void **state)
 {
-    const uint32_t home = SERVICE;
+    const uint32_t registrar = SERVICE;
     unsigned g, r;
 
     world_begin();
     g = gateway_at(1);
     next_chain = chain_kept(&root_id, "acme.example", &stranger_id, "dmux-provider-200", 1010);
-    r = router_with(0xcb007101, &home, 1, 200, &stranger_id, g);
+    r = router_with(0xcb007101, &registrar, 1, 200, &stranger_id, g);
     world_run(3 * SEC);
     hosts[r].options.chain = chain_kept(&root_id, "acme.example", &stranger_id, "dmux-provider-200", 1020);
     router_restart(r);
@@ -448,7 +448,7 @@ static void test_certificate_renewed(void **state)
 /* What is no certificate of that number, for that key, by that realm, makes nobody a provider. */
 static void test_provider_hijack(void **state)
 {
-    const uint32_t home = SERVICE;
+    const uint32_t registrar = SERVICE;
     static const struct {
         const char *realm, *leaf;
         bool other_root, other_key;
@@ -466,7 +466,7 @@ static void test_provider_hijack(void **state)
         { "acme.example", "dmux-provider-200", false, true, 0, 200 },    /* of another's key */
         { "acme.example", "dmux-provider-200", false, false, 999, 200 }, /* over */
     };
-    struct router_home_info info[ROUTER_HOMES_MAX];
+    struct router_registrar_info info[ROUTER_REGISTRARS_MAX];
     unsigned g;
 
     world_begin();
@@ -476,9 +476,9 @@ static void test_provider_hijack(void **state)
 
         next_chain = chain_kept(rows[i].other_root ? &stranger_id : &root_id, rows[i].realm,
                                 rows[i].other_key ? &provider_id : &stranger_id, rows[i].leaf, rows[i].not_after_s);
-        r = router_with(0xcb007101 + (uint32_t)i, &home, 1, rows[i].provider, &stranger_id, g);
+        r = router_with(0xcb007101 + (uint32_t)i, &registrar, 1, rows[i].provider, &stranger_id, g);
         world_run(SEC);
-        router_home_info(hosts[r].router, info);
+        router_registrar_info(hosts[r].router, info);
         assert_int_equal(info[0].refusal, DMUX_REFUSED_PROVIDER);
     }
     assert_int_equal(registry_count(gateway_registry(hosts[g].gateway)), 0);
@@ -573,7 +573,7 @@ static void test_router_leaves(void **state)
 static void test_anycast_moves(void **state)
 {
     unsigned g1, g2, r, c, by = 0;
-    struct router_home_info info[ROUTER_HOMES_MAX];
+    struct router_registrar_info info[ROUTER_REGISTRARS_MAX];
 
     world_begin();
     g1 = gateway_at(1);
@@ -585,9 +585,9 @@ static void test_anycast_moves(void **state)
     assert_int_equal(registry_count(gateway_registry(hosts[g2].gateway)), 0);
     hosts[r].nearest = g2;
     world_run(6 * SEC);
-    router_home_info(hosts[r].router, info);
+    router_registrar_info(hosts[r].router, info);
     assert_int_equal(info[0].gateway, 2);
-    assert_int_equal(info[0].state, HOME_REGISTERED);
+    assert_int_equal(info[0].state, REGISTRAR_REGISTERED);
     assert_int_equal(router_stats_get(hosts[r].router)->moves, 1);
     assert_int_equal(registry_count(gateway_registry(hosts[g1].gateway)), 0);
     assert_int_equal(registry_count(gateway_registry(hosts[g2].gateway)), 1);
@@ -655,7 +655,7 @@ static void test_gateway_restarts(void **state)
 static void test_forged_refusals(void **state)
 {
     struct dmux_message nak = { .type = DMUX_NAK, .protocol = DMUX_IPV6, .provider = 100, .gateway = 1 };
-    struct router_home_info info[ROUTER_HOMES_MAX];
+    struct router_registrar_info info[ROUTER_REGISTRARS_MAX];
     struct endpoint from, to = at(0xcb007109, 1);
     uint8_t buf[DMUX_MESSAGE_MAX];
     unsigned g, r;
@@ -670,8 +670,8 @@ static void test_forged_refusals(void **state)
         nak.refusal = (uint8_t)(i % DMUX_REFUSAL_COUNT);
         post(g, &from, &to, buf, dmux_write(&nak, buf, sizeof(buf)));
         world_run(10 * MSEC);
-        router_home_info(hosts[r].router, info);
-        assert_int_equal(info[0].state, HOME_REGISTERED);
+        router_registrar_info(hosts[r].router, info);
+        assert_int_equal(info[0].state, REGISTRAR_REGISTERED);
     }
     assert_int_equal(gateway_stats_get(hosts[g].gateway)->registered, 1);
     assert_int_equal(info[0].refusal, DMUX_REFUSED_NONE);
@@ -682,7 +682,7 @@ static void test_flood_of_hellos(void **state)
 {
     const struct dmux_message hello = { .type = DMUX_HELLO, .protocol = DMUX_IPV6, .provider = 100, .nonce = 1 };
     const struct addr service = addr_v4(SERVICE);
-    struct router_home_info info[ROUTER_HOMES_MAX];
+    struct router_registrar_info info[ROUTER_REGISTRARS_MAX];
     struct endpoint from;
     struct gateway_tx tx;
     uint8_t buf[DMUX_MESSAGE_MAX], out[2048];
@@ -703,8 +703,8 @@ static void test_flood_of_hellos(void **state)
     from = at(hosts[r].addr, 1);
     assert_true(gateway_on_datagram(hosts[g].gateway, buf, len, &from, &service, now, out, &tx));
     world_run(4 * DELAY);
-    router_home_info(hosts[late].router, info);
-    assert_int_equal(info[0].state, HOME_REGISTERED);
+    router_registrar_info(hosts[late].router, info);
+    assert_int_equal(info[0].state, REGISTRAR_REGISTERED);
 }
 
 static int teardown(void **state)

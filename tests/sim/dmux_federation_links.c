@@ -17,15 +17,15 @@ static void test_own_absence(void **state)
         bool kept = away[i] < ABSENCE;
         const struct registration *r;
         unsigned leaves;
-        uint32_t home;
+        uint32_t registrar;
 
         parties_begin();
         a = gateway_of(A, 1, 1 << B);
         b = gateway_of(B, 1, 1 << A);
-        home = hosts[b].addr;
+        registrar = hosts[b].addr;
         router_of(B, 0xcb007109, b);
         next_chain = chain_kept(&parties[B].root, "b.example", &stranger_id, "dmux-provider-301", 0);
-        leaves = router_with(0xcb00710a, &home, 1, 301, &stranger_id, b);
+        leaves = router_with(0xcb00710a, &registrar, 1, 301, &stranger_id, b);
         for (unsigned times = 0; times < 3; times++) {
             uint32_t keys;
 

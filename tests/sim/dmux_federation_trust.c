@@ -12,15 +12,15 @@ static void test_number_of_another(void **state)
     const uint32_t stolen = 410;
     struct federation_realm_info i;
     unsigned a, b;
-    uint32_t home;
+    uint32_t registrar;
 
     parties_begin();
     a = gateway_of(A, 1, 1 << B);
     parties[B].authority.provider_last = 499; /* as b's own configuration has it */
     b = gateway_of(B, 1, 1 << A);
-    home = hosts[b].addr;
+    registrar = hosts[b].addr;
     next_chain = chain_kept(&parties[B].root, "b.example", &stranger_id, "dmux-provider-410", 0);
-    router_with(0xcb00710a, &home, 1, stolen, &stranger_id, b);
+    router_with(0xcb00710a, &registrar, 1, stolen, &stranger_id, b);
     router_of(B, 0xcb007109, b);
     world_run(6 * SEC);
     assert_int_equal(serves(a, 300), hosts[b].addr);
@@ -40,16 +40,16 @@ static void test_key_of_another(void **state)
     unsigned a, b;
 
     for (unsigned same = 0; same < 2; same++) {
-        uint32_t home;
+        uint32_t registrar;
 
         parties_begin();
         parties[A].authority.provider_last = 399; /* a's configuration gives the number to both */
         a = gateway_of(A, 1, 1 << B);
         b = gateway_of(B, 1, 1 << A);
-        home = hosts[a].addr;
+        registrar = hosts[a].addr;
         next_chain = chain_kept(&parties[A].root, "a.example", same ? &parties[B].provider : &stranger_id,
                                 "dmux-provider-300", 0);
-        router_with(0xcb00710a, &home, 1, 300, same ? &parties[B].provider : &stranger_id, a);
+        router_with(0xcb00710a, &registrar, 1, 300, same ? &parties[B].provider : &stranger_id, a);
         world_run(2 * SEC);
         router_of(B, 0xcb007109, b);
         world_run(6 * SEC);
@@ -66,17 +66,17 @@ static void test_certificates(void **state)
     struct federation_stats s;
     struct federation_realm_info i;
     unsigned a, b;
-    uint32_t home;
+    uint32_t registrar;
 
     parties_begin();
     a = gateway_of(A, 1, 1 << B);
     memcpy(parties[B].authority.root, parties[C].root.ed25519, 32); /* which b trusts, and a for b does not */
     b = gateway_of(B, 1, 1 << A);
-    home = hosts[b].addr;
+    registrar = hosts[b].addr;
     next_chain = chain_kept(&parties[C].root, "b.example", &parties[B].provider, "dmux-provider-300", 0);
-    router_with(0xcb007109, &home, 1, 300, &parties[B].provider, b);
+    router_with(0xcb007109, &registrar, 1, 300, &parties[B].provider, b);
     next_chain = (struct slice){ 0 };
-    router_with(0xcb007108, &home, 1, 100, &provider_id, b); /* that b lists, without a certificate */
+    router_with(0xcb007108, &registrar, 1, 100, &provider_id, b); /* that b lists, without a certificate */
     world_run(6 * SEC);
     assert_int_equal(serves(b, 300), 0xcb007109);
     assert_int_equal(serves(a, 300), 0);
@@ -105,7 +105,7 @@ static void test_certificate_renewed(void **state)
 {
     for (unsigned liar = 0; liar < 2; liar++) {
         unsigned a, b[2], r;
-        uint32_t home;
+        uint32_t registrar;
 
         parties_begin();
         next_borders = 1 + liar;
@@ -118,9 +118,9 @@ static void test_certificate_renewed(void **state)
         if (liar) {
             memcpy(parties[B].authority.root, parties[C].root.ed25519, 32);
             b[1] = gateway_of(B, 2, 1 << A);
-            home = hosts[b[1]].addr;
+            registrar = hosts[b[1]].addr;
             next_chain = chain_kept(&parties[C].root, "b.example", &parties[B].provider, "dmux-provider-300", 0);
-            router_with(0xcb007108, &home, 1, 300, &parties[B].provider, b[1]);
+            router_with(0xcb007108, &registrar, 1, 300, &parties[B].provider, b[1]);
             world_run(5 * SEC);
         }
         hosts[r].options.chain =
@@ -148,7 +148,7 @@ static void test_proved_by_another(void **state)
     };
     struct federation *f;
     unsigned a, b1, b2;
-    uint32_t home;
+    uint32_t registrar;
 
     for (unsigned first = 0; first < 2; first++) {
         parties_begin();
@@ -161,9 +161,9 @@ static void test_proved_by_another(void **state)
             router_of(B, 0xcb007109, b1);
         else
             world_run(2 * SEC);
-        home = hosts[b2].addr;
+        registrar = hosts[b2].addr;
         next_chain = chain_kept(&parties[C].root, "b.example", &parties[B].provider, "dmux-provider-300", 0);
-        router_with(0xcb007108, &home, 1, 300, &parties[B].provider, b2);
+        router_with(0xcb007108, &registrar, 1, 300, &parties[B].provider, b2);
         world_run(5 * SEC);
         if (!first)
             router_of(B, 0xcb007109, b1);
@@ -302,7 +302,7 @@ static void test_certificates_make_room(void **state)
     struct realm *realm;
     char leaf[32];
     unsigned a, b, r;
-    uint32_t home;
+    uint32_t registrar;
 
     parties_begin();
     parties[B].authority.provider_last = 9999;
@@ -320,9 +320,9 @@ static void test_certificates_make_room(void **state)
         s = chain_make(&parties[B].root, "b.example", &key, leaf, 0, chain);
         assert_int_equal(credentials_learn(realm->credentials, key.ed25519, s.data, s.len, 1000), 0);
     }
-    home = hosts[b].addr;
+    registrar = hosts[b].addr;
     next_chain = chain_kept(&parties[B].root, "b.example", &stranger_id, "dmux-provider-301", 0);
-    router_with(0xcb00710a, &home, 1, 301, &stranger_id, b);
+    router_with(0xcb00710a, &registrar, 1, 301, &stranger_id, b);
     world_run(5 * SEC);
     assert_int_equal(serves(a, 301), hosts[b].addr);
     assert_non_null(credentials_key(realm->credentials, 300, 1000));

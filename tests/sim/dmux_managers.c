@@ -295,29 +295,29 @@ static const struct peer *peer_in(unsigned gateway, uint32_t id)
 static void test_kept_and_left(void **state)
 {
     unsigned g[GATEWAYS], r, c, by = 0;
-    uint32_t home;
+    uint32_t registrar;
 
     for (unsigned silent = 0; silent < 2; silent++) {
         begin();
         make_gateways(g);
-        for (home = GATEWAYS; peer_in(g[9], home); home--) {
+        for (registrar = GATEWAYS; peer_in(g[9], registrar); registrar--) {
         }
-        r = router_at(ROUTER_ADDR, g[home - 1]);
+        r = router_at(ROUTER_ADDR, g[registrar - 1]);
         c = client_at(0xc6336407, g[9]);
         world_run(10 * SEC);
         assert_true(sends_within(c, &by, 40 * SEC));
         for (unsigned i = 0; i < 50; i++) {
             world_run(10 * SEC);
-            assert_true(peer_in(g[9], home)->up && peer_in(g[9], home)->wanted);
+            assert_true(peer_in(g[9], registrar)->up && peer_in(g[9], registrar)->wanted);
         }
         hosts[c].dead = hosts[r].dead = true;
         if (silent) {
-            hosts[g[home - 1]].dead = true;
+            hosts[g[registrar - 1]].dead = true;
             world_run(6 * SEC);
-            hosts[g[home - 1]].dead = false;
+            hosts[g[registrar - 1]].dead = false;
         }
         world_run(500 * SEC);
-        assert_true(!peer_in(g[9], home) || !peer_in(g[9], home)->wanted);
+        assert_true(!peer_in(g[9], registrar) || !peer_in(g[9], registrar)->wanted);
         end();
     }
 }

@@ -450,7 +450,7 @@ static void test_nearer_than_it_is(void **state)
 /* A provider that only an authority knows: gateways that its router has never met get the certificate with the news. */
 static void test_certificate_travels(void **state)
 {
-    const uint32_t home = SERVICE;
+    const uint32_t registrar = SERVICE;
     unsigned g1, g2;
 
     world_begin();
@@ -458,7 +458,7 @@ static void test_certificate_travels(void **state)
     g2 = member_at(2, NULL);
     next_mesh = NULL;
     next_chain = chain_kept(&root_id, "acme.example", &stranger_id, "dmux-provider-200", 0);
-    router_with(0xcb007101, &home, 1, 200, &stranger_id, g1);
+    router_with(0xcb007101, &registrar, 1, 200, &stranger_id, g1);
     world_run(5 * SEC);
     assert_true(serves(g1, 200, 0xcb007101));
     assert_true(serves(g2, 200, 0xcb007101));
@@ -469,7 +469,7 @@ static void test_certificate_travels(void **state)
  */
 static void test_certificate_renewed(void **state)
 {
-    const uint32_t home = SERVICE;
+    const uint32_t registrar = SERVICE;
 
     for (unsigned renewed = 0; renewed < 2; renewed++) {
         unsigned g1, g2, r;
@@ -479,7 +479,7 @@ static void test_certificate_renewed(void **state)
         g2 = member_at(2, NULL);
         next_mesh = NULL;
         next_chain = chain_kept(&root_id, "acme.example", &stranger_id, "dmux-provider-200", 1200);
-        r = router_with(0xcb007101, &home, 1, 200, &stranger_id, g1);
+        r = router_with(0xcb007101, &registrar, 1, 200, &stranger_id, g1);
         world_run(5 * SEC);
         assert_true(serves(g2, 200, 0xcb007101));
         if (renewed) {

@@ -87,10 +87,10 @@ unsigned gateway_of(unsigned party, uint32_t id, unsigned with)
 unsigned router_of(unsigned party, uint32_t addr, unsigned gateway)
 {
     struct party *p = &parties[party];
-    uint32_t home = hosts[gateway].addr;
+    uint32_t registrar = hosts[gateway].addr;
 
     next_chain = p->chain;
-    return router_with(addr, &home, 1, p->authority.provider_first, &p->provider, gateway);
+    return router_with(addr, &registrar, 1, p->authority.provider_first, &p->provider, gateway);
 }
 
 unsigned client_of(unsigned party, uint32_t addr, unsigned gateway, uint32_t provider)

@@ -125,8 +125,8 @@ unsigned gateway_at(uint32_t id)
     return i;
 }
 
-unsigned router_with(uint32_t addr, const uint32_t *homes, size_t count, uint32_t provider, const struct identity *id,
-                     unsigned nearest)
+unsigned router_with(uint32_t addr, const uint32_t *registrars, size_t count, uint32_t provider,
+                     const struct identity *id, unsigned nearest)
 {
     unsigned i = host_new(ROUTER, addr, nearest);
     struct router_options o = { .protocol = protocol_router_find(DMUX_IPV6),
@@ -134,7 +134,7 @@ unsigned router_with(uint32_t addr, const uint32_t *homes, size_t count, uint32_
                                 .ed25519_seed = id->ed25519_seed,
                                 .ed25519 = id->ed25519,
                                 .chain = next_chain,
-                                .homes_count = count,
+                                .registrars_count = count,
                                 .weight = 100,
                                 .admission = next_admission,
                                 .rng = prng_rng(&prng) };
@@ -144,7 +144,7 @@ unsigned router_with(uint32_t addr, const uint32_t *homes, size_t count, uint32_
         (struct prefix){ .addr = { .family = ADDR_V6, .bytes = { 0x20, 1, 0xd, 0xb8, 0, 0, 0, (uint8_t)addr } },
                          .len = 64 };
     for (size_t k = 0; k < count; k++)
-        o.homes[k] = at(homes[k], DMUX_PORT);
+        o.registrars[k] = at(registrars[k], DMUX_PORT);
     hosts[i].options = o;
     router_restart(i);
     return i;
@@ -162,9 +162,9 @@ void router_restart(unsigned router)
 
 unsigned router_at(uint32_t addr, unsigned gateway)
 {
-    const uint32_t home = SERVICE;
+    const uint32_t registrar = SERVICE;
 
-    return router_with(addr, &home, 1, 100, &provider_id, gateway);
+    return router_with(addr, &registrar, 1, 100, &provider_id, gateway);
 }
 
 unsigned client_at(uint32_t addr, unsigned gateway)

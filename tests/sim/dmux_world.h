@@ -60,8 +60,8 @@ unsigned host_new(enum kind kind, uint32_t addr, unsigned nearest);
 /* Where a gateway of that number, of next_service, is. */
 uint32_t gateway_addr(uint32_t id);
 unsigned gateway_at(uint32_t id);
-unsigned router_with(uint32_t addr, const uint32_t *homes, size_t count, uint32_t provider, const struct identity *id,
-                     unsigned nearest);
+unsigned router_with(uint32_t addr, const uint32_t *registrars, size_t count, uint32_t provider,
+                     const struct identity *id, unsigned nearest);
 unsigned router_at(uint32_t addr, unsigned gateway);
 /* As a new process, which remembers nothing. */
 void router_restart(unsigned router);
