@@ -1,6 +1,6 @@
 /* dmux/protocols.c - the protocols that there are: a line each. */
 #include "base/text.h"
-#include "dmux/doubled.h"
+#include "dmux/ipv4.h"
 #include "dmux/ipv6.h"
 #include "dmux/locate.h"
 #include "dmux/mirror.h"
@@ -12,7 +12,7 @@ static const struct {
     const struct protocol_client *client;
     const struct protocol_router *router;
 } protocols[] = {
-    { &doubled_client, &doubled_router },
+    { &ipv4_client, &ipv4_router },
     { &ipv6_client, &ipv6_router },
     { &locate_client, &locate_router },
     { &mirror_client, &mirror_router },

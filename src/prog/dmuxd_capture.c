@@ -15,7 +15,7 @@
  *
  * Limits: a packet of more than NFQUEUE_PACKET_MAX bytes is lost. What we keep has no confirmed entry in the kernel's
  * table of connections, so a stateful filter sees answers that it knows no question of. Behind a NAT nothing is
- * captured: our address inside is the one that the gateway sees (dmux/doubled.c), which is no address of this host. */
+ * captured: our address inside is the one that the gateway sees (dmux/ipv4.c), which is no address of this host. */
 #include "prog/dmuxd.h"
 #include "sys/clock.h"
 #include "sys/nfqueue.h"

@@ -1,12 +1,12 @@
-/* dmux/doubled.c - see doubled.h.
+/* dmux/ipv4.c - see ipv4.h.
  *
  * Theory of operation. A client's address inside is the one that its gateway sees outside, so nothing is asked or
  * assigned; the router passes a packet on only if its source is just that, and remembers the port that the address came
  * with last, for what comes back. Clients that share an address have one port at a time: the last that sent.
  *
- * Limits: DOUBLED_CLIENTS; an address that falls on another's place takes it.
+ * Limits: IPV4_CLIENTS; an address that falls on another's place takes it.
  * Sources: RFC 791 section 3.1. */
-#include "dmux/doubled.h"
+#include "dmux/ipv4.h"
 
 #include "base/hash.h"
 
@@ -15,12 +15,12 @@
 #define SOURCE 12
 #define DESTINATION 16
 
-struct doubled_router_state {
+struct ipv4_router_state {
     struct prefix prefix;
-    struct client_id clients[DOUBLED_CLIENTS]; /* port 0: none */
+    struct client_id clients[IPV4_CLIENTS]; /* port 0: none */
 };
 
-struct doubled_client_state {
+struct ipv4_client_state {
     uint32_t self; /* host order; 0: not known yet */
 };
 
@@ -33,21 +33,21 @@ static bool is_ipv4(const uint8_t *packet, size_t len)
 
 static const char *router_init(void *state, const struct protocol_setup *setup)
 {
-    struct doubled_router_state *s = state;
+    struct ipv4_router_state *s = state;
 
     s->prefix = setup->clients;
     return s->prefix.addr.family == ADDR_V4 ? NULL : "an IPv4 prefix";
 }
 
-static struct client_id *place_of(struct doubled_router_state *s, uint32_t addr)
+static struct client_id *place_of(struct ipv4_router_state *s, uint32_t addr)
 {
-    return &s->clients[hash_mix64(addr) % DOUBLED_CLIENTS];
+    return &s->clients[hash_mix64(addr) % IPV4_CLIENTS];
 }
 
 static enum protocol_verdict router_on_client(void *state, const struct client_id *client, const uint8_t *packet,
                                               size_t len, struct protocol_reply *reply)
 {
-    struct doubled_router_state *s = state;
+    struct ipv4_router_state *s = state;
     struct addr source = addr_v4(client->addr), to;
 
     if (!is_ipv4(packet, len) || get_be32(packet + SOURCE) != client->addr || !prefix_contains(&s->prefix, &source))
@@ -62,7 +62,7 @@ static enum protocol_verdict router_on_client(void *state, const struct client_i
 
 static bool router_client_of(void *state, const uint8_t *packet, size_t len, struct client_id *ret)
 {
-    struct doubled_router_state *s = state;
+    struct ipv4_router_state *s = state;
     const struct client_id *c;
 
     if (!is_ipv4(packet, len))
@@ -74,10 +74,10 @@ static bool router_client_of(void *state, const uint8_t *packet, size_t len, str
     return true;
 }
 
-const struct protocol_router doubled_router = {
+const struct protocol_router ipv4_router = {
     .id = DMUX_IPV4,
     .name = "ipv4",
-    .state_bytes = sizeof(struct doubled_router_state),
+    .state_bytes = sizeof(struct ipv4_router_state),
     .needs = PROTOCOL_CLIENTS,
     .init = router_init,
     .on_client = router_on_client,
@@ -86,21 +86,21 @@ const struct protocol_router doubled_router = {
 
 static void client_on_seen(void *state, const struct client_id *self)
 {
-    struct doubled_client_state *s = state;
+    struct ipv4_client_state *s = state;
 
     s->self = self->addr;
 }
 
 static bool client_may_send(void *state, const uint8_t *packet, size_t len)
 {
-    const struct doubled_client_state *s = state;
+    const struct ipv4_client_state *s = state;
 
     return is_ipv4(packet, len) && s->self != 0 && get_be32(packet + SOURCE) == s->self;
 }
 
 static enum protocol_verdict client_on_router(void *state, const uint8_t *packet, size_t len, instant now)
 {
-    const struct doubled_client_state *s = state;
+    const struct ipv4_client_state *s = state;
 
     return is_ipv4(packet, len) && s->self != 0 && get_be32(packet + DESTINATION) == s->self ? PROTOCOL_DELIVER
                                                                                              : PROTOCOL_DROP;
@@ -108,15 +108,15 @@ static enum protocol_verdict client_on_router(void *state, const uint8_t *packet
 
 static struct addr client_address(const void *state)
 {
-    const struct doubled_client_state *s = state;
+    const struct ipv4_client_state *s = state;
 
     return s->self != 0 ? addr_v4(s->self) : (struct addr){ .family = ADDR_NONE };
 }
 
-const struct protocol_client doubled_client = {
+const struct protocol_client ipv4_client = {
     .id = DMUX_IPV4,
     .name = "ipv4",
-    .state_bytes = sizeof(struct doubled_client_state),
+    .state_bytes = sizeof(struct ipv4_client_state),
     .routes = ADDR_V4,
     .on_seen = client_on_seen,
     .may_send = client_may_send,

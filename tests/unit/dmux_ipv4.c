@@ -1,5 +1,5 @@
-/* Unit tests of src/dmux/doubled.*: packets by hand (RFC 791 section 3.1). */
-#include "dmux/doubled.h"
+/* Unit tests of src/dmux/ipv4.*: packets by hand (RFC 791 section 3.1). */
+#include "dmux/ipv4.h"
 #include "tests/unit/test.h"
 
 /* 198.51.100.7 to 192.0.5.5, UDP, 4 bytes */
@@ -11,10 +11,10 @@ static const struct protocol_setup setup = { .clients = { .addr = { .family = AD
 
 static void *router_new_state(void)
 {
-    void *s = calloc(1, doubled_router.state_bytes);
+    void *s = calloc(1, ipv4_router.state_bytes);
 
     assert_non_null(s);
-    assert_null(doubled_router.init(s, &setup));
+    assert_null(ipv4_router.init(s, &setup));
     return s;
 }
 
@@ -29,16 +29,16 @@ static void test_there_and_back(void **state)
     memcpy(back, question, sizeof(back));
     memcpy(back + 12, question + 16, 4);
     memcpy(back + 16, question + 12, 4);
-    assert_false(doubled_router.client_of(s, back, 24, &found)); /* nobody was here */
-    assert_int_equal(doubled_router.on_client(s, &client, question, 24, &reply), PROTOCOL_DELIVER);
-    assert_true(doubled_router.client_of(s, back, 24, &found));
+    assert_false(ipv4_router.client_of(s, back, 24, &found)); /* nobody was here */
+    assert_int_equal(ipv4_router.on_client(s, &client, question, 24, &reply), PROTOCOL_DELIVER);
+    assert_true(ipv4_router.client_of(s, back, 24, &found));
     assert_int_equal(found.addr, client.addr);
     assert_int_equal(found.port, 4000);
-    assert_int_equal(doubled_router.on_client(s, &moved, question, 24, &reply), PROTOCOL_DELIVER);
-    assert_true(doubled_router.client_of(s, back, 24, &found));
+    assert_int_equal(ipv4_router.on_client(s, &moved, question, 24, &reply), PROTOCOL_DELIVER);
+    assert_true(ipv4_router.client_of(s, back, 24, &found));
     assert_int_equal(found.port, 4001);
     back[19]++; /* another address of the prefix */
-    assert_false(doubled_router.client_of(s, back, 24, &found));
+    assert_false(ipv4_router.client_of(s, back, 24, &found));
     free(s);
 }
 
@@ -50,7 +50,7 @@ static void refused(size_t at, uint8_t value, size_t len)
 
     memcpy(p, question, sizeof(question));
     p[at] = value;
-    assert_int_equal(doubled_router.on_client(s, &client, p, len, &reply), PROTOCOL_DROP);
+    assert_int_equal(ipv4_router.on_client(s, &client, p, len, &reply), PROTOCOL_DROP);
     free(s);
 }
 
@@ -74,27 +74,27 @@ static void test_refusals(void **state)
     refused(16, 0, 24);   /* nobody */
     memcpy(p, question, 24);
     memcpy(p + 16, question + 12, 3); /* back into the device */
-    assert_int_equal(doubled_router.on_client(s, &client, p, 24, &reply), PROTOCOL_DROP);
+    assert_int_equal(ipv4_router.on_client(s, &client, p, 24, &reply), PROTOCOL_DROP);
     memcpy(p, question, 24);
     put_be32(p + 12, far.addr); /* a client of another router */
-    assert_int_equal(doubled_router.on_client(s, &far, p, 24, &reply), PROTOCOL_DROP);
-    assert_string_equal(doubled_router.init(s, &six), "an IPv4 prefix");
+    assert_int_equal(ipv4_router.on_client(s, &far, p, 24, &reply), PROTOCOL_DROP);
+    assert_string_equal(ipv4_router.init(s, &six), "an IPv4 prefix");
     free(s);
 }
 
 static void test_client(void **state)
 {
-    void *s = calloc(1, doubled_client.state_bytes);
+    void *s = calloc(1, ipv4_client.state_bytes);
     struct addr a;
 
     assert_non_null(s);
-    assert_false(doubled_client.may_send(s, question, 24)); /* not seen yet */
-    assert_int_equal(doubled_client.address(s).family, ADDR_NONE);
-    doubled_client.on_seen(s, &client);
-    a = doubled_client.address(s);
+    assert_false(ipv4_client.may_send(s, question, 24)); /* not seen yet */
+    assert_int_equal(ipv4_client.address(s).family, ADDR_NONE);
+    ipv4_client.on_seen(s, &client);
+    a = ipv4_client.address(s);
     assert_memory_equal(a.bytes, question + 12, 4);
-    assert_true(doubled_client.may_send(s, question, 24));
-    assert_int_equal(doubled_client.on_router(s, question, 24, 0), PROTOCOL_DROP); /* for somebody else */
+    assert_true(ipv4_client.may_send(s, question, 24));
+    assert_int_equal(ipv4_client.on_router(s, question, 24, 0), PROTOCOL_DROP); /* for somebody else */
     free(s);
 }
 

@@ -4,7 +4,7 @@
 # Topology: lab/dmux-lib.sh, with g1 and r1 alone, and IPv4 between r1 and s.
 # shellcheck source-path=SCRIPTDIR source=../lib.sh
 . "$(dirname "$0")/../lib.sh"
-lab_init dmux-doubled "$@"
+lab_init dmux-ipv4 "$@"
 need iperf3
 # shellcheck source=../dmux-lib.sh
 . "$LAB_TOP/lab/dmux-lib.sh"
