@@ -4,7 +4,7 @@
 
 #include "dmux/protocol.h"
 
-#define IPV4_CLIENTS 8192 /* addresses that a router remembers a port for; 64 KiB */
+#define IPV4_CLIENTS 8192 /* addresses that a router remembers a port for; 96 KiB; a set of 4 gives up its oldest */
 
 extern const struct protocol_router ipv4_router;
 extern const struct protocol_client ipv4_client;
