@@ -48,7 +48,7 @@ static uint32_t wall_s(void)
 }
 
 /* What the core made: for the client, which takes it where it stands, or for a router. tos: of the datagram. */
-static void deliver(uint8_t *data, const struct gateway_tx *tx, uint8_t tos, instant now)
+static void deliver(uint8_t *data, const struct dmux_tx *tx, uint8_t tos, instant now)
 {
     struct train *t = &here.d->train;
 
@@ -68,7 +68,7 @@ static void deliver(uint8_t *data, const struct gateway_tx *tx, uint8_t tos, ins
 void __wrap_train_add(struct train *t, size_t len, const struct endpoint *to, const struct addr *local, uint8_t tos)
 {
     uint8_t out[TRAIN_ROOM];
-    struct gateway_tx tx;
+    struct dmux_tx tx;
     instant now = clock_now();
 
     if (len + GATEWAY_GROWS <= sizeof(out) &&
@@ -134,7 +134,7 @@ static int short_start(struct dmuxd *d, instant now)
 static void short_datagram(struct dmuxd *d, const uint8_t *data, size_t len, const struct udp_rx *rx, instant now)
 {
     uint8_t out[TRAIN_ROOM], *in_place = rx->data + (data - rx->data);
-    struct gateway_tx tx;
+    struct dmux_tx tx;
 
     /* Nothing that comes by the socket gets longer: a packet for the client loses what stands before it. */
     if (len + GATEWAY_GROWS > sizeof(out) ||
@@ -161,7 +161,7 @@ static void short_packet(struct dmuxd *d, const uint8_t *packet, size_t len, ins
 static void short_turn(struct dmuxd *d, instant now)
 {
     uint8_t out[TRAIN_ROOM];
-    struct gateway_tx tx;
+    struct dmux_tx tx;
 
     gateway_set_wall(here.gateway, wall_s());
     gateway_on_expiry(here.gateway, now);

@@ -42,7 +42,7 @@ static double time_core(struct gateway *g, const uint8_t *d, size_t len, const s
                         const struct endpoint *to)
 {
     uint8_t out[2048];
-    struct gateway_tx tx;
+    struct dmux_tx tx;
     instant start = clock_now();
 
     for (int i = 0; i < LOOPS; i++) {
@@ -78,7 +78,7 @@ int main(void)
 {
     uint8_t d[400], back[400], f1[500], f2[500], f3[60] = { 0 };
     struct dmux_pair p;
-    struct gateway_tx tx;
+    struct dmux_tx tx;
     struct xdp *x = NULL;
     size_t len, n1, n2;
     int e;

@@ -302,7 +302,7 @@ static void pump(struct federation_world *w, size_t gateway)
 {
     struct node *n = &w->nodes[gateway];
     uint8_t out[2048];
-    struct mesh_tx tx;
+    struct dmux_tx tx;
     instant next;
 
     if (n->asks)

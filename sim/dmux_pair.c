@@ -18,8 +18,8 @@ static const uint8_t secret[JAR_SECRET_LEN] = { 9 };
 static void introduce(struct dmux_pair *p, instant now)
 {
     uint8_t a[2048], b[2048], c[2048];
-    struct gateway_tx g;
-    struct router_tx t;
+    struct dmux_tx g;
+    struct dmux_tx t;
     const uint8_t *packet;
     size_t n;
 

@@ -557,7 +557,7 @@ static size_t border_output(struct federation *f, struct realm *r, unsigned i, u
     return choose(f, r, i, &m, now) ? federation_seal(f, &r->borders[i]->keys, &m, out) : 0;
 }
 
-bool federation_output(struct federation *f, uint8_t *out, struct mesh_tx *tx, instant now)
+bool federation_output(struct federation *f, uint8_t *out, struct dmux_tx *tx, instant now)
 {
     size_t all = f->realms_count * PLACES_MAX;
 

@@ -120,7 +120,7 @@ void federation_on_challenge(struct federation *f, const struct dmux_message *c,
 void federation_on_datagram(struct federation *f, const uint8_t *data, size_t len, const struct endpoint *from,
                             uint64_t wall_s, instant now);
 /* What is to be sent, until false. out: DMUX_REGISTER_MAX + 64 bytes. */
-bool federation_output(struct federation *f, uint8_t *out, struct mesh_tx *tx, instant now);
+bool federation_output(struct federation *f, uint8_t *out, struct dmux_tx *tx, instant now);
 instant federation_next_expiry(const struct federation *f);
 /* After the registry's. */
 void federation_on_expiry(struct federation *f, uint64_t wall_s, instant now);

@@ -601,7 +601,7 @@ static bool on_control(struct gateway *g, const struct arrival *a)
 }
 
 bool gateway_on_datagram(struct gateway *g, const uint8_t *data, size_t len, const struct endpoint *from,
-                         const struct addr *local, instant now, uint8_t *out, struct gateway_tx *tx)
+                         const struct addr *local, instant now, uint8_t *out, struct dmux_tx *tx)
 {
     struct arrival a = { .data = data,
                          .len = len,
@@ -635,15 +635,11 @@ instant gateway_next_expiry(const struct gateway *g)
     return g->directory ? instant_min(next, tend_next(g)) : next;
 }
 
-bool gateway_output(struct gateway *g, uint8_t *out, struct gateway_tx *tx, instant now)
+bool gateway_output(struct gateway *g, uint8_t *out, struct dmux_tx *tx, instant now)
 {
-    struct mesh_tx t;
-
-    if (!(g->mesh && mesh_output(g->mesh, out, &t, now)) &&
-        !(g->federation && federation_output(g->federation, out, &t, now)))
-        return false;
-    *tx = (struct gateway_tx){ .len = t.len, .to = t.to };
-    return true;
+    tx->from_service = false;
+    return (g->mesh && mesh_output(g->mesh, out, tx, now)) ||
+           (g->federation && federation_output(g->federation, out, tx, now));
 }
 
 const struct mesh *gateway_mesh(const struct gateway *g)

@@ -13,6 +13,7 @@
 #include "dmux/jar.h"
 #include "dmux/mesh.h"
 #include "dmux/registry.h"
+#include "dmux/tx.h"
 
 /* A datagram that goes to a router or a border gets longer by this at most. */
 #define GATEWAY_GROWS (SHIM_COOKIE_LEN + SHIM_CLIENT_LEN + SHIM_HOME_LEN)
@@ -73,12 +74,6 @@ struct gateway_stats {
     uint64_t drops[GATEWAY_DROP_COUNT];
 };
 
-struct gateway_tx {
-    size_t len; /* bytes in the caller's buffer */
-    struct endpoint to;
-    bool from_service; /* the source address: the service's, or this gateway's own */
-};
-
 struct gateway;
 
 /* NULL: no memory. now: when the mesh begins. wall_s: seconds of a clock that all gateways share (dmux/jar.h). */
@@ -89,9 +84,9 @@ void gateway_set_wall(struct gateway *g, uint32_t wall_s);
 /* local: the address that it was sent to. True: *tx and out (at least len + GATEWAY_GROWS and DMUX_MESSAGE_MAX bytes,
  * apart from data) are to be sent. */
 bool gateway_on_datagram(struct gateway *g, const uint8_t *data, size_t len, const struct endpoint *from,
-                         const struct addr *local, instant now, uint8_t *out, struct gateway_tx *tx);
+                         const struct addr *local, instant now, uint8_t *out, struct dmux_tx *tx);
 /* What it has to say by itself, until false. out: DMUX_REGISTER_MAX + 64 bytes. */
-bool gateway_output(struct gateway *g, uint8_t *out, struct gateway_tx *tx, instant now);
+bool gateway_output(struct gateway *g, uint8_t *out, struct dmux_tx *tx, instant now);
 instant gateway_next_expiry(const struct gateway *g);
 void gateway_on_expiry(struct gateway *g, instant now);
 const struct gateway_stats *gateway_stats_get(const struct gateway *g);

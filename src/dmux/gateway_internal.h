@@ -29,7 +29,7 @@ struct arrival {
     instant now;
     bool at_service; /* it was sent to the service's address */
     uint8_t *out;
-    struct gateway_tx *tx;
+    struct dmux_tx *tx;
 };
 
 static inline bool gateway_drop(struct gateway *g, unsigned cause)

@@ -515,7 +515,7 @@ static size_t peer_output(struct mesh *m, struct peer *p, uint8_t *out, instant 
     return mesh_seal(m, &p->keys, &msg, out);
 }
 
-bool mesh_output(struct mesh *m, uint8_t *out, struct mesh_tx *tx, instant now)
+bool mesh_output(struct mesh *m, uint8_t *out, struct dmux_tx *tx, instant now)
 {
     for (size_t i = 0; i < m->peers_count; i++) {
         struct peer *p = m->peers[m->turn++ % m->peers_count];

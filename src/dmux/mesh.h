@@ -15,6 +15,7 @@
 #include "base/rng.h"
 #include "dmux/credentials.h"
 #include "dmux/registry.h"
+#include "dmux/tx.h"
 
 #define MESH_PEERS_MAX 256     /* chosen: links of a gateway; more want another form of mesh */
 #define MESH_SEEDS_MAX 16      /* chosen */
@@ -75,11 +76,6 @@ struct mesh_peer_info {
     uint32_t routers;     /* that it has told of */
 };
 
-struct mesh_tx {
-    size_t len;
-    struct endpoint to;
-};
-
 struct mesh;
 
 /* registry and credentials outlive the mesh, which watches the registry. NULL: no memory. */
@@ -92,7 +88,7 @@ void mesh_on_challenge(struct mesh *m, const struct dmux_message *c, const struc
 void mesh_on_datagram(struct mesh *m, const uint8_t *data, size_t len, const struct endpoint *from, uint64_t wall_s,
                       instant now);
 /* What is to be sent, until false. out: DMUX_REGISTER_MAX + 64 bytes. */
-bool mesh_output(struct mesh *m, uint8_t *out, struct mesh_tx *tx, instant now);
+bool mesh_output(struct mesh *m, uint8_t *out, struct dmux_tx *tx, instant now);
 instant mesh_next_expiry(const struct mesh *m);
 /* After the registry's. */
 void mesh_on_expiry(struct mesh *m, uint64_t wall_s, instant now);

@@ -201,7 +201,7 @@ static bool is_claimed(const struct router *r, const struct client_id *id, const
 
 /* flags: 0 or SHIM_WORD. */
 static size_t wrap(struct router *r, const struct client_entry *e, uint8_t flags, const uint8_t *packet, size_t len,
-                   uint8_t *out, struct router_tx *tx)
+                   uint8_t *out, struct dmux_tx *tx)
 {
     size_t at = shim_put(out, e->flags | flags, r->o.protocol->id, e->provider);
 
@@ -214,7 +214,7 @@ static size_t wrap(struct router *r, const struct client_entry *e, uint8_t flags
 }
 
 bool router_on_packet(struct router *r, const uint8_t *packet, size_t len, instant now, uint8_t *out,
-                      struct router_tx *tx)
+                      struct dmux_tx *tx)
 {
     const struct client_entry *e;
     struct client_id id;
@@ -291,7 +291,7 @@ static bool from_gateway(struct router *r, const struct endpoint *from, instant 
  * nothing. */
 static enum router_input at_the_door(struct router *r, const struct client_id *id, const struct shim *s,
                                      const uint8_t *data, size_t len, const struct endpoint *from, instant now,
-                                     uint8_t *out, struct router_tx *tx)
+                                     uint8_t *out, struct dmux_tx *tx)
 {
     const struct word open = { .type = WORD_OPEN };
     struct client_entry back = { .id = *id };
@@ -320,7 +320,7 @@ static enum router_input at_the_door(struct router *r, const struct client_id *i
 
 static enum router_input on_tunnelled(struct router *r, const struct shim *s, const uint8_t *data, size_t len,
                                       const struct endpoint *from, instant now, const uint8_t **ret_packet,
-                                      size_t *ret_len, uint8_t *out, struct router_tx *tx)
+                                      size_t *ret_len, uint8_t *out, struct dmux_tx *tx)
 {
     const uint8_t *client = data + s->client_at;
     struct client_id id;
@@ -523,7 +523,7 @@ static void follow(struct router *r, struct registrar *g, instant now)
 
 /* A gateway that this router is not registered with: one that it is registered with has given it a key. */
 static enum router_input on_vouched(struct router *r, const struct dmux_message *m, const uint8_t *data, size_t len,
-                                    const struct endpoint *from, instant now, uint8_t *out, struct router_tx *tx)
+                                    const struct endpoint *from, instant now, uint8_t *out, struct dmux_tx *tx)
 {
     struct dmux_message reply = { .type = DMUX_PROOF,
                                   .protocol = m->protocol,
@@ -556,7 +556,7 @@ static enum router_input on_vouched(struct router *r, const struct dmux_message 
 }
 
 static enum router_input on_control(struct router *r, const struct shim *s, const uint8_t *data, size_t len,
-                                    const struct endpoint *from, instant now, uint8_t *out, struct router_tx *tx)
+                                    const struct endpoint *from, instant now, uint8_t *out, struct dmux_tx *tx)
 {
     struct dmux_message m, reply;
     struct registrar *g = NULL;
@@ -603,7 +603,7 @@ static enum router_input on_control(struct router *r, const struct shim *s, cons
 
 enum router_input router_on_datagram(struct router *r, const uint8_t *data, size_t len, const struct endpoint *from,
                                      instant now, const uint8_t **ret_packet, size_t *ret_len, uint8_t *out,
-                                     struct router_tx *tx)
+                                     struct dmux_tx *tx)
 {
     struct shim s;
 
@@ -721,7 +721,7 @@ static size_t tie_output(struct router *r, struct registrar *g, struct tie *t, u
     return say_hello(r, t->nonce, out);
 }
 
-bool router_output(struct router *r, uint8_t *out, struct router_tx *tx, instant now)
+bool router_output(struct router *r, uint8_t *out, struct dmux_tx *tx, instant now)
 {
     for (size_t i = 0; i < r->o.registrars_count; i++) {
         struct registrar *g = &r->registrars[i];

@@ -17,6 +17,7 @@
 #include "base/slice.h"
 #include "dmux/admission.h"
 #include "dmux/protocol.h"
+#include "dmux/tx.h"
 #include "wire/dmux.h"
 
 #define ROUTER_REGISTRARS_MAX 16
@@ -86,11 +87,6 @@ struct router_stats {
     uint64_t drops[ROUTER_DROP_COUNT];
 };
 
-struct router_tx {
-    size_t len;
-    struct endpoint to;
-};
-
 enum router_input {
     ROUTER_NOTHING,
     ROUTER_PACKET, /* *ret_packet is for the device */
@@ -111,12 +107,12 @@ void router_set_load(struct router *r, uint16_t load);
 /* out: PROTOCOL_PACKET_MAX + ROUTER_GROWS bytes. */
 enum router_input router_on_datagram(struct router *r, const uint8_t *data, size_t len, const struct endpoint *from,
                                      instant now, const uint8_t **ret_packet, size_t *ret_len, uint8_t *out,
-                                     struct router_tx *tx);
+                                     struct dmux_tx *tx);
 /* A packet of the device: true with *tx and out (len + ROUTER_GROWS). */
 bool router_on_packet(struct router *r, const uint8_t *packet, size_t len, instant now, uint8_t *out,
-                      struct router_tx *tx);
+                      struct dmux_tx *tx);
 /* Control: until false. out: DMUX_REGISTER_MAX. */
-bool router_output(struct router *r, uint8_t *out, struct router_tx *tx, instant now);
+bool router_output(struct router *r, uint8_t *out, struct dmux_tx *tx, instant now);
 instant router_next_expiry(const struct router *r);
 /* It goes: withdrawals are what router_output gives from now on. More calls do nothing. */
 void router_leave(struct router *r);

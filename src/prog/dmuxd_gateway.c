@@ -83,7 +83,7 @@ static int gateway_start(struct dmuxd *d, instant now)
 
 static void gateway_datagram(struct dmuxd *d, const uint8_t *data, size_t len, const struct udp_rx *rx, instant now)
 {
-    struct gateway_tx tx;
+    struct dmux_tx tx;
     uint8_t *out;
 
     if (len + GATEWAY_GROWS > TRAIN_ROOM) { /* longer than the clients' device lets anything be */
@@ -194,7 +194,7 @@ static instant follow_links(struct dmuxd *d, instant now)
 
 static void gateway_turn(struct dmuxd *d, instant now)
 {
-    struct gateway_tx tx;
+    struct dmux_tx tx;
 
     gateway_set_wall(d->gateway, dmuxd_wall_s());
     gateway_on_expiry(d->gateway, now);

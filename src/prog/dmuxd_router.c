@@ -69,7 +69,7 @@ static int router_start(struct dmuxd *d, instant now)
 
 static void router_datagram(struct dmuxd *d, const uint8_t *data, size_t len, const struct udp_rx *rx, instant now)
 {
-    struct router_tx tx;
+    struct dmux_tx tx;
     const uint8_t *packet;
     size_t packet_len;
     uint8_t *out = train_room(&d->train);
@@ -88,7 +88,7 @@ static void router_datagram(struct dmuxd *d, const uint8_t *data, size_t len, co
 
 static void router_packet(struct dmuxd *d, const uint8_t *packet, size_t len, instant now)
 {
-    struct router_tx tx;
+    struct dmux_tx tx;
     uint8_t *out = train_room(&d->train);
 
     if (router_on_packet(d->router, packet, len, now, out, &tx))
@@ -133,7 +133,7 @@ static void follow_verdicts(struct dmuxd *d)
 
 static void router_turn(struct dmuxd *d, instant now)
 {
-    struct router_tx tx;
+    struct dmux_tx tx;
 
     if (now >= d->load.at + ROUTER_LOAD_EVERY)
         router_set_load(d->router, router_load_measure(&d->load, processor_used(), now));

@@ -19,7 +19,7 @@ struct ends {
 static void to_gateway(struct ends *e, const uint8_t *data, size_t len, const struct endpoint *from, instant now)
 {
     uint8_t out[4096];
-    struct gateway_tx tx;
+    struct dmux_tx tx;
     struct shim in, s;
 
     if (!gateway_on_datagram(e->pair.gateway, data, len, from, &dmux_pair_service.addr, now, out, &tx))
@@ -36,7 +36,7 @@ static void to_others(struct ends *e, uint8_t who, const uint8_t *data, size_t l
                       instant now)
 {
     uint8_t out[4096];
-    struct router_tx tx;
+    struct dmux_tx tx;
     const uint8_t *packet = NULL;
     size_t n = 0;
 
@@ -57,7 +57,7 @@ static void to_others(struct ends *e, uint8_t who, const uint8_t *data, size_t l
 static void serve_client(struct ends *e, instant now)
 {
     uint8_t out[4096], back[4096];
-    struct gateway_tx g;
+    struct dmux_tx g;
     const uint8_t *packet;
     size_t n;
 

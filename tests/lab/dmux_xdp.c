@@ -88,7 +88,7 @@ static void border(void)
 /* What the gateway makes of a datagram, with other bytes in the packet: for the frame of its answer. */
 static size_t through(uint8_t *d, size_t len, const struct endpoint *from, const struct addr *to, uint8_t out[256])
 {
-    struct gateway_tx tx;
+    struct dmux_tx tx;
 
     assert_true(gateway_on_datagram(gateway, d, len, from, to, 2 * SEC, out, &tx));
     memset(out + tx.len - 100, 0x61, 100);
@@ -180,7 +180,7 @@ static int both(const uint8_t *frame, size_t len)
     uint64_t drops = shim_drops();
     struct endpoint from = { .addr = addr_v4(get_be32(frame + 26)), .port = get_be16(frame + 34) };
     struct addr to = addr_v4(get_be32(frame + 30));
-    struct gateway_tx tx;
+    struct dmux_tx tx;
     int action = xdp_try(xdp, frame, len, out, sizeof(out), &out_len, 1, &ns);
     bool sends;
 

@@ -6,7 +6,7 @@ static void test_there_and_back(void **state)
 {
     unsigned g, r, c, by = 0;
     struct client_info info;
-    struct router_tx tx;
+    struct dmux_tx tx;
     struct endpoint self;
     uint8_t packet[48], out[200];
 
@@ -164,7 +164,7 @@ static void test_amplification(void **state)
     struct addr spoofed = { .family = ADDR_V6,
                             .bytes = { 0x20, 1, 0xd, 0xb8, 0, 0, 0, 9, 0xc6, 0x33, 0x64, 0x63, 0, 9 } };
     uint8_t packet[1400] = { 0 }, out[1500];
-    struct router_tx tx;
+    struct dmux_tx tx;
     uint64_t sent, before;
     size_t len;
 
@@ -330,7 +330,7 @@ static void test_verdict_of_cookies(void **state)
     uint8_t said[DMUX_REGISTER_MAX], buf[DMUX_MESSAGE_MAX], out[DMUX_REGISTER_MAX];
     const uint8_t *packet;
     struct router_verdict v;
-    struct router_tx tx;
+    struct dmux_tx tx;
     struct shim s;
     unsigned g, r;
     size_t len;
@@ -684,7 +684,7 @@ static void test_flood_of_hellos(void **state)
     const struct addr service = addr_v4(SERVICE);
     struct router_registrar_info info[ROUTER_REGISTRARS_MAX];
     struct endpoint from;
-    struct gateway_tx tx;
+    struct dmux_tx tx;
     uint8_t buf[DMUX_MESSAGE_MAX], out[2048];
     size_t len = dmux_write(&hello, buf, sizeof(buf));
     unsigned g, r, late;

@@ -103,7 +103,7 @@ static void test_admitted(void **state)
 {
     unsigned g, r, c, by;
     struct client_info info;
-    struct router_tx tx;
+    struct dmux_tx tx;
     struct endpoint self;
     uint8_t packet[48], out[200];
 
@@ -277,7 +277,7 @@ static void test_other_provider(void **state)
 /* Renewed before it ends, without a packet lost or held; when the client is gone, over. */
 static void test_renewed_and_expired(void **state)
 {
-    struct router_tx tx;
+    struct dmux_tx tx;
     struct addr address;
     uint8_t packet[48], out[200];
     uint64_t passed, held;

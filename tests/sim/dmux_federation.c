@@ -147,7 +147,7 @@ static void test_transit_is_dropped(void **state)
     struct shim_claim pass = { .kind = SHIM_COOKIE_PASS, .client_port = DMUX_PORT };
     uint8_t d[100] = { 0 }, out[256], secret[JAR_SECRET_LEN] = { 7 };
     struct endpoint from, b_at;
-    struct gateway_tx tx;
+    struct dmux_tx tx;
     struct jar jar;
     unsigned a, b, c;
 
@@ -212,8 +212,8 @@ static void test_answers_only(void **state)
 {
     uint8_t packet[48], out[200], sent[200], again[256];
     struct endpoint b_at, a_at, r_at;
-    struct router_tx tx;
-    struct gateway_tx g;
+    struct dmux_tx tx;
+    struct dmux_tx g;
     unsigned a, b, r, c, by = 0;
     struct client_info info;
     size_t len;
@@ -257,8 +257,8 @@ static void test_no_home_is_none(void **state)
 {
     uint8_t packet[48], out[200], sent[256] = { 0 }, again[300];
     struct endpoint b_at, r_at;
-    struct router_tx tx;
-    struct gateway_tx g;
+    struct dmux_tx tx;
+    struct dmux_tx g;
     unsigned b, r, c, by = 0;
     struct client_info info;
 
@@ -288,7 +288,7 @@ static void test_claimed_client(void **state)
     const uint8_t *delivered;
     struct client_info info;
     struct endpoint from;
-    struct router_tx tx;
+    struct dmux_tx tx;
     size_t len;
 
     parties_begin();
@@ -324,7 +324,7 @@ static void test_stranger_in_a_clients_name(void **state)
     uint8_t d[SHIM_LEN + 48] = { 0 }, out[300];
     struct endpoint from, to, at_b;
     unsigned a, b, r, c, by = 0;
-    struct gateway_tx tx;
+    struct dmux_tx tx;
 
     parties_begin();
     a = gateway_of(A, 1, 1 << B);

@@ -118,7 +118,7 @@ static size_t question(const struct questioner *q, const uint8_t *data, size_t l
 {
     struct endpoint self = at(hosts[q->border].addr, DMUX_PORT);
     uint8_t any[2048];
-    struct gateway_tx tx;
+    struct dmux_tx tx;
     size_t ret = 0;
 
     gateway_on_datagram(hosts[q->border].gateway, data, len, &q->end.unicast, &self.addr, now, any, &tx);

@@ -371,7 +371,7 @@ static void test_border_is_no_router(void **state)
     static const uint8_t types[] = { DMUX_KEEPALIVE, DMUX_PROOF, DMUX_WITHDRAW }, none[DMUX_KEY_LEN];
     struct endpoint border, self;
     uint8_t d[256], out[2048];
-    struct gateway_tx tx;
+    struct dmux_tx tx;
     unsigned a, b;
 
     parties_begin();
@@ -467,7 +467,7 @@ static void echoes(unsigned a, uint32_t client, uint16_t protocol, uint32_t prov
     struct dmux_message m = { .type = DMUX_ECHO, .protocol = protocol, .provider = provider, .nonce = 1 };
     struct shim_claim c = { .kind = SHIM_COOKIE_CLIENT, .client = client, .client_port = 4000 };
     struct endpoint from = at(client, 4000), self = at(SERVICE, DMUX_PORT);
-    struct gateway_tx tx;
+    struct dmux_tx tx;
     struct jar jar;
 
     jar_init(&jar, secret, 1000);

@@ -256,7 +256,7 @@ static void test_none(void **state)
 static void test_made_up(void **state)
 {
     unsigned g[GATEWAYS];
-    struct gateway_tx tx;
+    struct dmux_tx tx;
     uint8_t packet[64] = { 0 }, out[256];
     struct endpoint from = at(0xc6336407, 4000);
     struct addr service = addr_v4(SERVICE);

@@ -119,7 +119,7 @@ static void test_fifty(void **state)
 static void test_there_and_back(void **state)
 {
     unsigned g1, g2, r, c, by;
-    struct router_tx tx;
+    struct dmux_tx tx;
     struct endpoint self;
     uint8_t packet[48], out[200];
     struct client_info info;
@@ -397,7 +397,7 @@ static void lies_ahead(void)
 {
     const struct endpoint self = at(hosts[liar.self].addr, DMUX_PORT);
     struct peer *p = peer_to_victim();
-    struct gateway_tx tx;
+    struct dmux_tx tx;
     uint8_t out[2048];
 
     if (!p || liar.nonce == 0 || now < liar.says_at)

@@ -137,7 +137,7 @@ size_t askers_of(unsigned gateway)
 void there_and_back(unsigned client, unsigned router)
 {
     uint8_t packet[48], out[200];
-    struct router_tx tx;
+    struct dmux_tx tx;
     struct endpoint self = at(hosts[router].addr, 1);
     struct client_info info = info_of(client);
     unsigned by = 0;

@@ -229,14 +229,14 @@ static void arrive(unsigned i, const struct flight *f)
 
     h->bytes_in += f->len;
     if (h->kind == GATEWAY) {
-        struct gateway_tx tx;
+        struct dmux_tx tx;
 
         if (gateway_on_datagram(h->gateway, f->data, f->len, &f->from, &f->to.addr, now, out, &tx)) {
             self = at(tx.from_service ? h->service : h->addr, DMUX_PORT);
             post(i, &self, &tx.to, out, tx.len);
         }
     } else if (h->kind == ROUTER) {
-        struct router_tx tx;
+        struct dmux_tx tx;
 
         switch (router_on_datagram(h->router, f->data, f->len, &f->from, now, &packet, &len, out, &tx)) {
         case ROUTER_PACKET:
@@ -258,14 +258,14 @@ static void pump(unsigned i)
 {
     struct host *h = &hosts[i];
     uint8_t out[2048];
-    struct router_tx tx;
+    struct dmux_tx tx;
     struct endpoint self = at(h->addr, h->kind == CLIENT ? 4000 : 1), service = at(h->service, DMUX_PORT);
     size_t len;
 
     if (h->dead)
         return;
     if (h->kind == GATEWAY) {
-        struct gateway_tx g;
+        struct dmux_tx g;
 
         gateway_on_expiry(h->gateway, now);
         self = at(h->addr, DMUX_PORT);
