@@ -27,7 +27,7 @@ struct tie {
     enum router_registrar_state state;
     uint32_t gateway; /* 0: not known */
     struct endpoint unicast, you;
-    uint64_t nonce; /* of the last HELLO, REGISTER or KEEPALIVE */
+    uint64_t nonce; /* of the last HELLO, REGISTER or KEEPALIVE; 0: no answer is waited for */
     uint8_t cookie[SHIM_COOKIE_LEN];
     uint8_t dh_priv[DMUX_KEY_LEN], dh[DMUX_KEY_LEN], key[DMUX_KEY_LEN];
     uint32_t seq;
@@ -384,6 +384,7 @@ static void tie_challenged(struct router *r, struct registrar *g, struct tie *t,
     t->unicast = m->unicast;
     t->you = m->you;
     memcpy(t->cookie, m->cookie, sizeof(t->cookie));
+    t->nonce = 0; /* one answer */
     t->retry = ROUTER_RETRY;
     if (taken(r, g, m->gateway)) {
         t->state = REGISTRAR_ELSEWHERE;
@@ -402,7 +403,7 @@ static void on_challenge(struct router *r, const struct dmux_message *m, const s
 
         if (!endpoint_equal(&g->at, from))
             continue;
-        if (g->serving.nonce == m->nonce &&
+        if (g->serving.nonce != 0 && g->serving.nonce == m->nonce &&
             (g->serving.state == REGISTRAR_ASKING || g->serving.state == REGISTRAR_ELSEWHERE)) {
             tie_challenged(r, g, &g->serving, m, now);
             return;
@@ -445,7 +446,7 @@ static bool on_ack(struct router *r, struct tie *t, const uint8_t *data, size_t 
     struct dmux_message asked = {
         .protocol = r->o.protocol->id, .provider = r->o.provider, .nonce = t->nonce, .gateway = t->gateway
     };
-    bool ok = t->state == REGISTRAR_REGISTERING && m->nonce == t->nonce &&
+    bool ok = t->state == REGISTRAR_REGISTERING && t->nonce != 0 && m->nonce == t->nonce &&
               x25519_shared(t->dh_priv, t->dh, m->dh, shared) == 0;
 
     if (!ok)
@@ -492,7 +493,7 @@ static void on_nak(struct registrar *g, struct tie *t, const struct dmux_message
         return;
     }
     /* It has no mac, since who knows nobody has no key. The nonce tells who heard what it refuses. */
-    if (t->leaving || m->nonce != t->nonce ||
+    if (t->leaving || t->nonce == 0 || m->nonce != t->nonce ||
         (m->refusal == DMUX_REFUSED_UNKNOWN) != (t->state == REGISTRAR_REGISTERED))
         return;
     /* A cookie may have become stale on the way, once. */

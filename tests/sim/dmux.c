@@ -677,6 +677,43 @@ static void test_forged_refusals(void **state)
     assert_int_equal(info[0].refusal, DMUX_REFUSED_NONE);
 }
 
+/* A router that was refused waits, and has asked nothing: who writes the service address as his source makes it sign
+ * nothing. */
+static void test_forged_challenge(void **state)
+{
+    struct dmux_message m = { .protocol = DMUX_IPV6, .provider = 100, .gateway = 7 };
+    struct endpoint service = at(SERVICE, DMUX_PORT), unicast = at(0x0a000700, DMUX_PORT);
+    uint8_t said[DMUX_REGISTER_MAX], buf[DMUX_MESSAGE_MAX], out[DMUX_REGISTER_MAX];
+    struct dmux_message asked;
+    const uint8_t *packet;
+    struct dmux_tx tx;
+    struct shim s;
+    unsigned r;
+    size_t len;
+
+    world_begin();
+    r = router_at(0xcb007109, gateway_at(1));
+    m.unicast = m.you = unicast;
+    now += 5 * SEC;
+    for (unsigned i = 0; i < 2; i++) {
+        assert_true(router_output(hosts[r].router, said, &tx, now));
+        assert_int_equal(shim_parse(said, said + tx.len, &s), SHIM_OK);
+        assert_int_equal(dmux_read(&s, said, tx.len, &asked), 0);
+        assert_int_equal(asked.type, i == 0 ? DMUX_HELLO : DMUX_REGISTER);
+        m.type = i == 0 ? DMUX_CHALLENGE : DMUX_NAK;
+        m.refusal = i == 0 ? DMUX_REFUSED_NONE : DMUX_REFUSED_PROVIDER;
+        m.nonce = asked.nonce;
+        len = dmux_write(&m, buf, sizeof(buf));
+        router_on_datagram(hosts[r].router, buf, len, i == 0 ? &service : &unicast, now, &packet, &len, out, &tx);
+    }
+    m.type = DMUX_CHALLENGE;
+    m.refusal = DMUX_REFUSED_NONE;
+    m.nonce = 0;
+    len = dmux_write(&m, buf, sizeof(buf));
+    router_on_datagram(hosts[r].router, buf, len, &service, now, &packet, &len, out, &tx);
+    assert_false(router_output(hosts[r].router, said, &tx, now));
+}
+
 /* Strangers who send more HELLOs than are answered keep nobody out who is registered, or has a cookie. */
 static void test_flood_of_hellos(void **state)
 {
@@ -734,6 +771,7 @@ int main(void)
         cmocka_unit_test(test_gateway_restarts),
         cmocka_unit_test(test_load),
         cmocka_unit_test(test_forged_refusals),
+        cmocka_unit_test(test_forged_challenge),
         cmocka_unit_test(test_certificate),
         cmocka_unit_test(test_certificate_renewed),
         cmocka_unit_test(test_provider_hijack),
