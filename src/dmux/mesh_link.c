@@ -12,7 +12,7 @@ static struct link_realm realm_of(const struct mesh *m)
 static struct link_end end_of(const struct mesh *m)
 {
     return (struct link_end){ .init_type = DMUX_MESH_INIT,
-                              .prologue = "hawser dmux mesh 2",
+                              .prologue = "hawser dmux mesh 3",
                               .psk = m->psk,
                               .id = m->o.id,
                               .unicast = m->o.unicast,
