@@ -121,8 +121,9 @@ struct bbr {
     span jitter;            /* how much longer than the smallest a round trip is on average, without a queue of ours */
     span lone_rtt;          /* smoothed round trip of records that were alone in flight; 0: none */
     int lone_count;
-    instant queue_since;    /* all rounds of CRUISE since had a queue, which its window cannot have made; 0: not so */
-    instant probed_at;      /* end of the latest */
+    instant queue_since; /* all rounds of CRUISE since had a queue, which its window cannot have made; 0: not so */
+    instant began_at;    /* as the draft BBROnInit: what another control left of the round trip is not asked at once */
+    instant probed_at;   /* end of the latest */
     unsigned probe_percent; /* the window, of the bandwidth-delay product */
     span step_rtt;          /* what the step before this one found; 0: none */
     /* acknowledged in excess of the estimate: aggregation on the way back */
@@ -153,6 +154,7 @@ static void init(void *state, const struct cc_start *start, instant now)
                        .known_until = now + CC_KNOWN_LIFE,
                        .up_percent = UP_MAX,
                        .state_since = now,
+                       .began_at = now,
                        .round_since = now,
                        .extra_since = now };
     if (start->rate_bps == 0)
@@ -541,7 +543,7 @@ static enum cc_verdict on_ack(void *state, const struct cc_ack *a, instant now, 
     if (b->state >= BBR_CRUISE && b->state <= BBR_DOWN) {
         judge_up(b, a, now);
         if (a->min_rtt > 0 &&
-            (now - a->min_rtt_at > PROBE_RTT_INTERVAL ||
+            (now - MAX(a->min_rtt_at, b->began_at) > PROBE_RTT_INTERVAL ||
              (b->queue_since > 0 && now - b->queue_since > QUEUE_LIFE && now - b->probed_at > PROBE_RTT_AGAIN)))
             enter_probe_rtt(b, false, now);
     }
