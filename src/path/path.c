@@ -40,6 +40,8 @@
 #define SKIPPED_MAX 32u       /* chosen: of thousands of records, more than a round trip of 100 Mbit/s and 300 ms has */
 #define ABANDONED_KEPT (60 * SEC) /* chosen: an answer that is later has not much to say */
 
+#define ACK_HELD (300 * MSEC) /* chosen: longer than a starved machine leaves an acknowledgement */
+
 struct path {
     struct path_options o;
     struct rtt rtt;
@@ -455,7 +457,8 @@ int path_on_ack(struct path *p, const struct ack *a, instant now, struct path_ac
     if (acked.any && !p->o.reliable)
         pmtu_on_acked(&p->pmtu, (uint16_t)acked.largest_bytes, acked.largest_counter, acked.newest, acked.probe, now);
     if (acked.pkts > 0) {
-        if (newest && p->transport.rtt == 0) { /* RFC 9002 5.1 */
+        /* RFC 9002 5.1. An acknowledgement that had no way for long tells of that, and not of the way. */
+        if (newest && p->transport.rtt == 0 && (a->delay_us <= ACK_HELD || !p->rtt.sampled)) {
             sample = now - acked.newest_at;
             if (!p->rtt.sampled)
                 check_known(p, sample, now);

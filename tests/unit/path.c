@@ -692,6 +692,27 @@ static void test_bad_acks(void **state)
     path_free(p);
 }
 
+/* What acknowledges a record half a minute late, since it had no way before, does not make the path a slow one. */
+static void test_held_acknowledgement(void **state)
+{
+    const struct path_options o = { .record_bytes = 1400 };
+    struct path *p = path_new(&o, SEC);
+    struct ack a = { .ranges_count = 1 };
+    struct path_ack_result r;
+    struct path_metrics m;
+
+    path_on_sent(p, 1400, NULL, true, false, SEC);
+    assert_int_equal(path_on_ack(p, &a, SEC + 10 * MSEC, &r), 0);
+    path_on_sent(p, 1400, NULL, true, false, 2 * SEC);
+    a = (struct ack){ .largest = 1, .delay_us = 30 * SEC, .ranges_count = 1, .ranges = { { 0, 1 } } };
+    assert_int_equal(path_on_ack(p, &a, 32 * SEC + 10 * MSEC, &r), 0);
+    assert_int_equal(r.acked_pkts, 1);
+    path_get_metrics(p, 32 * SEC + 10 * MSEC, &m);
+    assert_int_equal(m.srtt, 10 * MSEC);
+    assert_int_equal(m.rttvar, 5 * MSEC);
+    path_free(p);
+}
+
 /* Records 0 to 3 and 6 to 9; 4 and 5 are left out. */
 static void test_skipped_counters(void **state)
 {
@@ -861,6 +882,7 @@ int main(void)
         cmocka_unit_test(test_probe_times),
         cmocka_unit_test(test_buffers),
         cmocka_unit_test(test_bad_acks),
+        cmocka_unit_test(test_held_acknowledgement),
         cmocka_unit_test(test_skipped_counters),
         cmocka_unit_test(test_storms),
         cmocka_unit_test(test_dead_for_days),
