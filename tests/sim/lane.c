@@ -59,11 +59,11 @@ static double goodput(const char *mode, const char *const params[], bool *ret_sp
     double bps;
 
     before = begun(b.node);
-    c = connection_new(b.node, b.agent, PORT, 0, UINT64_MAX);
+    c = connection_new(b.node, b.agent, PORT, UINT64_MAX, 0);
     world_run_for(b.w, WARM);
-    at_warm = c->side[0].read;
+    at_warm = c->side[1].read;
     world_run_for(b.w, RUN - WARM);
-    bps = traffic_bps(c->side[0].read - at_warm, RUN - WARM);
+    bps = traffic_bps(c->side[1].read - at_warm, RUN - WARM);
     *ret_split = begun(b.node) > before;
     bench_done(&b);
     connection_free(c);
