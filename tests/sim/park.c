@@ -9,8 +9,8 @@
 #include "session/internal.h"
 #include "tests/sim/sim.h"
 
-#define CLEAN "rate=40mbit delay=35ms jitter=8ms"
-#define LOSSY "rate=35mbit delay=50ms jitter=25ms loss=1%"
+#define CLEAN "rate=40mbit delay=35ms"
+#define LOSSY "rate=25mbit delay=50ms jitter=25ms loss=1%"
 #define LOSES_NO_MORE "jitter=0ms loss=0%"
 #define TRIED_AFTER (30 * SEC)
 #define TRIED_AT_LAST (300 * SEC)
@@ -48,6 +48,11 @@ static bool is_parked(void *ctx)
 static bool is_used(void *ctx)
 {
     return lossy_path(ctx).parked == PARK_NOT;
+}
+
+static bool is_active(void *ctx)
+{
+    return lossy_path(ctx).metrics.state == PATH_ACTIVE;
 }
 
 static bool is_on_trial(void *ctx)
@@ -117,7 +122,7 @@ static void test_parked_through_a_fall(void **state)
             else
                 world_carrier(d.lossy, true);
             stays_parked(&d, TRIED_AFTER - IDLE - falls[i].t);
-            assert_int_equal(lossy_path(&d).metrics.state, PATH_ACTIVE);
+            assert_true(world_run_until(d.b.w, is_active, &d, 1 * SEC)); /* it may have lost probes a moment ago */
             transfer_end(&d);
         }
 }
