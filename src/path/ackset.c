@@ -3,8 +3,10 @@
  * An acknowledgement is due 10 ms after the first record that waits for one; at once after `threshold` records, which
  * is about 1 ms worth of them, 2 to 64; at once for the first record after a pause (which is what a probe is); and at
  * once when a gap opens, but for gaps no more than once a millisecond, since under reordering every record opens one.
+ * What is due by number waits as long as the caller has patience: where acknowledgements would keep data waiting.
  * An acknowledgement has room for ACK_RANGES_MAX ranges; ACKSET_RANGES_MAX are kept, and each change is told of three
- * times, so that heavy reordering is not taken for loss.
+ * times, so that heavy reordering is not taken for loss. Of the rest only a few go along: a sender leaves out counters
+ * at random, so that there are always as many ranges as one wants to tell.
  * Limits: ACKSET_RANGES_MAX ranges, fewer when memory is short; the lowest is forgotten first. Sources: RFC 9000 13.2.
  */
 #include "path/ackset.h"
@@ -16,6 +18,7 @@
 #define THRESHOLD_MIN 2        /* RFC 9000 13.2.2 */
 #define THRESHOLD_MAX 64       /* chosen: GRO brings up to 64 records at a time */
 #define TOLD_TIMES 3           /* chosen: two acknowledgements in a row may be lost */
+#define OLD_MAX 8              /* chosen: beyond three times: they repair what a burst of losses took */
 #define PAUSE (20 * MSEC)      /* chosen: twice the longest delay: slower traffic is acknowledged record by record */
 #define GAP_SPACING (1 * MSEC) /* chosen: reports of gaps at most 1000 a second */
 #define SPEED_SPAN (10 * MSEC) /* chosen: the threshold follows the arrival rate this fast */
@@ -107,7 +110,7 @@ static void adapt_threshold(struct ackset *s, instant now)
     s->speed_pkts = 0;
 }
 
-bool ackset_add(struct ackset *s, uint64_t counter, size_t bytes, bool eliciting, instant now)
+bool ackset_add(struct ackset *s, uint64_t counter, size_t bytes, bool eliciting, span patience, instant now)
 {
     bool first = s->count == 0, above = first || counter > s->ranges[0].r.last;
     bool gap = !first && above && counter != s->ranges[0].r.last + 1, paused = now - s->newest_at > PAUSE;
@@ -124,9 +127,11 @@ bool ackset_add(struct ackset *s, uint64_t counter, size_t bytes, bool eliciting
     adapt_threshold(s, now);
     if (s->waiting++ == 0)
         s->due = now + PATH_ACK_DELAY_MAX;
-    if (paused || s->waiting >= s->threshold)
+    if (paused)
         s->due = now;
-    else if (gap)
+    if (s->waiting >= s->threshold)
+        s->due = instant_min(s->due, now + patience);
+    if (gap)
         s->due = instant_min(s->due, MAX(now, s->sent_at + GAP_SPACING));
     return true;
 }
@@ -141,8 +146,8 @@ bool ackset_worth(const struct ackset *s)
     return s->waiting > 0 && s->waiting >= s->threshold / 2;
 }
 
-/* The highest range, what is news (the lowest of it first: it is the next to be taken for lost), and the highest of
- * the rest while there is room. What is left out looks like a gap, which means nothing but silence. */
+/* The highest range, what is news (the lowest of it first: it is the next to be taken for lost), and a few of the
+ * highest of the rest while there is room. What is left out looks like a gap, which means nothing but silence. */
 static void choose_ranges(struct ackset *s, struct ack *ret)
 {
     unsigned news = 0, skip, old;
@@ -150,7 +155,7 @@ static void choose_ranges(struct ackset *s, struct ack *ret)
     for (unsigned i = 1; i < s->count; i++)
         news += s->ranges[i].news > 0;
     skip = news > ACK_RANGES_MAX - 1 ? news - (ACK_RANGES_MAX - 1) : 0;
-    old = ACK_RANGES_MAX - 1 - (news - skip);
+    old = MIN(ACK_RANGES_MAX - 1 - (news - skip), (unsigned)OLD_MAX);
     ret->ranges_count = 0;
     for (unsigned i = 0; i < s->count && ret->ranges_count < ACK_RANGES_MAX; i++) {
         struct ackset_range *r = &s->ranges[i];

@@ -20,7 +20,7 @@ struct ackset {
     unsigned waiting;              /* eliciting records since the last acknowledgement */
     instant due;                   /* INSTANT_NEVER when nothing waits */
     instant sent_at;               /* the last acknowledgement */
-    unsigned threshold;            /* records that make one due at once */
+    unsigned threshold;            /* records that make one due */
     instant speed_since;           /* start of the interval over which records are counted for the threshold */
     unsigned speed_pkts;
 };
@@ -28,8 +28,8 @@ struct ackset {
 /* 0 or -ENOMEM. */
 MUST_CHECK int ackset_init(struct ackset *s, instant now);
 void ackset_deinit(struct ackset *s);
-/* False for a duplicate or a counter too old to be told of. */
-bool ackset_add(struct ackset *s, uint64_t counter, size_t bytes, bool eliciting, instant now);
+/* False for a duplicate or a counter too old to be told of. patience: what is due by number may wait that long. */
+bool ackset_add(struct ackset *s, uint64_t counter, size_t bytes, bool eliciting, span patience, instant now);
 /* Records that there were, up to the newest that came. */
 static inline uint64_t ackset_expected(const struct ackset *s)
 {

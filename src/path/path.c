@@ -40,7 +40,13 @@
 #define SKIPPED_MAX 32u       /* chosen: of thousands of records, more than a round trip of 100 Mbit/s and 300 ms has */
 #define ABANDONED_KEPT (60 * SEC) /* chosen: an answer that is later has not much to say */
 
-#define ACK_HELD (300 * MSEC) /* chosen: longer than a starved machine leaves an acknowledgement */
+/* Acknowledgements are about ACK_BYTES long. While others wait to be sent they take a tenth of what the path sends at
+ * most, if none waits longer for it than: */
+#define ACK_BYTES 128
+#define ACK_SHARE 10            /* chosen */
+#define ACK_WAIT_PART 8         /* chosen: of a round trip */
+#define ACK_WAIT_MAX (4 * MSEC) /* chosen: well below PATH_ACK_DELAY_MAX */
+#define ACK_HELD (300 * MSEC)   /* chosen: longer than a starved machine leaves one */
 
 struct path {
     struct path_options o;
@@ -522,6 +528,17 @@ struct pbuf *path_take_inflight(struct path *p)
     return inflight_take(&p->inflight);
 }
 
+/* Acknowledgements are not paced, so that they take what they want from records that wait for their turn. On a line of
+ * which the way back is a tenth of the way here, what both floors acknowledge is most of what goes back. */
+static span ack_patience(const struct path *p, instant now)
+{
+    span patience = MIN(p->rtt.min_rtt / ACK_WAIT_PART, ACK_WAIT_MAX);
+
+    if (path_next_send(p) <= now || p->speed.pacing_bps == 0)
+        return 0;
+    return MIN(patience, (span)(ACK_SHARE * ACK_BYTES * 8 * (uint64_t)SEC / p->speed.pacing_bps));
+}
+
 static void announce_ack(struct path *p, instant now)
 {
     if (ackset_due(&p->ackset) > now)
@@ -547,7 +564,7 @@ void path_on_received(struct path *p, uint64_t counter, size_t wire_bytes, bool 
     p->rx_bytes += wire_bytes;
     rate_meter_add(&p->rx_meter, wire_bytes, now);
     owd_on_sample(&p->owd, ts64, now);
-    ackset_add(&p->ackset, counter, wire_bytes, eliciting, now);
+    ackset_add(&p->ackset, counter, wire_bytes, eliciting, ack_patience(p, now), now);
     liveness_on_received(&p->liveness, now);
     announce_ack(p, now);
 }

@@ -212,31 +212,37 @@ static void test_when_to_acknowledge(void **state)
 
     assert_int_equal(ackset_init(&s, t), 0);
     assert_false(ackset_make(&s, t, &a));
-    ackset_add(&s, 0, 100, false, t);
+    ackset_add(&s, 0, 100, false, 0, t);
     assert_int_equal(s.due, INSTANT_NEVER); /* an acknowledgement is not acknowledged */
-    ackset_add(&s, 1, 100, true, t += SEC);
+    ackset_add(&s, 1, 100, true, 0, t += SEC);
     assert_int_equal(s.due, t); /* after a pause: at once */
     assert_true(ackset_make(&s, t, &a));
     assert_int_equal(s.due, INSTANT_NEVER);
-    ackset_add(&s, 2, 100, true, t += 5 * MSEC);
+    ackset_add(&s, 2, 100, true, 0, t += 5 * MSEC);
     assert_int_equal(s.due, t + PATH_ACK_DELAY_MAX);
-    ackset_add(&s, 3, 100, true, t += 5 * MSEC);
+    ackset_add(&s, 3, 100, true, 0, t += 5 * MSEC);
     assert_int_equal(s.due, t); /* the second */
     ackset_make(&s, t, &a);
-    ackset_add(&s, 5, 100, true, t += 5 * MSEC);
+    ackset_add(&s, 5, 100, true, 0, t += 5 * MSEC);
     assert_int_equal(s.due, t); /* a gap */
     ackset_make(&s, t, &a);
-    ackset_add(&s, 7, 100, true, t += 100);
+    ackset_add(&s, 7, 100, true, 0, t += 100);
     assert_int_equal(s.due, t + 900); /* the next, but 1 ms later than the other */
     assert_true(ackset_make(&s, t, &a));
     assert_int_equal(a.ranges_count, 3);
     assert_int_equal(a.rx_pkts, 6);
     assert_int_equal(a.rx_bytes, 600);
+    /* Whoever has patience waits from the second on, not from the last. */
+    ackset_add(&s, 8, 100, true, MSEC, t += 5 * MSEC);
+    ackset_add(&s, 9, 100, true, MSEC, t += 100);
+    ackset_add(&s, 10, 100, true, MSEC, t += 100);
+    assert_int_equal(s.due, t - 100 + MSEC);
+    ackset_make(&s, t += MSEC, &a);
 
     /* 100 Mbit/s for a second: at most one acknowledgement per 8 records once the rate is known (for 10 ms it is one
      * per 2), none later than 10 ms. */
-    for (uint64_t c = 8; c < 8 + 8928; c++) {
-        ackset_add(&s, c, 1400, true, t += 112);
+    for (uint64_t c = 11; c < 11 + 8928; c++) {
+        ackset_add(&s, c, 1400, true, 0, t += 112);
         assert_true(s.due <= t + PATH_ACK_DELAY_MAX);
         if (s.due <= t) {
             ackset_make(&s, t, &a);
@@ -244,6 +250,29 @@ static void test_when_to_acknowledge(void **state)
         }
     }
     assert_in_range(acks, 800, 8928 / 8 + 90 / 2);
+    ackset_deinit(&s);
+}
+
+/* Counters that never come leave ever more ranges, of which what was told is told again for a few only. */
+static void test_old_ranges(void **state)
+{
+    struct ackset s;
+    struct ack a = { 0 };
+    instant t = SEC;
+
+    assert_int_equal(ackset_init(&s, t), 0);
+    for (uint64_t c = 0; c < 100 * 200; c++) {
+        if (c % 200 == 0)
+            continue;
+        ackset_add(&s, c, 100, true, 0, t += MSEC);
+        if (c % 2 == 0)
+            assert_true(ackset_make(&s, t, &a));
+    }
+    assert_in_range(a.ranges_count, 4, 12);
+    for (unsigned i = 0; i < a.ranges_count; i++) {
+        assert_int_equal(a.ranges[i].first, (99 - i) * 200 + 1);
+        assert_int_equal(a.ranges[i].last, (99 - i) * 200 + 198 + (i > 0));
+    }
     ackset_deinit(&s);
 }
 
@@ -277,8 +306,8 @@ static void test_acknowledges_what_came(void **state)
         if (prng_unit(&p) < .01)
             continue;
         came[order[i]] = true;
-        assert_true(ackset_add(&s, order[i], 1, true, i));
-        assert_false(ackset_add(&s, order[i], 1, true, i)); /* a duplicate */
+        assert_true(ackset_add(&s, order[i], 1, true, 0, i));
+        assert_false(ackset_add(&s, order[i], 1, true, 0, i)); /* a duplicate */
         if (i % 4 != 0 || !ackset_make(&s, i, &a))
             continue;
         assert_true(a.ranges_count >= 1 && a.ranges_count <= ACK_RANGES_MAX);
@@ -471,6 +500,7 @@ int main(void)
         cmocka_unit_test(test_meter),
         cmocka_unit_test(test_one_way_delay),
         cmocka_unit_test(test_when_to_acknowledge),
+        cmocka_unit_test(test_old_ranges),
         cmocka_unit_test(test_acknowledges_what_came),
         cmocka_unit_test(test_inflight_against_array),
         cmocka_unit_test(test_inflight_is_bounded),
