@@ -519,6 +519,7 @@ static void follow(struct router *r, struct registrar *g, instant now)
     g->following.leaving = true;
     g->following.tries = 0;
     g->following.next = now;
+    judged(g, g->serving.gateway, DMUX_REFUSED_NONE, 0);
     r->stats.moves++;
 }
 
@@ -581,7 +582,8 @@ static enum router_input on_control(struct router *r, const struct shim *s, cons
             return drop(r, ROUTER_DROP_MAC);
         g->asked = 0;
         g->refusal = DMUX_REFUSED_NONE;
-        judged(g, m.gateway, DMUX_REFUSED_NONE, 0);
+        if (t == &g->serving)
+            judged(g, m.gateway, DMUX_REFUSED_NONE, 0);
     } else if (m.type == DMUX_CHECK && t->state == REGISTRAR_REGISTERED && m.seq == t->seq &&
                dmux_mac_holds(data, len, t->key)) {
         t->heard = now;
@@ -690,7 +692,8 @@ static size_t tie_output(struct router *r, struct registrar *g, struct tie *t, u
         return say_sealed(r, t, DMUX_WITHDRAW, out);
     }
     if (t->state == REGISTRAR_REGISTERED && t->heard + ROUTER_SILENCE <= now) {
-        fell_silent(g);
+        if (t == &g->serving)
+            fell_silent(g);
         tie_begin(t, now);
     }
     switch (t->state) {
