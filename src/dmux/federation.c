@@ -248,6 +248,12 @@ static void on_answer(struct federation *f, const uint8_t *data, size_t len, con
     }
 }
 
+/* Who was not measured yet is the farthest: he may be silent on purpose. */
+static uint32_t distance(const struct border *b)
+{
+    return b->rtt_us > 0 ? b->rtt_us : UINT32_MAX;
+}
+
 /* The nearest that is up; FEDERATION_LINKS_MAX: none is. */
 static unsigned nearest(const struct realm *r)
 {
@@ -256,7 +262,7 @@ static unsigned nearest(const struct realm *r)
     for (unsigned i = 0; i < FEDERATION_LINKS_MAX; i++) {
         const struct border *b = r->borders[i];
 
-        if (b && b->up && (best == FEDERATION_LINKS_MAX || b->rtt_us < r->borders[best]->rtt_us))
+        if (b && b->up && (best == FEDERATION_LINKS_MAX || distance(b) < distance(r->borders[best])))
             best = i;
     }
     return best;

@@ -133,6 +133,7 @@ static void peer_down(struct mesh *m, struct peer *p, instant now)
     p->rtt_us = 0;
     p->placed = false;
     p->pong_due = p->heard_due = p->want_due = p->certificate_due = false;
+    p->members_at = SIZE_MAX;
     link_keys_free(&p->keys);
     log_end(p);
     routes_orphan(m, p);
