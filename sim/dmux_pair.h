@@ -17,7 +17,7 @@ struct dmux_pair {
     struct prng prng;
     struct identity id; /* the router's, and the one key of provider 100 */
     struct provider provider;
-    struct gateway *gateway; /* id 1, site 3 */
+    struct gateway *gateway; /* id 1 */
     struct router *router;   /* of DMUX_IPV6, provider 100 */
 };
 

@@ -204,8 +204,11 @@ size_t mesh_card_write(const struct mesh_card *c, uint8_t *buf, size_t size)
 int mesh_card_read(const uint8_t *data, size_t len, struct mesh_card *ret)
 {
     struct reader r = reader_init(data, len);
-    struct mesh_card c = { .gateway = read_u32(&r), .index = read_u32(&r), .at = get_endpoint(&r) };
+    struct mesh_card c;
 
+    c.gateway = read_u32(&r);
+    c.index = read_u32(&r);
+    c.at = get_endpoint(&r);
     c.chain_len = reader_left(&r);
     c.chain = read_bytes(&r, c.chain_len);
     if (!reader_done(&r) || c.gateway == 0 || c.chain_len == 0 || len > MESH_CARD_MAX)

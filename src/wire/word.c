@@ -85,8 +85,10 @@ void judgement_write(const struct judgement *j, uint8_t out[WORD_JUDGEMENT_LEN])
 int judgement_read(const uint8_t *data, size_t len, struct judgement *ret)
 {
     struct reader r = reader_init(data, len);
-    struct judgement j = { .refusal = read_u8(&r), .lifetime_s = read_u32(&r) };
+    struct judgement j;
 
+    j.refusal = read_u8(&r);
+    j.lifetime_s = read_u32(&r);
     if (!reader_done(&r) || j.refusal >= WORD_REFUSAL_COUNT || (j.refusal == WORD_ADMITTED) != (j.lifetime_s > 0))
         return -EBADMSG;
     *ret = j;
