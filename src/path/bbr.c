@@ -121,9 +121,9 @@ struct bbr {
     span jitter;            /* how much longer than the smallest a round trip is on average, without a queue of ours */
     span lone_rtt;          /* smoothed round trip of records that were alone in flight; 0: none */
     int lone_count;
-    instant queue_since; /* all rounds of CRUISE since had a queue, which its window cannot have made; 0: not so */
-    instant began_at;    /* as the draft BBROnInit: what another control left of the round trip is not asked at once */
-    instant probed_at;   /* end of the latest */
+    instant queue_since;    /* all rounds of CRUISE since had a queue, which its window cannot have made; 0: not so */
+    instant began_at;       /* BBROnInit: a minimum that another control left is not looked at anew at once */
+    instant probed_at;      /* end of the latest */
     unsigned probe_percent; /* the window, of the bandwidth-delay product */
     span step_rtt;          /* what the step before this one found; 0: none */
     /* acknowledged in excess of the estimate: aggregation on the way back */

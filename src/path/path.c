@@ -40,13 +40,14 @@
 #define SKIPPED_MAX 32u       /* chosen: of thousands of records, more than a round trip of 100 Mbit/s and 300 ms has */
 #define ABANDONED_KEPT (60 * SEC) /* chosen: an answer that is later has not much to say */
 
-/* Acknowledgements are about ACK_BYTES long. While others wait to be sent they take a tenth of what the path sends at
- * most, if none waits longer for it than: */
-#define ACK_BYTES 128
+#define ACK_HELD (300 * MSEC) /* chosen: longer than a starved machine leaves an acknowledgement */
+
+/* While the pacer or the window holds records back, acknowledgements are a tenth of what the path sends at most, if
+ * none waits longer for it than an eighth of a round trip, or ACK_WAIT_MAX. */
+#define ACK_BYTES 128           /* about, on the wire */
 #define ACK_SHARE 10            /* chosen */
-#define ACK_WAIT_PART 8         /* chosen: of a round trip */
+#define ACK_WAIT_PART 8         /* chosen */
 #define ACK_WAIT_MAX (4 * MSEC) /* chosen: well below PATH_ACK_DELAY_MAX */
-#define ACK_HELD (300 * MSEC)   /* chosen: longer than a starved machine leaves one */
 
 struct path {
     struct path_options o;

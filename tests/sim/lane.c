@@ -50,6 +50,7 @@ static struct connection *measure_paths(struct bench *b)
     return c;
 }
 
+/* Upwards: the end that begins has CUBIC, as hosts and servers have; Reno, of the one that answers, is for a LAN. */
 static double goodput(const char *mode, const char *const params[], bool *ret_split)
 {
     struct bench b = make(mode, params);
